@@ -1,0 +1,19 @@
+//! A file protocol over TCP: control as JSON lines, bodies as raw bytes.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod digest;
+mod error;
+mod name;
+mod scan;
+mod store;
+mod text;
+mod time;
+
+pub use digest::{Digest, DigestKind, Hasher, Hex};
+pub use error::Code;
+pub use name::{FileName, NameError, Version, VersionError};
+pub use scan::{ScanError, Scanned, Scanner};
+pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
+pub use time::Instant;

@@ -1,0 +1,1 @@
+//! JSON strings: decoding of escapes, and writing of names in pieces.
