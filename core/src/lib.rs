@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 mod digest;
+pub mod drive;
 mod error;
 mod name;
 mod scan;
