@@ -1,1 +1,257 @@
 //! JSON strings: decoding of escapes, and writing of names in pieces.
+#![allow(dead_code)]
+
+use core::ops::Range;
+use core::str::Chars;
+
+/// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoneSurrogate;
+
+/// The characters that a JSON string means (RFC 8259, section 7). After an error comes nothing more.
+#[derive(Clone, Debug)]
+pub(crate) struct Unescape<'a> {
+    rest: Chars<'a>,
+}
+
+impl<'a> Unescape<'a> {
+    /// Decodes `raw`, what stands between a string's quotes.
+    pub(crate) fn new(raw: &'a str) -> Self {
+        Self { rest: raw.chars() }
+    }
+}
+
+impl Iterator for Unescape<'_> {
+    type Item = Result<char, LoneSurrogate>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let character = match self.rest.next()? {
+            '\\' => escaped(&mut self.rest),
+            plain => Some(plain),
+        };
+        if character.is_none() {
+            self.rest = "".chars();
+        }
+        Some(character.ok_or(LoneSurrogate))
+    }
+}
+
+/// Whether `raw`, what stands between a string's quotes, means `expected`.
+pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
+    Unescape::new(raw).eq(expected.chars().map(Ok))
+}
+
+/// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
+/// which is never more than the range's.
+///
+/// # Errors
+///
+/// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
+pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, LoneSurrogate> {
+    if range.start > range.end || range.end > buf.len() {
+        return Err(LoneSurrogate);
+    }
+    let mut len: usize = 0;
+    let mut left = range.len();
+    while left > 0 {
+        let mut rest = buf.get(range.end.saturating_sub(left)..range.end).unwrap_or_default().iter();
+        let byte = *rest.next().ok_or(LoneSurrogate)?;
+        let mut decoded = [byte, 0, 0, 0];
+        let mut decoded_len = 1;
+        if byte == b'\\' {
+            let character = escaped(&mut rest.by_ref().map(|&byte| char::from(byte))).ok_or(LoneSurrogate)?;
+            decoded_len = character.encode_utf8(&mut decoded).len();
+        }
+        left = rest.len();
+        // Every escape is longer than what it means, so this never overtakes the reading.
+        let target = buf.get_mut(len..).unwrap_or_default();
+        for (to, from) in target.iter_mut().zip(decoded).take(decoded_len) {
+            *to = from;
+        }
+        len = len.saturating_add(decoded_len);
+    }
+    Ok(len)
+}
+
+/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
+/// taken and the bytes written.
+///
+/// Only what JSON requires is escaped: `"`, `\` and what is below U+0020. An escape is written whole or not at all; a
+/// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
+pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
+    let room = out.len();
+    let mut out = out.iter_mut();
+    let mut rest = text.iter();
+    while let Some(byte) = rest.as_slice().first() {
+        let long;
+        let escaped: &[u8] = match byte {
+            b'"' => b"\\\"",
+            b'\\' => b"\\\\",
+            0x08 => b"\\b",
+            0x0C => b"\\f",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            b'\t' => b"\\t",
+            0x00..=0x1F => {
+                let low = byte & 0x0F;
+                let digit = if low < 10 { b'0' | low } else { b'a' - 10 + low };
+                long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
+                &long
+            }
+            _ => core::slice::from_ref(byte),
+        };
+        if out.len() < escaped.len() {
+            break;
+        }
+        for (from, to) in escaped.iter().zip(&mut out) {
+            *to = *from;
+        }
+        rest.next();
+    }
+    (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
+}
+
+/// The character of an escape, of which `rest` begins behind the backslash.
+fn escaped(rest: &mut dyn Iterator<Item = char>) -> Option<char> {
+    Some(match rest.next()? {
+        same @ ('"' | '\\' | '/') => same,
+        'b' => '\u{8}',
+        'f' => '\u{C}',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'u' => {
+            let unit = hex4(rest)?;
+            if !matches!(unit, 0xD800..=0xDBFF) {
+                return char::from_u32(unit);
+            }
+            if rest.next()? != '\\' || rest.next()? != 'u' {
+                return None;
+            }
+            let low = hex4(rest)?;
+            if !matches!(low, 0xDC00..=0xDFFF) {
+                return None;
+            }
+            return char::from_u32(0x1_0000 + ((unit & 0x3FF) << 10 | low & 0x3FF));
+        }
+        _ => return None,
+    })
+}
+
+/// The value of four hexadecimal digits.
+fn hex4(rest: &mut dyn Iterator<Item = char>) -> Option<u32> {
+    let mut value = 0;
+    for _ in 0..4 {
+        value = value << 4 | rest.next()?.to_digit(16)?;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::string::String;
+    use std::vec::Vec;
+
+    fn decoded(raw: &str) -> Result<String, LoneSurrogate> {
+        let by_characters: Result<String, _> = Unescape::new(raw).collect();
+        let start = 3;
+        let mut buf = std::format!("???{raw}???").into_bytes();
+        let range = start..start + raw.len();
+        let in_place = unescape_to_front(&mut buf, range).map(|len| String::from_utf8(buf[..len].to_vec()).unwrap());
+        assert_eq!(by_characters, in_place, "{raw}");
+        by_characters
+    }
+
+    fn escaped_by(text: &[u8], room: usize) -> Vec<u8> {
+        let (mut whole, mut rest) = (Vec::new(), text);
+        while !rest.is_empty() {
+            let mut out = std::vec![0xEE; room];
+            let (taken, len) = escape_piece(rest, &mut out);
+            assert!(taken > 0, "{room} bytes are too few for {rest:?}");
+            assert!(out[len..].iter().all(|&byte| byte == 0xEE));
+            whole.extend_from_slice(&out[..len]);
+            rest = &rest[taken..];
+        }
+        whole
+    }
+
+    #[test]
+    fn every_escape_decodes() {
+        assert_eq!(
+            decoded(r#"a\"\\\/\b\f\n\r\t\u0041\u00e9\u20AC\ud83d\uDE00é€😀"#).unwrap(),
+            "a\"\\/\u{8}\u{C}\n\r\tAé€😀é€😀"
+        );
+        assert_eq!(decoded("").unwrap(), "");
+        assert_eq!(decoded(r"\u0000\uffff\ud800\udc00\udbff\udfff").unwrap(), "\0\u{FFFF}\u{10000}\u{10FFFF}");
+    }
+
+    #[test]
+    fn what_means_nothing_is_an_error_and_the_end() {
+        for raw in [
+            r"\ud83d",
+            r"\ude00",
+            r"\ud83d\n",
+            r"\ud83dx",
+            r"\ud83d\ud83d",
+            r"\ud83d\u0041",
+            r"\ude00\ud83d",
+            r"\ud83d\",
+            r"\ud83d\u",
+            r"\ud83d\ude0",
+            r"\",
+            r"\u",
+            r"\u004",
+            r"\u+041",
+            r"\u00g1",
+            r"\x",
+            r"\é",
+            r"\u00é1",
+        ] {
+            assert_eq!(decoded(raw), Err(LoneSurrogate), "{raw}");
+            let behind = std::format!("ok{raw} more");
+            let items: Vec<_> = Unescape::new(&behind).collect();
+            assert_eq!(items, [Ok('o'), Ok('k'), Err(LoneSurrogate)], "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_range_outside_of_the_buffer_is_an_error() {
+        let mut buf = *b"abc";
+        for (start, end) in [(0, 4), (4, 4), (2, 1), (usize::MAX, usize::MAX), (1, usize::MAX)] {
+            assert_eq!(unescape_to_front(&mut buf, start..end), Err(LoneSurrogate));
+        }
+        assert_eq!(unescape_to_front(&mut buf, 3..3), Ok(0));
+        assert_eq!(unescape_to_front(&mut buf, 1..3), Ok(2));
+        assert_eq!(&buf, b"bcc");
+    }
+
+    #[test]
+    fn equality_is_of_meanings() {
+        assert!(unescape_eq(r"\u0061b", "ab") && unescape_eq("", "") && unescape_eq(r"\ud83d\ude00", "😀"));
+        assert!(!unescape_eq("ab", "a") && !unescape_eq("a", "ab") && !unescape_eq(r"a\ud83d", "a"));
+    }
+
+    #[test]
+    fn only_what_must_be_is_escaped() {
+        let text = "a\"\\/\u{8}\u{C}\n\r\t\0\u{1f}\u{7f}é€😀";
+        let json = r#"a\"\\/\b\f\n\r\t\u0000\u001f"#;
+        let json = std::format!("{json}\u{7f}é€😀");
+        for room in 6..40 {
+            assert_eq!(escaped_by(text.as_bytes(), room), json.as_bytes());
+        }
+    }
+
+    #[test]
+    fn no_escape_is_parted() {
+        for (text, len) in [("\"", 2), ("\n", 2), ("\u{1}", 6), ("\u{1f}", 6), ("a", 1)] {
+            for room in 0..len {
+                assert_eq!(escape_piece(text.as_bytes(), &mut [0; 8][..room]), (0, 0));
+            }
+            assert_eq!(escape_piece(text.as_bytes(), &mut [0; 8][..len]), (1, len));
+        }
+        assert_eq!(escape_piece(b"", &mut [0; 8]), (0, 0));
+    }
+}
