@@ -7,7 +7,10 @@ mod digest;
 pub mod drive;
 mod error;
 mod name;
+mod reply;
+mod request;
 mod scan;
+mod server;
 mod store;
 mod text;
 mod time;
@@ -15,6 +18,11 @@ mod time;
 pub use digest::{Digest, DigestKind, Hasher, Hex};
 pub use error::Code;
 pub use name::{FileName, NameError, Version, VersionError};
+pub use request::Kind as RequestKind;
 pub use scan::{ScanError, Scanned, Scanner};
+pub use server::{
+    Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request, ServerConfig, ServerName,
+    ServerNameError, ServerSession,
+};
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use time::Instant;

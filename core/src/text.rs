@@ -1,5 +1,4 @@
 //! JSON strings: decoding of escapes, and writing of names in pieces.
-#![allow(dead_code)]
 
 use core::ops::Range;
 use core::str::Chars;

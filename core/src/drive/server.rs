@@ -1,0 +1,454 @@
+//! The server's side over a blocking transport.
+
+use embedded_io::{Error as _, ErrorKind};
+
+use super::{Clock, Plain, Transport};
+use crate::digest::{Digest, Hasher};
+use crate::server::{Action, Close, CloseHow, Exchange, Finished, Reply, Request, ServerSession};
+use crate::store::{FileInfo, Store};
+
+/// A transport that a server can send files over.
+///
+/// The default passes every byte through the driver's buffer; a transport that can do better (`sendfile(2)`) overrides
+/// [`SendFile::send_file`].
+pub trait SendFile<S: Store>: Transport {
+    /// Sends up to `len` bytes of `file` from `offset` on without the driver's help, and returns how many; `Ok(0)` means
+    /// that the file ends at or before `offset`. `more` as in [`Transport::write_part`]. It is asked only for bytes that
+    /// nobody hashes. `None`: this file cannot be sent so; the driver reads it.
+    fn send_file(
+        &mut self,
+        store: &mut S,
+        file: &mut S::File,
+        offset: u64,
+        len: usize,
+        more: bool,
+    ) -> Option<Result<usize, SendFileError<Self::Error>>> {
+        let (_, _, _, _, _) = (store, file, offset, len, more);
+        None
+    }
+}
+
+impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for Plain<T> {}
+
+/// Which side of [`SendFile::send_file`] failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFileError<E> {
+    /// The connection, or its time-out.
+    Transport(E),
+    /// The file.
+    File,
+}
+
+/// Sees what a server's session does, for logs, counters and tests, and can ask it to stop.
+pub trait Observer {
+    /// A request was read and goes to the store.
+    fn request(&mut self, request: &Request<'_>) {
+        let _ = request;
+    }
+
+    /// The file that was asked for is open.
+    fn opened(&mut self, info: &FileInfo) {
+        let _ = info;
+    }
+
+    /// `body_len` more bytes of a body are on their way.
+    fn body(&mut self, body_len: usize) {
+        let _ = body_len;
+    }
+
+    /// An exchange has ended; one that could not be read as a request, too.
+    fn exchange(&mut self, exchange: &Exchange) {
+        let _ = exchange;
+    }
+
+    /// Asked before each step: whether the session has to end in good order.
+    fn should_stop(&mut self) -> bool {
+        false
+    }
+}
+
+impl Observer for () {}
+
+/// The driver's buffers. Longer ones mean fewer calls of the transport.
+#[derive(Debug)]
+pub struct Scratch<'a> {
+    /// For arriving bytes; at least 1.
+    pub receive: &'a mut [u8],
+    /// For departing bytes and for hashing; at least 1.
+    pub send: &'a mut [u8],
+}
+
+/// Serves one connection until its session ends. The caller then treats the socket as the returned [`Close`] says.
+///
+/// Header, small body and trailer leave in one write; what the session was told to be sent is written before the driver
+/// waits for anything.
+///
+/// ```
+/// use coracle_core::drive::{Plain, Scratch, serve};
+/// use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
+///
+/// # struct Wire { input: &'static [u8], output: Vec<u8> }
+/// # impl embedded_io::ErrorType for Wire { type Error = embedded_io::ErrorKind; }
+/// # impl embedded_io::Read for Wire {
+/// #     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> { self.input.read(buf).map_err(|never| match never {}) }
+/// # }
+/// # impl embedded_io::Write for Wire {
+/// #     fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> { self.output.extend_from_slice(buf); Ok(buf.len()) }
+/// #     fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # let wire = Wire { input: br#"{"type":"get","fileName":"motd","digest":"none"}"#, output: Vec::new() };
+/// static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+///
+/// let config = ServerConfig::new();
+/// let mut millis = 0; // a board asks its timer
+/// let mut clock = || { millis += 1; Instant::from_millis(millis) };
+/// let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
+/// let mut transport = Plain(wire); // any embedded-io Read + Write
+/// let (mut receive, mut send) = ([0; 256], [0; 1024]);
+/// let scratch = Scratch { receive: &mut receive, send: &mut send };
+/// let mut store = StaticStore::new(&FILES);
+/// serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut ());
+/// # let text = String::from_utf8(transport.0.output).unwrap();
+/// # assert!(text.starts_with(r#"{"type":"file","fileName":"motd","fileSize":15"#) && text.ends_with("Mind the step.\n{\"type\":\"end\"}\n"));
+/// ```
+pub fn serve<B, T, S, C, O>(
+    session: &mut ServerSession<'_, B>,
+    transport: &mut T,
+    store: &mut S,
+    scratch: Scratch<'_>,
+    clock: &mut C,
+    observer: &mut O,
+) -> Close
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: SendFile<S>,
+    S: Store,
+    C: Clock,
+    O: Observer,
+{
+    let link = Link { session, transport, clock, send: scratch.send, pending: 0 };
+    let mut driver = Driver {
+        link,
+        store,
+        observer,
+        receive: scratch.receive,
+        arrived: 0..0,
+        open: None,
+        listing: None,
+        hasher: None,
+        hashed: 0,
+        exchanges: 0,
+        is_stopping: false,
+    };
+    loop {
+        if let Some(close) = driver.step() {
+            return close;
+        }
+    }
+}
+
+struct Driver<'d, 'c, B, T, S: Store, C, O> {
+    link: Link<'d, 'c, B, T, C>,
+    store: &'d mut S,
+    observer: &'d mut O,
+    receive: &'d mut [u8],
+    /// What of `receive` the session has not taken.
+    arrived: core::ops::Range<usize>,
+    open: Option<(S::File, FileInfo)>,
+    listing: Option<S::Listing>,
+    hasher: Option<Hasher>,
+    /// How many bytes the hasher was fed.
+    hashed: u64,
+    exchanges: u32,
+    is_stopping: bool,
+}
+
+/// The session with its way out.
+struct Link<'d, 'c, B, T, C> {
+    session: &'d mut ServerSession<'c, B>,
+    transport: &'d mut T,
+    clock: &'d mut C,
+    send: &'d mut [u8],
+    /// Bytes at the front of `send` that the session counts as sent.
+    pending: usize,
+}
+
+impl<B, T, S, C, O> Driver<'_, '_, B, T, S, C, O>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: SendFile<S>,
+    S: Store,
+    C: Clock,
+    O: Observer,
+{
+    /// Does the one thing that the session wants.
+    fn step(&mut self) -> Option<Close> {
+        if !self.is_stopping && self.observer.should_stop() {
+            self.is_stopping = true;
+            let now = self.link.clock.now();
+            self.link.session.stop(now);
+        }
+        match self.link.session.action() {
+            Action::Receive => self.receive(),
+            Action::Reply(_) => self.reply(),
+            Action::Entry => self.entry(),
+            Action::SendBytes { more, .. } => self.link.send_bytes(more),
+            Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
+            Action::Hash { offset, len } => self.hash(offset, len),
+            Action::Finish { from, to } => self.finish(from, to),
+            Action::Close(close) => {
+                self.note_exchange();
+                if close.how != CloseHow::Abort {
+                    self.link.flush(false);
+                }
+                return Some(close);
+            }
+        }
+        self.note_exchange();
+        None
+    }
+
+    fn note_exchange(&mut self) {
+        let exchanges = self.link.session.exchanges();
+        if exchanges != self.exchanges {
+            self.exchanges = exchanges;
+            self.open = None;
+            self.listing = None;
+            self.hasher = None;
+            self.observer.exchange(&self.link.session.last_exchange());
+        }
+    }
+
+    fn receive(&mut self) {
+        if self.arrived.is_empty() {
+            self.link.flush(false);
+            self.link.limit_wait();
+            match self.link.transport.read(self.receive) {
+                Ok(0) => {
+                    let now = self.link.clock.now();
+                    // A stopping server wakes its waiting threads by ending their input.
+                    if self.observer.should_stop() && !self.is_stopping {
+                        self.is_stopping = true;
+                        self.link.session.stop(now);
+                    } else {
+                        self.link.session.receive_eof(now);
+                    }
+                    return;
+                }
+                Ok(len) => self.arrived = 0..len.min(self.receive.len()),
+                Err(error) => return self.link.fail(error.kind()),
+            }
+        }
+        let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        let now = self.link.clock.now();
+        self.arrived.start += self.link.session.receive(bytes, now);
+    }
+
+    fn reply(&mut self) {
+        let Action::Reply(request) = self.link.session.action() else { return };
+        self.observer.request(&request);
+        self.hasher = request.digest().and_then(Hasher::new);
+        self.hashed = 0;
+        let mut known = None;
+        let mut listing = None;
+        let mut open = None;
+        let refused = match request {
+            Request::List { path } => self.store.list(path).map(|begun| listing = Some(begun)).err(),
+            Request::Stat { name, digest } | Request::Get { name, digest } => {
+                let opened = self.store.open(name).and_then(|file| Ok((self.store.info(&file)?, file)));
+                opened
+                    .map(|(info, file)| {
+                        known = digest.and_then(|kind| self.store.known_digest(&file, kind));
+                        self.observer.opened(&info);
+                        open = Some((file, info));
+                    })
+                    .err()
+            }
+        };
+        let reply = match (refused, &open) {
+            (Some(error), _) => Reply::Refuse(error.code()),
+            (None, Some((_, info))) => Reply::File { info, known },
+            (None, None) => Reply::Listing,
+        };
+        let now = self.link.clock.now();
+        self.link.session.reply(reply, now);
+        self.open = open;
+        self.listing = listing;
+    }
+
+    fn entry(&mut self) {
+        let now = self.link.clock.now();
+        match &mut self.listing {
+            Some(listing) => self.link.session.entry(self.store.next(listing), now),
+            None => self.link.session.entry(Err(crate::StoreError::Io), now),
+        }
+    }
+
+    fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
+        let Some((file, _)) = &mut self.open else { return self.link.file_fault() };
+        if !hash && len > self.link.room() {
+            if !self.link.flush(true) {
+                return;
+            }
+            self.link.limit_wait();
+            match self.link.transport.send_file(self.store, file, offset, len, more) {
+                Some(Ok(0)) => return self.link.file_fault(),
+                Some(Ok(sent)) => {
+                    self.link.sent(sent);
+                    return self.observer.body(sent);
+                }
+                Some(Err(SendFileError::Transport(error))) => return self.link.fail(error.kind()),
+                Some(Err(SendFileError::File)) => return self.link.file_fault(),
+                None => {}
+            }
+        }
+        if self.link.room() == 0 && !self.link.flush(true) {
+            return;
+        }
+        let Some(free) = self.link.free(len) else { return };
+        match self.store.read(file, offset, free) {
+            Ok(0) | Err(_) => self.link.file_fault(),
+            Ok(read) => {
+                let read = read.min(free.len());
+                if let (true, Some(hasher), Some(bytes)) = (hash, &mut self.hasher, free.get(..read)) {
+                    hasher.update(bytes);
+                    self.hashed = self.hashed.saturating_add(wide(read));
+                }
+                self.link.pending += read;
+                self.observer.body(read);
+                // The trailer follows, so nothing has to leave yet.
+                if more || self.link.flush(false) {
+                    self.link.sent(read);
+                }
+            }
+        }
+    }
+
+    fn hash(&mut self, offset: u64, len: usize) {
+        if !self.link.flush(false) {
+            return;
+        }
+        let (Some((file, _)), Some(hasher), Some(free)) = (&mut self.open, &mut self.hasher, self.link.free(len))
+        else {
+            return self.link.file_fault();
+        };
+        match self.store.read(file, offset, free) {
+            Ok(0) | Err(_) => self.link.file_fault(),
+            Ok(read) => {
+                let read = read.min(free.len());
+                hasher.update(free.get(..read).unwrap_or_default());
+                self.hashed = self.hashed.saturating_add(wide(read));
+                let now = self.link.clock.now();
+                self.link.session.hashed(read, now);
+            }
+        }
+    }
+
+    fn finish(&mut self, from: u64, to: u64) {
+        let Some((file, info)) = &self.open else { return self.link.file_fault() };
+        let Ok(now_info) = self.store.info(file) else { return self.link.file_fault() };
+        let same_version = now_info.version == info.version;
+        // Where the session knew the digest, it had nothing hashed.
+        let is_hashed = self.hashed == to.saturating_sub(from);
+        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
+        if let (true, 0, Some(digest)) = (same_version && to == info.size, from, &digest) {
+            self.store.remember_digest(file, info, digest);
+        }
+        let now = self.link.clock.now();
+        self.link.session.finished(Finished { digest, same_version }, now);
+    }
+}
+
+impl<B, T, C> Link<'_, '_, B, T, C>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: Transport,
+    C: Clock,
+{
+    /// Takes over the bytes that the session wants sent.
+    fn send_bytes(&mut self, more: bool) {
+        let Action::SendBytes { bytes, .. } = self.session.action() else { return };
+        let free = self.send.get_mut(self.pending..).unwrap_or_default();
+        let len = bytes.len().min(free.len());
+        if let (Some(place), Some(bytes)) = (free.get_mut(..len), bytes.get(..len)) {
+            place.copy_from_slice(bytes);
+        }
+        let is_all = len == bytes.len();
+        self.pending += len;
+        // What is written now was not reported as sent before: if it fails, the session has not gone on.
+        let must_leave = !(is_all && more);
+        if !must_leave || self.flush(!is_all || more) {
+            self.sent(len);
+        }
+    }
+
+    /// Writes what is pending; false when the session has ended meanwhile.
+    fn flush(&mut self, more: bool) -> bool {
+        let mut written = 0;
+        while written < self.pending {
+            self.limit_wait();
+            let bytes = self.send.get(written..self.pending).unwrap_or_default();
+            match self.transport.write_part(bytes, more) {
+                Ok(0) => self.session.send_failed(),
+                Ok(len) => {
+                    written += len.min(bytes.len());
+                    let now = self.clock.now();
+                    self.session.progress(now);
+                }
+                Err(error) => self.fail(error.kind()),
+            }
+            if matches!(self.session.action(), Action::Close(Close { how: CloseHow::Abort, .. })) {
+                self.pending = 0;
+                return false;
+            }
+        }
+        self.pending = 0;
+        true
+    }
+
+    fn sent(&mut self, len: usize) {
+        let now = self.clock.now();
+        self.session.sent(len, now);
+    }
+
+    fn file_fault(&mut self) {
+        let now = self.clock.now();
+        self.session.file_fault(now);
+    }
+
+    /// A call of the transport has failed.
+    fn fail(&mut self, kind: ErrorKind) {
+        match kind {
+            ErrorKind::Interrupted => {}
+            ErrorKind::TimedOut => {
+                let now = self.clock.now();
+                self.session.handle_timeout(now);
+            }
+            _ => self.session.send_failed(),
+        }
+    }
+
+    fn limit_wait(&mut self) {
+        let now = self.clock.now();
+        let limit_ms = self.session.deadline().map(|(when, _)| when.since(now).max(1));
+        if self.transport.limit_wait(limit_ms).is_err() {
+            self.session.send_failed();
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.send.len().saturating_sub(self.pending)
+    }
+
+    /// Up to `len` bytes of the buffer behind what is pending.
+    fn free(&mut self, len: usize) -> Option<&mut [u8]> {
+        let free = self.send.get_mut(self.pending..)?;
+        let len = len.min(free.len());
+        free.get_mut(..len)
+    }
+}
+
+/// Lengths of slices fit 64 bits on every target that there is.
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

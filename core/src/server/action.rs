@@ -1,0 +1,207 @@
+//! What a server session wants done, and what it is told.
+
+use crate::digest::{Digest, DigestKind};
+use crate::error::Code;
+use crate::name::FileName;
+use crate::request::Kind;
+use crate::store::FileInfo;
+
+/// What the owner of the connection has to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action<'a> {
+    /// Wait for bytes and give them to `receive`, or the end of input to `receive_eof`.
+    Receive,
+    /// Look the request up in the store and answer with `reply`.
+    Reply(Request<'a>),
+    /// Give the listing's next step to `entry`.
+    Entry,
+    /// Send some of `bytes` and report how many with `sent`.
+    SendBytes {
+        /// At least one byte.
+        bytes: &'a [u8],
+        /// Whether more follows in this answer, so that the transport may wait for it.
+        more: bool,
+    },
+    /// Send up to `len` bytes of the file from `offset` on, and report how many with `sent`; or `file_fault`.
+    SendFile {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// At least 1.
+        len: usize,
+        /// Whether more follows in this answer.
+        more: bool,
+        /// Whether exactly the bytes that are sent are to be fed to this exchange's hasher. An owner that would rather
+        /// hash the file's range afterwards does so at [`Action::Finish`].
+        hash: bool,
+    },
+    /// Read up to `len` bytes of the file from `offset` on, feed them to this exchange's hasher, and report how many with
+    /// `hashed`; or `file_fault`.
+    Hash {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// At least 1.
+        len: usize,
+    },
+    /// Tell with `finished` whether the file still has its version and, where one was asked for, the digest of its bytes
+    /// `from..to`; or `file_fault`. `working` while that takes long.
+    Finish {
+        /// The first byte that the digest covers.
+        from: u64,
+        /// Behind the last byte that the digest covers.
+        to: u64,
+    },
+    /// End the connection, as `Close` says. Nothing follows.
+    Close(Close),
+}
+
+/// What a client asked for, and the store has to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Request<'a> {
+    /// The entries of a directory: [`Reply::Listing`] or [`Reply::Refuse`].
+    List {
+        /// `None`: the root.
+        path: Option<FileName<'a>>,
+    },
+    /// A file's header: [`Reply::File`] or [`Reply::Refuse`].
+    Stat {
+        /// Which file.
+        name: FileName<'a>,
+        /// Begin a fresh hasher of this kind.
+        digest: Option<DigestKind>,
+    },
+    /// A file's header and bytes: [`Reply::File`] or [`Reply::Refuse`].
+    Get {
+        /// Which file.
+        name: FileName<'a>,
+        /// Begin a fresh hasher of this kind.
+        digest: Option<DigestKind>,
+    },
+}
+
+impl<'a> Request<'a> {
+    /// Which exchange it begins.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::List { .. } => Kind::List,
+            Self::Stat { .. } => Kind::Stat,
+            Self::Get { .. } => Kind::Get,
+        }
+    }
+
+    /// The file or directory that it names; `None` for the root.
+    #[must_use]
+    pub const fn name(&self) -> Option<FileName<'a>> {
+        match self {
+            Self::List { path } => *path,
+            Self::Stat { name, .. } | Self::Get { name, .. } => Some(*name),
+        }
+    }
+
+    /// The digest that a hasher has to be begun for.
+    #[must_use]
+    pub const fn digest(&self) -> Option<DigestKind> {
+        match self {
+            Self::List { .. } => None,
+            Self::Stat { digest, .. } | Self::Get { digest, .. } => *digest,
+        }
+    }
+}
+
+/// The store's answer to a [`Request`].
+#[derive(Clone, Debug)]
+pub enum Reply<'a> {
+    /// The directory can be listed; its entries follow one by one.
+    Listing,
+    /// The file is open.
+    File {
+        /// What it is now.
+        info: &'a FileInfo,
+        /// The digest of all its bytes, of the kind asked for, where that is known without reading.
+        known: Option<Digest>,
+    },
+    /// It is not to be had.
+    Refuse(Code),
+}
+
+/// The answer to [`Action::Finish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The digest of the range. Where the version has changed: only if the very bytes that were sent were hashed.
+    pub digest: Option<Digest>,
+    /// Whether the file still has the version that it had when it was opened.
+    pub same_version: bool,
+}
+
+/// How and why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Close {
+    /// What to do with the socket.
+    pub how: CloseHow,
+    /// For the log.
+    pub why: CloseReason,
+}
+
+/// What to do with a socket whose session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CloseHow {
+    /// Close it in the ordinary way, when all bytes are out.
+    Finish,
+    /// Shut the sending side down, read off at most 1 MiB or for 2 s, then close: unread input would make the kernel
+    /// send a reset, which can destroy the last line on its way.
+    Linger,
+    /// Reset it: the peer does not take bytes, or must see that its body is not whole.
+    Abort,
+}
+
+/// Why a session has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The peer was done.
+    Done,
+    /// The idle deadline passed.
+    Idle,
+    /// The peer took no byte for too long, or bytes too slowly.
+    Stalled,
+    /// An error was told that ends the connection.
+    Refused(Code),
+    /// The transport failed.
+    Transport,
+    /// A body could not be finished: the file shrank, or reading it failed.
+    Broken,
+    /// The session was given a buffer that is too short.
+    BufTooShort,
+}
+
+/// Which deadline is armed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Deadline {
+    /// Between exchanges: the connection is closed.
+    Idle,
+    /// Inside a request: `timeout` is told.
+    Request,
+    /// While sending: the connection is reset.
+    Stall,
+    /// While a digest is computed: a sign of life is sent.
+    Heartbeat,
+}
+
+/// An exchange that has ended, for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Exchange {
+    /// Which one; `None` where the request could not be read that far.
+    pub kind: Option<Kind>,
+    /// The error that it ended with.
+    pub error: Option<Code>,
+    /// Bytes of the body that were sent.
+    pub body_len: u64,
+}

@@ -1,0 +1,155 @@
+//! What the owner of a server decides.
+
+use core::num::NonZeroU32;
+
+/// The settings of a server, shared by all its sessions.
+///
+/// The defaults are a board's: chunks of 1,024 bytes, idle 60 s, request 10 s, stall 30 s, no lowest rate.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerConfig<'a> {
+    pub(crate) name: ServerName<'a>,
+    pub(crate) chunk_size: NonZeroU32,
+    pub(crate) send_max: NonZeroU32,
+    pub(crate) idle_ms: u32,
+    pub(crate) request_ms: u32,
+    pub(crate) stall_ms: u32,
+    pub(crate) min_rate: u32,
+}
+
+impl Default for ServerConfig<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> ServerConfig<'a> {
+    /// A board's settings.
+    #[must_use]
+    pub const fn new() -> Self {
+        const BOARD_CHUNK_SIZE: NonZeroU32 = NonZeroU32::new(1024).unwrap();
+        Self {
+            name: ServerName(""),
+            chunk_size: BOARD_CHUNK_SIZE,
+            send_max: NonZeroU32::MIN,
+            idle_ms: 60_000,
+            request_ms: 10_000,
+            stall_ms: 30_000,
+            min_rate: 0,
+        }
+    }
+
+    /// The owner's word for this server, told in `hello`. Default: empty.
+    #[must_use]
+    pub const fn server_name(self, name: ServerName<'a>) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Bytes of a body's chunk. Default: 1,024.
+    #[must_use]
+    pub const fn chunk_size(self, bytes: NonZeroU32) -> Self {
+        Self { chunk_size: bytes, ..self }
+    }
+
+    /// The most bytes of a body that one action asks for, rounded down to whole chunks, but at least one chunk. The
+    /// owner's call for them should not block past the deadlines. Default: one chunk.
+    #[must_use]
+    pub const fn send_max(self, bytes: NonZeroU32) -> Self {
+        Self { send_max: bytes, ..self }
+    }
+
+    /// How long a connection may rest between exchanges, in milliseconds; 0: for ever. Default: 60,000.
+    #[must_use]
+    pub const fn idle_ms(self, idle_ms: u32) -> Self {
+        Self { idle_ms, ..self }
+    }
+
+    /// How long a request may take from its first byte to its last, in milliseconds; 0: for ever. Default: 10,000.
+    #[must_use]
+    pub const fn request_ms(self, request_ms: u32) -> Self {
+        Self { request_ms, ..self }
+    }
+
+    /// How long sending may rest without a byte accepted, in milliseconds; 0: for ever. Default: 30,000.
+    #[must_use]
+    pub const fn stall_ms(self, stall_ms: u32) -> Self {
+        Self { stall_ms, ..self }
+    }
+
+    /// The lowest acceptable average rate while an answer is sent, in bytes per second; 0: none (the default). It counts
+    /// after a start of `stall_ms` (30 s where that is 0).
+    #[must_use]
+    pub const fn min_rate(self, bytes_per_second: u32) -> Self {
+        Self { min_rate: bytes_per_second, ..self }
+    }
+
+    /// The longest `len` of an action.
+    pub(crate) const fn span(&self) -> u32 {
+        let chunk = self.chunk_size.get();
+        let whole = self.send_max.get() - self.send_max.get() % chunk;
+        if whole == 0 { chunk } else { whole }
+    }
+}
+
+/// The owner's word for a server: at most 32 bytes of UTF-8 without control characters. May be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerName<'a>(&'a str);
+
+/// Text that is no [`ServerName`]: over 32 bytes, or with a control character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerNameError;
+
+impl<'a> ServerName<'a> {
+    /// The longest name, in bytes of UTF-8.
+    pub const MAX_LEN: usize = 32;
+
+    /// Checks `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerNameError`] when it is too long or holds a control character.
+    pub fn new(name: &'a str) -> Result<Self, ServerNameError> {
+        if name.len() > Self::MAX_LEN || name.chars().any(char::is_control) {
+            return Err(ServerNameError);
+        }
+        Ok(Self(name))
+    }
+
+    /// The characters.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+}
+
+impl core::fmt::Display for ServerNameError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("a server's name has at most 32 bytes and no control character")
+    }
+}
+
+impl core::error::Error for ServerNameError {}
+
+#[cfg(test)]
+mod tests {
+    use core::num::NonZeroU32;
+
+    use super::{ServerConfig, ServerName, ServerNameError};
+
+    #[test]
+    fn names() {
+        assert_eq!(ServerName::new("bench-7").map(ServerName::as_str), Ok("bench-7"));
+        assert!(ServerName::new(&"x".repeat(32)).is_ok());
+        assert_eq!(ServerName::new(&"x".repeat(33)), Err(ServerNameError));
+        assert_eq!(ServerName::new("a\u{9b}b"), Err(ServerNameError));
+    }
+
+    #[test]
+    fn a_span_is_whole_chunks() {
+        let bytes = |bytes| NonZeroU32::new(bytes).expect("not 0");
+        let config = ServerConfig::new().chunk_size(bytes(1000));
+        assert_eq!(config.span(), 1000);
+        assert_eq!(config.send_max(bytes(999)).span(), 1000);
+        assert_eq!(config.send_max(bytes(2999)).span(), 2000);
+        assert_eq!(config.chunk_size(bytes(1)).send_max(bytes(u32::MAX)).span(), u32::MAX);
+    }
+}

@@ -1,0 +1,700 @@
+//! The server's state machine, apart from its buffer.
+
+use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request};
+use super::config::ServerConfig;
+use crate::digest::Digest;
+use crate::error::Code;
+use crate::name::Version;
+use crate::reply::{Content, Detail, Facts, Line};
+use crate::request::{self, Kind, Question, Refusal};
+use crate::scan::{ScanError, Scanned, Scanner};
+use crate::store::{FileInfo, Listed, StoreError};
+use crate::time::Instant;
+
+const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
+const HEARTBEAT_MS: u64 = 10_000;
+/// Where the stall deadline is off, the lowest rate counts after this start.
+const RATE_START_MS: u64 = 30_000;
+
+#[derive(Debug)]
+pub(super) struct Session<'c> {
+    config: &'c ServerConfig<'c>,
+    state: State,
+    /// The latest moment that was told.
+    now: Instant,
+    /// When the armed deadline's time began: the end of an exchange, a request's first byte, the last progress.
+    since: Instant,
+    /// When sending the answer began, and how much was sent of it.
+    started: Instant,
+    answered: u64,
+    /// White space or a request has arrived.
+    begun: bool,
+    /// A line ending may follow that belongs to the request before.
+    line_ending: bool,
+    eof: bool,
+    stopping: bool,
+    scanner: Scanner,
+    /// Bytes of a request in the buffer.
+    used: usize,
+    question: Question,
+    size: u64,
+    /// The body, or for `stat` what is hashed: its end, and how far it came.
+    end: u64,
+    position: u64,
+    modified: Option<u64>,
+    digest: Option<Digest>,
+    /// The digest was known before a byte was read.
+    known: bool,
+    count: u64,
+    skipped: u64,
+    line: Line,
+    /// Bytes of the line that are ready, in the buffer.
+    ready: core::ops::Range<usize>,
+    exchanges: u32,
+    last: Exchange,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Receiving,
+    Asked,
+    Line(After),
+    Entries,
+    Hashing,
+    Body,
+    Finishing,
+    /// A sign of life, and then back.
+    Heartbeat(Working),
+    Closed(Close),
+}
+
+/// What follows a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// The end of the exchange.
+    End,
+    Entries,
+    Body,
+    Close(CloseReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Working {
+    Hashing,
+    Finishing,
+}
+
+impl<'c> Session<'c> {
+    pub(super) fn new(config: &'c ServerConfig<'c>, now: Instant) -> Self {
+        Self {
+            config,
+            state: State::Receiving,
+            now,
+            since: now,
+            started: now,
+            answered: 0,
+            begun: false,
+            line_ending: false,
+            eof: false,
+            stopping: false,
+            scanner: Scanner::new(),
+            used: 0,
+            question: Question {
+                kind: Kind::Hello,
+                name_len: 0,
+                offset: 0,
+                length: None,
+                digest_from: None,
+                digest: None,
+                version: None,
+            },
+            size: 0,
+            end: 0,
+            position: 0,
+            modified: None,
+            digest: None,
+            known: false,
+            count: 0,
+            skipped: 0,
+            line: Line::new(Content::Hello),
+            ready: 0..0,
+            exchanges: 0,
+            last: Exchange { kind: None, error: None, body_len: 0 },
+        }
+    }
+
+    pub(super) fn action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
+        match self.state {
+            State::Receiving => Action::Receive,
+            State::Asked => self.request(buf).map_or(Action::Receive, Action::Reply),
+            State::Line(after) => Action::SendBytes {
+                bytes: buf.get(self.ready.clone()).unwrap_or_default(),
+                more: !self.line.is_done() || matches!(after, After::Entries | After::Body),
+            },
+            State::Entries => Action::Entry,
+            State::Hashing => Action::Hash { offset: self.position, len: self.span() },
+            State::Body => {
+                Action::SendFile { offset: self.position, len: self.span(), more: true, hash: self.wants_hashing() }
+            }
+            State::Finishing => {
+                let from = match self.question.kind {
+                    Kind::Get => self.question.digest_from.unwrap_or(self.question.offset),
+                    _ => 0,
+                };
+                Action::Finish { from, to: self.end }
+            }
+            State::Heartbeat(_) => Action::SendBytes { bytes: b" ", more: false },
+            State::Closed(close) => Action::Close(close),
+        }
+    }
+
+    pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8], now: Instant) -> usize {
+        self.see(now);
+        if self.state != State::Receiving {
+            return 0;
+        }
+        let mut taken = 0;
+        if self.used == 0 {
+            taken = self.skip_white_space(bytes);
+            match bytes.get(taken) {
+                None => return taken,
+                Some(b'{') => {}
+                Some(_) => {
+                    self.refuse_and_close(buf, Code::BadRequest, "a request begins with '{'");
+                    return taken + 1;
+                }
+            }
+        }
+        self.begin();
+        let rest = bytes.get(taken..).unwrap_or_default();
+        let room = buf.len().saturating_sub(self.used);
+        let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
+        let (len, is_complete) = match self.scanner.scan(piece) {
+            Ok(Scanned::More) => (piece.len(), false),
+            Ok(Scanned::Complete { len }) => (len, true),
+            Err(error) => {
+                self.refuse_and_close(buf, Code::BadRequest, scan_text(error));
+                return taken + piece.len();
+            }
+        };
+        let place = buf.get_mut(self.used..).and_then(|free| free.get_mut(..len));
+        if let (Some(place), Some(piece)) = (place, piece.get(..len)) {
+            place.copy_from_slice(piece);
+        }
+        self.used = self.used.saturating_add(len);
+        if is_complete {
+            self.ask(buf);
+        } else if self.used >= buf.len() {
+            self.refuse_and_close(buf, Code::TooLong, "the request is longer than maxRequest");
+        }
+        taken.saturating_add(len)
+    }
+
+    pub(super) fn receive_eof(&mut self, buf: &mut [u8], now: Instant) {
+        self.see(now);
+        self.eof = true;
+        if self.state != State::Receiving {
+            return;
+        }
+        if self.used > 0 {
+            self.refuse_and_close(buf, Code::BadRequest, "the input ended inside a request");
+        } else {
+            self.close(CloseHow::Finish, CloseReason::Done);
+        }
+    }
+
+    pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>, now: Instant) {
+        self.see(now);
+        if self.state != State::Asked {
+            return misuse("reply");
+        }
+        self.begin_answer();
+        match (reply, self.question.kind) {
+            (Reply::Refuse(code), _) => self.refuse_file(buf, code),
+            (Reply::Listing, Kind::List) => self.state = State::Entries,
+            (Reply::File { info, known }, Kind::Stat) => {
+                self.describe(info, known, true);
+                self.end = info.size;
+                self.position = 0;
+                self.hash_or_header(buf);
+            }
+            (Reply::File { info, known }, Kind::Get) => self.open_body(buf, info, known),
+            _ => {
+                misuse("reply");
+                self.refuse_file(buf, Code::Io);
+            }
+        }
+    }
+
+    pub(super) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>, now: Instant) {
+        self.see(now);
+        if self.state != State::Entries {
+            return misuse("entry");
+        }
+        match entry {
+            Ok(Listed::Skipped) => self.skipped = self.skipped.saturating_add(1),
+            Ok(Listed::Entry(entry)) => {
+                let name = entry.name.as_str().as_bytes();
+                let Some(place) = buf.get_mut(..name.len()) else { return };
+                place.copy_from_slice(name);
+                self.question.name_len = name.len();
+                self.count = self.count.saturating_add(1);
+                self.write(buf, Content::Entry { kind: entry.kind }, After::Entries);
+            }
+            Ok(Listed::End) => self.write(buf, Content::End { listing: true }, After::End),
+            Err(error) => self.refuse(buf, error.code(), "the listing cannot be finished", Detail::None, After::End),
+        }
+    }
+
+    pub(super) fn sent(&mut self, buf: &mut [u8], len: usize, now: Instant) {
+        self.see(now);
+        if len == 0 {
+            return;
+        }
+        match self.state {
+            State::Line(after) => {
+                let len = len.min(self.ready.len());
+                self.ready.start += len;
+                self.moved(len);
+                if self.ready.is_empty() && !self.fill(buf) {
+                    self.after_line(buf, after);
+                }
+            }
+            State::Body => {
+                let len = len.min(self.span());
+                self.position = self.position.saturating_add(wide(len));
+                self.last.body_len = self.last.body_len.saturating_add(wide(len));
+                self.moved(len);
+                if self.position >= self.end {
+                    self.state = State::Finishing;
+                }
+            }
+            State::Heartbeat(working) => {
+                self.since = self.now;
+                self.state = match working {
+                    Working::Hashing => State::Hashing,
+                    Working::Finishing => State::Finishing,
+                };
+            }
+            _ => misuse("sent"),
+        }
+    }
+
+    pub(super) fn progress(&mut self, now: Instant) {
+        self.see(now);
+        if matches!(self.state, State::Line(_) | State::Body | State::Heartbeat(_)) {
+            self.since = self.now;
+        }
+    }
+
+    pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize, now: Instant) {
+        self.see(now);
+        if self.state != State::Hashing {
+            return misuse("hashed");
+        }
+        self.position = self.position.saturating_add(wide(len.min(self.span())));
+        if self.position >= self.hash_end() {
+            match self.question.kind {
+                Kind::Stat => self.state = State::Finishing,
+                _ => self.write_header(buf),
+            }
+        } else {
+            self.keep_alive(Working::Hashing);
+        }
+    }
+
+    pub(super) fn working(&mut self, now: Instant) {
+        self.see(now);
+        match self.state {
+            State::Finishing => self.keep_alive(Working::Finishing),
+            _ => misuse("working"),
+        }
+    }
+
+    pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished, now: Instant) {
+        self.see(now);
+        if self.state != State::Finishing {
+            return misuse("finished");
+        }
+        let told = finished.digest.filter(|digest| Some(digest.kind()) == self.question.digest);
+        if !self.known {
+            self.digest = told;
+        } else if !finished.same_version {
+            // It is the digest of what the file was, not of the bytes that were sent.
+            self.digest = None;
+        }
+        let is_missing = self.question.digest.is_some() && self.digest.is_none();
+        if !finished.same_version {
+            if self.question.kind == Kind::Stat {
+                self.digest = None;
+            }
+            let text = "the file changed meanwhile: ";
+            self.refuse(buf, Code::Changed, text, Detail::Name, After::End);
+        } else if is_missing {
+            misuse("finished");
+            self.refuse(buf, Code::Io, "the digest is not known", Detail::None, After::End);
+        } else if self.question.kind == Kind::Stat {
+            self.write_header(buf);
+        } else {
+            self.write(buf, Content::End { listing: false }, After::End);
+        }
+    }
+
+    pub(super) fn file_fault(&mut self, buf: &mut [u8], now: Instant) {
+        self.see(now);
+        match self.state {
+            State::Body => {
+                self.last.error = Some(Code::Io);
+                self.end_exchange();
+                self.close(CloseHow::Abort, CloseReason::Broken);
+            }
+            State::Hashing | State::Finishing => {
+                self.digest = None;
+                self.refuse(buf, Code::Io, "the file cannot be read: ", Detail::Name, After::End);
+            }
+            _ => misuse("file_fault"),
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
+        let after = |ms: u32| (ms > 0).then(|| self.since.after(u64::from(ms)));
+        match self.state {
+            State::Receiving if self.begun => Some((after(self.config.request_ms)?, Deadline::Request)),
+            State::Receiving => Some((after(self.config.idle_ms)?, Deadline::Idle)),
+            State::Line(_) | State::Body | State::Heartbeat(_) => {
+                let stall = after(self.config.stall_ms);
+                let when = match (stall, self.rate_deadline()) {
+                    (Some(stall), Some(rate)) => stall.min(rate),
+                    (stall, rate) => stall.or(rate)?,
+                };
+                Some((when, Deadline::Stall))
+            }
+            State::Hashing | State::Finishing => Some((self.since.after(HEARTBEAT_MS), Deadline::Heartbeat)),
+            State::Asked | State::Entries | State::Closed(_) => None,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, buf: &mut [u8], now: Instant) {
+        self.see(now);
+        let Some((when, deadline)) = self.deadline() else { return };
+        if self.now < when {
+            return;
+        }
+        match deadline {
+            Deadline::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
+            Deadline::Request => self.refuse_and_close(buf, Code::Timeout, "the request did not arrive in time"),
+            Deadline::Stall => self.close(CloseHow::Abort, CloseReason::Stalled),
+            Deadline::Heartbeat => self.keep_alive(match self.state {
+                State::Hashing => Working::Hashing,
+                _ => Working::Finishing,
+            }),
+        }
+    }
+
+    pub(super) fn stop(&mut self, buf: &mut [u8], now: Instant) {
+        self.see(now);
+        self.stopping = true;
+        if self.state == State::Receiving {
+            self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
+        }
+    }
+
+    pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(Close { how, why });
+        }
+    }
+
+    pub(super) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
+        if self.state == State::Receiving {
+            self.refuse_and_close(buf, code, "no place is free now, try again later");
+        }
+    }
+
+    pub(super) const fn exchanges(&self) -> u32 {
+        self.exchanges
+    }
+
+    pub(super) const fn last_exchange(&self) -> Exchange {
+        self.last
+    }
+
+    fn see(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Arms the request deadline, once.
+    fn begin(&mut self) {
+        if !self.begun {
+            self.begun = true;
+            self.since = self.now;
+        }
+    }
+
+    /// Takes white space in front of a request. One line ending right behind the request before belongs to that.
+    fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        for byte in bytes {
+            match byte {
+                b'\r' if self.line_ending => {}
+                b'\n' if self.line_ending => self.line_ending = false,
+                b' ' | b'\t' | b'\r' | b'\n' => {
+                    self.line_ending = false;
+                    self.begin();
+                }
+                _ => break,
+            }
+            taken += 1;
+        }
+        taken
+    }
+
+    /// A request is complete in the buffer.
+    fn ask(&mut self, buf: &mut [u8]) {
+        let read = request::read(buf, self.used);
+        self.scanner = Scanner::new();
+        self.used = 0;
+        self.begun = false;
+        self.line_ending = true;
+        self.begin_answer();
+        self.last = Exchange { kind: None, error: None, body_len: 0 };
+        match read {
+            Ok(question) => {
+                self.last.kind = Some(question.kind);
+                self.question = question;
+                if self.question.kind == Kind::Hello {
+                    self.write(buf, Content::Hello, After::End);
+                } else {
+                    self.state = State::Asked;
+                }
+            }
+            Err(Refusal { code, text, member }) => {
+                self.refuse(buf, code, text, Detail::Member(member), After::End);
+            }
+        }
+    }
+
+    fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+        let name = request::decoded_name(buf, self.question.name_len).ok();
+        let digest = self.question.digest;
+        match self.question.kind {
+            Kind::List => Some(Request::List { path: name }),
+            Kind::Stat => Some(Request::Stat { name: name?, digest }),
+            Kind::Get => Some(Request::Get { name: name?, digest }),
+            Kind::Hello => None,
+        }
+    }
+
+    fn begin_answer(&mut self) {
+        self.since = self.now;
+        self.started = self.now;
+        self.answered = 0;
+        self.count = 0;
+        self.skipped = 0;
+        self.digest = None;
+        self.known = false;
+    }
+
+    fn open_body(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
+        let question = &self.question;
+        let offset = question.offset;
+        let digest_from = question.digest_from.unwrap_or(offset);
+        if question.version.as_ref().is_some_and(|version| *version != info.version) {
+            return self.refuse(buf, Code::Changed, "no longer that version: ", Detail::Name, After::End);
+        }
+        if offset > info.size {
+            return self.refuse(buf, Code::BadRange, "the offset is past the end of ", Detail::Name, After::End);
+        }
+        if digest_from > offset {
+            return self.refuse(buf, Code::BadRange, "digestFrom is greater than the offset", Detail::None, After::End);
+        }
+        let rest = info.size - offset;
+        let length = question.length.map_or(rest, |length| length.min(rest));
+        self.end = offset.saturating_add(length);
+        let is_whole = digest_from == 0 && self.end == info.size;
+        self.describe(info, known, is_whole);
+        self.position = if self.wants_hashing() { digest_from } else { offset };
+        self.hash_or_header(buf);
+    }
+
+    /// Takes over what the header tells of the file.
+    fn describe(&mut self, info: &FileInfo, known: Option<Digest>, is_whole: bool) {
+        self.size = info.size;
+        self.modified = info.modified;
+        self.question.version = Some(info.version.clone());
+        self.digest = known.filter(|digest| is_whole && Some(digest.kind()) == self.question.digest);
+        self.known = self.digest.is_some();
+    }
+
+    /// Whether a digest was asked for that has to be computed.
+    fn wants_hashing(&self) -> bool {
+        self.question.digest.is_some() && !self.known
+    }
+
+    /// The end of what is hashed before the header.
+    fn hash_end(&self) -> u64 {
+        if self.question.kind == Kind::Stat { self.end } else { self.question.offset }
+    }
+
+    fn hash_or_header(&mut self, buf: &mut [u8]) {
+        if self.wants_hashing() && self.position < self.hash_end() {
+            self.state = State::Hashing;
+        } else if self.wants_hashing() && self.question.kind == Kind::Stat {
+            self.state = State::Finishing;
+        } else {
+            self.write_header(buf);
+        }
+    }
+
+    fn write_header(&mut self, buf: &mut [u8]) {
+        self.started = self.now;
+        match self.question.kind {
+            Kind::Stat => self.write(buf, Content::Header { with_digest: true }, After::End),
+            _ => self.write(buf, Content::Header { with_digest: false }, After::Body),
+        }
+    }
+
+    /// Begins to write a line.
+    fn write(&mut self, buf: &mut [u8], content: Content, after: After) {
+        self.line = Line::new(content);
+        self.ready = 0..0;
+        self.since = self.now;
+        self.state = State::Line(after);
+        self.fill(buf);
+    }
+
+    /// Makes the next bytes of the line ready; false where there are none left.
+    fn fill(&mut self, buf: &mut [u8]) -> bool {
+        let max_request = wide(buf.len());
+        let (name, window) = buf.split_at_mut_checked(self.question.name_len).unwrap_or_default();
+        let is_stat = self.question.kind == Kind::Stat;
+        let offset = if is_stat { 0 } else { self.question.offset };
+        let facts = Facts {
+            server: SERVER,
+            name: self.config.name.as_str(),
+            max_request,
+            chunk_size: self.config.chunk_size.get(),
+            idle_ms: self.config.idle_ms,
+            request_ms: self.config.request_ms,
+            stall_ms: self.config.stall_ms,
+            size: self.size,
+            offset,
+            length: self.end.saturating_sub(offset),
+            version: self.question.version.as_ref().map_or("", Version::as_str),
+            modified: self.modified,
+            digest_kind: self.question.digest,
+            digest: self.digest,
+            count: self.count,
+            skipped: self.skipped,
+        };
+        let start = name.len();
+        let len = self.line.fill(&facts, name, window);
+        self.ready = start..start.saturating_add(len);
+        len > 0
+    }
+
+    fn after_line(&mut self, buf: &mut [u8], after: After) {
+        match after {
+            After::Entries => self.state = State::Entries,
+            After::Body if self.question.offset < self.end => {
+                self.position = self.question.offset;
+                self.state = State::Body;
+            }
+            After::Body => self.state = State::Finishing,
+            After::Close(why) => self.close(CloseHow::Linger, why),
+            After::End => {
+                self.end_exchange();
+                if self.stopping {
+                    self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
+                } else if self.eof {
+                    self.close(CloseHow::Finish, CloseReason::Done);
+                } else {
+                    self.since = self.now;
+                    self.state = State::Receiving;
+                }
+            }
+        }
+    }
+
+    fn end_exchange(&mut self) {
+        self.exchanges = self.exchanges.saturating_add(1);
+    }
+
+    /// Tells the client that the store refuses its request.
+    fn refuse_file(&mut self, buf: &mut [u8], code: Code) {
+        let text = match code {
+            Code::NotFound => "no such file or directory: ",
+            Code::NotFile => "not a regular file: ",
+            Code::NotDirectory => "not a directory: ",
+            Code::Denied => "permission denied: ",
+            Code::BadName => "this server cannot have such a name: ",
+            Code::Io => "cannot be read: ",
+            _ => "refused: ",
+        };
+        self.refuse(buf, code, text, Detail::Name, After::End);
+    }
+
+    fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, text: &'static str) {
+        self.used = 0;
+        self.begin_answer();
+        self.refuse(buf, code, text, Detail::None, After::Close(CloseReason::Refused(code)));
+    }
+
+    fn refuse(&mut self, buf: &mut [u8], code: Code, text: &'static str, detail: Detail, after: After) {
+        if after == After::End {
+            self.last.error = Some(code);
+        }
+        if detail != Detail::Name {
+            self.question.name_len = 0;
+        }
+        self.write(buf, Content::Error { code, text, detail }, after);
+    }
+
+    fn keep_alive(&mut self, working: Working) {
+        if self.now.since(self.since) >= HEARTBEAT_MS {
+            self.since = self.now;
+            self.state = State::Heartbeat(working);
+        }
+    }
+
+    fn moved(&mut self, len: usize) {
+        self.since = self.now;
+        self.answered = self.answered.saturating_add(wide(len));
+    }
+
+    fn rate_deadline(&self) -> Option<Instant> {
+        let rate = u64::from(self.config.min_rate);
+        let earned_ms = self.answered.saturating_mul(1000).checked_div(rate)?;
+        let start_ms = match self.config.stall_ms {
+            0 => RATE_START_MS,
+            stall_ms => u64::from(stall_ms),
+        };
+        Some(self.started.after(start_ms).after(earned_ms))
+    }
+
+    /// What the next action asks for at most, in bytes.
+    fn span(&self) -> usize {
+        let end = if self.state == State::Hashing { self.hash_end() } else { self.end };
+        let rest = end.saturating_sub(self.position).min(u64::from(self.config.span()));
+        usize::try_from(rest).unwrap_or(usize::MAX)
+    }
+}
+
+const fn scan_text(error: ScanError) -> &'static str {
+    match error {
+        ScanError::Syntax => "not JSON",
+        ScanError::Utf8 => "not UTF-8",
+        ScanError::Depth => "nested more than 8 levels deep",
+    }
+}
+
+/// A report that does not fit the action.
+fn misuse(report: &str) {
+    debug_assert!(false, "{report} does not answer the action");
+    let _ = report;
+}
+
+/// Lengths of slices fit 64 bits on every target that there is.
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,186 @@
+//! A server session with a store, driven by hand: what the tests of the session share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use coracle_core::{
+    Action, Close, Finished, Hasher, Instant, Reply, Request, ServerConfig, ServerSession, StaticStore, Store,
+};
+
+pub type Buf = Box<[u8]>;
+
+/// A session, its store and its virtual clock. Everything that it sends is kept in `output`.
+pub struct Rig<'c, S: Store> {
+    pub session: ServerSession<'c, Buf>,
+    pub store: S,
+    pub now_ms: u64,
+    pub output: Vec<u8>,
+    /// The most bytes that one report answers for.
+    pub piece: usize,
+    /// How long a `Hash` or `Finish` takes.
+    pub hash_ms: u64,
+    file: Option<(S::File, coracle_core::FileInfo)>,
+    listing: Option<S::Listing>,
+    hasher: Option<Hasher>,
+    hashed: u64,
+}
+
+impl<'c> Rig<'c, StaticStore<'static>> {
+    pub fn with_files(config: &'c ServerConfig<'c>, files: &'static [coracle_core::StaticFile<'static>]) -> Self {
+        Rig::new(config, StaticStore::new(files))
+    }
+}
+
+impl<'c, S: Store> Rig<'c, S> {
+    pub fn new(config: &'c ServerConfig<'c>, store: S) -> Self {
+        let session = ServerSession::new(config, vec![0; 512].into_boxed_slice(), Instant::from_millis(0));
+        Rig {
+            session,
+            store,
+            now_ms: 0,
+            output: Vec::new(),
+            piece: usize::MAX,
+            hash_ms: 0,
+            file: None,
+            listing: None,
+            hasher: None,
+            hashed: 0,
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        Instant::from_millis(self.now_ms)
+    }
+
+    /// Lets time pass, up to each deadline in turn.
+    pub fn wait(&mut self, millis: u64) {
+        let until = self.now_ms + millis;
+        while let Some((when, _)) = self.session.deadline().filter(|(when, _)| when.as_millis() <= until) {
+            self.now_ms = self.now_ms.max(when.as_millis());
+            self.session.handle_timeout(self.now());
+            self.work();
+        }
+        self.now_ms = until;
+        self.session.handle_timeout(self.now());
+        self.work();
+    }
+
+    /// Gives `bytes` to the session in pieces of `piece` bytes and does all that it wants done.
+    pub fn send(&mut self, bytes: &[u8], piece: usize) {
+        self.work();
+        for chunk in bytes.chunks(piece.max(1)) {
+            let mut rest = chunk;
+            while !rest.is_empty() && self.close().is_none() {
+                let taken = self.session.receive(rest, self.now());
+                rest = &rest[taken..];
+                self.work();
+            }
+        }
+    }
+
+    pub fn send_eof(&mut self) {
+        self.session.receive_eof(self.now());
+        self.work();
+    }
+
+    pub fn close(&self) -> Option<Close> {
+        match self.session.action() {
+            Action::Close(close) => Some(close),
+            _ => None,
+        }
+    }
+
+    /// What was sent since the last call, as text.
+    pub fn take_text(&mut self) -> String {
+        String::from_utf8(std::mem::take(&mut self.output)).expect("UTF-8")
+    }
+
+    /// Does what the session wants until it wants to receive or to close.
+    pub fn work(&mut self) {
+        while self.step() {}
+    }
+
+    /// One action; false where there is nothing to do.
+    pub fn step(&mut self) -> bool {
+        let now = self.now();
+        match self.session.action() {
+            Action::Receive | Action::Close(_) => return false,
+            Action::Reply(request) => {
+                self.hasher = request.digest().and_then(Hasher::new);
+                self.hashed = 0;
+                let mut known = None;
+                self.file = None;
+                let refused = match request {
+                    Request::List { path } => self.store.list(path).map(|begun| self.listing = Some(begun)).err(),
+                    Request::Stat { name, digest } | Request::Get { name, digest } => match self.store.open(name) {
+                        Ok(file) => match self.store.info(&file) {
+                            Ok(info) => {
+                                known = digest.and_then(|kind| self.store.known_digest(&file, kind));
+                                self.file = Some((file, info));
+                                None
+                            }
+                            Err(error) => Some(error),
+                        },
+                        Err(error) => Some(error),
+                    },
+                    _ => unreachable!("a request that this test does not know"),
+                };
+                match (refused, &self.file) {
+                    (Some(error), _) => self.session.reply(Reply::Refuse(error.code()), now),
+                    (None, Some((_, info))) => self.session.reply(Reply::File { info, known }, now),
+                    (None, None) => self.session.reply(Reply::Listing, now),
+                }
+            }
+            Action::Entry => {
+                let listing = self.listing.as_mut().expect("a listing");
+                self.session.entry(self.store.next(listing), now);
+            }
+            Action::SendBytes { bytes, .. } => {
+                assert!(!bytes.is_empty());
+                let len = bytes.len().min(self.piece);
+                self.output.extend_from_slice(&bytes[..len]);
+                self.session.sent(len, now);
+            }
+            Action::SendFile { offset, len, hash, .. } => {
+                let mut bytes = vec![0; len.min(self.piece)];
+                let (file, _) = self.file.as_mut().expect("a file");
+                match self.store.read(file, offset, &mut bytes) {
+                    Ok(0) | Err(_) => self.session.file_fault(now),
+                    Ok(len) => {
+                        if hash {
+                            self.hasher.as_mut().expect("a hasher").update(&bytes[..len]);
+                            self.hashed += len as u64;
+                        }
+                        self.output.extend_from_slice(&bytes[..len]);
+                        self.session.sent(len, now);
+                    }
+                }
+            }
+            Action::Hash { offset, len } => {
+                let mut bytes = vec![0; len.min(self.piece)];
+                let (file, _) = self.file.as_mut().expect("a file");
+                self.now_ms += self.hash_ms;
+                let now = Instant::from_millis(self.now_ms);
+                match self.store.read(file, offset, &mut bytes) {
+                    Ok(0) | Err(_) => self.session.file_fault(now),
+                    Ok(len) => {
+                        self.hasher.as_mut().expect("a hasher").update(&bytes[..len]);
+                        self.hashed += len as u64;
+                        self.session.hashed(len, now);
+                    }
+                }
+            }
+            Action::Finish { from, to } => {
+                let (file, info) = self.file.as_ref().expect("a file");
+                match self.store.info(file) {
+                    Ok(now_info) => {
+                        let same_version = now_info.version == info.version;
+                        let hasher = self.hasher.clone().filter(|_| self.hashed == to - from);
+                        self.session.finished(Finished { digest: hasher.map(Hasher::finish), same_version }, now);
+                    }
+                    Err(_) => self.session.file_fault(now),
+                }
+            }
+            _ => unreachable!("an action that this test does not know"),
+        }
+        true
+    }
+}

@@ -1,0 +1,200 @@
+//! The server's session, exchange by exchange, with a clock in a variable.
+
+mod common;
+
+use common::Rig;
+use coracle_core::{CloseHow, CloseReason, Code, Deadline, Instant, ServerConfig, ServerSession, StaticFile};
+
+static FILES: [StaticFile<'static>; 3] = [
+    StaticFile::new("a.txt", "v1", b"hello, world"),
+    StaticFile::new("empty", "v1", b""),
+    StaticFile::new("dir/\"q\"", "v\"2\\", b"0123456789"),
+];
+
+fn ask(request: &str) -> String {
+    let config = ServerConfig::new();
+    let mut answers = Vec::new();
+    for (piece, out) in [(usize::MAX, usize::MAX), (1, 1), (3, 7)] {
+        let mut rig = Rig::with_files(&config, &FILES);
+        rig.piece = out;
+        rig.send(request.as_bytes(), piece);
+        answers.push(rig.take_text());
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2]);
+    answers.swap_remove(0)
+}
+
+#[test]
+fn hello() {
+    assert_eq!(
+        ask(r#"{"type":"hello"}"#),
+        "{\"type\":\"hello\",\"protocol\":1,\"server\":\"coracle/0.1.0\",\"name\":\"\",\"maxRequest\":512,\"chunkSize\":1024,\
+         \"idle_ms\":60000,\"request_ms\":10000,\"stall_ms\":30000,\"features\":[\"list\",\"stat\",\"get\"],\"digests\":[\"crc32\",\"sha256\"]}\n"
+    );
+}
+
+#[test]
+fn get_with_and_without_ranges() {
+    assert_eq!(
+        ask(r#"{"type":"get","fileName":"a.txt"}"#),
+        "{\"type\":\"file\",\"fileName\":\"a.txt\",\"fileSize\":12,\"offset\":0,\"length\":12,\"chunkSize\":1024,\"readCnt\":1,\
+         \"lastSize\":12,\"version\":\"v1\",\"digest\":\"crc32\"}\nhello, world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n"
+    );
+    assert_eq!(
+        ask(r#"{"type":"get","fileName":"a.txt","offset":7,"length":99,"digest":"none"}"#),
+        "{\"type\":\"file\",\"fileName\":\"a.txt\",\"fileSize\":12,\"offset\":7,\"length\":5,\"chunkSize\":1024,\"readCnt\":1,\
+         \"lastSize\":5,\"version\":\"v1\",\"digest\":\"none\"}\nworld{\"type\":\"end\"}\n"
+    );
+    assert!(
+        ask(r#"{"type":"get","fileName":"a.txt","offset":7,"digestFrom":0}"#)
+            .ends_with("world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n")
+    );
+    assert!(
+        ask(r#"{"type":"get","fileName":"a.txt","offset":12}"#)
+            .contains("\"length\":0,\"chunkSize\":1024,\"readCnt\":0,\"lastSize\":0")
+    );
+    assert!(
+        ask(r#"{"type":"get","fileName":"a.txt","offset":13}"#)
+            .starts_with("{\"type\":\"error\",\"code\":\"badRange\"")
+    );
+}
+
+#[test]
+fn list_and_stat() {
+    assert_eq!(
+        ask(r#"{"type":"list"}{"type":"list","path":"dir"}{"type":"list","path":"a.txt"}"#),
+        "{\"type\":\"entry\",\"fileName\":\"a.txt\",\"fileSize\":12}\n{\"type\":\"entry\",\"fileName\":\"empty\",\"fileSize\":0}\n\
+         {\"type\":\"entry\",\"fileName\":\"dir\",\"directory\":true}\n{\"type\":\"end\",\"count\":3}\n\
+         {\"type\":\"entry\",\"fileName\":\"dir/\\\"q\\\"\",\"fileSize\":10}\n{\"type\":\"end\",\"count\":1}\n\
+         {\"type\":\"error\",\"code\":\"notDirectory\",\"message\":\"not a directory: a.txt\"}\n"
+    );
+    assert_eq!(
+        ask(r#"{"type":"stat","fileName":"dir/\"q\"","digest":"crc32"}"#),
+        "{\"type\":\"file\",\"fileName\":\"dir/\\\"q\\\"\",\"fileSize\":10,\"offset\":0,\"length\":10,\"chunkSize\":1024,\"readCnt\":1,\
+         \"lastSize\":10,\"version\":\"v\\\"2\\\\\",\"digest\":\"crc32\",\"crc32\":\"a684c7c6\"}\n"
+    );
+    assert!(ask(r#"{"type":"stat","fileName":"empty","digest":"sha256"}"#).contains("\"sha256\":\"e3b0c442"));
+}
+
+#[test]
+fn refusals_keep_the_connection_and_the_order_of_checks() {
+    for (request, code) in [
+        (r#"{"type":1}"#, "unknownType"),
+        (r#"{"type":"put","fileName":7}"#, "unknownType"),
+        (r#"{"type":null}"#, "badRequest"),
+        (r#"{"type":1.0}"#, "badRequest"),
+        (r#"{}"#, "badRequest"),
+        (r#"{"type":"get"}"#, "badRequest"),
+        (r#"{"type":"get","type":"get","fileName":"a.txt"}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"a","fileName":"a.txt"}"#, "badRequest"),
+        (r#"{"type":"get","fileName":null}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"../x","offset":-1}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"../x","digest":"md5"}"#, "unsupported"),
+        (r#"{"type":"get","fileName":"../x"}"#, "badName"),
+        (r#"{"type":"get","fileName":"\u002e\u002e/x"}"#, "badName"),
+        (r#"{"type":"get","fileName":"x","version":"other"}"#, "notFound"),
+        (r#"{"type":"get","fileName":"dir"}"#, "notFile"),
+        (r#"{"type":"get","fileName":"a.txt","version":"other","offset":99}"#, "changed"),
+        (r#"{"type":"get","fileName":"a.txt","digestFrom":1}"#, "badRange"),
+        (r#"{"type":"get","fileName":"a.txt","offset":18446744073709551616}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"a\ud800"}"#, "badRequest"),
+        (r#"{"type":"stat","fileName":"a","offset":"ignored","digest":1}"#, "badRequest"),
+    ] {
+        let answer = ask(&[request, r#"{"type":"stat","fileName":"empty"}"#].concat());
+        let begin = format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"");
+        assert!(answer.starts_with(&begin), "{request}: {answer}");
+        assert!(answer.contains("\n{\"type\":\"file\",\"fileName\":\"empty\""), "{request}: {answer}");
+    }
+    assert!(
+        ask(r#"{"type":"stat","fileName":"empty","path":1,"version":{},"offset":[[[[[[[]]]]]]]}"#)
+            .contains("\"fileSize\":0")
+    );
+}
+
+#[test]
+fn what_cannot_be_followed_ends_the_connection() {
+    let config = ServerConfig::new();
+    let long = [br#"{"type":""#.as_slice(), &[b'x'; 600]].concat();
+    let cases: [(&[u8], Code); 6] = [
+        (b"GET / HTTP/1.1\r\n\r\n", Code::BadRequest),
+        (b"{\"type\":\"get\",\"fileName\":\"\xff\"}", Code::BadRequest),
+        (b"{\"a\":nope}", Code::BadRequest),
+        (b"{\"a\":[[[[[[[[]]]]]]]]}", Code::BadRequest),
+        (b"\0", Code::BadRequest),
+        (&long, Code::TooLong),
+    ];
+    for (input, code) in cases {
+        for piece in [1, usize::MAX] {
+            let mut rig = Rig::with_files(&config, &FILES);
+            rig.send(input, piece);
+            let close = rig.close().expect("closed");
+            assert_eq!((close.how, close.why), (CloseHow::Linger, CloseReason::Refused(code)));
+            assert_eq!(rig.take_text().lines().count(), 1);
+        }
+    }
+}
+
+#[test]
+fn deadlines() {
+    let config = ServerConfig::new();
+    let mut rig = Rig::with_files(&config, &FILES);
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    rig.wait(5_000);
+    rig.send(b" {", 1);
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(15_000), Deadline::Request)));
+    rig.wait(9_999);
+    rig.send(b"\"", 1);
+    rig.wait(1);
+    assert!(rig.take_text().contains("\"timeout\""));
+    assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Refused(Code::Timeout)));
+
+    // The line ending behind a request arms nothing; white space does.
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.send(b"{\"type\":\"hello\"}\r\n", 1);
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    rig.send(b"\n", 1);
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(10_000), Deadline::Request)));
+
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.wait(60_000);
+    assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Idle)));
+    assert_eq!(rig.take_text(), "");
+}
+
+#[test]
+fn a_session_refuses_and_stops() {
+    let config = ServerConfig::new();
+    let session = ServerSession::refusing(Code::Busy, &config, vec![0; 512].into_boxed_slice(), Instant::default());
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.session = session;
+    rig.work();
+    assert!(rig.take_text().starts_with("{\"type\":\"error\",\"code\":\"busy\""));
+
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.piece = 1;
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, Instant::default()) > 0);
+    assert!(rig.step());
+    rig.session.stop(Instant::default());
+    rig.work();
+    let text = rig.take_text();
+    assert!(text.contains("hello, world{\"type\":\"end\""), "{text}");
+    assert!(text.lines().last().is_some_and(|line| line.contains("shuttingDown")));
+
+    let short = ServerSession::new(&config, [0; 511], Instant::default());
+    assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
+}
+
+#[test]
+fn half_close_is_answered_in_full() {
+    let config = ServerConfig::new();
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.send(br#"{"type":"stat","fileName":"empty"}"#, 1);
+    rig.send_eof();
+    assert!(rig.take_text().ends_with("}\n"));
+    assert_eq!(rig.close().map(|close| close.how), Some(CloseHow::Finish));
+    let mut rig = Rig::with_files(&config, &FILES);
+    rig.send(br#"{"type":"#, 1);
+    rig.send_eof();
+    assert!(rig.take_text().contains("badRequest"));
+}
