@@ -3,6 +3,10 @@
 //! A driver asks its session what to do, does it, reports, and asks again. It is written on the public API alone, so
 //! whatever it does can be done differently elsewhere.
 
+mod server;
+
+pub use server::{Observer, Scratch, SendFile, SendFileError, serve};
+
 use embedded_io::{ErrorType, Read, Write};
 
 use crate::time::Instant;
