@@ -1,0 +1,47 @@
+//! `coracle completions` and `coracle man`: what packagers install beside the program.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+use super::{Exit, complain};
+
+/// Write the completions of a shell to standard output
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// The shell to complete for
+    shell: Shell,
+}
+
+/// Write the manual page to standard output, or one page a subcommand to a directory
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write coracle.1, coracle-serve.1 and so on into this directory
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+pub fn completions(args: &Completions, program: &mut Command) -> Exit {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, program, "coracle", &mut script);
+    done(io::stdout().lock().write_all(&script))
+}
+
+pub fn man(args: &Man, program: Command) -> Exit {
+    match &args.to {
+        Some(directory) => done(clap_mangen::generate_to(program, directory)),
+        None => done(clap_mangen::Man::new(program).render(&mut io::stdout().lock())),
+    }
+}
+
+fn done(written: io::Result<()>) -> Exit {
+    match written {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            complain(error);
+            Exit::LocalFile
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Durations and sizes as people type them, and text of strangers as it may be printed.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+/// A duration: `500ms`, `10s`, `2m`, `1h 30m`; `0` is never, and therefore `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub Option<Duration>);
+
+impl Limit {
+    /// Milliseconds; 0 for never. What does not fit counts as the longest that does (49 days).
+    #[must_use]
+    pub fn millis(self) -> u32 {
+        self.0.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX))
+    }
+}
+
+impl std::str::FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match humantime::parse_duration(text.trim()) {
+            Ok(limit) if limit.is_zero() => Ok(Self(None)),
+            Ok(limit) if limit < Duration::from_millis(1) => Err("at least 1ms, or 0 for never".to_owned()),
+            Ok(limit) => Ok(Self(Some(limit))),
+            Err(error) => Err(format!("{error}; a number and a unit, as 500ms, 10s or 2m, or 0 for never")),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(limit) => humantime::format_duration(limit).fmt(f),
+            None => f.write_str("0"),
+        }
+    }
+}
+
+/// A number of bytes: `65536`, `64KiB` (65,536), `64k` or `64kB` (64,000), `1.5MB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    match text.trim().parse::<ByteSize>() {
+        Ok(size) => Ok(size.as_u64()),
+        Err(_) => Err("a number of bytes, or a number and a unit, as 64KiB (65536) or 64k (64000)".to_owned()),
+    }
+}
+
+/// Text of a stranger's, with everything escaped that could drive a terminal or forge a line: control characters, and
+/// those that change the direction of writing.
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for letter in self.0.chars() {
+            match letter {
+                '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                    write!(f, "{}", letter.escape_unicode())?;
+                }
+                _ if letter.is_control() => write!(f, "{}", letter.escape_default())?,
+                _ => f.write_char(letter)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Escaped, Limit, size};
+
+    #[test]
+    fn durations_have_units_and_zero_is_never() {
+        let millis = |text: &str| text.parse::<Limit>().map(Limit::millis);
+        assert_eq!(millis("10s"), Ok(10_000));
+        assert_eq!(millis("500ms"), Ok(500));
+        assert_eq!(millis("2m"), Ok(120_000));
+        assert_eq!(millis("1h 30m"), Ok(5_400_000));
+        assert_eq!(millis("0"), Ok(0));
+        assert_eq!(millis("0s"), Ok(0));
+        assert_eq!(millis("1000years"), Ok(u32::MAX));
+        for wrong in ["", "10", "-1s", "1us", "ten", "10 parsecs"] {
+            let message = millis(wrong).expect_err(wrong);
+            assert!(message.contains("0 for never"), "{wrong}: {message}");
+        }
+        for text in ["10s", "500ms", "0"] {
+            assert_eq!(text.parse::<Limit>().expect("a duration").to_string(), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_decimal_or_binary_as_written() {
+        assert_eq!(size("65536"), Ok(65_536));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("64k"), Ok(64_000));
+        assert_eq!(size("1.5MB"), Ok(1_500_000));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        for wrong in ["", "-1", "KiB", "1 parsec"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn strangers_cannot_drive_the_terminal() {
+        let text = "a\x1b[31mb\r\n\u{202e}c\u{9b}2J 名.txt";
+        assert_eq!(Escaped(text).to_string(), "a\\u{1b}[31mb\\r\\n\\u{202e}c\\u{9b}2J 名.txt");
+    }
+}
