@@ -1,0 +1,24 @@
+//! Downloads on this machine's disk: nothing half-written has a real name, nothing is replaced unasked, nothing is
+//! written outside of the chosen directory.
+//!
+//! A download lies under a temporary name beside its target, with a sidecar that says of what it is the beginning.
+//! The sidecar is created first and locked while a process works on the download, so two never write to one part. The
+//! part takes its real name only when it is whole, proven and on the disk.
+
+mod directory;
+mod error;
+mod names;
+mod part;
+mod place;
+mod shown;
+mod sidecar;
+#[cfg(test)]
+mod tests;
+
+pub use directory::{Directory, Standing};
+pub use error::LocalError;
+pub use names::{Naming, refusal};
+pub use part::{Part, Proof};
+pub use place::{Beginning, Place};
+pub use shown::{Shown, shown_json, shown_path};
+pub use sidecar::Origin;

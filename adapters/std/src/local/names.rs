@@ -1,0 +1,158 @@
+//! Names on this machine: the temporary ones, and which of a server's names can be used at all.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use coracle_core::{Digest, DigestKind, Hasher};
+
+/// The longest file name that common file systems take, in bytes.
+const MAX_LEN: usize = 255;
+
+/// What is set aside gets this much longer a name.
+const SPARE: usize = ".old1".len();
+
+/// Behind the temporary name stands this for the sidecar.
+const SIDECAR: &str = ".json";
+
+/// How the temporary names of a run are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// `NAME.part`: one file is fetched, so nothing else that is fetched can have that name.
+    Single,
+    /// `NAME\.part`: several are fetched, and a name that is served never holds a backslash.
+    Several,
+}
+
+/// The names under which one download lies in its directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The name in the end.
+    pub target: OsString,
+    /// The name until the file is whole and verified.
+    pub part: OsString,
+    /// What is known about the part.
+    pub sidecar: OsString,
+}
+
+impl Names {
+    /// The names for `target`. Temporary ones that would be longer than 255 bytes are cut at a character's boundary
+    /// and told apart by a hash of the whole.
+    #[must_use]
+    pub fn new(target: &OsStr, naming: Naming) -> Self {
+        let suffix = match naming {
+            Naming::Single => ".part",
+            Naming::Several => "\\.part",
+        };
+        let mut part = target.as_bytes().to_vec();
+        if part.len() + suffix.len() + SIDECAR.len() + SPARE > MAX_LEN {
+            let hash = format!("~{}", short_hash(target.as_bytes()));
+            part.truncate(boundary(target, MAX_LEN - suffix.len() - SIDECAR.len() - SPARE - hash.len()));
+            part.extend_from_slice(hash.as_bytes());
+        }
+        part.extend_from_slice(suffix.as_bytes());
+        let mut sidecar = part.clone();
+        sidecar.extend_from_slice(SIDECAR.as_bytes());
+        Self { target: target.to_owned(), part: OsString::from_vec(part), sidecar: OsString::from_vec(sidecar) }
+    }
+}
+
+/// Why a component of a served name cannot be a file's name on this machine, if so. What every machine must refuse,
+/// [`FileName`](coracle_core::FileName) has refused already.
+#[must_use]
+pub fn refusal(component: &str) -> Option<&'static str> {
+    if cfg!(windows) { windows_refusal(component) } else { None }
+}
+
+/// Windows gives meanings of its own to these: streams, devices, and endings that it drops silently.
+fn windows_refusal(component: &str) -> Option<&'static str> {
+    if component.contains(['<', '>', ':', '"', '|', '?', '*']) {
+        return Some("one of < > : \" | ? * is not possible in a name on Windows");
+    }
+    if component.ends_with(['.', ' ']) {
+        return Some("a name on Windows does not end in a dot or a space");
+    }
+    let stem = component.split('.').next().unwrap_or("").trim_end_matches(' ').to_uppercase();
+    let numbered = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
+    let port = numbered.is_some_and(|number| {
+        let mut digits = number.chars();
+        matches!((digits.next(), digits.next()), (Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}'), None))
+    });
+    let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
+    (port || device).then_some("it names a device on Windows")
+}
+
+/// The largest boundary of a character (of a byte, where the name is no UTF-8) that is at most `limit`.
+fn boundary(name: &OsStr, limit: usize) -> usize {
+    match name.to_str() {
+        Some(name) => (0..=limit).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0),
+        None => limit,
+    }
+}
+
+/// 16 hexadecimal digits of SHA-256.
+fn short_hash(bytes: &[u8]) -> String {
+    let mut hasher = Hasher::new(DigestKind::Sha256).unwrap_or_else(|| unreachable!("the feature sha256 is on"));
+    hasher.update(bytes);
+    let digest: Digest = hasher.finish();
+    digest.to_hex().as_str().chars().take(16).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{OsStr, OsString};
+    use std::os::unix::ffi::OsStringExt;
+
+    use coracle_core::FileName;
+
+    use super::{MAX_LEN, Names, Naming, SPARE, windows_refusal};
+
+    fn names(target: &str, naming: Naming) -> Names {
+        Names::new(OsStr::new(target), naming)
+    }
+
+    #[test]
+    fn short_names() {
+        let single = names("a.bin", Naming::Single);
+        assert_eq!((single.part.to_str(), single.sidecar.to_str()), (Some("a.bin.part"), Some("a.bin.part.json")));
+        let several = names("a.bin", Naming::Several);
+        let part = several.part.to_str().expect("UTF-8");
+        assert_eq!(part, "a.bin\\.part");
+        assert!(FileName::new(part).is_err(), "a server could serve the temporary name");
+    }
+
+    #[test]
+    fn long_names_are_cut_at_a_character_and_stay_distinct() {
+        for naming in [Naming::Single, Naming::Several] {
+            let mut seen = std::collections::HashSet::new();
+            for character in ["x", "é", "収", "\u{1f600}"] {
+                for len in 230..=MAX_LEN {
+                    let mut name = character.repeat(len / character.len());
+                    name.push_str(&"z".repeat(len - name.len()));
+                    let names = names(&name, naming);
+                    assert!(names.sidecar.len() + SPARE <= MAX_LEN, "{len}: {}", names.sidecar.len());
+                    assert!(names.part.to_str().is_some(), "a character was cut in two");
+                    assert_ne!(names.part, names.target);
+                    assert!(seen.insert(names.part), "two names share a temporary one");
+                }
+            }
+        }
+        let twins = ["x".repeat(254) + "a", "x".repeat(254) + "b"].map(|name| names(&name, Naming::Single).part);
+        assert_ne!(twins[0], twins[1]);
+    }
+
+    #[test]
+    fn names_that_are_no_utf_8_are_cut_too() {
+        let names = Names::new(&OsString::from_vec(vec![0xFF; MAX_LEN]), Naming::Single);
+        assert_eq!(names.sidecar.len() + SPARE, MAX_LEN);
+    }
+
+    #[test]
+    fn p6_p7_windows_names() {
+        for name in ["CON", "nul.txt", "COM1", "com\u{b9}.log", "aux .c", "a.", "a ", "f:stream", "a?b", "lpt9"] {
+            assert!(windows_refusal(name).is_some(), "{name}");
+        }
+        for name in ["console", "COM", "COM10", "a.b", ".hidden", "null"] {
+            assert_eq!(windows_refusal(name), None, "{name}");
+        }
+    }
+}

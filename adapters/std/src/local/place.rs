@@ -1,0 +1,272 @@
+//! Where one download goes: what stands there already, and whose it is.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags, flock, linkat, renameat, renameat_with, unlinkat};
+use rustix::io::Errno;
+
+use super::directory::{Directory, Standing};
+use super::error::LocalError;
+use super::names::{Names, Naming};
+use super::part::Part;
+use super::sidecar::{Found, Identity, Note, Origin};
+
+/// Others may come and go between two looks at the same name; after this many there is somebody playing with it.
+const LOOKS: usize = 10;
+
+/// Where one download goes.
+#[derive(Clone, Debug)]
+pub struct Place {
+    directory: Arc<Directory>,
+    names: Names,
+}
+
+/// What stands at the temporary name.
+#[derive(Debug)]
+pub enum Beginning {
+    /// Nothing.
+    None,
+    /// An unfinished download, locked.
+    Part(Box<Part>),
+    /// What stood there had a sidecar that is none; both lie under these names now, and nothing stands there any more.
+    SetAside(Vec<PathBuf>),
+}
+
+impl Place {
+    /// The place of `target`, one component, in `directory`.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, target: &OsStr, naming: Naming) -> Self {
+        Self { directory, names: Names::new(target, naming) }
+    }
+
+    /// The path in the end, as it is shown.
+    #[must_use]
+    pub fn target(&self) -> PathBuf {
+        self.directory.path_of(&self.names.target)
+    }
+
+    /// The path until then.
+    #[must_use]
+    pub fn part(&self) -> PathBuf {
+        self.directory.path_of(&self.names.part)
+    }
+
+    /// The path of what is known about the part.
+    #[must_use]
+    pub fn sidecar(&self) -> PathBuf {
+        self.directory.path_of(&self.names.sidecar)
+    }
+
+    /// Which file stands at the part's name, if any.
+    pub fn part_identity(&self) -> Result<Option<Identity>, LocalError> {
+        Ok(self.directory.stat(&self.names.part)?.map(|standing| standing.identity))
+    }
+
+    /// Removes the part.
+    pub fn remove_part(&self) -> Result<(), LocalError> {
+        self.remove(&self.names.part)
+    }
+
+    /// Removes the sidecar.
+    pub fn remove_sidecar(&self) -> Result<(), LocalError> {
+        self.remove(&self.names.sidecar)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// What stands at the target, which is a regular file if anything.
+    pub fn standing(&self) -> Result<Option<Standing>, LocalError> {
+        let standing = self.directory.stat(&self.names.target)?;
+        standing.map(|standing| standing.must_be_file(|| self.target())).transpose()
+    }
+
+    /// Opens what stands at the target, for reading.
+    pub fn open_target(&self) -> Result<Option<File>, LocalError> {
+        self.directory.open_file(&self.names.target, OFlags::RDONLY)
+    }
+
+    /// Errs where the target cannot be written: it is there already and `force` is not given, or it is no regular file.
+    pub fn check_target(&self, force: bool) -> Result<(), LocalError> {
+        match self.standing()? {
+            Some(_) if !force => Err(LocalError::Exists(self.target())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks for an unfinished download of this target and takes it over.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Locked`] while another process has it; [`LocalError::Foreign`] for a file at the temporary name
+    /// that has no sidecar, or another one's: it is left alone.
+    pub fn find(&self) -> Result<Beginning, LocalError> {
+        for _ in 0..LOOKS {
+            let part = self.directory.stat(&self.names.part)?;
+            let part = part.map(|part| part.must_be_file(|| self.part())).transpose()?;
+            let Some(note_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
+                // A sidecar is made before its part and removed after it, so a part of ours cannot have been there
+                // when the sidecar was not.
+                let Some(before) = part else { return Ok(Beginning::None) };
+                match self.directory.stat(&self.names.part)? {
+                    Some(after) if after.identity == before.identity => return Err(LocalError::Foreign(self.part())),
+                    _ => continue,
+                }
+            };
+            if !self.lock(&note_file)? {
+                continue;
+            }
+            let found = Note::read(&note_file).map_err(LocalError::io("read", &self.sidecar()))?;
+            return self.take(note_file, found);
+        }
+        Err(LocalError::Locked(self.part()))
+    }
+
+    /// Creates the part, empty, for a file that comes from `origin`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Place::find`].
+    pub fn create(&self, origin: Origin) -> Result<Part, LocalError> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        for _ in 0..LOOKS {
+            let note_file = match self.directory.open_file(&self.names.sidecar, flags) {
+                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar()))?,
+                Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(LocalError::Locked(self.part()));
+                }
+                Err(error) => return Err(error),
+            };
+            // Whoever came in between took the empty sidecar for a stale one and removed it.
+            if !self.lock(&note_file)? {
+                continue;
+            }
+            let result = self.create_part(&note_file, origin);
+            if result.is_err() {
+                self.remove(&self.names.sidecar)?;
+            }
+            let (file, identity, origin) = result?;
+            return Ok(Part::new(self.clone(), note_file, file, identity, Some(origin), 0));
+        }
+        Err(LocalError::Locked(self.part()))
+    }
+
+    /// Gives the part the target's name, and replaces nothing unless `force` is given.
+    pub fn rename(&self, force: bool) -> Result<(), LocalError> {
+        let fd = self.directory.as_fd();
+        let Names { target, part, .. } = &self.names;
+        let renamed = if force {
+            self.check_target(true)?;
+            renameat(fd, part, fd, target)
+        } else {
+            match renameat_with(fd, part, fd, target, RenameFlags::NOREPLACE) {
+                // File systems that cannot refuse to replace mostly can link, which never replaces.
+                Err(Errno::INVAL | Errno::NOSYS) => {
+                    linkat(fd, part, fd, target, AtFlags::empty()).and_then(|()| unlinkat(fd, part, AtFlags::empty()))
+                }
+                renamed => renamed,
+            }
+        };
+        match renamed {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(LocalError::Exists(self.target())),
+            Err(error) => Err(LocalError::io("give its real name to", &self.part())(error)),
+        }
+    }
+
+    /// Whether the file is locked and still the one that stands at the sidecar's name.
+    fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
+        match flock(note_file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
+            Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),
+        }
+        let locked = self.identity(note_file)?;
+        Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|standing| standing.identity == locked))
+    }
+
+    fn take(&self, note_file: File, found: Found) -> Result<Beginning, LocalError> {
+        let Some(file) = self.directory.open_file(&self.names.part, OFlags::RDWR)? else {
+            // Left over from between the rename and the end, or from before the part was made.
+            match found {
+                Found::Note(_) | Found::Damaged => self.remove(&self.names.sidecar)?,
+                Found::Foreign => return self.set_aside(),
+            }
+            return Ok(Beginning::None);
+        };
+        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part()))?;
+        let Standing { identity, size: len, .. } = Standing::new(&stat);
+        let origin = match found {
+            Found::Note(Note { origin, part: Some(noted) }) if noted == identity => Some(origin),
+            // Nothing is written to a part before it is noted.
+            Found::Note(Note { part: None, .. }) if len == 0 => None,
+            Found::Note(_) => return Err(LocalError::Foreign(self.part())),
+            Found::Damaged => None,
+            Found::Foreign => return self.set_aside(),
+        };
+        Ok(Beginning::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
+    }
+
+    fn create_part(&self, note_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
+        let mut note = Note { origin, part: None };
+        note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let file = match self.directory.open_file(&self.names.part, flags) {
+            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part()))?,
+            Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(LocalError::Foreign(self.part()));
+            }
+            Err(error) => return Err(error),
+        };
+        let identity = self.identity(&file)?;
+        note.part = Some(identity);
+        if let Err(error) = note.write(note_file) {
+            self.remove(&self.names.part)?;
+            return Err(LocalError::io("write", &self.sidecar())(error));
+        }
+        Ok((file, identity, note.origin))
+    }
+
+    fn identity(&self, file: &File) -> Result<Identity, LocalError> {
+        let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part()))?;
+        Ok(Standing::new(&stat).identity)
+    }
+
+    fn set_aside(&self) -> Result<Beginning, LocalError> {
+        let mut moved = Vec::new();
+        for name in [&self.names.part, &self.names.sidecar] {
+            moved.extend(self.set_one_aside(name)?);
+        }
+        Ok(Beginning::SetAside(moved))
+    }
+
+    fn set_one_aside(&self, name: &OsStr) -> Result<Option<PathBuf>, LocalError> {
+        for number in 1..=9 {
+            let mut aside = name.to_owned();
+            aside.push(format!(".old{number}"));
+            let fd = self.directory.as_fd();
+            match renameat_with(fd, name, fd, &aside, RenameFlags::NOREPLACE) {
+                Ok(()) => return Ok(Some(self.directory.path_of(&aside))),
+                Err(Errno::NOENT) => return Ok(None),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(LocalError::io("set aside", &self.directory.path_of(name))(error)),
+            }
+        }
+        Err(LocalError::Foreign(self.directory.path_of(name)))
+    }
+
+    fn remove(&self, name: &OsStr) -> Result<(), LocalError> {
+        match unlinkat(&self.directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(LocalError::io("remove", &self.directory.path_of(name))(error)),
+        }
+    }
+}

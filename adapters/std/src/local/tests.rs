@@ -1,0 +1,247 @@
+//! A part and its place, from every state that a kill can leave.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+
+use coracle_core::Version;
+use tempfile::TempDir;
+
+use super::{Beginning, Directory, LocalError, Naming, Origin, Part, Place, Proof};
+
+fn place(root: &Path) -> Place {
+    Place::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref(), Naming::Single)
+}
+
+fn fresh() -> (TempDir, Place) {
+    let root = tempfile::tempdir().expect("a directory");
+    let place = place(root.path());
+    (root, place)
+}
+
+fn origin(size: u64) -> Origin {
+    let version = Version::new("v1").expect("a version");
+    Origin { name: "dir/a".into(), peer: "host".into(), size, version }
+}
+
+fn found(place: &Place) -> Part {
+    match place.find() {
+        Ok(Beginning::Part(part)) => *part,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(root: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(root.path()).expect("list");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("entry").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+/// Leaves an unfinished download of `bytes`.
+fn begun(place: &Place, bytes: &[u8]) {
+    let mut part = place.create(origin(10)).expect("create");
+    part.append(bytes).expect("append");
+    part.leave().expect("leave");
+}
+
+#[test]
+fn d1_begun_left_found_finished() {
+    let (root, place) = fresh();
+    assert!(matches!(place.find(), Ok(Beginning::None)));
+    begun(&place, b"01234");
+    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+    let mut part = found(&place);
+    assert_eq!((part.len(), part.origin()), (5, Some(&origin(10))));
+    let mut buf = [0; 8];
+    assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
+    assert_eq!(&buf[..2], b"34");
+    part.append(b"56789").expect("append");
+    let path = part.promote(Proof::Verified, Some(1_000_000_000), false).expect("promote");
+    assert_eq!(fs::read(&path).expect("read"), b"0123456789");
+    let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("modified");
+    assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).ok(), Some(1_000_000_000));
+    assert_eq!(names(&root), ["a"]);
+}
+
+#[test]
+fn what_has_no_byte_leaves_nothing() {
+    let (root, place) = fresh();
+    begun(&place, b"");
+    assert!(names(&root).is_empty());
+}
+
+#[test]
+fn m3_nothing_is_replaced_unasked() {
+    let (root, place) = fresh();
+    fs::write(root.path().join("a"), "old").expect("write");
+    assert!(matches!(place.check_target(false), Err(LocalError::Exists(_))));
+    place.check_target(true).expect("forced");
+    let mut part = place.create(origin(1)).expect("create");
+    part.append(b"1").expect("append");
+    let refused = part.promote(Proof::Verified, None, false);
+    assert!(matches!(refused, Err(LocalError::Exists(_))), "{refused:?}");
+    assert_eq!(fs::read(root.path().join("a")).expect("read"), b"old");
+    assert_eq!(names(&root), ["a", "a.part", "a.part.json"]);
+    found(&place).promote(Proof::Verified, None, true).expect("forced");
+    assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
+}
+
+#[test]
+fn m4_a_target_that_became_a_link_is_not_replaced() {
+    let (root, place) = fresh();
+    let part = place.create(origin(0)).expect("create");
+    symlink("elsewhere", root.path().join("a")).expect("link");
+    assert!(matches!(part.promote(Proof::Verified, None, true), Err(LocalError::Symlink(_))));
+    assert!(root.path().join("a").is_symlink());
+}
+
+#[test]
+fn m17_many_at_once_never_share_a_part() {
+    let (root, _) = fresh();
+    let done = std::sync::atomic::AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        for writer in 0..8_u8 {
+            let (root, done) = (root.path(), &done);
+            scope.spawn(move || {
+                let place = place(root);
+                for _ in 0..50 {
+                    let mut part = match place.find() {
+                        Ok(Beginning::None) => match place.create(origin(100)) {
+                            Ok(part) => part,
+                            Err(LocalError::Locked(_) | LocalError::Foreign(_)) => continue,
+                            Err(error) => panic!("{error}"),
+                        },
+                        Ok(Beginning::Part(mut part)) => {
+                            part.restart(origin(100)).expect("restart");
+                            *part
+                        }
+                        Ok(other) => panic!("{other:?}"),
+                        Err(LocalError::Locked(_)) => continue,
+                        Err(error) => panic!("{error}"),
+                    };
+                    for _ in 0..10 {
+                        part.append(&[writer; 10]).expect("append");
+                    }
+                    let path = part.promote(Proof::Verified, None, true).expect("promote");
+                    // Another may have replaced it by now, whole.
+                    let bytes = fs::read(path).expect("read");
+                    assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
+                    done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(done.into_inner() >= 8);
+    assert_eq!(names(&root), ["a"]);
+}
+
+/// Killed at every step of beginning, finishing: the next run goes on.
+#[test]
+fn a_part_that_was_taken_away_is_not_promoted() {
+    let (root, place) = fresh();
+    let mut part = place.create(origin(1)).expect("create");
+    part.append(b"1").expect("append");
+    fs::remove_file(root.path().join("a.part")).expect("remove");
+    fs::write(root.path().join("a.part"), "2").expect("write");
+    assert!(matches!(part.promote(Proof::Verified, None, false), Err(LocalError::Replaced(_))));
+    assert!(!root.path().join("a").exists());
+}
+
+#[test]
+fn m4_links_are_neither_followed_nor_replaced() {
+    for name in ["a", "a.part", "a.part.json"] {
+        let (root, place) = fresh();
+        fs::write(root.path().join("precious"), "precious").expect("write");
+        symlink("precious", root.path().join(name)).expect("link");
+        let refused = place.check_target(true).and_then(|()| place.find().map(drop));
+        assert!(matches!(refused, Err(LocalError::Symlink(_))), "{name}: {refused:?}");
+        if name != "a" {
+            assert!(place.create(origin(1)).is_err(), "{name}");
+        }
+        assert_eq!(fs::read(root.path().join("precious")).expect("read"), b"precious");
+        assert!(root.path().join(name).is_symlink());
+    }
+}
+
+#[test]
+fn m17_one_at_a_time() {
+    let (_root, place) = fresh();
+    let mut part = place.create(origin(10)).expect("create");
+    assert!(matches!(place.find(), Err(LocalError::Locked(_))));
+    assert!(matches!(place.create(origin(10)), Err(LocalError::Locked(_))));
+    part.append(b"x").expect("append");
+    part.leave().expect("leave");
+    assert_eq!(found(&place).len(), 1);
+}
+
+#[test]
+fn a_foreign_file_at_the_temporary_name_is_left_alone() {
+    let (root, place) = fresh();
+    fs::write(root.path().join("a.part"), "precious").expect("write");
+    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
+    assert!(matches!(place.create(origin(1)), Err(LocalError::Foreign(_))));
+    assert_eq!(names(&root), ["a.part"]);
+    // A sidecar of another file's does not make it ours either.
+    fs::remove_file(root.path().join("a.part")).expect("remove");
+    begun(&place, b"012");
+    fs::write(root.path().join("new"), "precious").expect("write");
+    fs::rename(root.path().join("new"), root.path().join("a.part")).expect("rename");
+    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
+    assert_eq!(fs::read(root.path().join("a.part")).expect("read"), b"precious");
+}
+
+#[test]
+fn d6_a_damaged_sidecar_begins_again() {
+    let (root, place) = fresh();
+    begun(&place, b"01234");
+    let note = fs::read(root.path().join("a.part.json")).expect("read");
+    fs::write(root.path().join("a.part.json"), &note[..40]).expect("cut");
+    let mut part = found(&place);
+    assert_eq!(part.origin(), None);
+    part.restart(origin(3)).expect("restart");
+    part.append(b"new").expect("append");
+    let path = part.promote(Proof::Verified, None, false).expect("promote");
+    assert_eq!(fs::read(path).expect("read"), b"new");
+}
+
+#[test]
+fn d6_what_was_never_a_sidecar_is_set_aside() {
+    let (root, place) = fresh();
+    fs::write(root.path().join("a.part"), "precious").expect("write");
+    fs::write(root.path().join("a.part.json"), "garbage").expect("write");
+    let Ok(Beginning::SetAside(paths)) = place.find() else { panic!("not set aside") };
+    assert_eq!(paths.len(), 2);
+    assert_eq!(names(&root), ["a.part.json.old1", "a.part.old1"]);
+    assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
+    place.create(origin(1)).expect("create").leave().expect("leave");
+}
+
+#[test]
+fn d6_a_part_longer_than_noted_has_no_origin() {
+    let (_root, place) = fresh();
+    begun(&place, b"01234567890123");
+    assert_eq!(found(&place).origin(), None);
+}
+
+#[test]
+fn d1_every_state_in_between_is_recovered() {
+    let (root, place) = fresh();
+    // Before the part was made; and after it was renamed.
+    begun(&place, b"0");
+    fs::remove_file(root.path().join("a.part")).expect("remove");
+    assert!(matches!(place.find(), Ok(Beginning::None)));
+    assert!(names(&root).is_empty());
+    // The part was made, and not noted yet.
+    drop(place.create(origin(10)).expect("create"));
+    let path = root.path().join("a.part.json");
+    let note = fs::read_to_string(&path).expect("read");
+    let end = note.find("\"part\"").expect("the member");
+    let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
+    fs::write(&path, &unnoted).expect("write");
+    assert_eq!(found(&place).len(), 0);
+    fs::write(root.path().join("a.part"), "precious").expect("write");
+    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
+}
