@@ -1,10 +1,9 @@
-//! Writing the server's lines, piece by piece, into a window that may be shorter than a line.
+//! Writing the server's lines, member by member, into a window that may be shorter than a line.
 
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::digest::{Digest, DigestKind};
 use crate::error::Code;
-use crate::store::EntryKind;
 use crate::text::escape_piece;
 
 /// A name in a message is repeated up to this many bytes.
@@ -14,19 +13,32 @@ const EXCERPT_LEN: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     content: Content,
-    step: Step,
-    /// How much of the current step's text was written, in bytes.
+    /// The member under way; behind the last one the line is closed.
+    member: usize,
+    phase: Phase,
+    /// How much of the phase's text was written, in bytes.
     position: usize,
 }
 
 /// Which line, with what only this line needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Hello,
-    Header { with_digest: bool },
-    Entry { kind: EntryKind },
-    End { listing: bool },
-    Error { code: Code, text: &'static str, detail: Detail },
+    /// A file's header; with the digest itself where nothing but the header answers.
+    Header {
+        with_digest: bool,
+    },
+    FileEntry,
+    DirectoryEntry {
+        link: bool,
+    },
+    BodyEnd,
+    ListEnd,
+    Error {
+        code: Code,
+        text: &'static str,
+        detail: Detail,
+    },
 }
 
 /// What follows an error's fixed text.
@@ -59,32 +71,104 @@ pub(crate) struct Facts<'a> {
     pub skipped: u64,
 }
 
+/// A member that is a long text is written in these phases, any other one in the first alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Head,
+enum Phase {
+    Whole,
     FixedText,
     Text,
     Quote,
-    Numbers,
-    Facts,
-    Tail,
-    Close,
-    Done,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Type,
+    Protocol,
+    Server,
+    Name,
+    MaxRequest,
+    ChunkSize,
+    Idle,
+    Request,
+    Stall,
+    Features,
+    Digests,
+    FileName,
+    FileSize,
+    Offset,
+    Length,
+    ReadCount,
+    LastSize,
+    Version,
+    DigestKind,
+    Digest,
+    Modified,
+    Directory,
+    Link,
+    Count,
+    Skipped,
+    Code,
+    Message,
+}
+
+type Members = &'static [(&'static str, Source)];
+
+const HELLO: Members = &[
+    ("type", Source::Type),
+    ("protocol", Source::Protocol),
+    ("server", Source::Server),
+    ("name", Source::Name),
+    ("maxRequest", Source::MaxRequest),
+    ("chunkSize", Source::ChunkSize),
+    ("idle_ms", Source::Idle),
+    ("request_ms", Source::Request),
+    ("stall_ms", Source::Stall),
+    ("features", Source::Features),
+    ("digests", Source::Digests),
+];
+const HEADER: Members = &[
+    ("type", Source::Type),
+    ("fileName", Source::FileName),
+    ("fileSize", Source::FileSize),
+    ("offset", Source::Offset),
+    ("length", Source::Length),
+    ("chunkSize", Source::ChunkSize),
+    ("readCnt", Source::ReadCount),
+    ("lastSize", Source::LastSize),
+    ("version", Source::Version),
+    ("digest", Source::DigestKind),
+    ("modified", Source::Modified),
+    ("", Source::Digest),
+];
+const FILE_ENTRY: Members = &[
+    ("type", Source::Type),
+    ("fileName", Source::FileName),
+    ("fileSize", Source::FileSize),
+    ("modified", Source::Modified),
+];
+const DIRECTORY_ENTRY: Members =
+    &[("type", Source::Type), ("fileName", Source::FileName), ("directory", Source::Directory), ("link", Source::Link)];
+const BODY_END: Members = &[("type", Source::Type), ("", Source::Digest)];
+const LIST_END: Members = &[("type", Source::Type), ("count", Source::Count), ("skipped", Source::Skipped)];
+const ERROR: Members =
+    &[("type", Source::Type), ("code", Source::Code), ("message", Source::Message), ("", Source::Digest)];
+
+const FEATURES: &[&str] = &["list", "stat", "get"];
+const DIGESTS: &[&str] = if cfg!(feature = "sha256") { &["crc32", "sha256"] } else { &["crc32"] };
 
 impl Line {
     pub(crate) const fn new(content: Content) -> Self {
-        Self { content, step: Step::Head, position: 0 }
+        Self { content, member: 0, phase: Phase::Whole, position: 0 }
     }
 
     pub(crate) fn is_done(&self) -> bool {
-        self.step == Step::Done
+        self.member > self.content.members().len()
     }
 
     /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
         let mut filled = 0;
-        while self.step != Step::Done {
+        while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
             let Some(len) = self.write_step(facts, name, room) else { break };
             filled += len;
@@ -92,62 +176,50 @@ impl Line {
         filled
     }
 
-    /// Writes (a piece of) the current step and goes on to the next one when it is complete; `None` for lack of room.
+    /// Writes (a piece of) the next step; `None` for lack of room.
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
-        let len = match (self.step, self.content) {
-            (Step::Head, Content::Hello) => object(room, Part { first: true, cut: 1 }, &HelloHead::new(facts))?,
-            (Step::Head, content) => {
-                let cut = if matches!(content, Content::End { .. }) { 1 } else { 2 };
-                object(room, Part { first: true, cut }, &Head::new(content))?
-            }
-            (Step::FixedText, Content::Error { text, .. }) => return self.write_text(text.as_bytes(), room),
-            (Step::Text, Content::Header { .. } | Content::Entry { .. }) => return self.write_text(name, room),
-            (Step::Text, Content::Error { detail: Detail::Name, .. }) => {
-                return self.write_text(excerpt(name), room);
-            }
-            (Step::Text, Content::Error { detail: Detail::Member(member), .. }) => {
-                return self.write_text(member.as_bytes(), room);
-            }
-            (Step::Quote, Content::Header { .. } | Content::Entry { .. } | Content::Error { .. }) => put(room, b"\"")?,
-            (Step::Numbers, Content::Hello) => object(room, Part::MIDDLE, &HelloLimits::new(facts))?,
-            (Step::Numbers, Content::Header { .. }) => object(room, Part::MIDDLE, &HeaderNumbers::new(facts))?,
-            (Step::Facts, Content::Hello) => object(room, Part::MIDDLE, &HELLO_FEATURES)?,
-            (Step::Facts, Content::Header { .. }) => object(room, Part::MIDDLE, &HeaderFacts::new(facts))?,
-            (Step::Tail, content) => {
-                let hex = facts.digest.as_ref().map(Digest::to_hex);
-                object(room, Part::MIDDLE, &Tail::new(content, facts, hex.as_ref().map(|hex| hex.as_str())))?
-            }
-            (Step::Close, _) => put(room, b"}\n")?,
-            _ => 0,
+        let Some((key, source)) = self.content.members().get(self.member).copied() else {
+            let len = put(room, b"}\n")?;
+            self.member += 1;
+            return Some(len);
         };
-        self.advance();
-        Some(len)
-    }
-
-    fn write_text(&mut self, text: &[u8], room: &mut [u8]) -> Option<usize> {
+        let (text, next): (&[u8], _) = match (self.phase, self.content) {
+            (Phase::Whole, content) => {
+                let is_text = matches!(source, Source::FileName | Source::Message);
+                let len = match content.value(source, facts) {
+                    Some(value) => object(room, key, value, is_text, self.member == 0)?,
+                    None => 0,
+                };
+                if is_text {
+                    self.phase = Phase::FixedText
+                } else {
+                    self.member += 1
+                }
+                return Some(len);
+            }
+            (Phase::FixedText, Content::Error { text, .. }) => (text.as_bytes(), Phase::Text),
+            (Phase::FixedText, _) => (b"", Phase::Text),
+            (Phase::Text, Content::Error { detail: Detail::None, .. }) => (b"", Phase::Quote),
+            (Phase::Text, Content::Error { detail: Detail::Member(member), .. }) => (member.as_bytes(), Phase::Quote),
+            (Phase::Text, Content::Error { detail: Detail::Name, .. }) => (excerpt(name), Phase::Quote),
+            (Phase::Text, _) => (name, Phase::Quote),
+            (Phase::Quote, _) => {
+                let len = put(room, b"\"")?;
+                self.phase = Phase::Whole;
+                self.member += 1;
+                return Some(len);
+            }
+        };
         let rest = text.get(self.position..).unwrap_or_default();
         let (consumed, written) = escape_piece(rest, room);
         self.position += consumed;
         if consumed == rest.len() {
-            self.advance();
+            self.position = 0;
+            self.phase = next;
         } else if written == 0 {
             return None;
         }
         Some(written)
-    }
-
-    fn advance(&mut self) {
-        self.position = 0;
-        self.step = match self.step {
-            Step::Head => Step::FixedText,
-            Step::FixedText => Step::Text,
-            Step::Text => Step::Quote,
-            Step::Quote => Step::Numbers,
-            Step::Numbers => Step::Facts,
-            Step::Facts => Step::Tail,
-            Step::Tail => Step::Close,
-            Step::Close | Step::Done => Step::Done,
-        };
     }
 }
 
@@ -161,30 +233,113 @@ pub(crate) fn chunks(length: u64, chunk_size: u32) -> (u64, u64) {
     }
 }
 
-/// Where an object stands in its line.
-#[derive(Clone, Copy)]
-struct Part {
-    /// It begins the line; otherwise its brace becomes a comma.
-    first: bool,
-    /// Bytes to leave out at its end, for what follows.
-    cut: usize,
+impl Content {
+    const fn members(&self) -> Members {
+        match self {
+            Self::Hello => HELLO,
+            Self::Header { .. } => HEADER,
+            Self::FileEntry => FILE_ENTRY,
+            Self::DirectoryEntry { .. } => DIRECTORY_ENTRY,
+            Self::BodyEnd => BODY_END,
+            Self::ListEnd => LIST_END,
+            Self::Error { .. } => ERROR,
+        }
+    }
+
+    /// A member's value; `None` for one that is left out.
+    fn value<'a>(self, source: Source, facts: &Facts<'a>) -> Option<Value<'a>> {
+        Some(match source {
+            Source::Type => Value::Text(match self {
+                Self::Hello => "hello",
+                Self::Header { .. } => "file",
+                Self::FileEntry | Self::DirectoryEntry { .. } => "entry",
+                Self::BodyEnd | Self::ListEnd => "end",
+                Self::Error { .. } => "error",
+            }),
+            Source::Protocol => Value::Number(1),
+            Source::Server => Value::Text(facts.server),
+            Source::Name => Value::Text(facts.name),
+            Source::MaxRequest => Value::Number(facts.max_request),
+            Source::ChunkSize => Value::Number(facts.chunk_size.into()),
+            Source::Idle => Value::Number(facts.idle_ms.into()),
+            Source::Request => Value::Number(facts.request_ms.into()),
+            Source::Stall => Value::Number(facts.stall_ms.into()),
+            Source::Features => Value::Words(FEATURES),
+            Source::Digests => Value::Words(DIGESTS),
+            // The text itself follows in pieces.
+            Source::FileName | Source::Message => Value::Text(""),
+            Source::FileSize => Value::Number(facts.size),
+            Source::Offset => Value::Number(facts.offset),
+            Source::Length => Value::Number(facts.length),
+            Source::ReadCount => Value::Number(chunks(facts.length, facts.chunk_size).0),
+            Source::LastSize => Value::Number(chunks(facts.length, facts.chunk_size).1),
+            Source::Version => Value::Text(facts.version),
+            Source::DigestKind => Value::Text(facts.digest_kind.map_or("none", DigestKind::as_str)),
+            Source::Digest => match self {
+                Self::Header { with_digest: false } => return None,
+                Self::Error { code, .. } if code != Code::Changed => return None,
+                _ => Value::Digest(facts.digest?),
+            },
+            Source::Modified => Value::Number(facts.modified?),
+            Source::Directory => Value::True,
+            Source::Link if self == (Self::DirectoryEntry { link: true }) => Value::True,
+            Source::Link => return None,
+            Source::Count => Value::Number(facts.count),
+            Source::Skipped if facts.skipped > 0 => Value::Number(facts.skipped),
+            Source::Skipped => return None,
+            Source::Code => match self {
+                Self::Error { code, .. } => Value::Text(code.as_str()),
+                _ => return None,
+            },
+        })
+    }
 }
 
-impl Part {
-    const MIDDLE: Self = Self { first: false, cut: 1 };
+/// An object of one member.
+struct Member<'a> {
+    key: &'static str,
+    value: Value<'a>,
 }
 
-/// Serialises `value` into `room` as a part of a line.
-fn object<T: Serialize>(room: &mut [u8], part: Part, value: &T) -> Option<usize> {
-    let len = serde_json_core::to_slice(value, room).ok()?.checked_sub(part.cut)?;
-    if part.first {
-        return Some(len);
+enum Value<'a> {
+    Number(u64),
+    Text(&'a str),
+    Words(&'static [&'static str]),
+    Digest(Digest),
+    True,
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("", 1)?;
+        match &self.value {
+            Value::Digest(digest) => object.serialize_field(digest.kind().as_str(), &self.value)?,
+            value => object.serialize_field(self.key, value)?,
+        }
+        object.end()
     }
-    if len <= 1 {
-        return Some(0);
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Words(words) => serializer.collect_seq(*words),
+            Self::Digest(digest) => serializer.serialize_str(digest.to_hex().as_str()),
+            Self::True => serializer.serialize_bool(true),
+        }
     }
-    *room.first_mut()? = b',';
-    Some(len)
+}
+
+/// Serialises one member into `room` as a part of a line: without the closing brace, with a comma for the opening one
+/// unless it is the line's first, and without the closing quote where the text is to follow.
+fn object(room: &mut [u8], key: &'static str, value: Value<'_>, is_text: bool, is_first: bool) -> Option<usize> {
+    let written = serde_json_core::to_slice(&Member { key, value }, room).ok()?;
+    if !is_first {
+        *room.first_mut()? = b',';
+    }
+    written.checked_sub(if is_text { 2 } else { 1 })
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
@@ -200,178 +355,4 @@ fn excerpt(name: &[u8]) -> &[u8] {
         len -= 1;
     }
     name.get(..len).unwrap_or_default()
-}
-
-#[derive(Serialize)]
-struct HelloHead<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    protocol: u32,
-    server: &'a str,
-    name: &'a str,
-    #[serde(rename = "maxRequest")]
-    max_request: u64,
-}
-
-impl<'a> HelloHead<'a> {
-    const fn new(facts: &Facts<'a>) -> Self {
-        Self { kind: "hello", protocol: 1, server: facts.server, name: facts.name, max_request: facts.max_request }
-    }
-}
-
-#[derive(Serialize)]
-struct HelloLimits {
-    #[serde(rename = "chunkSize")]
-    chunk_size: u32,
-    idle_ms: u32,
-    request_ms: u32,
-    stall_ms: u32,
-}
-
-impl HelloLimits {
-    const fn new(facts: &Facts<'_>) -> Self {
-        Self {
-            chunk_size: facts.chunk_size,
-            idle_ms: facts.idle_ms,
-            request_ms: facts.request_ms,
-            stall_ms: facts.stall_ms,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct HelloFeatures {
-    features: &'static [&'static str],
-    digests: &'static [&'static str],
-}
-
-const HELLO_FEATURES: HelloFeatures = HelloFeatures {
-    features: &["list", "stat", "get"],
-    digests: if cfg!(feature = "sha256") { &["crc32", "sha256"] } else { &["crc32"] },
-};
-
-/// A line's first members; the last one's text follows in pieces, where it has one.
-#[derive(Serialize)]
-struct Head {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(rename = "fileName", skip_serializing_if = "Option::is_none")]
-    file_name: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<&'static str>,
-}
-
-impl Head {
-    fn new(content: Content) -> Self {
-        let (kind, code, file_name, message) = match content {
-            Content::Hello => ("hello", None, None, None),
-            Content::Header { .. } => ("file", None, Some(""), None),
-            Content::Entry { .. } => ("entry", None, Some(""), None),
-            Content::End { .. } => ("end", None, None, None),
-            Content::Error { code, .. } => ("error", Some(code.as_str()), None, Some("")),
-        };
-        Self { kind, code, file_name, message }
-    }
-}
-
-#[derive(Serialize)]
-struct HeaderNumbers {
-    #[serde(rename = "fileSize")]
-    file_size: u64,
-    offset: u64,
-    length: u64,
-    #[serde(rename = "chunkSize")]
-    chunk_size: u32,
-    #[serde(rename = "readCnt")]
-    read_count: u64,
-    #[serde(rename = "lastSize")]
-    last_size: u64,
-}
-
-impl HeaderNumbers {
-    fn new(facts: &Facts<'_>) -> Self {
-        let (read_count, last_size) = chunks(facts.length, facts.chunk_size);
-        Self {
-            file_size: facts.size,
-            offset: facts.offset,
-            length: facts.length,
-            chunk_size: facts.chunk_size,
-            read_count,
-            last_size,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct HeaderFacts<'a> {
-    version: &'a str,
-    digest: &'static str,
-}
-
-impl<'a> HeaderFacts<'a> {
-    fn new(facts: &Facts<'a>) -> Self {
-        Self { version: facts.version, digest: facts.digest_kind.map_or("none", DigestKind::as_str) }
-    }
-}
-
-/// What ends a line, all of it optional.
-#[derive(Default, Serialize)]
-struct Tail<'a> {
-    #[serde(rename = "fileSize", skip_serializing_if = "Option::is_none")]
-    file_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    directory: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    count: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    skipped: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    crc32: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sha256: Option<&'a str>,
-}
-
-impl<'a> Tail<'a> {
-    fn new(content: Content, facts: &Facts<'_>, hex: Option<&'a str>) -> Self {
-        let mut tail = Self::default();
-        let mut with_digest = true;
-        match content {
-            Content::Header { with_digest: with } => {
-                tail.modified = facts.modified;
-                with_digest = with;
-            }
-            Content::Entry { kind: EntryKind::File { size, modified } } => {
-                tail.file_size = Some(size);
-                tail.modified = modified;
-                with_digest = false;
-            }
-            Content::Entry { kind: EntryKind::Directory { link } } => {
-                tail.directory = Some(true);
-                tail.link = link.then_some(true);
-                with_digest = false;
-            }
-            Content::End { listing: true } => {
-                tail.count = Some(facts.count);
-                tail.skipped = (facts.skipped > 0).then_some(facts.skipped);
-                with_digest = false;
-            }
-            Content::End { listing: false } => {}
-            Content::Error { code, .. } => with_digest = code == Code::Changed,
-            Content::Hello => with_digest = false,
-        }
-        if with_digest {
-            match facts.digest.map(|digest| digest.kind()) {
-                Some(DigestKind::Crc32) => tail.crc32 = hex,
-                Some(DigestKind::Sha256) => tail.sha256 = hex,
-                None => {}
-            }
-        }
-        tail
-    }
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use serde::de::{Deserializer as _, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json_core::de::Deserializer;
 
 use crate::digest::DigestKind;
@@ -81,16 +81,22 @@ pub(crate) struct Refusal {
 pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
     let bytes = buf.get(..len).unwrap_or_default();
     let kind = read_kind(bytes)?;
-    let mut members = Members::default();
-    members.read(bytes, Some(kind)).map_err(bad_member)?;
+    let reading = match kind {
+        Kind::Hello => 0,
+        Kind::List => LIST,
+        Kind::Stat => STAT,
+        Kind::Get => GET,
+    };
+    let Members { texts: [name, version, digest], numbers: [offset, length, digest_from] } =
+        Members::read(bytes, reading).map_err(bad_member)?;
 
-    let mut version = None;
-    if let Some(raw) = members.version {
-        version = Some(read_version(raw).ok_or(bad_member("version"))?);
-    }
-    let digest = members.digest.map(read_digest).transpose()?;
+    let version = match version {
+        Some(raw) => Some(read_version(raw).ok_or(bad_member("version"))?),
+        None => None,
+    };
+    let digest = digest.map(read_digest).transpose()?;
     let needs_name = matches!(kind, Kind::Stat | Kind::Get);
-    let name = match members.name {
+    let name = match name {
         Some(raw) => Some(range_within(bytes, raw)),
         None if needs_name => return Err(bad_member(kind.name_member())),
         None => None,
@@ -99,9 +105,9 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
     let mut question = Question {
         kind,
         name_len: 0,
-        offset: members.offset.unwrap_or(0),
-        length: members.length,
-        digest_from: members.digest_from,
+        offset: offset.unwrap_or(0),
+        length,
+        digest_from,
         digest: if kind == Kind::Get { Some(DigestKind::Crc32) } else { None },
         version,
     };
@@ -131,13 +137,15 @@ pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, 
 }
 
 fn read_kind(bytes: &[u8]) -> Result<Kind, Refusal> {
-    let mut members = Members::default();
-    members.read(bytes, None).map_err(bad_member)?;
     let unknown = Refusal { code: Code::UnknownType, text: "this server knows hello, list, stat and get", member: "" };
-    match members.kind {
-        Some(KindWord::Text(raw)) => Kind::ALL.into_iter().find(|kind| unescape_eq(raw, kind.as_str())).ok_or(unknown),
-        Some(KindWord::Number) => Err(unknown),
-        None => Err(bad_member("type")),
+    match Members::read(bytes, TYPE) {
+        Ok(Members { texts: [raw, ..], .. }) => {
+            let raw = raw.ok_or(bad_member("type"))?;
+            Kind::ALL.into_iter().find(|kind| unescape_eq(raw, kind.as_str())).ok_or(unknown)
+        }
+        // A number chooses another dialect.
+        Err(_) if Members::read(bytes, TYPE_NUMBER).is_ok_and(|members| members.numbers[0].is_some()) => Err(unknown),
+        Err(member) => Err(bad_member(member)),
     }
 }
 
@@ -179,143 +187,127 @@ fn range_within(whole: &[u8], part: &str) -> Range<usize> {
 /// The members of the exchange at hand, strings still with their escapes.
 #[derive(Default)]
 struct Members<'a> {
-    kind: Option<KindWord<'a>>,
-    name: Option<&'a str>,
-    version: Option<&'a str>,
-    digest: Option<&'a str>,
-    offset: Option<u64>,
-    length: Option<u64>,
-    digest_from: Option<u64>,
+    /// The type, or the name; the version; the digest.
+    texts: [Option<&'a str>; 3],
+    /// The offset; the length; the beginning of what the digest covers.
+    numbers: [Option<u64>; 3],
 }
 
-enum KindWord<'a> {
-    Text(&'a str),
-    Number,
+/// Where a member's value goes.
+#[derive(Clone, Copy)]
+enum Slot {
+    Text(usize),
+    Number(usize),
 }
+
+const TYPE: u8 = 1;
+const TYPE_NUMBER: u8 = 2;
+const LIST: u8 = 4;
+const STAT: u8 = 8;
+const GET: u8 = 16;
+
+/// Every member: its name, the readings in which it is looked at, and its place.
+const MEMBERS: [(&str, u8, Slot); 9] = [
+    ("type", TYPE, Slot::Text(0)),
+    ("type", TYPE_NUMBER, Slot::Number(0)),
+    ("path", LIST, Slot::Text(0)),
+    ("fileName", STAT | GET, Slot::Text(0)),
+    ("version", GET, Slot::Text(1)),
+    ("digest", STAT | GET, Slot::Text(2)),
+    ("offset", GET, Slot::Number(0)),
+    ("length", GET, Slot::Number(1)),
+    ("digestFrom", GET, Slot::Number(2)),
+];
 
 impl<'a> Members<'a> {
-    /// Reads the members of the exchange `kind`, or `type` alone for `None`.
+    /// Reads the members of one reading.
     ///
     /// # Errors
     ///
     /// The member at fault.
-    fn read(&mut self, bytes: &'a [u8], kind: Option<Kind>) -> Result<(), &'static str> {
+    fn read(bytes: &'a [u8], reading: u8) -> Result<Self, &'static str> {
         let mut at_fault = "";
-        let visitor = MembersVisitor { members: self, kind, at_fault: &mut at_fault };
-        match Deserializer::new(bytes, None).deserialize_map(visitor) {
-            Ok(()) => Ok(()),
-            Err(_) if kind.is_none() && at_fault == "type" => {
-                // No string: a number chooses another dialect.
-                let mut number = NumberVisitor::default();
-                let read = Deserializer::new(bytes, None).deserialize_map(&mut number);
-                if read.is_ok() && number.seen {
-                    self.kind = Some(KindWord::Number)
-                } else {
-                    return Err("type");
-                }
-                Ok(())
-            }
-            Err(_) => Err(at_fault),
-        }
+        let visitor = MembersVisitor { reading, at_fault: &mut at_fault };
+        Deserializer::new(bytes, None).deserialize_map(visitor).map_err(|_| at_fault)
     }
 }
 
-struct MembersVisitor<'m, 'a> {
-    members: &'m mut Members<'a>,
-    kind: Option<Kind>,
+struct MembersVisitor<'m> {
+    reading: u8,
     at_fault: &'m mut &'static str,
 }
 
-impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
-    type Value = ();
+impl<'a> Visitor<'a> for MembersVisitor<'_> {
+    type Value = Members<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a request")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { members, kind, at_fault } = self;
-        while let Some(key) = map.next_key::<&'a str>()? {
-            let Some(kind) = kind else {
-                if key == "type" {
-                    *at_fault = "type";
-                    let mut raw = None;
-                    take(&mut raw, &mut map)?;
-                    if members.kind.replace(KindWord::Text(raw.unwrap_or_default())).is_some() {
-                        return Err(A::Error::custom("doubled"));
-                    }
-                } else {
-                    map.next_value::<IgnoredAny>()?;
-                }
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
+        let mut members = Members::default();
+        while let Some(Raw(key)) = map.next_key()? {
+            let looked_at =
+                MEMBERS.iter().find(|(name, readings, _)| readings & self.reading != 0 && key == Some(name));
+            let Some((name, _, slot)) = looked_at else {
+                map.next_value::<Raw<'_>>()?;
                 continue;
             };
-            let is_get = kind == Kind::Get;
-            match key {
-                _ if key == kind.name_member() && kind != Kind::Hello => {
-                    *at_fault = kind.name_member();
-                    take(&mut members.name, &mut map)?;
+            *self.at_fault = name;
+            let is_first = match *slot {
+                Slot::Text(place) => match (map.next_value()?, members.texts.get_mut(place)) {
+                    (Raw(Some(text)), Some(place)) => place.replace(text).is_none(),
+                    _ => false,
+                },
+                Slot::Number(place) => {
+                    let number = map.next_value()?;
+                    members.numbers.get_mut(place).is_some_and(|place| place.replace(number).is_none())
                 }
-                "digest" if is_get || kind == Kind::Stat => {
-                    *at_fault = "digest";
-                    take(&mut members.digest, &mut map)?;
-                }
-                "version" if is_get => {
-                    *at_fault = "version";
-                    take(&mut members.version, &mut map)?;
-                }
-                "offset" if is_get => {
-                    *at_fault = "offset";
-                    take(&mut members.offset, &mut map)?;
-                }
-                "length" if is_get => {
-                    *at_fault = "length";
-                    take(&mut members.length, &mut map)?;
-                }
-                "digestFrom" if is_get => {
-                    *at_fault = "digestFrom";
-                    take(&mut members.digest_from, &mut map)?;
-                }
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+            };
+            if !is_first {
+                return Err(A::Error::custom("of another type, or doubled"));
             }
         }
-        Ok(())
+        Ok(members)
     }
 }
 
-/// Whether `type`, and no other one, is a number.
-#[derive(Default)]
-struct NumberVisitor {
-    seen: bool,
+/// Any value: a string as it stands there, everything else skipped. One type for names, texts and what is skipped keeps
+/// the parser from being compiled three times.
+struct Raw<'a>(Option<&'a str>);
+
+impl<'a> Deserialize<'a> for Raw<'a> {
+    fn deserialize<D: serde::Deserializer<'a>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_ignored_any(RawVisitor)
+    }
 }
 
-impl<'a> Visitor<'a> for &mut NumberVisitor {
-    type Value = ();
+struct RawVisitor;
+
+impl<'a> Visitor<'a> for RawVisitor {
+    type Value = Raw<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a request")
+        f.write_str("a value")
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<&'a str>()? {
-            if key == "type" {
-                map.next_value::<u64>()?;
-                if core::mem::replace(&mut self.seen, true) {
-                    return Err(A::Error::custom("doubled"));
-                }
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'a str) -> Result<Raw<'a>, E> {
+        Ok(Raw(Some(text)))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Raw<'a>, E> {
+        Ok(Raw(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Raw<'a>, A::Error> {
+        while let Some(Raw(_)) = seq.next_element()? {}
+        Ok(Raw(None))
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Raw<'a>, A::Error> {
+        while let Some(Raw(_)) = map.next_key()? {
+            map.next_value::<Raw<'_>>()?;
         }
-        Ok(())
-    }
-}
-
-/// Takes the value of a member that may stand there once.
-fn take<'a, T: serde::Deserialize<'a>, A: MapAccess<'a>>(place: &mut Option<T>, map: &mut A) -> Result<(), A::Error> {
-    match place.replace(map.next_value()?) {
-        None => Ok(()),
-        Some(_) => Err(A::Error::custom("doubled")),
+        Ok(Raw(None))
     }
 }

@@ -8,7 +8,7 @@ use crate::name::Version;
 use crate::reply::{Content, Detail, Facts, Line};
 use crate::request::{self, Kind, Question, Refusal};
 use crate::scan::{ScanError, Scanned, Scanner};
-use crate::store::{FileInfo, Listed, StoreError};
+use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::time::Instant;
 
 const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
@@ -239,9 +239,17 @@ impl<'c> Session<'c> {
                 place.copy_from_slice(name);
                 self.question.name_len = name.len();
                 self.count = self.count.saturating_add(1);
-                self.write(buf, Content::Entry { kind: entry.kind }, After::Entries);
+                let content = match entry.kind {
+                    EntryKind::File { size, modified } => {
+                        self.size = size;
+                        self.modified = modified;
+                        Content::FileEntry
+                    }
+                    EntryKind::Directory { link } => Content::DirectoryEntry { link },
+                };
+                self.write(buf, content, After::Entries);
             }
-            Ok(Listed::End) => self.write(buf, Content::End { listing: true }, After::End),
+            Ok(Listed::End) => self.write(buf, Content::ListEnd, After::End),
             Err(error) => self.refuse(buf, error.code(), "the listing cannot be finished", Detail::None, After::End),
         }
     }
@@ -336,7 +344,7 @@ impl<'c> Session<'c> {
         } else if self.question.kind == Kind::Stat {
             self.write_header(buf);
         } else {
-            self.write(buf, Content::End { listing: false }, After::End);
+            self.write(buf, Content::BodyEnd, After::End);
         }
     }
 
