@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod answer;
+mod ask;
+mod client;
 mod digest;
 pub mod drive;
 mod error;
@@ -15,6 +18,11 @@ mod store;
 mod text;
 mod time;
 
+pub use ask::{Ask, Get};
+pub use client::{
+    Breach, ClientAction, ClientSession, Digests, End, Event, Failure, Features, Header, Hello, Listing, Refusal,
+    StartError, Verified,
+};
 pub use digest::{Digest, DigestKind, Hasher, Hex};
 pub use error::Code;
 pub use name::{FileName, NameError, Version, VersionError};

@@ -3,8 +3,10 @@
 //! A driver asks its session what to do, does it, reports, and asks again. It is written on the public API alone, so
 //! whatever it does can be done differently elsewhere.
 
+mod client;
 mod server;
 
+pub use client::{ClientError, Connection, ReadBackError, Sink, read_back};
 pub use server::{Observer, Scratch, SendFile, SendFileError, serve};
 
 use embedded_io::{ErrorType, Read, Write};

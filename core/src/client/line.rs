@@ -1,0 +1,64 @@
+//! Gathers one line of the server's in a buffer, from any pieces.
+
+use crate::scan::{Scanned, Scanner};
+
+use super::failure::Breach;
+
+/// The longest line of a server, its newline included, in bytes.
+pub(super) const LINE_MAX: usize = 1_024;
+
+/// A line that arrives.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    scanner: Scanner,
+    len: usize,
+    is_object_complete: bool,
+}
+
+/// How far a [`Line`] came with a piece of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pushed {
+    /// All of the piece was taken, and the line goes on.
+    More,
+    /// The line ended after `taken` bytes of the piece. Without its newline it is the first `len` bytes of the buffer.
+    Complete { taken: usize, len: usize },
+}
+
+impl Line {
+    /// Whether nothing of it has come.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes in the next piece, which is not empty. `buf` has room for [`LINE_MAX`] bytes.
+    pub(super) fn push(&mut self, buf: &mut [u8], piece: &[u8]) -> Result<Pushed, Breach> {
+        let mut taken = 0;
+        if !self.is_object_complete {
+            if self.len == 0 && piece.first() != Some(&b'{') {
+                return Err(Breach::LineStart);
+            }
+            let room = (LINE_MAX - 1).saturating_sub(self.len);
+            let part = piece.get(..room).unwrap_or(piece);
+            // Up to a newline only, so that the first bad byte decides however the input is split.
+            let part = part.split(|byte| *byte == b'\n').next().unwrap_or(part);
+            taken = match self.scanner.scan(part).map_err(Breach::Json)? {
+                Scanned::More if part.len() < room.min(piece.len()) => return Err(Breach::LineEnd),
+                Scanned::More if part.len() < piece.len() => return Err(Breach::LineTooLong),
+                Scanned::More => part.len(),
+                Scanned::Complete { len } => {
+                    self.is_object_complete = true;
+                    len
+                }
+            };
+            let end = self.len + taken;
+            let place = buf.get_mut(self.len..end).ok_or(Breach::LineTooLong)?;
+            place.copy_from_slice(part.get(..taken).ok_or(Breach::LineTooLong)?);
+            self.len = end;
+        }
+        match piece.get(taken) {
+            None => Ok(Pushed::More),
+            Some(b'\n') if self.is_object_complete => Ok(Pushed::Complete { taken: taken + 1, len: self.len }),
+            Some(_) => Err(Breach::LineEnd),
+        }
+    }
+}
