@@ -1,6 +1,7 @@
 //! JSON strings: decoding of escapes, and writing of names in pieces.
 
 use core::ops::Range;
+use core::slice;
 use core::str::Chars;
 
 /// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
@@ -24,20 +25,31 @@ impl Iterator for Unescape<'_> {
     type Item = Result<char, LoneSurrogate>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let character = match self.rest.next()? {
-            '\\' => escaped(&mut self.rest),
-            plain => Some(plain),
-        };
-        if character.is_none() {
-            self.rest = "".chars();
+        let character = self.rest.next()?;
+        if character != '\\' {
+            return Some(Ok(character));
         }
-        Some(character.ok_or(LoneSurrogate))
+        let raw = self.rest.as_str();
+        let mut bytes = raw.as_bytes().iter();
+        let character = escaped(&mut bytes);
+        let taken = if character.is_ok() { raw.len().saturating_sub(bytes.len()) } else { raw.len() };
+        self.rest = raw.get(taken..).unwrap_or_default().chars();
+        Some(character)
     }
 }
 
 /// Whether `raw`, what stands between a string's quotes, means `expected`.
 pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
-    Unescape::new(raw).eq(expected.chars().map(Ok))
+    let mut rest = raw.as_bytes().iter();
+    let mut expected = expected.as_bytes().iter();
+    let mut buf = [0; 4];
+    while let Some(&byte) = rest.next() {
+        let Ok(meant) = meant(byte, &mut rest, &mut buf) else { return false };
+        if !meant.iter().all(|byte| expected.next() == Some(byte)) {
+            return false;
+        }
+    }
+    expected.as_slice().is_empty()
 }
 
 /// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
@@ -47,27 +59,20 @@ pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
 ///
 /// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, LoneSurrogate> {
-    if range.start > range.end || range.end > buf.len() {
-        return Err(LoneSurrogate);
-    }
     let mut len: usize = 0;
-    let mut left = range.len();
+    let mut left = buf.get(range.clone()).ok_or(LoneSurrogate)?.len();
     while left > 0 {
-        let mut rest = buf.get(range.end.saturating_sub(left)..range.end).unwrap_or_default().iter();
+        let raw = buf.get(range.end.saturating_sub(left)..range.end).unwrap_or_default();
+        let mut rest = raw.iter();
         let byte = *rest.next().ok_or(LoneSurrogate)?;
-        let mut decoded = [byte, 0, 0, 0];
-        let mut decoded_len = 1;
-        if byte == b'\\' {
-            let character = escaped(&mut rest.by_ref().map(|&byte| char::from(byte))).ok_or(LoneSurrogate)?;
-            decoded_len = character.encode_utf8(&mut decoded).len();
-        }
+        let mut decoded = [0; 4];
+        let meant = meant(byte, &mut rest, &mut decoded)?;
         left = rest.len();
-        // Every escape is longer than what it means, so this never overtakes the reading.
-        let target = buf.get_mut(len..).unwrap_or_default();
-        for (to, from) in target.iter_mut().zip(decoded).take(decoded_len) {
-            *to = from;
+        // Every escape is longer than what it means, so writing never overtakes reading.
+        for &byte in meant {
+            *buf.get_mut(len).ok_or(LoneSurrogate)? = byte;
+            len = len.saturating_add(1);
         }
-        len = len.saturating_add(decoded_len);
     }
     Ok(len)
 }
@@ -97,7 +102,7 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
                 long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
                 &long
             }
-            _ => core::slice::from_ref(byte),
+            _ => slice::from_ref(byte),
         };
         if out.len() < escaped.len() {
             break;
@@ -110,38 +115,43 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
 }
 
+/// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
+fn meant<'a>(byte: u8, rest: &mut slice::Iter<'_, u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], LoneSurrogate> {
+    if byte == b'\\' {
+        return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
+    }
+    buf[0] = byte;
+    Ok(&buf[..1])
+}
+
 /// The character of an escape, of which `rest` begins behind the backslash.
-fn escaped(rest: &mut dyn Iterator<Item = char>) -> Option<char> {
-    Some(match rest.next()? {
-        same @ ('"' | '\\' | '/') => same,
-        'b' => '\u{8}',
-        'f' => '\u{C}',
-        'n' => '\n',
-        'r' => '\r',
-        't' => '\t',
-        'u' => {
-            let unit = hex4(rest)?;
-            if !matches!(unit, 0xD800..=0xDBFF) {
-                return char::from_u32(unit);
-            }
-            if rest.next()? != '\\' || rest.next()? != 'u' {
-                return None;
-            }
-            let low = hex4(rest)?;
-            if !matches!(low, 0xDC00..=0xDFFF) {
-                return None;
-            }
-            return char::from_u32(0x1_0000 + ((unit & 0x3FF) << 10 | low & 0x3FF));
-        }
-        _ => return None,
-    })
+fn escaped(rest: &mut slice::Iter<'_, u8>) -> Result<char, LoneSurrogate> {
+    let mut next = || rest.next().copied();
+    let character = match next() {
+        Some(byte @ (b'"' | b'\\' | b'/')) => Some(char::from(byte)),
+        Some(b'b') => Some('\u{8}'),
+        Some(b'f') => Some('\u{C}'),
+        Some(b'n') => Some('\n'),
+        Some(b'r') => Some('\r'),
+        Some(b't') => Some('\t'),
+        Some(b'u') => match hex4(&mut next) {
+            Some(high @ 0xD800..=0xDBFF) if next() == Some(b'\\') && next() == Some(b'u') => match hex4(&mut next) {
+                Some(low @ 0xDC00..=0xDFFF) => char::from_u32(0x1_0000 + ((high & 0x3FF) << 10 | low & 0x3FF)),
+                _ => None,
+            },
+            Some(unit) => char::from_u32(unit),
+            None => None,
+        },
+        _ => None,
+    };
+    character.ok_or(LoneSurrogate)
 }
 
 /// The value of four hexadecimal digits.
-fn hex4(rest: &mut dyn Iterator<Item = char>) -> Option<u32> {
+fn hex4(mut next: impl FnMut() -> Option<u8>) -> Option<u32> {
     let mut value = 0;
     for _ in 0..4 {
-        value = value << 4 | rest.next()?.to_digit(16)?;
+        value = value << 4 | char::from(next()?).to_digit(16)?;
     }
     Some(value)
 }
