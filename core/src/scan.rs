@@ -116,7 +116,7 @@ impl Scanner {
     }
 
     /// The state behind the first byte of a value.
-    #[inline(never)] // a sixth less code on small targets
+    #[inline(never)] // 150 bytes less on thumbv7m
     fn value(&mut self, byte: u8) -> State {
         self.left = match byte {
             b'{' | b'[' => return self.open(byte),
@@ -174,11 +174,12 @@ impl Scanner {
     }
 
     /// The state behind the byte behind a backslash.
+    #[expect(clippy::manual_contains, reason = "`contains` brings a word-wise search along, 106 bytes on thumbv7m")]
     fn escape(&mut self, byte: u8) -> State {
         self.left = 0b1111;
         match byte {
             b'u' => State::Hex,
-            _ if b"\"\\/bfnrt".iter().any(|&escaped| escaped == byte) => State::Text,
+            _ if b"\"\\/bfnrt".iter().any(|&known| known == byte) => State::Text,
             _ => SYNTAX,
         }
     }
@@ -225,15 +226,15 @@ impl Default for Scanner {
     }
 }
 
-/// No level is open.
+/// [`Scanner::levels`] while none is open.
 const BOTTOM: u16 = 1;
 
 const SYNTAX: State = State::Failed(ScanError::Syntax);
 
-/// What a byte of a character behind its first can be at most.
+/// The range of a character's bytes behind the first, but for some second ones.
 const ANY_TAIL: (u8, u8) = (0x80, 0xBF);
 
-/// What stands behind the first letter of each word, backwards.
+/// What stands behind the first letter of `true`, `null` and `false`, backwards.
 const WORDS: &[u8; 13] = b" eur llu esla";
 
 /// What the scanner stands in or behind.
