@@ -1,0 +1,38 @@
+//! The time since start-up, from a counter that runs on its own.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use crate::hardware::{CLOCK_HZ, Registers};
+
+/// Counts up at [`CLOCK_HZ`].
+const COUNTER: usize = 0x18;
+
+/// The milliseconds that stand in front of every line of the log.
+static UPTIME_MS: AtomicU32 = AtomicU32::new(0);
+
+defmt::timestamp!("{=u32:tms}", UPTIME_MS.load(Ordering::Relaxed));
+
+/// Extends the 32-bit counter: has to be asked at least every 171 s, when that one starts anew.
+pub struct Clock {
+    registers: Registers,
+    last: u32,
+    ticks: u64,
+}
+
+impl Clock {
+    pub fn new(registers: Registers) -> Self {
+        let last = registers.read(COUNTER);
+        Self { registers, last, ticks: 0 }
+    }
+
+    /// Milliseconds since start-up.
+    pub fn millis(&mut self) -> u64 {
+        let counter = self.registers.read(COUNTER);
+        self.ticks += u64::from(counter.wrapping_sub(self.last));
+        self.last = counter;
+        let millis = self.ticks / u64::from(CLOCK_HZ / 1_000);
+        // The log's time starts anew after 49 days.
+        UPTIME_MS.store((millis & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
+        millis
+    }
+}

@@ -1,0 +1,32 @@
+//! How the firmware ends: with a line in the log that says why, and an exit status of the emulator's.
+
+use core::panic::PanicInfo;
+
+/// Why the firmware stopped. The number is the emulator's exit status; a product would keep it over the reset.
+#[derive(Clone, Copy)]
+pub enum Reason {
+    Panic = 101,
+    HardFault = 102,
+    Watchdog = 103,
+}
+
+/// Ends the emulation.
+pub fn exit(reason: Reason) -> ! {
+    semihosting::process::exit(reason as i32)
+}
+
+#[panic_handler]
+fn panicked(info: &PanicInfo<'_>) -> ! {
+    // The message is left out: formatting it would link core::fmt, 8 KB of flash. The place is enough to find it.
+    match info.location() {
+        Some(place) => defmt::error!("panicked at {=str}:{=u32}", place.file(), place.line()),
+        None => defmt::error!("panicked"),
+    }
+    exit(Reason::Panic)
+}
+
+/// What defmt's own assertions call; the line is in the log already.
+#[defmt::panic_handler]
+fn defmt_panicked() -> ! {
+    exit(Reason::Panic)
+}

@@ -1,0 +1,158 @@
+//! The board's registers, exceptions and painted stack: everything here that needs `unsafe`.
+//!
+//! The board is Arm's MPS2 with the AN385 image (a Cortex-M3 at 25 MHz), as QEMU emulates it.
+
+use cortex_m::interrupt::InterruptNumber;
+use cortex_m::peripheral::syst::SystClkSource;
+use cortex_m::peripheral::{NVIC, SYST};
+use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
+
+/// What the processor and its counters run at.
+pub const CLOCK_HZ: u32 = 25_000_000;
+
+/// A peripheral's block of 32-bit registers.
+pub struct Registers {
+    base: usize,
+    len: usize,
+}
+
+impl Registers {
+    /// Reads the register `offset` bytes into the block.
+    ///
+    /// # Panics
+    ///
+    /// When the block has no such register.
+    pub fn read(&self, offset: usize) -> u32 {
+        // SAFETY: `at` gives an aligned address inside a peripheral of this board, which is always mapped.
+        unsafe { self.at(offset).read_volatile() }
+    }
+
+    /// Writes the register `offset` bytes into the block.
+    ///
+    /// # Panics
+    ///
+    /// When the block has no such register.
+    pub fn write(&mut self, offset: usize, value: u32) {
+        // SAFETY: as in `read`; no register of these peripherals makes the hardware write to memory.
+        unsafe { self.at(offset).write_volatile(value) }
+    }
+
+    fn at(&self, offset: usize) -> *mut u32 {
+        assert!(offset.is_multiple_of(4) && offset < self.len);
+        core::ptr::with_exposed_provenance_mut(self.base + offset)
+    }
+}
+
+/// The peripherals that the firmware uses, each once.
+pub struct Board {
+    pub ethernet: Registers,
+    pub counters: Registers,
+    pub watchdog: Registers,
+    systick: SYST,
+}
+
+impl Board {
+    /// Hands out the peripherals; `None` the second time.
+    pub fn take() -> Option<Self> {
+        let core = cortex_m::Peripherals::take()?;
+        Some(Self {
+            ethernet: Registers { base: 0x4020_0000, len: 0x100 },
+            counters: Registers { base: 0x4002_8000, len: 0x50 },
+            watchdog: Registers { base: 0x4000_8000, len: 0xc04 },
+            systick: core.SYST,
+        })
+    }
+
+    /// Starts the interrupt that wakes the processor every millisecond. It does not keep the time: an emulator on a
+    /// busy machine loses up to half of the ticks.
+    pub fn start_ticks(&mut self) {
+        self.systick.set_clock_source(SystClkSource::Core);
+        self.systick.set_reload(CLOCK_HZ / 1_000 - 1);
+        self.systick.clear_current();
+        self.systick.enable_counter();
+        self.systick.enable_interrupt();
+    }
+}
+
+/// Sleeps until the next tick or frame, unless `busy` says that there is something to do already.
+pub fn sleep_unless(busy: impl FnOnce() -> bool) {
+    // SAFETY: the handler does nothing but mask this interrupt again, so it breaks no critical section.
+    unsafe { NVIC::unmask(Ethernet) };
+    // An interrupt that comes between the question and `wfi` stays pending and ends `wfi` at once.
+    cortex_m::interrupt::free(|_| {
+        if !busy() {
+            cortex_m::asm::wfi();
+        }
+    });
+}
+
+/// The stack from its lowest to its highest address, in bytes, and how many of them were ever used.
+pub struct StackUse {
+    pub size: usize,
+    pub high_water: usize,
+}
+
+/// Looks how much of the paint that the start-up code laid on the stack is gone.
+pub fn stack_use() -> StackUse {
+    // SAFETY: the linker script defines both; only their addresses are taken.
+    unsafe extern "C" {
+        static _stack_start: u32;
+        static _stack_end: u32;
+    }
+    let lowest = &raw const _stack_end;
+    let size = (&raw const _stack_start).addr() - lowest.addr();
+    // SAFETY: the linker script puts the stack between the two symbols, aligned to words; every word of it is
+    // initialised by the paint, and the reads are volatile because the running code uses its upper end.
+    let untouched = (0..size / 4).take_while(|&word| unsafe { lowest.add(word).read_volatile() } == STACK_PAINT_VALUE);
+    StackUse { size, high_water: size - untouched.count() * 4 }
+}
+
+/// The Ethernet controller's line at the interrupt controller.
+#[derive(Clone, Copy)]
+struct Ethernet;
+
+// SAFETY: 13 is the controller's interrupt on this board, and the vector table below has a place for it.
+unsafe impl InterruptNumber for Ethernet {
+    fn number(self) -> u16 {
+        13
+    }
+}
+
+type Handler = extern "C" fn();
+
+/// The vectors that follow the processor's own exceptions, up to the only one in use.
+// SAFETY: the start-up code's linker script expects this symbol in this section; the type is a table of addresses.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [Handler; 14] = {
+    let mut vectors: [Handler; 14] = [unexpected; 14];
+    vectors[13] = frame_arrived;
+    vectors
+};
+
+/// The line stays up until the frame is read, which the main loop does: until then it is masked.
+extern "C" fn frame_arrived() {
+    NVIC::mask(Ethernet);
+}
+
+extern "C" fn unexpected() {
+    panic!("an interrupt that nobody enabled");
+}
+
+#[exception]
+fn SysTick() {}
+
+// SAFETY: it never returns, so whatever it interrupted does not see a changed world.
+#[exception]
+unsafe fn NonMaskableInt() -> ! {
+    defmt::error!("watchdog: the main loop stood still");
+    crate::fault::exit(crate::fault::Reason::Watchdog)
+}
+
+// SAFETY: it touches nothing that the faulting code may have left half-done, but for the logger, whose own lock it
+// would find taken; that ends in a second fault, which stops the processor.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    defmt::error!("hard fault at {=u32:#010x}, called from {=u32:#010x}", frame.pc(), frame.lr());
+    crate::fault::exit(crate::fault::Reason::HardFault)
+}
