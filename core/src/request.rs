@@ -24,6 +24,8 @@ pub(crate) struct Question {
     pub digest_from: Option<u64>,
     pub digest: Option<DigestKind>,
     pub version: Option<Version>,
+    /// A version was asked for that no file can have.
+    pub has_impossible_version: bool,
 }
 
 /// Which exchange a request begins.
@@ -90,8 +92,9 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
     let Members { texts: [name, version, digest], numbers: [offset, length, digest_from] } =
         Members::read(bytes, reading).map_err(bad_member)?;
 
+    let is_versioned = version.is_some();
     let version = match version {
-        Some(raw) => Some(read_version(raw).ok_or(bad_member("version"))?),
+        Some(raw) => read_version(raw).map_err(|LoneSurrogate| bad_member("version"))?,
         None => None,
     };
     let digest = digest.map(read_digest).transpose()?;
@@ -109,6 +112,7 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
         length,
         digest_from,
         digest: if kind == Kind::Get { Some(DigestKind::Crc32) } else { None },
+        has_impossible_version: is_versioned && version.is_none(),
         version,
     };
     let is_named = name.is_some();
@@ -149,12 +153,14 @@ fn read_kind(bytes: &[u8]) -> Result<Kind, Refusal> {
     }
 }
 
-fn read_version(raw: &str) -> Option<Version> {
+/// `None` for text that is no version.
+fn read_version(raw: &str) -> Result<Option<Version>, LoneSurrogate> {
     let mut decoded = heapless::String::<{ Version::MAX_LEN }, u8>::new();
+    let mut fits = true;
     for character in Unescape::new(raw) {
-        decoded.push(character.ok()?).ok()?;
+        fits &= decoded.push(character?).is_ok();
     }
-    Version::new(&decoded).ok()
+    Ok(Version::new(&decoded).ok().filter(|_| fits))
 }
 
 enum Word {

@@ -107,6 +107,7 @@ impl<'c> Session<'c> {
                 digest_from: None,
                 digest: None,
                 version: None,
+                has_impossible_version: false,
             },
             size: 0,
             end: 0,
@@ -507,7 +508,8 @@ impl<'c> Session<'c> {
         let question = &self.question;
         let offset = question.offset;
         let digest_from = question.digest_from.unwrap_or(offset);
-        if question.version.as_ref().is_some_and(|version| *version != info.version) {
+        let is_other = question.version.as_ref().is_some_and(|version| *version != info.version);
+        if is_other || question.has_impossible_version {
             return self.refuse(buf, Code::Changed, "no longer that version: ", Detail::Name, After::End);
         }
         if offset > info.size {
