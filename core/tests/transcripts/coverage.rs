@@ -1,0 +1,164 @@
+//! Every exchange, member and error code of the protocol stands in a transcript that succeeds with it, and in a table
+//! of `core/PROTOCOL.md`.
+
+use std::collections::BTreeSet;
+
+use coracle_core::Code;
+use serde_json::Value;
+
+use super::document::{Step, Transcript};
+use super::{PROTOCOL, document};
+
+/// Requests and their members besides `type`. A new exchange or member belongs here, in the document's tables and in a
+/// transcript.
+const REQUESTS: &[(&str, &[&str])] = &[
+    ("hello", &[]),
+    ("list", &["path"]),
+    ("stat", &["fileName", "digest"]),
+    ("get", &["fileName", "offset", "length", "version", "digest", "digestFrom"]),
+];
+
+/// The server's lines and their members besides `type`.
+const ANSWERS: &[(&str, &[&str])] = &[
+    (
+        "hello",
+        &[
+            "protocol",
+            "server",
+            "name",
+            "maxRequest",
+            "chunkSize",
+            "idle_ms",
+            "request_ms",
+            "stall_ms",
+            "features",
+            "digests",
+        ],
+    ),
+    ("entry", &["fileName", "fileSize", "modified", "directory", "link"]),
+    (
+        "file",
+        &[
+            "fileName",
+            "fileSize",
+            "offset",
+            "length",
+            "chunkSize",
+            "readCnt",
+            "lastSize",
+            "version",
+            "digest",
+            "modified",
+            "crc32",
+            "sha256",
+        ],
+    ),
+    ("end", &["count", "skipped", "crc32", "sha256"]),
+    ("error", &["code", "message", "crc32", "sha256"]),
+];
+
+#[test]
+fn every_request_and_member_succeeds_somewhere() {
+    let mut seen = BTreeSet::new();
+    for transcript in document().transcripts {
+        for (request, answer) in exchanges(&transcript) {
+            if answer["type"] != "error" {
+                let kind = text(&request["type"]);
+                seen.extend(request.as_object().into_iter().flatten().map(|(member, _)| format!("{kind}.{member}")));
+            }
+        }
+    }
+    assert_missing_none(REQUESTS, &seen);
+}
+
+#[test]
+fn every_answer_and_member_is_shown_and_no_other() {
+    let mut seen = BTreeSet::new();
+    for line in document().transcripts.iter().flat_map(lines) {
+        let kind = text(&line["type"]);
+        seen.extend(line.as_object().into_iter().flatten().map(|(member, _)| format!("{kind}.{member}")));
+    }
+    let known = assert_missing_none(ANSWERS, &seen);
+    assert_eq!(seen, known, "a member that this test does not know");
+}
+
+#[test]
+fn every_error_code_is_shown() {
+    let told: Vec<Value> = document().transcripts.iter().flat_map(lines).collect();
+    let told: BTreeSet<String> = told.iter().filter_map(|line| line["code"].as_str()).map(String::from).collect();
+    let known: BTreeSet<String> = Code::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(told, known);
+}
+
+#[test]
+fn the_tables_are_complete() {
+    let rows: BTreeSet<&str> = PROTOCOL
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
+        .flat_map(|(first, _)| first.split(", "))
+        .filter_map(|word| word.strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    let members = REQUESTS.iter().chain(ANSWERS).flat_map(|(_, members)| members.iter().copied());
+    let codes = Code::ALL.iter().map(|code| code.as_str());
+    let wanted: BTreeSet<&str> = members.chain(codes).chain(["type"]).collect();
+    assert_eq!(rows, wanted);
+    for (exchange, _) in REQUESTS {
+        assert!(PROTOCOL.contains(&format!("\n### {exchange}\n")), "{exchange}");
+    }
+}
+
+/// What `hello` lists is what the requests here are.
+#[test]
+fn hello_lists_the_exchanges() {
+    let hello = document().transcripts.iter().flat_map(lines).find(|line| line["type"] == "hello").expect("a hello");
+    let features: Vec<&str> = hello["features"].as_array().into_iter().flatten().map(text).collect();
+    let known: Vec<&str> = REQUESTS.iter().map(|(exchange, _)| *exchange).filter(|word| *word != "hello").collect();
+    assert_eq!(features, known);
+}
+
+fn assert_missing_none(table: &[(&str, &[&str])], seen: &BTreeSet<String>) -> BTreeSet<String> {
+    let all = table
+        .iter()
+        .flat_map(|(kind, members)| members.iter().chain(&["type"]).map(move |member| format!("{kind}.{member}")));
+    let all: BTreeSet<String> = all.collect();
+    let missing: Vec<&String> = all.difference(seen).collect();
+    assert!(missing.is_empty(), "in no transcript: {missing:?}");
+    all
+}
+
+/// The server's lines.
+fn lines(transcript: &Transcript) -> Vec<Value> {
+    let lines = transcript.steps.iter().filter_map(|step| match step {
+        Step::Line(line) => Some(serde_json::from_str(line).expect("the document's lines are JSON")),
+        _ => None,
+    });
+    lines.collect()
+}
+
+/// Requests, each with the last line of its answer: an exchange with an error there has not succeeded.
+fn exchanges(transcript: &Transcript) -> Vec<(Value, Value)> {
+    let mut input = Vec::new();
+    for step in &transcript.steps {
+        if let Step::Send(bytes) = step {
+            input.extend_from_slice(bytes);
+        }
+    }
+    let requests = serde_json::Deserializer::from_slice(&input).into_iter::<Value>().map_while(Result::ok);
+    let mut answers = lines(transcript).into_iter();
+    let mut exchanges = Vec::new();
+    for request in requests {
+        let is_last = |line: &Value| match text(&line["type"]) {
+            "entry" => false,
+            "file" => request["type"] == "stat",
+            _ => true,
+        };
+        if let Some(answer) = answers.find(is_last) {
+            exchanges.push((request, answer));
+        }
+    }
+    exchanges
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or("")
+}

@@ -1,0 +1,115 @@
+//! The transcripts of `core/PROTOCOL.md` and `core/TRANSCRIPTS.md`, replayed against the server's session.
+
+mod coverage;
+mod document;
+mod replay;
+mod store;
+
+use std::collections::BTreeSet;
+
+use coracle_core::DigestKind;
+use document::{Document, Step, StoreLine, Transcript};
+use replay::{Pieces, replay};
+
+const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
+const TRANSCRIPTS: &str = include_str!("../../TRANSCRIPTS.md");
+
+fn document() -> Document {
+    let mut document = Document::default();
+    for text in [PROTOCOL, TRANSCRIPTS] {
+        document.read(text).expect("the notation is kept");
+    }
+    document
+}
+
+/// Whether this build of the core can play it: SHA-256 may be left out, and everything else is always there.
+fn is_playable(transcript: &Transcript) -> bool {
+    DigestKind::Sha256.is_supported() || !transcript.features.iter().any(|word| word == "sha256")
+}
+
+fn store_of<'d>(document: &'d Document, transcript: &Transcript) -> &'d [StoreLine] {
+    document.store(&transcript.store).expect("the store is described")
+}
+
+fn replay_all(input: &Pieces, output: &Pieces) {
+    let document = document();
+    let played = document.transcripts.iter().filter(|transcript| is_playable(transcript));
+    let mut failures = Vec::new();
+    for transcript in played {
+        let outcome = replay(transcript, store_of(&document, transcript), input.clone(), output.clone());
+        failures.extend(outcome.err());
+    }
+    assert!(failures.is_empty(), "input {input:?}, output {output:?}:\n{}", failures.join("\n"));
+}
+
+#[test]
+fn whole() {
+    replay_all(&Pieces::Whole, &Pieces::Whole);
+}
+
+#[test]
+fn byte_by_byte() {
+    replay_all(&Pieces::Each(1), &Pieces::Whole);
+    replay_all(&Pieces::Whole, &Pieces::Each(1));
+    replay_all(&Pieces::Each(1), &Pieces::Each(1));
+}
+
+#[test]
+fn odd_pieces() {
+    for len in [2, 3, 7, 64, 511, 512, 513, 1000] {
+        replay_all(&Pieces::Each(len), &Pieces::Each(len));
+    }
+}
+
+#[test]
+fn random_splits() {
+    for seed in 1..=200 {
+        replay_all(&Pieces::Random(seed), &Pieces::Random(seed << 32 | 7));
+    }
+}
+
+#[test]
+fn names_are_distinct_and_stores_are_used() {
+    let document = document();
+    let names: BTreeSet<&str> = document.transcripts.iter().map(|transcript| &transcript.name[..]).collect();
+    assert_eq!(names.len(), document.transcripts.len());
+    for (name, _) in &document.stores {
+        assert!(document.transcripts.iter().any(|transcript| transcript.store == *name), "{name}");
+    }
+}
+
+/// Every transcript, with any one of its server's lines left out or altered, must fail.
+#[test]
+fn a_wrong_answer_is_noticed() {
+    let document = document();
+    let mut planted = 0;
+    for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
+        for index in 0..transcript.steps.len() {
+            let mut wrong = transcript.clone();
+            match &mut wrong.steps[index] {
+                Step::Line(line) => line.insert(line.len() - 1, ' '),
+                Step::Bytes(bytes) => bytes[0] ^= 1,
+                Step::Slice { to, .. } => *to -= 1,
+                step @ Step::Close => *step = Step::Abort,
+                step @ Step::Abort => *step = Step::Close,
+                _ => continue,
+            }
+            let store = store_of(&document, transcript);
+            assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
+            wrong.steps.remove(index);
+            assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
+            planted += 1;
+        }
+    }
+    assert!(planted > 150, "{planted}");
+}
+
+#[test]
+fn the_document_shows_the_python_client() {
+    let client = include_str!("../../../tests/python/client.py");
+    assert!(
+        PROTOCOL.contains(&format!("```python\n{client}```\n")),
+        "core/PROTOCOL.md and tests/python/client.py differ"
+    );
+    assert!(client.lines().count() <= 45);
+}

@@ -1,0 +1,330 @@
+//! Plays a transcript against a server session, in pieces of any size and in virtual time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use coracle_core::{
+    Action, Close, CloseHow, Code, Finished, Hasher, Instant, Reply, Request, ServerConfig, ServerName, ServerSession,
+    Store,
+};
+
+use super::document::{Step, StoreLine, Transcript};
+use super::store::{Listing, Open, ScriptedStore};
+
+/// The longest line of a server's, with its line feed.
+const LINE_MAX: usize = 1024;
+const MESSAGE_MAX: usize = 200;
+const PLACEHOLDER: &str = "\"…\"";
+
+/// How many bytes move at a time.
+#[derive(Clone, Debug)]
+pub enum Pieces {
+    Whole,
+    Each(usize),
+    /// 1 to 9, or now and then up to 300, drawn with this seed (which must not be 0).
+    Random(u64),
+}
+
+impl Pieces {
+    fn next(&mut self, available: usize) -> usize {
+        let len = match self {
+            Self::Whole => available,
+            Self::Each(len) => *len,
+            Self::Random(state) => {
+                // Marsaglia, Xorshift RNGs (2003), p. 4.
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                let draw = (*state >> 33) as usize;
+                if draw.is_multiple_of(4) { 1 + draw / 4 % 300 } else { 1 + draw / 4 % 9 }
+            }
+        };
+        len.clamp(1, available.max(1))
+    }
+}
+
+/// Plays `transcript` and compares every byte of the answers.
+///
+/// # Errors
+///
+/// The step at which the session departs from the transcript, and how.
+pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, output: Pieces) -> Result<(), String> {
+    let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
+    let config = ServerConfig::new().server_name(name);
+    let clock_ms = Rc::new(Cell::new(0));
+    let buf = vec![0; transcript.max_request.unwrap_or(512)];
+    let session = match &transcript.refusing {
+        None => ServerSession::new(&config, buf, Instant::from_millis(0)),
+        Some(word) => {
+            let code = Code::from_word(word).ok_or_else(|| format!("no such code: {word}"))?;
+            ServerSession::refusing(code, &config, buf, Instant::from_millis(0))
+        }
+    };
+    let mut owner = Owner {
+        session,
+        lines: store,
+        store: ScriptedStore::new(store, clock_ms.clone()),
+        clock_ms,
+        input_pieces: input,
+        output_pieces: output,
+        input: Vec::new(),
+        eof: false,
+        unread: false,
+        output: Vec::new(),
+        file: None,
+        listing: None,
+        hasher: None,
+        closed: None,
+        told_error: false,
+    };
+    owner.run()?;
+    for (step, index) in transcript.steps.iter().zip(0..) {
+        owner.step(step).map_err(|error| format!("{}, step {index}, {step:?}: {error}", transcript.name))?;
+    }
+    let ends_closed = matches!(transcript.steps.last(), Some(Step::Close | Step::Abort));
+    if !ends_closed && owner.closed.is_some() {
+        return Err(format!("{}: closed at the end: {:?}", transcript.name, owner.closed));
+    }
+    owner.nothing_unread().map_err(|error| format!("{}, at the end: {error}", transcript.name))
+}
+
+/// The owner of one connection: does what the session wants, and plays the client's part.
+struct Owner<'a> {
+    session: ServerSession<'a, Vec<u8>>,
+    lines: &'a [StoreLine],
+    store: ScriptedStore<'a>,
+    clock_ms: Rc<Cell<u64>>,
+    input_pieces: Pieces,
+    output_pieces: Pieces,
+    /// Sent by the client and not taken.
+    input: Vec<u8>,
+    eof: bool,
+    unread: bool,
+    /// Sent by the server and not compared.
+    output: Vec<u8>,
+    file: Option<Open<'a>>,
+    listing: Option<Listing>,
+    hasher: Option<Hasher>,
+    closed: Option<Close>,
+    /// The last line was an error, and no time has passed since.
+    told_error: bool,
+}
+
+impl Owner<'_> {
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Send(bytes) => self.input.extend_from_slice(bytes),
+            Step::Eof => self.eof = true,
+            Step::Unread => self.unread = true,
+            Step::Read => self.unread = false,
+            Step::Stop => self.session.stop(self.now()),
+            Step::Wait(millis) => {
+                self.nothing_unread()?;
+                self.told_error = false;
+                self.wait(*millis)?;
+            }
+            Step::Line(line) => return self.expect_line(line),
+            Step::Bytes(bytes) => return self.expect(bytes),
+            Step::Slice { name, from, to } => {
+                let line = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
+                let contents = line.ok_or("no such file")?.contents();
+                return self.expect(contents.get(*from..*to).ok_or("no such range")?);
+            }
+            Step::Close | Step::Abort => return self.expect_close(*step == Step::Close),
+        }
+        self.run()
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.clock_ms.get())
+    }
+
+    /// Does what the session wants until it waits for something.
+    fn run(&mut self) -> Result<(), String> {
+        loop {
+            let now = self.now();
+            if self.session.deadline().is_some_and(|(when, _)| when <= now) {
+                self.session.handle_timeout(now);
+            }
+            if self.session.action() != self.session.action() {
+                return Err("asked twice, the session wants two things".into());
+            }
+            if !self.act(now)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does one thing; false when there is nothing to do.
+    fn act(&mut self, now: Instant) -> Result<bool, String> {
+        match self.session.action() {
+            Action::Receive if !self.input.is_empty() => {
+                let len = self.input_pieces.next(self.input.len());
+                let taken = self.session.receive(&self.input[..len], now);
+                if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
+                    return Err(format!("took {taken} of {len} bytes"));
+                }
+                self.input.drain(..taken);
+            }
+            Action::Receive if self.eof => self.session.receive_eof(now),
+            Action::Receive => return Ok(false),
+            Action::Reply(_) => self.reply(now),
+            Action::Entry => {
+                let listing = self.listing.as_mut().ok_or("an entry without a listing")?;
+                self.session.entry(self.store.next(listing), now);
+            }
+            Action::SendBytes { .. } | Action::SendFile { .. } if self.unread => return Ok(false),
+            Action::SendBytes { bytes, .. } => {
+                if bytes.is_empty() {
+                    return Err("no bytes to send".into());
+                }
+                let len = self.output_pieces.next(bytes.len());
+                self.output.extend_from_slice(&bytes[..len]);
+                self.session.sent(len, now);
+            }
+            Action::SendFile { offset, len, hash, .. } => match self.read(offset, len)? {
+                None => self.session.file_fault(self.now()),
+                Some(bytes) => {
+                    if let (true, Some(hasher)) = (hash, &mut self.hasher) {
+                        hasher.update(&bytes);
+                    }
+                    self.output.extend_from_slice(&bytes);
+                    self.session.sent(bytes.len(), self.now());
+                }
+            },
+            Action::Hash { offset, len } => match self.read(offset, len)? {
+                None => self.session.file_fault(self.now()),
+                Some(bytes) => {
+                    self.hasher.as_mut().ok_or("nothing to hash with")?.update(&bytes);
+                    self.session.hashed(bytes.len(), self.now());
+                }
+            },
+            Action::Finish { from, to } => self.finish(from, to, now)?,
+            Action::Close(close) => {
+                self.closed = Some(close);
+                return Ok(false);
+            }
+            other => return Err(format!("what is {other:?}?")),
+        }
+        Ok(true)
+    }
+
+    fn reply(&mut self, now: Instant) {
+        let Action::Reply(request) = self.session.action() else { return };
+        self.hasher = request.digest().and_then(Hasher::new);
+        let (mut info, mut known) = (None, None);
+        let refused = match request {
+            Request::List { path } => self.store.list(path).map(|listing| self.listing = Some(listing)).err(),
+            _ => request.name().and_then(|name| {
+                let opened = self.store.open(name).and_then(|file| Ok((self.store.info(&file)?, file)));
+                opened
+                    .map(|(file_info, file)| {
+                        known = request.digest().and_then(|kind| self.store.known_digest(&file, kind));
+                        info = Some(file_info);
+                        self.file = Some(file);
+                    })
+                    .err()
+            }),
+        };
+        let reply = match (refused, &info) {
+            (Some(error), _) => Reply::Refuse(error.code()),
+            (None, Some(info)) => Reply::File { info, known },
+            (None, None) => Reply::Listing,
+        };
+        // A digest that is known is not computed: what `finish` finds unhashed, it must not tell.
+        self.hasher = self.hasher.take().filter(|_| known.is_none());
+        self.session.reply(reply, now);
+    }
+
+    /// Some of the file's bytes; `None` where it has none there or cannot be read.
+    fn read(&mut self, offset: u64, len: usize) -> Result<Option<Vec<u8>>, String> {
+        if len == 0 {
+            return Err("no bytes to read".into());
+        }
+        let file = self.file.as_mut().ok_or("no file is open")?;
+        let mut bytes = vec![0; self.output_pieces.next(len)];
+        let read = self.store.read(file, offset, &mut bytes).unwrap_or(0);
+        bytes.truncate(read);
+        Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+    }
+
+    fn finish(&mut self, from: u64, to: u64, now: Instant) -> Result<(), String> {
+        let file = self.file.as_ref().ok_or("no file is open")?;
+        let info = self.store.info(file).map_err(|error| error.to_string())?;
+        if from > to || to > info.size {
+            return Err(format!("a digest of {from}..{to}"));
+        }
+        let digest = self.hasher.take().map(Hasher::finish);
+        self.session.finished(Finished { digest, same_version: info.version.as_str() == file.version() }, now);
+        Ok(())
+    }
+
+    /// Lets time pass, with a stop at each deadline.
+    fn wait(&mut self, millis: u64) -> Result<(), String> {
+        let end = self.clock_ms.get() + millis;
+        while let Some((when, _)) = self.session.deadline().filter(|(when, _)| when.as_millis() <= end) {
+            self.clock_ms.set(self.clock_ms.get().max(when.as_millis()));
+            let before = self.session.deadline();
+            self.run()?;
+            if self.session.deadline() == before {
+                return Err("a deadline that has passed is still there".into());
+            }
+        }
+        self.clock_ms.set(end);
+        Ok(())
+    }
+
+    fn expect(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if !self.output.starts_with(bytes) {
+            return Err(format!("the server sent: {}", self.excerpt()));
+        }
+        self.output.drain(..bytes.len());
+        Ok(())
+    }
+
+    fn expect_line(&mut self, line: &str) -> Result<(), String> {
+        let end = self.output.iter().position(|byte| *byte == b'\n');
+        let Some(end) = end.filter(|end| *end < LINE_MAX) else {
+            return Err(format!("the server sent no line: {}", self.excerpt()));
+        };
+        let sent: Vec<u8> = self.output.drain(..=end).collect();
+        let sent = std::str::from_utf8(&sent[..end]).map_err(|error| error.to_string())?;
+        self.told_error = sent.starts_with(r#"{"type":"error""#);
+        matches_line(line, sent)
+    }
+
+    fn expect_close(&mut self, in_order: bool) -> Result<(), String> {
+        self.nothing_unread()?;
+        let how = self.closed.ok_or("it does not close")?.how;
+        let fits = match how {
+            CloseHow::Abort => !in_order,
+            CloseHow::Linger => in_order && self.told_error,
+            // Input that is not read off would make the kernel send a reset, which could overtake the error.
+            CloseHow::Finish => in_order && (self.eof || self.input.is_empty() && !self.told_error),
+        };
+        if fits { Ok(()) } else { Err(format!("it closes by {how:?}")) }
+    }
+
+    fn nothing_unread(&self) -> Result<(), String> {
+        if self.output.is_empty() { Ok(()) } else { Err(format!("the server also sent: {}", self.excerpt())) }
+    }
+
+    fn excerpt(&self) -> String {
+        self.output[..self.output.len().min(400)].escape_ascii().to_string()
+    }
+}
+
+/// Compares a line with what was sent.
+fn matches_line(line: &str, sent: &str) -> Result<(), String> {
+    let line = line.replace("coracle/0.1.0", concat!("coracle/", env!("CARGO_PKG_VERSION")));
+    let Some((before, after)) = line.split_once(PLACEHOLDER) else {
+        return if line == sent { Ok(()) } else { Err(format!("the server sent: {sent}")) };
+    };
+    let text = sent.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    let text: String =
+        text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| format!("the server sent: {sent}"))?;
+    match text.len() <= MESSAGE_MAX && !text.is_empty() && !text.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err(format!("a message for people: {text:?}")),
+    }
+}

@@ -1,0 +1,169 @@
+//! The stores of the documents, with the faults that they describe.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use coracle_core::{
+    Code, Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Hasher, Listed, Store, StoreError, Version,
+};
+
+use super::document::StoreLine;
+
+/// A file that takes time is read in pieces of this length, as from a slow medium.
+const SLOW_READ_LEN: usize = 100;
+
+/// Serves a store's lines. Reading moves the clock, where a line says so.
+pub struct ScriptedStore<'a> {
+    lines: &'a [StoreLine],
+    clock_ms: Rc<Cell<u64>>,
+}
+
+/// An open file.
+pub struct Open<'a> {
+    line: &'a StoreLine,
+    contents: Vec<u8>,
+    was_asked: Cell<bool>,
+}
+
+/// What is left of a listing.
+pub struct Listing {
+    items: std::vec::IntoIter<Item>,
+    current: String,
+}
+
+enum Item {
+    Entry(String, EntryKind),
+    Skipped,
+    Fault,
+}
+
+impl<'a> ScriptedStore<'a> {
+    pub fn new(lines: &'a [StoreLine], clock_ms: Rc<Cell<u64>>) -> Self {
+        Self { lines, clock_ms }
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.lines.iter().any(|line| match (&line.file_name, &line.directory) {
+            (Some(name), _) => child(name, path).is_some(),
+            (_, Some(directory)) => directory == path || child(directory, path).is_some(),
+            _ => false,
+        })
+    }
+}
+
+impl Open<'_> {
+    /// The version that it had when it was opened.
+    pub fn version(&self) -> &str {
+        &self.line.version
+    }
+}
+
+impl<'a> Store for ScriptedStore<'a> {
+    type File = Open<'a>;
+    type Listing = Listing;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<Open<'a>, StoreError> {
+        let found = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
+        match found {
+            Some(line) => match line.refused.as_deref().and_then(Code::from_word) {
+                Some(Code::Denied) => Err(StoreError::Denied),
+                Some(_) => Err(StoreError::Io),
+                None => Ok(Open { line, contents: line.contents(), was_asked: Cell::new(false) }),
+            },
+            None if self.is_directory(name.as_str()) => Err(StoreError::NotFile),
+            None => Err(StoreError::NotFound),
+        }
+    }
+
+    fn info(&mut self, file: &Open<'a>) -> Result<FileInfo, StoreError> {
+        let version = match (&file.line.version_after, file.was_asked.replace(true)) {
+            (Some(after), true) => after,
+            _ => &file.line.version,
+        };
+        Ok(FileInfo {
+            size: file.contents.len() as u64,
+            version: Version::new(version).map_err(|_| StoreError::Io)?,
+            modified: file.line.modified,
+        })
+    }
+
+    fn read(&mut self, file: &mut Open<'a>, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let offset = usize::try_from(offset).map_err(|_| StoreError::Io)?;
+        let mut end = file.contents.len().min(file.line.shrinks_to.unwrap_or(usize::MAX));
+        if let Some(from) = file.line.unreadable_from {
+            if offset >= from {
+                return Err(StoreError::Io);
+            }
+            end = end.min(from);
+        }
+        let mut len = buf.len().min(end.saturating_sub(offset));
+        if file.line.byte_ms > 0 {
+            len = len.min(SLOW_READ_LEN);
+            self.clock_ms.set(self.clock_ms.get() + file.line.byte_ms * len as u64);
+        }
+        buf[..len].copy_from_slice(&file.contents[offset..][..len]);
+        Ok(len)
+    }
+
+    fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
+        let path = path.map_or("", FileName::as_str);
+        if !path.is_empty() && !self.is_directory(path) {
+            let is_file = self.lines.iter().any(|line| line.file_name.as_deref() == Some(path));
+            return Err(if is_file { StoreError::NotDirectory } else { StoreError::NotFound });
+        }
+        let mut items = Vec::new();
+        let mut seen = Vec::new();
+        for line in self.lines {
+            if path.is_empty() {
+                items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
+            }
+            let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
+            let Some(below) = child(name, path) else { continue };
+            let first = below.split('/').next().unwrap_or(below);
+            let full = name[..name.len() - below.len() + first.len()].to_owned();
+            if seen.contains(&full) {
+                continue;
+            }
+            let kind = if full.len() == name.len() && line.file_name.is_some() {
+                EntryKind::File { size: line.contents().len() as u64, modified: line.modified }
+            } else {
+                EntryKind::Directory { link: line.link }
+            };
+            seen.push(full.clone());
+            items.push(Item::Entry(full, kind));
+        }
+        let here = self.lines.iter().find(|line| line.directory.as_deref() == Some(path));
+        if let Some(len) = here.and_then(|line| line.fails_after) {
+            items.truncate(len);
+            items.push(Item::Fault);
+        }
+        Ok(Listing { items: items.into_iter(), current: String::new() })
+    }
+
+    fn next<'b>(&mut self, listing: &'b mut Listing) -> Result<Listed<'b>, StoreError> {
+        match listing.items.next() {
+            Some(Item::Entry(name, kind)) => {
+                listing.current = name;
+                let name = FileName::new(&listing.current).map_err(|_| StoreError::Io)?;
+                Ok(Listed::Entry(Entry { name, kind }))
+            }
+            Some(Item::Skipped) => Ok(Listed::Skipped),
+            Some(Item::Fault) => Err(StoreError::Io),
+            None => Ok(Listed::End),
+        }
+    }
+
+    fn known_digest(&mut self, file: &Open<'a>, kind: DigestKind) -> Option<Digest> {
+        let mut hasher = Hasher::new(kind).filter(|_| file.line.remembered)?;
+        hasher.update(&file.contents);
+        Some(hasher.finish())
+    }
+}
+
+/// What of `name` lies beneath `directory`; all of it for the root, which is empty.
+fn child<'n>(name: &'n str, directory: &str) -> Option<&'n str> {
+    if directory.is_empty() {
+        return Some(name);
+    }
+    name.strip_prefix(directory)?.strip_prefix('/')
+}
