@@ -2,3 +2,5 @@
 
 #[allow(dead_code, unused_imports)]
 mod local;
+#[cfg(unix)]
+pub mod store;

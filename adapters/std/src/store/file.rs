@@ -1,0 +1,98 @@
+//! An open file of a directory store.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::time::SystemTime;
+
+use coracle_core::{FileInfo, StoreError, Version};
+
+use super::version::Stamp;
+
+/// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It goes on being readable, with the contents it
+/// has, when its name is removed or given to another file.
+#[derive(Debug)]
+pub struct File {
+    file: std::fs::File,
+    opened: Stamp,
+    version: Version,
+    settled: bool,
+    /// What was last told of it; `None` until it was asked for the first time, which follows the opening at once and
+    /// needs no second look.
+    told: Cell<Option<Stamp>>,
+}
+
+impl File {
+    /// `file`, if it is a regular one.
+    pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
+        let metadata = file.metadata().map_err(|_| StoreError::Io)?;
+        if !metadata.is_file() {
+            return Err(StoreError::NotFile);
+        }
+        let opened = Stamp::new(&metadata);
+        let settled = opened.is_settled(SystemTime::now());
+        Ok(Self { file, opened, version: opened.version(), settled, told: Cell::new(None) })
+    }
+
+    /// Whether the file was last changed more than 2 s before it was opened.
+    ///
+    /// Otherwise its times are too coarse to tell whether it changes while it is read: send it by read, hash and write,
+    /// so that the digest covers the very bytes that were sent. A file with a time in the future (a clock was set
+    /// back) counts as just changed.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// The operating system's file, for `sendfile` and its like. Its position means nothing.
+    #[must_use]
+    pub const fn as_std(&self) -> &std::fs::File {
+        &self.file
+    }
+
+    /// The first answer is what the file was when it was opened.
+    pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
+        let stamp = match self.told.get() {
+            None => self.opened,
+            Some(_) => Stamp::new(&self.file.metadata().map_err(|_| StoreError::Io)?),
+        };
+        self.told.set(Some(stamp));
+        let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
+        Ok(FileInfo { size: stamp.size, version, modified: stamp.modified() })
+    }
+
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        // Offsets are signed for the kernel, which refuses a read that would reach past the last one. No file does.
+        let room = i64::MAX.cast_unsigned().saturating_sub(offset);
+        let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
+        let buf = buf.get_mut(..len).unwrap_or_default();
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            match self.file.read_at(buf, offset) {
+                Ok(len) => return Ok(len),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(StoreError::Io),
+            }
+        }
+    }
+
+    /// The state that was last told.
+    pub(super) fn stamp(&self) -> Stamp {
+        self.told.get().unwrap_or(self.opened)
+    }
+
+    /// Whether a digest that was computed while the file was as `info` says may be given out later for the same state:
+    /// only where every change since the opening would have shown.
+    pub(super) fn is_lasting(&self, info: &FileInfo) -> bool {
+        self.settled && self.stamp() == self.opened && info.version == self.version && info.size == self.opened.size
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,59 @@
+//! The digests of files that were hashed before.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use coracle_core::{Digest, DigestKind};
+use lru::LruCache;
+
+use super::version::Stamp;
+
+/// A bounded number of digests, of which the one that nobody asked for longest makes room for a new one. A file has one
+/// digest of each kind: what was known of an earlier state goes when the new state is hashed.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    /// `None` where nothing is to be remembered.
+    digests: Option<Mutex<LruCache<Key, (Stamp, Digest)>>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    device: u64,
+    inode: u64,
+    kind: DigestKind,
+}
+
+impl Remembered {
+    pub(super) fn new(max_digests: usize) -> Self {
+        Self { digests: NonZeroUsize::new(max_digests).map(|max| Mutex::new(LruCache::new(max))) }
+    }
+
+    /// The digest of the file in exactly the state `stamp`.
+    pub(super) fn find(&self, stamp: &Stamp, kind: DigestKind) -> Option<Digest> {
+        let mut digests = self.lock()?;
+        let (then, digest) = digests.get(&Key::new(stamp, kind))?;
+        (then == stamp).then_some(*digest)
+    }
+
+    pub(super) fn insert(&self, stamp: &Stamp, digest: Digest) {
+        if let Some(mut digests) = self.lock() {
+            digests.put(Key::new(stamp, digest.kind()), (*stamp, digest));
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().map_or(0, |digests| digests.len())
+    }
+
+    fn lock(&self) -> Option<MutexGuard<'_, LruCache<Key, (Stamp, Digest)>>> {
+        // A thread that panicked here has at worst left a digest out.
+        self.digests.as_ref().map(|digests| digests.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Key {
+    const fn new(stamp: &Stamp, kind: DigestKind) -> Self {
+        Self { device: stamp.device, inode: stamp.inode, kind }
+    }
+}

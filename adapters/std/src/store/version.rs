@@ -1,0 +1,123 @@
+//! What tells one state of a file from another, and the version that clients see of it.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use coracle_core::{Digest, DigestKind, Hasher, Version};
+
+/// How old the last change of a file has to be before its times can tell that there was no other one since.
+///
+/// File systems round times, by up to 2 s (FAT): a change within that time of another one may leave no trace. git calls
+/// such files racily clean (`Documentation/technical/racy-git.txt`).
+pub(super) const SETTLING: Duration = Duration::from_secs(2);
+
+/// Hexadecimal digits in a version: 128 bits, so that two states of one file never share one by accident.
+const VERSION_LEN: usize = 32;
+
+/// What the file system tells of a file that is another one after every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    /// Seconds since 1970 and nanoseconds.
+    modified: (i64, i64),
+    /// The same for the inode, which no program can set.
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    pub(super) fn new(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// The same for the same state of a file, in another process and after a restart of the server too.
+    pub(super) fn version(&self) -> Version {
+        let (modified, changed) = (self.modified, self.changed);
+        let mut hasher = Hasher::new(DigestKind::Sha256).expect("this crate turns on the core's SHA-256");
+        for number in [self.device, self.inode, self.size] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for number in [modified.0, modified.1, changed.0, changed.1] {
+            hasher.update(&number.to_le_bytes());
+        }
+        let hex: coracle_core::Hex = Digest::to_hex(&hasher.finish());
+        let digits = hex.as_str().get(..VERSION_LEN).unwrap_or_default();
+        Version::new(digits).expect("hexadecimal digits are a version")
+    }
+
+    /// Seconds since 1970-01-01 00:00 UTC; `None` before.
+    pub(super) fn modified(&self) -> Option<u64> {
+        u64::try_from(self.modified.0).ok()
+    }
+
+    /// Whether both times lie further back than [`SETTLING`]. A time in the future does not.
+    pub(super) fn is_settled(&self, now: SystemTime) -> bool {
+        let limit = now.checked_sub(SETTLING).and_then(|limit| limit.duration_since(UNIX_EPOCH).ok());
+        let Some(limit) = limit else { return false };
+        let Ok(seconds) = i64::try_from(limit.as_secs()) else { return false };
+        let limit = (seconds, i64::from(limit.subsec_nanos()));
+        self.modified < limit && self.changed < limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::Stamp;
+
+    const STAMP: Stamp =
+        Stamp { device: 1, inode: 2, size: 3, modified: (1_000, 999_999_999), changed: (1_000, 999_999_999) };
+
+    #[test]
+    fn every_member_makes_another_version() {
+        let others = [
+            Stamp { device: 2, ..STAMP },
+            Stamp { inode: 3, ..STAMP },
+            Stamp { size: 4, ..STAMP },
+            Stamp { modified: (1_001, 999_999_999), ..STAMP },
+            Stamp { modified: (1_000, 999_999_998), ..STAMP },
+            Stamp { changed: (1_001, 999_999_999), ..STAMP },
+            Stamp { changed: (1_000, 999_999_998), ..STAMP },
+            Stamp { device: 2, inode: 1, ..STAMP },
+        ];
+        for other in others {
+            assert_ne!(other.version(), STAMP.version(), "{other:?}");
+        }
+    }
+
+    /// Pinned, since a client may come back to a server that was updated in between. The digits are those of
+    /// `python3 -c "import hashlib, struct; print(hashlib.sha256(struct.pack('<QQQqqqq', 1, 2, 3, 1000, 999999999, 1000, 999999999)).hexdigest()[:32])"`.
+    #[test]
+    fn the_version_is_the_same_in_every_build() {
+        assert_eq!(STAMP.version().as_str(), "2f30399d74ffea297cf70130f4102383");
+    }
+
+    #[test]
+    fn settles_after_two_seconds() {
+        let at = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        assert!(STAMP.is_settled(at(1_003_000)));
+        assert!(!STAMP.is_settled(at(1_002_999)));
+        assert!(!STAMP.is_settled(at(1_000_000)), "from the future");
+        assert!(!STAMP.is_settled(at(1_000)), "a clock that has just begun");
+        assert!(!Stamp { changed: (1_001, 0), ..STAMP }.is_settled(at(1_003_000)));
+        assert!(!Stamp { modified: (i64::MAX, 0), ..STAMP }.is_settled(at(1_003_000)));
+        assert!(Stamp { modified: (i64::MIN, 0), ..STAMP }.is_settled(at(1_003_000)));
+    }
+
+    /// The line R12 of the faults: before 1970, and past the 32-bit clocks' end.
+    #[test]
+    fn r12_times_out_of_the_ordinary() {
+        assert_eq!(Stamp { modified: (-1, 0), ..STAMP }.modified(), None);
+        assert_eq!(Stamp { modified: (0, 0), ..STAMP }.modified(), Some(0));
+        assert_eq!(Stamp { modified: (1 << 33, 0), ..STAMP }.modified(), Some(1 << 33));
+    }
+}
