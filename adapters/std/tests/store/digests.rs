@@ -1,0 +1,176 @@
+//! Remembered digests: given out for the very state that was hashed, for no other, and bounded in number.
+
+use std::fs::{self, FileTimes, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use coracle::store::DirectoryStore;
+use coracle_core::{Digest, DigestKind, FileName, Hasher, Store};
+
+use crate::fixture::{Tree, contents};
+
+/// Longer than a file takes to settle.
+fn settle() {
+    thread::sleep(Duration::from_millis(2_100));
+}
+
+fn known(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Option<Digest> {
+    let file = store.open(FileName::new(name).expect("a file name")).expect("opened");
+    store.info(&file).expect("info");
+    store.known_digest(&file, kind)
+}
+
+/// Hashes the file and has the digest remembered, as a server does.
+fn hash(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Digest {
+    let file = store.open(FileName::new(name).expect("a file name")).expect("opened");
+    let info = store.info(&file).expect("info");
+    let mut hasher = Hasher::new(kind).expect("supported");
+    hasher.update(&contents(store, name).expect("read"));
+    let digest = hasher.finish();
+    assert_eq!(store.info(&file).expect("info"), info);
+    store.remember_digest(&file, &info, &digest);
+    digest
+}
+
+#[test]
+fn a_digest_is_remembered_for_each_kind() {
+    let tree = Tree::new();
+    tree.write("f", "123456789");
+    settle();
+    let store = tree.store();
+    assert_eq!(known(&store, "f", DigestKind::Crc32), None);
+    assert_eq!(hash(&store, "f", DigestKind::Crc32), Digest::Crc32(0xcbf4_3926));
+    assert_eq!(known(&store, "f", DigestKind::Crc32), Some(Digest::Crc32(0xcbf4_3926)));
+    assert_eq!(known(&store, "f", DigestKind::Sha256), None);
+    let sha256 = hash(&store, "f", DigestKind::Sha256);
+    assert_eq!(known(&store, "f", DigestKind::Sha256), Some(sha256));
+    assert_eq!(known(&store, "f", DigestKind::Crc32), Some(Digest::Crc32(0xcbf4_3926)));
+    assert_eq!(store.remembered_count(), 2);
+
+    // Under another name it is the same file still; another store knows nothing.
+    tree.link("link", "f");
+    assert_eq!(known(&store, "link", DigestKind::Sha256), Some(sha256));
+    assert_eq!(known(&tree.store(), "f", DigestKind::Crc32), None);
+    let forgetful = tree.store().remembered_digests(0);
+    hash(&forgetful, "f", DigestKind::Crc32);
+    assert_eq!((known(&forgetful, "f", DigestKind::Crc32), forgetful.remembered_count()), (None, 0));
+}
+
+#[test]
+fn every_kind_of_change_invalidates_a_digest() {
+    let tree = Tree::new();
+    let names = ["rewritten", "restored", "appended", "cut", "touched", "replaced", "linked", "untouched"];
+    for name in names {
+        tree.write(name, "123456789");
+    }
+    settle();
+    let store = tree.store();
+    for name in names {
+        hash(&store, name, DigestKind::Crc32);
+        assert!(known(&store, name, DigestKind::Crc32).is_some(), "{name}");
+    }
+    let open = |name: &str| OpenOptions::new().write(true).open(tree.path(name)).expect("opened");
+
+    open("rewritten").write_all_at(b"x", 4).expect("written");
+    let old = fs::metadata(tree.path("restored")).and_then(|metadata| metadata.modified()).expect("a time");
+    let file = open("restored");
+    file.write_all_at(b"x", 4).expect("written");
+    file.set_times(FileTimes::new().set_modified(old)).expect("the time is put back");
+    let mut file = OpenOptions::new().append(true).open(tree.path("appended")).expect("opened");
+    file.write_all(b"x").expect("written");
+    open("cut").set_len(8).expect("cut");
+    open("touched").set_modified(SystemTime::now()).expect("touched");
+    tree.write("new", "123456789");
+    fs::rename(tree.path("new"), tree.path("replaced")).expect("replaced");
+    fs::hard_link(tree.path("linked"), tree.path("another")).expect("linked");
+    for name in names {
+        assert_eq!(known(&store, name, DigestKind::Crc32).is_some(), name == "untouched", "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_was_just_changed_is_not_remembered() {
+    let tree = Tree::new();
+    tree.write("f", "123456789");
+    let store = tree.store();
+    hash(&store, "f", DigestKind::Crc32);
+    assert_eq!((known(&store, "f", DigestKind::Crc32), store.remembered_count()), (None, 0));
+
+    // Opened too early: what was read before it settled proves nothing.
+    let mut early = &store;
+    let file = early.open(FileName::from_static("f")).expect("opened");
+    let info = early.info(&file).expect("info");
+    settle();
+    early.remember_digest(&file, &info, &Digest::Crc32(1));
+    assert_eq!(store.remembered_count(), 0);
+
+    // From the future.
+    let later = SystemTime::now() + Duration::from_secs(1_000);
+    OpenOptions::new().write(true).open(tree.path("f")).and_then(|f| f.set_modified(later)).expect("a time");
+    settle();
+    hash(&store, "f", DigestKind::Crc32);
+    assert_eq!(store.remembered_count(), 0);
+}
+
+#[test]
+fn a_file_that_changed_while_it_was_hashed_is_not_remembered() {
+    let tree = Tree::new();
+    tree.write("f", "123456789");
+    settle();
+    let store = tree.store();
+    let mut shared = &store;
+    let file = shared.open(FileName::from_static("f")).expect("opened");
+    let first = shared.info(&file).expect("info");
+    tree.write("f", "987654321");
+    let second = shared.info(&file).expect("info");
+    for info in [&first, &second] {
+        shared.remember_digest(&file, info, &Digest::Crc32(1));
+        assert_eq!(store.remembered_count(), 0);
+    }
+    // What was told last is what counts.
+    assert_eq!(shared.known_digest(&file, DigestKind::Crc32), None);
+}
+
+#[test]
+fn the_number_of_digests_is_bounded() {
+    let tree = Tree::new();
+    for number in 0..300 {
+        tree.write(number.to_string(), number.to_string());
+    }
+    settle();
+    let store = tree.store().remembered_digests(100);
+    let oldest = hash(&store, "0", DigestKind::Crc32);
+    for number in 1..300 {
+        hash(&store, &number.to_string(), DigestKind::Crc32);
+        assert_eq!(known(&store, "0", DigestKind::Crc32), Some(oldest), "one that is asked for stays");
+        assert!(store.remembered_count() <= 100);
+    }
+    assert_eq!(store.remembered_count(), 100);
+    let still_known = (0..300).filter(|number| known(&store, &number.to_string(), DigestKind::Crc32).is_some());
+    assert_eq!(still_known.count(), 100);
+}
+
+#[test]
+fn many_threads_remember() {
+    let tree = Tree::new();
+    for number in 0..40 {
+        tree.write(number.to_string(), number.to_string());
+    }
+    settle();
+    let store = tree.store().remembered_digests(10);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for number in 0..40 {
+                    let name = number.to_string();
+                    let digest = hash(&store, &name, DigestKind::Crc32);
+                    let known = known(&store, &name, DigestKind::Crc32);
+                    assert!(known.is_none() || known == Some(digest));
+                }
+            });
+        }
+    });
+    assert_eq!(store.remembered_count(), 10);
+}

@@ -1,0 +1,113 @@
+//! A fresh directory, and the ways to look at it through a store.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coracle::store::DirectoryStore;
+use coracle_core::{EntryKind, FileName, Listed, Store, StoreError};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use tempfile::TempDir;
+
+/// The served directory `root`, and `outside` beside it with a file that must never be seen.
+pub struct Tree {
+    directory: TempDir,
+}
+
+/// What stands in `outside/secret`.
+pub const SECRET: &[u8] = b"outside\n";
+
+impl Tree {
+    pub fn new() -> Self {
+        let tree = Self { directory: tempfile::tempdir().expect("a fresh directory") };
+        fs::create_dir(tree.root()).expect("root");
+        fs::create_dir(tree.outside()).expect("outside");
+        fs::write(tree.outside().join("secret"), SECRET).expect("secret");
+        tree
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("root")
+    }
+
+    pub fn outside(&self) -> PathBuf {
+        self.directory.path().join("outside")
+    }
+
+    /// The path of `name` in the served directory.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.root().join(name)
+    }
+
+    pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) {
+        fs::write(self.path(name), contents).expect("a file is written");
+    }
+
+    pub fn make_directory(&self, name: impl AsRef<Path>) {
+        fs::create_dir_all(self.path(name)).expect("a directory is made");
+    }
+
+    pub fn link(&self, name: impl AsRef<Path>, target: impl AsRef<Path>) {
+        std::os::unix::fs::symlink(target, self.path(name)).expect("a link is made");
+    }
+
+    pub fn store(&self) -> DirectoryStore {
+        DirectoryStore::open(self.root()).expect("the store opens")
+    }
+}
+
+/// All of the file `name`, read in pieces of 7 bytes.
+pub fn contents(mut store: &DirectoryStore, name: &str) -> Result<Vec<u8>, StoreError> {
+    let mut file = store.open(FileName::new(name).expect("a file name"))?;
+    let mut contents = Vec::new();
+    let mut buf = [0; 7];
+    loop {
+        let offset = u64::try_from(contents.len()).expect("a length");
+        match store.read(&mut file, offset, &mut buf)? {
+            0 => return Ok(contents),
+            len => contents.extend_from_slice(&buf[..len]),
+        }
+    }
+}
+
+/// The entries of a directory in alphabetical order (`name size`, `name/`, `name@/` for a link to a directory) and the
+/// number of those that were skipped.
+pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<String>, usize), StoreError> {
+    let mut listing = store.list(path.map(|path| FileName::new(path).expect("a file name")))?;
+    let mut lines = Vec::new();
+    let mut skipped = 0;
+    loop {
+        match store.next(&mut listing)? {
+            Listed::Entry(entry) => lines.push(match entry.kind {
+                EntryKind::File { size, .. } => format!("{} {size}", entry.name),
+                EntryKind::Directory { link: false } => format!("{}/", entry.name),
+                EntryKind::Directory { link: true } => format!("{}@/", entry.name),
+            }),
+            Listed::Skipped => skipped += 1,
+            Listed::End => break,
+        }
+    }
+    lines.sort();
+    Ok((lines, skipped))
+}
+
+/// Runs `check` with the kernel's own confinement, and again in a thread from which `openat2` is hidden as systemd and
+/// container engines hide it, so that the library's takes its place.
+pub fn both_ways(check: impl Fn() + Sync) {
+    check();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            hide_openat2();
+            check();
+        });
+    });
+}
+
+fn hide_openat2() {
+    const OPENAT2: i64 = 437;
+    const EPERM: u32 = 1;
+    let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
+    let rules = [(OPENAT2, vec![])].into_iter().collect();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM), architecture);
+    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
+    seccompiler::apply_filter(&program).expect("the filter is applied to this thread");
+}

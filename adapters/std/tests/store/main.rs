@@ -1,0 +1,8 @@
+//! The directory store over real files. Names begin with the number of the fault that they are about.
+
+mod digests;
+mod fixture;
+mod links;
+mod listing;
+mod names;
+mod reading;
