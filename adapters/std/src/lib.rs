@@ -4,3 +4,4 @@
 mod local;
 #[cfg(unix)]
 pub mod store;
+pub mod transport;
