@@ -332,3 +332,80 @@ fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<u
 fn text(line: &[u8], place: Range<usize>) -> &str {
     line.get(place).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::{String, ToString};
+
+    use proptest::prelude::*;
+
+    use super::{chunks_add_up, entry, hello, refusal};
+    use crate::client::Digests;
+    use crate::{DigestKind, EntryKind};
+
+    /// `text` as a JSON string: as another writer does it, or with every character escaped.
+    fn written(text: &str, is_escaped: bool) -> String {
+        if !is_escaped {
+            return serde_json::to_string(text).expect("JSON");
+        }
+        let mut units = [0; 2];
+        let escapes = text.chars().flat_map(|character| {
+            let units = character.encode_utf16(&mut units);
+            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<std::vec::Vec<_>>()
+        });
+        format!("\"{}\"", escapes.collect::<String>())
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_decoded_in_either_order(first in ".{0,40}", second in ".{0,40}", how: [bool; 3]) {
+            let [is_swapped, is_first_escaped, is_second_escaped] = how;
+            let first_member = written(&first, is_first_escaped);
+            let second_member = written(&second, is_second_escaped);
+            let both = |first_name: &str, second_name: &str| {
+                let members = [format!("\"{first_name}\":{first_member}"), format!("\"{second_name}\":{second_member}")];
+                if is_swapped { format!("{},{}", members[1], members[0]) } else { members.join(",") }
+            };
+
+            let mut line = format!("{{\"type\":\"error\",{}}}", both("code", "message")).into_bytes();
+            let answer = refusal(&mut line).expect("read");
+            let said = answer.refusal(&line);
+            prop_assert_eq!((said.word, said.text), (first.as_str(), second.as_str()));
+
+            let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
+            let rest = format!(r#"{numbers},"features":["list"],"digests":["sha256"]"#);
+            let mut line = format!("{{{rest},{}}}", both("server", "name")).into_bytes();
+            let read = hello(&mut line).expect("read");
+            prop_assert_eq!((read.server, read.name), (first.as_str(), second.as_str()));
+        }
+
+        /// What another writer says of an entry is what is read, whatever is the order and the spelling.
+        #[test]
+        fn entries_are_read_as_they_were_written(text in "\\PC{1,40}", size: u64, modified: Option<u64>, is_escaped: bool) {
+            let Ok(name) = crate::FileName::new(&text) else { return Ok(()) };
+            let mut line = serde_json::json!({ "type": "entry", "fileSize": size });
+            if let Some(modified) = modified {
+                line["modified"] = modified.into();
+            }
+            let line = line.to_string().replacen('{', &format!("{{\"fileName\":{},", written(&text, is_escaped)), 1);
+            let mut line = line.into_bytes();
+            let read = entry(&mut line).expect("read");
+            prop_assert_eq!((read.name, read.kind), (name, EntryKind::File { size, modified }));
+        }
+
+        #[test]
+        fn chunks_add_up_as_division_says(length in 0_u64..5_000, size in 1_u64..600, count in 0_u64..40, last in 0_u64..600) {
+            let expected = if length == 0 { (0, 0) } else { (length.div_ceil(size), (length - 1) % size + 1) };
+            prop_assert!(chunks_add_up(length, size, expected.0, expected.1));
+            prop_assert_eq!(chunks_add_up(length, size, count, last), (count, last) == expected);
+        }
+    }
+
+    #[test]
+    fn words_of_a_hello() {
+        let digests = Digests { crc32: true, sha256: false };
+        assert!(digests.has(DigestKind::Crc32) && !digests.has(DigestKind::Sha256));
+    }
+}

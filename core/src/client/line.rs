@@ -50,14 +50,15 @@ impl Line {
                     len
                 }
             };
-            let end = self.len + taken;
-            let place = buf.get_mut(self.len..end).ok_or(Breach::LineTooLong)?;
+            let place = buf.get_mut(self.len..).and_then(|room| room.get_mut(..taken)).ok_or(Breach::LineTooLong)?;
             place.copy_from_slice(part.get(..taken).ok_or(Breach::LineTooLong)?);
-            self.len = end;
+            self.len = self.len.saturating_add(taken);
         }
         match piece.get(taken) {
             None => Ok(Pushed::More),
-            Some(b'\n') if self.is_object_complete => Ok(Pushed::Complete { taken: taken + 1, len: self.len }),
+            Some(b'\n') if self.is_object_complete => {
+                Ok(Pushed::Complete { taken: taken.saturating_add(1), len: self.len })
+            }
             Some(_) => Err(Breach::LineEnd),
         }
     }

@@ -157,7 +157,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         let len = ask.write(buf).filter(|len| *len <= self.max_request).ok_or(StartError::NameDoesNotFit)?;
         // The server needs no newline: it is for people who read a log of the connection.
         *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
-        asked.request_len = len + 1;
+        asked.request_len = len.saturating_add(1);
         self.state = if hasher.is_some() && asked.digest_from < asked.offset {
             State::Rehash { offset: asked.digest_from }
         } else {
@@ -208,7 +208,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     pub fn sent(&mut self, n: usize, now: Instant) {
         debug_assert!(matches!(self.state, State::Send { .. }), "sent without ClientAction::SendBytes");
         let State::Send { sent } = self.state else { return };
-        debug_assert!(n <= self.asked.request_len - sent, "more sent than there was");
+        debug_assert!(n <= self.asked.request_len.saturating_sub(sent), "more sent than there was");
         let sent = sent.saturating_add(n);
         if n > 0 {
             self.arm(now);
@@ -310,7 +310,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
         match self.line.push(self.buf.as_mut(), rest) {
             Ok(Pushed::More) => (bytes.len(), None),
-            Ok(Pushed::Complete { taken, len }) => (skipped + taken, self.read_line(expected, len)),
+            Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(expected, len)),
             Err(breach) => {
                 self.state = State::Closed(Failure::Breach(breach));
                 (bytes.len(), None)

@@ -59,7 +59,7 @@ fn entry<'e>(line: &'e mut [u8], asked: &Asked, seen: u64) -> Read<'e> {
         path.strip_prefix(asked.name.as_str()).and_then(|rest| rest.strip_prefix('/'))
     };
     // Directly beneath, so that who follows directories goes deeper with every step, and leaves no directory.
-    if inside.is_none_or(|rest| rest.contains('/')) {
+    if inside.is_none_or(|rest| rest.as_bytes().contains(&b'/')) {
         return Err(Failure::Breach(Breach::EntryName));
     }
     Ok((State::Line(Expected::Listing { seen: seen.saturating_add(1) }), Event::Entry(entry)))
@@ -78,7 +78,7 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
     if file.offset != asked.offset || file.offset > file.size {
         return Err(Failure::Breach(Breach::Offset));
     }
-    let rest = file.size - file.offset;
+    let rest = file.size.saturating_sub(file.offset);
     if file.length != asked.length.map_or(rest, |length| length.min(rest)) {
         return Err(Failure::Breach(Breach::Length));
     }
@@ -90,7 +90,7 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
         Some(kind) if is_stat => Some(answer::digest(line, kind)?.ok_or(Breach::Digest)?),
         _ => None,
     };
-    let end = file.offset + file.length;
+    let end = file.offset.saturating_add(file.length);
     let next = if is_stat { State::Idle } else { State::after_body_byte(file.offset, end, file.size) };
     let header = Header {
         size: file.size,

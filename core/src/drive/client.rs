@@ -241,7 +241,7 @@ where
                 ClientAction::Receive | ClientAction::Idle => {
                     let bytes = self.receive.as_ref().get(self.arrived.clone()).unwrap_or_default();
                     let (taken, event) = self.session.receive(bytes, now);
-                    self.arrived.start += taken;
+                    self.arrived.start = self.arrived.start.saturating_add(taken);
                     let code = match &event {
                         Some(Event::Refused(refusal)) => Some(refusal.code),
                         _ => None,
@@ -275,25 +275,42 @@ where
         self.limit_wait(now)?;
         let ClientAction::SendBytes { bytes } = self.session.action() else { return Ok(now) };
         let is_all = |sent| sent >= bytes.len();
-        let outcome = self.transport.write_part(bytes, false);
-        let flushed = match &outcome {
-            Ok(len) if is_all(*len) => self.transport.flush(),
-            _ => Ok(()),
-        };
-        let now = self.clock.now();
-        match outcome.and_then(|len| flushed.map(|()| len)) {
+        match self.transport.write_part(bytes, false) {
             Ok(0) => self.session.send_failed(),
-            Ok(len) => self.session.sent(len, now),
-            Err(error) => match error.kind() {
-                ErrorKind::Interrupted => {}
-                ErrorKind::TimedOut => self.session.handle_timeout(now),
-                _ => {
-                    *broken = Some(error);
-                    self.session.send_failed();
-                }
-            },
+            // It counts as sent when it has left, or it would be sent twice where leaving takes two tries.
+            Ok(len) if !is_all(len) || self.flush(broken) => {
+                let now = self.clock.now();
+                self.session.sent(len, now);
+            }
+            Ok(_) => {}
+            Err(error) => self.send_error(error, broken),
         }
-        Ok(now)
+        Ok(self.clock.now())
+    }
+
+    /// Lets go what was written; false when that has failed.
+    fn flush(&mut self, broken: &mut Option<T::Error>) -> bool {
+        while matches!(self.session.action(), ClientAction::SendBytes { .. }) {
+            match self.transport.flush() {
+                Ok(()) => return true,
+                Err(error) => self.send_error(error, broken),
+            }
+        }
+        false
+    }
+
+    fn send_error(&mut self, error: T::Error, broken: &mut Option<T::Error>) {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::TimedOut => {
+                let now = self.clock.now();
+                self.session.handle_timeout(now);
+            }
+            _ => {
+                *broken = Some(error);
+                self.session.send_failed();
+            }
+        }
     }
 
     /// Waits for bytes; returns what time it is then.

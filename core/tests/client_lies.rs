@@ -1,0 +1,373 @@
+//! Servers that lie or talk nonsense, and the rule that each of them breaks.
+
+mod asking;
+
+use asking::{GET, NAME, answer, answered, digest, header};
+use coracle_core::{Ask, Breach, DigestKind, Failure, FileName, Get, ScanError, Version};
+
+const FILE: &[u8] = b"hello, world";
+const HELLO: &str = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\":\"n\",\"maxRequest\":512,\"chunkSize\":1024,\
+                     \"idle_ms\":1,\"request_ms\":2,\"stall_ms\":3,\"features\":[\"get\"],\"digests\":[\"crc32\"]}\n";
+const LISTING: &str = "{\"type\":\"entry\",\"fileName\":\"d/a\",\"fileSize\":5,\"modified\":7}\n{\"type\":\"entry\",\"fileName\":\"d/b\",\
+                       \"directory\":true,\"link\":false}\n{\"type\":\"end\",\"count\":2,\"skipped\":1}\n";
+
+/// What `honest` says with `from` put as `to` breaks the rule `breach`. As it stands it breaks none.
+fn lie(ask: Ask<'_>, honest: &str, from: &str, to: &str, breach: Breach) {
+    let seen = answered(ask, b"hello, ", honest);
+    assert_eq!(seen.last, None, "the honest answer is refused: {honest}");
+    assert!(honest.contains(from), "{from} is not in {honest}");
+    let seen = answered(ask, b"hello, ", honest.replacen(from, to, 1));
+    assert_eq!(seen.failure(), Some(Failure::Breach(breach)), "{from} -> {to}");
+    assert!(!seen.events.iter().any(|event| event.starts_with("verified") || event.starts_with("listed")));
+}
+
+fn lie_to_get(from: &str, to: &str, breach: Breach) {
+    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+    lie(GET, &honest, from, to, breach);
+}
+
+#[test]
+fn m2_another_file_is_refused() {
+    for name in ["b.txt", "a.txt/", "./a.txt", "A.TXT", "a.tx", "a.txt2", "", "..", "../../.ssh/authorized_keys"] {
+        lie_to_get("a.txt", name, Breach::Name);
+    }
+    lie_to_get("a.txt", "a.\\ud800txt", Breach::Name);
+    lie_to_get("\"a.txt\"", "null", Breach::Member);
+    // The same name written otherwise is the same name.
+    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+    assert_eq!(answered(GET, b"", honest.replacen("a.txt", "\\u0061.t\\u0078t", 1)).last, None);
+}
+
+#[test]
+fn m6_bytes_behind_the_body_are_refused() {
+    lie_to_get("world{", "worlds{", Breach::LineStart);
+    lie_to_get("world{", "world\n{", Breach::LineStart);
+    lie_to_get("world{", "world{{", Breach::Json(ScanError::Syntax));
+    lie_to_get("world{", "world{\"type\":\"x\"}{", Breach::LineEnd);
+    lie_to_get("world{", "world{\"type\":\"x\"}\n{", Breach::Type);
+    // A space is the sign of life of a server that still hashes; it is no part of the body.
+    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+    let seen = answered(GET, b"", honest.replacen("world{", "world   {", 1));
+    assert_eq!((seen.body.as_slice(), seen.last), (FILE, None));
+}
+
+#[test]
+fn m8_a_wrong_digest_verifies_nothing() {
+    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+    for lie in [honest.replace("ffab723a", "ffab723b"), honest.replace("hello, world", "hello, World")] {
+        let seen = answered(GET, b"", lie);
+        assert_eq!(seen.failure(), Some(Failure::Digest));
+        assert!(!seen.events.iter().any(|event| event.starts_with("verified")));
+    }
+}
+
+#[test]
+fn m9_a_digest_is_there_and_exact() {
+    for digest in ["FFAB723A", "ffab723", "0ffab723a", "ffab723a ", " ffab723", "0xffab72", "", "\\u0066fab723a"] {
+        lie_to_get("\"ffab723a\"", &format!("{digest:?}").replace("\\\\", "\\"), Breach::Digest);
+    }
+    lie_to_get(",\"crc32\":\"ffab723a\"", "", Breach::Digest);
+    let sha256 = digest(DigestKind::Sha256, FILE).to_string();
+    lie_to_get("\"crc32\":\"ffab723a\"", &format!("\"sha256\":\"{sha256}\""), Breach::Digest);
+    lie_to_get("\"ffab723a\"", "null", Breach::Member);
+    lie_to_get("\"ffab723a\"", "4289425978", Breach::Member);
+    lie_to_get("\"crc32\":\"ffab723a\"", "\"crc32\":\"ffab723a\",\"crc32\":\"ffab723a\"", Breach::Member);
+    for kind in ["\"sha256\"", "\"none\"", "\"CRC32\"", "\"crc32 \""] {
+        lie_to_get("\"crc32\"}", &format!("{kind}}}"), Breach::DigestKind);
+    }
+    lie_to_get(",\"digest\":\"crc32\"}", "}", Breach::DigestKind);
+    lie_to_get(",\"digest\":\"crc32\"}", ",\"digest\":null}", Breach::Member);
+
+    let stat = header(FILE, 0).replace("\"crc32\"}", "\"crc32\",\"crc32\":\"ffab723a\"}");
+    let ask = Ask::Stat { name: NAME, digest: Some(DigestKind::Crc32) };
+    lie(ask, &stat, ",\"crc32\":\"ffab723a\"", "", Breach::Digest);
+    lie(ask, &stat, "ffab723a", "FFAB723A", Breach::Digest);
+    lie(ask, &stat, "\"digest\":\"crc32\"", "\"digest\":\"sha256\"", Breach::DigestKind);
+    let none = header(FILE, 0).replace("\"crc32\"", "\"none\"");
+    lie(Ask::Stat { name: NAME, digest: None }, &none, "\"none\"", "\"crc32\"", Breach::DigestKind);
+
+    // Where a changed file's digest is told, it is in good form too.
+    let line = "{\"type\":\"error\",\"code\":\"changed\",\"crc32\":\"ffab723a\"}\n";
+    let changed = format!("{}hello, world{line}", header(FILE, 0));
+    lie(GET, &changed, "ffab723a", "FFAB723A", Breach::Digest);
+    lie(GET, &changed, "\"ffab723a\"", "7", Breach::Member);
+}
+
+#[test]
+fn m10_a_line_is_bounded() {
+    let padded = |len: usize| {
+        let line = header(FILE, 0);
+        let padding = "x".repeat(len - line.len() - r#","p":"""#.len());
+        let line = line.replace("}\n", &format!(",\"p\":\"{padding}\"}}\n"));
+        assert_eq!(line.len(), len);
+        line
+    };
+    let seen = answered(GET, b"", padded(1_024));
+    assert_eq!((seen.events.len(), seen.failure()), (1, None));
+    for len in [1_025, 1_026, 2_000, 100_000] {
+        let seen = answered(GET, b"", padded(len));
+        assert_eq!((seen.events.len(), seen.failure()), (0, Some(Failure::Breach(Breach::LineTooLong))), "{len}");
+    }
+    // No end at all: it stops at once.
+    for endless in ["{\"type\":\"", "{\"a\":[", "{                "] {
+        let seen = answered(GET, b"", format!("{endless}{}", " ".repeat(10_000)));
+        assert_eq!(seen.failure(), Some(Failure::Breach(Breach::LineTooLong)));
+    }
+    let nested = |depth: usize| {
+        let value = "[".repeat(depth) + &"]".repeat(depth);
+        header(FILE, 0).replace("}\n", &format!(",\"p\":{value}}}\n"))
+    };
+    assert_eq!(answered(GET, b"", nested(7)).failure(), None);
+    assert_eq!(answered(GET, b"", nested(8)).failure(), Some(Failure::Breach(Breach::Json(ScanError::Depth))));
+}
+
+#[test]
+fn m11_another_offset_is_refused() {
+    let version = Version::new("v1").expect("a version");
+    let get = Get { offset: 7, version: Some(&version), digest_from: Some(0), ..Get::new(NAME) };
+    let honest = String::from_utf8(answer(FILE, 7)).expect("text");
+    for offset in [0, 6, 8, 12, u64::MAX] {
+        let to = format!("\"offset\":{offset}");
+        lie(Ask::Get(get), &honest, "\"offset\":7", &to, Breach::Offset);
+    }
+    lie(Ask::Get(get), &honest, "\"v1\"", "\"v2\"", Breach::OtherVersion);
+    lie(Ask::Get(get), &honest, "\"fileSize\":12", "\"fileSize\":6", Breach::Offset);
+    lie(
+        Ask::Stat { name: NAME, digest: None },
+        &header(FILE, 0).replace("crc32", "none"),
+        "\"offset\":0",
+        "\"offset\":1",
+        Breach::Offset,
+    );
+}
+
+#[test]
+fn the_length_is_what_was_asked_for() {
+    for length in [0, 11, 13, u64::MAX] {
+        lie_to_get("\"length\":12", &format!("\"length\":{length},\"x\":12"), Breach::Chunks);
+    }
+    // With chunks that add up to it, it is still another length than asked for.
+    lie_to_get(
+        "\"length\":12,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":12",
+        "\"length\":11,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":11",
+        Breach::Length,
+    );
+    lie_to_get("\"fileSize\":12", "\"fileSize\":13", Breach::Length);
+    let get = Get { length: Some(5), ..Get::new(NAME) };
+    let crc32 = digest(DigestKind::Crc32, b"hello");
+    let line = header(FILE, 0).replace("\"length\":12", "\"length\":5").replace("\"lastSize\":12", "\"lastSize\":5");
+    let honest = format!("{line}hello{{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n");
+    lie(
+        Ask::Get(get),
+        &honest,
+        "\"length\":5,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":5",
+        "\"length\":6,\"chunkSize\":6,\"readCnt\":1,\"lastSize\":6",
+        Breach::Length,
+    );
+}
+
+#[test]
+fn chunks_add_up() {
+    let file: Vec<u8> = b"abcdefgh".iter().copied().cycle().take(4_096).collect();
+    let honest = String::from_utf8(answer(&file, 0)).expect("text");
+    let numbers = "\"chunkSize\":1024,\"readCnt\":4,\"lastSize\":1024";
+    for (size, count, last) in [
+        (1_024, 4, 0),
+        (1_024, 5, 0),
+        (1_024, 4, 1_023),
+        (1_024, 3, 1_024),
+        (1_024, 3, 2_048),
+        (0, 0, 0),
+        (0, 1, 4_096),
+        (4_095, 1, 4_096),
+        (u64::MAX, 3, 4_098),
+        (1 << 63, 3, 4_096),
+    ] {
+        lie(
+            GET,
+            &honest,
+            numbers,
+            &format!("\"chunkSize\":{size},\"readCnt\":{count},\"lastSize\":{last}"),
+            Breach::Chunks,
+        );
+    }
+    for (size, count, last) in [(4_096, 1, 4_096), (u64::MAX, 1, 4_096), (1, 4_096, 1), (4_095, 2, 1)] {
+        let other = format!("\"chunkSize\":{size},\"readCnt\":{count},\"lastSize\":{last}");
+        assert_eq!(answered(GET, b"", honest.replace(numbers, &other)).last, None, "{other}");
+    }
+    let empty = String::from_utf8(answer(b"", 0)).expect("text");
+    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":1,\"lastSize\":0", Breach::Chunks);
+    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":0,\"lastSize\":1", Breach::Chunks);
+    lie(GET, &empty, "\"chunkSize\":1024", "\"chunkSize\":0", Breach::Chunks);
+}
+
+#[test]
+fn numbers_are_digits_below_2_to_the_64th() {
+    for number in [
+        "18446744073709551616",
+        "99999999999999999999999",
+        "12.0",
+        "1.2e1",
+        "1e1",
+        "\"12\"",
+        "null",
+        "true",
+        "[]",
+        "{}",
+    ] {
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Member);
+    }
+    for number in ["-12", "-0"] {
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Member);
+    }
+    for number in ["012", "+12", "0xc", "12x", "NaN", "", "1_2"] {
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Json(ScanError::Syntax));
+    }
+    lie_to_get("\"digest\":", "\"modified\":-1,\"digest\":", Breach::Member);
+    lie_to_get("\"digest\":", "\"modified\":null,\"digest\":", Breach::Member);
+    let stat = header(FILE, 0).replace("crc32", "none");
+    let far = stat.replace("\"digest\":", "\"modified\":18446744073709551615,\"digest\":");
+    let seen = answered(Ask::Stat { name: NAME, digest: None }, b"", far);
+    assert!(seen.events[0].contains("modified Some(18446744073709551615)"));
+}
+
+#[test]
+fn each_member_of_a_header_is_there_once() {
+    for member in ["fileName", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "version"] {
+        let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+        lie(GET, &honest, &format!("\"{member}\""), &format!("\"{member}2\""), Breach::Member);
+        // Written with an escape, it is a member that nobody knows.
+        let (first, rest) = member.split_at(1);
+        let escaped = format!("\"\\u00{:02x}{rest}\"", first.as_bytes()[0]);
+        lie(GET, &honest, &format!("\"{member}\""), &escaped, Breach::Member);
+        let value =
+            honest.split_once(&format!("\"{member}\":")).and_then(|(_, rest)| rest.split_once(',')).expect("a value").0;
+        lie(GET, &honest, "\"type\"", &format!("\"{member}\":{value},\"type\""), Breach::Member);
+        lie(GET, &honest, &format!("\"{member}\":{value}"), &format!("\"{member}\":null"), Breach::Member);
+    }
+}
+
+#[test]
+fn versions_are_versions() {
+    for version in ["", " ", "v 1", "v\\n", "\\u007f", "\u{e9}", &"v".repeat(65)] {
+        lie_to_get("\"v1\"", &format!("\"{version}\""), Breach::Version);
+    }
+    lie_to_get("\"v1\"", "\"\\ud83d\"", Breach::Surrogate);
+    lie_to_get("\"v1\"", "1", Breach::Member);
+    let get = |version: &str| {
+        let honest = String::from_utf8(answer(FILE, 0)).expect("text");
+        answered(GET, b"", honest.replace("\"v1\"", version))
+    };
+    assert!(get("\"\\u0076\\\"1\\\\\"").events[0].contains("version v\"1\\ "));
+    assert_eq!(get(&format!("\"{}\"", "\\u007e".repeat(64))).last, None);
+}
+
+#[test]
+fn a_line_is_json_of_the_right_type() {
+    for (from, to, breach) in [
+        ("{\"type\":\"file\"", "[{\"type\":\"file\"", Breach::LineStart),
+        ("{\"type\":\"file\"", "\u{feff}{\"type\":\"file\"", Breach::LineStart),
+        ("{\"type\":\"file\"", "\t{\"type\":\"file\"", Breach::LineStart),
+        ("{\"type\":\"file\"", "HTTP/1.1 200 OK\r\n{\"type\":\"file\"", Breach::LineStart),
+        ("\"type\":\"file\"", "\"type\":\"end\"", Breach::Type),
+        ("\"type\":\"file\"", "\"type\":\"entry\"", Breach::Type),
+        ("\"type\":\"file\"", "\"type\":\"hello\"", Breach::Type),
+        ("\"type\":\"file\"", "\"type\":\"File\"", Breach::Type),
+        ("\"type\":\"file\"", "\"type\":2", Breach::Member),
+        ("\"type\":\"file\"", "\"type\":null", Breach::Member),
+        ("\"type\":\"file\",", "", Breach::Member),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"type\":\"file\"", Breach::Member),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":nope", Breach::Json(ScanError::Syntax)),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":\"\u{1}\"", Breach::Json(ScanError::Syntax)),
+        ("\"type\":\"file\"", "\"type\":\"file\",\n\"x\":1", Breach::LineEnd),
+        ("\"type\":\"file\"", "\"type\":\"fi\nle\"", Breach::LineEnd),
+        ("}\n", "} \n", Breach::LineEnd),
+        ("}\n", "}\r\n", Breach::LineEnd),
+        ("}\n", "}", Breach::LineEnd),
+        ("\"type\":\"end\"", "\"type\":\"file\"", Breach::Type),
+        ("\"type\":\"end\"", "\"type\":\"entry\"", Breach::Type),
+    ] {
+        lie_to_get(from, to, breach);
+    }
+    let mut input = answer(FILE, 0);
+    input[10] = 0xFF;
+    assert_eq!(answered(GET, b"", &input).failure(), Some(Failure::Breach(Breach::Json(ScanError::Utf8))));
+    lie_to_get("\"type\":\"file\"", "\"type\":\"error\"", Breach::Member);
+    lie_to_get("\"type\":\"file\"", "\"code\":\"\\udc00\",\"type\":\"error\"", Breach::Surrogate);
+    lie_to_get("\"type\":\"file\"", "\"code\":\"io\",\"message\":\"\\ud800x\",\"type\":\"error\"", Breach::Surrogate);
+    lie_to_get("\"type\":\"file\"", "\"code\":\"io\",\"message\":null,\"type\":\"error\"", Breach::Member);
+}
+
+#[test]
+fn a_listing_lists_one_directory() {
+    let ask = Ask::List { path: Some(FileName::from_static("d")) };
+    for name in [
+        "d",
+        "d/",
+        "a",
+        "e/a",
+        "d/a/b",
+        "d//a",
+        "d/../a",
+        "d/..",
+        "d/.",
+        "/d/a",
+        "..",
+        "",
+        "da",
+        "d\\\\a",
+        "d/a\\u0000",
+        "D/a",
+    ] {
+        lie(ask, LISTING, "d/a", name, Breach::EntryName);
+    }
+    lie(ask, LISTING, "d/a", &format!("d/{}", "x".repeat(254)), Breach::EntryName);
+    lie(ask, LISTING, "d/a", "d/\\ud800", Breach::Surrogate);
+    let root = LISTING.replace("d/", "");
+    for name in ["a/b", "../a", "/a", ""] {
+        lie(Ask::List { path: None }, &root, "\"a\"", &format!("\"{name}\""), Breach::EntryName);
+    }
+    for (from, to, breach) in [
+        ("\"count\":2", "\"count\":1", Breach::Count),
+        ("\"count\":2", "\"count\":3", Breach::Count),
+        ("\"count\":2", "\"count\":18446744073709551616", Breach::Member),
+        ("\"count\":2,", "", Breach::Member),
+        ("\"skipped\":1", "\"skipped\":null", Breach::Member),
+        ("\"type\":\"end\"", "\"type\":\"file\"", Breach::Type),
+        (",\"fileSize\":5", "", Breach::Member),
+        ("\"fileSize\":5", "\"fileSize\":null", Breach::Member),
+        ("\"modified\":7", "\"modified\":\"7\"", Breach::Member),
+        ("\"directory\":true", "\"directory\":1", Breach::Member),
+        ("\"directory\":true", "\"directory\":null", Breach::Member),
+        ("\"directory\":true", "\"directory\":false", Breach::Member),
+        ("\"link\":false", "\"link\":\"no\"", Breach::Member),
+        ("\"fileName\":\"d/a\"", "\"fileName\":[\"d/a\"]", Breach::Member),
+        ("\"fileName\":\"d/a\"", "\"fileName\":\"d/a\",\"fileName\":\"d/a\"", Breach::Member),
+    ] {
+        lie(ask, LISTING, from, to, breach);
+    }
+}
+
+#[test]
+fn a_hello_is_whole() {
+    for member in
+        ["protocol", "server", "maxRequest", "chunkSize", "idle_ms", "request_ms", "stall_ms", "features", "digests"]
+    {
+        lie(Ask::Hello, HELLO, &format!("\"{member}\""), "\"x\"", Breach::Member);
+    }
+    for (from, to, breach) in [
+        ("\"maxRequest\":512", "\"maxRequest\":511", Breach::Limit),
+        ("\"chunkSize\":1024", "\"chunkSize\":0", Breach::Limit),
+        ("\"name\":\"n\"", "\"name\":null", Breach::Member),
+        ("\"name\":\"n\"", "\"name\":7", Breach::Member),
+        ("\"name\":\"n\"", "\"name\":\"\\udfff\"", Breach::Surrogate),
+        ("\"server\":\"s\"", "\"server\":\"\\udfff\"", Breach::Surrogate),
+        ("[\"get\"]", "\"get\"", Breach::Member),
+        ("[\"get\"]", "[\"get\",7]", Breach::Member),
+        ("[\"crc32\"]", "[null]", Breach::Member),
+        ("\"type\":\"hello\"", "\"type\":\"end\"", Breach::Type),
+        ("\"protocol\":1", "\"protocol\":1,\"protocol\":1", Breach::Member),
+    ] {
+        lie(Ask::Hello, HELLO, from, to, breach);
+    }
+}
