@@ -263,4 +263,100 @@ mod tests {
         }
         assert_eq!(escape_piece(b"", &mut [0; 8]), (0, 0));
     }
+
+    /// A sequence of numbers that looks random and is the same each time (xorshift64, Marsaglia 2003).
+    struct Numbers(u64);
+
+    impl Numbers {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            usize::try_from(self.0 >> 33).unwrap() % limit
+        }
+
+        fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+            from[self.below(from.len())]
+        }
+
+        /// Any character but a surrogate, the short and the special ones more often.
+        fn character(&mut self) -> char {
+            let limit = [0x20, 0x80, 0x800, 0x1_0000, 0x11_0000][self.below(5)];
+            u32::try_from(self.below(limit)).ok().and_then(char::from_u32).unwrap_or('\\')
+        }
+
+        /// The inside of a string, seldom with an escape that JSON does not have or that is cut short.
+        fn raw(&mut self) -> String {
+            let mut raw = String::new();
+            for _ in 0..self.below(12) {
+                match self.below(10) {
+                    0..3 => {
+                        raw.push(Some(self.character()).filter(|c| *c >= ' ' && !"\"\\".contains(*c)).unwrap_or('a'))
+                    }
+                    3..5 => raw.push_str(self.pick(&[r#"\""#, r"\\", r"\/", r"\b", r"\f", r"\n", r"\r", r"\t"])),
+                    5 | 6 => {
+                        let mut units = [0; 2];
+                        for unit in self.character().encode_utf16(&mut units) {
+                            let digits = std::format!("{unit:04x}");
+                            raw.push_str(r"\u");
+                            raw.push_str(&if self.below(2) == 0 { digits.to_uppercase() } else { digits });
+                        }
+                    }
+                    7 | 8 if self.below(8) == 0 => {
+                        raw.push_str(&std::format!(r"\u{:04x}", 0xD7FF + self.below(0x802)));
+                    }
+                    9 if self.below(8) == 0 => {
+                        raw.push_str(self.pick(&[r"\u12", r"\u+123", r"\x", r"\u", r"\ ", r"\u00é", r"\ud83d\u"]))
+                    }
+                    _ => raw.push_str(self.pick(&["u", "0", "d83d", "n", "ude00", "b", "/", "é"])),
+                }
+            }
+            raw
+        }
+    }
+
+    #[test]
+    fn decodes_as_serde_json_does() {
+        let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
+        let mut good = 0;
+        for _ in 0..100_000 {
+            let raw = numbers.raw();
+            let judged = serde_json::from_str::<String>(&std::format!("\"{raw}\"")).map_err(|_| LoneSurrogate);
+            assert_eq!(decoded(&raw), judged, "{raw}");
+            if let Ok(meaning) = judged {
+                good += 1;
+                assert!(unescape_eq(&raw, &meaning), "{raw}");
+                assert!(!unescape_eq(&raw, &(meaning.clone() + "x")), "{raw}");
+                let other = numbers.raw();
+                assert_eq!(unescape_eq(&other, &meaning), decoded(&other).as_ref() == Ok(&meaning), "{other}");
+            }
+        }
+        assert!((60_000..95_000).contains(&good), "{good} of 100,000 are good");
+    }
+
+    #[test]
+    fn escapes_as_serde_json_does_into_any_room() {
+        let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
+        for _ in 0..20_000 {
+            let text: String = (0..numbers.below(20)).map(|_| numbers.character()).collect();
+            let (mut json, mut rest) = (Vec::from(*b"\""), text.as_bytes());
+            while let Some(&first) = rest.first() {
+                let room = numbers.below(16);
+                let mut out = std::vec![0xEE; room];
+                let (taken, len) = escape_piece(rest, &mut out);
+                assert!(taken > 0 || room < 6, "no progress with {room} bytes");
+                assert!(
+                    taken > 0 || room == 0 || first < b' ' || b"\"\\".contains(&first),
+                    "no progress with {room} bytes"
+                );
+                assert_eq!(taken == 0, len == 0);
+                json.extend_from_slice(&out[..len]);
+                rest = &rest[taken..];
+            }
+            json.push(b'"');
+            let json = String::from_utf8(json).unwrap();
+            assert_eq!(json, serde_json::to_string(&text).unwrap());
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+        }
+    }
 }
