@@ -285,20 +285,20 @@ where
     }
 
     fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
-        let Some((file, _)) = &mut self.open else { return self.link.file_fault() };
+        let Some((file, _)) = &mut self.open else { return self.body_fault() };
         if !hash && len > self.link.room() {
             if !self.link.flush(true) {
                 return;
             }
             self.link.limit_wait();
             match self.link.transport.send_file(self.store, file, offset, len, more) {
-                Some(Ok(0)) => return self.link.file_fault(),
+                Some(Ok(0)) => return self.body_fault(),
                 Some(Ok(sent)) => {
                     self.link.sent(sent);
                     return self.observer.body(sent);
                 }
                 Some(Err(SendFileError::Transport(error))) => return self.link.fail(error.kind()),
-                Some(Err(SendFileError::File)) => return self.link.file_fault(),
+                Some(Err(SendFileError::File)) => return self.body_fault(),
                 None => {}
             }
         }
@@ -307,7 +307,7 @@ where
         }
         let Some(free) = self.link.free(len) else { return };
         match self.store.read(file, offset, free) {
-            Ok(0) | Err(_) => self.link.file_fault(),
+            Ok(0) | Err(_) => self.body_fault(),
             Ok(read) => {
                 let read = read.min(free.len());
                 if let (true, Some(hasher), Some(bytes)) = (hash, &mut self.hasher, free.get(..read)) {
@@ -321,6 +321,13 @@ where
                     self.link.sent(read);
                 }
             }
+        }
+    }
+
+    /// The body cannot be finished; what there was of it still leaves.
+    fn body_fault(&mut self) {
+        if self.link.flush(false) {
+            self.link.file_fault();
         }
     }
 
