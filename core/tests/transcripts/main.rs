@@ -2,6 +2,8 @@
 
 mod coverage;
 mod document;
+mod driven;
+mod output;
 mod replay;
 mod store;
 
@@ -9,6 +11,7 @@ use std::collections::BTreeSet;
 
 use coracle_core::DigestKind;
 use document::{Document, Step, StoreLine, Transcript};
+use driven::drive;
 use replay::{Pieces, replay};
 
 const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
@@ -66,6 +69,27 @@ fn random_splits() {
     for seed in 1..=200 {
         replay_all(&Pieces::Random(seed), &Pieces::Random(seed << 32 | 7));
     }
+}
+
+#[test]
+fn by_the_driver() {
+    let document = document();
+    let mut failures = BTreeSet::new();
+    for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
+        for (pieces, scratch_len, is_direct) in [
+            (Pieces::Whole, 4096, false),
+            (Pieces::Whole, 4096, true),
+            (Pieces::Each(1), 1, false),
+            (Pieces::Each(7), 64, true),
+            (Pieces::Random(1), 1024, false),
+            (Pieces::Random(2), 100, true),
+        ] {
+            let setting = format!("{pieces:?}, buffers of {scratch_len}, direct: {is_direct}");
+            let outcome = drive(transcript, store_of(&document, transcript), pieces, scratch_len, is_direct);
+            failures.extend(outcome.err().map(|error| format!("{error} ({setting})")));
+        }
+    }
+    assert!(failures.is_empty(), "{}", Vec::from_iter(failures).join("\n"));
 }
 
 #[test]

@@ -4,17 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use coracle_core::{
-    Action, Close, CloseHow, Code, Finished, Hasher, Instant, Reply, Request, ServerConfig, ServerName, ServerSession,
-    Store,
+    Action, Close, Code, Finished, Hasher, Instant, Reply, Request, ServerConfig, ServerName, ServerSession, Store,
 };
 
 use super::document::{Step, StoreLine, Transcript};
+use super::output::Output;
 use super::store::{Listing, Open, ScriptedStore};
-
-/// The longest line of a server's, with its line feed.
-const LINE_MAX: usize = 1024;
-const MESSAGE_MAX: usize = 200;
-const PLACEHOLDER: &str = "\"…\"";
 
 /// How many bytes move at a time.
 #[derive(Clone, Debug)]
@@ -26,7 +21,7 @@ pub enum Pieces {
 }
 
 impl Pieces {
-    fn next(&mut self, available: usize) -> usize {
+    pub fn next(&mut self, available: usize) -> usize {
         let len = match self {
             Self::Whole => available,
             Self::Each(len) => *len,
@@ -62,7 +57,6 @@ pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, outpu
     };
     let mut owner = Owner {
         session,
-        lines: store,
         store: ScriptedStore::new(store, clock_ms.clone()),
         clock_ms,
         input_pieces: input,
@@ -70,12 +64,11 @@ pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, outpu
         input: Vec::new(),
         eof: false,
         unread: false,
-        output: Vec::new(),
+        output: Output::new(store),
         file: None,
         listing: None,
         hasher: None,
         closed: None,
-        told_error: false,
     };
     owner.run()?;
     for (step, index) in transcript.steps.iter().zip(0..) {
@@ -85,13 +78,12 @@ pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, outpu
     if !ends_closed && owner.closed.is_some() {
         return Err(format!("{}: closed at the end: {:?}", transcript.name, owner.closed));
     }
-    owner.nothing_unread().map_err(|error| format!("{}, at the end: {error}", transcript.name))
+    owner.output.rest().map_err(|error| format!("{}, at the end: {error}", transcript.name))
 }
 
 /// The owner of one connection: does what the session wants, and plays the client's part.
 struct Owner<'a> {
     session: ServerSession<'a, Vec<u8>>,
-    lines: &'a [StoreLine],
     store: ScriptedStore<'a>,
     clock_ms: Rc<Cell<u64>>,
     input_pieces: Pieces,
@@ -100,14 +92,11 @@ struct Owner<'a> {
     input: Vec<u8>,
     eof: bool,
     unread: bool,
-    /// Sent by the server and not compared.
-    output: Vec<u8>,
+    output: Output<'a>,
     file: Option<Open<'a>>,
     listing: Option<Listing>,
     hasher: Option<Hasher>,
     closed: Option<Close>,
-    /// The last line was an error, and no time has passed since.
-    told_error: bool,
 }
 
 impl Owner<'_> {
@@ -119,18 +108,14 @@ impl Owner<'_> {
             Step::Read => self.unread = false,
             Step::Stop => self.session.stop(self.now()),
             Step::Wait(millis) => {
-                self.nothing_unread()?;
-                self.told_error = false;
+                self.output.rest()?;
                 self.wait(*millis)?;
             }
-            Step::Line(line) => return self.expect_line(line),
-            Step::Bytes(bytes) => return self.expect(bytes),
-            Step::Slice { name, from, to } => {
-                let line = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
-                let contents = line.ok_or("no such file")?.contents();
-                return self.expect(contents.get(*from..*to).ok_or("no such range")?);
+            Step::Line(_) | Step::Bytes(_) | Step::Slice { .. } => return self.output.expect(step),
+            Step::Close | Step::Abort => {
+                let close = self.closed.ok_or("it does not close")?;
+                return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
             }
-            Step::Close | Step::Abort => return self.expect_close(*step == Step::Close),
         }
         self.run()
     }
@@ -179,7 +164,7 @@ impl Owner<'_> {
                     return Err("no bytes to send".into());
                 }
                 let len = self.output_pieces.next(bytes.len());
-                self.output.extend_from_slice(&bytes[..len]);
+                self.output.push(&bytes[..len]);
                 self.session.sent(len, now);
             }
             Action::SendFile { offset, len, hash, .. } => match self.read(offset, len)? {
@@ -188,7 +173,7 @@ impl Owner<'_> {
                     if let (true, Some(hasher)) = (hash, &mut self.hasher) {
                         hasher.update(&bytes);
                     }
-                    self.output.extend_from_slice(&bytes);
+                    self.output.push(&bytes);
                     self.session.sent(bytes.len(), self.now());
                 }
             },
@@ -272,59 +257,5 @@ impl Owner<'_> {
         }
         self.clock_ms.set(end);
         Ok(())
-    }
-
-    fn expect(&mut self, bytes: &[u8]) -> Result<(), String> {
-        if !self.output.starts_with(bytes) {
-            return Err(format!("the server sent: {}", self.excerpt()));
-        }
-        self.output.drain(..bytes.len());
-        Ok(())
-    }
-
-    fn expect_line(&mut self, line: &str) -> Result<(), String> {
-        let end = self.output.iter().position(|byte| *byte == b'\n');
-        let Some(end) = end.filter(|end| *end < LINE_MAX) else {
-            return Err(format!("the server sent no line: {}", self.excerpt()));
-        };
-        let sent: Vec<u8> = self.output.drain(..=end).collect();
-        let sent = std::str::from_utf8(&sent[..end]).map_err(|error| error.to_string())?;
-        self.told_error = sent.starts_with(r#"{"type":"error""#);
-        matches_line(line, sent)
-    }
-
-    fn expect_close(&mut self, in_order: bool) -> Result<(), String> {
-        self.nothing_unread()?;
-        let how = self.closed.ok_or("it does not close")?.how;
-        let fits = match how {
-            CloseHow::Abort => !in_order,
-            CloseHow::Linger => in_order && self.told_error,
-            // Input that is not read off would make the kernel send a reset, which could overtake the error.
-            CloseHow::Finish => in_order && (self.eof || self.input.is_empty() && !self.told_error),
-        };
-        if fits { Ok(()) } else { Err(format!("it closes by {how:?}")) }
-    }
-
-    fn nothing_unread(&self) -> Result<(), String> {
-        if self.output.is_empty() { Ok(()) } else { Err(format!("the server also sent: {}", self.excerpt())) }
-    }
-
-    fn excerpt(&self) -> String {
-        self.output[..self.output.len().min(400)].escape_ascii().to_string()
-    }
-}
-
-/// Compares a line with what was sent.
-fn matches_line(line: &str, sent: &str) -> Result<(), String> {
-    let line = line.replace("coracle/0.1.0", concat!("coracle/", env!("CARGO_PKG_VERSION")));
-    let Some((before, after)) = line.split_once(PLACEHOLDER) else {
-        return if line == sent { Ok(()) } else { Err(format!("the server sent: {sent}")) };
-    };
-    let text = sent.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-    let text: String =
-        text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| format!("the server sent: {sent}"))?;
-    match text.len() <= MESSAGE_MAX && !text.is_empty() && !text.chars().any(char::is_control) {
-        true => Ok(()),
-        false => Err(format!("a message for people: {text:?}")),
     }
 }

@@ -1,0 +1,249 @@
+//! Plays a transcript against the blocking driver, which cannot tell it from a connection.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::{Code, Instant, ServerConfig, ServerName, ServerSession, Store};
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
+
+use super::document::{Step, StoreLine, Transcript};
+use super::output::Output;
+use super::replay::Pieces;
+use super::store::{Open, ScriptedStore};
+
+/// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct`, bodies pass them by.
+///
+/// # Errors
+///
+/// The step at which the server departs from the transcript, and how.
+pub fn drive(
+    transcript: &Transcript,
+    store: &[StoreLine],
+    pieces: Pieces,
+    scratch_len: usize,
+    is_direct: bool,
+) -> Result<(), String> {
+    let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
+    let config = ServerConfig::new().server_name(name);
+    let clock_ms = Rc::new(Cell::new(0));
+    let buf = vec![0; transcript.max_request.unwrap_or(512)];
+    let start = Instant::from_millis(0);
+    let mut session = match transcript.refusing.as_deref().and_then(Code::from_word) {
+        None => ServerSession::new(&config, buf, start),
+        Some(code) => ServerSession::refusing(code, &config, buf, start),
+    };
+    let is_stopping = Cell::new(false);
+    let script = Script {
+        steps: transcript.steps.iter().peekable(),
+        wait_ms: 0,
+        input: Vec::new(),
+        eof: false,
+        unread: false,
+        output: Output::new(store),
+        departure: None,
+    };
+    let mut wire = Wire {
+        script,
+        clock_ms: clock_ms.clone(),
+        is_stopping: &is_stopping,
+        limit_ms: None,
+        left_ms: None,
+        pieces,
+        is_direct,
+    };
+    let mut scripted = ScriptedStore::new(store, clock_ms.clone());
+    let mut clock = || Instant::from_millis(clock_ms.get());
+    let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
+    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let close = serve(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping));
+
+    let mut script = wire.script;
+    let outcome = match script.departure.take() {
+        Some(departure) => Err(departure),
+        None => script.end(close),
+    };
+    outcome.map_err(|error| format!("{}, {} steps before the end: {error}", transcript.name, script.steps.len()))
+}
+
+struct Stopper<'a>(&'a Cell<bool>);
+
+impl Observer for Stopper<'_> {
+    fn should_stop(&mut self) -> bool {
+        self.0.get()
+    }
+}
+
+/// The client's part of a transcript, and the wire.
+struct Wire<'a> {
+    script: Script<'a>,
+    clock_ms: Rc<Cell<u64>>,
+    is_stopping: &'a Cell<bool>,
+    limit_ms: Option<u64>,
+    /// What is left of the limit in the call under way.
+    left_ms: Option<u64>,
+    pieces: Pieces,
+    is_direct: bool,
+}
+
+struct Script<'a> {
+    steps: std::iter::Peekable<std::slice::Iter<'a, Step>>,
+    /// What is left of the wait under way.
+    wait_ms: u64,
+    /// Sent by the client and not received.
+    input: Vec<u8>,
+    eof: bool,
+    unread: bool,
+    output: Output<'a>,
+    /// The first difference.
+    departure: Option<String>,
+}
+
+/// What a blocked call does next.
+enum Next {
+    Again,
+    TimedOut,
+    /// The input ends, or the server is woken since it stops.
+    Nothing,
+}
+
+impl Wire<'_> {
+    /// Goes on with the script while the server is blocked.
+    fn advance(&mut self) -> Result<Next, String> {
+        let script = &mut self.script;
+        if script.wait_ms > 0 {
+            let passes = self.left_ms.map_or(script.wait_ms, |left| left.min(script.wait_ms));
+            script.wait_ms -= passes;
+            self.clock_ms.set(self.clock_ms.get() + passes);
+            self.left_ms = self.left_ms.map(|left| left - passes);
+            return Ok(if self.left_ms == Some(0) { Next::TimedOut } else { Next::Again });
+        }
+        let Some(step) = script.steps.peek() else { return Ok(Next::Nothing) };
+        match step {
+            Step::Send(bytes) => script.input.extend_from_slice(bytes),
+            Step::Eof => script.eof = true,
+            Step::Unread => script.unread = true,
+            Step::Read => script.unread = false,
+            Step::Wait(millis) => {
+                script.output.rest()?;
+                script.wait_ms = *millis;
+            }
+            Step::Stop => self.is_stopping.set(true),
+            Step::Line(_) | Step::Bytes(_) | Step::Slice { .. } => script.output.expect(step)?,
+            Step::Close | Step::Abort => return Err("the server does not close".into()),
+        }
+        let woken = **step == Step::Stop;
+        script.steps.next();
+        Ok(if woken { Next::Nothing } else { Next::Again })
+    }
+
+    fn blocked(&mut self) -> Result<Next, ErrorKind> {
+        self.advance().map_err(|departure| {
+            self.script.departure.get_or_insert(departure);
+            ErrorKind::Other
+        })
+    }
+
+    /// Waits until the client takes bytes.
+    fn wait_until_read(&mut self) -> Result<(), ErrorKind> {
+        self.left_ms = self.limit_ms;
+        while self.script.unread {
+            match self.blocked()? {
+                Next::TimedOut => return Err(ErrorKind::TimedOut),
+                Next::Again => {}
+                Next::Nothing if self.is_stopping.get() => {}
+                Next::Nothing => return Err(ErrorKind::BrokenPipe),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Script<'_> {
+    /// The server has closed: compares what is left.
+    fn end(&mut self, close: coracle_core::Close) -> Result<(), String> {
+        loop {
+            match self.steps.peek() {
+                Some(step @ (Step::Line(_) | Step::Bytes(_) | Step::Slice { .. })) => self.output.expect(step)?,
+                Some(step @ (Step::Close | Step::Abort)) => {
+                    return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
+                }
+                // What the client sends by then is lost.
+                Some(Step::Send(_)) => {}
+                Some(Step::Eof) => self.eof = true,
+                Some(step) => return Err(format!("closed before {step:?}")),
+                None => return self.output.rest(),
+            }
+            self.steps.next();
+        }
+    }
+}
+
+impl ErrorType for Wire<'_> {
+    type Error = ErrorKind;
+}
+
+impl Read for Wire<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        self.left_ms = self.limit_ms;
+        while self.script.input.is_empty() {
+            if self.script.eof {
+                return Ok(0);
+            }
+            match self.blocked()? {
+                Next::Again => {}
+                Next::TimedOut => return Err(ErrorKind::TimedOut),
+                Next::Nothing => return Ok(0),
+            }
+        }
+        let input = &mut self.script.input;
+        let len = self.pieces.next(input.len().min(buf.len()));
+        buf[..len].copy_from_slice(&input[..len]);
+        input.drain(..len);
+        Ok(len)
+    }
+}
+
+impl Write for Wire<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
+        self.wait_until_read()?;
+        let len = self.pieces.next(bytes.len());
+        self.script.output.push(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        Ok(())
+    }
+}
+
+impl Transport for Wire<'_> {
+    fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), ErrorKind> {
+        self.limit_ms = limit_ms;
+        Ok(())
+    }
+}
+
+impl<'a> SendFile<ScriptedStore<'a>> for Wire<'_> {
+    fn send_file(
+        &mut self,
+        store: &mut ScriptedStore<'a>,
+        file: &mut Open<'a>,
+        offset: u64,
+        len: usize,
+        _more: bool,
+    ) -> Option<Result<usize, SendFileError<ErrorKind>>> {
+        if !self.is_direct {
+            return None;
+        }
+        if let Err(error) = self.wait_until_read() {
+            return Some(Err(SendFileError::Transport(error)));
+        }
+        let mut bytes = vec![0; self.pieces.next(len)];
+        let read = store.read(file, offset, &mut bytes).map_err(|_| SendFileError::File);
+        if let Ok(read) = read {
+            self.script.output.push(&bytes[..read]);
+        }
+        Some(read)
+    }
+}

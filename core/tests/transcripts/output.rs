@@ -1,0 +1,114 @@
+//! What a server sent, compared with what a transcript says.
+
+use coracle_core::{Close, CloseHow};
+
+use super::document::{Step, StoreLine};
+
+/// The longest line of a server's, with its line feed.
+const LINE_MAX: usize = 1024;
+const MESSAGE_MAX: usize = 200;
+const PLACEHOLDER: &str = "\"…\"";
+
+/// Sent by the server and not compared yet.
+pub struct Output<'a> {
+    bytes: Vec<u8>,
+    /// The store that bodies come from.
+    lines: &'a [StoreLine],
+    /// The last line was an error, and nothing was awaited since.
+    told_error: bool,
+}
+
+impl<'a> Output<'a> {
+    pub fn new(lines: &'a [StoreLine]) -> Self {
+        Self { bytes: Vec::new(), lines, told_error: false }
+    }
+
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Takes what `step` says off the front.
+    ///
+    /// # Errors
+    ///
+    /// What is there in its place.
+    pub fn expect(&mut self, step: &Step) -> Result<(), String> {
+        match step {
+            Step::Line(line) => self.expect_line(line),
+            Step::Bytes(bytes) => self.expect_bytes(bytes),
+            Step::Slice { name, from, to } => {
+                let line = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
+                let contents = line.ok_or("no such file")?.contents();
+                self.expect_bytes(contents.get(*from..*to).ok_or("no such range")?)
+            }
+            _ => Err("no output".into()),
+        }
+    }
+
+    /// Compares how the session ended with `step`. `eof`: the client had ended its input; `unread`: some of it was not
+    /// taken.
+    ///
+    /// # Errors
+    ///
+    /// How it ended, where that does not fit.
+    pub fn expect_close(&mut self, step: &Step, close: Close, eof: bool, unread: bool) -> Result<(), String> {
+        let fits = match close.how {
+            CloseHow::Abort => *step == Step::Abort,
+            CloseHow::Linger => *step == Step::Close && self.told_error,
+            // Input that is not read off would make the kernel send a reset, which could overtake the error.
+            CloseHow::Finish => *step == Step::Close && (eof || !unread && !self.told_error),
+        };
+        if !fits {
+            return Err(format!("it closes by {:?}", close.how));
+        }
+        self.rest()
+    }
+
+    /// Makes sure that nothing more was sent.
+    ///
+    /// # Errors
+    ///
+    /// What was.
+    pub fn rest(&mut self) -> Result<(), String> {
+        self.told_error = false;
+        if self.bytes.is_empty() { Ok(()) } else { Err(format!("the server also sent: {}", self.excerpt())) }
+    }
+
+    fn expect_bytes(&mut self, bytes: &[u8]) -> Result<(), String> {
+        if !self.bytes.starts_with(bytes) {
+            return Err(format!("the server sent: {}", self.excerpt()));
+        }
+        self.bytes.drain(..bytes.len());
+        Ok(())
+    }
+
+    fn expect_line(&mut self, line: &str) -> Result<(), String> {
+        let end = self.bytes.iter().position(|byte| *byte == b'\n');
+        let Some(end) = end.filter(|end| *end < LINE_MAX) else {
+            return Err(format!("the server sent no line: {}", self.excerpt()));
+        };
+        let sent: Vec<u8> = self.bytes.drain(..=end).collect();
+        let sent = std::str::from_utf8(&sent[..end]).map_err(|error| error.to_string())?;
+        self.told_error = sent.starts_with(r#"{"type":"error""#);
+        matches_line(line, sent)
+    }
+
+    fn excerpt(&self) -> String {
+        self.bytes[..self.bytes.len().min(400)].escape_ascii().to_string()
+    }
+}
+
+/// Compares a line with what was sent.
+fn matches_line(line: &str, sent: &str) -> Result<(), String> {
+    let line = line.replace("coracle/0.1.0", concat!("coracle/", env!("CARGO_PKG_VERSION")));
+    let Some((before, after)) = line.split_once(PLACEHOLDER) else {
+        return if line == sent { Ok(()) } else { Err(format!("the server sent: {sent}")) };
+    };
+    let text = sent.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    let text: String =
+        text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| format!("the server sent: {sent}"))?;
+    match text.len() <= MESSAGE_MAX && !text.is_empty() && !text.chars().any(char::is_control) {
+        true => Ok(()),
+        false => Err(format!("a message for people: {text:?}")),
+    }
+}
