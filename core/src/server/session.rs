@@ -30,7 +30,7 @@ pub(super) struct Session<'c> {
     /// White space or a request has arrived.
     begun: bool,
     /// A line ending may follow that belongs to the request before.
-    line_ending: bool,
+    line_ending: LineEnding,
     eof: bool,
     stopping: bool,
     scanner: Scanner,
@@ -78,6 +78,14 @@ enum After {
     Close(CloseReason),
 }
 
+/// What may still come of a line ending: `\n`, `\r` or `\r\n`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineEnding {
+    Any,
+    LineFeed,
+    Nothing,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Working {
     Hashing,
@@ -94,7 +102,7 @@ impl<'c> Session<'c> {
             started: now,
             answered: 0,
             begun: false,
-            line_ending: false,
+            line_ending: LineEnding::Nothing,
             eof: false,
             stopping: false,
             scanner: Scanner::new(),
@@ -444,11 +452,11 @@ impl<'c> Session<'c> {
     fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
-            match byte {
-                b'\r' if self.line_ending => {}
-                b'\n' if self.line_ending => self.line_ending = false,
-                b' ' | b'\t' | b'\r' | b'\n' => {
-                    self.line_ending = false;
+            match (byte, self.line_ending) {
+                (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
+                (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
+                (b' ' | b'\t' | b'\r' | b'\n', _) => {
+                    self.line_ending = LineEnding::Nothing;
                     self.begin();
                 }
                 _ => break,
@@ -464,7 +472,7 @@ impl<'c> Session<'c> {
         self.scanner = Scanner::new();
         self.used = 0;
         self.begun = false;
-        self.line_ending = true;
+        self.line_ending = LineEnding::Any;
         self.begin_answer();
         self.last = Exchange { kind: None, error: None, body_len: 0 };
         match read {
