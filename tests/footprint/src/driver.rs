@@ -1,0 +1,53 @@
+//! The blocking driver over the register, with files in flash.
+
+use coracle_core::drive::{Plain, Scratch, serve};
+use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
+use embedded_io::{ErrorKind, ErrorType, Read, Write};
+
+use crate::board;
+
+static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+
+pub fn run() {
+    let config = ServerConfig::new();
+    let mut clock = || Instant::from_millis(u64::from(board::input()));
+    let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
+    let mut transport = Plain(Register);
+    let (mut receive, mut send) = ([0; 256], [0; 256]);
+    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let close = serve(&mut session, &mut transport, &mut StaticStore::new(&FILES), scratch, &mut clock, &mut ());
+    board::output(close.how as u32);
+}
+
+struct Register;
+
+impl ErrorType for Register {
+    type Error = ErrorKind;
+}
+
+impl Read for Register {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        fail()?;
+        Ok(board::receive(buf).len())
+    }
+}
+
+impl Write for Register {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, ErrorKind> {
+        fail()?;
+        Ok(board::send(buf))
+    }
+
+    fn flush(&mut self) -> Result<(), ErrorKind> {
+        fail()
+    }
+}
+
+fn fail() -> Result<(), ErrorKind> {
+    match board::input() {
+        0 => Err(ErrorKind::Interrupted),
+        1 => Err(ErrorKind::TimedOut),
+        2 => Err(ErrorKind::Other),
+        _ => Ok(()),
+    }
+}

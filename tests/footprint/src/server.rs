@@ -1,0 +1,209 @@
+//! One connection whose owner answers every action from the register.
+
+use core::num::NonZeroU32;
+
+use coracle_core::{
+    Action, Close, Code, DigestKind, Entry, EntryKind, FileInfo, FileName, Finished, Instant, Listed, Reply,
+    ServerConfig, ServerName, ServerSession, StoreError, Version,
+};
+
+use crate::board::{input, output, receive, send};
+#[cfg(feature = "digest")]
+use coracle_core::Hasher;
+
+type Session = ServerSession<'static, [u8; 512]>;
+
+#[used]
+#[unsafe(link_section = ".sizes")]
+static SESSION_SIZE: [u8; size_of::<Session>()] = [0; size_of::<Session>()];
+#[cfg(feature = "digest")]
+#[used]
+#[unsafe(link_section = ".sizes")]
+static HASHER_SIZE: [u8; size_of::<Hasher>()] = [0; size_of::<Hasher>()];
+
+pub fn run() {
+    let mut text = [0; 64];
+    let config = ServerConfig::new()
+        .chunk_size(number())
+        .send_max(number())
+        .idle_ms(input())
+        .request_ms(input())
+        .stall_ms(input())
+        .min_rate(input());
+    let config = match core::str::from_utf8(receive(&mut text)).map(ServerName::new) {
+        Ok(Ok(name)) => config.server_name(name),
+        _ => config,
+    };
+    let mut session = if input() == 0 {
+        ServerSession::refusing(code(), &config, [0; 512], now())
+    } else {
+        ServerSession::new(&config, [0; 512], now())
+    };
+    let mut bytes = [0; 256];
+    #[cfg(feature = "digest")]
+    let mut hasher = None;
+    loop {
+        match session.action() {
+            Action::Receive => {
+                let arrived = receive(&mut bytes);
+                if arrived.is_empty() {
+                    session.receive_eof(now());
+                } else {
+                    output(session.receive(arrived, now()) as u32);
+                }
+            }
+            Action::Reply(request) => {
+                output(request.kind() as u32);
+                if let Some(name) = request.name() {
+                    send(name.as_str().as_bytes());
+                }
+                #[cfg(feature = "digest")]
+                {
+                    hasher = request.digest().and_then(Hasher::new);
+                }
+                answer(&mut session);
+            }
+            Action::Entry => step(&mut session),
+            Action::SendBytes { bytes, more } => {
+                output(u32::from(more));
+                let len = send(bytes);
+                if len > 0 { session.sent(len, now()) } else { session.send_failed() }
+            }
+            Action::SendFile { offset, len, more, hash } => {
+                output(offset as u32 ^ (offset >> 32) as u32 ^ u32::from(more) ^ u32::from(hash));
+                let len = len.min(bytes.len());
+                let part = receive(&mut bytes[..len]);
+                let len = send(part);
+                #[cfg(feature = "digest")]
+                if let (Some(hasher), true) = (&mut hasher, hash) {
+                    hasher.update(&part[..len]);
+                }
+                if len > 0 { session.sent(len, now()) } else { session.file_fault(now()) }
+            }
+            Action::Hash { offset, len } => {
+                output(offset as u32 ^ (offset >> 32) as u32);
+                let len = len.min(bytes.len());
+                let part = receive(&mut bytes[..len]);
+                #[cfg(feature = "digest")]
+                if let Some(hasher) = &mut hasher {
+                    hasher.update(part);
+                }
+                if part.is_empty() { session.file_fault(now()) } else { session.hashed(part.len(), now()) }
+            }
+            Action::Finish { from, to } => {
+                output((from ^ to) as u32 ^ ((from ^ to) >> 32) as u32);
+                #[cfg(feature = "digest")]
+                let digest = hasher.take().map(Hasher::finish);
+                #[cfg(not(feature = "digest"))]
+                let digest = known();
+                match input() {
+                    0 => session.working(now()),
+                    1 => session.file_fault(now()),
+                    same => session.finished(Finished { digest, same_version: same == 2 }, now()),
+                }
+            }
+            Action::Close(Close { how, why }) => {
+                output(how as u32);
+                if let coracle_core::CloseReason::Refused(code) = why {
+                    output(code as u32);
+                }
+                break;
+            }
+            _ => break,
+        }
+        if let Some((when, deadline)) = session.deadline() {
+            output(when.as_millis() as u32 ^ deadline as u32);
+        }
+        match input() {
+            0 => session.handle_timeout(now()),
+            1 => session.stop(now()),
+            2 => session.progress(now()),
+            _ => {}
+        }
+    }
+    let last = session.last_exchange();
+    output(session.exchanges() ^ last.body_len as u32 ^ last.error.map_or(0, |code| code as u32));
+}
+
+/// Answers a request in each way that there is.
+#[inline(never)]
+fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
+    let mut text = [0; 64];
+    match input() {
+        0 => session.reply(Reply::Listing, now()),
+        1 => session.reply(Reply::Refuse(code()), now()),
+        _ => {
+            let version = core::str::from_utf8(receive(&mut text)).ok().and_then(|text| Version::new(text).ok());
+            if let Some(version) = version {
+                let info = FileInfo { size: wide(), version, modified: time() };
+                session.reply(Reply::File { info: &info, known: known() }, now());
+            }
+        }
+    }
+}
+
+/// Takes each step of a listing that there is.
+#[inline(never)]
+fn step(session: &mut ServerSession<'_, [u8; 512]>) {
+    let mut text = [0; 255];
+    let kind = match input() {
+        0 => EntryKind::File { size: wide(), modified: time() },
+        _ => EntryKind::Directory { link: input() == 0 },
+    };
+    let listed = match input() {
+        0 => Err(fault()),
+        1 => Ok(Listed::Skipped),
+        2 => Ok(Listed::End),
+        _ => match core::str::from_utf8(receive(&mut text)).map(FileName::new) {
+            Ok(Ok(name)) => Ok(Listed::Entry(Entry { name, kind })),
+            _ => Ok(Listed::Skipped),
+        },
+    };
+    session.entry(listed, now());
+}
+
+#[inline(never)]
+fn now() -> Instant {
+    Instant::from_millis(wide())
+}
+
+#[inline(never)]
+fn wide() -> u64 {
+    u64::from(input()) << 32 | u64::from(input())
+}
+
+#[inline(never)]
+fn time() -> Option<u64> {
+    (input() == 0).then(wide)
+}
+
+fn number() -> NonZeroU32 {
+    NonZeroU32::new(input()).unwrap_or(NonZeroU32::MIN)
+}
+
+/// A digest that is known without reading, of each kind.
+#[inline(never)]
+fn known() -> Option<coracle_core::Digest> {
+    match input() {
+        0 => Some(coracle_core::Digest::Crc32(input())),
+        1 if DigestKind::Sha256.is_supported() => Some(coracle_core::Digest::Sha256([input() as u8; 32])),
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn code() -> Code {
+    Code::ALL.get(input() as usize).copied().unwrap_or(Code::Io)
+}
+
+#[inline(never)]
+fn fault() -> StoreError {
+    match input() {
+        0 => StoreError::NotFound,
+        1 => StoreError::NotFile,
+        2 => StoreError::NotDirectory,
+        3 => StoreError::Denied,
+        4 => StoreError::BadName,
+        _ => StoreError::Io,
+    }
+}
