@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use coracle_core::{FileInfo, StoreError, Version};
+use rustix::fs::{FileType, fstat};
 
 use super::version::Stamp;
 
@@ -26,11 +27,11 @@ pub struct File {
 impl File {
     /// `file`, if it is a regular one.
     pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
-        let metadata = file.metadata().map_err(|_| StoreError::Io)?;
-        if !metadata.is_file() {
+        let stat = fstat(&file).map_err(|_| StoreError::Io)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(StoreError::NotFile);
         }
-        let opened = Stamp::new(&metadata);
+        let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
         Ok(Self { file, opened, version: opened.version(), settled, told: Cell::new(None) })
     }
@@ -55,7 +56,7 @@ impl File {
     pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
         let stamp = match self.told.get() {
             None => self.opened,
-            Some(_) => Stamp::new(&self.file.metadata().map_err(|_| StoreError::Io)?),
+            Some(_) => Stamp::new(&fstat(&self.file).map_err(|_| StoreError::Io)?),
         };
         self.told.set(Some(stamp));
         let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };

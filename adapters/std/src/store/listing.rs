@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, MetadataExt};
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 use rustix::fs::{AtFlags, FileType, statat};
 use rustix::io::Errno;
@@ -109,10 +109,6 @@ impl Listing {
         if !metadata.is_file() {
             return Ok(Step::Skipped);
         }
-        let modified = metadata.modified().ok().and_then(|time| {
-            let since = time.into_std().duration_since(std::time::UNIX_EPOCH).ok()?;
-            Some(since.as_secs())
-        });
-        Ok(Step::Entry(EntryKind::File { size: metadata.len(), modified }))
+        Ok(Step::Entry(EntryKind::File { size: metadata.len(), modified: u64::try_from(metadata.mtime()).ok() }))
     }
 }

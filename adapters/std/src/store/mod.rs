@@ -18,9 +18,6 @@ pub use file::File;
 pub use listing::Listing;
 use remembered::Remembered;
 
-/// How often a name may be given to something else, just while it is resolved, before its opening fails.
-const MAX_SWAPS: u32 = 16;
-
 /// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
 ///
 /// Every name is resolved by the kernel and confined to the directory (`openat2` with `RESOLVE_BENEATH`, or a walk of
@@ -34,8 +31,9 @@ const MAX_SWAPS: u32 = 16;
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
-/// - A file's version is a hash of device, inode, size, modification and change time. A program that writes through a
-///   memory mapping changes a file before its times tell, and one that can write to the disk itself can restore them.
+/// - A file's version is a hash of device, inode, size, modification and change time. What a program writes through a
+///   memory mapping may show in the times only later, and whoever can set the clock or write to the disk itself can
+///   hide a change.
 ///
 /// ```no_run
 /// use coracle::store::DirectoryStore;
@@ -178,6 +176,9 @@ impl Store for &DirectoryStore {
     }
 }
 
+/// How often a name may be given to something else, just while it is resolved, before its opening fails.
+const MAX_SWAPS: u32 = 16;
+
 /// What a name has to lead to.
 #[derive(Clone, Copy)]
 enum Wanted {
@@ -207,5 +208,43 @@ fn store_error(error: &io::Error) -> StoreError {
         // How cap-std says that a path leads outside.
         None if error.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied,
         None => StoreError::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use coracle_core::StoreError;
+    use rustix::io::Errno;
+
+    use super::store_error;
+
+    /// The line K9 of the faults; `tests/store/faults.rs` has some of them from the kernel.
+    #[test]
+    fn k9_errors_of_opening_are_mapped() {
+        for (errno, expected) in [
+            (Errno::NOENT, StoreError::NotFound),
+            (Errno::NOTDIR, StoreError::NotFound),
+            (Errno::LOOP, StoreError::NotFound),
+            (Errno::NAMETOOLONG, StoreError::BadName),
+            (Errno::ACCESS, StoreError::Denied),
+            (Errno::PERM, StoreError::Denied),
+            (Errno::ISDIR, StoreError::NotFile),
+            (Errno::NXIO, StoreError::NotFile),
+            (Errno::NODEV, StoreError::NotFile),
+            (Errno::MFILE, StoreError::Io),
+            (Errno::NFILE, StoreError::Io),
+            (Errno::NOMEM, StoreError::Io),
+            (Errno::NOSPC, StoreError::Io),
+            (Errno::STALE, StoreError::Io),
+            (Errno::IO, StoreError::Io),
+            (Errno::WOULDBLOCK, StoreError::Io),
+        ] {
+            assert_eq!(store_error(&errno.into()), expected, "{errno:?}");
+        }
+        let outside = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside of the filesystem");
+        assert_eq!(store_error(&outside), StoreError::Denied);
+        assert_eq!(store_error(&io::Error::other("anything else")), StoreError::Io);
     }
 }

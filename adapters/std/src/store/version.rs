@@ -1,10 +1,9 @@
 //! What tells one state of a file from another, and the version that clients see of it.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use coracle_core::{Digest, DigestKind, Hasher, Version};
+use coracle_core::{DigestKind, Hasher, Version};
+use rustix::fs::Stat;
 
 /// How old the last change of a file has to be before its times can tell that there was no other one since.
 ///
@@ -28,13 +27,14 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn new(metadata: &Metadata) -> Self {
+    #[allow(clippy::useless_conversion, reason = "the members' types differ from target to target")]
+    pub(super) fn new(stat: &Stat) -> Self {
         Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            device: u64::from(stat.st_dev),
+            inode: u64::from(stat.st_ino),
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            changed: (i64::from(stat.st_ctime), i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
         }
     }
 
@@ -48,7 +48,7 @@ impl Stamp {
         for number in [modified.0, modified.1, changed.0, changed.1] {
             hasher.update(&number.to_le_bytes());
         }
-        let hex: coracle_core::Hex = Digest::to_hex(&hasher.finish());
+        let hex = hasher.finish().to_hex();
         let digits = hex.as_str().get(..VERSION_LEN).unwrap_or_default();
         Version::new(digits).expect("hexadecimal digits are a version")
     }

@@ -94,20 +94,25 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
 /// container engines hide it, so that the library's takes its place.
 pub fn both_ways(check: impl Fn() + Sync) {
     check();
+    let errno = if std::env::var_os(NO_OPENAT2).is_some() { libc::ENOSYS } else { libc::EPERM };
+    with_fault(&[libc::SYS_openat2], errno, check);
+}
+
+/// Set to anything, it makes [`both_ways`] hide `openat2` as a kernel from before 5.6 does. The library takes note of
+/// that for the rest of the process, so this is for a process of its own.
+pub const NO_OPENAT2: &str = "CORACLE_TESTS_NO_OPENAT2";
+
+/// Runs `check` in a thread in which each of `calls` fails with `errno`.
+pub fn with_fault(calls: &[i64], errno: i32, check: impl Fn() + Sync) {
+    let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
+    let rules = calls.iter().map(|call| (*call, vec![])).collect();
+    let action = SeccompAction::Errno(errno.cast_unsigned());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, architecture).expect("a filter");
+    let program: BpfProgram = filter.try_into().expect("a program");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            hide_openat2();
+            seccompiler::apply_filter(&program).expect("the filter is applied to this thread");
             check();
         });
     });
-}
-
-fn hide_openat2() {
-    const OPENAT2: i64 = 437;
-    const EPERM: u32 = 1;
-    let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
-    let rules = [(OPENAT2, vec![])].into_iter().collect();
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(EPERM), architecture);
-    let program: BpfProgram = filter.expect("a filter").try_into().expect("a program");
-    seccompiler::apply_filter(&program).expect("the filter is applied to this thread");
 }
