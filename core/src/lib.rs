@@ -28,6 +28,8 @@ pub use error::Code;
 pub use name::{FileName, NameError, Version, VersionError};
 pub use request::Kind as RequestKind;
 pub use scan::{ScanError, Scanned, Scanner};
+#[cfg(feature = "classic")]
+pub use server::TextPolicy;
 pub use server::{
     Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request, ServerConfig, ServerName,
     ServerNameError, ServerSession,

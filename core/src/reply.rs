@@ -34,6 +34,20 @@ pub(crate) enum Content {
     },
     BodyEnd,
     ListEnd,
+    /// The classic answer to a select; `found` is false where it failed.
+    #[cfg(feature = "classic")]
+    ClassicFile {
+        found: bool,
+    },
+    /// The beginning, the middle and the end of the classic list.
+    #[cfg(feature = "classic")]
+    ClassicList,
+    #[cfg(feature = "classic")]
+    ClassicEntry {
+        first: bool,
+    },
+    #[cfg(feature = "classic")]
+    ClassicListEnd,
     Error {
         code: Code,
         text: &'static str,
@@ -109,6 +123,8 @@ enum Source {
     Skipped,
     Code,
     Message,
+    #[cfg(feature = "classic")]
+    Data,
 }
 
 type Members = &'static [(&'static str, Source)];
@@ -153,12 +169,27 @@ const LIST_END: Members = &[("type", Source::Type), ("count", Source::Count), ("
 const ERROR: Members =
     &[("type", Source::Type), ("code", Source::Code), ("message", Source::Message), ("", Source::Digest)];
 
+#[cfg(feature = "classic")]
+const CLASSIC_FILE: Members = &[
+    ("type", Source::Type),
+    ("data", Source::Data),
+    ("fileName", Source::FileName),
+    ("readCnt", Source::ReadCount),
+    ("lastSize", Source::LastSize),
+];
+
 const FEATURES: &[&str] = &["list", "stat", "get"];
 const DIGESTS: &[&str] = if cfg!(feature = "sha256") { &["crc32", "sha256"] } else { &["crc32"] };
 
 impl Line {
     pub(crate) const fn new(content: Content) -> Self {
         Self { content, member: 0, phase: Phase::Whole, position: 0 }
+    }
+
+    /// A line of which nothing is left.
+    #[cfg(feature = "classic")]
+    pub(crate) const fn finished() -> Self {
+        Self { content: Content::ClassicList, member: 1, phase: Phase::Whole, position: 0 }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -179,14 +210,25 @@ impl Line {
     /// Writes (a piece of) the next step; `None` for lack of room.
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some((key, source)) = self.content.members().get(self.member).copied() else {
-            let len = put(room, b"}\n")?;
+            let len = put(room, self.content.end())?;
             self.member += 1;
             return Some(len);
         };
         let (text, next): (&[u8], _) = match (self.phase, self.content) {
+            #[cfg(feature = "classic")]
+            (Phase::Whole, Content::ClassicEntry { first }) => {
+                let len = put(room, if first { b"\"" } else { b",\"" })?;
+                self.phase = Phase::FixedText;
+                return Some(len);
+            }
             (Phase::Whole, content) => {
                 let is_text = matches!(source, Source::FileName | Source::Message);
                 let len = match content.value(source, facts) {
+                    #[cfg(feature = "classic")]
+                    Some(value) if content == Content::ClassicListEnd => {
+                        put(room, b"]")?;
+                        1 + object(room.get_mut(1..)?, key, value, false, false)?
+                    }
                     Some(value) => object(room, key, value, is_text, self.member == 0)?,
                     None => 0,
                 };
@@ -243,6 +285,27 @@ impl Content {
             Self::BodyEnd => BODY_END,
             Self::ListEnd => LIST_END,
             Self::Error { .. } => ERROR,
+            #[cfg(feature = "classic")]
+            Self::ClassicFile { .. } => CLASSIC_FILE,
+            #[cfg(feature = "classic")]
+            Self::ClassicEntry { .. } => &[("", Source::FileName)],
+            #[cfg(feature = "classic")]
+            Self::ClassicList => &[],
+            #[cfg(feature = "classic")]
+            Self::ClassicListEnd => &[("data", Source::Count)],
+        }
+    }
+
+    /// What stands behind the last member.
+    const fn end(&self) -> &'static [u8] {
+        match self {
+            #[cfg(feature = "classic")]
+            Self::ClassicFile { .. } | Self::ClassicListEnd => b"}",
+            #[cfg(feature = "classic")]
+            Self::ClassicEntry { .. } => b"",
+            #[cfg(feature = "classic")]
+            Self::ClassicList => b"{\"type\":1,\"fileName\":[",
+            _ => b"}\n",
         }
     }
 
@@ -255,7 +318,14 @@ impl Content {
                 Self::FileEntry | Self::DirectoryEntry { .. } => "entry",
                 Self::BodyEnd | Self::ListEnd => "end",
                 Self::Error { .. } => "error",
+                #[cfg(feature = "classic")]
+                _ => return Some(Value::Number(2)),
             }),
+            #[cfg(feature = "classic")]
+            Source::Data => match self {
+                Self::ClassicFile { found: false } => Value::Failed,
+                _ => Value::Number(facts.length),
+            },
             Source::Protocol => Value::Number(1),
             Source::Server => Value::Text(facts.server),
             Source::Name => Value::Text(facts.name),
@@ -307,6 +377,9 @@ enum Value<'a> {
     Words(&'static [&'static str]),
     Digest(Digest),
     True,
+    /// The classic size of a file that cannot be had.
+    #[cfg(feature = "classic")]
+    Failed,
 }
 
 impl Serialize for Member<'_> {
@@ -328,6 +401,8 @@ impl Serialize for Value<'_> {
             Self::Words(words) => serializer.collect_seq(*words),
             Self::Digest(digest) => serializer.serialize_str(digest.to_hex().as_str()),
             Self::True => serializer.serialize_bool(true),
+            #[cfg(feature = "classic")]
+            Self::Failed => serializer.serialize_i8(-1),
         }
     }
 }

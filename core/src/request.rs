@@ -26,6 +26,8 @@ pub(crate) struct Question {
     pub version: Option<Version>,
     /// A version was asked for that no file can have.
     pub has_impossible_version: bool,
+    #[cfg(feature = "classic")]
+    pub is_classic: bool,
 }
 
 /// Which exchange a request begins.
@@ -41,6 +43,12 @@ pub enum Kind {
     Stat,
     /// A file's header and bytes.
     Get,
+    /// Classic: choosing a file.
+    #[cfg(feature = "classic")]
+    Select,
+    /// Classic: the chosen file's bytes.
+    #[cfg(feature = "classic")]
+    Confirm,
 }
 
 impl Kind {
@@ -54,6 +62,10 @@ impl Kind {
             Self::List => "list",
             Self::Stat => "stat",
             Self::Get => "get",
+            #[cfg(feature = "classic")]
+            Self::Select => "select",
+            #[cfg(feature = "classic")]
+            Self::Confirm => "confirm",
         }
     }
 
@@ -82,12 +94,15 @@ pub(crate) struct Refusal {
 /// The first thing that is wrong, in the protocol's order of checks.
 pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
     let bytes = buf.get(..len).unwrap_or_default();
-    let kind = read_kind(bytes)?;
+    let (kind, is_classic) = read_kind(bytes)?;
     let reading = match kind {
-        Kind::Hello => 0,
+        _ if is_classic && kind == Kind::List => 0,
         Kind::List => LIST,
         Kind::Stat => STAT,
         Kind::Get => GET,
+        #[cfg(feature = "classic")]
+        Kind::Select => SELECT,
+        _ => 0,
     };
     let Members { texts: [name, version, digest], numbers: [offset, length, digest_from] } =
         Members::read(bytes, reading).map_err(bad_member)?;
@@ -98,7 +113,7 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
         None => None,
     };
     let digest = digest.map(read_digest).transpose()?;
-    let needs_name = matches!(kind, Kind::Stat | Kind::Get);
+    let needs_name = !matches!(kind, Kind::Hello | Kind::List);
     let name = match name {
         Some(raw) => Some(range_within(bytes, raw)),
         None if needs_name => return Err(bad_member(kind.name_member())),
@@ -114,6 +129,8 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
         digest: if kind == Kind::Get { Some(DigestKind::Crc32) } else { None },
         has_impossible_version: is_versioned && version.is_none(),
         version,
+        #[cfg(feature = "classic")]
+        is_classic,
     };
     let is_named = name.is_some();
     if let Some(range) = name {
@@ -129,7 +146,12 @@ pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
     }
     let is_root = kind == Kind::List && question.name_len == 0;
     if is_named && !is_root {
-        decoded_name(buf, question.name_len).map_err(|text| Refusal { code: Code::BadName, text, member: "" })?;
+        match decoded_name(buf, question.name_len) {
+            Ok(_) => {}
+            // The classic answer to a select repeats no bad name.
+            Err(_) if is_classic => question.name_len = 0,
+            Err(text) => return Err(Refusal { code: Code::BadName, text, member: "" }),
+        }
     }
     Ok(question)
 }
@@ -140,16 +162,24 @@ pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, 
     FileName::new(name).map_err(|error| error.as_str())
 }
 
-fn read_kind(bytes: &[u8]) -> Result<Kind, Refusal> {
+/// The exchange, and whether it is asked for in the classic dialect.
+fn read_kind(bytes: &[u8]) -> Result<(Kind, bool), Refusal> {
     let unknown = Refusal { code: Code::UnknownType, text: "this server knows hello, list, stat and get", member: "" };
-    match Members::read(bytes, TYPE) {
+    let at_fault = match Members::read(bytes, TYPE) {
         Ok(Members { texts: [raw, ..], .. }) => {
             let raw = raw.ok_or(bad_member("type"))?;
-            Kind::ALL.into_iter().find(|kind| unescape_eq(raw, kind.as_str())).ok_or(unknown)
+            let kind = Kind::ALL.into_iter().find(|kind| unescape_eq(raw, kind.as_str()));
+            return kind.map(|kind| (kind, false)).ok_or(unknown);
         }
-        // A number chooses another dialect.
-        Err(_) if Members::read(bytes, TYPE_NUMBER).is_ok_and(|members| members.numbers[0].is_some()) => Err(unknown),
-        Err(member) => Err(bad_member(member)),
+        Err(at_fault) => at_fault,
+    };
+    match Members::read(bytes, TYPE_NUMBER) {
+        #[cfg(feature = "classic")]
+        Ok(Members { numbers: [Some(1), ..], .. }) => Ok((Kind::List, true)),
+        #[cfg(feature = "classic")]
+        Ok(Members { numbers: [Some(2), ..], .. }) => Ok((Kind::Select, true)),
+        Ok(Members { numbers: [Some(_), ..], .. }) => Err(unknown),
+        _ => Err(bad_member(at_fault)),
     }
 }
 
@@ -211,13 +241,14 @@ const TYPE_NUMBER: u8 = 2;
 const LIST: u8 = 4;
 const STAT: u8 = 8;
 const GET: u8 = 16;
+const SELECT: u8 = 32;
 
 /// Every member: its name, the readings in which it is looked at, and its place.
 const MEMBERS: [(&str, u8, Slot); 9] = [
     ("type", TYPE, Slot::Text(0)),
     ("type", TYPE_NUMBER, Slot::Number(0)),
     ("path", LIST, Slot::Text(0)),
-    ("fileName", STAT | GET, Slot::Text(0)),
+    ("fileName", STAT | GET | SELECT, Slot::Text(0)),
     ("version", GET, Slot::Text(1)),
     ("digest", STAT | GET, Slot::Text(2)),
     ("offset", GET, Slot::Number(0)),

@@ -80,7 +80,7 @@ fn list_and_stat() {
 #[test]
 fn refusals_keep_the_connection_and_the_order_of_checks() {
     for (request, code) in [
-        (r#"{"type":1}"#, "unknownType"),
+        (r#"{"type":3}"#, "unknownType"),
         (r#"{"type":"put","fileName":7}"#, "unknownType"),
         (r#"{"type":null}"#, "badRequest"),
         (r#"{"type":1.0}"#, "badRequest"),

@@ -5,7 +5,7 @@ use embedded_io::{Error as _, ErrorKind};
 use super::{Clock, Plain, Transport};
 use crate::digest::{Digest, Hasher};
 use crate::server::{Action, Close, CloseHow, Exchange, Finished, Reply, Request, ServerSession};
-use crate::store::{FileInfo, Store};
+use crate::store::{FileInfo, Store, StoreError};
 
 /// A transport that a server can send files over.
 ///
@@ -54,6 +54,12 @@ pub trait Observer {
     /// `body_len` more bytes of a body are on their way.
     fn body(&mut self, body_len: usize) {
         let _ = body_len;
+    }
+
+    /// Bytes have arrived that are no request, and an answer follows where the text policy has one.
+    #[cfg(feature = "classic")]
+    fn text(&mut self, text: &[u8]) {
+        let _ = text;
     }
 
     /// An exchange has ended; one that could not be read as a request, too.
@@ -196,6 +202,12 @@ where
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
             Action::Hash { offset, len } => self.hash(offset, len),
             Action::Finish { from, to } => self.finish(from, to),
+            #[cfg(feature = "classic")]
+            Action::Text(text) => {
+                self.observer.text(text);
+                let now = self.link.clock.now();
+                self.link.session.text_seen(now);
+            }
             Action::Close(close) => {
                 self.note_exchange();
                 if close.how != CloseHow::Abort {
@@ -254,8 +266,12 @@ where
         let mut open = None;
         let refused = match request {
             Request::List { path } => self.store.list(path).map(|begun| listing = Some(begun)).err(),
-            Request::Stat { name, digest } | Request::Get { name, digest } => {
-                let opened = self.store.open(name).and_then(|file| Ok((self.store.info(&file)?, file)));
+            _ => {
+                let (name, digest) = (request.name(), request.digest());
+                let opened = name
+                    .ok_or(StoreError::BadName)
+                    .and_then(|name| self.store.open(name))
+                    .and_then(|file| Ok((self.store.info(&file)?, file)));
                 opened
                     .map(|(info, file)| {
                         known = digest.and_then(|kind| self.store.known_digest(&file, kind));
@@ -280,7 +296,7 @@ where
         let now = self.link.clock.now();
         match &mut self.listing {
             Some(listing) => self.link.session.entry(self.store.next(listing), now),
-            None => self.link.session.entry(Err(crate::StoreError::Io), now),
+            None => self.link.session.entry(Err(StoreError::Io), now),
         }
     }
 

@@ -51,6 +51,10 @@ pub enum Action<'a> {
         /// Behind the last byte that the digest covers.
         to: u64,
     },
+    /// Bytes that are no request: log them, and go on with `text_seen`. An echo or a reply follows as
+    /// [`Action::SendBytes`].
+    #[cfg(feature = "classic")]
+    Text(&'a [u8]),
     /// End the connection, as `Close` says. Nothing follows.
     Close(Close),
 }
@@ -78,6 +82,18 @@ pub enum Request<'a> {
         /// Begin a fresh hasher of this kind.
         digest: Option<DigestKind>,
     },
+    /// Classic: which file a bare name will stand for: [`Reply::File`] or [`Reply::Refuse`].
+    #[cfg(feature = "classic")]
+    Select {
+        /// Which file.
+        name: FileName<'a>,
+    },
+    /// Classic: the selected file's bytes: [`Reply::File`] or [`Reply::Refuse`].
+    #[cfg(feature = "classic")]
+    Confirm {
+        /// The selected file.
+        name: FileName<'a>,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -88,6 +104,10 @@ impl<'a> Request<'a> {
             Self::List { .. } => Kind::List,
             Self::Stat { .. } => Kind::Stat,
             Self::Get { .. } => Kind::Get,
+            #[cfg(feature = "classic")]
+            Self::Select { .. } => Kind::Select,
+            #[cfg(feature = "classic")]
+            Self::Confirm { .. } => Kind::Confirm,
         }
     }
 
@@ -97,6 +117,8 @@ impl<'a> Request<'a> {
         match self {
             Self::List { path } => *path,
             Self::Stat { name, .. } | Self::Get { name, .. } => Some(*name),
+            #[cfg(feature = "classic")]
+            Self::Select { name } | Self::Confirm { name } => Some(*name),
         }
     }
 
@@ -104,8 +126,8 @@ impl<'a> Request<'a> {
     #[must_use]
     pub const fn digest(&self) -> Option<DigestKind> {
         match self {
-            Self::List { .. } => None,
             Self::Stat { digest, .. } | Self::Get { digest, .. } => *digest,
+            _ => None,
         }
     }
 }
@@ -175,6 +197,9 @@ pub enum CloseReason {
     Transport,
     /// A body could not be finished: the file shrank, or reading it failed.
     Broken,
+    /// Classic, which has no error for it: the selected file is no longer that version, or a listing failed half-way.
+    #[cfg(feature = "classic")]
+    Classic,
     /// The session was given a buffer that is too short.
     BufTooShort,
 }
@@ -190,6 +215,9 @@ pub enum Deadline {
     Request,
     /// While sending: the connection is reset.
     Stall,
+    /// While bytes are held that may become the selected file's name: they are text after that.
+    #[cfg(feature = "classic")]
+    Hold,
     /// While a digest is computed: a sign of life is sent.
     Heartbeat,
 }

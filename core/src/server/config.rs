@@ -14,6 +14,23 @@ pub struct ServerConfig<'a> {
     pub(crate) request_ms: u32,
     pub(crate) stall_ms: u32,
     pub(crate) min_rate: u32,
+    #[cfg(feature = "classic")]
+    pub(crate) text: TextPolicy<'a>,
+}
+
+/// What a server does with bytes that are no request.
+#[cfg(feature = "classic")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TextPolicy<'a> {
+    /// One `badRequest`, then the connection ends. An echo on an open port would reflect whatever a browser can be tricked
+    /// into posting at it.
+    #[default]
+    Reject,
+    /// Every byte goes back as it came.
+    Echo,
+    /// This reply, with nothing appended, for each arrival that holds text.
+    Reply(&'a str),
 }
 
 impl Default for ServerConfig<'_> {
@@ -35,6 +52,8 @@ impl<'a> ServerConfig<'a> {
             request_ms: 10_000,
             stall_ms: 30_000,
             min_rate: 0,
+            #[cfg(feature = "classic")]
+            text: TextPolicy::Reject,
         }
     }
 
@@ -80,6 +99,13 @@ impl<'a> ServerConfig<'a> {
     #[must_use]
     pub const fn min_rate(self, bytes_per_second: u32) -> Self {
         Self { min_rate: bytes_per_second, ..self }
+    }
+
+    /// What to do with bytes that are no request. Default: [`TextPolicy::Reject`].
+    #[cfg(feature = "classic")]
+    #[must_use]
+    pub const fn text(self, text: TextPolicy<'a>) -> Self {
+        Self { text, ..self }
     }
 
     /// The longest `len` of an action.

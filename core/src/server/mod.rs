@@ -5,6 +5,8 @@ mod config;
 mod session;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request};
+#[cfg(feature = "classic")]
+pub use config::TextPolicy;
 pub use config::{ServerConfig, ServerName, ServerNameError};
 
 use session::Session;
@@ -105,6 +107,12 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         self.session.finished(self.buf.as_mut(), finished, now);
     }
 
+    /// Answers [`Action::Text`].
+    #[cfg(feature = "classic")]
+    pub fn text_seen(&mut self, now: Instant) {
+        self.session.text_seen(self.buf.as_mut(), now);
+    }
+
     /// The file cannot be read, or ends before what was announced.
     pub fn file_fault(&mut self, now: Instant) {
         self.session.file_fault(self.buf.as_mut(), now);
@@ -138,4 +146,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 
 /// A board counts on this.
 #[cfg(target_pointer_width = "32")]
-const _: () = assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024);
+const _: () = {
+    let classic = if cfg!(feature = "classic") { 336 } else { 0 };
+    assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic);
+};

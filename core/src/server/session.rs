@@ -1,10 +1,13 @@
 //! The server's state machine, apart from its buffer.
 
+#[cfg(feature = "classic")]
+mod text;
+
 use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request};
 use super::config::ServerConfig;
 use crate::digest::Digest;
 use crate::error::Code;
-use crate::name::Version;
+use crate::name::{FileName, Version};
 use crate::reply::{Content, Detail, Facts, Line};
 use crate::request::{self, Kind, Question, Refusal};
 use crate::scan::{ScanError, Scanned, Scanner};
@@ -52,6 +55,8 @@ pub(super) struct Session<'c> {
     ready: core::ops::Range<usize>,
     exchanges: u32,
     last: Exchange,
+    #[cfg(feature = "classic")]
+    text: text::Text,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,12 @@ enum State {
     Finishing,
     /// A sign of life, and then back.
     Heartbeat(Working),
+    /// Bytes that are no request stand in the buffer, and the owner looks at them.
+    #[cfg(feature = "classic")]
+    Text,
+    /// The text policy's reply is sent.
+    #[cfg(feature = "classic")]
+    FixedReply,
     Closed(Close),
 }
 
@@ -75,6 +86,9 @@ enum After {
     End,
     Entries,
     Body,
+    /// Back to receiving, without an exchange.
+    #[cfg(feature = "classic")]
+    Rest,
     Close(CloseReason),
 }
 
@@ -116,6 +130,8 @@ impl<'c> Session<'c> {
                 digest: None,
                 version: None,
                 has_impossible_version: false,
+                #[cfg(feature = "classic")]
+                is_classic: false,
             },
             size: 0,
             end: 0,
@@ -129,6 +145,8 @@ impl<'c> Session<'c> {
             ready: 0..0,
             exchanges: 0,
             last: Exchange { kind: None, error: None, body_len: 0 },
+            #[cfg(feature = "classic")]
+            text: text::Text::new(),
         }
     }
 
@@ -143,7 +161,10 @@ impl<'c> Session<'c> {
             State::Entries => Action::Entry,
             State::Hashing => Action::Hash { offset: self.position, len: self.span() },
             State::Body => {
-                Action::SendFile { offset: self.position, len: self.span(), more: true, hash: self.wants_hashing() }
+                let len = self.span();
+                // Only a classic body has nothing behind it.
+                let more = self.has_trailer() || self.position.saturating_add(wide(len)) < self.end;
+                Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
             State::Finishing => {
                 let from = match self.question.kind {
@@ -153,6 +174,12 @@ impl<'c> Session<'c> {
                 Action::Finish { from, to: self.end }
             }
             State::Heartbeat(_) => Action::SendBytes { bytes: b" ", more: false },
+            #[cfg(feature = "classic")]
+            State::Text => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
+            #[cfg(feature = "classic")]
+            State::FixedReply => {
+                Action::SendBytes { bytes: self.fixed_reply().get(self.ready.clone()).unwrap_or_default(), more: false }
+            }
             State::Closed(close) => Action::Close(close),
         }
     }
@@ -162,16 +189,25 @@ impl<'c> Session<'c> {
         if self.state != State::Receiving {
             return 0;
         }
+        #[cfg(feature = "classic")]
+        let bytes = self.arrive(bytes);
+        let taken = self.receive_some(buf, bytes);
+        #[cfg(feature = "classic")]
+        self.took(taken);
+        taken
+    }
+
+    fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         let mut taken = 0;
         if self.used == 0 {
-            taken = self.skip_white_space(bytes);
-            match bytes.get(taken) {
+            if !self.is_in_text() {
+                taken = self.skip_white_space(bytes);
+            }
+            let rest = bytes.get(taken..).unwrap_or_default();
+            match rest.first() {
                 None => return taken,
-                Some(b'{') => {}
-                Some(_) => {
-                    self.refuse_and_close(buf, Code::BadRequest, "a request begins with '{'");
-                    return taken + 1;
-                }
+                Some(b'{') if !self.is_held() => {}
+                Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
         }
         self.begin();
@@ -207,6 +243,8 @@ impl<'c> Session<'c> {
         }
         if self.used > 0 {
             self.refuse_and_close(buf, Code::BadRequest, "the input ended inside a request");
+        } else if self.is_held() {
+            self.release_held(buf);
         } else {
             self.close(CloseHow::Finish, CloseReason::Done);
         }
@@ -218,6 +256,10 @@ impl<'c> Session<'c> {
             return misuse("reply");
         }
         self.begin_answer();
+        #[cfg(feature = "classic")]
+        if self.question.is_classic {
+            return self.reply_classic(buf, reply);
+        }
         match (reply, self.question.kind) {
             (Reply::Refuse(code), _) => self.refuse_file(buf, code),
             (Reply::Listing, Kind::List) => self.state = State::Entries,
@@ -240,14 +282,15 @@ impl<'c> Session<'c> {
         if self.state != State::Entries {
             return misuse("entry");
         }
+        #[cfg(feature = "classic")]
+        if self.question.is_classic {
+            return self.entry_classic(buf, entry);
+        }
         match entry {
             Ok(Listed::Skipped) => self.skipped = self.skipped.saturating_add(1),
             Ok(Listed::Entry(entry)) => {
-                let name = entry.name.as_str().as_bytes();
-                let Some(place) = buf.get_mut(..name.len()) else { return };
-                place.copy_from_slice(name);
-                self.question.name_len = name.len();
                 self.count = self.count.saturating_add(1);
+                self.put_name(buf, entry.name);
                 let content = match entry.kind {
                     EntryKind::File { size, modified } => {
                         self.size = size;
@@ -283,7 +326,7 @@ impl<'c> Session<'c> {
                 self.last.body_len = self.last.body_len.saturating_add(wide(len));
                 self.moved(len);
                 if self.position >= self.end {
-                    self.state = State::Finishing;
+                    self.end_body(buf);
                 }
             }
             State::Heartbeat(working) => {
@@ -293,13 +336,22 @@ impl<'c> Session<'c> {
                     Working::Finishing => State::Finishing,
                 };
             }
+            #[cfg(feature = "classic")]
+            State::FixedReply => {
+                let len = len.min(self.ready.len());
+                self.ready.start += len;
+                self.moved(len);
+                if self.ready.is_empty() {
+                    self.after_line(buf, After::Rest);
+                }
+            }
             _ => misuse("sent"),
         }
     }
 
     pub(super) fn progress(&mut self, now: Instant) {
         self.see(now);
-        if matches!(self.state, State::Line(_) | State::Body | State::Heartbeat(_)) {
+        if self.is_sending() {
             self.since = self.now;
         }
     }
@@ -376,9 +428,11 @@ impl<'c> Session<'c> {
     pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
         let after = |ms: u32| (ms > 0).then(|| self.since.after(u64::from(ms)));
         match self.state {
+            #[cfg(feature = "classic")]
+            State::Receiving if self.is_held() => Some((self.hold_deadline(), Deadline::Hold)),
             State::Receiving if self.begun => Some((after(self.config.request_ms)?, Deadline::Request)),
             State::Receiving => Some((after(self.config.idle_ms)?, Deadline::Idle)),
-            State::Line(_) | State::Body | State::Heartbeat(_) => {
+            _ if self.is_sending() => {
                 let stall = after(self.config.stall_ms);
                 let when = match (stall, self.rate_deadline()) {
                     (Some(stall), Some(rate)) => stall.min(rate),
@@ -387,7 +441,7 @@ impl<'c> Session<'c> {
                 Some((when, Deadline::Stall))
             }
             State::Hashing | State::Finishing => Some((self.since.after(HEARTBEAT_MS), Deadline::Heartbeat)),
-            State::Asked | State::Entries | State::Closed(_) => None,
+            _ => None,
         }
     }
 
@@ -401,6 +455,8 @@ impl<'c> Session<'c> {
             Deadline::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
             Deadline::Request => self.refuse_and_close(buf, Code::Timeout, "the request did not arrive in time"),
             Deadline::Stall => self.close(CloseHow::Abort, CloseReason::Stalled),
+            #[cfg(feature = "classic")]
+            Deadline::Hold => self.release_held(buf),
             Deadline::Heartbeat => self.keep_alive(match self.state {
                 State::Hashing => Working::Hashing,
                 _ => Working::Finishing,
@@ -473,16 +529,19 @@ impl<'c> Session<'c> {
         self.used = 0;
         self.begun = false;
         self.line_ending = LineEnding::Any;
+        #[cfg(feature = "classic")]
+        self.end_text();
         self.begin_answer();
         self.last = Exchange { kind: None, error: None, body_len: 0 };
         match read {
             Ok(question) => {
                 self.last.kind = Some(question.kind);
                 self.question = question;
-                if self.question.kind == Kind::Hello {
-                    self.write(buf, Content::Hello, After::End);
-                } else {
-                    self.state = State::Asked;
+                match self.question.kind {
+                    Kind::Hello => self.write(buf, Content::Hello, After::End),
+                    #[cfg(feature = "classic")]
+                    Kind::Select if self.question.name_len == 0 => self.refuse_select(buf, Code::BadName),
+                    _ => self.state = State::Asked,
                 }
             }
             Err(Refusal { code, text, member }) => {
@@ -498,6 +557,10 @@ impl<'c> Session<'c> {
             Kind::List => Some(Request::List { path: name }),
             Kind::Stat => Some(Request::Stat { name: name?, digest }),
             Kind::Get => Some(Request::Get { name: name?, digest }),
+            #[cfg(feature = "classic")]
+            Kind::Select => Some(Request::Select { name: name? }),
+            #[cfg(feature = "classic")]
+            Kind::Confirm => Some(Request::Confirm { name: name? }),
             Kind::Hello => None,
         }
     }
@@ -622,15 +685,32 @@ impl<'c> Session<'c> {
             After::Close(why) => self.close(CloseHow::Linger, why),
             After::End => {
                 self.end_exchange();
-                if self.stopping {
-                    self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
-                } else if self.eof {
-                    self.close(CloseHow::Finish, CloseReason::Done);
-                } else {
-                    self.since = self.now;
-                    self.state = State::Receiving;
-                }
+                #[cfg(feature = "classic")]
+                self.search_again();
+                self.rest(buf);
             }
+            #[cfg(feature = "classic")]
+            After::Rest => self.rest(buf),
+        }
+    }
+
+    /// Goes back to receiving, if there is anything to come.
+    fn rest(&mut self, buf: &mut [u8]) {
+        self.since = self.now;
+        if self.stopping {
+            self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
+        } else if self.eof {
+            self.close(CloseHow::Finish, CloseReason::Done);
+        } else {
+            self.state = State::Receiving;
+        }
+    }
+
+    fn end_body(&mut self, buf: &mut [u8]) {
+        if self.has_trailer() {
+            self.state = State::Finishing;
+        } else {
+            self.after_line(buf, After::End);
         }
     }
 
@@ -666,6 +746,29 @@ impl<'c> Session<'c> {
             self.question.name_len = 0;
         }
         self.write(buf, Content::Error { code, text, detail }, after);
+    }
+
+    fn put_name(&mut self, buf: &mut [u8], name: FileName<'_>) {
+        let name = name.as_str().as_bytes();
+        self.question.name_len = 0;
+        if let Some(place) = buf.get_mut(..name.len()) {
+            place.copy_from_slice(name);
+            self.question.name_len = name.len();
+        }
+    }
+
+    fn is_sending(&self) -> bool {
+        match self.state {
+            State::Line(_) | State::Body | State::Heartbeat(_) => true,
+            #[cfg(feature = "classic")]
+            State::FixedReply => true,
+            _ => false,
+        }
+    }
+
+    /// Whether something follows the body.
+    fn has_trailer(&self) -> bool {
+        self.question.kind == Kind::Get
     }
 
     fn keep_alive(&mut self, working: Working) {
@@ -715,4 +818,23 @@ fn misuse(report: &str) {
 /// Lengths of slices fit 64 bits on every target that there is.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
+}
+
+/// A build without the classic dialect knows no text.
+#[cfg(not(feature = "classic"))]
+impl Session<'_> {
+    const fn is_in_text(&self) -> bool {
+        false
+    }
+
+    const fn is_held(&self) -> bool {
+        false
+    }
+
+    fn release_held(&mut self, _: &mut [u8]) {}
+
+    fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
+        self.refuse_and_close(buf, Code::BadRequest, "a request begins with '{'");
+        1
+    }
 }

@@ -13,6 +13,8 @@ pub struct Rig<'c, S: Store> {
     pub store: S,
     pub now_ms: u64,
     pub output: Vec<u8>,
+    /// What came in as text.
+    pub text: Vec<u8>,
     /// The most bytes that one report answers for.
     pub piece: usize,
     /// How long a `Hash` or `Finish` takes.
@@ -37,6 +39,7 @@ impl<'c, S: Store> Rig<'c, S> {
             store,
             now_ms: 0,
             output: Vec::new(),
+            text: Vec::new(),
             piece: usize::MAX,
             hash_ms: 0,
             file: None,
@@ -110,10 +113,10 @@ impl<'c, S: Store> Rig<'c, S> {
                 self.file = None;
                 let refused = match request {
                     Request::List { path } => self.store.list(path).map(|begun| self.listing = Some(begun)).err(),
-                    Request::Stat { name, digest } | Request::Get { name, digest } => match self.store.open(name) {
+                    _ => match self.store.open(request.name().expect("a name")) {
                         Ok(file) => match self.store.info(&file) {
                             Ok(info) => {
-                                known = digest.and_then(|kind| self.store.known_digest(&file, kind));
+                                known = request.digest().and_then(|kind| self.store.known_digest(&file, kind));
                                 self.file = Some((file, info));
                                 None
                             }
@@ -121,7 +124,6 @@ impl<'c, S: Store> Rig<'c, S> {
                         },
                         Err(error) => Some(error),
                     },
-                    _ => unreachable!("a request that this test does not know"),
                 };
                 match (refused, &self.file) {
                     (Some(error), _) => self.session.reply(Reply::Refuse(error.code()), now),
@@ -178,6 +180,11 @@ impl<'c, S: Store> Rig<'c, S> {
                     }
                     Err(_) => self.session.file_fault(now),
                 }
+            }
+            #[cfg(feature = "classic")]
+            Action::Text(text) => {
+                self.text.extend_from_slice(text);
+                self.session.text_seen(now);
             }
             _ => unreachable!("an action that this test does not know"),
         }

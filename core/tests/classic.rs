@@ -1,0 +1,158 @@
+//! The classic dialect and the text policies.
+#![cfg(feature = "classic")]
+
+mod common;
+
+use common::Rig;
+use coracle_core::{CloseHow, CloseReason, Code, Deadline, Instant, ServerConfig, StaticFile, StaticStore, TextPolicy};
+
+static FILES: [StaticFile<'static>; 6] = [
+    StaticFile::new("a.bin", "v1", b"hello, world"),
+    StaticFile::new("a{b", "v1", b"brace"),
+    StaticFile::new("empty", "v1", b""),
+    StaticFile::new("{x", "v1", b"x"),
+    StaticFile::new("dir/b", "v1", b"b"),
+    StaticFile::new("say \"hi\" 你好", "v1", b"0123456789"),
+];
+
+type StaticRig<'c> = Rig<'c, StaticStore<'static>>;
+
+fn rig<'c>(config: &'c ServerConfig<'c>) -> StaticRig<'c> {
+    Rig::with_files(config, &FILES)
+}
+
+/// The answers to `input` under `policy`, whole, byte by byte and in threes.
+fn answers(policy: TextPolicy<'static>, input: &str) -> String {
+    let config = ServerConfig::new().text(policy);
+    let mut texts = Vec::new();
+    for (piece, out) in [(usize::MAX, usize::MAX), (1, 1), (3, 7)] {
+        let mut rig = rig(&config);
+        rig.piece = out;
+        rig.send(input.as_bytes(), piece);
+        texts.push(rig.take_text());
+    }
+    assert_eq!(texts[0], texts[1]);
+    assert_eq!(texts[0], texts[2]);
+    texts.swap_remove(0)
+}
+
+#[test]
+fn list() {
+    assert_eq!(
+        answers(TextPolicy::Reject, r#"{"type":1}"#),
+        r#"{"type":1,"fileName":["a.bin","a{b","empty","{x","say \"hi\" 你好"],"data":5}"#
+    );
+    static NONE: [StaticFile<'static>; 0] = [];
+    let config = ServerConfig::new();
+    let mut rig = Rig::with_files(&config, &NONE);
+    rig.send(br#"{"type":1}"#, 1);
+    assert_eq!(rig.take_text(), r#"{"type":1,"fileName":[],"data":0}"#);
+}
+
+#[test]
+fn select_and_confirm_any_number_of_times_with_native_requests_in_between() {
+    let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
+    let stat = ask_stat();
+    assert_eq!(
+        answers(
+            TextPolicy::Reject,
+            r#"{"type":2,"fileName":"a.bin"}a.bina.bin{"type":"stat","fileName":"empty"}a.bin"#
+        ),
+        [header, "hello, world", "hello, world", &stat, "hello, world"].concat()
+    );
+    assert_eq!(
+        answers(TextPolicy::Reject, "{\"type\":2,\"fileName\":\"say \\\"hi\\\" 你好\"}\r\nsay \"hi\" 你好"),
+        r#"{"type":2,"data":10,"fileName":"say \"hi\" 你好","readCnt":1,"lastSize":10}0123456789"#
+    );
+    assert_eq!(
+        answers(
+            TextPolicy::Reject,
+            r#"{"type":2,"fileName":"a{b"}a{b{"type":2,"fileName":"empty"}emptyempty{"type":1}"#
+        ),
+        concat!(
+            r#"{"type":2,"data":5,"fileName":"a{b","readCnt":1,"lastSize":5}brace"#,
+            r#"{"type":2,"data":0,"fileName":"empty","readCnt":0,"lastSize":0}"#,
+            r#"{"type":1,"fileName":["a.bin","a{b","empty","{x","say \"hi\" 你好"],"data":5}"#
+        )
+    );
+}
+
+#[test]
+fn a_select_that_fails_clears_the_selection() {
+    let failed = |name: &str| format!(r#"{{"type":2,"data":-1,"fileName":"{name}","readCnt":0,"lastSize":0}}"#);
+    for (asked, named) in [("nothing", "nothing"), ("dir", "dir"), ("../x", ""), ("", ""), ("{x", "{x")] {
+        let input = format!(r#"{{"type":2,"fileName":"a.bin"}}{{"type":2,"fileName":"{asked}"}}"#);
+        let config = ServerConfig::new();
+        let mut rig = rig(&config);
+        rig.send(input.as_bytes(), 1);
+        assert!(rig.take_text().ends_with(&failed(named)), "{asked}");
+        rig.send(b"a", 1);
+        assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Refused(Code::BadRequest)));
+    }
+    assert!(answers(TextPolicy::Reject, r#"{"type":2}"#).contains("badRequest"));
+    assert!(answers(TextPolicy::Reject, r#"{"type":3}"#).contains("unknownType"));
+}
+
+#[test]
+fn echo_gives_back_every_byte() {
+    assert_eq!(answers(TextPolicy::Echo, "hello\r\n  you }\u{e9}"), "hello\r\n  you }\u{e9}");
+    let hello = answers(TextPolicy::Echo, r#"{"type":"hello"}"#);
+    assert_eq!(answers(TextPolicy::Echo, "\n a b {\"type\":\"hello\"}\r\nc\n"), ["a b ", &hello, "c\n"].concat());
+    let long = "x".repeat(5000);
+    assert_eq!(answers(TextPolicy::Echo, &long), long);
+    // A name that does not come true is text like any other.
+    let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
+    assert_eq!(answers(TextPolicy::Echo, r#"{"type":2,"fileName":"a.bin"}a.bix"#), [header, "a.bix"].concat());
+    assert_eq!(
+        answers(TextPolicy::Echo, r#"{"type":2,"fileName":"a.bin"}a.b{"type":9}"#).len(),
+        header.len() + 3 + answers(TextPolicy::Echo, r#"{"type":9}"#).len()
+    );
+}
+
+#[test]
+fn one_reply_for_each_arrival_with_text() {
+    let config = ServerConfig::new().text(TextPolicy::Reply("收到"));
+    let mut rig = rig(&config);
+    rig.send("早上好".as_bytes(), usize::MAX);
+    assert_eq!(rig.take_text(), "收到");
+    rig.send(&[b'x'; 1024], usize::MAX);
+    assert_eq!(rig.take_text(), "收到");
+    rig.send(&[b'x'; 1025], usize::MAX);
+    assert_eq!(rig.take_text(), "收到收到");
+    rig.send(b"{\"type\":9}abc", usize::MAX);
+    assert!(rig.take_text().ends_with("}\n收到"));
+    assert_eq!(rig.text.len(), 9 + 1024 + 1025 + 3);
+    // Two arrivals offered at once are told apart by what was offered first.
+    let offered = rig.session.receive(b"ab", rig.now());
+    assert_eq!(offered, 2);
+    rig.work();
+    rig.send(b"cd", usize::MAX);
+    assert_eq!(rig.take_text(), "收到收到");
+}
+
+#[test]
+fn a_held_prefix_becomes_text_after_a_second() {
+    let config = ServerConfig::new().text(TextPolicy::Echo);
+    let mut rig = rig(&config);
+    rig.send(br#"{"type":2,"fileName":"a.bin"}"#, usize::MAX);
+    rig.take_text();
+    rig.wait(500);
+    rig.send(b"a.b", 1);
+    assert_eq!(rig.take_text(), "");
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(1500), Deadline::Hold)));
+    rig.wait(1000);
+    assert_eq!(rig.take_text(), "a.b");
+    rig.send(b"in", usize::MAX);
+    assert_eq!(rig.take_text(), "in");
+    rig.send(b"a.", usize::MAX);
+    rig.send(b"bin", usize::MAX);
+    assert_eq!(rig.take_text(), "hello, world");
+    rig.send(b"a.", usize::MAX);
+    rig.send_eof();
+    assert_eq!(rig.take_text(), "a.");
+    assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
+}
+
+fn ask_stat() -> String {
+    answers(TextPolicy::Reject, r#"{"type":"stat","fileName":"empty"}"#)
+}
