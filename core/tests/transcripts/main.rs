@@ -25,9 +25,14 @@ fn document() -> Document {
     document
 }
 
-/// Whether this build of the core can play it: SHA-256 may be left out, and everything else is always there.
+/// Whether this build of the core can play it: SHA-256 and the classic dialect may be left out; `!` asks for that.
 fn is_playable(transcript: &Transcript) -> bool {
-    DigestKind::Sha256.is_supported() || !transcript.features.iter().any(|word| word == "sha256")
+    transcript.features.iter().all(|word| match word.as_str() {
+        "sha256" => DigestKind::Sha256.is_supported(),
+        "classic" => cfg!(feature = "classic"),
+        "!classic" => !cfg!(feature = "classic"),
+        _ => true,
+    })
 }
 
 fn store_of<'d>(document: &'d Document, transcript: &Transcript) -> &'d [StoreLine] {
