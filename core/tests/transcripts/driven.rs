@@ -40,7 +40,7 @@ pub fn drive(
         input: Vec::new(),
         eof: false,
         unread: false,
-        output: Output::new(store),
+        output: Output::new(store, None),
         departure: None,
     };
     let mut wire = Wire {

@@ -3,16 +3,18 @@
 mod coverage;
 mod document;
 mod driven;
+mod other_server;
 mod output;
 mod replay;
 mod store;
 
 use std::collections::BTreeSet;
 
-use coracle_core::DigestKind;
+use coracle_core::{DigestKind, ServerConfig, ServerName};
 use document::{Document, Step, StoreLine, Transcript};
 use driven::drive;
-use replay::{Pieces, replay};
+use other_server::OtherServer;
+use replay::{Pieces, replay, replay_with};
 
 const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
 const TRANSCRIPTS: &str = include_str!("../../TRANSCRIPTS.md");
@@ -73,6 +75,33 @@ fn odd_pieces() {
 fn random_splits() {
     for seed in 1..=200 {
         replay_all(&Pieces::Random(seed), &Pieces::Random(seed << 32 | 7));
+    }
+}
+
+/// A server with another name, other chunks, no times and versions of its own, as a board is.
+#[test]
+fn by_another_server() {
+    let document = document();
+    let name = ServerName::new("on the roof").expect("a name");
+    let chunk_size = std::num::NonZeroU32::new(100).expect("not 0");
+    let config = ServerConfig::new().server_name(name).chunk_size(chunk_size);
+    for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
+        let mut other = OtherServer::default();
+        let mut store = store_of(&document, transcript).to_vec();
+        for line in &mut store {
+            let real = format!("{}/{}", line.version, line.contents().len());
+            if let Some(name) = &line.file_name {
+                other.set_version(name, &line.version, &real);
+            }
+            line.version = real;
+            line.modified = None;
+        }
+        let outcome = replay_with(transcript, &store, Pieces::Whole, Pieces::Whole, &config, Some(&other));
+        assert_eq!(outcome, Ok(()));
+        if transcript.steps.iter().any(|step| matches!(step, Step::Line(line) if line.contains("chunkSize"))) {
+            let outcome = replay_with(transcript, &store, Pieces::Whole, Pieces::Whole, &config, None);
+            assert!(outcome.is_err(), "{}", transcript.name);
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use coracle_core::{Close, CloseHow};
 
 use super::document::{Step, StoreLine};
+use super::other_server::{OtherServer, is_message};
 
 /// The longest line of a server's, with its line feed.
 const LINE_MAX: usize = 1024;
-const MESSAGE_MAX: usize = 200;
 const PLACEHOLDER: &str = "\"…\"";
 
 /// Sent by the server and not compared yet.
@@ -14,13 +14,15 @@ pub struct Output<'a> {
     bytes: Vec<u8>,
     /// The store that bodies come from.
     lines: &'a [StoreLine],
+    /// `None`: the server is set as the documents' is, and sends exactly what they say.
+    other: Option<&'a OtherServer>,
     /// The last line was an error, and nothing was awaited since.
     told_error: bool,
 }
 
 impl<'a> Output<'a> {
-    pub fn new(lines: &'a [StoreLine]) -> Self {
-        Self { bytes: Vec::new(), lines, told_error: false }
+    pub fn new(lines: &'a [StoreLine], other: Option<&'a OtherServer>) -> Self {
+        Self { bytes: Vec::new(), lines, other, told_error: false }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
@@ -90,7 +92,10 @@ impl<'a> Output<'a> {
         let sent: Vec<u8> = self.bytes.drain(..=end).collect();
         let sent = std::str::from_utf8(&sent[..end]).map_err(|error| error.to_string())?;
         self.told_error = sent.starts_with(r#"{"type":"error""#);
-        matches_line(line, sent)
+        match self.other {
+            None => matches_line(line, sent),
+            Some(other) => other.matches_line(line, sent),
+        }
     }
 
     fn excerpt(&self) -> String {
@@ -107,8 +112,5 @@ fn matches_line(line: &str, sent: &str) -> Result<(), String> {
     let text = sent.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     let text: String =
         text.and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| format!("the server sent: {sent}"))?;
-    match text.len() <= MESSAGE_MAX && !text.is_empty() && !text.chars().any(char::is_control) {
-        true => Ok(()),
-        false => Err(format!("a message for people: {text:?}")),
-    }
+    if is_message(&text) { Ok(()) } else { Err(format!("a message for people: {text:?}")) }
 }

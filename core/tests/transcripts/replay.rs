@@ -8,6 +8,7 @@ use coracle_core::{
 };
 
 use super::document::{Step, StoreLine, Transcript};
+use super::other_server::OtherServer;
 use super::output::Output;
 use super::store::{Listing, Open, ScriptedStore};
 
@@ -38,7 +39,7 @@ impl Pieces {
     }
 }
 
-/// Plays `transcript` and compares every byte of the answers.
+/// Plays `transcript` against the documents' own server, and compares every byte of the answers.
 ///
 /// # Errors
 ///
@@ -46,13 +47,29 @@ impl Pieces {
 pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, output: Pieces) -> Result<(), String> {
     let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
     let config = ServerConfig::new().server_name(name);
+    replay_with(transcript, store, input, output, &config, None)
+}
+
+/// The same against a server that is set otherwise; `other` says what stands in the place of what is documented.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn replay_with(
+    transcript: &Transcript,
+    store: &[StoreLine],
+    input: Pieces,
+    output: Pieces,
+    config: &ServerConfig<'_>,
+    other: Option<&OtherServer>,
+) -> Result<(), String> {
     let clock_ms = Rc::new(Cell::new(0));
     let buf = vec![0; transcript.max_request.unwrap_or(512)];
     let session = match &transcript.refusing {
-        None => ServerSession::new(&config, buf, Instant::from_millis(0)),
+        None => ServerSession::new(config, buf, Instant::from_millis(0)),
         Some(word) => {
             let code = Code::from_word(word).ok_or_else(|| format!("no such code: {word}"))?;
-            ServerSession::refusing(code, &config, buf, Instant::from_millis(0))
+            ServerSession::refusing(code, config, buf, Instant::from_millis(0))
         }
     };
     let mut owner = Owner {
@@ -64,7 +81,8 @@ pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, outpu
         input: Vec::new(),
         eof: false,
         unread: false,
-        output: Output::new(store),
+        output: Output::new(store, other),
+        other,
         file: None,
         listing: None,
         hasher: None,
@@ -93,6 +111,7 @@ struct Owner<'a> {
     eof: bool,
     unread: bool,
     output: Output<'a>,
+    other: Option<&'a OtherServer>,
     file: Option<Open<'a>>,
     listing: Option<Listing>,
     hasher: Option<Hasher>,
@@ -102,7 +121,10 @@ struct Owner<'a> {
 impl Owner<'_> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
-            Step::Send(bytes) => self.input.extend_from_slice(bytes),
+            Step::Send(bytes) => match self.other {
+                None => self.input.extend_from_slice(bytes),
+                Some(other) => self.input.extend_from_slice(&other.request(bytes)),
+            },
             Step::Eof => self.eof = true,
             Step::Unread => self.unread = true,
             Step::Read => self.unread = false,

@@ -1,0 +1,157 @@
+//! Comparison with a server that is not the one whose numbers the documents show: a board, or one that is set otherwise.
+//!
+//! Needs nothing of the session, so that a test over a socket can use it.
+
+use serde_json::{Map, Value};
+
+/// The longest `message`, in bytes.
+const MESSAGE_MAX: usize = 200;
+
+/// Members whose values are the server's own; the JSON type is the same everywhere.
+const OWN: [&str; 10] = [
+    "server",
+    "name",
+    "maxRequest",
+    "chunkSize",
+    "idle_ms",
+    "request_ms",
+    "stall_ms",
+    "features",
+    "digests",
+    "modified",
+];
+
+/// What the server that is played against has in the place of what the documents say.
+#[derive(Clone, Debug, Default)]
+pub struct OtherServer {
+    versions: Vec<Version>,
+}
+
+#[derive(Clone, Debug)]
+struct Version {
+    file_name: String,
+    documented: String,
+    real: String,
+}
+
+impl OtherServer {
+    /// Notes that the file `file_name` has the version `real` (a `stat` tells) where the documents say `documented`.
+    pub fn set_version(&mut self, file_name: &str, documented: &str, real: &str) {
+        let (file_name, documented, real) = (file_name.into(), documented.into(), real.into());
+        self.versions.push(Version { file_name, documented, real });
+    }
+
+    /// What the client sends to this server for `documented`: with the file's real version in it.
+    pub fn request(&self, documented: &[u8]) -> Vec<u8> {
+        let Ok(text) = std::str::from_utf8(documented) else { return documented.to_vec() };
+        let Ok(request) = serde_json::from_str::<Map<String, Value>>(text) else { return documented.to_vec() };
+        let (name, asked) = (request.get("fileName"), request.get("version"));
+        let known = self.versions.iter().find(|version| {
+            name.is_some_and(|name| *name == version.file_name[..])
+                && asked.is_some_and(|asked| *asked == version.documented[..])
+        });
+        let member = |version: &str| format!("\"version\":\"{version}\"");
+        match known {
+            Some(known) => text.replace(&member(&known.documented), &member(&known.real)).into_bytes(),
+            None => documented.to_vec(),
+        }
+    }
+
+    /// Compares a documented line of the server's with the one that was sent.
+    ///
+    /// # Errors
+    ///
+    /// The member that differs.
+    pub fn matches_line(&self, documented: &str, sent: &str) -> Result<(), String> {
+        let read =
+            |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(|error| format!("{text}: {error}"));
+        let (documented, sent) = (read(documented)?, read(sent)?);
+        let members = documented.keys().chain(sent.keys().filter(|member| !documented.contains_key(*member)));
+        for member in members {
+            let (expected, found) = (documented.get(member), sent.get(member));
+            let fits = match (member.as_str(), expected, found) {
+                ("modified", _, None) => true,
+                ("modified", None, Some(found)) => found.is_u64(),
+                ("message", Some(_), Some(Value::String(message))) => is_message(message),
+                ("version", Some(Value::String(expected)), Some(found)) => {
+                    let name = sent.get("fileName").and_then(Value::as_str);
+                    let known = self.versions.iter().find(|version| Some(&version.file_name[..]) == name);
+                    *found == known.map_or(&expected[..], |version| &version.real)
+                }
+                ("readCnt", Some(_), Some(found)) => chunks(&sent).is_some_and(|(count, _)| *found == count),
+                ("lastSize", Some(_), Some(found)) => chunks(&sent).is_some_and(|(_, last)| *found == last),
+                (own, Some(expected), Some(found)) if OWN.contains(&own) => {
+                    std::mem::discriminant(expected) == std::mem::discriminant(found)
+                }
+                _ => expected == found,
+            };
+            if !fits {
+                return Err(format!("{member}: {found:?} in the place of {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `text` will do as the `message` of an error.
+pub fn is_message(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MESSAGE_MAX && !text.chars().any(char::is_control)
+}
+
+/// `readCnt` and `lastSize` that follow from a header's other members.
+fn chunks(header: &Map<String, Value>) -> Option<(u64, u64)> {
+    let length = header.get("length")?.as_u64()?;
+    let chunk_size = header.get("chunkSize")?.as_u64().filter(|size| *size > 0)?;
+    let last = if length > 0 && length.is_multiple_of(chunk_size) { chunk_size } else { length % chunk_size };
+    Some((length.div_ceil(chunk_size), last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OtherServer;
+
+    const HEADER: &str =
+        r#"{"type":"file","fileName":"a","length":2048,"chunkSize":1024,"readCnt":2,"lastSize":1024,"version":"v1"}"#;
+
+    fn board() -> OtherServer {
+        let mut board = OtherServer::default();
+        board.set_version("a", "v1", "real");
+        board
+    }
+
+    #[test]
+    fn versions_are_the_servers() {
+        let board = board();
+        let ask = |version: &str| format!(r#"{{"fileName":"a","version":"{version}"}}"#).into_bytes();
+        assert_eq!(board.request(&ask("v1")), ask("real"));
+        assert_eq!(board.request(&ask("v0")), ask("v0"));
+        assert_eq!(board.request(b"{\"fileName\":\"a\""), b"{\"fileName\":\"a\"");
+        assert!(board.matches_line(HEADER, &HEADER.replace("v1", "real")).is_ok());
+        assert!(board.matches_line(HEADER, HEADER).is_err());
+    }
+
+    #[test]
+    fn numbers_follow_from_the_chunk_size() {
+        let sent = HEADER.replace("v1", "real").replace("\"chunkSize\":1024", "\"chunkSize\":1000");
+        assert!(board().matches_line(HEADER, &sent).is_err());
+        let sent = sent.replace("\"readCnt\":2,\"lastSize\":1024", "\"readCnt\":3,\"lastSize\":48");
+        assert!(board().matches_line(HEADER, &sent).is_ok());
+        assert!(board().matches_line(HEADER, &sent.replace("2048", "2049")).is_err());
+    }
+
+    #[test]
+    fn nothing_else_may_differ() {
+        let line = r#"{"type":"error","code":"changed","message":"…"}"#;
+        let board = board();
+        assert!(board.matches_line(line, r#"{"type":"error","code":"changed","message":"other"}"#).is_ok());
+        for sent in [
+            r#"{"type":"error","code":"busy","message":"other"}"#,
+            r#"{"type":"error","code":"changed","message":7}"#,
+            r#"{"type":"error","code":"changed","message":""}"#,
+            r#"{"type":"error","code":"changed"}"#,
+            r#"{"type":"error","code":"changed","message":"other","crc32":"00000000"}"#,
+        ] {
+            assert!(board.matches_line(line, sent).is_err(), "{sent}");
+        }
+    }
+}
