@@ -4,7 +4,7 @@ use coracle_core::{ScanError, Scanned, Scanner};
 
 /// Length of the object at the front of `input`, asked in three ways that have to agree.
 fn scanned(input: &[u8]) -> Result<Option<usize>, ScanError> {
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::default();
     let whole = match scanner.scan(input) {
         Ok(Scanned::More) => Ok(None),
         Ok(Scanned::Complete { len }) => Ok(Some(len)),
@@ -12,8 +12,9 @@ fn scanned(input: &[u8]) -> Result<Option<usize>, ScanError> {
     };
     assert_eq!(by_bytes(input), whole, "byte by byte: {}", input.escape_ascii());
     if whole != Ok(None) {
-        assert_eq!(scanner.scan(b"{}"), Err(ScanError::Syntax), "after the end: {}", input.escape_ascii());
-        assert_eq!(scanner.scan(b""), Err(ScanError::Syntax), "after the end: {}", input.escape_ascii());
+        for piece in [&b""[..], b"{}", b" ", b",", b"}", b"\"", b"0"] {
+            assert_eq!(scanner.clone().scan(piece), Err(ScanError::Syntax), "after the end: {}", input.escape_ascii());
+        }
         for trailer in [&b" "[..], b"{\"a\":1}", b"}", b"\xFF\0"] {
             let mut longer = Scanner::new();
             let expected = whole.map(|len| Scanned::Complete { len: len.unwrap_or_default() });
