@@ -22,6 +22,8 @@ pub enum LocalError {
     Locked(PathBuf),
     /// The temporary file was replaced or removed while it was written.
     Replaced(PathBuf),
+    /// The temporary file is not proven to be the whole file, so it keeps its name.
+    Unproven(PathBuf),
     /// The file system has no room for the file.
     NoSpace {
         /// The directory that was to hold the file.
@@ -78,6 +80,7 @@ impl fmt::Display for LocalError {
             ),
             Self::Locked(path) => write!(f, "another coracle is writing {}", shown_path(path)),
             Self::Replaced(path) => write!(f, "{} was replaced or removed while it was written", shown_path(path)),
+            Self::Unproven(path) => write!(f, "{} is not proven to be whole", shown_path(path)),
             Self::NoSpace { path, needed, free } => {
                 write!(f, "no room in {}: {needed} bytes are needed, {free} are free", shown_path(path))
             }

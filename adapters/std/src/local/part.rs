@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use coracle_core::Verified;
+
 use super::error::LocalError;
 use super::place::Place;
 use super::sidecar::{Identity, Note, Origin};
@@ -24,8 +26,8 @@ pub struct Part {
 /// Why a part may have its real name.
 #[derive(Debug)]
 pub enum Proof {
-    /// The digest of the whole file came and is right.
-    Verified,
+    /// The digest came and is right; it has to be that of the whole file.
+    Verified(Verified),
     /// The user asked for no digest.
     Unchecked,
 }
@@ -53,6 +55,11 @@ impl Part {
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref().filter(|origin| self.len <= origin.size)
+    }
+
+    /// Forgets of what it is the beginning, so that it has to begin again.
+    pub fn forget(&mut self) {
+        self.origin = None;
     }
 
     /// Begins again with no byte, for a file that comes from `origin`.
@@ -106,8 +113,12 @@ impl Part {
     /// The part is kept where the rename is refused, so that nothing has to be fetched again. It is removed where
     /// syncing failed, since what is read back from it may not be what is on the disk.
     pub fn promote(self, proof: Proof, modified: Option<u64>, force: bool) -> Result<PathBuf, LocalError> {
-        match proof {
-            Proof::Verified | Proof::Unchecked => {}
+        let is_proven = match &proof {
+            Proof::Verified(verified) => verified.is_whole() && verified.size() == self.len,
+            Proof::Unchecked => self.origin.as_ref().is_some_and(|origin| origin.size == self.len),
+        };
+        if !is_proven {
+            return Err(LocalError::Unproven(self.place.part()));
         }
         let Self { place, note_file, file, identity, len, .. } = self;
         if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {

@@ -59,7 +59,7 @@ fn d1_begun_left_found_finished() {
     assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
     assert_eq!(&buf[..2], b"34");
     part.append(b"56789").expect("append");
-    let path = part.promote(Proof::Verified, Some(1_000_000_000), false).expect("promote");
+    let path = part.promote(Proof::Unchecked, Some(1_000_000_000), false).expect("promote");
     assert_eq!(fs::read(&path).expect("read"), b"0123456789");
     let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("modified");
     assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).ok(), Some(1_000_000_000));
@@ -74,6 +74,14 @@ fn what_has_no_byte_leaves_nothing() {
 }
 
 #[test]
+fn what_is_not_proven_keeps_its_name() {
+    let (root, place) = fresh();
+    begun(&place, b"01234");
+    assert!(matches!(found(&place).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
+    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+}
+
+#[test]
 fn m3_nothing_is_replaced_unasked() {
     let (root, place) = fresh();
     fs::write(root.path().join("a"), "old").expect("write");
@@ -81,11 +89,11 @@ fn m3_nothing_is_replaced_unasked() {
     place.check_target(true).expect("forced");
     let mut part = place.create(origin(1)).expect("create");
     part.append(b"1").expect("append");
-    let refused = part.promote(Proof::Verified, None, false);
+    let refused = part.promote(Proof::Unchecked, None, false);
     assert!(matches!(refused, Err(LocalError::Exists(_))), "{refused:?}");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"old");
     assert_eq!(names(&root), ["a", "a.part", "a.part.json"]);
-    found(&place).promote(Proof::Verified, None, true).expect("forced");
+    found(&place).promote(Proof::Unchecked, None, true).expect("forced");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
 }
 
@@ -94,7 +102,7 @@ fn m4_a_target_that_became_a_link_is_not_replaced() {
     let (root, place) = fresh();
     let part = place.create(origin(0)).expect("create");
     symlink("elsewhere", root.path().join("a")).expect("link");
-    assert!(matches!(part.promote(Proof::Verified, None, true), Err(LocalError::Symlink(_))));
+    assert!(matches!(part.promote(Proof::Unchecked, None, true), Err(LocalError::Symlink(_))));
     assert!(root.path().join("a").is_symlink());
 }
 
@@ -125,7 +133,7 @@ fn m17_many_at_once_never_share_a_part() {
                     for _ in 0..10 {
                         part.append(&[writer; 10]).expect("append");
                     }
-                    let path = part.promote(Proof::Verified, None, true).expect("promote");
+                    let path = part.promote(Proof::Unchecked, None, true).expect("promote");
                     // Another may have replaced it by now, whole.
                     let bytes = fs::read(path).expect("read");
                     assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
@@ -146,7 +154,7 @@ fn a_part_that_was_taken_away_is_not_promoted() {
     part.append(b"1").expect("append");
     fs::remove_file(root.path().join("a.part")).expect("remove");
     fs::write(root.path().join("a.part"), "2").expect("write");
-    assert!(matches!(part.promote(Proof::Verified, None, false), Err(LocalError::Replaced(_))));
+    assert!(matches!(part.promote(Proof::Unchecked, None, false), Err(LocalError::Replaced(_))));
     assert!(!root.path().join("a").exists());
 }
 
@@ -203,7 +211,7 @@ fn d6_a_damaged_sidecar_begins_again() {
     assert_eq!(part.origin(), None);
     part.restart(origin(3)).expect("restart");
     part.append(b"new").expect("append");
-    let path = part.promote(Proof::Verified, None, false).expect("promote");
+    let path = part.promote(Proof::Unchecked, None, false).expect("promote");
     assert_eq!(fs::read(path).expect("read"), b"new");
 }
 

@@ -1,0 +1,105 @@
+//! A file of the server's to a writer, which takes nothing back.
+
+use std::io::Write;
+use std::thread::sleep;
+
+use coracle_core::drive::Sink;
+use coracle_core::{Code, Digest, End, FileName, Get, Hasher, Header, Version};
+
+use super::retry::Tries;
+use super::{Client, Error, Fetched, Note, Options, Progress};
+
+pub(super) fn fetch(
+    client: &mut Client,
+    name: FileName<'_>,
+    out: &mut dyn Write,
+    options: &Options,
+    progress: &mut dyn Progress,
+) -> Result<Fetched, Error> {
+    let hasher = match options.digest {
+        Some(kind) => Some(Hasher::new(kind).ok_or(Error::Start(coracle_core::StartError::DigestUnsupported))?),
+        None => None,
+    };
+    let mut stream = Stream { out, options, progress, hasher, version: None, written: 0 };
+    let mut tries = Tries::new(client.retries);
+    loop {
+        let offset = stream.written;
+        let version = stream.version.clone();
+        let get =
+            Get { offset, version: version.as_ref(), digest: options.digest, digest_from: None, ..Get::new(name) };
+        let failed = match client.get_once(&get, &mut stream) {
+            Ok(End::Verified(verified)) if verified.is_whole() => return stream.done(Some(*verified.digest()), false),
+            Ok(End::Verified(_)) => break,
+            Ok(End::Unchecked) if options.digest.is_none() => return stream.done(None, false),
+            Ok(End::Changed { snapshot: Some(verified) }) if options.snapshot && verified.is_whole() => {
+                return stream.done(Some(*verified.digest()), true);
+            }
+            Ok(_) => return Err(Error::Changed),
+            Err(failed) => failed,
+        };
+        let progressed = stream.written > offset;
+        match failed.error {
+            Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
+                return Err(Error::Changed);
+            }
+            error if error.is_temporary() => {
+                if failed.was_kept && !progressed {
+                    continue;
+                }
+                let Some(pause) = tries.failed(progressed) else { return Err(error) };
+                stream.progress.note(&Note::Retry { error: &error, pause });
+                sleep(pause);
+            }
+            error => return Err(error),
+        }
+    }
+    // It came in several pieces. The ones that were cut off had no digest, so the whole file's is asked for.
+    let header = client.stat(name, options.digest)?;
+    if Some(&header.version) != stream.version.as_ref() || header.size != stream.written {
+        return Err(Error::Changed);
+    }
+    let computed = stream.hasher.take().map(Hasher::finish);
+    if computed.is_none() || computed != header.digest {
+        return Err(Error::Digest);
+    }
+    stream.done(computed, false)
+}
+
+struct Stream<'a> {
+    out: &'a mut dyn Write,
+    options: &'a Options,
+    progress: &'a mut dyn Progress,
+    hasher: Option<Hasher>,
+    version: Option<Version>,
+    written: u64,
+}
+
+impl Stream<'_> {
+    fn done(self, digest: Option<Digest>, is_snapshot: bool) -> Result<Fetched, Error> {
+        self.out.flush().map_err(Error::Write)?;
+        Ok(Fetched { size: self.written, resumed: 0, digest, is_snapshot })
+    }
+}
+
+impl Sink for Stream<'_> {
+    type Error = Error;
+
+    fn begin(&mut self, header: &Header) -> Result<(), Error> {
+        if let Some(limit) = self.options.max_size.filter(|limit| header.size > *limit) {
+            return Err(Error::TooLarge { size: header.size, limit });
+        }
+        self.version = Some(header.version.clone());
+        self.progress.begin(header.size, header.offset);
+        Ok(())
+    }
+
+    fn write(&mut self, _offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.out.write_all(bytes).map_err(Error::Write)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.written += bytes.len() as u64;
+        self.progress.reached(self.written);
+        Ok(())
+    }
+}
