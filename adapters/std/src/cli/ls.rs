@@ -61,7 +61,10 @@ pub fn run(args: &Ls) -> Exit {
         list.fail("standard output", &Error::Write(error));
     }
     if list.skipped > 0 {
-        complain(format_args!("{} more cannot be asked for (their names, links or kinds) and are left out", list.skipped));
+        complain(format_args!(
+            "{} more cannot be asked for (their names, links or kinds) and are left out",
+            list.skipped
+        ));
     }
     list.exit
 }

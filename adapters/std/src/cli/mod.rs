@@ -1,7 +1,11 @@
 //! The program's arguments, subcommands and exit codes. One file a subcommand.
 
 mod generate;
-#[allow(dead_code, reason = "for the subcommands")]
+mod get;
+mod ls;
+mod peer;
+mod progress;
+mod stat;
 mod values;
 
 use std::fmt::Display;
@@ -20,6 +24,9 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Ls(ls::Ls),
+    Stat(stat::Stat),
+    Get(Box<get::Get>),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -87,6 +94,9 @@ impl From<Exit> for ExitCode {
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
     let exit = match Program::parse().command {
+        Command::Ls(args) => ls::run(&args),
+        Command::Stat(args) => stat::run(&args),
+        Command::Get(args) => get::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };

@@ -1,0 +1,217 @@
+//! `coracle get`: files from a server, resumed, verified, and only then under their names.
+
+mod tree;
+mod work;
+
+use std::collections::HashSet;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use coracle::client::{Error, Options};
+use coracle::local::{Directory, LocalError, Naming};
+use coracle_core::FileName;
+
+use super::peer::{DigestArg, Peer, failed, file_name};
+use super::progress::Screen;
+use super::{Exit, complain, values};
+use work::{Job, Task};
+
+/// Fetch files: resume them, verify them, and only then give them their names
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  coracle get 192.168.7.2 boot.log         to ./boot.log
+  coracle get board-7 boot.log             again after Ctrl-C, a crash, a cut: goes on where it was
+  coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
+  coracle get board-7 logs/boot.log -o -   to standard output
+  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; run again, only what is new
+  coracle get -r board-7 -o mirror         everything, to mirror/
+
+A download lies at NAME.part, and what is known of it at NAME.part.json, until it is whole and its
+digest is right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
+pub struct Get {
+    #[command(flatten)]
+    peer: Peer,
+
+    /// The files; with -r directories, too, and all that is served where there is no NAME.
+    /// With -r, 'DIR/' stands for what is in DIR
+    #[arg(value_name = "NAME", required_unless_present = "recursive")]
+    names: Vec<String>,
+
+    /// Where to: a file, a directory, or '-' for standard output
+    #[arg(short, long, value_name = "FILE|DIR|-")]
+    output: Option<PathBuf>,
+
+    /// Fetch directories with all that is in them; what is here and equal already is skipped
+    #[arg(short, long)]
+    recursive: bool,
+
+    /// Which digest verifies what was fetched
+    #[arg(long, value_enum, default_value_t = DigestArg::Crc32)]
+    digest: DigestArg,
+
+    /// Replace files that are there already
+    #[arg(short, long)]
+    force: bool,
+
+    /// Begin unfinished downloads again
+    #[arg(long)]
+    no_resume: bool,
+
+    /// Refuse files that are larger
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_size: Option<u64>,
+
+    /// Keep a file that changed while it was fetched, as it was sent, if its digest is right
+    #[arg(long)]
+    snapshot: bool,
+
+    /// With -r, enter links to directories, too
+    #[arg(long, requires = "recursive")]
+    follow_links: bool,
+
+    /// Fetch this many files at once, each over a connection of its own
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+}
+
+pub fn run(args: &Get) -> Exit {
+    match plan(args) {
+        Ok(Plan::Stdout(names)) => stream(args, &names, &mut io::stdout().lock(), true),
+        Ok(Plan::Device(name, path)) => match OpenOptions::new().write(true).open(&path) {
+            Ok(mut device) => stream(args, &[name], &mut device, false),
+            Err(error) => failed(&path.to_string_lossy(), &Error::Write(error)),
+        },
+        Ok(Plan::Tasks(tasks, root)) => {
+            let job = Job {
+                peer: &args.peer,
+                options: options(args),
+                recursive: args.recursive,
+                follow_links: args.follow_links,
+                root,
+                screen: Screen::new(false),
+            };
+            work::run(&job, tasks, usize::from(args.jobs))
+        }
+        Err(exit) => exit,
+    }
+}
+
+enum Plan<'a> {
+    Stdout(Vec<FileName<'a>>),
+    /// A device or FIFO that the user named: nothing can be renamed to it.
+    Device(FileName<'a>, PathBuf),
+    Tasks(Vec<Task>, Arc<Directory>),
+}
+
+fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
+    let output = args.output.as_deref();
+    if output == Some(Path::new("-")) {
+        if args.recursive {
+            complain("-r needs a directory to fetch to, and '-o -' is none");
+            return Err(Exit::Usage);
+        }
+        return Ok(Plan::Stdout(args.names.iter().map(|name| file_name(name)).collect::<Result<_, _>>()?));
+    }
+    if args.recursive {
+        let root = destination(output)?;
+        let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+        if tasks.is_empty() {
+            tasks.push(Task::named(None, None));
+        }
+        must_be_distinct(tasks.iter().filter_map(Task::local))?;
+        return Ok(Plan::Tasks(tasks, root));
+    }
+    let names = args.names.iter().map(|name| file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    must_be_distinct(names.iter().map(|name| name.last()))?;
+    let (&[name], Some(path)) = (names.as_slice(), output) else {
+        let root = destination(output)?;
+        let naming = if names.len() == 1 { Naming::Single } else { Naming::Several };
+        let tasks = names.iter().map(|name| Task::File {
+            name: name.as_str().to_owned(),
+            directory: root.clone(),
+            leaf: None,
+            naming,
+            size: None,
+        });
+        return Ok(Plan::Tasks(tasks.collect(), root));
+    };
+    let kind = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
+    if kind.is_some_and(|kind| kind.is_char_device() || kind.is_fifo()) {
+        return Ok(Plan::Device(name, path.to_owned()));
+    }
+    let is_directory = kind.is_some_and(|kind| kind.is_dir()) || path.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let (root, leaf) = match path.file_name() {
+        Some(leaf) if !is_directory => {
+            let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+            (opened(Directory::open(parent))?, Some(leaf.to_owned()))
+        }
+        _ => (destination(Some(path))?, None),
+    };
+    let name = name.as_str().to_owned();
+    let task = Task::File { name, directory: root.clone(), leaf, naming: Naming::Single, size: None };
+    Ok(Plan::Tasks(vec![task], root))
+}
+
+/// A NAME of `-r`: where it comes from, and beneath what it goes.
+fn named(name: &str) -> Result<Task, Exit> {
+    let trimmed = name.trim_end_matches('/');
+    if matches!(trimmed, "" | ".") {
+        return Ok(Task::named(None, None));
+    }
+    let path = file_name(trimmed)?;
+    let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
+    Ok(Task::named(Some(trimmed.to_owned()), local))
+}
+
+fn must_be_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit> {
+    let mut seen = HashSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            complain(format_args!("two of these would be fetched to the name {name}: fetch them to two directories"));
+            return Err(Exit::Usage);
+        }
+    }
+    Ok(())
+}
+
+/// The directory that files go to; it is created where only it is missing.
+fn destination(output: Option<&Path>) -> Result<Arc<Directory>, Exit> {
+    opened(output.map_or_else(|| Directory::open(Path::new(".")), Directory::open_or_create))
+}
+
+fn opened(directory: Result<Directory, LocalError>) -> Result<Arc<Directory>, Exit> {
+    directory.map(Arc::new).map_err(|error| {
+        complain(&error);
+        Exit::LocalFile
+    })
+}
+
+fn options(args: &Get) -> Options {
+    let mut options = Options::default();
+    options.digest = args.digest.kind();
+    options.force = args.force;
+    options.resume = !args.no_resume;
+    options.snapshot = args.snapshot;
+    options.max_size = args.max_size;
+    options
+}
+
+fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
+    let mut client = args.peer.client();
+    let screen = Screen::new(to_stdout);
+    for name in names {
+        let mut bar = screen.bar(name.as_str());
+        let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);
+        drop(bar);
+        // What comes after a file that is not whole would be taken for its end.
+        if let Err(error) = fetched {
+            return screen.suspend(|| failed(name.as_str(), &error));
+        }
+    }
+    Exit::Done
+}
