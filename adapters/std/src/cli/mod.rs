@@ -6,6 +6,7 @@ mod ls;
 mod peer;
 mod progress;
 mod stat;
+#[allow(dead_code, reason = "for the subcommands")]
 mod values;
 
 use std::fmt::Display;

@@ -38,7 +38,7 @@ pub(super) fn fetch(
             part.forget();
         }
     }
-    let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.len())).unwrap_or(0);
+    let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.size())).unwrap_or(0);
     let mut fetch = Fetch { name, peer, place, options, progress, part, modified: None, resumed };
     let outcome = fetch.run(client);
     match (outcome, fetch.part) {
@@ -78,7 +78,7 @@ impl Fetch<'_> {
             let digest_from = self.options.digest.map(|_| 0);
             let get = Get { offset, version, digest: self.options.digest, digest_from, ..Get::new(self.name) };
             let outcome = client.get_once(&get, self);
-            let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.len() > offset);
+            let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {
                 Ok(End::Verified(verified)) => return Ok(self.done(Proof::Verified(verified), false)),
                 Ok(End::Unchecked) if self.options.digest.is_none() => {
@@ -142,7 +142,7 @@ impl Fetch<'_> {
     }
 
     fn len(&self) -> u64 {
-        self.part.as_ref().map_or(0, Part::len)
+        self.part.as_ref().map_or(0, Part::size)
     }
 }
 
@@ -173,9 +173,9 @@ impl Sink for Fetch<'_> {
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part()))?;
-        debug_assert_eq!(offset, part.len(), "bodies come in order");
+        debug_assert_eq!(offset, part.size(), "bodies come in order");
         part.append(bytes)?;
-        self.progress.reached(part.len());
+        self.progress.reached(part.size());
         Ok(())
     }
 

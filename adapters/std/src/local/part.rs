@@ -47,7 +47,7 @@ impl Part {
 
     /// Its length in bytes: what has been fetched so far.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.len
     }
 

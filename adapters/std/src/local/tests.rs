@@ -54,7 +54,7 @@ fn d1_begun_left_found_finished() {
     begun(&place, b"01234");
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
     let mut part = found(&place);
-    assert_eq!((part.len(), part.origin()), (5, Some(&origin(10))));
+    assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
     let mut buf = [0; 8];
     assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
     assert_eq!(&buf[..2], b"34");
@@ -182,7 +182,7 @@ fn m17_one_at_a_time() {
     assert!(matches!(place.create(origin(10)), Err(LocalError::Locked(_))));
     part.append(b"x").expect("append");
     part.leave().expect("leave");
-    assert_eq!(found(&place).len(), 1);
+    assert_eq!(found(&place).size(), 1);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn d1_every_state_in_between_is_recovered() {
     let end = note.find("\"part\"").expect("the member");
     let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
     fs::write(&path, &unnoted).expect("write");
-    assert_eq!(found(&place).len(), 0);
+    assert_eq!(found(&place).size(), 0);
     fs::write(root.path().join("a.part"), "precious").expect("write");
     assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
 }

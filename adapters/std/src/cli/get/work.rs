@@ -118,7 +118,8 @@ struct Queue {
 /// Does `tasks` and all that comes of them.
 pub fn run(job: &Job<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
     tasks.reverse();
-    let shared = Shared { queue: Mutex::new(Queue { tasks, ..Queue::default() }), changed: Condvar::new() };
+    let len = tasks.iter().map(Task::len).sum();
+    let shared = Shared { queue: Mutex::new(Queue { tasks, len, ..Queue::default() }), changed: Condvar::new() };
     thread::scope(|scope| {
         for number in 1..workers {
             let named = thread::Builder::new().name(format!("get-{number}"));
