@@ -1,0 +1,276 @@
+//! The client's side: fetches a file into something that takes bytes.
+
+use coracle_core::drive::Sink;
+use coracle_core::{Ask, ClientAction, ClientSession, Code, End, Event, Failure, Get, StartError};
+use smoltcp::iface::{Interface, SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::time::{Duration, Instant};
+use smoltcp::wire::IpEndpoint;
+
+use crate::{instant, moment};
+
+/// The longest line of a server's.
+const BUF_LEN: usize = 1_024;
+/// Read back at once of what an earlier try has brought.
+const READ_BACK_LEN: usize = 256;
+/// What one poll may do, in actions.
+const ACTIONS_A_POLL: usize = 16;
+/// How long the server may take to answer the end of the connection.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// One try to fetch one file over one connection.
+///
+/// Where it fails, what the [`Sink`] was given is what the server sent (unless the failure is [`Failure::Digest`]), and the
+/// next try may go on from there: with an [`offset`](Get::offset), a [`version`](Get::version) and `digest_from: Some(0)`
+/// the bytes that are there are read back first, so that the digest at the end covers the whole file.
+pub struct Fetch {
+    session: ClientSession<[u8; BUF_LEN]>,
+    handle: SocketHandle,
+    server: IpEndpoint,
+    local_port: u16,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    ReadingBack,
+    Connecting,
+    Connected,
+    Over,
+}
+
+/// How far a fetch has come.
+#[derive(Debug)]
+pub enum Progress<E> {
+    /// Not over: call again when a frame has arrived, or then. `None`: only a frame brings work.
+    Waiting(Option<Instant>),
+    /// All bytes are there, and `End` says how far they can be trusted. The connection closes by itself; the socket can
+    /// be used again when it is not open any more.
+    Done(End),
+    /// It failed; the connection was broken off.
+    Failed(FetchError<E>),
+}
+
+/// Why a fetch failed. `E` is the sink's error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum FetchError<E> {
+    /// The socket is in use, the server's address or a port is 0, or the interface has no address yet.
+    Unaddressable,
+    /// Nobody listens there.
+    ConnectionRefused,
+    /// The server refused the request; `None` for a code that this version does not know.
+    Refused(Option<Code>),
+    /// The session ended.
+    Failed(Failure),
+    /// The sink failed.
+    Sink(E),
+    /// [`Sink::read_back`] has fewer bytes than the request's offset says.
+    TooFewToReadBack,
+    /// It was over before.
+    Over,
+}
+
+impl<E> FetchError<E> {
+    /// Whether the same request may well succeed a little later.
+    #[must_use]
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::ConnectionRefused => true,
+            Self::Refused(code) => code.is_some_and(Code::is_temporary),
+            Self::Failed(failure) => failure.is_temporary(),
+            Self::Unaddressable | Self::Sink(_) | Self::TooFewToReadBack | Self::Over => false,
+        }
+    }
+}
+
+impl Fetch {
+    /// Asks `server` for what `get` says, over the socket `handle`, which is closed, from `local_port` (another one than the
+    /// last time: the server may still know that connection). Nothing is sent before the first poll.
+    ///
+    /// # Errors
+    ///
+    /// The request cannot be asked like this.
+    pub fn new(
+        get: &Get<'_>,
+        server: IpEndpoint,
+        handle: SocketHandle,
+        local_port: u16,
+        now: Instant,
+    ) -> Result<Self, StartError> {
+        let mut session = ClientSession::new([0; BUF_LEN]);
+        session.start(Ask::Get(*get), moment(now))?;
+        Ok(Self { session, handle, server, local_port, state: State::ReadingBack })
+    }
+
+    /// Does what there is to do, in bounded time. Call it as [`Server::poll`](crate::Server::poll), until it is over.
+    ///
+    /// # Panics
+    ///
+    /// When the handle does not belong to a TCP socket in `sockets`.
+    pub fn poll<K: Sink>(
+        &mut self,
+        now: Instant,
+        interface: &mut Interface,
+        sockets: &mut SocketSet<'_>,
+        sink: &mut K,
+    ) -> Progress<K::Error> {
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handle);
+        for _ in 0..ACTIONS_A_POLL {
+            match self.step(now, interface, socket, sink) {
+                Step::Done => {}
+                Step::Blocked => match self.session.deadline() {
+                    Some(deadline) if deadline <= moment(now) => self.session.handle_timeout(moment(now)),
+                    deadline => return Progress::Waiting(deadline.map(instant)),
+                },
+                Step::Over(Ok(end)) => {
+                    self.state = State::Over;
+                    socket.close();
+                    socket.set_timeout(Some(LINGER));
+                    return Progress::Done(end);
+                }
+                Step::Over(Err(error)) => {
+                    if self.state != State::Over {
+                        self.state = State::Over;
+                        socket.abort();
+                    }
+                    return Progress::Failed(error);
+                }
+            }
+        }
+        Progress::Waiting(Some(now))
+    }
+
+    fn step<K: Sink>(
+        &mut self,
+        now: Instant,
+        interface: &mut Interface,
+        socket: &mut tcp::Socket<'_>,
+        sink: &mut K,
+    ) -> Step<K::Error> {
+        match self.state {
+            State::Over => return Step::Over(Err(FetchError::Over)),
+            State::ReadingBack => return self.read_back(now, interface, socket, sink),
+            State::Connecting if socket.state() == tcp::State::SynSent => {
+                return match self.session.action() {
+                    ClientAction::Close(why) => Step::Over(Err(FetchError::Failed(why))),
+                    _ => Step::Blocked,
+                };
+            }
+            State::Connecting if !socket.is_open() => return Step::Over(Err(FetchError::ConnectionRefused)),
+            State::Connecting => {
+                self.session.connected(moment(now));
+                self.state = State::Connected;
+            }
+            State::Connected => {}
+        }
+        match self.session.action() {
+            ClientAction::SendBytes { bytes } => match socket.send_slice(bytes) {
+                Ok(0) => return Step::Blocked,
+                Ok(len) => self.session.sent(len, moment(now)),
+                Err(tcp::SendError::InvalidState) => self.session.send_failed(),
+            },
+            ClientAction::Receive => return self.receive(now, socket, sink),
+            ClientAction::Close(why) => return Step::Over(Err(FetchError::Failed(why))),
+            // Idle: over without an end; anything else this version does not know.
+            _ => return Step::Over(Err(FetchError::Over)),
+        }
+        Step::Done
+    }
+
+    /// Shows the session what is there already; then connects.
+    fn read_back<K: Sink>(
+        &mut self,
+        now: Instant,
+        interface: &mut Interface,
+        socket: &mut tcp::Socket<'_>,
+        sink: &mut K,
+    ) -> Step<K::Error> {
+        if let ClientAction::Rehash { offset, len } = self.session.action() {
+            let mut buf = [0; READ_BACK_LEN];
+            let len = usize::try_from(len).unwrap_or(READ_BACK_LEN).min(READ_BACK_LEN);
+            let place = buf.get_mut(..len).unwrap_or_default();
+            return match sink.read_back(offset, place) {
+                Ok(0) => Step::Over(Err(FetchError::TooFewToReadBack)),
+                Ok(read) => {
+                    self.session.rehashed(place.get(..read).unwrap_or(place), moment(now));
+                    Step::Done
+                }
+                Err(error) => Step::Over(Err(FetchError::Sink(error))),
+            };
+        }
+        socket.set_nagle_enabled(false);
+        socket.set_timeout(None);
+        match socket.connect(interface.context(), self.server, self.local_port) {
+            Ok(()) => {
+                self.session.connected(moment(now));
+                self.state = State::Connecting;
+                Step::Done
+            }
+            Err(_) => {
+                // What the socket is used for elsewhere is left alone.
+                self.state = State::Over;
+                Step::Over(Err(FetchError::Unaddressable))
+            }
+        }
+    }
+
+    fn receive<K: Sink>(&mut self, now: Instant, socket: &mut tcp::Socket<'_>, sink: &mut K) -> Step<K::Error> {
+        if !socket.can_recv() {
+            if socket.may_recv() {
+                return Step::Blocked;
+            }
+            self.session.receive_eof();
+            return Step::Done;
+        }
+        let session = &mut self.session;
+        let step = socket.recv(|bytes| {
+            let (taken, event) = session.receive(bytes, moment(now));
+            let step = match event {
+                None => Step::Done,
+                Some(Event::Header(header)) => sink_step(sink.begin(&header)),
+                Some(Event::Body { offset, bytes }) => sink_step(sink.write(offset, bytes)),
+                Some(Event::End(end)) => Step::Over(Ok(end)),
+                Some(Event::Refused(refusal)) => Step::Over(Err(FetchError::Refused(refusal.code))),
+                Some(Event::Unasked(code)) => Step::Over(Err(FetchError::Failed(Failure::Ended(code)))),
+                // The session tells nothing else of a file that was asked for.
+                Some(_) => Step::Over(Err(FetchError::Over)),
+            };
+            (taken, step)
+        });
+        step.unwrap_or_else(|_| {
+            self.session.receive_eof();
+            Step::Done
+        })
+    }
+}
+
+/// What became of one action.
+enum Step<E> {
+    Done,
+    Blocked,
+    Over(Result<End, FetchError<E>>),
+}
+
+fn sink_step<E>(written: Result<(), E>) -> Step<E> {
+    match written {
+        Ok(()) => Step::Done,
+        Err(error) => Step::Over(Err(FetchError::Sink(error))),
+    }
+}
+
+/// A sink that gives every piece of a body, with its offset in the file, to `write`.
+pub fn sink_fn<E>(write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> impl Sink<Error = E> {
+    SinkFn(write)
+}
+
+struct SinkFn<F>(F);
+
+impl<E, F: FnMut(u64, &[u8]) -> Result<(), E>> Sink for SinkFn<F> {
+    type Error = E;
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), E> {
+        (self.0)(offset, bytes)
+    }
+}

@@ -1,0 +1,78 @@
+//! Coracle over smoltcp: a board's file server, and its way to fetch files, without a heap and without `async`.
+//!
+//! The protocol is `coracle-core`'s; this crate moves bytes between its sessions and smoltcp's TCP sockets. Bodies go from
+//! the store straight into a socket's transmit buffer, and from a socket's receive buffer straight to where they belong.
+//! Nothing here blocks: both sides are polled from the loop that polls the interface, and say when to be polled again.
+//!
+//! ```text
+//!             Interface::poll          Server::poll              Store
+//!  frames <=> [ smoltcp: IP, TCP ] <=> [ N sessions, 1 spare ] <=> files
+//! ```
+//!
+//! ```
+//! use coracle_core::{ServerConfig, StaticFile, StaticStore};
+//! use coracle_smoltcp::Server;
+//! use smoltcp::iface::{Interface, SocketHandle, SocketSet};
+//! use smoltcp::phy::Device;
+//! use smoltcp::time::{Duration, Instant};
+//!
+//! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+//! static CONFIG: ServerConfig<'static> = ServerConfig::new();
+//!
+//! /// `handles` belong to TCP sockets in `sockets`: four clients at once, and one more that hears `busy`.
+//! fn run(
+//!     interface: &mut Interface,
+//!     device: &mut impl Device,
+//!     sockets: &mut SocketSet<'_>,
+//!     handles: [SocketHandle; 4],
+//!     spare: SocketHandle,
+//!     mut now: impl FnMut() -> Instant,
+//!     mut sleep: impl FnMut(Option<Duration>),
+//! ) -> ! {
+//!     let mut store = StaticStore::new(&FILES);
+//!     let mut server = Server::new(&CONFIG, 8888, handles, spare);
+//!     loop {
+//!         let at = now();
+//!         interface.poll(at, device, sockets);
+//!         let server_at = server.poll(at, sockets, &mut store, &mut ());
+//!         let interface_at = interface.poll_at(at, sockets);
+//!         let next = [server_at, interface_at].into_iter().flatten().min();
+//!         sleep(next.map(|next| if next > at { next - at } else { Duration::ZERO })); // or until a frame arrives
+//!     }
+//! }
+//! ```
+//!
+//! A session takes about 1.3 KB beside its socket's buffers. A receive buffer of 512 bytes holds the longest request; the
+//! transmit buffer bounds the throughput: at most its length in each round trip.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod connection;
+mod fetch;
+#[cfg(feature = "embedded-storage")]
+mod flash;
+mod observer;
+mod place;
+mod server;
+
+pub use fetch::{Fetch, FetchError, Progress, sink_fn};
+#[cfg(feature = "embedded-storage")]
+pub use flash::{FlashError, FlashSink};
+pub use observer::{Gone, Observer};
+pub use server::Server;
+
+/// The same moment for the core. One before smoltcp's start, which its clock does not give, counts as the start.
+fn moment(now: smoltcp::time::Instant) -> coracle_core::Instant {
+    coracle_core::Instant::from_millis(u64::try_from(now.total_millis()).unwrap_or(0))
+}
+
+/// The same moment for smoltcp.
+fn instant(moment: coracle_core::Instant) -> smoltcp::time::Instant {
+    smoltcp::time::Instant::from_millis(i64::try_from(moment.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Lengths of slices fit 64 bits on every target that there is.
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,130 @@
+//! A fixed number of sessions on one interface.
+
+use core::mem::swap;
+
+use coracle_core::{Code, ServerConfig, Store};
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant;
+use smoltcp::wire::IpEndpoint;
+
+use crate::observer::{Gone, Observer};
+use crate::place::Place;
+use crate::{instant, moment};
+
+/// A client that has asked nothing for longer than this gives way to one that finds no place.
+const SILENT_MS: u64 = 1_000;
+
+/// Serves `N` clients at once over sockets of smoltcp's.
+///
+/// Each session has a TCP socket of its own, made and added to the set by the owner. One socket more, the spare, is there
+/// for the client that finds all places taken: it is told `busy`, unless a client that has been connected for more than 1 s
+/// without asking anything can be dropped for it. While the spare does that, further clients are refused by smoltcp (a
+/// reset in answer to their first packet).
+///
+/// A place is used again when the client has acknowledged the end of the connection, or a time-out has passed.
+pub struct Server<'c, S: Store, const N: usize> {
+    config: &'c ServerConfig<'c>,
+    port: u16,
+    places: [Place<'c, S>; N],
+    spare: Place<'c, S>,
+    is_stopping: bool,
+}
+
+impl<'c, S: Store, const N: usize> Server<'c, S, N> {
+    /// A server on `port`, which it listens on from the first poll. The handles belong to TCP sockets that are in no other
+    /// use, with receive buffers of any length (512 bytes hold the longest request) and transmit buffers of any length.
+    ///
+    /// # Panics
+    ///
+    /// When `port` is 0.
+    #[must_use]
+    pub fn new(config: &'c ServerConfig<'c>, port: u16, handles: [SocketHandle; N], spare: SocketHandle) -> Self {
+        assert!(port != 0, "a server needs a port");
+        Self { config, port, places: handles.map(Place::new), spare: Place::new(spare), is_stopping: false }
+    }
+
+    /// Does what there is to do, in bounded time, and returns when to be called again if no frame arrives before; a moment
+    /// that is not later than `now` means at once. `None`: only a frame brings work. Call it after
+    /// [`Interface::poll`](smoltcp::iface::Interface::poll), which brings its input, and poll the interface again after it,
+    /// which takes its output.
+    ///
+    /// # Panics
+    ///
+    /// When a handle does not belong to a TCP socket in `sockets`.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        sockets: &mut SocketSet<'_>,
+        store: &mut S,
+        observer: &mut impl Observer,
+    ) -> Option<Instant> {
+        let now = moment(now);
+        self.admit(now, sockets, observer);
+        let port = (!self.is_stopping).then_some(self.port);
+        let places = self.places.iter_mut().chain([&mut self.spare]).enumerate();
+        let next = places.filter_map(|(index, place)| place.poll(index, port, sockets, store, observer, now)).min();
+        next.map(instant)
+    }
+
+    /// How many clients are served.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.places.iter().filter(|place| place.is_live()).count()
+    }
+
+    /// Accepts nobody any more, and ends every session in good order: an exchange under way is finished, then the client is
+    /// told `shuttingDown`. Polling goes on until [`Server::is_stopped`].
+    pub fn stop(&mut self, now: Instant) {
+        self.is_stopping = true;
+        for place in self.places.iter_mut().chain([&mut self.spare]) {
+            place.stop(moment(now));
+        }
+    }
+
+    /// Whether the server was stopped, and no socket is in use any more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.is_stopping && self.places.iter().chain([&self.spare]).all(Place::is_free)
+    }
+
+    /// Gives newcomers their places.
+    fn admit(&mut self, now: coracle_core::Instant, sockets: &mut SocketSet<'_>, observer: &mut impl Observer) {
+        for (index, place) in self.places.iter_mut().enumerate() {
+            if place.has_newcomer(sockets) {
+                place.serve(self.config, now);
+                observer.connected(index, peer(sockets, place));
+            }
+        }
+        if !self.spare.has_newcomer(sockets) {
+            return;
+        }
+        if let Some((index, place)) = self.places.iter_mut().enumerate().find(|(_, place)| !place.is_live()) {
+            // What a closed connection still waits for needs no session, and can be waited for over there.
+            swap(place, &mut self.spare);
+            place.serve(self.config, now);
+            observer.connected(index, peer(sockets, place));
+        } else if let Some(index) = self.silent(now) {
+            if let Some(place) = self.places.get_mut(index) {
+                place.reset(sockets, now);
+                observer.gone(index, Gone::Evicted);
+                swap(place, &mut self.spare);
+                place.serve(self.config, now);
+                observer.connected(index, peer(sockets, place));
+            }
+        } else {
+            self.spare.refuse(Code::Busy, self.config, now);
+            observer.connected(N, peer(sockets, &self.spare));
+        }
+    }
+
+    /// The place whose client has been silent for the longest time, if that is long enough.
+    fn silent(&self, now: coracle_core::Instant) -> Option<usize> {
+        let silent = self.places.iter().enumerate().filter_map(|(index, place)| Some((place.silent_since()?, index)));
+        silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)
+    }
+}
+
+fn peer<S: Store>(sockets: &SocketSet<'_>, place: &Place<'_, S>) -> Option<IpEndpoint> {
+    sockets.get::<tcp::Socket<'_>>(place.handle).remote_endpoint()
+}

@@ -1,0 +1,150 @@
+//! Fetching into flash that behaves like flash: erased in sectors, written once, in words.
+
+mod net;
+
+use coracle_core::{End, FileName, Get};
+use coracle_smoltcp::{FetchError, FlashError, FlashSink};
+use embedded_storage::nor_flash::{
+    ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
+};
+use net::{Link, World, content, store};
+
+const SECTOR: usize = 4096;
+const PAGE: usize = 256;
+
+struct Flash {
+    bytes: Vec<u8>,
+    is_erased: Vec<bool>,
+}
+
+impl Flash {
+    fn new(sectors: usize) -> Self {
+        Self { bytes: vec![0x55; sectors * SECTOR], is_erased: vec![false; sectors * SECTOR] }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Fault {
+    NotErased,
+    Other(NorFlashErrorKind),
+}
+
+impl NorFlashError for Fault {
+    fn kind(&self) -> NorFlashErrorKind {
+        NorFlashErrorKind::Other
+    }
+}
+
+impl ErrorType for Flash {
+    type Error = Fault;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = 4;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Fault> {
+        check_read(self, offset, bytes.len()).map_err(Fault::Other)?;
+        let offset = offset as usize;
+        bytes.copy_from_slice(&self.bytes[offset..offset + bytes.len()]);
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = 8;
+    const ERASE_SIZE: usize = SECTOR;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Fault> {
+        check_erase(self, from, to).map_err(Fault::Other)?;
+        self.bytes[from as usize..to as usize].fill(0xff);
+        self.is_erased[from as usize..to as usize].fill(true);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Fault> {
+        check_write(self, offset, bytes.len()).map_err(Fault::Other)?;
+        let range = offset as usize..offset as usize + bytes.len();
+        if self.is_erased[range.clone()].iter().any(|erased| !erased) {
+            return Err(Fault::NotErased);
+        }
+        self.is_erased[range.clone()].fill(false);
+        self.bytes[range].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+const FILES: [(&str, usize); 3] = [("image", 50_001), ("page", 256), ("empty", 0)];
+
+fn get(name: &'static str) -> Get<'static> {
+    Get::new(FileName::from_static(name))
+}
+
+#[test]
+fn a_file_is_written_whole() {
+    for (name, len) in FILES {
+        let mut world = World::<_, 1>::new(store(&FILES), Link::default());
+        let mut sink = FlashSink::<_, PAGE>::new(Flash::new(13));
+        let mut fetch = world.fetch(&get(name));
+        let end = world.finish(&mut fetch, &mut sink);
+        assert!(matches!(end, Ok(End::Verified(_))), "{end:?}");
+        let flash = sink.finish().expect("written");
+        assert_eq!(flash.bytes[..len], content(len), "{name}");
+        let padding = len.next_multiple_of(PAGE) - len;
+        assert!(flash.bytes[len..len + padding].iter().all(|byte| *byte == 0xff), "{name}");
+        // A sector that the file does not reach is left alone.
+        assert_eq!(flash.bytes.last(), if len > 12 * SECTOR { Some(&0xff) } else { Some(&0x55) }, "{name}");
+    }
+}
+
+/// Cut off anywhere, with or without a restart of the board: the rest is fetched, what is there is read back and verified.
+#[test]
+fn a_cut_fetch_is_resumed() {
+    for cut_at in [1, 255, 256, 4095, 4096, 4097, 20_000, 50_000] {
+        for restarts in [false, true] {
+            let mut world = World::<_, 2>::new(store(&FILES), Link::default());
+            let mut flash = Flash::new(13);
+            let mut sink = FlashSink::<_, PAGE>::new(&mut flash);
+            let cut = Get { length: Some(cut_at), digest: None, ..get("image") };
+            let mut fetch = world.fetch(&cut);
+            world.finish(&mut fetch, &mut sink).expect("the first part");
+            let offset = sink.resume_offset();
+            assert_eq!(u64::from(offset), cut_at - cut_at % 256);
+            if restarts {
+                // What did not fill a page is lost.
+                sink = FlashSink::resuming(&mut flash, offset + 3);
+            }
+            let rest = Get { offset: offset.into(), digest_from: Some(0), ..get("image") };
+            let mut fetch = world.fetch(&rest);
+            match world.finish(&mut fetch, &mut sink) {
+                Ok(End::Verified(verified)) => assert!(verified.is_whole()),
+                other => panic!("{cut_at}: {other:?}"),
+            }
+            sink.finish().expect("written");
+            assert_eq!(flash.bytes[..50_001], content(50_001), "{cut_at}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_too_long_is_refused_before_a_sector_is_erased() {
+    let mut world = World::<_, 1>::new(store(&FILES), Link::default());
+    let mut sink = FlashSink::<_, PAGE>::new(Flash::new(12));
+    let mut fetch = world.fetch(&get("image"));
+    let end = world.finish(&mut fetch, &mut sink);
+    assert!(matches!(end, Err(FetchError::Sink(FlashError::TooLong))), "{end:?}");
+    assert!(sink.finish().expect("untouched").bytes.iter().all(|byte| *byte == 0x55));
+}
+
+/// A resume with an offset that is not where the sink stands writes nothing.
+#[test]
+fn a_gap_is_refused() {
+    let mut world = World::<_, 1>::new(store(&FILES), Link::default());
+    let mut sink = FlashSink::<_, PAGE>::new(Flash::new(13));
+    let mut fetch = world.fetch(&Get { offset: 256, ..get("image") });
+    let end = world.finish(&mut fetch, &mut sink);
+    assert!(matches!(end, Err(FetchError::Sink(FlashError::Gap))), "{end:?}");
+}
