@@ -1,4 +1,88 @@
-//! A file protocol over TCP: control as JSON lines, bodies as raw bytes.
+//! A file protocol over TCP for small devices and the PCs that talk to them, as a deterministic state machine: it does no
+//! input or output, reads no clock, allocates nothing. A client asks in one JSON object; the server answers with lines of
+//! JSON and, for a file, with its raw bytes. `PROTOCOL.md` beside this crate's sources describes what goes over the wire.
+//!
+//! # Bytes in, actions out
+//!
+//! ```text
+//!                bytes that arrived                        the one thing to do next
+//!   socket ──────── receive() ────────▶ ┌───────────────┐ ──────── action() ────────▶ owner of the socket
+//!                                       │ ServerSession │                              │ send these bytes
+//!   clock ───────── now ──────────────▶ │  (or Client-) │ ◀─ sent(), reply(), ... ─────┤ send this range of the file
+//!                                       └───────────────┘    how far it came           │ look this name up
+//!                                                                                      └ close, and how
+//! ```
+//!
+//! A session never calls anybody. Its owner asks [`ServerSession::action`] what to do, does that one thing, reports how far
+//! it came, and asks again. Asked twice without a report, the answer is the same: nothing has to be drained, and no call has
+//! a place in an order that only prose knows. A body is a range of a file (`offset`, `len`), never bytes that the session
+//! holds, so that Linux can answer it with `sendfile(2)`, a board by copying flash into its network stack's ring, and a
+//! test by slicing. While an answer is under way `receive` takes nothing, which is all the back-pressure that there is.
+//!
+//! - [`ServerSession`] with a [`Store`] is the server's side, [`ClientSession`] the client's.
+//! - [`drive`] runs either over anything that is `embedded_io::Read + Write` and may block.
+//! - [`FileName`], [`Version`], [`Digest`] exist only when they are good.
+//!
+//! # A session in a test, without a socket
+//!
+//! ```
+//! use coracle_core::{Action, Finished, Hasher, Instant, Reply, ServerConfig, ServerSession, StaticFile, StaticStore, Store};
+//!
+//! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+//! let mut store = StaticStore::new(&FILES);
+//! let now = Instant::from_millis(0); // the clock is a variable
+//!
+//! let config = ServerConfig::new();
+//! let mut session = ServerSession::new(&config, [0; 512], now);
+//! assert_eq!(session.receive(br#"{"type":"get","fileName":"motd"}"#, now), 32);
+//!
+//! let (mut output, mut open, mut hasher) = (Vec::new(), None, None);
+//! loop {
+//!     match session.action() {
+//!         Action::Receive | Action::Close(_) => break,
+//!         Action::Reply(request) => {
+//!             hasher = request.digest().and_then(Hasher::new);
+//!             let name = request.name().expect("a get has a name");
+//!             match store.open(name).and_then(|file| Ok((store.info(&file)?, file))) {
+//!                 Ok((info, file)) => {
+//!                     session.reply(Reply::File { info: &info, known: None }, now);
+//!                     open = Some(file);
+//!                 }
+//!                 Err(error) => session.reply(Reply::Refuse(error.code()), now),
+//!             }
+//!         }
+//!         Action::SendBytes { bytes, .. } => {
+//!             output.extend_from_slice(bytes); // a socket may take fewer
+//!             let len = bytes.len();
+//!             session.sent(len, now);
+//!         }
+//!         Action::SendFile { offset, len, hash, .. } => {
+//!             let mut chunk = vec![0; len];
+//!             let len = store.read(open.as_mut().unwrap(), offset, &mut chunk).unwrap();
+//!             if let (true, Some(hasher)) = (hash, &mut hasher) {
+//!                 hasher.update(&chunk[..len]);
+//!             }
+//!             output.extend_from_slice(&chunk[..len]);
+//!             session.sent(len, now);
+//!         }
+//!         Action::Finish { .. } => {
+//!             let digest = hasher.take().map(Hasher::finish);
+//!             session.finished(Finished { digest, same_version: true }, now);
+//!         }
+//!         _ => unreachable!("no listing and no resume was asked for"),
+//!     }
+//! }
+//! let text = String::from_utf8(output).unwrap();
+//! assert!(text.starts_with(r#"{"type":"file","fileName":"motd","fileSize":15,"#));
+//! assert!(text.ends_with("\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n"));
+//! ```
+//!
+//! # Features
+//!
+//! - `sha256` (default): SHA-256 as a digest beside CRC-32.
+//! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
+//! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
+//! - `defmt`: `defmt::Format` for the public types.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
