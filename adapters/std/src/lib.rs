@@ -5,5 +5,7 @@ pub mod client;
 #[cfg(unix)]
 pub mod local;
 #[cfg(unix)]
+pub mod server;
+#[cfg(unix)]
 pub mod store;
 pub mod transport;

@@ -1,0 +1,340 @@
+//! Who is here: the listeners, the clients that are being served, and whether the server is to end.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use coracle_core::Code;
+use socket2::Socket;
+
+use super::listen::Listener;
+use super::observer::Peer;
+
+/// A client that has asked nothing for this long may lose its place to a newcomer.
+const SAFE_TIME: Duration = Duration::from_secs(1);
+/// Threads that wait for clients, for each listener; more end when their client has left.
+const MAX_WAITING: usize = 64;
+
+/// Shared by all threads of a server and its handles.
+#[derive(Debug)]
+pub(super) struct Hall {
+    max_clients: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// A copy of the state's, so that a client's thread can look at each step.
+    is_stopping: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    listeners: Vec<(Arc<Listener>, Staff)>,
+    /// Clients by number.
+    live: HashMap<u64, Arc<Seat>>,
+    /// Clients in the order in which they came, with some that have left or asked since.
+    silent: VecDeque<Weak<Seat>>,
+    last_id: u64,
+    phase: Phase,
+}
+
+/// The threads of a listener.
+#[derive(Clone, Copy, Debug, Default)]
+struct Staff {
+    /// How many wait for a client.
+    waiting: usize,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    #[default]
+    Open,
+    /// Answers under way are finished.
+    Stopping,
+    /// Nothing is finished.
+    Cut,
+}
+
+/// A client's place.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub peer: Peer,
+    pub socket: Socket,
+    pub since: Instant,
+    /// A whole request has arrived, so nobody takes its place.
+    has_asked: AtomicBool,
+    fate: AtomicU8,
+}
+
+/// What others have done to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    None,
+    /// Its place was given to a newcomer.
+    Dropped,
+    /// Its input was ended so that it hears that the server stops.
+    Told,
+    /// It was cut off.
+    Cut,
+}
+
+/// What becomes of somebody who connects.
+#[derive(Debug)]
+pub(super) enum Admission {
+    Served {
+        seat: Arc<Seat>,
+        live: usize,
+        /// Nobody waits at the listener now; somebody new is counted as waiting already, and has to be sent there.
+        needs_thread: bool,
+    },
+    Refused(Socket, Code),
+}
+
+impl Hall {
+    pub(super) fn new(max_clients: usize) -> Self {
+        Self {
+            max_clients: max_clients.max(1),
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Opens `listeners`, unless the server is being stopped.
+    pub(super) fn open(&self, listeners: Vec<Listener>) -> bool {
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        state.listeners.extend(listeners.into_iter().map(|listener| (Arc::new(listener), Staff::default())));
+        self.changed.notify_all();
+        true
+    }
+
+    /// Closes all listeners; the clients stay.
+    pub(super) fn close_listeners(&self) -> Vec<SocketAddr> {
+        let mut state = self.state();
+        let closed = state.listeners.drain(..).filter(|(listener, _)| listener.close());
+        closed.map(|(listener, _)| listener.address).collect()
+    }
+
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.state().listeners.iter().map(|(listener, _)| listener.address).collect()
+    }
+
+    /// The server's own thread waits here until the server is being stopped, or a listener has nobody that waits at it.
+    pub(super) fn next_unstaffed(&self) -> Option<Arc<Listener>> {
+        let mut state = self.state();
+        loop {
+            if state.phase != Phase::Open {
+                return None;
+            }
+            if let Some((listener, staff)) = state.listeners.iter_mut().find(|(_, staff)| staff.waiting == 0) {
+                staff.waiting = 1;
+                return Some(Arc::clone(listener));
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A thread has accepted a client.
+    pub(super) fn admit(
+        &self,
+        listener: &Arc<Listener>,
+        socket: Socket,
+        address: SocketAddr,
+        thread: &Arc<str>,
+    ) -> Admission {
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return Admission::Refused(socket, Code::ShuttingDown);
+        }
+        if state.live.len() >= self.max_clients && !state.drop_silent() {
+            return Admission::Refused(socket, Code::Busy);
+        }
+        state.last_id += 1;
+        let id = state.last_id;
+        let seat = Arc::new(Seat {
+            peer: Peer::new(id, address, Arc::clone(thread)),
+            socket,
+            since: Instant::now(),
+            has_asked: AtomicBool::new(false),
+            fate: AtomicU8::new(Fate::None as u8),
+        });
+        state.live.insert(id, Arc::clone(&seat));
+        state.note_silent(&seat);
+        let live = state.live.len();
+        let needs_thread = state.staff(listener).is_some_and(|staff| {
+            staff.waiting -= 1;
+            let needs_thread = staff.waiting == 0;
+            staff.waiting += usize::from(needs_thread);
+            needs_thread
+        });
+        Admission::Served { seat, live, needs_thread }
+    }
+
+    /// The thread that was to wait in the place of the one that serves could not be made: that one goes back to wait, and
+    /// its client is refused.
+    pub(super) fn take_back(&self, seat: &Seat) {
+        self.state().live.remove(&seat.peer.id());
+    }
+
+    /// A client has left. Returns how many are here.
+    pub(super) fn leave(&self, seat: &Seat) -> usize {
+        let mut state = self.state();
+        state.live.remove(&seat.peer.id());
+        if state.phase != Phase::Open {
+            self.changed.notify_all();
+        }
+        state.live.len()
+    }
+
+    /// Whether a thread whose client has left is to wait for another one.
+    pub(super) fn may_wait(&self, listener: &Arc<Listener>) -> bool {
+        let mut state = self.state();
+        let is_open = state.phase == Phase::Open;
+        state.staff(listener).is_some_and(|staff| {
+            let may_wait = is_open && staff.waiting < MAX_WAITING;
+            staff.waiting += usize::from(may_wait);
+            may_wait
+        })
+    }
+
+    /// Whether a thread that has waited for long may end.
+    pub(super) fn may_end(&self, listener: &Arc<Listener>) -> bool {
+        let mut state = self.state();
+        state.staff(listener).is_none_or(|staff| {
+            let may_end = staff.waiting > 1;
+            staff.waiting -= usize::from(may_end);
+            may_end
+        })
+    }
+
+    /// A thread that was waiting has ended in spite of [`Hall::may_end`].
+    pub(super) fn abandon(&self, listener: &Arc<Listener>) {
+        let mut state = self.state();
+        if let Some(staff) = state.staff(listener) {
+            staff.waiting -= 1;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits, at most for `pause`; returns early when the server is being stopped.
+    pub(super) fn pause(&self, pause: Duration) {
+        let state = self.state();
+        let is_open = |state: &mut State| state.phase == Phase::Open;
+        drop(self.changed.wait_timeout_while(state, pause, is_open).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.state().phase
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.state().live.len()
+    }
+
+    /// Accepts nobody any more and tells every client; [`Phase::Cut`] cuts them off.
+    pub(super) fn stop(&self, phase: Phase) {
+        let mut state = self.state();
+        if state.phase >= phase {
+            return;
+        }
+        state.phase = phase;
+        self.is_stopping.store(true, Ordering::Release);
+        for (listener, _) in &state.listeners {
+            listener.close();
+        }
+        for seat in state.live.values() {
+            match phase {
+                Phase::Cut => seat.end(Fate::Cut, Shutdown::Both),
+                _ => seat.end(Fate::Told, Shutdown::Read),
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until no client is here. Returns false when the phase becomes [`Phase::Cut`], or `limit` passes, before.
+    pub(super) fn wait_until_empty(&self, limit: Option<Duration>) -> bool {
+        let started = Instant::now();
+        let mut state = self.state();
+        let was_cut = state.phase == Phase::Cut;
+        loop {
+            if state.live.is_empty() {
+                return true;
+            }
+            let rest = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            if rest == Some(Duration::ZERO) || (state.phase == Phase::Cut && !was_cut) {
+                return false;
+            }
+            state = match rest {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(rest) => self.changed.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// `None` when the listener was closed.
+    fn staff(&mut self, listener: &Arc<Listener>) -> Option<&mut Staff> {
+        self.listeners.iter_mut().find(|(open, _)| Arc::ptr_eq(open, listener)).map(|(_, staff)| staff)
+    }
+
+    fn note_silent(&mut self, seat: &Arc<Seat>) {
+        // Cleared often enough that it stays in proportion, and seldom enough that it costs nothing.
+        if self.silent.len() > 2 * self.live.len() + 64 {
+            self.silent.retain(|seat| seat.upgrade().is_some_and(|seat| seat.is_silent()));
+        }
+        self.silent.push_back(Arc::downgrade(seat));
+    }
+
+    /// Drops the oldest client that may be dropped; false where there is none.
+    fn drop_silent(&mut self) -> bool {
+        while let Some(oldest) = self.silent.front() {
+            match oldest.upgrade() {
+                Some(seat) if seat.is_silent() && self.live.contains_key(&seat.peer.id()) => {
+                    if seat.since.elapsed() < SAFE_TIME {
+                        return false;
+                    }
+                    self.silent.pop_front();
+                    self.live.remove(&seat.peer.id());
+                    seat.end(Fate::Dropped, Shutdown::Both);
+                    return true;
+                }
+                _ => drop(self.silent.pop_front()),
+            }
+        }
+        false
+    }
+}
+
+impl Seat {
+    /// A whole request has arrived, or a piece of text.
+    pub(super) fn note_asked(&self) {
+        self.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        let fate = self.fate.load(Ordering::Acquire);
+        [Fate::Dropped, Fate::Told, Fate::Cut].into_iter().find(|known| *known as u8 == fate).unwrap_or(Fate::None)
+    }
+
+    fn is_silent(&self) -> bool {
+        !self.has_asked.load(Ordering::Relaxed)
+    }
+
+    fn end(&self, fate: Fate, how: Shutdown) {
+        self.fate.store(fate as u8, Ordering::Release);
+        // Fails where the client is gone already: then its thread does not wait for it either.
+        drop(self.socket.shutdown(how));
+    }
+}

@@ -1,0 +1,143 @@
+//! The threads that wait at a listener and serve who comes: as many wait as have been needed lately, so that a client
+//! costs neither a new thread nor a hand-over from one thread to another.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{Builder, Scope};
+use std::time::Duration;
+
+use coracle_core::{CloseHow, Code, Store};
+
+use super::House;
+use super::hall::{Admission, Fate, Seat};
+use super::listen::{AcceptFailure, Listener};
+use super::observer::{Event, Reason, Visit};
+use super::visit::{Buffers, refuse, visit};
+use crate::transport::KernelFile;
+
+/// Enough for a listing, a panic with its backtrace, and an observer that formats.
+const STACK_SIZE: usize = 128 * 1024;
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Makes a thread that waits at `listener`.
+pub(super) fn staff<'scope, 'env, S>(
+    scope: &'scope Scope<'scope, 'env>,
+    house: &'env House<'env>,
+    listener: Arc<Listener>,
+    store: S,
+) -> io::Result<()>
+where
+    S: Store<File: KernelFile> + Clone + Send + 'env,
+{
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let name = format!("client-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let thread: Arc<str> = name.as_str().into();
+    let worker = Worker { scope, house, listener, store, thread, buffers: None };
+    Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.work()).map(drop)
+}
+
+struct Worker<'scope, 'env, S> {
+    scope: &'scope Scope<'scope, 'env>,
+    house: &'env House<'env>,
+    listener: Arc<Listener>,
+    store: S,
+    thread: Arc<str>,
+    buffers: Option<Buffers>,
+}
+
+impl<'env, S> Worker<'_, 'env, S>
+where
+    S: Store<File: KernelFile> + Clone + Send + 'env,
+{
+    fn work(mut self) {
+        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
+        while !self.listener.is_closed.load(Ordering::Acquire) {
+            let (socket, address) = match self.listener.accept() {
+                Ok(accepted) => accepted,
+                Err(error) => match AcceptFailure::of(&error) {
+                    AcceptFailure::Quiet if self.house.hall.may_end(&self.listener) => return,
+                    AcceptFailure::Quiet => continue,
+                    // Clients that are gone come in numbers, but a system that fails so for ever must not keep us busy.
+                    AcceptFailure::Again if failures < 100 => {
+                        failures += 1;
+                        continue;
+                    }
+                    _ if self.listener.is_closed.load(Ordering::Acquire) => return,
+                    _ => {
+                        self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });
+                        self.house.hall.pause(pause);
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                        continue;
+                    }
+                },
+            };
+            (pause, failures) = (FIRST_PAUSE, 0);
+            match self.house.hall.admit(&self.listener, socket, address, &self.thread) {
+                Admission::Refused(socket, code) => {
+                    self.house.tell(&Event::Refused { address, code });
+                    refuse(self.house, socket, code);
+                }
+                Admission::Served { seat, live, needs_thread } => {
+                    if needs_thread && !self.replace(&seat) {
+                        if let Some(seat) = Arc::into_inner(seat) {
+                            refuse(self.house, seat.socket, Code::Busy);
+                        }
+                        continue;
+                    }
+                    self.house.tell(&Event::Connected { peer: &seat.peer, live });
+                    self.receive(seat);
+                    if !self.house.hall.may_wait(&self.listener) {
+                        return;
+                    }
+                }
+            }
+        }
+        self.house.hall.abandon(&self.listener);
+    }
+
+    /// Sends another thread to wait at the listener; false when there can be none.
+    fn replace(&self, seat: &Seat) -> bool {
+        match staff(self.scope, self.house, Arc::clone(&self.listener), self.store.clone()) {
+            Ok(()) => true,
+            Err(error) => {
+                self.house.hall.take_back(seat);
+                self.house.tell(&Event::Trouble { what: "making a thread for a client", error: &error });
+                self.house.tell(&Event::Refused { address: seat.peer.address(), code: Code::Busy });
+                false
+            }
+        }
+    }
+
+    /// Serves a client and closes its connection.
+    fn receive(&mut self, seat: Arc<Seat>) {
+        let store = &mut self.store;
+        let buffers = &mut self.buffers;
+        let house = self.house;
+        let how = catch_unwind(AssertUnwindSafe(|| visit(house, &seat, store, buffers))).unwrap_or_else(|_| {
+            // Whatever it has left half done is in buffers that nobody looks at again.
+            *buffers = None;
+            let live = house.hall.leave(&seat);
+            let visit = Visit { reason: Reason::Fault, answers: 0, body_len: 0, duration: seat.since.elapsed() };
+            house.tell(&Event::Disconnected { peer: &seat.peer, visit: &visit, live });
+            CloseHow::Abort
+        });
+        // Who drops a client holds it for a moment longer, and then closes it.
+        let Some(seat) = Arc::into_inner(seat) else { return };
+        match how {
+            CloseHow::Finish => {}
+            CloseHow::Linger => {
+                let is_blind = seat.fate() == Fate::Told;
+                house.lingering.take(seat.socket, is_blind);
+            }
+            CloseHow::Abort => {
+                if let Err(error) = seat.socket.set_linger(Some(Duration::ZERO)) {
+                    house.tell(&Event::Trouble { what: "resetting a connection", error: &error });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One client, from its coming to its going.
+
+use std::io::ErrorKind;
+use std::mem::MaybeUninit;
+use std::time::{Duration, Instant as Moment};
+
+use coracle_core::drive::{self, Scratch, serve};
+use coracle_core::{
+    Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, Instant, Request, RequestKind, ServerSession, Store,
+};
+use socket2::Socket;
+
+use super::House;
+use super::hall::{Fate, Seat};
+use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
+use crate::transport::{KernelFile, TcpTransport};
+
+/// The longest request, in bytes; `maxRequest` in `hello`.
+const REQUEST_BUF_LEN: usize = 4096;
+const RECEIVE_BUF_LEN: usize = 4096;
+/// Header, small body and trailer leave in one write where all three fit.
+const SEND_BUF_LEN: usize = 64 * 1024;
+
+/// A thread's buffers, for one client after the other.
+pub(super) struct Buffers {
+    request: Box<[u8]>,
+    receive: Box<[u8]>,
+    send: Box<[u8]>,
+}
+
+impl Buffers {
+    fn new() -> Self {
+        Self {
+            request: vec![0; REQUEST_BUF_LEN].into(),
+            receive: vec![0; RECEIVE_BUF_LEN].into(),
+            send: vec![0; SEND_BUF_LEN].into(),
+        }
+    }
+}
+
+/// Serves the client of `seat`. Afterwards the socket is to be closed as the returned value says.
+pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut Option<Buffers>) -> CloseHow
+where
+    S: Store<File: KernelFile>,
+{
+    let buffers = match buffers {
+        Some(buffers) => buffers,
+        None => {
+            // A thread that has served nobody yet has no buffers. Thousands of clients that connect and rest are to cost
+            // nothing but a stack each. Whatever comes of it comes again when the session reads.
+            drop(seat.socket.peek(&mut [MaybeUninit::uninit()]));
+            buffers.insert(Buffers::new())
+        }
+    };
+    let mut watch = Watch::new(house, seat);
+    let mut session = ServerSession::new(&house.config, &mut *buffers.request, house.moment(seat.since));
+    let mut transport =
+        TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+    let scratch = Scratch { receive: &mut buffers.receive, send: &mut buffers.send };
+    let mut clock = || house.moment(Moment::now());
+    let close = serve(&mut session, &mut transport, store, scratch, &mut clock, &mut watch);
+    if let Some(error) = transport.option_error() {
+        house.tell(&Event::Trouble { what: "a socket refused a time-out", error });
+    }
+    watch.end(close, transport.last_error().map(std::io::Error::kind))
+}
+
+/// Tells a client that has no place why, without waiting for it.
+pub(super) fn refuse(house: &House<'_>, socket: Socket, code: Code) {
+    let mut buf = [0; 512];
+    let now = house.moment(Moment::now());
+    let mut session = ServerSession::refusing(code, &house.config, &mut buf, now);
+    while let Action::SendBytes { bytes, .. } = session.action() {
+        // The socket is fresh: its send buffer has room for a line, or the client is gone.
+        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+        match rustix::net::send(&socket, bytes, flags) {
+            Ok(len) => session.sent(len, now),
+            Err(_) => session.send_failed(),
+        }
+    }
+    if session.action() == (Action::Close(Close { how: CloseHow::Linger, why: CloseReason::Refused(code) })) {
+        house.lingering.take(socket, false);
+    }
+}
+
+/// Makes a server's events out of a session's.
+struct Watch<'h> {
+    house: &'h House<'h>,
+    seat: &'h Seat,
+    /// The request that is being answered.
+    current: Option<Current>,
+    answers: u64,
+    body_len: u64,
+}
+
+struct Current {
+    kind: RequestKind,
+    name: String,
+    started: Moment,
+    file_size: Option<u64>,
+    body_len: u64,
+}
+
+impl<'h> Watch<'h> {
+    fn new(house: &'h House<'h>, seat: &'h Seat) -> Self {
+        Self { house, seat, current: None, answers: 0, body_len: 0 }
+    }
+
+    fn peer(&self) -> &'h Peer {
+        &self.seat.peer
+    }
+
+    fn finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: Outcome) {
+        self.answers += 1;
+        let current = self.current.take();
+        let answer = Answer {
+            kind,
+            name: current.as_ref().map_or("", |current| &current.name),
+            file_size: current.as_ref().and_then(|current| current.file_size),
+            body_len,
+            duration: current.as_ref().map_or(Duration::ZERO, |current| current.started.elapsed()),
+            outcome,
+        };
+        self.house.tell(&Event::Finished { peer: self.peer(), answer: &answer });
+    }
+
+    /// The session has ended.
+    fn end(mut self, close: Close, error: Option<ErrorKind>) -> CloseHow {
+        let (how, reason) = match self.seat.fate() {
+            Fate::Dropped => (CloseHow::Finish, Reason::Dropped),
+            Fate::Cut => (CloseHow::Abort, Reason::Cut),
+            Fate::None | Fate::Told => (close.how, Reason::new(close.why, error)),
+        };
+        if let Some(current) = &self.current {
+            let (kind, body_len) = (current.kind, current.body_len);
+            self.finished(Some(kind), body_len, Outcome::CutShort(reason));
+        }
+        let duration = self.seat.since.elapsed();
+        let visit = Visit { reason, answers: self.answers, body_len: self.body_len, duration };
+        let live = self.house.hall.leave(self.seat);
+        self.house.tell(&Event::Disconnected { peer: self.peer(), visit: &visit, live });
+        how
+    }
+}
+
+impl drive::Observer for Watch<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.seat.note_asked();
+        self.current = Some(Current {
+            kind: request.kind(),
+            name: request.name().map_or_else(String::new, |name| name.as_str().to_owned()),
+            started: Moment::now(),
+            file_size: None,
+            body_len: 0,
+        });
+        self.house.tell(&Event::Requested { peer: self.peer(), request });
+    }
+
+    fn opened(&mut self, info: &FileInfo) {
+        if let Some(current) = &mut self.current {
+            current.file_size = Some(info.size);
+        }
+        self.house.tell(&Event::Opened { peer: self.peer(), file_size: info.size });
+    }
+
+    fn body(&mut self, body_len: usize) {
+        let body_len = u64::try_from(body_len).unwrap_or(u64::MAX);
+        self.body_len += body_len;
+        if let Some(current) = &mut self.current {
+            current.body_len += body_len;
+        }
+        self.house.tell(&Event::Progress { peer: self.peer(), body_len });
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) {
+        self.seat.note_asked();
+        let outcome = exchange.error.map_or(Outcome::Done, Outcome::Refused);
+        self.finished(exchange.kind, exchange.body_len, outcome);
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.house.hall.is_stopping()
+    }
+}
+
+/// As the transport counts them; the kernel's own count of a time-out is finer.
+pub(super) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl House<'_> {
+    /// A moment as the sessions count.
+    fn moment(&self, moment: Moment) -> Instant {
+        Instant::from_millis(whole_millis(moment.saturating_duration_since(self.began)))
+    }
+
+    fn inherited_ms(&self) -> Option<u64> {
+        Some(whole_millis(self.inherited.read_limit))
+    }
+}
