@@ -9,3 +9,5 @@ pub mod server;
 #[cfg(unix)]
 pub mod store;
 pub mod transport;
+
+pub use local::{Shown, shown_json};

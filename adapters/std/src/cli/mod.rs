@@ -5,8 +5,8 @@ mod get;
 mod ls;
 mod peer;
 mod progress;
+mod serve;
 mod stat;
-#[allow(dead_code, reason = "for the subcommands")]
 mod values;
 
 use std::fmt::Display;
@@ -14,6 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use coracle::Shown;
 
 /// Serves a directory over TCP; fetches from it, resumes and verifies.
 #[derive(Debug, Parser)]
@@ -25,6 +26,7 @@ struct Program {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::Serve>),
     Ls(ls::Ls),
     Stat(stat::Stat),
     Get(Box<get::Get>),
@@ -95,6 +97,7 @@ impl From<Exit> for ExitCode {
 /// Runs the program with the process's arguments.
 pub fn run() -> ExitCode {
     let exit = match Program::parse().command {
+        Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Get(args) => get::run(&args),
@@ -106,8 +109,7 @@ pub fn run() -> ExitCode {
 
 /// Says on standard error what went wrong: `coracle: ` and the message on one line, with control characters escaped,
 /// since messages repeat what peers and file systems say.
-#[allow(dead_code, reason = "for the subcommands")]
 pub fn complain(message: impl Display) {
     // Nobody is left to tell when standard error is gone.
-    drop(writeln!(std::io::stderr().lock(), "coracle: {}", values::Escaped(&message.to_string())));
+    drop(writeln!(std::io::stderr().lock(), "coracle: {}", Shown(&message.to_string())));
 }

@@ -1,6 +1,7 @@
-//! Durations and sizes as people type them, and text of strangers as it may be printed.
+//! Durations and sizes as people type them.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bytesize::ByteSize;
@@ -8,14 +9,6 @@ use bytesize::ByteSize;
 /// A duration: `500ms`, `10s`, `2m`, `1h 30m`; `0` is never, and therefore `None`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub Option<Duration>);
-
-impl Limit {
-    /// Milliseconds; 0 for never. What does not fit counts as the longest that does (49 days).
-    #[must_use]
-    pub fn millis(self) -> u32 {
-        self.0.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX))
-    }
-}
 
 impl std::str::FromStr for Limit {
     type Err = String;
@@ -47,41 +40,32 @@ pub fn size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Text of a stranger's, with everything escaped that could drive a terminal or forge a line: control characters, and
-/// those that change the direction of writing.
-#[derive(Clone, Copy, Debug)]
-pub struct Escaped<'a>(pub &'a str);
+/// A number of bytes that is at least 1 and fits 32 bits.
+pub fn size_at_least_1(text: &str) -> Result<NonZeroU32, String> {
+    let size = u32::try_from(size(text)?).map_err(|_| "at most 4 GiB".to_owned())?;
+    NonZeroU32::new(size).ok_or_else(|| "at least 1 byte".to_owned())
+}
 
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        for letter in self.0.chars() {
-            match letter {
-                '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    write!(f, "{}", letter.escape_unicode())?;
-                }
-                _ if letter.is_control() => write!(f, "{}", letter.escape_default())?,
-                _ => f.write_char(letter)?,
-            }
-        }
-        Ok(())
-    }
+/// Bytes per second, 0 for any.
+pub fn rate(text: &str) -> Result<u32, String> {
+    u32::try_from(size(text)?).map_err(|_| "at most 4 GiB a second".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Escaped, Limit, size};
+    use std::num::NonZeroU32;
+
+    use super::{Limit, rate, size, size_at_least_1};
 
     #[test]
     fn durations_have_units_and_zero_is_never() {
-        let millis = |text: &str| text.parse::<Limit>().map(Limit::millis);
+        let millis = |text: &str| text.parse::<Limit>().map(|limit| limit.0.map_or(0, |limit| limit.as_millis()));
         assert_eq!(millis("10s"), Ok(10_000));
         assert_eq!(millis("500ms"), Ok(500));
         assert_eq!(millis("2m"), Ok(120_000));
         assert_eq!(millis("1h 30m"), Ok(5_400_000));
         assert_eq!(millis("0"), Ok(0));
         assert_eq!(millis("0s"), Ok(0));
-        assert_eq!(millis("1000years"), Ok(u32::MAX));
         for wrong in ["", "10", "-1s", "1us", "ten", "10 parsecs"] {
             let message = millis(wrong).expect_err(wrong);
             assert!(message.contains("0 for never"), "{wrong}: {message}");
@@ -101,11 +85,8 @@ mod tests {
         for wrong in ["", "-1", "KiB", "1 parsec"] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn strangers_cannot_drive_the_terminal() {
-        let text = "a\x1b[31mb\r\n\u{202e}c\u{9b}2J 名.txt";
-        assert_eq!(Escaped(text).to_string(), "a\\u{1b}[31mb\\r\\n\\u{202e}c\\u{9b}2J 名.txt");
+        assert!(size_at_least_1("0").is_err() && size_at_least_1("5GiB").is_err() && rate("5GiB").is_err());
+        assert_eq!(size_at_least_1("1").map(NonZeroU32::get), Ok(1));
+        assert_eq!(rate("0"), Ok(0));
     }
 }

@@ -27,6 +27,7 @@ mod hall;
 mod limits;
 mod linger;
 mod listen;
+mod log;
 mod observer;
 mod threads;
 mod visit;
@@ -42,6 +43,7 @@ use coracle_core::{ServerConfig, ServerName, Store};
 
 pub use limits::Limits;
 pub use listen::DEFAULT_ADDRESS;
+pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit};
 
 use crate::transport::KernelFile;

@@ -67,6 +67,13 @@ pub enum Event<'a> {
         /// How many more.
         body_len: u64,
     },
+    /// Bytes have arrived that are no request.
+    Text {
+        /// Who.
+        peer: &'a Peer,
+        /// One arrival's, or a part of it.
+        bytes: &'a [u8],
+    },
     /// An answer has ended, well or not.
     Finished {
         /// Who.
@@ -205,6 +212,9 @@ pub enum Reason {
     Lost(io::ErrorKind),
     /// The file could not be read to the end that was announced.
     FileFault,
+    /// A client of the classic dialect, which has no error for it, asked for a file that has changed since it was
+    /// selected, or a listing failed half-way.
+    Classic,
     /// The client had asked nothing yet, and a newcomer needed the place.
     Dropped,
     /// The server was stopped, and the time for that was over.
@@ -221,6 +231,7 @@ impl Reason {
             CloseReason::Stalled => Self::Stalled,
             CloseReason::Refused(code) => Self::Refused(code),
             CloseReason::Broken => Self::FileFault,
+            CloseReason::Classic => Self::Classic,
             CloseReason::Transport => match error {
                 Some(kind) => Self::Lost(kind),
                 None => Self::Lost(io::ErrorKind::Other),
@@ -239,6 +250,7 @@ impl Reason {
             Self::Refused(code) => code.as_str(),
             Self::Lost(_) => "lost",
             Self::FileFault => "fileFault",
+            Self::Classic => "classic",
             Self::Dropped => "dropped",
             Self::Cut => "cut",
             Self::Fault => "fault",

@@ -172,6 +172,11 @@ impl drive::Observer for Watch<'_> {
         self.house.tell(&Event::Progress { peer: self.peer(), body_len });
     }
 
+    fn text(&mut self, text: &[u8]) {
+        self.seat.note_asked();
+        self.house.tell(&Event::Text { peer: self.peer(), bytes: text });
+    }
+
     fn exchange(&mut self, exchange: &Exchange) {
         self.seat.note_asked();
         let outcome = exchange.error.map_or(Outcome::Done, Outcome::Refused);

@@ -1,0 +1,413 @@
+//! The log: an observer that writes one line for each answer and for each client.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+
+use super::observer::{Event, Observer, Outcome};
+use crate::Shown;
+
+/// Lines that nobody takes are kept up to this many bytes.
+const MAX_PENDING: usize = 1 << 20;
+/// How long the end of a log waits for somebody to take its last lines.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How a log's lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: time, peer, thread, what, bytes, duration, outcome.
+    #[default]
+    Text,
+    /// A JSON object each.
+    Json,
+}
+
+/// How much a log tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What went wrong with the server itself.
+    Quiet,
+    /// A line for each answer, for each client that leaves or is refused, and for text.
+    #[default]
+    Normal,
+    /// A line for each client that comes and each request that arrives, too.
+    Verbose,
+}
+
+/// An [`Observer`] that writes lines.
+///
+/// A thread of its own writes them, so that a terminal that was stopped or a full disk stops no service: lines that
+/// nobody takes are dropped, and counted in a line when they flow again. Control characters are escaped.
+///
+/// Dropping it writes what is left, for at most a second.
+#[derive(Debug)]
+pub struct Log {
+    format: LogFormat,
+    level: LogLevel,
+    pending: Arc<Pending>,
+    writer: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: Vec<u8>,
+    dropped: u64,
+    is_ended: bool,
+    /// All that was pending when the end came is written.
+    is_written: bool,
+}
+
+impl Log {
+    /// A log to `sink`. Each line is given to it whole, perhaps with others.
+    ///
+    /// # Errors
+    ///
+    /// There can be no thread to write it.
+    pub fn new(sink: impl Write + Send + 'static, format: LogFormat, level: LogLevel) -> io::Result<Self> {
+        let pending = Arc::new(Pending::default());
+        let taken = Arc::clone(&pending);
+        let writer = thread::Builder::new().name("log".to_owned()).spawn(move || taken.write_to(sink))?;
+        Ok(Self { format, level, pending, writer: Some(writer) })
+    }
+
+    fn write(&self, line: &Line<'_>) {
+        let mut text = match self.format {
+            LogFormat::Text => line.to_text(),
+            // Nothing in a line can fail to be JSON.
+            LogFormat::Json => crate::shown_json(&serde_json::to_string(line).unwrap_or_default()),
+        };
+        text.push('\n');
+        self.pending.push(text.as_bytes());
+    }
+}
+
+impl Observer for Log {
+    fn event(&self, event: &Event<'_>) {
+        if let Some((level, line)) = describe(event)
+            && level <= self.level
+        {
+            self.write(&line);
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let mut state = self.pending.state();
+        state.is_ended = true;
+        self.pending.changed.notify_all();
+        let is_writing = |state: &mut State| !state.is_written;
+        let waited = self.pending.changed.wait_timeout_while(state, LAST_WAIT, is_writing);
+        let is_written = waited.unwrap_or_else(PoisonError::into_inner).0.is_written;
+        // A writer that is stuck ends with the process.
+        if let Some(writer) = self.writer.take().filter(|_| is_written) {
+            drop(writer.join());
+        }
+    }
+}
+
+impl Pending {
+    fn push(&self, line: &[u8]) {
+        let mut state = self.state();
+        if state.lines.len() + line.len() > MAX_PENDING {
+            state.dropped += 1;
+            return;
+        }
+        let was_empty = state.lines.is_empty();
+        state.lines.extend_from_slice(line);
+        if was_empty {
+            self.changed.notify_all();
+        }
+    }
+
+    fn write_to(&self, mut sink: impl Write) {
+        let mut lines = Vec::new();
+        loop {
+            let (dropped, is_ended) = {
+                let is_idle = |state: &mut State| state.lines.is_empty() && !state.is_ended;
+                let waited = self.changed.wait_while(self.state(), is_idle);
+                let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+                lines.clear();
+                std::mem::swap(&mut lines, &mut state.lines);
+                (std::mem::take(&mut state.dropped), state.is_ended && lines.is_empty())
+            };
+            if dropped > 0 {
+                lines.extend_from_slice(format!("{dropped} lines of this log are lost\n").as_bytes());
+            }
+            // Without anybody to read it, a log has nobody to tell so either; service goes on.
+            drop(sink.write_all(&lines).and_then(|()| sink.flush()));
+            if is_ended {
+                self.state().is_written = true;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    time: String,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    live: Option<usize>,
+    #[serde(rename = "duration_ms", skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
+}
+
+impl Line<'_> {
+    fn to_text(&self) -> String {
+        let mut text = self.time.clone();
+        let mut put = |piece: &dyn std::fmt::Display| text.push_str(&format!(" {piece}"));
+        if let Some(peer) = self.peer {
+            put(&peer);
+            put(&self.thread.unwrap_or("-"));
+        }
+        put(&self.what.unwrap_or(self.event));
+        if let Some(name) = self.file_name {
+            put(&Shown(if name.is_empty() { "/" } else { name }));
+        }
+        if let Some(words) = &self.text {
+            put(&Shown(words));
+        }
+        if let Some(answers) = self.answers {
+            put(&format_args!("{answers} answers"));
+        }
+        if let Some(bytes) = self.bytes {
+            put(&format_args!("{bytes} B"));
+        }
+        if let Some(duration_ms) = self.duration_ms {
+            put(&format_args!("{duration_ms} ms"));
+        }
+        if let Some(live) = self.live {
+            put(&format_args!("{live} live"));
+        }
+        if let Some(outcome) = &self.outcome {
+            put(&outcome);
+        }
+        text
+    }
+}
+
+/// The line of an event, and the least talkative log that has it.
+fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
+    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let line = Line { time, ..Line::default() };
+    let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
+    Some(match *event {
+        Event::Listening { address } => {
+            (LogLevel::Verbose, Line { event: "listening", text: Some(address.to_string()), ..line })
+        }
+        Event::Connected { peer, live } => {
+            let (peer, thread) = at(peer);
+            (LogLevel::Verbose, Line { event: "connected", peer, thread, live: Some(live), ..line })
+        }
+        Event::Refused { address, code } => {
+            let outcome = Some(code.to_string());
+            (LogLevel::Normal, Line { event: "refused", peer: Some(address), outcome, ..line })
+        }
+        Event::Requested { peer, request } => {
+            let (peer, thread) = at(peer);
+            let what = Some(request.kind().as_str());
+            let file_name = Some(request.name().map_or("", |name| name.as_str()));
+            let text = Some("begins".to_owned());
+            (LogLevel::Verbose, Line { event: "requested", peer, thread, what, file_name, text, ..line })
+        }
+        Event::Text { peer, bytes } => {
+            let (peer, thread) = at(peer);
+            let text = Some(String::from_utf8_lossy(bytes).into_owned());
+            (LogLevel::Normal, Line { event: "text", peer, thread, text, ..line })
+        }
+        Event::Finished { peer, answer } => {
+            let (peer, thread) = at(peer);
+            let what = Some(answer.kind.map_or("unreadable", |kind| kind.as_str()));
+            let is_named = answer.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
+            let line = Line {
+                event: "finished",
+                peer,
+                thread,
+                what,
+                file_name: Some(answer.name).filter(|_| is_named),
+                bytes: Some(answer.body_len),
+                duration_ms: Some(rounded_ms(answer.duration)),
+                outcome: Some(match answer.outcome {
+                    Outcome::CutShort(reason) => format!("cut short: {reason}"),
+                    outcome => outcome.to_string(),
+                }),
+                ..line
+            };
+            (LogLevel::Normal, line)
+        }
+        Event::Disconnected { peer, visit, live } => {
+            let (peer, thread) = at(peer);
+            let line = Line {
+                event: "disconnected",
+                peer,
+                thread,
+                bytes: Some(visit.body_len),
+                answers: Some(visit.answers),
+                duration_ms: Some(rounded_ms(visit.duration)),
+                live: Some(live),
+                outcome: Some(visit.reason.to_string()),
+                ..line
+            };
+            (LogLevel::Normal, line)
+        }
+        Event::Trouble { what, error } => {
+            let outcome = Some(error.to_string());
+            (LogLevel::Quiet, Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line })
+        }
+        Event::Stopping { live } => (LogLevel::Normal, Line { event: "stopping", live: Some(live), ..line }),
+        Event::Cutting { live } => (LogLevel::Quiet, Line { event: "cutting", live: Some(live), ..line }),
+        Event::Opened { .. } | Event::Progress { .. } => return None,
+    })
+}
+
+/// With three digits behind the point.
+fn rounded_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
+
+    use coracle_core::RequestKind;
+
+    use super::{Log, LogFormat, LogLevel};
+    use crate::server::{Answer, Event, Observer, Outcome, Peer};
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("a page").extend_from_slice(buf);
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Page {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("a page").clone()).expect("UTF-8")
+        }
+    }
+
+    fn peer() -> Peer {
+        Peer::new(7, "[::1]:4711".parse().expect("an address"), "client-3".into())
+    }
+
+    fn written(format: LogFormat, level: LogLevel) -> String {
+        let page = Page::default();
+        let log = Log::new(page.clone(), format, level).expect("a thread");
+        let answer = Answer {
+            kind: Some(RequestKind::Get),
+            name: "a \u{202e}b",
+            file_size: Some(9),
+            body_len: 5,
+            duration: Duration::from_micros(1234),
+            outcome: Outcome::Done,
+        };
+        log.event(&Event::Connected { peer: &peer(), live: 1 });
+        log.event(&Event::Finished { peer: &peer(), answer: &answer });
+        log.event(&Event::Text { peer: &peer(), bytes: b"\x1b[2J\xff" });
+        log.event(&Event::Trouble { what: "accepting a client", error: &io::Error::other("no more") });
+        drop(log);
+        page.text()
+    }
+
+    #[test]
+    fn lines_for_people() {
+        let text = written(LogFormat::Text, LogLevel::Normal);
+        let lines: Vec<&str> = text.lines().map(|line| line.split_once(' ').expect("a time").1).collect();
+        assert_eq!(
+            lines,
+            [
+                "[::1]:4711 client-3 get a \\u{202e}b 5 B 1.234 ms ok",
+                "[::1]:4711 client-3 text \\x1b[2J\u{fffd}",
+                "trouble accepting a client no more"
+            ]
+        );
+        assert_eq!(written(LogFormat::Text, LogLevel::Quiet).lines().count(), 1);
+        assert_eq!(written(LogFormat::Text, LogLevel::Verbose).lines().count(), 4);
+    }
+
+    #[test]
+    fn lines_for_machines() {
+        let text = written(LogFormat::Json, LogLevel::Normal);
+        assert!(text.is_ascii() || !text.contains(['\u{202e}', '\x1b']), "{text}");
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+        assert_eq!(line["event"], "finished");
+        assert_eq!(line["peer"], "[::1]:4711");
+        assert_eq!(line["what"], "get");
+        assert_eq!(line["fileName"], "a \u{202e}b");
+        assert_eq!(line["bytes"], 5);
+        assert_eq!(line["duration_ms"], 1.234);
+        assert_eq!(line["outcome"], "ok");
+        assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    }
+
+    struct Stuck(Arc<Mutex<()>>);
+
+    impl Write for Stuck {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            drop(self.0.lock());
+            Ok(buf.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+    }
+
+    #[test]
+    fn x10_a_log_that_nobody_takes_stops_nobody() {
+        let stuck = Arc::new(Mutex::new(()));
+        let held = stuck.lock().expect("a lock");
+        let log = Log::new(Stuck(Arc::clone(&stuck)), LogFormat::Text, LogLevel::Normal).expect("a thread");
+        let started = Instant::now();
+        for _ in 0..50_000 {
+            log.event(&Event::Stopping { live: 1 });
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert!(log.pending.state().lines.len() <= super::MAX_PENDING);
+        assert!(log.pending.state().dropped > 0);
+        drop(log);
+        drop(held);
+    }
+}
