@@ -201,7 +201,7 @@ const fn check(bytes: &[u8]) -> Option<NameError> {
                 only_dots = true;
             }
             other => {
-                component_len += 1;
+                component_len = component_len.saturating_add(1);
                 only_dots = only_dots && other == b'.';
             }
         }

@@ -10,6 +10,8 @@ use coracle_core::{
 use link::{Disk, Pair, Random, Tear};
 
 const NAME: FileName<'static> = FileName::from_static("a.log");
+/// Of the digests that this build has.
+const STRONGEST: DigestKind = if DigestKind::Sha256.is_supported() { DigestKind::Sha256 } else { DigestKind::Crc32 };
 
 /// What a client has on its own disk.
 #[derive(Default)]
@@ -108,7 +110,7 @@ fn every_exchange_over_the_smallest_window() {
     let listing = listing.expect("an end");
     assert_eq!((listing.count, listing.skipped), (257, 43));
 
-    for digest in [None, Some(DigestKind::Crc32), Some(DigestKind::Sha256)] {
+    for digest in [None, Some(DigestKind::Crc32), Some(STRONGEST)] {
         pair.client.start(Ask::Stat { name: NAME, digest }, pair.now()).expect("idle");
         let mut header = None;
         let failure = pair.run(&mut random, |event| {
@@ -120,7 +122,7 @@ fn every_exchange_over_the_smallest_window() {
         assert_eq!((failure, header.size, header.digest.map(|digest| digest.kind())), (None, 5_000, digest));
     }
 
-    for kind in [DigestKind::Crc32, DigestKind::Sha256] {
+    for kind in [DigestKind::Crc32, STRONGEST] {
         let mut part = Part::default();
         assert_eq!(fetch(&mut pair, &mut random, &mut part, kind), Outcome::Verified);
         assert_eq!(part.bytes, bytes);
@@ -152,11 +154,11 @@ fn m15_resumes_after_each_cut() {
     for cut in 1..300 {
         let mut part = Part::default();
         let mut pair = Pair::new(&config, &disk, 64, Tear { down: Some(cut), ..Tear::default() });
-        let first = fetch(&mut pair, &mut random, &mut part, DigestKind::Sha256);
+        let first = fetch(&mut pair, &mut random, &mut part, STRONGEST);
         if first != Outcome::Verified {
             assert_eq!(first, Outcome::Failed(Failure::Closed));
             let mut pair = Pair::new(&config, &disk, 64, Tear::default());
-            assert_eq!(fetch(&mut pair, &mut random, &mut part, DigestKind::Sha256), Outcome::Verified);
+            assert_eq!(fetch(&mut pair, &mut random, &mut part, STRONGEST), Outcome::Verified);
         }
         assert_eq!(part.bytes, bytes[..100]);
     }
@@ -205,7 +207,7 @@ fn a_log_that_grows_is_fetched_from_where_it_was() {
         let line = random.bytes(len);
         disk.0.borrow_mut().append(&line);
         log.extend_from_slice(&line);
-        assert_eq!(fetch(&mut pair, &mut random, &mut part, DigestKind::Sha256), Outcome::Verified);
+        assert_eq!(fetch(&mut pair, &mut random, &mut part, STRONGEST), Outcome::Verified);
         assert_eq!(part.bytes, log);
     }
 }
@@ -265,7 +267,7 @@ fn no_fetch_ends_in_a_file_that_never_was() {
             pair.changes = if random.chance(60) && !is_calm { 3 } else { 0 };
             pair.corruption = if random.chance(10) && !is_calm { 5 } else { 0 };
             is_trusted &= pair.corruption == 0;
-            let kind = if random.chance(50) { DigestKind::Crc32 } else { DigestKind::Sha256 };
+            let kind = if random.chance(50) { DigestKind::Crc32 } else { STRONGEST };
             let outcome = fetch(&mut pair, &mut random, &mut part, kind);
             tries += 1;
             changed += u32::from(disk.changes() != changes);

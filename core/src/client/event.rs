@@ -9,6 +9,7 @@ use super::failure::Failure;
 
 /// What the owner of the connection has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ClientAction<'a> {
     /// Feed up to `len` bytes of what an earlier try has brought, from `offset` of the file on, to `rehashed`. Best done
@@ -62,6 +63,7 @@ pub enum Event<'a> {
 
 /// What a server says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Hello<'a> {
     /// The protocol's version.
@@ -123,6 +125,7 @@ impl Digests {
 
 /// What a server says of a file, checked against what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Header {
     /// The file's length in bytes: the server's word, so reserve nothing by it.
@@ -143,6 +146,7 @@ pub struct Header {
 
 /// How a body ended. All of its bytes were received.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum End {
     /// The digest of what was received is the server's.
@@ -160,6 +164,7 @@ pub enum End {
 /// Shows that bytes were received as the server sent them. Only a session makes one, at the end of a body, by comparing
 /// digests.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "it is what allows a file to be given its name"]
 pub struct Verified {
     pub(super) from: u64,
@@ -212,6 +217,7 @@ pub struct Listing {
 
 /// What an `error` line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Refusal<'a> {
     /// `None` for a code that this version does not know, which is final.

@@ -29,6 +29,33 @@ const STALL_MS: u32 = 30_000;
 /// connection does that one thing, reports how far it came, and asks again. Asked again without a report, the answer is
 /// the same.
 ///
+/// ```
+/// use coracle_core::{Ask, ClientAction, ClientSession, End, Event, FileName, Get, Instant};
+///
+/// let now = Instant::from_millis(0); // a board asks its timer
+/// let mut session = ClientSession::new([0; 1024]);
+/// session.start(Ask::Get(Get::new(FileName::from_static("motd"))), now).unwrap();
+/// while let ClientAction::SendBytes { bytes } = session.action() {
+///     let sent = bytes.len(); // or as many as the transport took
+///     session.sent(sent, now);
+/// }
+///
+/// let mut rest: &[u8] = b"{\"type\":\"file\",\"fileName\":\"motd\",\"fileSize\":15,\"offset\":0,\"length\":15,\"chunkSize\":1024,\
+///     \"readCnt\":1,\"lastSize\":15,\"version\":\"b17\",\"digest\":\"crc32\"}\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n";
+/// let mut file = Vec::new();
+/// let mut is_whole = false;
+/// while session.action() == ClientAction::Receive {
+///     let (taken, event) = session.receive(rest, now);
+///     match event {
+///         Some(Event::Body { bytes, .. }) => file.extend_from_slice(bytes),
+///         Some(Event::End(End::Verified(verified))) => is_whole = verified.is_whole(),
+///         _ => {}
+///     }
+///     rest = &rest[taken..];
+/// }
+/// assert!(is_whole && file == b"Mind the step.\n" && session.action() == ClientAction::Idle);
+/// ```
+///
 /// `B` is the buffer for the request and for each line of the answer, of at least [`ClientSession::MIN_BUF_LEN`] bytes. The
 /// bytes of a body never pass through it.
 #[derive(Debug)]

@@ -87,6 +87,43 @@ pub enum ClientError<T, S = Infallible> {
 
 /// A client's connection: the session with all that it takes to run it.
 ///
+/// ```
+/// use coracle_core::drive::{Connection, Plain, Sink};
+/// use coracle_core::{ClientSession, End, FileName, Get, Instant};
+///
+/// struct Memory(Vec<u8>);
+///
+/// impl Sink for Memory {
+///     type Error = core::convert::Infallible;
+///
+///     fn write(&mut self, _offset: u64, bytes: &[u8]) -> Result<(), Self::Error> {
+///         self.0.extend_from_slice(bytes);
+///         Ok(())
+///     }
+/// }
+///
+/// # struct Wire(&'static [u8]);
+/// # impl embedded_io::ErrorType for Wire { type Error = embedded_io::ErrorKind; }
+/// # impl embedded_io::Read for Wire {
+/// #     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> { self.0.read(buf).map_err(|never| match never {}) }
+/// # }
+/// # impl embedded_io::Write for Wire {
+/// #     fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> { Ok(buf.len()) }
+/// #     fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # let wire = Wire(b"{\"type\":\"file\",\"fileName\":\"motd\",\"fileSize\":15,\"offset\":0,\"length\":15,\"chunkSize\":1024,\
+/// #     \"readCnt\":1,\"lastSize\":15,\"version\":\"b17\",\"digest\":\"crc32\"}\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n");
+/// let mut millis = 0; // a board asks its timer
+/// let clock = || { millis += 1; Instant::from_millis(millis) };
+/// let transport = Plain(wire); // any embedded-io Read + Write
+/// let mut connection = Connection::new(ClientSession::new([0; 1024]), transport, [0; 512], clock);
+/// let mut memory = Memory(Vec::new());
+/// let end = connection.get(&Get::new(FileName::from_static("motd")), &mut memory)?;
+/// assert!(matches!(end, End::Verified(verified) if verified.is_whole()));
+/// assert_eq!(memory.0, b"Mind the step.\n");
+/// # Ok::<(), coracle_core::drive::ClientError<embedded_io::ErrorKind>>(())
+/// ```
+///
 /// `B` is the session's buffer, `R` the buffer for arriving bytes; the longer that is, the fewer calls of the transport and of
 /// the [`Sink`] there are. After an error of the kinds `Failed`, `Transport` or `Sink` the connection is over.
 #[derive(Debug)]
