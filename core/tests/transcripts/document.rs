@@ -118,7 +118,13 @@ impl Transcript {
             refusing: None,
             steps: Vec::new(),
         };
+        let mut keys = Vec::new();
         for word in info.split_whitespace() {
+            let key = word.split_once('=').map(|(key, _)| key);
+            if keys.contains(&key) {
+                return Err(format!("doubled: {word}"));
+            }
+            keys.push(key);
             match word.split_once('=') {
                 Some(("name", value)) => this.name = value.into(),
                 Some(("store", value)) => this.store = value.into(),
@@ -226,8 +232,14 @@ mod tests {
         assert_eq!(document.transcripts[0].steps, steps);
         assert_eq!(document.transcripts[0].features, ["x", "!y"]);
         assert_eq!(document.store("s").expect("there")[0].contents()[249..], [249, 250, 0]);
-        for bad in ["name=a", "store=s", "name=a store=s color=red", "name=a store=s\n-- {}", "name=a store=s\nwait 1"]
-        {
+        for bad in [
+            "name=a",
+            "store=s",
+            "name=a store=s color=red",
+            "name=a store=s store=t",
+            "name=a store=s\n-- {}",
+            "name=a store=s\nwait 1",
+        ] {
             assert!(Document::default().read(&format!("```transcript {bad}\n```")).is_err(), "{bad}");
         }
         assert!(Document::default().read("```store name=s\n{\"fileNam\":\"\"}\n```").is_err());

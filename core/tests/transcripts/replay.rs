@@ -86,6 +86,7 @@ pub fn replay_with(
         file: None,
         listing: None,
         hasher: None,
+        hashed: 0,
         closed: None,
     };
     owner.run()?;
@@ -115,6 +116,8 @@ struct Owner<'a> {
     file: Option<Open<'a>>,
     listing: Option<Listing>,
     hasher: Option<Hasher>,
+    /// Bytes that the hasher was fed.
+    hashed: u64,
     closed: Option<Close>,
 }
 
@@ -194,6 +197,7 @@ impl Owner<'_> {
                 Some(bytes) => {
                     if let (true, Some(hasher)) = (hash, &mut self.hasher) {
                         hasher.update(&bytes);
+                        self.hashed += bytes.len() as u64;
                     }
                     self.output.push(&bytes);
                     self.session.sent(bytes.len(), self.now());
@@ -203,6 +207,7 @@ impl Owner<'_> {
                 None => self.session.file_fault(self.now()),
                 Some(bytes) => {
                     self.hasher.as_mut().ok_or("nothing to hash with")?.update(&bytes);
+                    self.hashed += bytes.len() as u64;
                     self.session.hashed(bytes.len(), self.now());
                 }
             },
@@ -219,6 +224,7 @@ impl Owner<'_> {
     fn reply(&mut self, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
         self.hasher = request.digest().and_then(Hasher::new);
+        self.hashed = 0;
         let (mut info, mut known) = (None, None);
         let refused = match request {
             Request::List { path } => self.store.list(path).map(|listing| self.listing = Some(listing)).err(),
@@ -238,8 +244,6 @@ impl Owner<'_> {
             (None, Some(info)) => Reply::File { info, known },
             (None, None) => Reply::Listing,
         };
-        // A digest that is known is not computed: what `finish` finds unhashed, it must not tell.
-        self.hasher = self.hasher.take().filter(|_| known.is_none());
         self.session.reply(reply, now);
     }
 
@@ -261,7 +265,9 @@ impl Owner<'_> {
         if from > to || to > info.size {
             return Err(format!("a digest of {from}..{to}"));
         }
-        let digest = self.hasher.take().map(Hasher::finish);
+        // Where the digest was known, nothing was hashed, and nothing may be told.
+        let hasher = self.hasher.take().filter(|_| self.hashed == to - from);
+        let digest = hasher.map(Hasher::finish);
         self.session.finished(Finished { digest, same_version: info.version.as_str() == file.version() }, now);
         Ok(())
     }
