@@ -4,6 +4,8 @@
 #![no_main]
 
 mod board;
+#[cfg(feature = "client")]
+mod client;
 #[cfg(feature = "driver")]
 mod driver;
 #[cfg(feature = "server")]
@@ -24,6 +26,8 @@ pub extern "C" fn reset() -> ! {
         server::run();
         #[cfg(feature = "driver")]
         driver::run();
+        #[cfg(feature = "client")]
+        client::run();
     }
 }
 

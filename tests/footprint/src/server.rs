@@ -10,6 +10,8 @@ use coracle_core::{
 use crate::board::{input, output, receive, send};
 #[cfg(feature = "digest")]
 use coracle_core::Hasher;
+#[cfg(feature = "classic")]
+use coracle_core::TextPolicy;
 
 type Session = ServerSession<'static, [u8; 512]>;
 
@@ -32,6 +34,14 @@ pub fn run() {
         .min_rate(input());
     let config = match core::str::from_utf8(receive(&mut text)).map(ServerName::new) {
         Ok(Ok(name)) => config.server_name(name),
+        _ => config,
+    };
+    #[cfg(feature = "classic")]
+    let mut answer_text = [0; 64];
+    #[cfg(feature = "classic")]
+    let config = match (input(), core::str::from_utf8(receive(&mut answer_text))) {
+        (0, _) => config.text(TextPolicy::Echo),
+        (1, Ok(text)) => config.text(TextPolicy::Reply(text)),
         _ => config,
     };
     let mut session = if input() == 0 {
@@ -101,6 +111,11 @@ pub fn run() {
                     1 => session.file_fault(now()),
                     same => session.finished(Finished { digest, same_version: same == 2 }, now()),
                 }
+            }
+            #[cfg(feature = "classic")]
+            Action::Text(text) => {
+                send(text);
+                session.text_seen(now());
             }
             Action::Close(Close { how, why }) => {
                 output(how as u32);
