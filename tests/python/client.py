@@ -25,19 +25,18 @@ ask, have = {"type": "get", "fileName": name, "offset": 0, "digest": "crc32", "d
 if os.path.exists(part) and os.path.exists(note):
     have = open(part, "rb").read()
     ask.update(offset=len(have), version=open(note).read())
-with socket.create_connection((host, port), timeout=60) as server, open(part, "ab" if have else "wb") as file:
+with socket.create_connection((host, port), timeout=60) as server:
     server.sendall(json.dumps(ask, ensure_ascii=False).encode() + b"\n")
     stream, crc = server.makefile("rb"), zlib.crc32(have)
     header = receive(stream)
     same = [member for member in ("fileName", "offset", "digest", "version") if member in ask]
-    if any(header.get(member) != ask[member] for member in same):
+    if any(header[member] != ask[member] for member in same) or header["length"] != header["fileSize"] - len(have):
         sys.exit("the server answers another question than was asked")
-    if header["length"] != header["fileSize"] - len(have):
-        sys.exit("the server's header contradicts itself")
     open(note, "w").write(header["version"])
-    while piece := stream.read1(min(65536, header["fileSize"] - file.tell())):
-        crc = zlib.crc32(piece, crc)
-        file.write(piece)
+    with open(part, "ab" if have else "wb") as file:
+        while piece := stream.read1(min(65536, header["fileSize"] - file.tell())):
+            crc = zlib.crc32(piece, crc)
+            file.write(piece)
     if receive(stream) != {"type": "end", "crc32": f"{crc:08x}"}:
         os.remove(note)
         sys.exit("what arrived is not what the server has: run me again to start over")
