@@ -1,21 +1,51 @@
 //! Reads the server's lines: from one JSON object to checked values. What depends on the question is checked elsewhere.
 
-use core::fmt;
 use core::ops::Range;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, SeqAccess, Visitor};
-use serde_json_core::str::EscapedStr;
 
 use crate::client::{Breach, Digests, Features, Hello, Refusal};
 use crate::digest::{Digest, DigestKind};
 use crate::error::Code;
+use crate::members::{self, BadMember, Members, Slot, Table};
 use crate::name::{FileName, Version};
 use crate::store::{Entry, EntryKind};
 use crate::text::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
 
 /// The shortest `maxRequest` that a server may have.
 const MAX_REQUEST_LEAST: u64 = 512;
+
+const HELLO: &Table = &[
+    ("server", Slot::Text(0)),
+    ("name", Slot::Text(1)),
+    ("protocol", Slot::Number(0)),
+    ("maxRequest", Slot::Number(1)),
+    ("chunkSize", Slot::Number(2)),
+    ("idle_ms", Slot::Number(3)),
+    ("request_ms", Slot::Number(4)),
+    ("stall_ms", Slot::Number(5)),
+    ("features", Slot::Words(0, &["list", "stat", "get"])),
+    ("digests", Slot::Words(1, &["crc32", "sha256"])),
+];
+const ENTRY: &Table = &[
+    ("fileName", Slot::Text(0)),
+    ("fileSize", Slot::Number(0)),
+    ("modified", Slot::Number(1)),
+    ("directory", Slot::Flag(0)),
+    ("link", Slot::Flag(1)),
+];
+const LISTING_END: &Table = &[("count", Slot::Number(0)), ("skipped", Slot::Number(1))];
+const FILE: &Table = &[
+    ("fileName", Slot::Text(0)),
+    ("version", Slot::Text(1)),
+    ("digest", Slot::Text(2)),
+    ("fileSize", Slot::Number(0)),
+    ("offset", Slot::Number(1)),
+    ("length", Slot::Number(2)),
+    ("chunkSize", Slot::Number(3)),
+    ("readCnt", Slot::Number(4)),
+    ("lastSize", Slot::Number(5)),
+    ("modified", Slot::Number(6)),
+];
+const ERROR: &Table = &[("code", Slot::Text(0)), ("message", Slot::Text(1))];
 
 /// Which message a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,13 +85,8 @@ impl ErrorAnswer {
 
 /// The `type` of `line`, a whole JSON object that the scanner passed, as are the lines of the functions below.
 pub(crate) fn kind(line: &[u8]) -> Result<Kind, Breach> {
-    #[derive(Deserialize)]
-    struct Shape<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: EscapedStr<'a>,
-    }
-
-    let EscapedStr(word) = parse::<Shape<'_>>(line)?.kind;
+    let [word, ..] = read(line, &[("type", Slot::Text(0))])?.texts;
+    let word = word.ok_or(Breach::Member)?;
     let kinds = [
         ("hello", Kind::Hello),
         ("entry", Kind::Entry),
@@ -74,33 +99,20 @@ pub(crate) fn kind(line: &[u8]) -> Result<Kind, Breach> {
 
 /// Reads a `hello` line, and decodes its texts within it.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Breach> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape<'a> {
-        protocol: u64,
-        #[serde(borrow)]
-        server: EscapedStr<'a>,
-        #[serde(borrow, default, deserialize_with = "present")]
-        name: Option<EscapedStr<'a>>,
-        max_request: u64,
-        chunk_size: u64,
-        #[serde(rename = "idle_ms")]
-        idle_ms: u64,
-        #[serde(rename = "request_ms")]
-        request_ms: u64,
-        #[serde(rename = "stall_ms")]
-        stall_ms: u64,
-        features: Words<Features>,
-        digests: Words<Digests>,
-    }
-
-    let shape = parse::<Shape<'_>>(line)?;
-    let Shape { protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, .. } = shape;
+    let Members { texts: [Some(server), name, _], numbers, words: [Some(features), Some(digests)], .. } =
+        read(line, HELLO)?
+    else {
+        return Err(Breach::Member);
+    };
+    let [Some(protocol), Some(max_request), Some(chunk_size), Some(idle_ms), Some(request_ms), Some(stall_ms), _] =
+        numbers
+    else {
+        return Err(Breach::Member);
+    };
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
         return Err(Breach::Limit);
     }
-    let (Words(features), Words(digests)) = (shape.features, shape.digests);
-    let places = [Some(place(line, shape.server)), shape.name.map(|name| place(line, name))];
+    let places = [Some(place(line, server)), name.map(|name| place(line, name))];
     let [server, name] = decode(line, places)?;
     Ok(Hello {
         protocol,
@@ -111,35 +123,20 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Breach> {
         idle_ms,
         request_ms,
         stall_ms,
-        features,
-        digests,
+        features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
+        digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
     })
 }
 
 /// Reads an `entry` line, and decodes its name within it.
 pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Breach> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape<'a> {
-        #[serde(borrow)]
-        file_name: EscapedStr<'a>,
-        #[serde(default, deserialize_with = "present")]
-        file_size: Option<u64>,
-        #[serde(default, deserialize_with = "present")]
-        modified: Option<u64>,
-        #[serde(default)]
-        directory: bool,
-        #[serde(default)]
-        link: bool,
-    }
-
-    let shape = parse::<Shape<'_>>(line)?;
-    let kind = match shape.file_size {
-        _ if shape.directory => EntryKind::Directory { link: shape.link },
-        Some(size) => EntryKind::File { size, modified: shape.modified },
-        None => return Err(Breach::Member),
+    let Members { texts: [name, ..], numbers: [size, modified, ..], flags: [directory, link], .. } = read(line, ENTRY)?;
+    let kind = match (directory, size) {
+        (Some(true), _) => EntryKind::Directory { link: link == Some(true) },
+        (_, Some(size)) => EntryKind::File { size, modified },
+        (_, None) => return Err(Breach::Member),
     };
-    let place = place(line, shape.file_name);
+    let place = place(line, name.ok_or(Breach::Member)?);
     let [name, _] = decode(line, [Some(place), None])?;
     let name = FileName::new(text(line, name)).map_err(|_| Breach::EntryName)?;
     Ok(Entry { name, kind })
@@ -147,145 +144,54 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Breach> {
 
 /// Reads the `end` line of a listing: how many entries there were, and what was skipped.
 pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Breach> {
-    #[derive(Deserialize)]
-    struct Shape {
-        count: u64,
-        #[serde(default)]
-        skipped: u64,
-    }
-
-    let shape = parse::<Shape>(line)?;
-    Ok((shape.count, shape.skipped))
+    let [count, skipped, ..] = read(line, LISTING_END)?.numbers;
+    Ok((count.ok_or(Breach::Member)?, skipped.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
 pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileAnswer, Breach> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Shape<'a> {
-        #[serde(borrow)]
-        file_name: EscapedStr<'a>,
-        file_size: u64,
-        offset: u64,
-        length: u64,
-        chunk_size: u64,
-        read_cnt: u64,
-        last_size: u64,
-        #[serde(borrow)]
-        version: EscapedStr<'a>,
-        #[serde(borrow, default, deserialize_with = "present")]
-        digest: Option<EscapedStr<'a>>,
-        #[serde(default, deserialize_with = "present")]
-        modified: Option<u64>,
-    }
-
-    let shape = parse::<Shape<'_>>(line)?;
-    let Shape { file_size: size, offset, length, chunk_size, modified, .. } = shape;
-    if !unescape_eq(shape.file_name.0, name) {
+    let Members { texts: [Some(file_name), Some(raw_version), word], numbers, .. } = read(line, FILE)? else {
+        return Err(Breach::Member);
+    };
+    let [Some(size), Some(offset), Some(length), Some(chunk_size), Some(read_count), Some(last_size), modified] =
+        numbers
+    else {
+        return Err(Breach::Member);
+    };
+    if !unescape_eq(file_name, name) {
         return Err(Breach::Name);
     }
-    let is_kind = match (digest, shape.digest) {
-        (Some(kind), Some(EscapedStr(word))) => unescape_eq(word, kind.as_str()),
-        (None, Some(EscapedStr(word))) => unescape_eq(word, "none"),
+    let is_kind = match (digest, word) {
+        (kind, Some(word)) => unescape_eq(word, kind.map_or("none", DigestKind::as_str)),
         (kind, None) => kind.is_none(),
     };
     if !is_kind {
         return Err(Breach::DigestKind);
     }
-    if !chunks_add_up(length, chunk_size, shape.read_cnt, shape.last_size) {
+    if !chunks_add_up(length, chunk_size, read_count, last_size) {
         return Err(Breach::Chunks);
     }
-    let version = version(shape.version.0)?;
+    let version = version(raw_version)?;
     Ok(FileAnswer { size, offset, length, chunk_size, version, modified })
 }
 
 /// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Breach> {
-    #[derive(Deserialize)]
-    struct Crc32<'a> {
-        #[serde(borrow, default, deserialize_with = "present")]
-        crc32: Option<EscapedStr<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct Sha256<'a> {
-        #[serde(borrow, default, deserialize_with = "present")]
-        sha256: Option<EscapedStr<'a>>,
-    }
-
-    // One shape for each, since the other's member is none that this exchange looks at.
-    let digits = match kind {
-        DigestKind::Crc32 => parse::<Crc32<'_>>(line)?.crc32,
-        DigestKind::Sha256 => parse::<Sha256<'_>>(line)?.sha256,
-    };
-    digits.map(|EscapedStr(digits)| Digest::from_hex(kind, digits).ok_or(Breach::Digest)).transpose()
+    // The other kind's member is none that this exchange looks at.
+    let [digits, ..] = read(line, &[(kind.as_str(), Slot::Text(0))])?.texts;
+    digits.map(|digits| Digest::from_hex(kind, digits).ok_or(Breach::Digest)).transpose()
 }
 
 /// Reads an `error` line, and decodes its texts within it.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorAnswer, Breach> {
-    #[derive(Deserialize)]
-    struct Shape<'a> {
-        #[serde(borrow)]
-        code: EscapedStr<'a>,
-        #[serde(borrow, default, deserialize_with = "present")]
-        message: Option<EscapedStr<'a>>,
-    }
-
-    let shape = parse::<Shape<'_>>(line)?;
-    let places = [Some(place(line, shape.code)), shape.message.map(|message| place(line, message))];
+    let [word, message, _] = read(line, ERROR)?.texts;
+    let places = [Some(place(line, word.ok_or(Breach::Member)?)), message.map(|message| place(line, message))];
     let [word, message] = decode(line, places)?;
     Ok(ErrorAnswer { code: Code::from_word(text(line, word.clone())), word, message })
 }
 
-fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, Breach> {
-    serde_json_core::from_slice(line).map(|(value, _)| value).map_err(|_| Breach::Member)
-}
-
-/// Reads a member that may be left out, and may not be null.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
-/// A list of words, and which known ones are among them.
-struct Words<T>(T);
-
-trait Mark: Default {
-    fn mark(&mut self, raw: &str);
-}
-
-impl Mark for Features {
-    fn mark(&mut self, raw: &str) {
-        self.list |= unescape_eq(raw, "list");
-        self.stat |= unescape_eq(raw, "stat");
-        self.get |= unescape_eq(raw, "get");
-    }
-}
-
-impl Mark for Digests {
-    fn mark(&mut self, raw: &str) {
-        self.crc32 |= unescape_eq(raw, DigestKind::Crc32.as_str());
-        self.sha256 |= unescape_eq(raw, DigestKind::Sha256.as_str());
-    }
-}
-
-impl<'de, T: Mark> Deserialize<'de> for Words<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Self(T::default()))
-    }
-}
-
-impl<'de, T: Mark> Visitor<'de> for Words<T> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of words")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut words: A) -> Result<Self, A::Error> {
-        while let Some(EscapedStr(raw)) = words.next_element()? {
-            self.0.mark(raw);
-        }
-        Ok(self)
-    }
+fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Breach> {
+    members::read(line, table).map_err(|BadMember| Breach::Member)
 }
 
 /// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since
@@ -310,7 +216,7 @@ fn version(raw: &str) -> Result<Version, Breach> {
 }
 
 /// Where in `line` the text stands that was read from it.
-fn place(line: &[u8], EscapedStr(raw): EscapedStr<'_>) -> Range<usize> {
+fn place(line: &[u8], raw: &str) -> Range<usize> {
     let start = raw.as_ptr().addr().saturating_sub(line.as_ptr().addr());
     start..start.saturating_add(raw.len())
 }

@@ -93,6 +93,7 @@ mod client;
 mod digest;
 pub mod drive;
 mod error;
+mod members;
 mod name;
 mod reply;
 mod request;

@@ -431,13 +431,15 @@ proptest! {
     /// No input makes it panic, loop or take more than a line's room; and any split of it gives the same.
     #[test]
     fn noise_does_no_harm(
-        noise in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'{'), Just(b'}'), Just(b'"'), Just(b'\n')], 0..300),
+        noise in proptest::collection::vec(any::<u8>(), 0..300),
         pieces in proptest::collection::vec(1_usize..40, 1..10),
         before in 0_usize..300,
     ) {
         let mut input = answer(FILE, 0);
         input.truncate(before);
-        input.extend_from_slice(&noise);
+        // Every other byte is one that means something to JSON.
+        let signs = b"{}[]\":,\\ \n10tnue\xC3\xA9";
+        input.extend(noise.iter().map(|byte| signs.get(usize::from(*byte % 36)).copied().unwrap_or(*byte)));
         let whole = asking::answered_in(GET, b"", &input, &[usize::MAX]);
         prop_assert_eq!(asking::answered_in(GET, b"", &input, &pieces), whole);
     }
