@@ -33,7 +33,7 @@ impl Listing {
     /// The entries of `directory`, which was opened as `path`.
     pub(super) fn new(directory: File, path: Option<FileName<'_>>, hidden: bool) -> Result<Self, StoreError> {
         let entries = rustix::fs::Dir::new(directory).map_err(|_| StoreError::Io)?;
-        let mut joined = String::with_capacity(FileName::MAX_LEN + 1);
+        let mut joined = String::with_capacity(FileName::MAX_LEN);
         if let Some(path) = path {
             joined.push_str(path.as_str());
             joined.push('/');
@@ -60,9 +60,6 @@ impl Listing {
             return Ok(Step::LeftOut);
         }
         let Ok(text) = leaf.to_str() else { return Ok(Step::Skipped) };
-        if self.directory_len + text.len() > FileName::MAX_LEN {
-            return Ok(Step::Skipped);
-        }
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
 
