@@ -1,0 +1,97 @@
+//! Who gets a place.
+
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Client, Running, code, settled, wait_for};
+
+#[test]
+fn x3_a_newcomer_is_told_busy_while_all_places_are_used() {
+    let server = Running::with(|limits| limits.max_clients = 2);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    first.hello();
+    second.hello();
+    std::thread::sleep(Duration::from_millis(1100));
+    let started = Instant::now();
+    let mut third = server.connect();
+    assert_eq!(code(&third.rest()), "busy");
+    assert!(started.elapsed() < Duration::from_secs(1));
+    first.hello();
+    second.hello();
+    drop(first);
+    server.events.wait_for("left", 1);
+    server.connect().hello();
+    assert_eq!(server.events.count("refused busy"), 1);
+}
+
+#[test]
+fn x3_the_oldest_silent_client_makes_room() {
+    let server = Running::with(|limits| limits.max_clients = 3);
+    let mut honest = server.connect();
+    honest.hello();
+    let mut slow: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut slow {
+        client.send("{");
+    }
+    server.events.wait_for("connected", 3);
+    // Nobody is old enough yet.
+    assert_eq!(code(&server.connect().rest()), "busy");
+    std::thread::sleep(Duration::from_millis(1100));
+    let mut newcomer = server.connect();
+    newcomer.hello();
+    assert_eq!(slow.remove(0).rest(), "", "the oldest one is dropped without a word");
+    assert_eq!(server.events.wait_for("left", 1), ["left dropped live 3"]);
+    // The others still have their places.
+    assert!(slow.remove(0).send(r#""type":"hello"}"#).line().contains("protocol"));
+    honest.hello();
+    newcomer.hello();
+}
+
+#[test]
+fn a_download_is_not_dropped_for_a_newcomer() {
+    let server = Running::settled(|limits| limits.max_clients = 1);
+    let bytes = &settled().1;
+    let mut client = server.connect();
+    client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(code(&server.connect().rest()), "busy");
+    assert!(client.bytes(bytes.len()) == *bytes);
+}
+
+#[test]
+fn c2_two_hundred_slow_clients_keep_nobody_out() {
+    let server = Running::with(|limits| limits.max_clients = 50);
+    let slow: Vec<Client> = (0..200).map(|_| server.connect()).collect();
+    server.events.wait_for("refused", 150);
+    std::thread::sleep(Duration::from_millis(1100));
+    for _ in 0..60 {
+        server.connect().hello();
+    }
+    drop(slow);
+    wait_for(|| (server.handle.live() == 0).then_some(()));
+}
+
+#[test]
+fn threads_are_used_again_and_named() {
+    let server = Running::new();
+    for _ in 0..50 {
+        server.connect().hello();
+    }
+    server.events.wait_for("left", 50);
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let names = threads.map(|task| std::fs::read_to_string(task.path().join("comm")).unwrap_or_default());
+    assert!(names.filter(|name| name.starts_with("client-")).count() >= 1);
+}
+
+#[test]
+fn listening_can_be_switched_off_and_on() {
+    let server = Running::new();
+    let mut client = server.connect();
+    client.hello();
+    assert_eq!(server.handle.unlisten(), [server.address]);
+    assert!(std::net::TcpStream::connect(server.address).is_err());
+    client.hello();
+    let again = server.handle.listen_on(server.address).expect("free again");
+    assert_eq!(again, [server.address]);
+    server.connect().hello();
+    client.hello();
+}

@@ -1,0 +1,202 @@
+//! The program: signals, exit codes, limits of the system, and outputs that nobody takes.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, Signal, prlimit};
+
+use crate::fixture::{Client, HELLO, Program, code, wait_for};
+
+#[test]
+fn serves_and_stops_in_good_order_on_each_signal() {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut program = Program::start(&["--name", "bench-7"]);
+        let mut client = program.connect();
+        assert!(client.hello().contains(r#""name":"bench-7""#));
+        program.signal(signal);
+        assert_eq!(code(&client.rest()), "shuttingDown");
+        assert_eq!(program.wait().code(), Some(0));
+        let log = program.log();
+        assert!(log.contains(" client-1 hello 0 B ") && log.contains(" disconnected 1 answers "), "{log}");
+    }
+}
+
+#[test]
+fn c12_a_second_signal_stops_at_once() {
+    let mut program = Program::start(&["--grace", "1m"]);
+    fs::File::create(program.path("big")).expect("a file").set_len(1 << 30).expect("long");
+    let mut client = program.connect();
+    client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
+    program.signal(Signal::TERM);
+    wait_for(|| program.log().contains("stopping").then_some(()));
+    assert_eq!(program.child.try_wait().expect("a child"), None);
+    program.signal(Signal::TERM);
+    assert_eq!(program.wait().code(), Some(143));
+    assert!(client.rest_or_reset().1);
+}
+
+#[test]
+fn c12_no_broken_pipe_and_no_ignored_hangup_ends_it() {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"trap "" HUP; exec "$@""#, "sh", env!("CARGO_BIN_EXE_coracle"), "serve"]);
+    let mut program = Program::start_as(command);
+    program.connect().hello();
+    program.signal(Signal::PIPE);
+    program.signal(Signal::HUP);
+    thread::sleep(Duration::from_millis(100));
+    program.connect().hello();
+    program.signal(Signal::TERM);
+    let status = program.wait();
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
+}
+
+#[test]
+fn c13_a_restart_finds_its_port_free() {
+    let mut program = Program::start(&[]);
+    let address = program.address;
+    // The server closes first, and so has the connection in TIME_WAIT.
+    let mut client = program.connect();
+    client.hello();
+    program.signal(Signal::TERM);
+    assert_eq!(code(&client.rest()), "shuttingDown");
+    assert!(program.wait().success());
+    let mut again = Command::new(env!("CARGO_BIN_EXE_coracle"))
+        .args(["serve", "--listen", &address.to_string()])
+        .current_dir(program.directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("started");
+    let mut told = [0; 12];
+    again.stdout.take().expect("piped").read_exact(&mut told).expect("it listens");
+    assert_eq!(&told, b"listening on");
+    Client::new(address).hello();
+    again.kill().expect("killed");
+    again.wait().expect("ended");
+}
+
+#[test]
+fn k7_a_taken_address_and_other_mistakes_have_exit_codes() {
+    let program = Program::start(&[]);
+    let taken = program.address.to_string();
+    let file = program.path("a").display().to_string();
+    for (args, exit, words) in [
+        (vec!["--listen", &taken], 3, format!("cannot listen on {taken}: another program listens there already")),
+        (vec!["--listen", "192.0.2.7:0"], 3, "this machine does not have that address".to_owned()),
+        (vec!["--listen", "no such host:1"], 3, "cannot listen on no such host:1".to_owned()),
+        (vec!["/no/such"], 5, "cannot serve /no/such: there is no such directory".to_owned()),
+        (vec![&file], 5, "it is not a directory".to_owned()),
+        (vec!["--idle-timeout", "10"], 2, "0 for never".to_owned()),
+        (vec!["--chunk-size", "0"], 2, "at least 1 byte".to_owned()),
+        (vec!["--max-clients", "0"], 2, "--max-clients".to_owned()),
+        (vec!["--name", "a\u{1b}b"], 2, "no control character".to_owned()),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_coracle")).arg("serve").args(&args).output().expect("run");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(exit), "{args:?}: {error}");
+        assert!(error.contains(&words), "{args:?}: {error}");
+        assert!(output.stdout.is_empty(), "it said that it listens");
+    }
+}
+
+#[test]
+fn x1_without_descriptors_it_waits_and_recovers() {
+    let program = Program::start(&["--max-clients", "1000"]);
+    program.connect().hello();
+    limit(&program, Resource::Nofile, 24);
+    let mut clients: Vec<Client> = (0..40).map(|_| program.connect()).collect();
+    wait_for(|| program.log().contains("trouble accepting a client Too many open files").then_some(()));
+    thread::sleep(Duration::from_millis(500));
+    let complaints = program.log().matches("trouble").count();
+    assert!(complaints < 200, "it spins: {complaints} complaints");
+    // Who was accepted is served, and so is everybody else as soon as there is room.
+    clients[0].hello();
+    clients.truncate(1);
+    program.connect().hello();
+    clients[0].hello();
+}
+
+#[test]
+fn x2_without_threads_it_says_busy_and_goes_on() {
+    let program = Program::start(&[]);
+    let mut first = program.connect();
+    first.hello();
+    let size = program.status("VmSize:") * 1024;
+    limit(&program, Resource::As, size + 64 * 1024);
+    // One thread waits already: it serves nobody if nobody can take its place.
+    let mut second = program.connect();
+    assert_eq!(code(&second.rest()), "busy");
+    first.hello();
+    limit(&program, Resource::As, size + (256 << 20));
+    program.connect().hello();
+    first.hello();
+    assert!(program.log().contains("trouble making a thread for a client"));
+}
+
+#[test]
+fn x10_outputs_that_nobody_takes_stop_nothing() {
+    for redirection in ["2>/dev/full", "2>&-"] {
+        let mut command = Command::new("sh");
+        let script = format!(r#"exec "$@" {redirection}"#);
+        command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_coracle"), "serve", "-v"]);
+        let mut program = Program::start_as(command);
+        for _ in 0..20 {
+            program.connect().hello();
+        }
+        program.signal(Signal::TERM);
+        assert_eq!(program.wait().code(), Some(0), "{redirection}");
+    }
+}
+
+#[test]
+fn the_log_is_json_on_request_and_quiet_on_request() {
+    let mut program = Program::start(&["--log-format", "json"]);
+    let mut client = program.connect();
+    client.send(r#"{"type":"get","fileName":"a"}"#).half_close().rest();
+    program.signal(Signal::TERM);
+    program.wait();
+    let lines: Vec<serde_json::Value> =
+        program.log().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let finished: Vec<_> = lines.iter().filter(|line| line["event"] == "finished").collect();
+    assert_eq!(finished.len(), 1);
+    let finished = finished[0];
+    assert_eq!((&finished["what"], &finished["fileName"], &finished["bytes"]), (&"get".into(), &"a".into(), &5.into()));
+    assert_eq!((&finished["outcome"], &finished["thread"]), (&"ok".into(), &"client-1".into()));
+    assert_eq!(finished["peer"], client.stream.local_addr().expect("an address").to_string());
+    assert_eq!(lines.iter().filter(|line| line["event"] == "disconnected").count(), 1);
+
+    let mut program = Program::start(&["-q"]);
+    program.connect().send(HELLO).half_close().rest();
+    program.signal(Signal::TERM);
+    program.wait();
+    assert_eq!(program.log(), "");
+}
+
+#[test]
+fn the_default_takes_both_families() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    command.args(["serve", "--listen", "[::]:0"]);
+    let program = Program::start_as(command);
+    // The first address that it told is the dual-stack one.
+    for host in ["127.0.0.1", "::1"] {
+        let address = std::net::SocketAddr::new(host.parse().expect("a host"), program.address.port());
+        let mut client = Client::new(address);
+        client.hello();
+        let peer = client.stream.local_addr().expect("an address").to_string();
+        drop(client);
+        wait_for(|| program.log().contains(&format!(" {peer} client-")).then_some(()));
+    }
+}
+
+fn limit(program: &Program, resource: Resource, current: u64) {
+    let before = prlimit(Some(program.pid()), resource, Rlimit { current: Some(current), maximum: None });
+    // Only who may raise the hard limit can name another one: keep what there is.
+    if before.is_err() {
+        let maximum = rustix::process::getrlimit(resource).maximum;
+        prlimit(Some(program.pid()), resource, Rlimit { current: Some(current), maximum }).expect("limited");
+    }
+}

@@ -1,0 +1,72 @@
+//! The end of a server.
+
+use std::time::{Duration, Instant};
+
+use crate::fixture::{Running, code, settled};
+
+#[test]
+fn c11_answers_under_way_are_finished() {
+    let server = Running::settled(|_| {});
+    let bytes = &settled().1;
+    let (mut busy, mut idle, mut silent) = (server.connect(), server.connect(), server.connect());
+    busy.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
+    idle.hello();
+    server.events.wait_for("connected", 3);
+    server.handle.stop();
+    assert_eq!(code(&idle.rest()), "shuttingDown");
+    assert_eq!(code(&silent.rest()), "shuttingDown");
+    assert!(std::net::TcpStream::connect(server.address).is_err(), "nobody is accepted any more");
+    assert!(busy.bytes(bytes.len()) == *bytes);
+    assert_eq!(busy.line(), r#"{"type":"end"}"#);
+    assert_eq!(code(&busy.rest()), "shuttingDown");
+    assert_eq!(server.events.count("cutting"), 0);
+    assert_eq!(server.join().cut, 0);
+}
+
+#[test]
+fn c11_who_is_left_after_the_grace_is_cut() {
+    let server = Running::settled(|limits| limits.grace = Some(Duration::from_millis(400)));
+    let bytes = &settled().1;
+    let mut client = server.connect();
+    client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
+    let (events, started) = (server.events.clone(), Instant::now());
+    server.handle.stop();
+    assert_eq!(server.join().cut, 1);
+    assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(4));
+    assert_eq!(events.wait_for("left", 1), ["left cut live 0"]);
+    assert_eq!(events.count("cutting 1"), 1);
+    let (got, is_reset) = client.rest_or_reset();
+    assert!(is_reset && got.len() < bytes.len());
+}
+
+#[test]
+fn c12_stopping_at_once_waits_for_nobody() {
+    let server = Running::settled(|_| {});
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    clients[0].send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
+    clients[1].send("{");
+    clients[2].hello();
+    let started = Instant::now();
+    server.handle.stop();
+    server.handle.stop_now();
+    server.join();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[test]
+fn all_threads_end() {
+    let named = || {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok()).collect::<Vec<_>>()
+    };
+    let server = Running::new();
+    let clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    let peers: Vec<_> = clients.iter().map(|client| client.stream.local_addr().expect("an address")).collect();
+    for peer in peers {
+        server.events.wait_for(&format!("connected {peer} "), 1);
+    }
+    assert!(named().iter().filter(|name| name.starts_with("client-")).count() >= 20);
+    server.handle.stop();
+    // `run` joins what it began: it could not return otherwise.
+    assert_eq!(server.join().cut, 0);
+}
