@@ -60,7 +60,10 @@ impl Progress for Bar {
         self.bar.set_position(offset);
         // What was there before took no time now.
         self.bar.reset_eta();
-        self.bar.enable_steady_tick(Duration::from_millis(200));
+        // The tick takes a thread.
+        if !self.bar.is_hidden() {
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
     }
 
     fn reached(&mut self, position: u64) {

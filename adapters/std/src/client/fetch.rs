@@ -5,7 +5,7 @@ use std::thread::sleep;
 use coracle_core::drive::Sink;
 use coracle_core::{Code, Digest, End, FileName, Get, Header};
 
-use super::retry::Tries;
+use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
 use crate::local::{Beginning, LocalError, Origin, Part, Place, Proof};
 
@@ -89,6 +89,7 @@ impl Fetch<'_> {
                 }
                 Ok(_) => {
                     self.start_over(&mut changes)?;
+                    sleep(pause_for_change(changes));
                     continue;
                 }
                 Err(failed) => failed,

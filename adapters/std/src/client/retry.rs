@@ -30,6 +30,12 @@ impl Tries {
     }
 }
 
+/// How long to wait before the file is fetched again that has changed `times` times while it was fetched: it may well be
+/// being written.
+pub fn pause_for_change(times: u32) -> Duration {
+    jittered(pause(times))
+}
+
 fn pause(fruitless: u32) -> Duration {
     SHORTEST.saturating_mul(GROWTH.saturating_pow(fruitless)).min(LONGEST)
 }

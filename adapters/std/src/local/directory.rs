@@ -10,6 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use coracle_core::FileName;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat, statat};
+use rustix::io::retry_on_intr;
 
 use super::error::LocalError;
 use super::names::refusal;
@@ -89,7 +90,7 @@ impl Directory {
     pub fn open_file(&self, name: &OsStr, flags: OFlags) -> Result<Option<File>, LocalError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
         let path = self.path_of(name);
-        let file = match openat(&self.dir, name, flags, Mode::from_raw_mode(0o666)) {
+        let file = match retry_on_intr(|| openat(&self.dir, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => File::from(file),
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             Err(rustix::io::Errno::LOOP) => return Err(LocalError::Symlink(path)),
@@ -128,7 +129,7 @@ impl Directory {
     fn sync_level(&self, level: &str) -> io::Result<()> {
         let dir = self.dir.open_dir(level)?;
         let readable = openat(&dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(fsync(readable)?)
+        Ok(retry_on_intr(|| fsync(&readable))?)
     }
 }
 

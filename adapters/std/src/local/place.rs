@@ -197,7 +197,7 @@ impl Place {
         let Some(file) = self.directory.open_file(&self.names.part, OFlags::RDWR)? else {
             // Left over from between the rename and the end, or from before the part was made.
             match found {
-                Found::Note(_) | Found::Damaged => self.remove(&self.names.sidecar)?,
+                Found::Note(_) | Found::Damaged | Found::Empty => self.remove(&self.names.sidecar)?,
                 Found::Foreign => return self.set_aside(),
             }
             return Ok(Beginning::None);
@@ -210,7 +210,7 @@ impl Place {
             Found::Note(Note { part: None, .. }) if len == 0 => None,
             Found::Note(_) => return Err(LocalError::Foreign(self.part())),
             Found::Damaged => None,
-            Found::Foreign => return self.set_aside(),
+            Found::Foreign | Found::Empty => return self.set_aside(),
         };
         Ok(Beginning::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
     }

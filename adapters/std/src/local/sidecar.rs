@@ -51,6 +51,8 @@ pub enum Found {
     Note(Note),
     /// What was a note once.
     Damaged,
+    /// Nothing: a note that was about to be written.
+    Empty,
     /// Anything else.
     Foreign,
 }
@@ -103,6 +105,7 @@ impl Note {
         Ok(match parse(&bytes) {
             Some(note) => Found::Note(note),
             None if bytes.starts_with(MAGIC) => Found::Damaged,
+            None if bytes.is_empty() => Found::Empty,
             None => Found::Foreign,
         })
     }
@@ -149,7 +152,11 @@ mod tests {
         assert_eq!(whole.len(), LEN);
         for len in 0..LEN {
             fs::write(&path, &whole[..len]).expect("cut");
-            let expected = if len < MAGIC.len() { Found::Foreign } else { Found::Damaged };
+            let expected = match len {
+                0 => Found::Empty,
+                _ if len < MAGIC.len() => Found::Foreign,
+                _ => Found::Damaged,
+            };
             assert_eq!(Note::read(&open()).expect("read"), expected, "{len}");
         }
         let mut longer = whole.clone();
