@@ -1,15 +1,79 @@
-//! Puts `memory.x` and the linker scripts where the linker finds them.
+//! Puts `memory.x` where the linker finds it, and compiles `files/` in, with digests and versions.
 
 use std::env;
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use coracle_core::{DigestKind, FileName, Hasher};
+
+/// Larger than any buffer on the board, and not worth a place in the repository.
+const IMAGE_LEN: usize = 1 << 20;
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
-    println!("cargo:rerun-if-changed=memory.x");
-    println!("cargo:rerun-if-changed=device.x");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
+    for input in ["memory.x", "device.x", "files", "build.rs"] {
+        println!("cargo:rerun-if-changed={input}");
+    }
     println!("cargo:rustc-link-search={}", root.display());
     // --nmagic: without it the linker aligns sections to pages of 64 KiB, in the flash image too.
     for arg in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={arg}");
     }
+
+    let image = out.join("image.bin");
+    fs::write(&image, image_bytes()).expect("OUT_DIR can be written");
+    let mut files = vec![("image.bin".to_owned(), image)];
+    collect(&root.join("files"), "", &mut files);
+    files.sort();
+
+    let mut code = format!("static FILES: [StaticFile<'static>; {}] = [\n", files.len());
+    for (name, path) in &files {
+        FileName::new(name).unwrap_or_else(|error| panic!("files/{name}: {error}"));
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Other contents have another version, in whatever firmware.
+        let version = &digest(DigestKind::Sha256, &bytes)[..16];
+        let crc32 = digest(DigestKind::Crc32, &bytes);
+        let path = path.to_str().expect("paths are UTF-8");
+        writeln!(
+            code,
+            "    StaticFile::new({name:?}, \"sha256-{version}\", include_bytes!({path:?})).with_crc32(0x{crc32}),"
+        )
+        .expect("a string grows");
+    }
+    code.push_str("];\n");
+    fs::write(out.join("files.rs"), code).expect("OUT_DIR can be written");
+}
+
+fn collect(directory: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) {
+    let entries = fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    for entry in entries {
+        let entry = entry.expect("a readable directory");
+        let name = entry.file_name().into_string().expect("names are UTF-8");
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, &format!("{prefix}{name}/"), files);
+        } else {
+            files.push((format!("{prefix}{name}"), path));
+        }
+    }
+}
+
+fn digest(kind: DigestKind, bytes: &[u8]) -> String {
+    let mut hasher = Hasher::new(kind).expect("the build has both");
+    hasher.update(bytes);
+    hasher.finish().to_string()
+}
+
+/// Marsaglia's xorshift32, seed 1, the most significant byte of each number.
+fn image_bytes() -> Vec<u8> {
+    let mut state: u32 = 1;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_be_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(IMAGE_LEN).collect()
 }

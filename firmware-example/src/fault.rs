@@ -15,6 +15,17 @@ pub fn exit(reason: Reason) -> ! {
     semihosting::process::exit(reason as i32)
 }
 
+/// Fails in the way that ends with `reason`.
+pub fn provoke(reason: Reason) -> ! {
+    match reason {
+        Reason::Panic => panic!("asked for"),
+        Reason::HardFault => crate::hardware::undefined_instruction(),
+        Reason::Watchdog => loop {
+            core::hint::spin_loop();
+        },
+    }
+}
+
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
     // The message is left out: formatting it would link core::fmt, 8 KB of flash. The place is enough to find it.

@@ -86,6 +86,11 @@ pub fn sleep_unless(busy: impl FnOnce() -> bool) {
     });
 }
 
+/// Executes what no processor can.
+pub fn undefined_instruction() -> ! {
+    cortex_m::asm::udf()
+}
+
 /// The stack from its lowest to its highest address, in bytes, and how many of them were ever used.
 pub struct StackUse {
     pub size: usize,

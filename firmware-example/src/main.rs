@@ -2,26 +2,58 @@
 #![no_std]
 #![no_main]
 
+mod boot_log;
 mod clock;
+mod config;
 mod fault;
+mod files;
 mod hardware;
 mod lan9118;
 mod network;
+mod status;
 mod watchdog;
+mod watcher;
 
+use core::cell::RefCell;
+
+use boot_log::Line;
 use clock::Clock;
+use config::{Arguments, Configurator, Settings};
+use coracle_core::{ServerConfig, ServerName};
+use coracle_smoltcp::{Fetch, Server};
 use defmt_semihosting as _;
+use files::Files;
 use hardware::Board;
 use lan9118::Lan9118;
 use network::Network;
-use smoltcp::iface::{SocketSet, SocketStorage};
+use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp;
-use static_cell::ConstStaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
+use status::Shared;
 use watchdog::Watchdog;
+use watcher::Watcher;
 
-static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 8]> = ConstStaticCell::new([SocketStorage::EMPTY; 8]);
-static RECEIVE: ConstStaticCell<[u8; 2048]> = ConstStaticCell::new([0; 2048]);
-static SEND: ConstStaticCell<[u8; 4096]> = ConstStaticCell::new([0; 4096]);
+/// The protocol's.
+const PORT: u16 = 8888;
+/// Clients served at once.
+const SESSIONS: usize = 4;
+/// Holds the longest request.
+const RECEIVE_LEN: usize = 512;
+/// What is sent in a round trip at most.
+const SEND_LEN: usize = 4_096;
+
+/// Every socket: the sessions', the one that says `busy`, the board's own as a client, and DHCP's.
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SESSIONS + 3]> =
+    ConstStaticCell::new([SocketStorage::EMPTY; SESSIONS + 3]);
+static RINGS: ConstStaticCell<[([u8; RECEIVE_LEN], [u8; SEND_LEN]); SESSIONS + 1]> =
+    ConstStaticCell::new([([0; RECEIVE_LEN], [0; SEND_LEN]); SESSIONS + 1]);
+static CLIENT_RINGS: ConstStaticCell<([u8; 1_024], [u8; 512])> = ConstStaticCell::new(([0; 1_024], [0; 512]));
+static SHARED: ConstStaticCell<RefCell<Shared>> = ConstStaticCell::new(RefCell::new(Shared::new()));
+static SETTINGS: ConstStaticCell<Settings> = ConstStaticCell::new(Settings::new());
+static CONFIGURATOR: StaticCell<Configurator> = StaticCell::new();
+static FETCH_BUF: ConstStaticCell<[u8; Fetch::BUF_LEN]> = ConstStaticCell::new([0; Fetch::BUF_LEN]);
+static CONFIG: StaticCell<ServerConfig<'static>> = StaticCell::new();
+static SERVER: ConstStaticCell<Server<'static, Files<'static>, SESSIONS>> = ConstStaticCell::new(Server::new());
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -29,44 +61,108 @@ fn main() -> ! {
     board.start_ticks();
     let mut clock = Clock::new(board.counters);
     let mut watchdog = Watchdog::start(board.watchdog);
-    let mut seed = [0; 8];
-    if semihosting::experimental::random::fill_bytes(&mut seed).is_err() {
-        defmt::warn!("no random numbers");
-    }
+    let arguments = Arguments::read();
+    let boot = unique_number();
+
     let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
     let started = Lan9118::start(board.ethernet)
-        .and_then(|device| Network::start(device, &mut sockets, true, u64::from_le_bytes(seed)));
-    let mut network = match started {
+        .and_then(|device| Network::start(device, &mut sockets, arguments.use_dhcp, boot));
+    let network = match started {
         Ok(network) => network,
         Err(error) => defmt::panic!("ethernet: {}", error),
     };
-    let echo = sockets.add(tcp::Socket::new(
-        tcp::SocketBuffer::new(&mut RECEIVE.take()[..]),
-        tcp::SocketBuffer::new(&mut SEND.take()[..]),
-    ));
-    let mut told = false;
+    let shared: &'static RefCell<Shared> = SHARED.take();
+    let settings = SETTINGS.take();
+
+    configure(&arguments, &mut clock, &mut watchdog, network, &mut sockets, settings);
+
+    let settings: &'static Settings = settings;
+    let name = match ServerName::new(settings.name()) {
+        Ok(name) => name,
+        Err(_) => defmt::panic!("a name that is no name was applied"),
+    };
+    let config: &'static ServerConfig<'static> =
+        CONFIG.init(ServerConfig::new().server_name(name).idle_ms(settings.idle_ms));
+    let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
+    let spare = rings.next();
+    let handles = core::array::from_fn(|_| rings.next());
+    let (Some(spare), [Some(a), Some(b), Some(c), Some(d)]) = (spare, handles) else {
+        panic!("there are rings for every socket")
+    };
+    let server = SERVER.take();
+    server.bind(config, PORT, [a, b, c, d], spare);
+    let mut store = Files::new(shared, settings.name(), boot);
+    let mut watcher = Watcher::new(shared, SESSIONS);
+    note_start(shared, clock.millis(), settings);
+    let mut is_announced = false;
     loop {
         watchdog.feed();
         let now_ms = clock.millis();
-        let busy = network.poll(now_ms, &mut sockets);
-        let socket = sockets.get_mut::<tcp::Socket>(echo);
-        if !socket.is_open() && socket.listen(8888).is_ok() && network.has_address() {
-            told = false;
+        shared.borrow_mut().now_ms = now_ms;
+        let mut is_busy = network.poll(now_ms, &mut sockets);
+        let now = network::instant(now_ms);
+        is_busy |= server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
+        is_busy |= network.flush(now_ms, &mut sockets);
+        if !is_announced {
+            is_announced = true;
+            defmt::info!("listening on port {=u16}", PORT);
+            if let Some(reason) = arguments.fail {
+                fault::provoke(reason);
+            }
         }
-        if network.has_address() && !told {
-            told = true;
-            let stack = hardware::stack_use();
-            defmt::info!("listening on port 8888, stack {=usize} of {=usize}", stack.high_water, stack.size);
-        }
-        let mut moved = 0;
-        if socket.can_recv() && socket.can_send() {
-            let mut some = [0; 256];
-            let len = socket.recv_slice(&mut some[..]).unwrap_or(0);
-            moved = socket.send_slice(&some[..len]).unwrap_or(0);
-        }
-        if !socket.may_recv() && socket.may_send() {
-            socket.close();
-        }
-        hardware::sleep_unless(|| busy || moved > 0 || network.device.has_frame());
+        hardware::sleep_unless(|| is_busy || network.device.has_frame());
     }
+}
+
+/// Waits for an address, and asks the PC for a configuration.
+// Out of line: nothing of it should stay on the stack while the board serves.
+#[inline(never)]
+fn configure(
+    arguments: &Arguments,
+    clock: &mut Clock,
+    watchdog: &mut Watchdog,
+    network: &mut Network,
+    sockets: &mut SocketSet<'static>,
+    settings: &mut Settings,
+) {
+    let (receive, send) = CLIENT_RINGS.take();
+    let client = add_socket(sockets, receive, send);
+    let configurator = CONFIGURATOR.init_with(|| Configurator::new(FETCH_BUF.take()));
+    loop {
+        watchdog.feed();
+        let now_ms = clock.millis();
+        let mut is_busy = network.poll(now_ms, sockets);
+        if network.has_address() {
+            let Some(server) = arguments.server else { return };
+            if configurator.poll(now_ms, server, client, network, sockets, settings) {
+                return;
+            }
+        }
+        is_busy |= network.flush(now_ms, sockets);
+        hardware::sleep_unless(|| is_busy || network.device.has_frame());
+    }
+}
+
+#[inline(never)]
+fn add_socket(sockets: &mut SocketSet<'static>, receive: &'static mut [u8], send: &'static mut [u8]) -> SocketHandle {
+    sockets.add(tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send)))
+}
+
+/// A number that no other start has: here from the PC, in a product from a counter in flash or a source of noise.
+#[inline(never)]
+fn unique_number() -> u64 {
+    let mut bytes = [0; 8];
+    if semihosting::experimental::random::fill_bytes(&mut bytes).is_err() {
+        defmt::panic!("no random numbers: versions of files could repeat");
+    }
+    u64::from_le_bytes(bytes)
+}
+
+#[inline(never)]
+fn note_start(shared: &RefCell<Shared>, now_ms: u64, settings: &Settings) {
+    let shared = &mut *shared.borrow_mut();
+    let name = if settings.name().is_empty() { "(none)" } else { settings.name() };
+    shared.log.append(Line::at(now_ms).text("started, name ").text(name));
+    let idle_ms = settings.idle_ms.into();
+    shared.log.append(Line::at(now_ms).text("serving on port ").number(PORT.into()).text(", idle_ms ").number(idle_ms));
 }

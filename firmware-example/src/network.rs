@@ -1,9 +1,10 @@
 //! The network interface: address by DHCP or fixed, and bounded work a poll.
 
-use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
 use smoltcp::time::Instant;
 use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr};
+use static_cell::StaticCell;
 
 use crate::lan9118::{Lan9118, StartError};
 
@@ -14,6 +15,10 @@ const FALLBACK_ROUTER: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
 const FALLBACK_AFTER_MS: u64 = 3_000;
 /// Frames taken in a row before the sockets' owners get their turn: a flood must not keep the firmware from its work.
 const INGRESS_BURST: usize = 8;
+/// Frames sent in a row from each socket.
+const EGRESS_BURST: usize = 8;
+
+static NETWORK: StaticCell<Network> = StaticCell::new();
 
 /// Controller, TCP/IP stack and the client that asks for an address.
 pub struct Network {
@@ -29,19 +34,25 @@ impl Network {
     /// # Errors
     ///
     /// When the controller does not answer.
+    ///
+    /// # Panics
+    ///
+    /// The second time: the board has one network.
+    // Out of line, for the sake of the stack: it is built here once and moved to its static.
+    #[inline(never)]
     pub fn start(
         mut device: Lan9118,
         sockets: &mut SocketSet<'_>,
         use_dhcp: bool,
         seed: u64,
-    ) -> Result<Self, StartError> {
+    ) -> Result<&'static mut Self, StartError> {
         let address = device.address()?;
         let mut config = Config::new(address.into());
         config.random_seed = seed;
         let interface = Interface::new(config, &mut device, Instant::ZERO);
         let dhcp = use_dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
         defmt::info!("ethernet {=[u8; 6]:02x}", address.0);
-        Ok(Self { device, interface, dhcp, has_address: false })
+        Ok(NETWORK.init(Self { device, interface, dhcp, has_address: false }))
     }
 
     /// Whether the board can be reached.
@@ -49,20 +60,24 @@ impl Network {
         self.has_address
     }
 
-    /// Moves frames between the controller and the sockets, at most [`INGRESS_BURST`] of them inwards. Returns whether
-    /// there may be more to do at once.
+    /// Takes frames in, at most [`INGRESS_BURST`], and answers them. Returns whether there may be more at once.
     pub fn poll(&mut self, now_ms: u64, sockets: &mut SocketSet<'_>) -> bool {
         let now = instant(now_ms);
         self.interface.poll_maintenance(now);
-        let taken = (0..INGRESS_BURST)
-            .take_while(|_| {
-                let result = self.interface.poll_ingress_single(now, &mut self.device, sockets);
-                !matches!(result, PollIngressSingleResult::None)
-            })
-            .count();
-        self.interface.poll_egress(now, &mut self.device, sockets);
+        let is_idle = (0..INGRESS_BURST).any(|_| {
+            let result = self.interface.poll_ingress_single(now, &mut self.device, sockets);
+            matches!(result, PollIngressSingleResult::None)
+        });
         self.configure(now_ms, sockets);
-        taken > 0
+        !is_idle
+    }
+
+    /// Sends what the sockets hold, at most [`EGRESS_BURST`] frames of each. Returns whether there may be more at once.
+    pub fn flush(&mut self, now_ms: u64, sockets: &mut SocketSet<'_>) -> bool {
+        let now = instant(now_ms);
+        let is_idle = (0..EGRESS_BURST)
+            .any(|_| matches!(self.interface.poll_egress(now, &mut self.device, sockets), PollResult::None));
+        !is_idle
     }
 
     fn configure(&mut self, now_ms: u64, sockets: &mut SocketSet<'_>) {

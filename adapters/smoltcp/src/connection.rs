@@ -164,6 +164,8 @@ impl<'c, S: Store> Connection<'c, S> {
         }
     }
 
+    // Out of line, as `hash` and `finish`: a large frame that the other actions, some of which go deep, should not stand on.
+    #[inline(never)]
     fn reply(&mut self, place: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
         observer.request(place, &request);
@@ -234,6 +236,7 @@ impl<'c, S: Store> Connection<'c, S> {
         Ok(sent)
     }
 
+    #[inline(never)]
     fn hash(&mut self, store: &mut S, offset: u64, len: usize, now: Instant) {
         let (Open::File { file, .. }, Some(hasher)) = (&mut self.open, &mut self.hasher) else {
             return self.session.file_fault(now);
@@ -251,6 +254,7 @@ impl<'c, S: Store> Connection<'c, S> {
         }
     }
 
+    #[inline(never)]
     fn finish(&mut self, store: &mut S, from: u64, to: u64, now: Instant) {
         let Open::File { file, size, version } = &self.open else { return self.session.file_fault(now) };
         let Ok(info) = store.info(file) else { return self.session.file_fault(now) };

@@ -9,8 +9,8 @@ use smoltcp::wire::IpEndpoint;
 
 use crate::{instant, moment};
 
-/// The longest line of a server's.
-const BUF_LEN: usize = 1_024;
+type Session<'b> = ClientSession<&'b mut [u8]>;
+
 /// Read back at once of what an earlier try has brought.
 const READ_BACK_LEN: usize = 256;
 /// What one poll may do, in actions.
@@ -23,8 +23,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Where it fails, what the [`Sink`] was given is what the server sent (unless the failure is [`Failure::Digest`]), and the
 /// next try may go on from there: with an [`offset`](Get::offset), a [`version`](Get::version) and `digest_from: Some(0)`
 /// the bytes that are there are read back first, so that the digest at the end covers the whole file.
-pub struct Fetch {
-    session: ClientSession<[u8; BUF_LEN]>,
+pub struct Fetch<'b> {
+    session: Session<'b>,
     handle: SocketHandle,
     server: IpEndpoint,
     local_port: u16,
@@ -85,9 +85,13 @@ impl<E> FetchError<E> {
     }
 }
 
-impl Fetch {
+impl<'b> Fetch<'b> {
+    /// The least length of a buffer, in bytes: that of the longest line of a server's.
+    pub const BUF_LEN: usize = Session::MIN_BUF_LEN;
+
     /// Asks `server` for what `get` says, over the socket `handle`, which is closed, from `local_port` (another one than the
-    /// last time: the server may still know that connection). Nothing is sent before the first poll.
+    /// last time: the server may still know that connection). Nothing is sent before the first poll. `buf` is for the request
+    /// and the lines of the answer, [`Fetch::BUF_LEN`] bytes of it; the body does not pass through it.
     ///
     /// # Errors
     ///
@@ -97,9 +101,10 @@ impl Fetch {
         server: IpEndpoint,
         handle: SocketHandle,
         local_port: u16,
+        buf: &'b mut [u8],
         now: Instant,
     ) -> Result<Self, StartError> {
-        let mut session = ClientSession::new([0; BUF_LEN]);
+        let mut session = ClientSession::new(buf);
         session.start(Ask::Get(*get), moment(now))?;
         Ok(Self { session, handle, server, local_port, state: State::ReadingBack })
     }
@@ -142,6 +147,12 @@ impl Fetch {
         Progress::Waiting(Some(now))
     }
 
+    /// The buffer, for the next try.
+    #[must_use]
+    pub fn into_buf(self) -> &'b mut [u8] {
+        self.session.into_buf()
+    }
+
     fn step<K: Sink>(
         &mut self,
         now: Instant,
@@ -180,6 +191,8 @@ impl Fetch {
     }
 
     /// Shows the session what is there already; then connects.
+    // Out of line: its buffer should not lie beneath the deeper paths.
+    #[inline(never)]
     fn read_back<K: Sink>(
         &mut self,
         now: Instant,

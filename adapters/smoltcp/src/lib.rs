@@ -21,6 +21,7 @@
 //!
 //! /// `handles` belong to TCP sockets in `sockets`: four clients at once, and one more that hears `busy`.
 //! fn run(
+//!     server: &mut Server<'static, StaticStore<'static>, 4>,
 //!     interface: &mut Interface,
 //!     device: &mut impl Device,
 //!     sockets: &mut SocketSet<'_>,
@@ -30,7 +31,7 @@
 //!     mut sleep: impl FnMut(Option<Duration>),
 //! ) -> ! {
 //!     let mut store = StaticStore::new(&FILES);
-//!     let mut server = Server::new(&CONFIG, 8888, handles, spare);
+//!     server.bind(&CONFIG, 8888, handles, spare);
 //!     loop {
 //!         let at = now();
 //!         interface.poll(at, device, sockets);

@@ -1,8 +1,11 @@
 //! A socket of the server's, and what it is used for.
 
+use core::mem::swap;
+
 use coracle_core::{Close, CloseHow, Code, Instant, ServerConfig, ServerSession, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
+use smoltcp::wire::IpEndpoint;
 
 use crate::connection::{Connection, Outcome};
 use crate::observer::{Gone, Observer};
@@ -20,76 +23,112 @@ const RESET_MS: u64 = 1_000;
 const LAST_ACK_MS: u64 = 20;
 
 pub(crate) struct Place<'c, S: Store> {
-    pub(crate) handle: SocketHandle,
-    state: State<'c, S>,
+    handle: Option<SocketHandle>,
+    /// What the socket is at when there is no session.
+    idle: Idle,
+    session: Session<'c, S>,
 }
 
-// Without a heap the largest variant cannot live elsewhere, and a server wants its memory reserved.
-#[allow(clippy::large_enum_variant)]
-enum State<'c, S: Store> {
+#[derive(Clone, Copy)]
+enum Idle {
     /// The socket listens, or shakes hands.
-    Free {
-        handshake_since: Option<Instant>,
-    },
-    Live(Connection<'c, S>),
+    Free { handshake_since: Option<Instant> },
     /// Closed by us; the peer acknowledges and closes in its turn.
-    Draining {
-        until: Instant,
-        queued: usize,
-        readable: usize,
-    },
+    Draining { until: Instant, queued: usize, readable: usize },
     /// Nothing is awaited any more but the departure of the last packet.
-    Leaving {
-        until: Instant,
-    },
+    Leaving { until: Instant },
+}
+
+const FREE: Idle = Idle::Free { handshake_since: None };
+
+/// An `Option` with a tag of its own, 0 for none, so that a server in a static needs no bytes of flash to start from.
+// Without a heap the large variant cannot live elsewhere, and a server wants its memory reserved.
+#[allow(clippy::large_enum_variant)]
+#[repr(u8)]
+enum Session<'c, S: Store> {
+    None,
+    Live(Connection<'c, S>),
 }
 
 impl<'c, S: Store> Place<'c, S> {
-    pub(crate) const fn new(handle: SocketHandle) -> Self {
-        Self { handle, state: State::Free { handshake_since: None } }
+    pub(crate) const fn new() -> Self {
+        Self { handle: None, idle: FREE, session: Session::None }
+    }
+
+    pub(crate) fn bind(&mut self, handle: SocketHandle) {
+        self.handle = Some(handle);
     }
 
     pub(crate) const fn is_free(&self) -> bool {
-        matches!(self.state, State::Free { .. })
+        matches!((&self.session, self.idle), (Session::None, Idle::Free { .. }))
     }
 
     pub(crate) const fn is_live(&self) -> bool {
-        matches!(self.state, State::Live(_))
+        matches!(self.session, Session::Live(_))
+    }
+
+    pub(crate) fn peer(&self, sockets: &SocketSet<'_>) -> Option<IpEndpoint> {
+        sockets.get::<tcp::Socket<'_>>(self.handle?).remote_endpoint()
+    }
+
+    /// Exchanges sockets, and what they are at, with `other`; neither has a session.
+    pub(crate) fn swap_socket(&mut self, other: &mut Self) {
+        debug_assert!(!self.is_live() && !other.is_live(), "a session keeps its socket");
+        swap(&mut self.handle, &mut other.handle);
+        swap(&mut self.idle, &mut other.idle);
     }
 
     /// Whether a client has connected that nobody serves.
     pub(crate) fn has_newcomer(&self, sockets: &SocketSet<'_>) -> bool {
-        let socket = sockets.get::<tcp::Socket<'_>>(self.handle);
+        let Some(handle) = self.handle else { return false };
+        let socket = sockets.get::<tcp::Socket<'_>>(handle);
         // A peer that has reset the connection already is not worth a session.
         self.is_free() && (socket.may_send() || socket.can_recv()) && socket.is_open()
     }
 
+    // Out of line, as `refuse`: a session is made on the stack and moved.
+    #[inline(never)]
     pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
-        self.state = State::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
+        self.session = Session::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
     }
 
+    #[inline(never)]
     pub(crate) fn refuse(&mut self, code: Code, config: &'c ServerConfig<'c>, now: Instant) {
-        self.state = State::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
+        self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
     }
 
     /// When the client connected, if it has asked nothing since.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
-        match &self.state {
-            State::Live(connection) => connection.silent_since(),
-            _ => None,
+        match &self.session {
+            Session::Live(connection) => connection.silent_since(),
+            Session::None => None,
         }
     }
 
     pub(crate) fn stop(&mut self, now: Instant) {
-        if let State::Live(connection) = &mut self.state {
+        if let Session::Live(connection) = &mut self.session {
             connection.stop(now);
         }
     }
 
     /// Breaks the connection off.
     pub(crate) fn reset(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
-        sockets.get_mut::<tcp::Socket<'_>>(self.handle).abort();
-        self.state = State::Leaving { until: now.after(RESET_MS) };
+        let Some(handle) = self.handle else { return };
+        sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
+        self.session = Session::None;
+        self.idle = Idle::Leaving { until: now.after(RESET_MS) };
+    }
+
+    fn close(&mut self, socket: &mut tcp::Socket<'_>, close: Close, now: Instant) {
+        self.session = Session::None;
+        if close.how == CloseHow::Abort {
+            socket.abort();
+            self.idle = Idle::Leaving { until: now.after(RESET_MS) };
+        } else {
+            socket.close();
+            let queued = socket.send_queue();
+            self.idle = Idle::Draining { until: now.after(DRAIN_MS), queued, readable: LINGER_LEN };
+        }
     }
 
     /// Does what there is to do; returns when to come again. `port` is what to listen on, if at all.
@@ -102,40 +141,40 @@ impl<'c, S: Store> Place<'c, S> {
         observer: &mut impl Observer,
         now: Instant,
     ) -> Option<Instant> {
-        let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handle);
-        if let State::Live(connection) = &mut self.state {
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handle?);
+        if let Session::Live(connection) = &mut self.session {
             match connection.poll(place, socket, store, observer, now) {
                 Outcome::Waiting(until) => return until,
                 Outcome::Busy => return Some(now),
                 Outcome::Over(close) => {
                     observer.gone(place, Gone::Closed(close));
-                    self.state = close_socket(socket, close, now);
+                    self.close(socket, close, now);
                 }
             }
         }
-        if let State::Draining { until, queued, readable } = &mut self.state {
+        if let Idle::Draining { until, queued, readable } = &mut self.idle {
             drain(socket, until, queued, readable, now);
             let is_last_ack_due = socket.state() == tcp::State::TimeWait;
             if now >= *until || *readable == 0 {
                 socket.abort();
-                self.state = State::Leaving { until: now.after(RESET_MS) };
+                self.idle = Idle::Leaving { until: now.after(RESET_MS) };
             } else if is_last_ack_due {
-                self.state = State::Leaving { until: now.after(LAST_ACK_MS) };
+                self.idle = Idle::Leaving { until: now.after(LAST_ACK_MS) };
             } else if socket.is_open() {
                 return Some(*until);
             } else {
-                self.state = State::Free { handshake_since: None };
+                self.idle = FREE;
             }
         }
-        if let State::Leaving { until } = self.state {
+        if let Idle::Leaving { until } = self.idle {
             // A socket that was reset forgets its peer when the reset has left.
             let is_left = socket.state() == tcp::State::Closed && socket.remote_endpoint().is_none();
             if now < until && !is_left {
                 return Some(until);
             }
-            self.state = State::Free { handshake_since: None };
+            self.idle = FREE;
         }
-        let State::Free { handshake_since } = &mut self.state else { return None };
+        let Idle::Free { handshake_since } = &mut self.idle else { return None };
         match port {
             None => socket.close(),
             Some(port) if !socket.is_open() => {
@@ -157,19 +196,6 @@ impl<'c, S: Store> Place<'c, S> {
             return Some(now.after(RESET_MS));
         }
         Some(until)
-    }
-}
-
-fn close_socket<'c, S: Store>(socket: &mut tcp::Socket<'_>, close: Close, now: Instant) -> State<'c, S> {
-    match close.how {
-        CloseHow::Abort => {
-            socket.abort();
-            State::Leaving { until: now.after(RESET_MS) }
-        }
-        CloseHow::Finish | CloseHow::Linger => {
-            socket.close();
-            State::Draining { until: now.after(DRAIN_MS), queued: socket.send_queue(), readable: LINGER_LEN }
-        }
     }
 }
 

@@ -1,12 +1,8 @@
 //! A fixed number of sessions on one interface.
 
-use core::mem::swap;
-
 use coracle_core::{Code, ServerConfig, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::tcp;
 use smoltcp::time::Instant;
-use smoltcp::wire::IpEndpoint;
 
 use crate::observer::{Gone, Observer};
 use crate::place::Place;
@@ -23,25 +19,42 @@ const SILENT_MS: u64 = 1_000;
 /// reset in answer to their first packet).
 ///
 /// A place is used again when the client has acknowledged the end of the connection, or a time-out has passed.
+///
+/// A value of this type takes about 1.4 KB for each session and for the spare: on a board it stands in a static, where
+/// the compiler puts it without passing it over the stack, since [`Server::new`] is `const`.
 pub struct Server<'c, S: Store, const N: usize> {
-    config: &'c ServerConfig<'c>,
-    port: u16,
+    binding: Option<Binding<'c>>,
     places: [Place<'c, S>; N],
     spare: Place<'c, S>,
     is_stopping: bool,
 }
 
+#[derive(Clone, Copy)]
+struct Binding<'c> {
+    config: &'c ServerConfig<'c>,
+    port: u16,
+}
+
 impl<'c, S: Store, const N: usize> Server<'c, S, N> {
-    /// A server on `port`, which it listens on from the first poll. The handles belong to TCP sockets that are in no other
-    /// use, with receive buffers of any length (512 bytes hold the longest request) and transmit buffers of any length.
+    /// A server without sockets, which does nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { binding: None, places: [const { Place::new() }; N], spare: Place::new(), is_stopping: false }
+    }
+
+    /// Listens on `port`, from the next poll on. The handles belong to TCP sockets that are in no other use, with buffers of
+    /// any length (a receive buffer of 512 bytes holds the longest request).
     ///
     /// # Panics
     ///
     /// When `port` is 0.
-    #[must_use]
-    pub fn new(config: &'c ServerConfig<'c>, port: u16, handles: [SocketHandle; N], spare: SocketHandle) -> Self {
+    pub fn bind(&mut self, config: &'c ServerConfig<'c>, port: u16, handles: [SocketHandle; N], spare: SocketHandle) {
         assert!(port != 0, "a server needs a port");
-        Self { config, port, places: handles.map(Place::new), spare: Place::new(spare), is_stopping: false }
+        self.binding = Some(Binding { config, port });
+        for (place, handle) in self.places.iter_mut().zip(handles) {
+            place.bind(handle);
+        }
+        self.spare.bind(spare);
     }
 
     /// Does what there is to do, in bounded time, and returns when to be called again if no frame arrives before; a moment
@@ -59,9 +72,10 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         store: &mut S,
         observer: &mut impl Observer,
     ) -> Option<Instant> {
+        let Binding { config, port } = self.binding?;
         let now = moment(now);
-        self.admit(now, sockets, observer);
-        let port = (!self.is_stopping).then_some(self.port);
+        self.admit(config, now, sockets, observer);
+        let port = (!self.is_stopping).then_some(port);
         let places = self.places.iter_mut().chain([&mut self.spare]).enumerate();
         let next = places.filter_map(|(index, place)| place.poll(index, port, sockets, store, observer, now)).min();
         next.map(instant)
@@ -89,11 +103,17 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
     }
 
     /// Gives newcomers their places.
-    fn admit(&mut self, now: coracle_core::Instant, sockets: &mut SocketSet<'_>, observer: &mut impl Observer) {
+    fn admit(
+        &mut self,
+        config: &'c ServerConfig<'c>,
+        now: coracle_core::Instant,
+        sockets: &mut SocketSet<'_>,
+        observer: &mut impl Observer,
+    ) {
         for (index, place) in self.places.iter_mut().enumerate() {
             if place.has_newcomer(sockets) {
-                place.serve(self.config, now);
-                observer.connected(index, peer(sockets, place));
+                place.serve(config, now);
+                observer.connected(index, place.peer(sockets));
             }
         }
         if !self.spare.has_newcomer(sockets) {
@@ -101,20 +121,20 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         }
         if let Some((index, place)) = self.places.iter_mut().enumerate().find(|(_, place)| !place.is_live()) {
             // What a closed connection still waits for needs no session, and can be waited for over there.
-            swap(place, &mut self.spare);
-            place.serve(self.config, now);
-            observer.connected(index, peer(sockets, place));
+            place.swap_socket(&mut self.spare);
+            place.serve(config, now);
+            observer.connected(index, place.peer(sockets));
         } else if let Some(index) = self.silent(now) {
             if let Some(place) = self.places.get_mut(index) {
                 place.reset(sockets, now);
                 observer.gone(index, Gone::Evicted);
-                swap(place, &mut self.spare);
-                place.serve(self.config, now);
-                observer.connected(index, peer(sockets, place));
+                place.swap_socket(&mut self.spare);
+                place.serve(config, now);
+                observer.connected(index, place.peer(sockets));
             }
         } else {
-            self.spare.refuse(Code::Busy, self.config, now);
-            observer.connected(N, peer(sockets, &self.spare));
+            self.spare.refuse(Code::Busy, config, now);
+            observer.connected(N, self.spare.peer(sockets));
         }
     }
 
@@ -125,6 +145,8 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
     }
 }
 
-fn peer<S: Store>(sockets: &SocketSet<'_>, place: &Place<'_, S>) -> Option<IpEndpoint> {
-    sockets.get::<tcp::Socket<'_>>(place.handle).remote_endpoint()
+impl<S: Store, const N: usize> Default for Server<'_, S, N> {
+    fn default() -> Self {
+        Self::new()
+    }
 }

@@ -185,7 +185,8 @@ impl<S: Store, const N: usize> World<S, N> {
         let mut handle = || server_host.socket(link.server_receive, link.server_send);
         let handles = std::array::from_fn(|_| handle());
         let spare = handle();
-        let server = Server::new(Box::leak(Box::new(config)), PORT, handles, spare);
+        let mut server = Server::new();
+        server.bind(Box::leak(Box::new(config)), PORT, handles, spare);
         let (seen, now) = (Seen::default(), Instant::ZERO);
         let mut world = Self {
             now,
@@ -309,20 +310,21 @@ impl<S: Store, const N: usize> World<S, N> {
         String::from_utf8_lossy(&buf[..len]).into_owned()
     }
 
-    pub fn fetch(&mut self, get: &Get<'_>) -> Fetch {
+    pub fn fetch(&mut self, get: &Get<'_>) -> Fetch<'static> {
         let handle = self.client_host.socket(self.link.client_receive, 512);
         let port = self.port();
-        Fetch::new(get, IpEndpoint::new(SERVER, PORT), handle, port, self.now).expect("it can be asked")
+        Fetch::new(get, IpEndpoint::new(SERVER, PORT), handle, port, vec![0; Fetch::BUF_LEN].leak(), self.now)
+            .expect("it can be asked")
     }
 
     /// One poll of a fetch's.
-    pub fn poll_fetch<K: Sink>(&mut self, fetch: &mut Fetch, sink: &mut K) -> Progress<K::Error> {
+    pub fn poll_fetch<K: Sink>(&mut self, fetch: &mut Fetch<'_>, sink: &mut K) -> Progress<K::Error> {
         let host = &mut self.client_host;
         fetch.poll(self.now, &mut host.interface, &mut host.sockets, sink)
     }
 
     /// Fetches into `sink` until it is over.
-    pub fn finish<K: Sink>(&mut self, fetch: &mut Fetch, sink: &mut K) -> Result<End, FetchError<K::Error>> {
+    pub fn finish<K: Sink>(&mut self, fetch: &mut Fetch<'_>, sink: &mut K) -> Result<End, FetchError<K::Error>> {
         for _ in 0..1_000_000 {
             match self.poll_fetch(fetch, sink) {
                 Progress::Waiting(_) => self.step(),

@@ -1,0 +1,207 @@
+//! The board's settings: its own, then the PC's `config.json`, fetched at start-up by the board as a client.
+
+use coracle_core::{DigestKind, End, FileName, Get, ServerName};
+use coracle_smoltcp::{Fetch, FetchError, Progress, sink_fn};
+use heapless::{String, Vec};
+use serde::Deserialize;
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::wire::{IpEndpoint, Ipv4Address};
+
+use crate::fault::Reason;
+use crate::network::{self, Network};
+
+const CONFIG: FileName<'static> = FileName::from_static("config.json");
+const CONFIG_LEN: usize = 512;
+/// The PC that runs the emulator, as the emulated network shows it, and the protocol's port.
+const DEFAULT_SERVER: (Ipv4Address, u16) = (Ipv4Address::new(10, 0, 2, 2), 8888);
+/// How long the board waits for a configuration before it serves without one.
+const PATIENCE_MS: u64 = 3_000;
+/// How long it waits before it asks again.
+const PAUSE_MS: u64 = 500;
+/// The first port for connections of its own.
+const FIRST_PORT: u16 = 49_152;
+
+/// What the emulator's command line says, as `KEY=VALUE`.
+pub struct Arguments {
+    /// `config=PORT`, `config=A.B.C.D:PORT` or `config=none`: where `config.json` comes from.
+    pub server: Option<IpEndpoint>,
+    /// `dhcp=off`: takes the fixed address.
+    pub use_dhcp: bool,
+    /// `fail=panic`, `fail=fault` or `fail=stall`: does so when it has begun to serve, to show what follows.
+    pub fail: Option<Reason>,
+}
+
+impl Arguments {
+    /// Reads them; what cannot be understood is told of, and left out.
+    // Out of line, as everything here that needs a buffer once.
+    #[inline(never)]
+    pub fn read() -> Self {
+        let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, fail: None };
+        let Ok(arguments) = semihosting::experimental::env::args::<256>() else { return this };
+        for argument in arguments.skip(1).flatten() {
+            match argument.split_once('=') {
+                Some(("config", "none")) => this.server = None,
+                Some(("config", place)) => match endpoint(place) {
+                    Some(server) => this.server = Some(server),
+                    None => defmt::warn!("config= takes PORT, A.B.C.D:PORT or none, not {=str}", place),
+                },
+                Some(("dhcp", "off")) => this.use_dhcp = false,
+                Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
+                Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
+                Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
+                _ => defmt::warn!("an argument that is not known: {=str}", argument),
+            }
+        }
+        this
+    }
+}
+
+fn endpoint(text: &str) -> Option<IpEndpoint> {
+    let (address, port) = match text.split_once(':') {
+        None => (DEFAULT_SERVER.0, text),
+        Some((address, port)) => {
+            let mut octets = [0; 4];
+            let mut words = address.split('.');
+            for octet in &mut octets {
+                *octet = words.next()?.parse().ok()?;
+            }
+            if words.next().is_some() {
+                return None;
+            }
+            (Ipv4Address::from(octets), port)
+        }
+    };
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    Some((address, port).into())
+}
+
+/// What the board can be told.
+pub struct Settings {
+    name: String<{ ServerName::MAX_LEN }>,
+    pub idle_ms: u32,
+}
+
+impl Settings {
+    /// Those of a board that nobody has told anything.
+    pub const fn new() -> Self {
+        Self { name: String::new(), idle_ms: 60_000 }
+    }
+
+    /// The board's name, empty for none.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Takes over what `json` says, or nothing of it.
+    fn apply(&mut self, json: &[u8]) -> Result<(), &'static str> {
+        let trimmed = json.trim_ascii_end();
+        let (config, _): (ConfigJson<'_>, usize) =
+            serde_json_core::from_slice(trimmed).map_err(|_| "no JSON object with name and idle_ms only")?;
+        let name = config.name.unwrap_or_default();
+        if name.contains('\\') {
+            return Err("a name without escapes is wanted");
+        }
+        ServerName::new(name).map_err(|_| "a name has at most 32 bytes and no control character")?;
+        let name = String::try_from(name).map_err(|_| "the name is too long")?;
+        *self = Self { name, idle_ms: config.idle_ms.unwrap_or(self.idle_ms) };
+        Ok(())
+    }
+}
+
+/// Members that are not known are refused: skipping them would recurse as deep as they nest.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigJson<'a> {
+    name: Option<&'a str>,
+    idle_ms: Option<u32>,
+}
+
+/// Fetches `config.json`, without blocking, until it has it or gives up.
+pub struct Configurator {
+    fetch: Option<Fetch<'static>>,
+    /// The fetch's buffer, between tries.
+    buf: Option<&'static mut [u8]>,
+    bytes: Vec<u8, CONFIG_LEN>,
+    tries: u16,
+    next_try_ms: u64,
+    /// From the first poll on.
+    give_up_ms: Option<u64>,
+}
+
+impl Configurator {
+    pub const fn new(buf: &'static mut [u8]) -> Self {
+        Self { fetch: None, buf: Some(buf), bytes: Vec::new(), tries: 0, next_try_ms: 0, give_up_ms: None }
+    }
+
+    /// Goes on; returns whether it is over, with or without a change in `settings`.
+    // Out of line: nothing of it should stay on the stack while the board serves.
+    #[inline(never)]
+    pub fn poll(
+        &mut self,
+        now_ms: u64,
+        server: IpEndpoint,
+        socket: SocketHandle,
+        network: &mut Network,
+        sockets: &mut SocketSet<'_>,
+        settings: &mut Settings,
+    ) -> bool {
+        let now = network::instant(now_ms);
+        if now_ms >= *self.give_up_ms.get_or_insert(now_ms + PATIENCE_MS) {
+            defmt::warn!("no configuration: nobody answered in time");
+            sockets.get_mut::<tcp::Socket<'_>>(socket).abort();
+            return true;
+        }
+        if self.fetch.is_none() {
+            if now_ms < self.next_try_ms {
+                return false;
+            }
+            self.start(now_ms, server, socket);
+        }
+        let Some(fetch) = &mut self.fetch else {
+            defmt::error!("no configuration: it cannot be asked for");
+            return true;
+        };
+        let bytes = &mut self.bytes;
+        let mut sink = sink_fn(|_offset, piece: &[u8]| bytes.extend_from_slice(piece));
+        let progress = fetch.poll(now, &mut network.interface, sockets, &mut sink);
+        drop(sink);
+        let error = match progress {
+            Progress::Waiting(_) => return false,
+            Progress::Done(End::Verified(_)) => {
+                match settings.apply(&self.bytes) {
+                    Ok(()) => defmt::info!("configured: name {=str}, idle_ms {=u32}", settings.name, settings.idle_ms),
+                    Err(why) => defmt::error!("config.json is refused: {=str}", why),
+                }
+                return true;
+            }
+            Progress::Done(_) => {
+                defmt::error!("config.json changed while it was fetched");
+                return true;
+            }
+            Progress::Failed(error) => error,
+        };
+        match error {
+            FetchError::Sink(_) => defmt::error!("config.json is refused: over {=usize} bytes", CONFIG_LEN),
+            FetchError::ConnectionRefused => defmt::info!("no configuration: no server there"),
+            FetchError::Failed(failure) if failure.is_temporary() => {
+                self.buf = self.fetch.take().map(Fetch::into_buf);
+                self.next_try_ms = now_ms + PAUSE_MS;
+                return false;
+            }
+            FetchError::Failed(failure) => defmt::warn!("no configuration: {}", failure),
+            FetchError::Refused(code) => defmt::info!("no configuration: the server says {}", code),
+            _ => defmt::warn!("no configuration: it cannot be asked for"),
+        }
+        true
+    }
+
+    #[inline(never)]
+    fn start(&mut self, now_ms: u64, server: IpEndpoint, socket: SocketHandle) {
+        let Some(buf) = self.buf.take() else { return };
+        self.bytes.clear();
+        self.tries += 1;
+        let get = Get { digest: Some(DigestKind::Sha256), ..Get::new(CONFIG) };
+        self.fetch = Fetch::new(&get, server, socket, FIRST_PORT + self.tries, buf, network::instant(now_ms)).ok();
+    }
+}

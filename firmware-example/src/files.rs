@@ -1,0 +1,145 @@
+//! What the board serves: files in flash, the log in RAM, and the status, made when it is asked for.
+
+use core::cell::RefCell;
+
+use coracle_core::{
+    Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, StaticFile, StaticListing, StaticStore, Store,
+    StoreError, Version,
+};
+
+use crate::status::{STATUS_LEN, Shared};
+
+include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+const BOOT_LOG: FileName<'static> = FileName::from_static("boot.log");
+const STATUS: FileName<'static> = FileName::from_static("status.json");
+
+/// The board's store.
+pub struct Files<'a> {
+    flash: StaticStore<'static>,
+    shared: &'a RefCell<Shared>,
+    name: &'a str,
+    /// No two starts of any board have the same.
+    boot: u64,
+    /// How often the status was told.
+    told: u32,
+}
+
+/// An open file of the board's.
+// There is no heap to put the largest variant in, and each session has its one place for any of them.
+#[allow(clippy::large_enum_variant)]
+pub enum OpenFile {
+    Flash(&'static StaticFile<'static>),
+    Log { generation: u32 },
+    Status { text: [u8; STATUS_LEN], len: usize, number: u32 },
+}
+
+/// A place in a listing: the two files of the root that are not in flash come first.
+pub struct Listing {
+    made: u8,
+    flash: StaticListing<'static>,
+}
+
+impl<'a> Files<'a> {
+    /// `boot` makes the versions of what lives in RAM: a random number here, a counter in flash elsewhere.
+    pub const fn new(shared: &'a RefCell<Shared>, name: &'a str, boot: u64) -> Self {
+        Self { flash: StaticStore::new(&FILES), shared, name, boot, told: 0 }
+    }
+
+    /// The version of the thing that begins with `kind`, in its `number`th state since this start.
+    fn version(&self, kind: u8, number: u32) -> Result<Version, StoreError> {
+        let mut text = [kind; 1 + 16 + 8];
+        let numbers = self.boot.to_be_bytes().into_iter().chain(number.to_be_bytes());
+        let digits = numbers.flat_map(|byte| [byte >> 4, byte & 0xf]);
+        for (place, digit) in text.iter_mut().skip(1).zip(digits) {
+            *place = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        }
+        let text = core::str::from_utf8(&text).map_err(|_| StoreError::Io)?;
+        Version::new(text).map_err(|_| StoreError::Io)
+    }
+}
+
+impl Store for Files<'_> {
+    type File = OpenFile;
+    type Listing = Listing;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<OpenFile, StoreError> {
+        if name.as_str() == BOOT_LOG.as_str() {
+            let generation = self.shared.borrow().log.generation();
+            return Ok(OpenFile::Log { generation });
+        }
+        if name.as_str() == STATUS.as_str() {
+            let mut text = [0; STATUS_LEN];
+            let len = self.shared.borrow().write(self.name, &mut text);
+            self.told = self.told.wrapping_add(1);
+            return if len > 0 { Ok(OpenFile::Status { text, len, number: self.told }) } else { Err(StoreError::Io) };
+        }
+        self.flash.open(name).map(OpenFile::Flash)
+    }
+
+    fn info(&mut self, file: &OpenFile) -> Result<FileInfo, StoreError> {
+        let (len, version) = match file {
+            OpenFile::Flash(file) => return self.flash.info(file),
+            // While the log is only appended to, it is the same version, and has only grown.
+            OpenFile::Log { .. } => {
+                let log = &self.shared.borrow().log;
+                (log.bytes().len(), self.version(b'L', log.generation())?)
+            }
+            OpenFile::Status { len, number, .. } => (*len, self.version(b'S', *number)?),
+        };
+        Ok(FileInfo { size: u64::try_from(len).map_err(|_| StoreError::Io)?, version, modified: None })
+    }
+
+    fn read(&mut self, file: &mut OpenFile, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        match file {
+            OpenFile::Flash(file) => self.flash.read(file, offset, buf),
+            OpenFile::Log { generation } => {
+                let log = &self.shared.borrow().log;
+                if log.generation() != *generation {
+                    // The bytes that were promised are gone.
+                    return Err(StoreError::Io);
+                }
+                Ok(copy(log.bytes(), offset, buf))
+            }
+            OpenFile::Status { text, len, .. } => Ok(copy(text.get(..*len).unwrap_or(text), offset, buf)),
+        }
+    }
+
+    fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
+        let made = if path.is_some() { 2 } else { 0 };
+        match path {
+            Some(path) if [BOOT_LOG, STATUS].iter().any(|made| made.as_str() == path.as_str()) => {
+                Err(StoreError::NotDirectory)
+            }
+            _ => Ok(Listing { made, flash: self.flash.list(path)? }),
+        }
+    }
+
+    fn next<'b>(&mut self, listing: &'b mut Listing) -> Result<Listed<'b>, StoreError> {
+        let made = listing.made;
+        listing.made = made.saturating_add(1);
+        let (name, len) = match made {
+            0 => (BOOT_LOG, self.shared.borrow().log.bytes().len()),
+            1 => (STATUS, self.shared.borrow().write(self.name, &mut [0; STATUS_LEN])),
+            _ => return self.flash.next(&mut listing.flash),
+        };
+        let size = u64::try_from(len).map_err(|_| StoreError::Io)?;
+        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size, modified: None } }))
+    }
+
+    fn known_digest(&mut self, file: &OpenFile, kind: DigestKind) -> Option<Digest> {
+        match file {
+            OpenFile::Flash(file) => self.flash.known_digest(file, kind),
+            OpenFile::Log { .. } | OpenFile::Status { .. } => None,
+        }
+    }
+}
+
+fn copy(from: &[u8], offset: u64, buf: &mut [u8]) -> usize {
+    let rest = usize::try_from(offset).ok().and_then(|offset| from.get(offset..)).unwrap_or_default();
+    let len = rest.len().min(buf.len());
+    if let (Some(to), Some(from)) = (buf.get_mut(..len), rest.get(..len)) {
+        to.copy_from_slice(from);
+    }
+    len
+}

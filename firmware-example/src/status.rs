@@ -1,0 +1,60 @@
+//! What the board counts, and how `status.json` tells it.
+
+use serde::Serialize;
+
+use crate::boot_log::BootLog;
+use crate::hardware;
+
+/// The longest `status.json`, in bytes: every number at its largest.
+pub const STATUS_LEN: usize = 256;
+
+/// What the server's observer writes and the store reads.
+pub struct Shared {
+    pub now_ms: u64,
+    pub clients: u32,
+    pub clients_total: u32,
+    pub refused: u32,
+    pub exchanges: u32,
+    pub bytes_served: u64,
+    pub log: BootLog,
+}
+
+impl Shared {
+    pub const fn new() -> Self {
+        Self { now_ms: 0, clients: 0, clients_total: 0, refused: 0, exchanges: 0, bytes_served: 0, log: BootLog::new() }
+    }
+
+    /// Writes `status.json` and returns its length; 0 where it does not fit.
+    pub fn write(&self, name: &str, buf: &mut [u8; STATUS_LEN]) -> usize {
+        let stack = hardware::stack_use();
+        let status = Status {
+            name,
+            uptime_ms: self.now_ms,
+            clients: self.clients,
+            clients_total: self.clients_total,
+            refused: self.refused,
+            exchanges: self.exchanges,
+            bytes_served: self.bytes_served,
+            stack_size: stack.size,
+            stack_high_water: stack.high_water,
+        };
+        let Some((last, body)) = buf.split_last_mut() else { return 0 };
+        let Ok(len) = serde_json_core::to_slice(&status, body) else { return 0 };
+        let newline = body.get_mut(len).unwrap_or(last);
+        *newline = b'\n';
+        len + 1
+    }
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    name: &'a str,
+    uptime_ms: u64,
+    clients: u32,
+    clients_total: u32,
+    refused: u32,
+    exchanges: u32,
+    bytes_served: u64,
+    stack_size: usize,
+    stack_high_water: usize,
+}

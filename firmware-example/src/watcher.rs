@@ -1,0 +1,85 @@
+//! Counts and tells what the server's clients do.
+
+use core::cell::RefCell;
+
+use coracle_core::Exchange;
+use coracle_smoltcp::{Gone, Observer};
+use smoltcp::wire::{IpAddress, IpEndpoint};
+
+use crate::boot_log::Line;
+use crate::status::Shared;
+
+/// Writes to the counters, to `boot.log` and to the developer's log.
+pub struct Watcher<'a> {
+    shared: &'a RefCell<Shared>,
+    /// The place of those that hear `busy`.
+    spare: usize,
+}
+
+impl<'a> Watcher<'a> {
+    /// Watches a server of `sessions` sessions.
+    pub const fn new(shared: &'a RefCell<Shared>, sessions: usize) -> Self {
+        Self { shared, spare: sessions }
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn connected(&mut self, place: usize, peer: Option<IpEndpoint>) {
+        let shared = &mut *self.shared.borrow_mut();
+        if place == self.spare {
+            shared.refused += 1;
+            defmt::warn!("a client was told that the board is busy");
+            return;
+        }
+        shared.clients += 1;
+        shared.clients_total += 1;
+        let mut line = Line::at(shared.now_ms);
+        line.text("client ").number(wide(place)).text(" connected");
+        if let Some(IpEndpoint { addr: IpAddress::Ipv4(address), port }) = peer {
+            for (octet, separator) in address.octets().into_iter().zip([" from ", ".", ".", "."]) {
+                line.text(separator).number(octet.into());
+            }
+            line.text(":").number(port.into());
+        }
+        shared.log.append(&line);
+        defmt::info!("client {=usize} connected", place);
+    }
+
+    fn body(&mut self, _place: usize, len: usize) {
+        self.shared.borrow_mut().bytes_served += wide(len);
+    }
+
+    fn exchange(&mut self, place: usize, exchange: &Exchange) {
+        let shared = &mut *self.shared.borrow_mut();
+        shared.exchanges += 1;
+        let mut line = Line::at(shared.now_ms);
+        line.text("client ").number(wide(place));
+        match exchange.error {
+            Some(code) => line.text(" was refused: ").text(code.as_str()),
+            None => line.text(" was served, bytes of body: ").number(exchange.body_len),
+        };
+        shared.log.append(&line);
+        match (exchange.kind, exchange.error) {
+            (Some(kind), Some(code)) => defmt::info!("client {=usize}: {}, refused: {}", place, kind, code),
+            (Some(kind), None) => defmt::info!("client {=usize}: {}, {=u64} bytes", place, kind, exchange.body_len),
+            (None, code) => defmt::info!("client {=usize}: no request, refused: {}", place, code),
+        }
+    }
+
+    fn gone(&mut self, place: usize, why: Gone) {
+        if place == self.spare {
+            return;
+        }
+        let shared = &mut *self.shared.borrow_mut();
+        shared.clients = shared.clients.saturating_sub(1);
+        shared.log.append(Line::at(shared.now_ms).text("client ").number(wide(place)).text(" gone"));
+        match why {
+            Gone::Closed(close) => defmt::info!("client {=usize} gone: {}", place, close.why),
+            other => defmt::info!("client {=usize} gone: {}", place, other),
+        }
+    }
+}
+
+fn wide(number: usize) -> u64 {
+    number as u64
+}
