@@ -1,6 +1,7 @@
 //! Who is here: the listeners, the clients that are being served, and whether the server is to end.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -318,6 +319,12 @@ impl State {
 }
 
 impl Seat {
+    /// Waits until something arrives, an end or the time-out included; whatever it is, it is there for who reads next. A
+    /// thread has no buffers before that: clients that connect and rest cost little more than its stack.
+    pub(super) fn wait_for_input(&self) {
+        drop(self.socket.peek(&mut [MaybeUninit::uninit()]));
+    }
+
     /// A whole request has arrived, or a piece of text.
     pub(super) fn note_asked(&self) {
         self.has_asked.store(true, Ordering::Relaxed);

@@ -89,6 +89,9 @@ where
                         continue;
                     }
                     self.house.tell(&Event::Connected { peer: &seat.peer, live });
+                    if self.buffers.is_none() {
+                        seat.wait_for_input();
+                    }
                     self.receive(seat);
                     if !self.house.hall.may_wait(&self.listener) {
                         return;
@@ -99,7 +102,11 @@ where
         self.house.hall.abandon(&self.listener);
     }
 
+    // What follows has large frames, and is kept out of the one in which a thread waits: thousands of threads that wait
+    // for a client's first byte are to cost two pages of stack each.
+
     /// Sends another thread to wait at the listener; false when there can be none.
+    #[inline(never)]
     fn replace(&self, seat: &Seat) -> bool {
         match staff(self.scope, self.house, Arc::clone(&self.listener), self.store.clone()) {
             Ok(()) => true,
@@ -113,16 +120,25 @@ where
     }
 
     /// Serves a client and closes its connection.
+    #[inline(never)]
     fn receive(&mut self, seat: Arc<Seat>) {
-        let store = &mut self.store;
-        let buffers = &mut self.buffers;
         let house = self.house;
+        let buffers = match self.buffers.take().map_or_else(Buffers::new, Ok) {
+            Ok(buffers) => self.buffers.insert(buffers),
+            Err(error) => {
+                house.tell(&Event::Trouble { what: "making a client's buffers", error: &error });
+                self.give_up(&seat, Reason::Refused(Code::Busy));
+                if let Some(seat) = Arc::into_inner(seat) {
+                    refuse(house, seat.socket, Code::Busy);
+                }
+                return;
+            }
+        };
+        let store = &mut self.store;
         let how = catch_unwind(AssertUnwindSafe(|| visit(house, &seat, store, buffers))).unwrap_or_else(|_| {
-            // Whatever it has left half done is in buffers that nobody looks at again.
-            *buffers = None;
-            let live = house.hall.leave(&seat);
-            let visit = Visit { reason: Reason::Fault, answers: 0, body_len: 0, duration: seat.since.elapsed() };
-            house.tell(&Event::Disconnected { peer: &seat.peer, visit: &visit, live });
+            // What it has left half done is in buffers that nobody looks at again.
+            self.buffers = None;
+            self.give_up(&seat, Reason::Fault);
             CloseHow::Abort
         });
         // Who drops a client holds it for a moment longer, and then closes it.
@@ -139,5 +155,12 @@ where
                 }
             }
         }
+    }
+
+    /// Frees the place of a client that was not served.
+    fn give_up(&self, seat: &Seat, reason: Reason) {
+        let live = self.house.hall.leave(seat);
+        let visit = Visit { reason, answers: 0, body_len: 0, duration: seat.since.elapsed() };
+        self.house.tell(&Event::Disconnected { peer: &seat.peer, visit: &visit, live });
     }
 }

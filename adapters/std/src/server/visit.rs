@@ -1,13 +1,13 @@
 //! One client, from its coming to its going.
 
-use std::io::ErrorKind;
-use std::mem::MaybeUninit;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant as Moment};
 
 use coracle_core::drive::{self, Scratch, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, Instant, Request, RequestKind, ServerSession, Store,
 };
+use memmap2::MmapMut;
 use socket2::Socket;
 
 use super::House;
@@ -22,50 +22,42 @@ const RECEIVE_BUF_LEN: usize = 4096;
 const SEND_BUF_LEN: usize = 64 * 1024;
 
 /// A thread's buffers, for one client after the other.
+///
+/// They lie in pages of their own: what a client does not use takes no memory, and all of it goes back to the system with
+/// the thread. An allocator would keep most of it.
 pub(super) struct Buffers {
-    request: Box<[u8]>,
-    receive: Box<[u8]>,
-    send: Box<[u8]>,
+    pages: MmapMut,
 }
 
 impl Buffers {
-    fn new() -> Self {
-        Self {
-            request: vec![0; REQUEST_BUF_LEN].into(),
-            receive: vec![0; RECEIVE_BUF_LEN].into(),
-            send: vec![0; SEND_BUF_LEN].into(),
-        }
+    /// Fails where the process may not have more memory.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { pages: MmapMut::map_anon(REQUEST_BUF_LEN + RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
     }
 }
 
 /// Serves the client of `seat`. Afterwards the socket is to be closed as the returned value says.
-pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut Option<Buffers>) -> CloseHow
+pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut Buffers) -> CloseHow
 where
     S: Store<File: KernelFile>,
 {
-    let buffers = match buffers {
-        Some(buffers) => buffers,
-        None => {
-            // A thread that has served nobody yet has no buffers. Thousands of clients that connect and rest are to cost
-            // nothing but a stack each. Whatever comes of it comes again when the session reads.
-            drop(seat.socket.peek(&mut [MaybeUninit::uninit()]));
-            buffers.insert(Buffers::new())
-        }
-    };
+    let (request, rest) = buffers.pages.split_at_mut(REQUEST_BUF_LEN);
+    let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
     let mut watch = Watch::new(house, seat);
-    let mut session = ServerSession::new(&house.config, &mut *buffers.request, house.moment(seat.since));
+    let mut session = ServerSession::new(&house.config, request, house.moment(seat.since));
     let mut transport =
         TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
-    let scratch = Scratch { receive: &mut buffers.receive, send: &mut buffers.send };
+    let scratch = Scratch { receive, send };
     let mut clock = || house.moment(Moment::now());
     let close = serve(&mut session, &mut transport, store, scratch, &mut clock, &mut watch);
     if let Some(error) = transport.option_error() {
         house.tell(&Event::Trouble { what: "a socket refused a time-out", error });
     }
-    watch.end(close, transport.last_error().map(std::io::Error::kind))
+    watch.end(close, transport.last_error().map(io::Error::kind))
 }
 
 /// Tells a client that has no place why, without waiting for it.
+#[inline(never)]
 pub(super) fn refuse(house: &House<'_>, socket: Socket, code: Code) {
     let mut buf = [0; 512];
     let now = house.moment(Moment::now());
