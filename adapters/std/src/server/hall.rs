@@ -31,6 +31,8 @@ pub(super) struct Hall {
 #[derive(Debug, Default)]
 struct State {
     listeners: Vec<(Arc<Listener>, Staff)>,
+    /// Addresses of listeners that were closed, which nobody was told yet.
+    closed: Vec<SocketAddr>,
     /// Clients by number.
     live: HashMap<u64, Arc<Seat>>,
     /// Clients in the order in which they came, with some that have left or asked since.
@@ -79,6 +81,15 @@ pub(super) enum Fate {
     Cut,
 }
 
+/// What the server's own thread has to do.
+#[derive(Debug)]
+pub(super) enum Chore {
+    /// Nobody waits at this listener; somebody new is counted as waiting already, and has to be sent there.
+    Staff(Arc<Listener>),
+    /// Nobody can connect to this address any more.
+    TellClosed(SocketAddr),
+}
+
 /// What becomes of somebody who connects.
 #[derive(Debug)]
 pub(super) enum Admission {
@@ -116,23 +127,29 @@ impl Hall {
     pub(super) fn close_listeners(&self) -> Vec<SocketAddr> {
         let mut state = self.state();
         let closed = state.listeners.drain(..).filter(|(listener, _)| listener.close());
-        closed.map(|(listener, _)| listener.address).collect()
+        let closed: Vec<SocketAddr> = closed.map(|(listener, _)| listener.address).collect();
+        state.closed.extend(&closed);
+        self.changed.notify_all();
+        closed
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.state().listeners.iter().map(|(listener, _)| listener.address).collect()
     }
 
-    /// The server's own thread waits here until the server is being stopped, or a listener has nobody that waits at it.
-    pub(super) fn next_unstaffed(&self) -> Option<Arc<Listener>> {
+    /// The server's own thread waits here until there is something to do, or the server is being stopped: then `None`.
+    pub(super) fn next_chore(&self) -> Option<Chore> {
         let mut state = self.state();
         loop {
             if state.phase != Phase::Open {
                 return None;
             }
+            if !state.closed.is_empty() {
+                return Some(Chore::TellClosed(state.closed.remove(0)));
+            }
             if let Some((listener, staff)) = state.listeners.iter_mut().find(|(_, staff)| staff.waiting == 0) {
                 staff.waiting = 1;
-                return Some(Arc::clone(listener));
+                return Some(Chore::Staff(Arc::clone(listener)));
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

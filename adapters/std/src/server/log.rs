@@ -229,6 +229,9 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
         Event::Listening { address } => {
             (LogLevel::Verbose, Line { event: "listening", text: Some(address.to_string()), ..line })
         }
+        Event::Unlistened { address } => {
+            (LogLevel::Verbose, Line { event: "unlistened", text: Some(address.to_string()), ..line })
+        }
         Event::Connected { peer, live } => {
             let (peer, thread) = at(peer);
             (LogLevel::Verbose, Line { event: "connected", peer, thread, live: Some(live), ..line })

@@ -47,7 +47,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit};
 
 use crate::transport::KernelFile;
-use hall::{Hall, Phase};
+use hall::{Chore, Hall, Phase};
 use linger::Lingering;
 use listen::{Inherited, bind_all};
 
@@ -105,13 +105,19 @@ where
     ///
     /// An address cannot be listened on; the message names it and says why.
     pub fn bind(self) -> io::Result<BoundServer<'a, S>> {
-        let inherited = inherited(&self.limits);
         let addresses = if self.addresses.is_empty() { vec![DEFAULT_ADDRESS] } else { self.addresses.clone() };
-        let listeners = bind_all(&addresses, inherited)?;
+        let bound = self.bind_later();
+        bound.handle.listen_only_on(&addresses)?;
+        Ok(bound)
+    }
+
+    /// Listens nowhere yet, whatever [`Server::listen_on`] said: that is up to [`ServerHandle::listen_only_on`] and
+    /// [`ServerHandle::listen_on`], before [`BoundServer::run`] is called or while it runs.
+    #[must_use]
+    pub fn bind_later(self) -> BoundServer<'a, S> {
         let hall = Arc::new(Hall::new(self.limits.max_clients));
-        hall.open(listeners);
-        let handle = ServerHandle { hall, inherited };
-        Ok(BoundServer { server: self, handle })
+        let handle = ServerHandle { hall, inherited: inherited(&self.limits) };
+        BoundServer { server: self, handle }
     }
 }
 
@@ -179,7 +185,14 @@ where
             let lingerer = thread::Builder::new().name("linger".to_owned()).stack_size(64 * 1024);
             let lingerer = lingerer.spawn_scoped(scope, || lingering.run())?;
             let outcome = (|| {
-                while let Some(listener) = house.hall.next_unstaffed() {
+                while let Some(chore) = house.hall.next_chore() {
+                    let listener = match chore {
+                        Chore::Staff(listener) => listener,
+                        Chore::TellClosed(address) => {
+                            house.tell(&Event::Unlistened { address });
+                            continue;
+                        }
+                    };
                     for (what, error) in &listener.refused_options {
                         house.tell(&Event::Trouble { what, error });
                     }
@@ -231,6 +244,29 @@ impl ServerHandle {
         let listeners = bind_all(&[address], self.inherited)?;
         let addresses = listeners.iter().map(|listener| listener.address).collect();
         if self.hall.open(listeners) { Ok(addresses) } else { Err(io::Error::other("the server was stopped")) }
+    }
+
+    /// Listens on `addresses` and nowhere else, and returns them with their real ports. Clients that are connected stay.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be listened on, or the server was stopped. Then it is listened where it was before.
+    pub fn listen_only_on(&self, addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
+        let before = self.addresses();
+        let listeners = match bind_all(addresses, self.inherited) {
+            // It may be this server itself that is in the way.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && !before.is_empty() => {
+                self.unlisten();
+                bind_all(addresses, self.inherited).or_else(|error| {
+                    self.hall.open(bind_all(&before, self.inherited)?);
+                    Err(error)
+                })?
+            }
+            bound => bound?,
+        };
+        let bound = listeners.iter().map(|listener| listener.address).collect();
+        self.unlisten();
+        if self.hall.open(listeners) { Ok(bound) } else { Err(io::Error::other("the server was stopped")) }
     }
 
     /// Accepts no more clients. Those that are connected stay; [`ServerHandle::listen_on`] opens again.

@@ -32,6 +32,11 @@ pub enum Event<'a> {
         /// Where.
         address: SocketAddr,
     },
+    /// Clients can connect to `address` no longer, and the server goes on.
+    Unlistened {
+        /// Where.
+        address: SocketAddr,
+    },
     /// A client has a place and a thread.
     Connected {
         /// Who.

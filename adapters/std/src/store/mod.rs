@@ -3,6 +3,7 @@
 mod file;
 mod listing;
 mod remembered;
+mod switched;
 mod version;
 
 use std::io;
@@ -17,6 +18,7 @@ use rustix::io::Errno;
 pub use file::File;
 pub use listing::Listing;
 use remembered::Remembered;
+pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
 
 /// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
 ///

@@ -7,5 +7,6 @@ mod exchanges;
 mod faults;
 mod fixture;
 mod kernel;
+mod listening;
 mod program;
 mod stopping;
