@@ -3,6 +3,7 @@
 mod generate;
 mod get;
 mod ls;
+mod newcomers;
 mod peer;
 mod progress;
 mod serve;

@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::newcomers::Newcomers;
 use super::values::{Limit, rate, size_at_least_1};
 use super::{Exit, complain};
 
@@ -55,6 +56,8 @@ pub struct Serve {
     /// Serve files and directories whose names begin with a dot, too
     #[arg(long)]
     hidden: bool,
+    #[command(flatten)]
+    newcomers: Newcomers,
     /// How the log's lines on standard error look
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
@@ -178,6 +181,7 @@ fn limits(args: &Serve) -> Limits {
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
     limits.grace = args.grace.0;
+    args.newcomers.apply(&mut limits);
     limits
 }
 

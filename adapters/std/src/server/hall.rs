@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use coracle_core::Code;
 use socket2::Socket;
 
+use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
+use super::queue::{Called, Dismissed, Queue};
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
@@ -24,6 +26,9 @@ pub(super) struct Hall {
     max_clients: usize,
     state: Mutex<State>,
     changed: Condvar,
+    /// Somebody has begun to wait for a place, or the server is being stopped.
+    queue_changed: Condvar,
+    keeps_order: bool,
     /// A copy of the state's, so that a client's thread can look at each step.
     is_stopping: AtomicBool,
 }
@@ -37,6 +42,8 @@ struct State {
     live: HashMap<u64, Arc<Seat>>,
     /// Clients in the order in which they came, with some that have left or asked since.
     silent: VecDeque<Weak<Seat>>,
+    /// Clients without a place, where they may wait for one.
+    queue: Option<Queue>,
     last_id: u64,
     phase: Phase,
 }
@@ -92,22 +99,27 @@ pub(super) enum Chore {
 
 /// What becomes of somebody who connects.
 #[derive(Debug)]
-pub(super) enum Admission {
+pub(super) enum Verdict {
     Served {
         seat: Arc<Seat>,
         live: usize,
         /// Nobody waits at the listener now; somebody new is counted as waiting already, and has to be sent there.
         needs_thread: bool,
     },
+    /// It waits; so many do now.
+    Queued(usize),
     Refused(Socket, Code),
 }
 
 impl Hall {
-    pub(super) fn new(max_clients: usize) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let queue = Queue::new(limits.admission);
         Self {
-            max_clients: max_clients.max(1),
-            state: Mutex::default(),
+            max_clients: limits.max_clients.max(1),
+            keeps_order: queue.is_some(),
+            state: Mutex::new(State { queue, ..State::default() }),
             changed: Condvar::new(),
+            queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
         }
     }
@@ -162,25 +174,27 @@ impl Hall {
         socket: Socket,
         address: SocketAddr,
         thread: &Arc<str>,
-    ) -> Admission {
+    ) -> Verdict {
         let mut state = self.state();
         if state.phase != Phase::Open {
-            return Admission::Refused(socket, Code::ShuttingDown);
+            return Verdict::Refused(socket, Code::ShuttingDown);
         }
-        if state.live.len() >= self.max_clients && !state.drop_silent() {
-            return Admission::Refused(socket, Code::Busy);
+        let is_full = state.live.len() >= self.max_clients;
+        if let Some(queue) = &mut state.queue {
+            // A place that is free while somebody waits is about to be taken by who has waited for longest.
+            if is_full || queue.len() > 0 {
+                return match queue.push(socket, address) {
+                    Ok(waiting) => {
+                        self.queue_changed.notify_one();
+                        Verdict::Queued(waiting)
+                    }
+                    Err(socket) => Verdict::Refused(socket, Code::Busy),
+                };
+            }
+        } else if is_full && !state.drop_silent() {
+            return Verdict::Refused(socket, Code::Busy);
         }
-        state.last_id += 1;
-        let id = state.last_id;
-        let seat = Arc::new(Seat {
-            peer: Peer::new(id, address, Arc::clone(thread)),
-            socket,
-            since: Instant::now(),
-            has_asked: AtomicBool::new(false),
-            fate: AtomicU8::new(Fate::None as u8),
-        });
-        state.live.insert(id, Arc::clone(&seat));
-        state.note_silent(&seat);
+        let seat = state.seat(socket, address, thread);
         let live = state.live.len();
         let needs_thread = state.staff(listener).is_some_and(|staff| {
             staff.waiting -= 1;
@@ -188,13 +202,61 @@ impl Hall {
             staff.waiting += usize::from(needs_thread);
             needs_thread
         });
-        Admission::Served { seat, live, needs_thread }
+        Verdict::Served { seat, live, needs_thread }
     }
 
     /// The thread that was to wait in the place of the one that serves could not be made: that one goes back to wait, and
-    /// its client is refused.
-    pub(super) fn take_back(&self, seat: &Seat) {
-        self.state().live.remove(&seat.peer.id());
+    /// its client is refused; those that wait, too, where there is no client left after whom their turn would come.
+    pub(super) fn take_back(&self, seat: &Seat) -> Vec<Dismissed> {
+        let mut state = self.state();
+        state.live.remove(&seat.peer.id());
+        let is_last = state.live.is_empty();
+        state.queue.as_mut().filter(|_| is_last).map_or_else(Vec::new, |queue| queue.clear(Code::Busy))
+    }
+
+    /// A thread whose client has left asks who is next: it serves that one. Returned too is who was found to be gone.
+    pub(super) fn next_queued(&self, thread: &Arc<str>) -> (Option<Called>, Vec<Dismissed>) {
+        let mut gone = Vec::new();
+        let mut state = self.state();
+        if state.phase != Phase::Open || state.live.len() >= self.max_clients {
+            return (None, gone);
+        }
+        let Some(client) = state.queue.as_mut().and_then(|queue| queue.pop(&mut gone)) else { return (None, gone) };
+        let waited = client.since.elapsed();
+        let seat = state.seat(client.socket, client.address, thread);
+        (Some(Called { seat, live: state.live.len(), waited }), gone)
+    }
+
+    /// Waits until somebody is not to wait for a place any longer; `None` when nobody ever will again.
+    pub(super) fn next_dismissed(&self) -> Option<Vec<Dismissed>> {
+        let mut state = self.state();
+        loop {
+            let is_open = state.phase == Phase::Open;
+            let queue = state.queue.as_mut()?;
+            let dismissed = if is_open { queue.sweep() } else { queue.clear(Code::ShuttingDown) };
+            if !dismissed.is_empty() {
+                return Some(dismissed);
+            }
+            if !is_open {
+                return None;
+            }
+            state = if queue.len() == 0 {
+                self.queue_changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let pause = queue.pause();
+                self.queue_changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+    }
+
+    /// Whether clients have to be admitted in the order in which they were accepted.
+    pub(super) const fn keeps_order(&self) -> bool {
+        self.keeps_order
+    }
+
+    /// How many clients wait for a place.
+    pub(super) fn queued(&self) -> usize {
+        self.state().queue.as_ref().map_or(0, Queue::len)
     }
 
     /// A client has left. Returns how many are here.
@@ -274,6 +336,7 @@ impl Hall {
             }
         }
         self.changed.notify_all();
+        self.queue_changed.notify_all();
     }
 
     /// Waits until no client is here. Returns false when the phase becomes [`Phase::Cut`], or `limit` passes, before.
@@ -305,6 +368,21 @@ impl State {
     /// `None` when the listener was closed.
     fn staff(&mut self, listener: &Arc<Listener>) -> Option<&mut Staff> {
         self.listeners.iter_mut().find(|(open, _)| Arc::ptr_eq(open, listener)).map(|(_, staff)| staff)
+    }
+
+    /// Gives a client a place.
+    fn seat(&mut self, socket: Socket, address: SocketAddr, thread: &Arc<str>) -> Arc<Seat> {
+        self.last_id += 1;
+        let seat = Arc::new(Seat {
+            peer: Peer::new(self.last_id, address, Arc::clone(thread)),
+            socket,
+            since: Instant::now(),
+            has_asked: AtomicBool::new(false),
+            fate: AtomicU8::new(Fate::None as u8),
+        });
+        self.live.insert(self.last_id, Arc::clone(&seat));
+        self.note_silent(&seat);
+        seat
     }
 
     fn note_silent(&mut self, seat: &Arc<Seat>) {

@@ -1,9 +1,11 @@
 //! What a server grants its clients.
 
+use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 use std::time::Duration;
 
-use coracle_core::ServerConfig;
+use coracle_core::{ServerConfig, TextPolicy};
 
 /// What a server grants its clients. Start from the default and change what differs.
 ///
@@ -32,7 +34,75 @@ pub struct Limits {
     pub min_rate: u32,
     /// How long a graceful stop waits for answers under way. `None` waits for ever; default: 10 s.
     pub grace: Option<Duration>,
+    /// What becomes of a client for whom there is no place. Default: [`Admission::Busy`].
+    pub admission: Admission,
+    /// What is done with bytes that are no request. Default: [`OnText::Reject`].
+    pub on_text: OnText,
 }
+
+/// What becomes of a client who connects when every place is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Admission {
+    /// It gets the place of the oldest client that has asked nothing for more than a second; where there is none, it is told
+    /// `busy`.
+    #[default]
+    Busy,
+    /// It waits until a client leaves; who came first is served first. Nobody is dropped for a newcomer. Told `busy` is who
+    /// finds the queue full, and who has waited for too long.
+    Queue {
+        /// How many may wait at a time.
+        length: usize,
+        /// How long; `None`: for ever.
+        timeout: Option<Duration>,
+    },
+}
+
+/// What a server does with bytes that are no request.
+///
+/// ```
+/// use coracle::server::OnText;
+///
+/// assert_eq!("echo".parse(), Ok(OnText::Echo));
+/// assert_eq!("reply:got it".parse(), Ok(OnText::Reply("got it".to_owned())));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnText {
+    /// One `badRequest`, then the connection is closed. An echo on an open port would reflect whatever a browser can be
+    /// tricked into posting at it.
+    #[default]
+    Reject,
+    /// Every byte goes back as it came.
+    Echo,
+    /// This reply, with nothing appended, for each arrival that holds text; at least 1 byte.
+    Reply(String),
+}
+
+/// Text that is no [`OnText`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OnTextError;
+
+impl FromStr for OnText {
+    type Err = OnTextError;
+
+    fn from_str(text: &str) -> Result<Self, OnTextError> {
+        match (text, text.strip_prefix("reply:")) {
+            ("reject", _) => Ok(Self::Reject),
+            ("echo", _) => Ok(Self::Echo),
+            (_, Some(reply)) if !reply.is_empty() => Ok(Self::Reply(reply.to_owned())),
+            _ => Err(OnTextError),
+        }
+    }
+}
+
+impl fmt::Display for OnTextError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one of reject, echo, or reply:TEXT with at least one character of TEXT")
+    }
+}
+
+impl std::error::Error for OnTextError {}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -45,13 +115,15 @@ impl Default for Limits {
             stall_timeout: Some(Duration::from_secs(30)),
             min_rate: 0,
             grace: Some(Duration::from_secs(10)),
+            admission: Admission::Busy,
+            on_text: OnText::Reject,
         }
     }
 }
 
 impl Limits {
     /// The same for the core, without a name.
-    pub(super) fn config(&self) -> ServerConfig<'static> {
+    pub(super) fn config(&self) -> ServerConfig<'_> {
         const SEND_MAX: NonZeroU32 = NonZeroU32::new(1 << 20).unwrap();
         /// A call that sends a MiB to a slow client hides its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
@@ -62,6 +134,11 @@ impl Limits {
             .request_ms(millis(self.request_timeout))
             .stall_ms(millis(self.stall_timeout))
             .min_rate(self.min_rate)
+            .text(match &self.on_text {
+                OnText::Reject => TextPolicy::Reject,
+                OnText::Echo => TextPolicy::Echo,
+                OnText::Reply(text) => TextPolicy::Reply(text),
+            })
     }
 }
 
@@ -74,7 +151,7 @@ pub(super) fn millis(limit: Option<Duration>) -> u32 {
 mod tests {
     use std::time::Duration;
 
-    use super::millis;
+    use super::{OnText, OnTextError, millis};
 
     #[test]
     fn never_is_zero_and_zero_is_not_never() {
@@ -82,5 +159,14 @@ mod tests {
         assert_eq!(millis(Some(Duration::ZERO)), 1);
         assert_eq!(millis(Some(Duration::from_secs(2))), 2000);
         assert_eq!(millis(Some(Duration::MAX)), u32::MAX);
+    }
+
+    #[test]
+    fn what_to_do_with_text() {
+        assert_eq!("reject".parse(), Ok(OnText::Reject));
+        assert_eq!("reply:收到: echo".parse(), Ok(OnText::Reply("收到: echo".to_owned())));
+        for wrong in ["", "reply", "reply:", "Echo", "echo "] {
+            assert_eq!(wrong.parse::<OnText>(), Err(OnTextError), "{wrong:?}");
+        }
     }
 }

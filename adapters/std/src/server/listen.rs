@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Listener {
     pub address: SocketAddr,
     /// No more clients are wanted from it.
     pub is_closed: AtomicBool,
+    /// Held from accepting a client until it is admitted, where the order counts.
+    pub order: Mutex<()>,
     /// Options that the system refused; it is listened without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
 }
@@ -70,7 +73,7 @@ impl Listener {
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self { socket, address, is_closed: AtomicBool::new(false), refused_options })
+        Ok(Self { socket, address, is_closed: AtomicBool::new(false), order: Mutex::new(()), refused_options })
     }
 
     /// Waits for a client.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::observer::{Event, Observer, Outcome};
+use super::observer::{Event, Observer, Outcome, WaitEnd};
 use crate::Shown;
 
 /// Lines that nobody takes are kept up to this many bytes.
@@ -240,6 +240,15 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
             let outcome = Some(code.to_string());
             (LogLevel::Normal, Line { event: "refused", peer: Some(address), outcome, ..line })
         }
+        Event::Queued { address, waiting } => {
+            let text = Some(format!("with {waiting} in the queue"));
+            (LogLevel::Verbose, Line { event: "queued", peer: Some(address), text, ..line })
+        }
+        // Whoever is served or refused has a line that says so.
+        Event::Dequeued { address, end: WaitEnd::Gone, waited } => {
+            let (duration_ms, outcome) = (Some(rounded_ms(waited)), Some("gone".to_owned()));
+            (LogLevel::Normal, Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line })
+        }
         Event::Requested { peer, request } => {
             let (peer, thread) = at(peer);
             let what = Some(request.kind().as_str());
@@ -293,7 +302,7 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
         }
         Event::Stopping { live } => (LogLevel::Normal, Line { event: "stopping", live: Some(live), ..line }),
         Event::Cutting { live } => (LogLevel::Quiet, Line { event: "cutting", live: Some(live), ..line }),
-        Event::Opened { .. } | Event::Progress { .. } => return None,
+        Event::Opened { .. } | Event::Progress { .. } | Event::Dequeued { .. } => return None,
     })
 }
 

@@ -29,6 +29,7 @@ mod linger;
 mod listen;
 mod log;
 mod observer;
+mod queue;
 mod threads;
 mod visit;
 
@@ -41,10 +42,10 @@ use std::time::{Duration, Instant};
 
 use coracle_core::{ServerConfig, ServerName, Store};
 
-pub use limits::Limits;
+pub use limits::{Admission, Limits, OnText, OnTextError};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
-pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit};
+pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
 
 use crate::transport::KernelFile;
 use hall::{Chore, Hall, Phase};
@@ -115,7 +116,7 @@ where
     /// [`ServerHandle::listen_on`], before [`BoundServer::run`] is called or while it runs.
     #[must_use]
     pub fn bind_later(self) -> BoundServer<'a, S> {
-        let hall = Arc::new(Hall::new(self.limits.max_clients));
+        let hall = Arc::new(Hall::new(&self.limits));
         let handle = ServerHandle { hall, inherited: inherited(&self.limits) };
         BoundServer { server: self, handle }
     }
@@ -184,7 +185,11 @@ where
         thread::scope(|scope| {
             let lingerer = thread::Builder::new().name("linger".to_owned()).stack_size(64 * 1024);
             let lingerer = lingerer.spawn_scoped(scope, || lingering.run())?;
-            let outcome = (|| {
+            let attendant = house.hall.keeps_order().then(|| {
+                let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(threads::STACK_SIZE);
+                attendant.spawn_scoped(scope, || queue::attend(&house))
+            });
+            let outcome = attendant.transpose().and_then(|attendant| {
                 while let Some(chore) = house.hall.next_chore() {
                     let listener = match chore {
                         Chore::Staff(listener) => listener,
@@ -199,8 +204,12 @@ where
                     house.tell(&Event::Listening { address: listener.address });
                     threads::staff(scope, &house, listener, server.store.clone())?;
                 }
-                Ok(house.close(grace))
-            })();
+                let summary = house.close(grace);
+                // Whom it dismisses lingers, too.
+                let ended = attendant.map_or(Ok(()), |attendant| attendant.join());
+                ended.map_err(|_| io::Error::other("a panic in the server's queue"))?;
+                Ok(summary)
+            });
             if outcome.is_err() {
                 house.hall.stop(Phase::Cut);
             }
@@ -284,6 +293,12 @@ impl ServerHandle {
     #[must_use]
     pub fn live(&self) -> usize {
         self.hall.live()
+    }
+
+    /// How many clients wait for a place now.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.hall.queued()
     }
 }
 

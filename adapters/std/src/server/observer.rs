@@ -51,6 +51,23 @@ pub enum Event<'a> {
         /// What it was told.
         code: Code,
     },
+    /// A client waits for a place ([`Admission::Queue`](super::Admission::Queue)). [`Event::Dequeued`] follows, though
+    /// another thread may tell of it earlier.
+    Queued {
+        /// Who. It has no number and no thread yet.
+        address: SocketAddr,
+        /// Clients that wait now, this one included.
+        waiting: usize,
+    },
+    /// A client waits no longer. [`Event::Connected`] or [`Event::Refused`] follows, unless it is gone.
+    Dequeued {
+        /// Who.
+        address: SocketAddr,
+        /// Why.
+        end: WaitEnd,
+        /// How long it has waited.
+        waited: Duration,
+    },
     /// A request was read. `hello`, and what cannot be read, show up only as [`Event::Finished`].
     Requested {
         /// Who.
@@ -112,6 +129,18 @@ pub enum Event<'a> {
         /// How many.
         live: usize,
     },
+}
+
+/// Why a client waits no longer for a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitEnd {
+    /// It has one.
+    Served,
+    /// It has waited for too long, or the server is being stopped.
+    Refused(Code),
+    /// It has closed the connection.
+    Gone,
 }
 
 /// A connected client.

@@ -3,22 +3,23 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 use coracle_core::{CloseHow, Code, Store};
 
 use super::House;
-use super::hall::{Admission, Fate, Seat};
+use super::hall::{Fate, Seat, Verdict};
 use super::listen::{AcceptFailure, Listener};
-use super::observer::{Event, Reason, Visit};
+use super::observer::{Event, Reason, Visit, WaitEnd};
+use super::queue::{Called, dismiss};
 use super::visit::{Buffers, refuse, visit};
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
-const STACK_SIZE: usize = 128 * 1024;
+pub(super) const STACK_SIZE: usize = 128 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,7 +57,10 @@ where
         let mut pause = FIRST_PAUSE;
         let mut failures = 0;
         while !self.listener.is_closed.load(Ordering::Acquire) {
-            let (socket, address) = match self.listener.accept() {
+            let listener = Arc::clone(&self.listener);
+            let in_order = self.house.hall.keeps_order();
+            let in_order = in_order.then(|| listener.order.lock().unwrap_or_else(PoisonError::into_inner));
+            let (socket, address) = match listener.accept() {
                 Ok(accepted) => accepted,
                 Err(error) => match AcceptFailure::of(&error) {
                     AcceptFailure::Quiet if self.house.hall.may_end(&self.listener) => return,
@@ -76,12 +80,15 @@ where
                 },
             };
             (pause, failures) = (FIRST_PAUSE, 0);
-            match self.house.hall.admit(&self.listener, socket, address, &self.thread) {
-                Admission::Refused(socket, code) => {
+            let verdict = self.house.hall.admit(&listener, socket, address, &self.thread);
+            drop(in_order);
+            match verdict {
+                Verdict::Queued(waiting) => self.house.tell(&Event::Queued { address, waiting }),
+                Verdict::Refused(socket, code) => {
                     self.house.tell(&Event::Refused { address, code });
                     refuse(self.house, socket, code);
                 }
-                Admission::Served { seat, live, needs_thread } => {
+                Verdict::Served { seat, live, needs_thread } => {
                     if needs_thread && !self.replace(&seat) {
                         if let Some(seat) = Arc::into_inner(seat) {
                             refuse(self.house, seat.socket, Code::Busy);
@@ -93,6 +100,7 @@ where
                         seat.wait_for_input();
                     }
                     self.receive(seat);
+                    self.receive_queued();
                     if !self.house.hall.may_wait(&self.listener) {
                         return;
                     }
@@ -111,11 +119,24 @@ where
         match staff(self.scope, self.house, Arc::clone(&self.listener), self.store.clone()) {
             Ok(()) => true,
             Err(error) => {
-                self.house.hall.take_back(seat);
+                dismiss(self.house, self.house.hall.take_back(seat));
                 self.house.tell(&Event::Trouble { what: "making a thread for a client", error: &error });
                 self.house.tell(&Event::Refused { address: seat.peer.address(), code: Code::Busy });
                 false
             }
+        }
+    }
+
+    /// Serves clients that have waited for a place, as long as there are some.
+    fn receive_queued(&mut self) {
+        loop {
+            let (called, gone) = self.house.hall.next_queued(&self.thread);
+            dismiss(self.house, gone);
+            let Some(Called { seat, live, waited }) = called else { return };
+            let address = seat.peer.address();
+            self.house.tell(&Event::Dequeued { address, end: WaitEnd::Served, waited });
+            self.house.tell(&Event::Connected { peer: &seat.peer, live });
+            self.receive(seat);
         }
     }
 

@@ -27,6 +27,8 @@ impl Events {
         let line = match event {
             Event::Connected { peer, live } => format!("connected {} live {live}", peer.address()),
             Event::Refused { code, .. } => format!("refused {code}"),
+            Event::Queued { address, .. } => format!("queued {address}"),
+            Event::Dequeued { address, end, .. } => format!("dequeued {address} {end:?}"),
             Event::Finished { answer, .. } => {
                 let kind = answer.kind.map_or("unreadable", |kind| kind.as_str());
                 let outcome = match answer.outcome {

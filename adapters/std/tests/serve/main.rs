@@ -9,4 +9,6 @@ mod fixture;
 mod kernel;
 mod listening;
 mod program;
+mod queue;
 mod stopping;
+mod text;
