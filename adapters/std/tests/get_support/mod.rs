@@ -23,7 +23,7 @@ pub struct Scene {
 }
 
 /// What the program did.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: Vec<u8>,

@@ -1,0 +1,377 @@
+//! `coracle get`, `ls` and `stat` against the real `coracle serve`: killed, resumed, changed in between, with many files and
+//! with hostile names.
+
+mod get_support;
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use get_support::{Ran, Scene, finish, noise, wait_until};
+
+/// A real server of a fresh directory.
+struct Serve {
+    root: tempfile::TempDir,
+    child: Child,
+    address: String,
+}
+
+impl Serve {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let (child, address) = Self::start(root.path(), "127.0.0.1:0");
+        Self { root, child, address }
+    }
+
+    fn start(root: &Path, listen: &str) -> (Child, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
+            .args(["serve", "--listen", listen, "-q"])
+            .arg(root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the server");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let first = lines.next().expect("a line").expect("text");
+        let address = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
+        thread::spawn(move || lines.for_each(drop));
+        (child, address)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        fs::write(self.root.path().join(name), bytes).expect("written");
+    }
+
+    fn stop(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("waited for");
+    }
+
+    fn restart(&mut self) {
+        let (child, address) = Self::start(self.root.path(), &self.address);
+        assert_eq!(address, self.address);
+        self.child = child;
+    }
+
+    fn get(&self, scene: &Scene, args: &[&str]) -> Ran {
+        scene.run(&[&["get", self.address.as_str()], args].concat())
+    }
+}
+
+impl Drop for Serve {
+    fn drop(&mut self) {
+        // A server that is gone already is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn is_quick() -> bool {
+    std::env::var_os("CORACLE_QUICK").is_some()
+}
+
+fn len(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Both trees have the same names and contents; what `is_skipped` says is in the first alone.
+#[track_caller]
+fn are_equal(served: &Path, fetched: &Path, is_skipped: &dyn Fn(&OsStr) -> bool) -> usize {
+    let mut files = 0;
+    let mut expected = 0;
+    for entry in fs::read_dir(served).expect("a directory") {
+        let name = entry.expect("an entry").file_name();
+        if is_skipped(&name) {
+            continue;
+        }
+        expected += 1;
+        let (from, to) = (served.join(&name), fetched.join(&name));
+        if from.is_dir() {
+            files += are_equal(&from, &to, is_skipped);
+        } else {
+            assert!(fs::read(&from).expect("served") == fs::read(&to).expect("fetched"), "{name:?} differs");
+            files += 1;
+        }
+    }
+    assert_eq!(fs::read_dir(fetched).expect("a directory").count(), expected, "in {}", fetched.display());
+    files
+}
+
+#[test]
+fn d1_killed_at_ten_moments_and_resumed() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    let file = noise(48 << 20);
+    serve.write("big", &file);
+    let part = scene.path("big.part");
+    let mut kills = 0;
+    for moment in 1..=10 {
+        let mut child = scene.start(&["get", &serve.address, "big"]);
+        let wanted = moment * (file.len() as u64 / 11);
+        wait_until("progress", || len(&part) >= wanted || scene.path("big").exists());
+        child.kill().expect("killed");
+        kills += u32::from(child.wait().expect("waited for").signal() == Some(9));
+        assert!(scene.path("big").exists() || len(&part) >= wanted, "the part shrank");
+    }
+    assert!(kills >= 5, "only {kills} kills came in time");
+    if !scene.path("big").exists() {
+        serve.get(&scene, &["big"]).ends(0);
+    }
+    assert!(scene.read("big") == file);
+    assert_eq!(scene.names(), ["big"]);
+}
+
+#[test]
+fn ctrl_c_leaves_what_can_be_resumed() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    let file = noise(48 << 20);
+    serve.write("big", &file);
+    let child = scene.start(&["get", &serve.address, "big"]);
+    wait_until("progress", || len(&scene.path("big.part")) > 1 << 20);
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
+    let status = child.wait_with_output().expect("waited for").status;
+    assert_eq!(status.signal(), Some(2));
+    let before = len(&scene.path("big.part"));
+    assert!(before > 1 << 20 && !scene.path("big").exists());
+    serve.get(&scene, &["big"]).ends(0);
+    assert!(scene.read("big") == file);
+}
+
+#[test]
+fn s6_changed_between_the_runs() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    let part = scene.path("f.part");
+    let mut last = Vec::new();
+    for round in 0..6_u8 {
+        last = noise((16 << 20) + usize::from(round));
+        last[0] = round;
+        // Rewritten in place, or another file of that name.
+        if round % 2 == 0 {
+            serve.write("f", &last);
+        } else {
+            serve.write("new", &last);
+            fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
+        }
+        let mut child = scene.start(&["get", &serve.address, "f"]);
+        wait_until("progress", || len(&part) >= 1 << 20 || scene.path("f").exists());
+        child.kill().expect("killed");
+        child.wait().expect("waited for");
+        if scene.path("f").exists() {
+            assert!(scene.read("f") == last);
+            fs::remove_file(scene.path("f")).expect("removed");
+        }
+    }
+    serve.get(&scene, &["f"]).ends(0);
+    assert!(scene.read("f") == last, "spliced");
+}
+
+#[test]
+fn s4_replaced_while_it_is_sent() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    let (old, new) = (noise(32 << 20), noise(1_000));
+    serve.write("f", &old);
+    let child = scene.start(&["get", &serve.address, "f"]);
+    wait_until("progress", || len(&scene.path("f.part")) >= 1 << 20);
+    serve.write("new", &new);
+    fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
+    finish(child).ends(0);
+    let got = scene.read("f");
+    assert!(got == old || got == new, "{} bytes", got.len());
+}
+
+#[test]
+fn a_file_that_is_being_written_is_fetched_whole_or_refused() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    serve.write("log", noise(8 << 20));
+    let path = serve.root.path().join("log");
+    let ran = thread::scope(|scope| {
+        let child = scene.start(&["get", &serve.address, "log", "--snapshot"]);
+        let writer = scope.spawn(|| {
+            let mut log = OpenOptions::new().append(true).open(&path).expect("open");
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(1_500) {
+                log.write_all(b"another line\n").expect("written");
+                sleep(Duration::from_millis(1));
+            }
+        });
+        let ran = finish(child);
+        writer.join().expect("written");
+        ran
+    });
+    assert!(ran.code == Some(0) || ran.code == Some(1), "{ran:?}");
+    let now = fs::read(&path).expect("read");
+    if ran.code == Some(0) {
+        let got = scene.read("log");
+        assert!(got.len() >= 8 << 20 && now.starts_with(&got), "{} bytes", got.len());
+    }
+    serve.get(&scene, &["log", "--force"]).ends(0);
+    assert!(scene.read("log") == now);
+}
+
+#[test]
+fn a_server_that_dies_and_comes_back() {
+    let (scene, mut serve) = (Scene::new(), Serve::new());
+    let file = noise(32 << 20);
+    serve.write("big", &file);
+    let child = scene.start(&["get", &serve.address, "big", "--retries", "8"]);
+    for _ in 0..3 {
+        let before = len(&scene.path("big.part"));
+        wait_until("progress", || len(&scene.path("big.part")) > before || scene.path("big").exists());
+        serve.stop();
+        sleep(Duration::from_millis(300));
+        serve.restart();
+    }
+    finish(child).ends(0);
+    assert!(scene.read("big") == file);
+}
+
+#[test]
+fn hostile_names() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    let root = serve.root.path();
+    let good = [
+        "plain",
+        "plain.part",
+        "plain.part.json",
+        "-rf",
+        "--help",
+        "~",
+        "$HOME",
+        "*",
+        "?",
+        "a b",
+        " ",
+        "'",
+        "\"",
+        "\u{201c}",
+        "%2e%2e%2f",
+        "Makefile",
+        "makefile",
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "\u{1f600}",
+        "gpj.\u{202e}exe",
+        "C:x",
+        "nul.txt",
+        "a.",
+        "x.json",
+    ];
+    for (number, name) in good.iter().enumerate() {
+        serve.write(name, format!("{number}"));
+    }
+    let long = ["x".repeat(255), "é".repeat(127), "y".repeat(254)];
+    for name in &long {
+        serve.write(name, name);
+    }
+    let deep = format!("{}/end", ["d"; 120].join("/"));
+    fs::create_dir_all(root.join(&deep).parent().expect("a parent")).expect("directories");
+    serve.write(&deep, "deep");
+    fs::create_dir_all(root.join("empty/also empty")).expect("directories");
+    // What cannot be asked for.
+    let bad: [&[u8]; 7] = [b"\xff\xfe", b"a\nb", b"a\\b", b"\x1b[2J", b"a\\.part", b"\xc2\x9b", b".hidden"];
+    for name in bad {
+        fs::write(root.join(OsStr::from_bytes(name)), "bad").expect("written");
+    }
+    symlink("/etc/passwd", root.join("outside")).expect("a link");
+    symlink("plain", root.join("inside")).expect("a link");
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("fifo"), rustix::fs::Mode::RWXU).expect("a fifo");
+    let is_bad =
+        |name: &OsStr| bad.contains(&name.as_bytes()) || [OsStr::new("outside"), OsStr::new("fifo")].contains(&name);
+    for jobs in ["1", "4"] {
+        let to = format!("to{jobs}");
+        let ran = serve.get(&scene, &["-r", "-o", &to, "--jobs", jobs]);
+        assert_eq!(are_equal(root, &scene.path(&to), &is_bad), good.len() + long.len() + 2, "{}", ran.ends(0).out());
+        let ran = serve.get(&scene, &["-r", "-o", &to, "--jobs", jobs]);
+        assert!(ran.ends(0).out().starts_with("0 fetched (0 bytes), 30 equal and skipped, 0 failed"), "{}", ran.out());
+    }
+    // Each by its own name, too; `--` ends the options.
+    for name in good.iter().copied().chain(long.iter().map(String::as_str)) {
+        let ran = scene.run(&["get", "-o", "one", &serve.address, "--", name]);
+        assert_eq!((ran.ends(0), scene.read("one")), (&ran, fs::read(root.join(name)).expect("served")), "{name}");
+        fs::remove_file(scene.path("one")).expect("removed");
+    }
+    let ran = scene.run(&["ls", &serve.address, "-r"]);
+    assert!(ran.out().lines().any(|line| line == deep) && !ran.out().contains("outside"), "{}", ran.out());
+    for (name, code) in [("outside", 1), ("fifo", 1), (".hidden", 1), ("d", 1), ("nothing", 1), ("../x", 2)] {
+        assert_eq!(serve.get(&scene, &[name]).code, Some(code), "{name}");
+    }
+}
+
+#[test]
+fn many_files_in_one_directory() {
+    let count = if is_quick() { 2_000 } else { 20_000 };
+    let (scene, serve) = (Scene::new(), Serve::new());
+    for number in 0..count {
+        serve.write(&format!("file-{number:05}"), number.to_string());
+    }
+    let ran = scene.run(&["ls", &serve.address]);
+    assert_eq!(ran.ends(0).out().lines().count(), count);
+    // Killed on the way, then to the end.
+    for part in [1, 3] {
+        let mut child = scene.start(&["get", "-r", &serve.address, "-o", "to", "--jobs", "4"]);
+        wait_until("files", || fs::read_dir(scene.path("to")).map_or(0, Iterator::count) > count * part / 10);
+        child.kill().expect("killed");
+        child.wait().expect("waited for");
+    }
+    let ran = serve.get(&scene, &["-r", "-o", "to", "--jobs", "4"]);
+    assert!(ran.ends(0).out().contains(" equal and skipped, 0 failed"), "{}", ran.out());
+    let leftovers = |name: &OsStr| name.as_bytes().contains(&b'\\');
+    assert!(
+        !fs::read_dir(scene.path("to")).expect("a directory").any(|entry| leftovers(&entry.expect("one").file_name()))
+    );
+    assert_eq!(are_equal(serve.root.path(), &scene.path("to"), &|_| false), count);
+    let ran = serve.get(&scene, &["-r", "-o", "to"]);
+    assert!(ran.ends(0).out().starts_with(&format!("0 fetched (0 bytes), {count} equal")), "{}", ran.out());
+}
+
+#[test]
+fn times_sizes_and_digests_arrive() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    serve.write("f", b"123456789");
+    let file = File::open(serve.root.path().join("f")).expect("open");
+    let time = std::time::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
+    file.set_modified(time).expect("a time");
+    for digest in ["crc32", "sha256", "none"] {
+        serve.get(&scene, &["f", "--digest", digest, "--force"]).ends(0);
+        assert_eq!(scene.read("f"), b"123456789");
+        assert_eq!(fs::metadata(scene.path("f")).and_then(|meta| meta.modified()).expect("a time"), time);
+    }
+    let ran = scene.run(&["ls", &serve.address, "-l"]);
+    assert_eq!(ran.ends(0).out(), "             9  2009-02-13T23:31:30Z  f\n");
+    let ran = scene.run(&["stat", &serve.address, "f", "--digest", "crc32"]);
+    assert!(ran.ends(0).out().contains("crc32     cbf43926\n"), "{}", ran.out());
+    let ran = scene.run(&["stat", &serve.address, "f", "--digest", "sha256", "--json"]);
+    assert!(
+        ran.ends(0).out().contains("15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
+        "{}",
+        ran.out()
+    );
+}
+
+/// On a terminal there is a bar, and a word at the end; nothing of that in a pipe.
+#[test]
+fn m12_a_person_sees_how_it_gets_on() {
+    let (scene, serve) = (Scene::new(), Serve::new());
+    serve.write("f", noise(8 << 20));
+    let command = format!("{} get {} f", env!("CARGO_BIN_EXE_coracle"), serve.address);
+    let mut script = Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .current_dir(scene.root.path())
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("script: {error}; 'apt-get install bsdutils' installs it"));
+    let mut seen = String::new();
+    script.stdout.take().expect("its output").read_to_string(&mut seen).expect("UTF-8");
+    assert!(script.wait().expect("waited for").success(), "{seen}");
+    assert!(seen.contains("f -> ./f: 8388608 bytes, crc32 "), "{seen:?}");
+    assert!(seen.contains("8.00 MiB"), "no bar: {seen:?}");
+}
