@@ -12,13 +12,36 @@ use crate::local::{Beginning, LocalError, Origin, Part, Place, Proof};
 /// A file that changes while it is fetched is fetched again this often.
 const CHANGES: u32 = 3;
 
-pub(super) fn fetch(
+/// A file that has come whole and verified, and does not have its name yet. Dropped, it is left as an unfinished download.
+#[derive(Debug)]
+#[must_use = "it has no name before it is committed"]
+pub struct Download {
+    part: Part,
+    proof: Proof,
+    modified: Option<u64>,
+    force: bool,
+    fetched: Fetched,
+}
+
+impl Download {
+    /// Makes it durable and gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// The file system's; see [`Part::promote`].
+    pub fn commit(self) -> Result<Fetched, LocalError> {
+        self.part.promote(self.proof, self.modified, self.force)?;
+        Ok(self.fetched)
+    }
+}
+
+pub(super) fn download(
     client: &mut Client,
     name: FileName<'_>,
     place: &Place,
     options: &Options,
     progress: &mut dyn Progress,
-) -> Result<Fetched, Error> {
+) -> Result<Download, Error> {
     place.check_target(options.force)?;
     let mut part = match place.find()? {
         Beginning::None => None,
@@ -43,8 +66,7 @@ pub(super) fn fetch(
     let outcome = fetch.run(client);
     match (outcome, fetch.part) {
         (Ok((proof, fetched)), Some(part)) => {
-            part.promote(proof, fetch.modified, options.force)?;
-            Ok(fetched)
+            Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
         (Ok(_), None) => Err(LocalError::Replaced(place.part()).into()),
         (Err(error), part) => {

@@ -37,6 +37,7 @@ use coracle_core::{
 
 pub use address::{Address, AddressError};
 pub use error::{Blame, Error};
+pub use fetch::Download;
 use link::{Link, Ticks, connect};
 use retry::Tries;
 
@@ -230,7 +231,23 @@ impl Client {
         options: &Options,
         progress: &mut dyn Progress,
     ) -> Result<Fetched, Error> {
-        fetch::fetch(self, name, place, options, progress)
+        Ok(self.download(name, place, options, progress)?.commit()?)
+    }
+
+    /// Like [`Client::get`], but does not wait for the disk: for many small files, where that takes longer than all else.
+    /// The file has its name only when [`Download::commit`] has returned, which any thread may call.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    pub fn download(
+        &mut self,
+        name: FileName<'_>,
+        place: &Place,
+        options: &Options,
+        progress: &mut dyn Progress,
+    ) -> Result<Download, Error> {
+        fetch::download(self, name, place, options, progress)
     }
 
     /// Fetches `name` to the file `path`.

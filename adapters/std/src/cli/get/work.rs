@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Scope};
 
-use coracle::client::{Blame, Client, Error, Fetched, Options};
+use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
 use coracle::local::{Directory, LocalError, Naming, Place, Shown, refusal, shown_path};
 use coracle_core::FileName;
 
@@ -14,6 +15,9 @@ use super::super::peer::{Peer, failed};
 use super::super::progress::Screen;
 use super::super::{Exit, complain};
 use super::tree;
+
+/// So many files of `-r` wait for the disk at the same time: a journal that is synced for one is synced for all.
+const COMMITTERS: usize = 16;
 
 /// What is the same for all tasks.
 pub struct Job<'a> {
@@ -120,15 +124,24 @@ pub fn run(job: &Job<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
     tasks.reverse();
     let len = tasks.iter().map(Task::len).sum();
     let shared = Shared { queue: Mutex::new(Queue { tasks, len, ..Queue::default() }), changed: Condvar::new() };
+    let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
+    let receiver = Mutex::new(receiver);
     thread::scope(|scope| {
+        let mut committers = 0;
+        while job.recursive && committers < COMMITTERS {
+            if !spawn(scope, format!("commit-{committers}"), || shared.commit(job, &receiver)) {
+                break;
+            }
+            committers += 1;
+        }
+        let sender = (committers > 0).then_some(sender);
         for number in 1..workers {
-            let named = thread::Builder::new().name(format!("get-{number}"));
-            if let Err(error) = named.spawn_scoped(scope, || shared.work(job)) {
-                complain(format_args!("fewer jobs at once, since no thread can be started: {error}"));
+            let (shared, sender) = (&shared, sender.clone());
+            if !spawn(scope, format!("get-{number}"), move || shared.work(job, sender)) {
                 break;
             }
         }
-        shared.work(job);
+        shared.work(job, sender);
     });
     let Queue { tally, .. } = shared.queue.into_inner().unwrap_or_else(PoisonError::into_inner);
     if job.recursive {
@@ -145,8 +158,16 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Whether there is a thread for `work` now.
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
+    let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
+    spawned.map_err(|error| complain(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+}
+
+type Committed = (Task, Download);
+
 impl Shared {
-    fn work(&self, job: &Job<'_>) {
+    fn work(&self, job: &Job<'_>, commits: Option<SyncSender<Committed>>) {
         let mut client = job.peer.client();
         while let Some(task) = self.take() {
             let outcome = match &task {
@@ -156,7 +177,24 @@ impl Shared {
                     file(job, &mut client, name, directory, leaf.as_deref(), *naming, *size)
                 }
             };
-            self.done(job, &task, outcome);
+            match (outcome, &commits) {
+                (Ok(Outcome::Downloaded(download)), Some(commits)) => {
+                    if let Err(mpsc::SendError((task, download))) = commits.send((task, *download)) {
+                        self.done(job, &task, commit(download));
+                    }
+                }
+                (Ok(Outcome::Downloaded(download)), None) => self.done(job, &task, commit(*download)),
+                (outcome, _) => self.done(job, &task, outcome),
+            }
+        }
+    }
+
+    /// Waits for the disk, so that the network need not.
+    fn commit(&self, job: &Job<'_>, downloads: &Mutex<Receiver<Committed>>) {
+        loop {
+            let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((task, download)) = next else { return };
+            self.done(job, &task, commit(download));
         }
     }
 
@@ -193,6 +231,7 @@ impl Shared {
                 queue.tally.bytes += fetched.size - fetched.resumed;
             }
             Ok(Outcome::Equal) => queue.tally.equal += 1,
+            Ok(Outcome::Downloaded(_)) => {}
             Ok(Outcome::Listed { tasks, left_out, links }) => {
                 queue.tally.left_out += left_out;
                 queue.tally.links += links;
@@ -229,8 +268,14 @@ impl Shared {
     }
 }
 
+fn commit(download: Download) -> Result<Outcome, Error> {
+    Ok(Outcome::Fetched(download.commit()?))
+}
+
 /// What came of a task.
 pub enum Outcome {
+    /// A file has come, and is not committed yet.
+    Downloaded(Box<Download>),
     /// A file was fetched.
     Fetched(Fetched),
     /// The file was here already, the same.
@@ -265,11 +310,13 @@ pub fn file(
         return Ok(Outcome::Equal);
     }
     let mut bar = job.screen.bar(name.as_str());
-    let fetched = client.get(name, place, &job.options, &mut bar)?;
+    let download = client.download(name, place, &job.options, &mut bar)?;
     drop(bar);
-    if !job.recursive {
-        job.screen.say(&saved(name, place, &fetched));
+    if job.recursive {
+        return Ok(Outcome::Downloaded(Box::new(download)));
     }
+    let fetched = download.commit()?;
+    job.screen.say(&saved(name, place, &fetched));
     Ok(Outcome::Fetched(fetched))
 }
 
