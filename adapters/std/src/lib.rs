@@ -8,6 +8,7 @@ pub mod local;
 pub mod server;
 #[cfg(unix)]
 pub mod store;
+#[cfg(unix)]
 pub mod transport;
 
 pub use local::{Shown, shown_json};

@@ -23,6 +23,7 @@
 //!
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 
+mod cut;
 mod hall;
 mod limits;
 mod linger;
@@ -36,7 +37,9 @@ mod visit;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -180,6 +183,7 @@ where
             observers: &server.observers,
             inherited: handle.inherited,
             began: Instant::now(),
+            threads_made: AtomicU64::new(0),
         };
         let grace = server.limits.grace;
         thread::scope(|scope| {
@@ -311,12 +315,14 @@ struct House<'h> {
     inherited: Inherited,
     /// The zero of the sessions' time.
     began: Instant,
+    threads_made: AtomicU64,
 }
 
 impl House<'_> {
     fn tell(&self, event: &Event<'_>) {
         for observer in self.observers {
-            observer.event(event);
+            // A fault of an observer's is no reason to leave a client, or a place, as it is. The panic has said what it was.
+            drop(catch_unwind(AssertUnwindSafe(|| observer.event(event))));
         }
     }
 

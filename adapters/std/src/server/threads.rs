@@ -3,7 +3,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread::{Builder, Scope};
 use std::time::Duration;
@@ -33,8 +33,7 @@ pub(super) fn staff<'scope, 'env, S>(
 where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    let name = format!("client-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let name = format!("client-{}", house.threads_made.fetch_add(1, Ordering::Relaxed) + 1);
     let thread: Arc<str> = name.as_str().into();
     let worker = Worker { scope, house, listener, store, thread, buffers: None };
     Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.work()).map(drop)

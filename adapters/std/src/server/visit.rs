@@ -11,6 +11,7 @@ use memmap2::MmapMut;
 use socket2::Socket;
 
 use super::House;
+use super::cut::UntilCut;
 use super::hall::{Fate, Seat};
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
 use crate::transport::{KernelFile, TcpTransport};
@@ -49,7 +50,8 @@ where
         TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
     let scratch = Scratch { receive, send };
     let mut clock = || house.moment(Moment::now());
-    let close = serve(&mut session, &mut transport, store, scratch, &mut clock, &mut watch);
+    let mut store = UntilCut { store, seat };
+    let close = serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut watch);
     if let Some(error) = transport.option_error() {
         house.tell(&Event::Trouble { what: "a socket refused a time-out", error });
     }

@@ -92,3 +92,11 @@ fn a_file_system_without_sendfile_is_read() {
     assert!(client.bytes(bytes.len()) == *bytes);
     assert_eq!(client.line(), r#"{"type":"end"}"#);
 }
+
+#[test]
+fn without_ipv6_it_listens_on_ipv4() {
+    let program = tampered(&["socket:error=EAFNOSUPPORT:when=1"], &["--listen", "[::]:0"]);
+    assert!(program.address.is_ipv4() && program.address.ip().is_unspecified(), "{}", program.address);
+    let here = std::net::SocketAddr::new("127.0.0.1".parse().expect("an ip"), program.address.port());
+    crate::fixture::Client::new(here).hello();
+}

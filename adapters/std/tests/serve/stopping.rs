@@ -54,6 +54,22 @@ fn c12_stopping_at_once_waits_for_nobody() {
 }
 
 #[test]
+fn c12_hashing_is_cut_too() {
+    let server = Running::new();
+    let file = std::fs::File::create(server.directory.path().join("long")).expect("a file");
+    file.set_len(1 << 40).expect("sparse");
+    server.connect().send(r#"{"type":"stat","fileName":"long","digest":"sha256"}"#);
+    let mut client = server.connect();
+    client.send(r#"{"type":"stat","fileName":"long","digest":"crc32"}"#);
+    server.events.wait_for("connected", 2);
+    std::thread::sleep(Duration::from_millis(200));
+    let started = Instant::now();
+    server.handle.stop_now();
+    server.join();
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}
+
+#[test]
 fn all_threads_end() {
     let named = || {
         let tasks = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
