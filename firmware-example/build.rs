@@ -1,4 +1,6 @@
 //! Puts `memory.x` where the linker finds it, and compiles `files/` in, with digests and versions.
+//!
+//! The environment's `CORACLE_FILES` names another folder to compile in; then there is no `image.bin`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -22,10 +24,20 @@ fn main() {
         println!("cargo:rustc-link-arg-bins={arg}");
     }
 
-    let image = out.join("image.bin");
-    fs::write(&image, image_bytes()).expect("OUT_DIR can be written");
-    let mut files = vec![("image.bin".to_owned(), image)];
-    collect(&root.join("files"), "", &mut files);
+    println!("cargo:rerun-if-env-changed=CORACLE_FILES");
+    let mut files = Vec::new();
+    match env::var_os("CORACLE_FILES") {
+        Some(folder) => {
+            println!("cargo:rerun-if-changed={}", Path::new(&folder).display());
+            collect(Path::new(&folder), "", &mut files);
+        }
+        None => {
+            let image = out.join("image.bin");
+            fs::write(&image, image_bytes()).expect("OUT_DIR can be written");
+            files.push(("image.bin".to_owned(), image));
+            collect(&root.join("files"), "", &mut files);
+        }
+    }
     files.sort();
 
     let mut code = format!("static FILES: [StaticFile<'static>; {}] = [\n", files.len());

@@ -28,6 +28,8 @@ pub struct Arguments {
     pub server: Option<IpEndpoint>,
     /// `dhcp=off`: takes the fixed address.
     pub use_dhcp: bool,
+    /// `made=off`: serves what is in flash only, without `boot.log` and `status.json`.
+    pub has_made: bool,
     /// `fail=panic`, `fail=fault` or `fail=stall`: does so when it has begun to serve, to show what follows.
     pub fail: Option<Reason>,
 }
@@ -37,7 +39,7 @@ impl Arguments {
     // Out of line, as everything here that needs a buffer once.
     #[inline(never)]
     pub fn read() -> Self {
-        let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, fail: None };
+        let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, has_made: true, fail: None };
         let Ok(arguments) = semihosting::experimental::env::args::<256>() else { return this };
         for argument in arguments.skip(1).flatten() {
             match argument.split_once('=') {
@@ -47,6 +49,7 @@ impl Arguments {
                     None => defmt::warn!("config= takes PORT, A.B.C.D:PORT or none, not {=str}", place),
                 },
                 Some(("dhcp", "off")) => this.use_dhcp = false,
+                Some(("made", "off")) => this.has_made = false,
                 Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),

@@ -19,6 +19,8 @@ pub struct Files<'a> {
     flash: StaticStore<'static>,
     shared: &'a RefCell<Shared>,
     name: &'a str,
+    /// Whether there is anything beside the flash.
+    has_made: bool,
     /// No two starts of any board have the same.
     boot: u64,
     /// How often the status was told.
@@ -42,8 +44,8 @@ pub struct Listing {
 
 impl<'a> Files<'a> {
     /// `boot` makes the versions of what lives in RAM: a random number here, a counter in flash elsewhere.
-    pub const fn new(shared: &'a RefCell<Shared>, name: &'a str, boot: u64) -> Self {
-        Self { flash: StaticStore::new(&FILES), shared, name, boot, told: 0 }
+    pub const fn new(shared: &'a RefCell<Shared>, name: &'a str, has_made: bool, boot: u64) -> Self {
+        Self { flash: StaticStore::new(&FILES), shared, name, has_made, boot, told: 0 }
     }
 
     /// The version of the thing that begins with `kind`, in its `number`th state since this start.
@@ -64,11 +66,11 @@ impl Store for Files<'_> {
     type Listing = Listing;
 
     fn open(&mut self, name: FileName<'_>) -> Result<OpenFile, StoreError> {
-        if name.as_str() == BOOT_LOG.as_str() {
+        if self.has_made && name.as_str() == BOOT_LOG.as_str() {
             let generation = self.shared.borrow().log.generation();
             return Ok(OpenFile::Log { generation });
         }
-        if name.as_str() == STATUS.as_str() {
+        if self.has_made && name.as_str() == STATUS.as_str() {
             let mut text = [0; STATUS_LEN];
             let len = self.shared.borrow().write(self.name, &mut text);
             self.told = self.told.wrapping_add(1);
@@ -106,9 +108,9 @@ impl Store for Files<'_> {
     }
 
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
-        let made = if path.is_some() { 2 } else { 0 };
+        let made = if path.is_some() || !self.has_made { 2 } else { 0 };
         match path {
-            Some(path) if [BOOT_LOG, STATUS].iter().any(|made| made.as_str() == path.as_str()) => {
+            Some(path) if self.has_made && [BOOT_LOG, STATUS].iter().any(|made| made.as_str() == path.as_str()) => {
                 Err(StoreError::NotDirectory)
             }
             _ => Ok(Listing { made, flash: self.flash.list(path)? }),

@@ -91,7 +91,7 @@ fn main() -> ! {
     };
     let server = SERVER.take();
     server.bind(config, PORT, [a, b, c, d], spare);
-    let mut store = Files::new(shared, settings.name(), boot);
+    let mut store = Files::new(shared, settings.name(), arguments.has_made, boot);
     let mut watcher = Watcher::new(shared, SESSIONS);
     note_start(shared, clock.millis(), settings);
     let mut is_announced = false;

@@ -62,7 +62,8 @@ impl Observer for Watcher<'_> {
         match (exchange.kind, exchange.error) {
             (Some(kind), Some(code)) => defmt::info!("client {=usize}: {}, refused: {}", place, kind, code),
             (Some(kind), None) => defmt::info!("client {=usize}: {}, {=u64} bytes", place, kind, exchange.body_len),
-            (None, code) => defmt::info!("client {=usize}: no request, refused: {}", place, code),
+            (None, Some(code)) => defmt::info!("client {=usize}: no request, refused: {}", place, code),
+            (None, None) => {}
         }
     }
 

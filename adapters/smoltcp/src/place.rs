@@ -19,8 +19,6 @@ const LINGER_MS: u64 = 2_000;
 const LINGER_LEN: usize = 1 << 20;
 /// How long a reset may wait for the interface to send it (the link may be down).
 const RESET_MS: u64 = 1_000;
-/// How long the acknowledgement of the peer's end has, before the socket is used again.
-const LAST_ACK_MS: u64 = 20;
 
 pub(crate) struct Place<'c, S: Store> {
     handle: Option<SocketHandle>,
@@ -35,8 +33,10 @@ enum Idle {
     Free { handshake_since: Option<Instant> },
     /// Closed by us; the peer acknowledges and closes in its turn.
     Draining { until: Instant, queued: usize, readable: usize },
-    /// Nothing is awaited any more but the departure of the last packet.
+    /// Reset; the packet that says so has to leave.
     Leaving { until: Instant },
+    /// Closed by both; the last acknowledgement leaves before the next poll.
+    Closed,
 }
 
 const FREE: Idle = Idle::Free { handshake_since: None };
@@ -159,7 +159,8 @@ impl<'c, S: Store> Place<'c, S> {
                 socket.abort();
                 self.idle = Idle::Leaving { until: now.after(RESET_MS) };
             } else if is_last_ack_due {
-                self.idle = Idle::Leaving { until: now.after(LAST_ACK_MS) };
+                self.idle = Idle::Closed;
+                return Some(now);
             } else if socket.is_open() {
                 return Some(*until);
             } else {
@@ -172,6 +173,9 @@ impl<'c, S: Store> Place<'c, S> {
             if now < until && !is_left {
                 return Some(until);
             }
+            self.idle = FREE;
+        }
+        if let Idle::Closed = self.idle {
             self.idle = FREE;
         }
         let Idle::Free { handshake_since } = &mut self.idle else { return None };

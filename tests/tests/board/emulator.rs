@@ -1,0 +1,191 @@
+//! Builds the firmware, and boots it in the emulator.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// How long the emulated board may take for what takes it a fraction of a second on a machine that has nothing else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The repository.
+pub fn top() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+}
+
+fn target() -> PathBuf {
+    top().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(top()).env("CARGO_TARGET_DIR", target());
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().expect("the command can be started");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What the tests run: the image, and the programs of this machine.
+pub struct Programs {
+    pub firmware: PathBuf,
+    pub coracle: PathBuf,
+    log_decoder: PathBuf,
+}
+
+/// Builds them, once.
+pub fn programs() -> &'static Programs {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let tool = Command::new("qemu-system-arm").arg("--version").output();
+        let is_there = tool.is_ok_and(|output| output.status.success());
+        assert!(is_there, "qemu-system-arm is missing. This installs it: sudo apt-get install qemu-system-arm");
+        run(cargo().args(["build", "--quiet", "--locked", "-p", "coracle", "-p", "coracle-defmt-log"]));
+        let built = target().join("debug");
+        Programs {
+            firmware: firmware(None, "firmware.elf"),
+            coracle: built.join("coracle"),
+            log_decoder: built.join("coracle-defmt-log"),
+        }
+    })
+}
+
+/// Builds the firmware with the files of `folder`, or its own, and keeps it as `name`.
+pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
+    // Each build replaces the one before.
+    static LOCK: Mutex<()> = Mutex::new(());
+    let _guard = LOCK.lock().expect("no build has panicked");
+    let mut command = Command::new(top().join("tests/cross"));
+    command.args(["build", "--release", "--locked"]).current_dir(top().join("firmware-example"));
+    command.env("CARGO_TARGET_DIR", target()).env_remove("CORACLE_FILES");
+    if let Some(folder) = folder {
+        command.env("CORACLE_FILES", folder);
+    }
+    run(&mut command);
+    let kept = target().join("board").join(name);
+    fs::create_dir_all(kept.parent().expect("a directory")).expect("created");
+    fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &kept).expect("the image was built");
+    kept
+}
+
+/// A running board.
+pub struct Board {
+    runner: Child,
+    port: u16,
+    log: Arc<Log>,
+}
+
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    changed: Condvar,
+}
+
+impl Board {
+    /// Boots the firmware, with these arguments, and waits until it serves.
+    pub fn start(arguments: &[&str]) -> Self {
+        let board = Self::boot(&programs().firmware, arguments);
+        board.wait_for("listening on port 8888");
+        board
+    }
+
+    /// Boots `firmware`, without waiting for anything.
+    pub fn boot(firmware: &Path, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
+            .arg(firmware)
+            .args(arguments)
+            .env("CORACLE_PORT", port.to_string())
+            .env("CORACLE_DEFMT_LOG", &programs().log_decoder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            // The emulator ends with its group.
+            .process_group(0)
+            .spawn()
+            .expect("the runner starts");
+        let output = BufReader::new(runner.stdout.take().expect("piped"));
+        let log = Arc::<Log>::default();
+        let writer = log.clone();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                writer.lines.lock().expect("nobody panics with it").push(line);
+                writer.changed.notify_all();
+            }
+        });
+        Self { runner, port, log }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `127.0.0.1:PORT`, as the program takes it.
+    pub fn address(&self) -> String {
+        SocketAddr::from(([127, 0, 0, 1], self.port)).to_string()
+    }
+
+    /// The log up to now, without the time in front of each line.
+    pub fn log(&self) -> Vec<String> {
+        let lines = self.log.lines.lock().expect("nobody panics with it");
+        lines.iter().map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).trim().to_owned()).collect()
+    }
+
+    /// Waits until a line of the log holds `text`.
+    pub fn wait_for(&self, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        let mut lines = self.log.lines.lock().expect("nobody panics with it");
+        while !lines.iter().any(|line| line.contains(text)) {
+            let left = end.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "the log lacks '{text}': {lines:#?}");
+            (lines, _) = self.log.changed.wait_timeout(lines, left).expect("nobody panics with it");
+        }
+    }
+
+    /// Pulls the plug.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Waits until the firmware ends by itself.
+    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.runner.try_wait().expect("it is a child") {
+                return (status, self.log());
+            }
+            assert!(Instant::now() < end, "the firmware runs on: {:#?}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn end(&mut self) {
+        if matches!(self.runner.try_wait(), Ok(None)) {
+            let group = format!("-{}", self.runner.id());
+            // What has ended meanwhile needs no signal.
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+            self.runner.wait().expect("it is a child");
+        }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            eprintln!("the board's log: {:#?}", self.log());
+        }
+    }
+}
+
+/// A port that nobody listens on now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
+    listener.local_addr().expect("bound").port()
+}

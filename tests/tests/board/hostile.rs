@@ -1,0 +1,90 @@
+//! Clients that mean no good. Names begin with the line of the project's list of faults.
+
+use serde_json::json;
+
+use super::client::{Client, status};
+use super::emulator::Board;
+
+/// All of it against one board, which serves on, and has never used more than half of its stack.
+#[test]
+fn x9_w11_hostile_clients_leave_it_serving() {
+    let board = Board::start(&["config=none"]);
+    let unanswered = |bytes: &[u8]| (bytes.to_vec(), "badRequest", true);
+    let long_name = "n".repeat(256);
+    let longest = format!(r#"{{"type":"stat","x":"{}","fileName":"empty"}}"#, "y".repeat(512 - 41));
+    assert_eq!(longest.len(), 512);
+    for (bytes, code, closes) in [
+        // F1, F3: over-long, with and without an end.
+        (format!("{longest} ").replace(r#"{"type""#, r#"{ "type""#).into_bytes(), "tooLong", true),
+        (format!(r#"{{"type":"{}"#, "x".repeat(100_000)).into_bytes(), "tooLong", true),
+        // J3: as deep as it goes.
+        (format!(r#"{{"a":{}"#, "[".repeat(500)).into_bytes(), "badRequest", true),
+        (format!(r#"{{"a":{}"#, r#"{"a":"#.repeat(100)).into_bytes(), "badRequest", true),
+        // F11: somebody else's protocol.
+        unanswered(b"GET / HTTP/1.1\r\nHost: board\r\n\r\n"),
+        unanswered(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
+        unanswered(&[0xff; 4096]),
+        // F10, J7, J9.
+        unanswered(b"{\"type\":\"li\0st\"}"),
+        unanswered(b"{\"type\":\"list\",\"path\":\"\xc0\xae\"}"),
+        // P1 to P8.
+        (br#"{"type":"get","fileName":"../boot.log"}"#.to_vec(), "badName", false),
+        (br#"{"type":"get","fileName":"/etc/passwd"}"#.to_vec(), "badName", false),
+        (br#"{"type":"get","fileName":"a\\b"}"#.to_vec(), "badName", false),
+        (br#"{"type":"get","fileName":"\u002e\u002e/boot.log"}"#.to_vec(), "badName", false),
+        (br#"{"type":"get","fileName":"boot.log\u0000"}"#.to_vec(), "badName", false),
+        (format!(r#"{{"type":"get","fileName":"{long_name}"}}"#).into_bytes(), "badName", false),
+        (br#"{"type":"get","fileName":"docs"}"#.to_vec(), "notFile", false),
+        (br#"{"type":"list","path":"empty"}"#.to_vec(), "notDirectory", false),
+        (br#"{"type":"list","path":"boot.log"}"#.to_vec(), "notDirectory", false),
+        (br#"{"type":"put","fileName":"boot.log"}"#.to_vec(), "unknownType", false),
+        (br#"{"type":"get","fileName":"empty","digest":"md5"}"#.to_vec(), "unsupported", false),
+    ] {
+        let mut client = Client::connect(&board);
+        let text = String::from_utf8_lossy(&bytes[..bytes.len().min(60)]).into_owned();
+        let is_whole = client.send_some(&bytes);
+        assert!(is_whole || closes, "{text}");
+        assert_eq!(client.line()["code"], code, "{text}");
+        if closes {
+            assert!(client.is_at_end(), "{text}");
+        } else {
+            assert_eq!(client.ask(&json!({"type": "hello"}))["type"], "hello", "{text}");
+        }
+    }
+    // F2: exactly as long as may be. F4: byte by byte.
+    let mut client = Client::connect(&board);
+    client.send(longest.as_bytes());
+    assert_eq!(client.line()["type"], "file");
+    for byte in br#"{"type":"stat","fileName":"docs/\u8239.txt","digest":"sha256"}"# {
+        client.send(&[*byte]);
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(client.line()["fileName"], "docs/船.txt");
+    // C6, C7: reset in the middle of a body, and right after connecting.
+    for _ in 0..20 {
+        let mut client = Client::connect(&board);
+        client.ask(&json!({"type": "get", "fileName": "image.bin"}));
+        drop(client);
+        drop(Client::connect(&board));
+    }
+    let after = status(&board);
+    let numbers = (after["stack_high_water"].as_u64(), after["stack_size"].as_u64());
+    let (Some(used), Some(size)) = numbers else { panic!("{after}") };
+    println!("stack: {used} of {size} bytes");
+    assert!(size == 8192 && used * 2 < size && used > 512, "{after}");
+    assert_eq!(Client::connect(&board).ask(&json!({"type": "hello"}))["type"], "hello");
+}
+
+/// Forty that connect and say nothing do not keep an honest client out.
+#[test]
+fn c1_the_silent_do_not_keep_others_out() {
+    let board = Board::start(&["config=none"]);
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(Client::connect(&board));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    let (header, body) = Client::connect(&board).get(&json!({"type": "get", "fileName": "welcome.txt"}));
+    assert_eq!(header["fileSize"].as_u64(), Some(body.len() as u64));
+}

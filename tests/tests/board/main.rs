@@ -1,0 +1,13 @@
+//! The firmware in the emulated board, against the real program and against clients that mean no good.
+
+mod client;
+#[path = "../../../core/tests/transcripts/document.rs"]
+mod document;
+mod emulator;
+mod hostile;
+#[path = "../../../core/tests/transcripts/other_server.rs"]
+mod other_server;
+#[path = "../../../core/tests/transcripts/over_tcp.rs"]
+mod over_tcp;
+mod restart;
+mod serve;

@@ -1,0 +1,150 @@
+//! The board dies, in one way or another, and comes back.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use coracle_core::DigestKind;
+use serde_json::json;
+
+use super::client::{Client, hex, image};
+use super::emulator::{Board, programs};
+
+/// Every failure ends with its reason in the log, and with its status.
+#[test]
+fn w13_w14_failures_have_a_reason() {
+    for (argument, status, reason) in [
+        ("fail=panic", 101, "panicked at src/fault.rs:"),
+        ("fail=fault", 102, "hard fault at 0x"),
+        ("fail=stall", 103, "watchdog: the main loop stood still"),
+    ] {
+        let board = Board::boot(&programs().firmware, &["config=none", argument]);
+        let (ended, log) = board.wait();
+        assert_eq!(ended.code(), Some(status), "{log:#?}");
+        assert!(log.iter().any(|line| line.contains(reason)), "{log:#?}");
+    }
+}
+
+/// What lives in RAM has another version after a restart, so that nobody goes on with what is no more.
+#[test]
+fn versions_are_not_used_again() {
+    let mut versions = Vec::new();
+    for _ in 0..3 {
+        let board = Board::start(&["config=none"]);
+        let mut client = Client::connect(&board);
+        for name in ["boot.log", "status.json"] {
+            let header = client.ask(&json!({"type": "stat", "fileName": name}));
+            versions.push(header["version"].as_str().expect("a version").to_owned());
+        }
+        let image = client.ask(&json!({"type": "stat", "fileName": "image.bin"}));
+        assert_eq!(image["version"], "sha256-1639fbbaeb99ef8b", "what is in flash keeps its own");
+    }
+    let all = versions.len();
+    versions.sort();
+    versions.dedup();
+    assert_eq!(versions.len(), all);
+}
+
+/// The plug is pulled in the middle of a fetch. The program goes on where it was when the board is back.
+#[test]
+fn a_fetch_survives_the_boards_restart() {
+    let folder = tempfile::tempdir().expect("a fresh directory");
+    let board = Board::start(&["config=none"]);
+    let proxy = Proxy::start(&board, 300_000);
+    let output = folder.path().join("image.bin");
+    let address = format!("127.0.0.1:{}", proxy.port);
+    let get = Command::new(&programs().coracle)
+        .args(["get", &address, "image.bin", "--digest", "sha256", "-o"])
+        .arg(&output)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    proxy.wait_until_cut();
+    board.kill();
+    let board = Board::start(&["config=none"]);
+    proxy.lead_to(&board);
+    let ended = get.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    assert_eq!(hex(DigestKind::Sha256, &fs::read(output).expect("fetched")), hex(DigestKind::Sha256, &image()));
+    let log = board.log();
+    let len = log.iter().find_map(|line| line.strip_suffix(" bytes")?.rsplit(' ').next()?.parse().ok());
+    let len: usize = len.expect("the board tells of the body that it sent");
+    assert!(len > 0 && len < (1 << 20) - 100_000, "all of it was fetched again: {log:#?}");
+}
+
+/// Leads connections to the board; cuts the first one after so many bytes from it, and answers no more until it is led to
+/// another board.
+struct Proxy {
+    port: u16,
+    /// 0 while there is no board.
+    board: Arc<AtomicU16>,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    fn start(board: &Board, cut_after: usize) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
+        let port = listener.local_addr().expect("bound").port();
+        let this = Self { port, board: Arc::new(AtomicU16::new(board.port())), cuts: Arc::default() };
+        let (board, cuts) = (this.board.clone(), this.cuts.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let port = board.load(Ordering::SeqCst);
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+                let left = if cuts.load(Ordering::SeqCst) == 0 { cut_after } else { usize::MAX };
+                let (board, cuts) = (board.clone(), cuts.clone());
+                std::thread::spawn(move || {
+                    if forward(client, server, left) {
+                        board.store(0, Ordering::SeqCst);
+                        cuts.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        this
+    }
+
+    fn wait_until_cut(&self) {
+        let end = std::time::Instant::now() + super::emulator::PATIENCE;
+        while self.cuts.load(Ordering::SeqCst) == 0 {
+            assert!(std::time::Instant::now() < end, "nothing was fetched");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    fn lead_to(&self, board: &Board) {
+        self.board.store(board.port(), Ordering::SeqCst);
+    }
+}
+
+/// Passes bytes both ways, at most `left` of them back; returns whether it cut the connection then.
+fn forward(client: TcpStream, server: TcpStream, mut left: usize) -> bool {
+    let (mut from_client, mut to_server) = (&client, server.try_clone().expect("a socket"));
+    let mut there = from_client.try_clone().expect("a socket");
+    let thread = std::thread::spawn(move || {
+        // Either end may go at any time here.
+        let _ = std::io::copy(&mut there, &mut to_server);
+        let _ = to_server.shutdown(Shutdown::Write);
+    });
+    let mut from_server = &server;
+    let mut buf = [0; 16 * 1024];
+    while let Ok(len) = from_server.read(&mut buf)
+        && len > 0
+        && left > 0
+    {
+        let len = len.min(left);
+        left -= len;
+        if from_client.write_all(&buf[..len]).is_err() {
+            break;
+        }
+    }
+    for socket in [&client, &server] {
+        // It may be closed already.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    thread.join().expect("it does not panic");
+    left == 0
+}
