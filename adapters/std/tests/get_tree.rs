@@ -221,3 +221,25 @@ fn stat_in_its_forms() {
     assert_eq!((&object["digest"], object["crc32"].as_str()), (&json!("crc32"), Some(crc.as_str())));
     scene.run(&["stat", &server.address, "missing"]).ends(1);
 }
+
+/// As much memory for 80,000 entries as for one, at the client's end.
+#[test]
+fn x7_a_long_listing_takes_no_more_memory_than_a_short_one() {
+    const COUNT: usize = 80_000;
+    let scene = Scene::new();
+    let server = Server::new(|mut asked| {
+        for block in 0..COUNT / 100 {
+            let entry = |number| {
+                format!("{{\"type\":\"entry\",\"fileName\":\"{}-{block}-{number}\",\"fileSize\":1}}\n", "x".repeat(200))
+            };
+            asked.send((0..100).map(entry).collect::<String>());
+        }
+        asked.line(&json!({"type": "end", "count": COUNT}));
+    });
+    // 16 MB of names would not fit into what the program may have.
+    let command = format!("ulimit -v 16000 && {} ls {} -l | wc -l", env!("CARGO_BIN_EXE_coracle"), server.address);
+    let output =
+        std::process::Command::new("sh").args(["-c", &command]).current_dir(scene.root.path()).output().expect("sh");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(text.trim(), COUNT.to_string(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -21,6 +21,7 @@ pub struct Bar {
     bars: MultiProgress,
     bar: ProgressBar,
     name: String,
+    is_drawn: bool,
 }
 
 impl Screen {
@@ -34,12 +35,13 @@ impl Screen {
     /// A bar for `name`.
     pub fn bar(&self, name: &str) -> Bar {
         let name = Shown(name).to_string();
-        let bar = self.bars.add(ProgressBar::no_length());
+        // It is drawn once there is something to show.
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(BAR) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(name.clone());
-        Bar { bars: self.bars.clone(), bar, name }
+        Bar { bars: self.bars.clone(), bar, name, is_drawn: false }
     }
 
     /// Says something above the bars; nothing where none are drawn.
@@ -56,6 +58,10 @@ impl Screen {
 
 impl Progress for Bar {
     fn begin(&mut self, size: u64, offset: u64) {
+        if !self.is_drawn {
+            self.bar = self.bars.add(self.bar.clone());
+            self.is_drawn = true;
+        }
         self.bar.set_length(size);
         self.bar.set_position(offset);
         // What was there before took no time now.
