@@ -4,6 +4,8 @@
 pub mod client;
 #[cfg(unix)]
 pub mod local;
+#[cfg(all(unix, feature = "metrics"))]
+pub mod metrics;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]

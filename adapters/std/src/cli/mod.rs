@@ -2,6 +2,7 @@
 
 mod generate;
 mod get;
+mod load;
 mod ls;
 mod newcomers;
 mod peer;
@@ -31,6 +32,7 @@ enum Command {
     Ls(ls::Ls),
     Stat(stat::Stat),
     Get(Box<get::Get>),
+    Load(Box<load::Load>),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -102,6 +104,7 @@ pub fn run() -> ExitCode {
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use clap::{Args, ValueEnum};
+use coracle::metrics::{Metrics, Page};
 use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, Server, ServerHandle};
 use coracle::store::DirectoryStore;
 use coracle_core::ServerName;
@@ -58,6 +59,9 @@ pub struct Serve {
     hidden: bool,
     #[command(flatten)]
     newcomers: Newcomers,
+    /// Show the server's numbers to Prometheus, at http://ADDR:PORT/metrics
+    #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_address)]
+    metrics: Option<SocketAddr>,
     /// How the log's lines on standard error look
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
@@ -138,7 +142,11 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(log) => log,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
+    let metrics = Metrics::new();
     let mut server = Server::new(&store).limits(limits(args)).observer(log);
+    if args.metrics.is_some() {
+        server = server.observer(metrics.clone());
+    }
     if let Ok(name) = ServerName::new(&args.name) {
         server = server.name(name);
     }
@@ -151,7 +159,16 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };
-    announce(&server.addresses());
+    let page = match args.metrics.map(|address| Page::open(address, metrics)).transpose() {
+        Ok(page) => page,
+        Err(error) => {
+            return fail(
+                Exit::Network,
+                &format!("cannot show the numbers at {}: {error}", args.metrics.unwrap_or(DEFAULT_ADDRESS)),
+            );
+        }
+    };
+    announce(&server.addresses(), page.as_ref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let end_of_signals = signals.handle();
@@ -185,6 +202,13 @@ fn limits(args: &Serve) -> Limits {
     limits
 }
 
+/// Both have to be said: there is no usual port, and not everybody should see the numbers.
+fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let resolved =
+        text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
+    resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
+}
+
 fn server_name(text: &str) -> Result<String, String> {
     ServerName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }
@@ -204,10 +228,13 @@ fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Says where to connect to, and how. Nobody has to read it: the server goes on when standard output is closed.
-fn announce(addresses: &[SocketAddr]) {
+fn announce(addresses: &[SocketAddr], page: Option<&Page>) {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on {address}\n"));
+    }
+    if let Some(page) = page {
+        text.push_str(&format!("metrics on http://{}/metrics\n", page.address()));
     }
     if let Some(address) = addresses.first() {
         let port =
@@ -238,7 +265,7 @@ fn outward_address() -> Option<IpAddr> {
 }
 
 /// Lets as many files be open as the system allows. Returns what there is to say when that is too little.
-fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
+pub fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let mut allowed = current;
     if current < maximum || (maximum.is_none() && current.is_some()) {
