@@ -1,5 +1,6 @@
 //! The program's arguments, subcommands and exit codes. One file a subcommand.
 
+mod console;
 mod generate;
 mod get;
 mod load;

@@ -10,15 +10,16 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use coracle::metrics::{Metrics, Page};
 use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, Server, ServerHandle};
-use coracle::store::DirectoryStore;
-use coracle_core::ServerName;
+use coracle::store::{DirectoryStore, SwitchedStore};
+use coracle::transport::KernelFile;
+use coracle_core::{ServerName, Store};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::newcomers::Newcomers;
 use super::values::{Limit, rate, size_at_least_1};
-use super::{Exit, complain};
+use super::{Exit, complain, console};
 
 /// Serve a directory
 #[derive(Debug, Args)]
@@ -54,6 +55,9 @@ pub struct Serve {
     /// What this server calls itself to clients (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = server_name)]
     name: String,
+    /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal it is the plain log
+    #[arg(long)]
+    console: bool,
     /// Serve files and directories whose names begin with a dot, too
     #[arg(long)]
     hidden: bool,
@@ -85,16 +89,21 @@ const EXAMPLES: &str = "\
 Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
-  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7";
+  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve /srv/images --console       watched and steered on this terminal";
 
 const LONG_HELP: &str = "\
 Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve /srv/images --console       watched and steered on this terminal
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
+
+With --console the terminal shows them instead, and the log goes to standard error
+only where that is no terminal: --console 2>log keeps one.
 
 When every place is taken, the oldest client that has asked nothing for over a
 second loses its place to a newcomer; where there is none, the newcomer is told
@@ -119,6 +128,12 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(store) => store.hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
+    if args.console && console::is_possible() {
+        return serve_on_console(args, store);
+    }
+    if args.console {
+        complain("there is no terminal for a console; here is the log");
+    }
     let mut addresses = Vec::new();
     for text in &args.listen {
         match resolve(text) {
@@ -129,27 +144,13 @@ pub fn serve(args: &Serve) -> Exit {
     if let Some(message) = raise_descriptor_limit(args.max_clients) {
         complain(message);
     }
-    let level = match (args.quiet, args.verbose) {
-        (true, _) => LogLevel::Quiet,
-        (_, true) => LogLevel::Verbose,
-        _ => LogLevel::Normal,
-    };
-    let format = match args.log_format {
-        Format::Text => LogFormat::Text,
-        Format::Json => LogFormat::Json,
-    };
+    let (level, format) = log_manner(args);
     let log = match Log::new(io::stderr(), format, level) {
         Ok(log) => log,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
     let metrics = Metrics::new();
-    let mut server = Server::new(&store).limits(limits(args)).observer(log);
-    if args.metrics.is_some() {
-        server = server.observer(metrics.clone());
-    }
-    if let Ok(name) = ServerName::new(&args.name) {
-        server = server.name(name);
-    }
+    let server = prepared(Server::new(&store), args, &metrics).observer(log);
     let server = match addresses.into_iter().fold(server, Server::listen_on).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -159,14 +160,9 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };
-    let page = match args.metrics.map(|address| Page::open(address, metrics)).transpose() {
+    let page = match open_page(args, metrics) {
         Ok(page) => page,
-        Err(error) => {
-            return fail(
-                Exit::Network,
-                &format!("cannot show the numbers at {}: {error}", args.metrics.unwrap_or(DEFAULT_ADDRESS)),
-            );
-        }
+        Err(exit) => return exit,
     };
     announce(&server.addresses(), page.as_ref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
@@ -182,6 +178,71 @@ pub fn serve(args: &Serve) -> Exit {
         (Ok(_), 0) => Exit::Done,
         (Ok(_), signal) => Exit::Signal(signal),
     }
+}
+
+fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
+    let place = match args.listen.as_slice() {
+        [] => console::Place::default(),
+        [text] => console::Place::split(text),
+        _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
+    };
+    if let Some(message) = raise_descriptor_limit(args.max_clients) {
+        complain(message);
+    }
+    let store = SwitchedStore::new(store);
+    let (level, format) = log_manner(args);
+    let setup = console::Setup {
+        folder: args.directory.clone(),
+        hidden: args.hidden,
+        place,
+        name: args.name.clone(),
+        max_clients: args.max_clients,
+        level,
+        format,
+    };
+    let metrics = Metrics::new();
+    let server = prepared(Server::new(store.clone()), args, &metrics);
+    // It is there for as long as the server.
+    let page = match open_page(args, metrics) {
+        Ok(page) => page,
+        Err(exit) => return exit,
+    };
+    let exit = console::run(server, &store, setup);
+    drop(page);
+    exit
+}
+
+/// With all that does not depend on where it is shown.
+fn prepared<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
+where
+    S: Store<File: KernelFile> + Clone + Send,
+{
+    if let Ok(name) = ServerName::new(&args.name) {
+        server = server.name(name);
+    }
+    if args.metrics.is_some() {
+        server = server.observer(metrics.clone());
+    }
+    server.limits(limits(args))
+}
+
+fn open_page(args: &Serve, metrics: Metrics) -> Result<Option<Page>, Exit> {
+    let Some(address) = args.metrics else { return Ok(None) };
+    let explain = |error| fail(Exit::Network, &format!("cannot show the numbers at {address}: {error}"));
+    Page::open(address, metrics).map(Some).map_err(explain)
+}
+
+fn log_manner(args: &Serve) -> (LogLevel, LogFormat) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LogLevel::Quiet,
+        (_, true) => LogLevel::Verbose,
+        _ => LogLevel::Normal,
+    };
+    let format = match args.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    (level, format)
 }
 
 fn fail(exit: Exit, message: &dyn std::fmt::Display) -> Exit {
@@ -281,7 +342,7 @@ pub fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
 }
 
 /// SIGHUP is left alone where it is ignored already: so does nohup ask for it.
-fn signals_to_catch() -> Vec<i32> {
+pub(super) fn signals_to_catch() -> Vec<i32> {
     let mut signals = vec![SIGINT, SIGTERM];
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
@@ -297,7 +358,7 @@ fn is_ignored(signal: i32) -> bool {
     mask & (1 << (signal - 1)) != 0
 }
 
-fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
+pub(super) fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
     let mut is_stopping = false;
     for signal in signals.forever() {
         if is_stopping {

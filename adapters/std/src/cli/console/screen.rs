@@ -1,0 +1,89 @@
+//! The terminal: taken over, and given back however the program ends.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::{cursor, execute};
+use ratatui::{Frame, Terminal};
+
+/// The terminal is ours.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+/// What other threads' panics had to say meanwhile.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The terminal while it is ours.
+#[derive(Debug)]
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+/// Whether there is a terminal to show a console on and to read keys from.
+pub fn is_possible() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
+}
+
+impl Screen {
+    /// Takes the terminal over, on behalf of this thread.
+    pub fn open() -> io::Result<Self> {
+        install_hook();
+        enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
+        let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        entered.map(|terminal| Self { terminal }).inspect_err(|_| give_back())
+    }
+
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw).map(drop)
+    }
+
+    pub fn height(&self) -> u16 {
+        self.terminal.size().map_or(0, |size| size.height)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+        for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            super::complain(panic);
+        }
+    }
+}
+
+/// A panic of this thread ends the console, and is to be read on a terminal in good order. One of another thread's ends a
+/// client, and must not be written across the screen.
+fn install_hook() {
+    let (previous, owner) = (panic::take_hook(), thread::current().id());
+    panic::set_hook(Box::new(move |panic| {
+        if !IS_TAKEN.load(Ordering::SeqCst) {
+            return previous(panic);
+        }
+        if thread::current().id() == owner {
+            give_back();
+            return previous(panic);
+        }
+        let name = thread::current().name().unwrap_or("a thread").to_owned();
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {panic}"));
+        if !io::stderr().is_terminal() {
+            previous(panic);
+        }
+    }));
+}
+
+fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::SeqCst) {
+        let mut stdout = io::stdout();
+        // A terminal that is gone needs nothing back.
+        drop(execute!(stdout, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show));
+        drop(disable_raw_mode());
+        drop(stdout.flush());
+    }
+}
