@@ -87,3 +87,55 @@ fn give_back() {
         drop(stdout.flush());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::{env, thread};
+
+    use super::{Screen, is_possible};
+
+    /// A terminal of `script`'s (of the Debian package bsdutils) sees what this test leaves behind in a process of its own.
+    const INSIDE: &str = "CORACLE_TEST_PANIC";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if let Ok(who) = env::var(INSIDE) {
+            assert!(is_possible(), "script makes no terminal");
+            let mut screen = Screen::open().expect("a terminal");
+            screen.draw(|frame| frame.render_widget("drawn", frame.area())).expect("drawn");
+            if who == "another" {
+                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("nobody's fault"));
+                assert!(other.expect("a thread").join().is_err());
+                screen.draw(|frame| frame.render_widget("onwards", frame.area())).expect("drawn");
+                return;
+            }
+            panic!("it was meant to");
+        }
+        let own = inside("own");
+        let (before, after) = own.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
+        assert!(before.contains("\x1b[?1049h") && before.contains("drawn"), "{own:?}");
+        assert!(after.contains("it was meant to") && after.contains("\x1b[?25h"), "{own:?}");
+        assert!(after.contains(" icanon") && after.contains(" echo "), "{own:?}");
+
+        let another = inside("another");
+        let (before, after) = another.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
+        assert!(before.contains("onwards") && !before.contains("fault"), "{another:?}");
+        assert!(after.contains("coracle: client-7: ") && after.contains("nobody's fault"), "{another:?}");
+    }
+
+    /// What a terminal is sent by this test when it runs on one, and by `stty` after it.
+    fn inside(who: &str) -> String {
+        let program = env::current_exe().expect("a path");
+        let test = "cli::console::screen::tests::a_panic_gives_the_terminal_back";
+        let script = format!("stty rows 24 cols 80; '{}' --exact {test} --nocapture; stty -a", program.display());
+        let output = Command::new("script")
+            .args(["-qec", &script, "/dev/null"])
+            .env(INSIDE, who)
+            .env("TERM", "xterm-256color")
+            .stdin(Stdio::null())
+            .output()
+            .expect("script runs (apt-get install bsdutils)");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
