@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use document::{Document, Step};
+use document::{Document, Step, StoreLine};
 use over_tcp::Server;
 
 /// The program, ended when the test ends.
@@ -25,9 +25,9 @@ impl Drop for Program {
     }
 }
 
-fn serve(directory: &Path) -> (Program, SocketAddr) {
+fn serve(directory: &Path, text: Option<&str>) -> (Program, SocketAddr) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_coracle"))
-        .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(["serve", "--listen", "127.0.0.1:0", "--on-text", text.unwrap_or("reject")])
         .arg(directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -53,21 +53,35 @@ fn over_tcp_from_a_directory() {
         std::fs::create_dir_all(path.parent().expect("a directory")).expect("created");
         std::fs::write(path, line.contents()).expect("written");
     }
-    let (_program, address) = serve(directory.path());
-    let server = Server::at(address, true, store).expect("it answers");
+    let mut policies: Vec<Option<&str>> = document.transcripts.iter().map(|one| one.text.as_deref()).collect();
+    policies.sort_unstable();
+    policies.dedup();
+    assert!(policies.len() >= 3, "{policies:?}");
+    for text in policies {
+        let (_program, address) = serve(directory.path(), text);
+        let mut server = Server::at(address, true, store).expect("it answers");
+        if let Some(text) = text {
+            server = server.with_text(text);
+        }
+        play(&server, &document, store, if text.is_some() { 1 } else { 25 });
+    }
+}
+
+/// Plays all that `server` can play, which is at least `count` transcripts.
+fn play(server: &Server, document: &Document, store: &[StoreLine], count: usize) {
     let transcripts = document.transcripts.iter().filter(|transcript| transcript.store == "bench");
     let played: Vec<_> = transcripts.filter(|transcript| server.can_play(transcript, 0)).collect();
     let outcomes = played.iter().map(|transcript| server.play(transcript, store));
     let failures: Vec<String> = outcomes.filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(played.len() > 25, "{} transcripts", played.len());
+    assert!(played.len() >= count, "{} transcripts", played.len());
 
     // What the server does not say is missed.
     for transcript in played {
         for index in 0..transcript.steps.len() {
             let mut wrong = transcript.clone();
             match &mut wrong.steps[index] {
-                Step::Line(line) => *line = line.replacen("\":", "_\":", 1),
+                Step::Line(line) | Step::Message(line) => *line = line.replacen("\":", "_\":", 1),
                 Step::Bytes(bytes) => bytes[0] ^= 1,
                 Step::Slice { to, .. } => *to -= 1,
                 _ => continue,

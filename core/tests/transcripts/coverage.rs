@@ -57,12 +57,16 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("error", &["code", "message", "crc32", "sha256"]),
 ];
 
+/// The messages of the classic dialect, by their `type`, and their members besides that.
+const CLASSIC: &[(&str, &[&str])] =
+    &[("1", &["fileName", "data"]), ("2", &["data", "fileName", "readCnt", "lastSize"])];
+
 #[test]
 fn every_request_and_member_succeeds_somewhere() {
     let mut seen = BTreeSet::new();
     for transcript in document().transcripts {
         for (request, answer) in exchanges(&transcript) {
-            if answer["type"] != "error" {
+            if !request["type"].is_number() && answer["type"] != "error" {
                 let kind = text(&request["type"]);
                 seen.extend(request.as_object().into_iter().flatten().map(|(member, _)| format!("{kind}.{member}")));
             }
@@ -83,6 +87,69 @@ fn every_answer_and_member_is_shown_and_no_other() {
 }
 
 #[test]
+fn the_classic_dialect_is_shown() {
+    let mut seen = BTreeSet::new();
+    let mut shown = BTreeSet::new();
+    for transcript in document().transcripts {
+        let mut selected = None;
+        for (step, next) in transcript.steps.iter().zip(transcript.steps.iter().skip(1)) {
+            match (step, next) {
+                (Step::Send(asked), Step::Message(message)) => {
+                    let asked: Value = serde_json::from_slice(last_object(asked)).expect("a request");
+                    let message: Value = serde_json::from_str(message).expect("the document's messages are JSON");
+                    assert_eq!(asked["type"], message["type"]);
+                    let members = message.as_object().expect("an object").keys();
+                    seen.extend(members.map(|member| format!("{}.{member}", message["type"])));
+                    match (message["type"].as_u64(), message["data"].as_i64()) {
+                        (Some(1), _) => drop(shown.insert("list")),
+                        (_, Some(0..)) => {
+                            shown.insert("select");
+                            selected = message["fileName"].as_str().map(String::from);
+                        }
+                        _ => drop(shown.insert("a select that fails")),
+                    }
+                }
+                (Step::Send(text), Step::Bytes(_) | Step::Slice { .. })
+                    if selected.as_ref().is_some_and(|name| *text == name.as_bytes()) =>
+                {
+                    shown.insert("confirm");
+                }
+                (Step::Send(text), Step::Wait(_))
+                    if selected.as_ref().is_some_and(|name| name.as_bytes().starts_with(text)) =>
+                {
+                    shown.insert("a name that is held");
+                }
+                (Step::Wait(1), Step::Bytes(_)) => drop(shown.insert("a name that is held no longer")),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(assert_missing_none(CLASSIC, &seen), seen, "a member that this test does not know");
+    let all =
+        ["a name that is held", "a name that is held no longer", "a select that fails", "confirm", "list", "select"];
+    assert_eq!(Vec::from_iter(shown), all);
+}
+
+#[test]
+fn every_text_policy_is_shown() {
+    let transcripts = document().transcripts;
+    let answers = |policy: Option<&str>, answer: &dyn Fn(&[u8], &Step) -> bool| {
+        let of_policy = transcripts.iter().filter(|transcript| transcript.text.as_deref() == policy);
+        let mut pairs = of_policy.flat_map(|transcript| transcript.steps.windows(2));
+        pairs.any(|pair| matches!(pair, [Step::Send(text), step] if !text.starts_with(b"{") && answer(text, step)))
+    };
+    assert!(answers(None, &|_, step| matches!(step, Step::Line(line) if line.contains("badRequest"))));
+    assert!(answers(Some("echo"), &|text, step| matches!(step, Step::Bytes(bytes) if bytes == text)));
+    let replies: Vec<&str> = transcripts.iter().filter_map(|one| one.text.as_deref()?.strip_prefix("reply:")).collect();
+    let reply = replies.first().expect("a transcript with a reply");
+    let policy = format!("reply:{reply}");
+    assert!(answers(Some(&policy), &|_, step| matches!(step, Step::Bytes(bytes) if bytes == reply.as_bytes())));
+    for section in ["Text", "Classic dialect"] {
+        assert!(PROTOCOL.contains(&format!("\n## {section}\n")), "{section}");
+    }
+}
+
+#[test]
 fn every_error_code_is_shown() {
     let told: Vec<Value> = document().transcripts.iter().flat_map(lines).collect();
     let told: BTreeSet<String> = told.iter().filter_map(|line| line["code"].as_str()).map(String::from).collect();
@@ -98,7 +165,7 @@ fn the_tables_are_complete() {
         .flat_map(|(first, _)| first.split(", "))
         .filter_map(|word| word.strip_prefix('`')?.strip_suffix('`'))
         .collect();
-    let members = REQUESTS.iter().chain(ANSWERS).flat_map(|(_, members)| members.iter().copied());
+    let members = REQUESTS.iter().chain(ANSWERS).chain(CLASSIC).flat_map(|(_, members)| members.iter().copied());
     let codes = Code::ALL.iter().map(|code| code.as_str());
     let wanted: BTreeSet<&str> = members.chain(codes).chain(["type"]).collect();
     assert_eq!(rows, wanted);
@@ -124,6 +191,12 @@ fn assert_missing_none(table: &[(&str, &[&str])], seen: &BTreeSet<String>) -> BT
     let missing: Vec<&String> = all.difference(seen).collect();
     assert!(missing.is_empty(), "in no transcript: {missing:?}");
     all
+}
+
+/// What stands behind a name, or all.
+fn last_object(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    bytes.get(start..).unwrap_or_default()
 }
 
 /// The server's lines.

@@ -19,6 +19,8 @@ pub struct Transcript {
     pub max_request: Option<usize>,
     /// The code with which the server refuses the connection.
     pub refusing: Option<String>,
+    /// What the server does with bytes that are no request, in the words of the program's option; `None`: it rejects them.
+    pub text: Option<String>,
     pub steps: Vec<Step>,
 }
 
@@ -38,6 +40,8 @@ pub enum Step {
     Line(String),
     /// The server sends exactly this.
     Bytes(Vec<u8>),
+    /// The server sends this JSON, with nothing behind it.
+    Message(String),
     /// The server sends the bytes `from..to` of a file.
     Slice {
         name: String,
@@ -116,6 +120,7 @@ impl Transcript {
             features: Vec::new(),
             max_request: None,
             refusing: None,
+            text: None,
             steps: Vec::new(),
         };
         let mut keys = Vec::new();
@@ -131,11 +136,18 @@ impl Transcript {
                 Some(("features", value)) => this.features = value.split(',').map(String::from).collect(),
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
+                Some(("text", "echo")) => this.text = Some("echo".into()),
+                Some(("text", value)) if value.len() > 6 && value.starts_with("reply:") => {
+                    this.text = Some(value.into())
+                }
                 _ => return Err(format!("what is {word}?")),
             }
         }
         if this.name.is_empty() || this.store.is_empty() {
             return Err("a transcript needs name= and store=".into());
+        }
+        if this.text.is_some() && !this.features.iter().any(|word| word == "classic") {
+            return Err("text= needs features=classic".into());
         }
         for line in block {
             this.steps.push(step(line).map_err(|error| format!("{line}: {error}"))?);
@@ -157,6 +169,7 @@ fn step(line: &str) -> Result<Step, String> {
         "=>" => Step::Send(bytes(rest)?),
         "<-" => Step::Line(rest.into()),
         "<=" => Step::Bytes(bytes(rest)?),
+        "<~" => Step::Message(rest.into()),
         "<@" => {
             let (name, range) = rest.rsplit_once(' ').ok_or("no range")?;
             let (from, to) = range.split_once("..").ok_or("no range")?;
@@ -231,6 +244,10 @@ mod tests {
         ];
         assert_eq!(document.transcripts[0].steps, steps);
         assert_eq!(document.transcripts[0].features, ["x", "!y"]);
+        let text = "```transcript name=b store=s features=classic text=reply:收到\n=> hi\n<~ {\"type\":1}\n```\n";
+        document.read(text).expect("understood");
+        assert_eq!(document.transcripts[1].text.as_deref(), Some("reply:收到"));
+        assert_eq!(document.transcripts[1].steps[1], Step::Message("{\"type\":1}".into()));
         assert_eq!(document.store("s").expect("there")[0].contents()[249..], [249, 250, 0]);
         for bad in [
             "name=a",
@@ -238,6 +255,9 @@ mod tests {
             "name=a store=s color=red",
             "name=a store=s store=t",
             "name=a store=s\n-- {}",
+            "name=a store=s text=echo",
+            "name=a store=s features=classic text=reply:",
+            "name=a store=s features=classic text=shout",
             "name=a store=s\nwait 1",
         ] {
             assert!(Document::default().read(&format!("```transcript {bad}\n```")).is_err(), "{bad}");

@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
-use coracle_core::{Code, Instant, ServerConfig, ServerName, ServerSession, Store};
+use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use super::document::{Step, StoreLine, Transcript};
 use super::output::Output;
-use super::replay::Pieces;
+use super::replay::{Pieces, documented, has_arrivals, with_text};
 use super::store::{Open, ScriptedStore};
 
 /// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct`, bodies pass them by.
@@ -24,8 +24,8 @@ pub fn drive(
     scratch_len: usize,
     is_direct: bool,
 ) -> Result<(), String> {
-    let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
-    let config = ServerConfig::new().server_name(name);
+    let config = with_text(documented()?, transcript);
+    let (pieces, scratch_len) = if has_arrivals(transcript) { (Pieces::Whole, 4096) } else { (pieces, scratch_len) };
     let clock_ms = Rc::new(Cell::new(0));
     let buf = vec![0; transcript.max_request.unwrap_or(512)];
     let start = Instant::from_millis(0);
@@ -129,7 +129,7 @@ impl Wire<'_> {
                 script.wait_ms = *millis;
             }
             Step::Stop => self.is_stopping.set(true),
-            Step::Line(_) | Step::Bytes(_) | Step::Slice { .. } => script.output.expect(step)?,
+            Step::Line(_) | Step::Bytes(_) | Step::Message(_) | Step::Slice { .. } => script.output.expect(step)?,
             Step::Close | Step::Abort => return Err("the server does not close".into()),
         }
         let woken = **step == Step::Stop;
@@ -164,7 +164,9 @@ impl Script<'_> {
     fn end(&mut self, close: coracle_core::Close) -> Result<(), String> {
         loop {
             match self.steps.peek() {
-                Some(step @ (Step::Line(_) | Step::Bytes(_) | Step::Slice { .. })) => self.output.expect(step)?,
+                Some(step @ (Step::Line(_) | Step::Bytes(_) | Step::Message(_) | Step::Slice { .. })) => {
+                    self.output.expect(step)?
+                }
                 Some(step @ (Step::Close | Step::Abort)) => {
                     return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
                 }

@@ -145,7 +145,7 @@ fn a_wrong_answer_is_noticed() {
         for index in 0..transcript.steps.len() {
             let mut wrong = transcript.clone();
             match &mut wrong.steps[index] {
-                Step::Line(line) => line.insert(line.len() - 1, ' '),
+                Step::Line(line) | Step::Message(line) => line.insert(line.len() - 1, ' '),
                 Step::Bytes(bytes) => bytes[0] ^= 1,
                 Step::Slice { to, .. } => *to -= 1,
                 step @ Step::Close => *step = Step::Abort,

@@ -57,6 +57,44 @@ impl OtherServer {
         }
     }
 
+    /// Compares a documented message of the classic dialect, which has no line feed, with the one that was sent. Names in a
+    /// list come in any order; `readCnt` and `lastSize` have to fit the size, for some length of the chunks.
+    ///
+    /// # Errors
+    ///
+    /// What differs.
+    pub fn matches_message(&self, documented: &str, sent: &str) -> Result<(), String> {
+        let read =
+            |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(|error| format!("{text}: {error}"));
+        let (mut documented, mut sent) = (read(documented)?, read(sent)?);
+        for message in [&mut documented, &mut sent] {
+            if let Some(Value::Array(names)) = message.get_mut("fileName") {
+                names.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            }
+        }
+        let chunks = |message: &mut Map<String, Value>| Some((message.remove("readCnt")?, message.remove("lastSize")?));
+        let (expected, found) = (chunks(&mut documented), chunks(&mut sent));
+        let size = sent.get("data").and_then(Value::as_u64);
+        let fits = match (expected, found) {
+            (None, None) => true,
+            (Some(_), Some((count, last))) => match (size, count.as_u64(), last.as_u64()) {
+                (Some(size), Some(count), Some(last)) if count > 0 => {
+                    let before = size.checked_sub(last);
+                    // All chunks but the last one have one length, which is at least the last one's.
+                    let is_even = |before: u64| match count - 1 {
+                        0 => before == 0,
+                        others => before.is_multiple_of(others) && before / others >= last,
+                    };
+                    (1..=size).contains(&last) && before.is_some_and(is_even)
+                }
+                (Some(0) | None, Some(0), Some(0)) => true,
+                _ => false,
+            },
+            _ => false,
+        };
+        if fits && documented == sent { Ok(()) } else { Err(format!("{sent:?} in the place of {documented:?}")) }
+    }
+
     /// Compares a documented line of the server's with the one that was sent.
     ///
     /// # Errors
@@ -137,6 +175,22 @@ mod tests {
         let sent = sent.replace("\"readCnt\":2,\"lastSize\":1024", "\"readCnt\":3,\"lastSize\":48");
         assert!(board().matches_line(HEADER, &sent).is_ok());
         assert!(board().matches_line(HEADER, &sent.replace("2048", "2049")).is_err());
+    }
+
+    #[test]
+    fn messages_of_the_classic_dialect() {
+        let board = board();
+        let list = r#"{"type":1,"fileName":["a","b"],"data":2}"#;
+        assert!(board.matches_message(list, r#"{"type":1,"fileName":["b","a"],"data":2}"#).is_ok());
+        assert!(board.matches_message(list, r#"{"type":1,"fileName":["b"],"data":2}"#).is_err());
+        let file = r#"{"type":2,"data":2500,"fileName":"a","readCnt":3,"lastSize":452}"#;
+        for (count, last, fits) in [(1, 2500, true), (25, 100, true), (0, 0, false), (2, 2500, false), (3, 0, false)] {
+            let sent = format!(r#"{{"type":2,"data":2500,"fileName":"a","readCnt":{count},"lastSize":{last}}}"#);
+            assert_eq!(board.matches_message(file, &sent).is_ok(), fits, "{sent}");
+        }
+        assert!(board.matches_message(file, &file.replace("2500", "2499")).is_err());
+        let none = r#"{"type":2,"data":-1,"fileName":"a","readCnt":0,"lastSize":0}"#;
+        assert!(board.matches_message(none, none).is_ok() && board.matches_message(none, file).is_err());
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl<'a> Output<'a> {
         match step {
             Step::Line(line) => self.expect_line(line),
             Step::Bytes(bytes) => self.expect_bytes(bytes),
+            Step::Message(message) => self.expect_message(message),
             Step::Slice { name, from, to } => {
                 let line = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
                 let contents = line.ok_or("no such file")?.contents();
@@ -81,6 +82,16 @@ impl<'a> Output<'a> {
             return Err(format!("the server sent: {}", self.excerpt()));
         }
         self.bytes.drain(..bytes.len());
+        Ok(())
+    }
+
+    fn expect_message(&mut self, message: &str) -> Result<(), String> {
+        let Some(other) = self.other else { return self.expect_bytes(message.as_bytes()) };
+        let mut sent = serde_json::Deserializer::from_slice(&self.bytes).into_iter::<serde_json::Value>();
+        let outcome = sent.next().transpose().map_err(|error| error.to_string())?;
+        let len = sent.byte_offset();
+        other.matches_message(message, &outcome.unwrap_or_default().to_string())?;
+        self.bytes.drain(..len);
         Ok(())
     }
 

@@ -21,6 +21,8 @@ pub struct Server {
     /// The words of `hello`, and `classic` where it has that dialect.
     features: Vec<String>,
     max_request: usize,
+    /// What it does with bytes that are no request; `None`: it rejects them.
+    text: Option<String>,
     other: OtherServer,
 }
 
@@ -46,13 +48,20 @@ impl Server {
             let members: Value = serde_json::from_str(&header).map_err(|error| error.to_string())?;
             other.set_version(name, &line.version, members["version"].as_str().ok_or(header)?);
         }
-        Ok(Self { address, features, max_request: max_request.ok_or("no maxRequest")?, other })
+        Ok(Self { address, features, max_request: max_request.ok_or("no maxRequest")?, text: None, other })
+    }
+
+    /// The same server with this text policy, in a transcript's words.
+    #[allow(dead_code, reason = "not every server has another policy than to reject")]
+    pub fn with_text(self, text: &str) -> Self {
+        Self { text: Some(text.into()), ..self }
     }
 
     /// Whether `transcript` can be played here: nothing of it needs the server's owner, or so much time.
     pub fn can_play(&self, transcript: &Transcript, longest_wait_ms: u64) -> bool {
         let has = |word: &str| self.features.iter().any(|feature| feature == word);
         transcript.refusing.is_none()
+            && transcript.text == self.text
             && transcript.max_request.is_none_or(|bytes| bytes == self.max_request)
             && transcript
                 .features
@@ -118,6 +127,7 @@ impl Server {
             }
             Step::Line(line) => self.other.matches_line(line, &wire.line()?),
             Step::Bytes(bytes) => wire.expect(bytes),
+            Step::Message(message) => self.other.matches_message(message, &wire.message()?),
             Step::Slice { name, from, to } => {
                 let line = store.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
                 let contents = line.ok_or("no such file")?.contents();
@@ -165,6 +175,20 @@ impl Wire {
         self.stream.by_ref().take(1024).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
         let sent = line.strip_suffix(b"\n").ok_or_else(|| format!("no line: {}", line.escape_ascii()))?;
         String::from_utf8(sent.to_vec()).map_err(|error| error.to_string())
+    }
+
+    /// One JSON object, and nothing of what is behind it.
+    fn message(&mut self) -> Result<String, String> {
+        let mut message = Vec::new();
+        while let Err(error) = serde_json::from_slice::<Value>(&message) {
+            if !error.is_eof() {
+                return Err(format!("{error}: {}", message.escape_ascii()));
+            }
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).map_err(|error| format!("{error} behind {}", message.escape_ascii()))?;
+            message.push(byte[0]);
+        }
+        String::from_utf8(message).map_err(|error| error.to_string())
     }
 
     fn expect(&mut self, bytes: &[u8]) -> Result<(), String> {

@@ -45,8 +45,7 @@ impl Pieces {
 ///
 /// The step at which the session departs from the transcript, and how.
 pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, output: Pieces) -> Result<(), String> {
-    let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
-    let config = ServerConfig::new().server_name(name);
+    let config = documented()?;
     replay_with(transcript, store, input, output, &config, None)
 }
 
@@ -63,6 +62,8 @@ pub fn replay_with(
     config: &ServerConfig<'_>,
     other: Option<&OtherServer>,
 ) -> Result<(), String> {
+    let config = &with_text(*config, transcript);
+    let (input, output) = if has_arrivals(transcript) { (Pieces::Whole, output) } else { (input, output) };
     let clock_ms = Rc::new(Cell::new(0));
     let buf = vec![0; transcript.max_request.unwrap_or(512)];
     let session = match &transcript.refusing {
@@ -98,6 +99,37 @@ pub fn replay_with(
         return Err(format!("{}: closed at the end: {:?}", transcript.name, owner.closed));
     }
     owner.output.rest().map_err(|error| format!("{}, at the end: {error}", transcript.name))
+}
+
+/// The settings of the documents' server, for a board's defaults and a name.
+///
+/// # Errors
+///
+/// None, as the name is one.
+pub fn documented() -> Result<ServerConfig<'static>, String> {
+    let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
+    Ok(ServerConfig::new().server_name(name))
+}
+
+/// Whether it counts in `transcript` how bytes arrive: then they must arrive as they stand there.
+pub fn has_arrivals(transcript: &Transcript) -> bool {
+    transcript.text.as_ref().is_some_and(|text| text.starts_with("reply:"))
+}
+
+/// `config` with the text policy of `transcript`.
+#[cfg(feature = "classic")]
+pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+    use coracle_core::TextPolicy;
+    match transcript.text.as_deref() {
+        None => config,
+        Some(text) => config.text(text.strip_prefix("reply:").map_or(TextPolicy::Echo, TextPolicy::Reply)),
+    }
+}
+
+/// A build without the classic dialect has one text policy.
+#[cfg(not(feature = "classic"))]
+pub fn with_text<'a>(config: ServerConfig<'a>, _: &'a Transcript) -> ServerConfig<'a> {
+    config
 }
 
 /// The owner of one connection: does what the session wants, and plays the client's part.
@@ -136,7 +168,7 @@ impl Owner<'_> {
                 self.output.rest()?;
                 self.wait(*millis)?;
             }
-            Step::Line(_) | Step::Bytes(_) | Step::Slice { .. } => return self.output.expect(step),
+            Step::Line(_) | Step::Bytes(_) | Step::Message(_) | Step::Slice { .. } => return self.output.expect(step),
             Step::Close | Step::Abort => {
                 let close = self.closed.ok_or("it does not close")?;
                 return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
@@ -212,6 +244,8 @@ impl Owner<'_> {
                 }
             },
             Action::Finish { from, to } => self.finish(from, to, now)?,
+            #[cfg(feature = "classic")]
+            Action::Text(_) => self.session.text_seen(now),
             Action::Close(close) => {
                 self.closed = Some(close);
                 return Ok(false);

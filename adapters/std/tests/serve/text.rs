@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle::server::OnText;
 
@@ -47,6 +47,25 @@ fn one_reply_for_each_arrival() {
     client.hello();
     client.half_close();
     assert_eq!(client.rest(), "");
+}
+
+/// The selected file's name may come in pieces, but who sends a part of it and waits gets that back after a second.
+#[test]
+fn the_beginning_of_a_name_is_held_for_a_second() {
+    let server = Running::with(|limits| limits.on_text = OnText::Echo);
+    std::fs::write(server.directory.path().join("motd"), "Mind the step.\n").expect("written");
+    let mut client = server.connect();
+    let header = r#"{"type":2,"data":15,"fileName":"motd","readCnt":1,"lastSize":15}"#;
+    assert_eq!(client.send(r#"{"type":2,"fileName":"motd"}"#).bytes(header.len()), header.as_bytes());
+    client.send("mo");
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(client.send("td").bytes(15), b"Mind the step.\n");
+    let started = Instant::now();
+    assert_eq!(client.send("mo").bytes(2), b"mo");
+    let passed = started.elapsed();
+    assert!(passed >= Duration::from_millis(1000) && passed < Duration::from_secs(3), "{passed:?}");
+    assert_eq!(client.send("td").bytes(2), b"td");
+    assert_eq!(client.send("motd").bytes(15), b"Mind the step.\n");
 }
 
 /// Text counts as a sign of life: who has sent some does not lose the place.

@@ -174,7 +174,7 @@ impl Report {
         let mut text = String::new();
         let mut row = |name: &str, value: &dyn std::fmt::Display, rate: &dyn std::fmt::Display| {
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:<10} {value:>12}   {rate}");
+            let _ = writeln!(text, "{name:<10} {:>12}   {rate}", value.to_string());
         };
         let per_second = |bytes: u64| {
             let rate = ByteSize::b(self.rate(bytes).round() as u64).display().iec();
