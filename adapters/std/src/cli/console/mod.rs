@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwitchedStore};
 use ratatui::crossterm::event;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
@@ -148,6 +150,25 @@ impl Shared {
     }
 }
 
+/// Waits for a key, or until it is time to draw again.
+///
+/// # Errors
+///
+/// The terminal is gone: `event::poll` would not return then.
+fn wait_for_key() -> io::Result<()> {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec::try_from(REFRESH).map_err(|_| io::ErrorKind::InvalidInput)?;
+    match poll(&mut fds, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        return Err(io::Error::new(io::ErrorKind::NotConnected, "the terminal is gone"));
+    }
+    Ok(())
+}
+
 /// Takes the log's lines.
 struct Lines(Shared);
 
@@ -182,7 +203,8 @@ impl Console {
                 state.tick(now);
                 screen.draw(|frame| draw(frame, &self.facts, &mut self.desk, &state, now))?;
             }
-            if event::poll(REFRESH)? {
+            wait_for_key()?;
+            while event::poll(Duration::ZERO)? {
                 let command = self.desk.event(&event::read()?, page(screen.height()));
                 self.perform(command)?;
             }
