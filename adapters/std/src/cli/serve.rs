@@ -107,7 +107,14 @@ only where that is no terminal: --console 2>log keeps one.
 
 When every place is taken, the oldest client that has asked nothing for over a
 second loses its place to a newcomer; where there is none, the newcomer is told
-to try again.
+to try again. With --admission queue newcomers wait instead, and are served in the
+order in which they came; --max-clients 1 then serves strictly one after another.
+
+--on-text 'reply:got it' answers clients that send plain text, once for each piece
+that arrives, and --on-text echo sends it back; each piece is logged.
+
+--metrics 127.0.0.1:9100 shows counters to Prometheus at http://127.0.0.1:9100/metrics
+to everybody who reaches that port; its address is the line behind the listening ones.
 
 SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: nobody is accepted any more,
 and answers under way are finished, for --grace at most. A second signal stops it
