@@ -27,12 +27,17 @@ impl Clock {
 
     /// Milliseconds since start-up.
     pub fn millis(&mut self) -> u64 {
-        let counter = self.registers.read(COUNTER);
-        self.ticks += u64::from(counter.wrapping_sub(self.last));
-        self.last = counter;
-        let millis = self.ticks / u64::from(CLOCK_HZ / 1_000);
+        let millis = self.ticks() / u64::from(CLOCK_HZ / 1_000);
         // The log's time starts anew after 49 days.
         UPTIME_MS.store((millis & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
         millis
+    }
+
+    /// Ticks of [`CLOCK_HZ`] since start-up.
+    pub fn ticks(&mut self) -> u64 {
+        let counter = self.registers.read(COUNTER);
+        self.ticks += u64::from(counter.wrapping_sub(self.last));
+        self.last = counter;
+        self.ticks
     }
 }

@@ -57,6 +57,8 @@ pub struct Lan9118 {
     registers: Registers,
     received: &'static mut Frame,
     transmitted: &'static mut Frame,
+    /// Frames that passed, either way.
+    pub frames: u32,
 }
 
 type Frame = [u8; FRAME_WORDS * 4];
@@ -75,7 +77,7 @@ impl Lan9118 {
     ///
     /// The second time: the board has one controller.
     pub fn start(registers: Registers) -> Result<Self, StartError> {
-        let mut this = Self { registers, received: RECEIVED.take(), transmitted: TRANSMITTED.take() };
+        let mut this = Self { registers, received: RECEIVED.take(), transmitted: TRANSMITTED.take(), frames: 0 };
         if this.registers.read(register::BYTE_TEST) != BYTE_TEST_VALUE {
             return Err(StartError::NotFound);
         }
@@ -124,6 +126,7 @@ impl Lan9118 {
                 }
             }
             let error_summary = status & 1 << 15 != 0;
+            self.frames = self.frames.wrapping_add(1);
             if !error_summary && (CHECK_SEQUENCE_LEN..=self.received.len()).contains(&len) {
                 return Some(len - CHECK_SEQUENCE_LEN);
             }
@@ -175,11 +178,18 @@ impl Device for Lan9118 {
         }
         let len = self.read_frame()?;
         let received = Received(self.received.get(..len)?);
-        Some((received, Transmitter { registers: &mut self.registers, frame: self.transmitted }))
+        Some((
+            received,
+            Transmitter { registers: &mut self.registers, frame: self.transmitted, frames: &mut self.frames },
+        ))
     }
 
     fn transmit(&mut self, _now: Instant) -> Option<Transmitter<'_>> {
-        self.can_write().then_some(Transmitter { registers: &mut self.registers, frame: self.transmitted })
+        self.can_write().then_some(Transmitter {
+            registers: &mut self.registers,
+            frame: self.transmitted,
+            frames: &mut self.frames,
+        })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -205,11 +215,13 @@ impl phy::RxToken for Received<'_> {
 pub struct Transmitter<'a> {
     registers: &'a mut Registers,
     frame: &'a mut Frame,
+    frames: &'a mut u32,
 }
 
 impl phy::TxToken for Transmitter<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let result = f(&mut self.frame[..len]);
+        *self.frames = self.frames.wrapping_add(1);
         // First and last segment at once, aligned to words; its length twice, the second time as the packet's.
         self.registers.write(register::TX_DATA_FIFO, 1 << 13 | 1 << 12 | len as u32);
         self.registers.write(register::TX_DATA_FIFO, len as u32);

@@ -15,6 +15,7 @@ mod watchdog;
 mod watcher;
 
 use core::cell::RefCell;
+use core::num::NonZeroU32;
 
 use boot_log::Line;
 use clock::Clock;
@@ -41,6 +42,13 @@ const SESSIONS: usize = 4;
 const RECEIVE_LEN: usize = 512;
 /// What is sent in a round trip at most.
 const SEND_LEN: usize = 4_096;
+
+/// What a session may take beside its socket's buffers, in bytes.
+const SESSION_BUDGET: usize = 1_536;
+const _: () = assert!(size_of::<Server<'static, Files<'static>, SESSIONS>>() / (SESSIONS + 1) <= SESSION_BUDGET);
+
+/// Asked of the store at once: what the transmit buffer holds.
+const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
 
 /// Every socket: the sessions', the one that says `busy`, the board's own as a client, and DHCP's.
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SESSIONS + 3]> =
@@ -82,7 +90,7 @@ fn main() -> ! {
         Err(_) => defmt::panic!("a name that is no name was applied"),
     };
     let config: &'static ServerConfig<'static> =
-        CONFIG.init(ServerConfig::new().server_name(name).idle_ms(settings.idle_ms));
+        CONFIG.init(ServerConfig::new().server_name(name).idle_ms(settings.idle_ms).send_max(SEND_MAX));
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
     let spare = rings.next();
     let handles = core::array::from_fn(|_| rings.next());
@@ -99,10 +107,14 @@ fn main() -> ! {
         watchdog.feed();
         let now_ms = clock.millis();
         shared.borrow_mut().now_ms = now_ms;
+        let (began, frames) = (clock.ticks(), network.device.frames);
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let now = network::instant(now_ms);
         is_busy |= server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
         is_busy |= network.flush(now_ms, &mut sockets);
+        if network.device.frames != frames {
+            shared.borrow_mut().busy_ticks += clock.ticks() - began;
+        }
         if !is_announced {
             is_announced = true;
             defmt::info!("listening on port {=u16}", PORT);

@@ -16,12 +16,23 @@ pub struct Shared {
     pub refused: u32,
     pub exchanges: u32,
     pub bytes_served: u64,
+    /// Time spent in rounds of the main loop in which a frame passed, in ticks of the processor's clock.
+    pub busy_ticks: u64,
     pub log: BootLog,
 }
 
 impl Shared {
     pub const fn new() -> Self {
-        Self { now_ms: 0, clients: 0, clients_total: 0, refused: 0, exchanges: 0, bytes_served: 0, log: BootLog::new() }
+        Self {
+            now_ms: 0,
+            clients: 0,
+            clients_total: 0,
+            refused: 0,
+            exchanges: 0,
+            bytes_served: 0,
+            busy_ticks: 0,
+            log: BootLog::new(),
+        }
     }
 
     /// Writes `status.json` and returns its length; 0 where it does not fit.
@@ -35,6 +46,7 @@ impl Shared {
             refused: self.refused,
             exchanges: self.exchanges,
             bytes_served: self.bytes_served,
+            busy_ticks: self.busy_ticks,
             stack_size: stack.size,
             stack_high_water: stack.high_water,
         };
@@ -55,6 +67,7 @@ struct Status<'a> {
     refused: u32,
     exchanges: u32,
     bytes_served: u64,
+    busy_ticks: u64,
     stack_size: usize,
     stack_high_water: usize,
 }

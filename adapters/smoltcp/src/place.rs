@@ -80,10 +80,10 @@ impl<'c, S: Store> Place<'c, S> {
 
     /// Whether a client has connected that nobody serves.
     pub(crate) fn has_newcomer(&self, sockets: &SocketSet<'_>) -> bool {
-        let Some(handle) = self.handle else { return false };
+        let (true, Some(handle)) = (self.is_free(), self.handle) else { return false };
         let socket = sockets.get::<tcp::Socket<'_>>(handle);
         // A peer that has reset the connection already is not worth a session.
-        self.is_free() && (socket.may_send() || socket.can_recv()) && socket.is_open()
+        (socket.may_send() || socket.can_recv()) && socket.is_open()
     }
 
     // Out of line, as `refuse`: a session is made on the stack and moved.

@@ -1,0 +1,82 @@
+//! The yardstick for the server: sends `image.bin` over a bare socket of smoltcp's, with the same driver, loop and buffers,
+//! and tells how long that took.
+#![no_std]
+#![no_main]
+// It uses a part of the modules that it shares with the firmware.
+#![allow(dead_code)]
+
+#[path = "../clock.rs"]
+mod clock;
+#[path = "../fault.rs"]
+mod fault;
+#[path = "../hardware.rs"]
+mod hardware;
+#[path = "../lan9118.rs"]
+mod lan9118;
+#[path = "../network.rs"]
+mod network;
+
+use clock::Clock;
+use defmt_semihosting as _;
+use hardware::Board;
+use lan9118::Lan9118;
+use network::Network;
+use smoltcp::iface::{SocketSet, SocketStorage};
+use smoltcp::socket::tcp;
+use static_cell::ConstStaticCell;
+
+static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.bin"));
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 2]> = ConstStaticCell::new([SocketStorage::EMPTY; 2]);
+static RINGS: ConstStaticCell<([u8; 512], [u8; 4_096])> = ConstStaticCell::new(([0; 512], [0; 4_096]));
+
+#[cortex_m_rt::entry]
+fn main() -> ! {
+    let Some(mut board) = Board::take() else { panic!("main runs once") };
+    board.start_ticks();
+    let mut clock = Clock::new(board.counters);
+    let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
+    let started =
+        Lan9118::start(board.ethernet).and_then(|device| Network::start(device, &mut sockets, true, clock.ticks()));
+    let Ok(network) = started else { panic!("there is an Ethernet controller") };
+    let (receive, send) = RINGS.take();
+    let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(&mut receive[..]), tcp::SocketBuffer::new(&mut send[..]));
+    socket.set_nagle_enabled(false);
+    let handle = sockets.add(socket);
+    let (mut sent, mut busy_ticks, mut is_announced) = (0, 0, false);
+    loop {
+        let now_ms = clock.millis();
+        let (began, frames) = (clock.ticks(), network.device.frames);
+        let mut is_busy = network.poll(now_ms, &mut sockets);
+        let socket = sockets.get_mut::<tcp::Socket>(handle);
+        while socket.can_send() && sent < IMAGE.len() {
+            let copied = socket.send(|ring| {
+                let len = ring.len().min(IMAGE.len() - sent);
+                ring[..len].copy_from_slice(&IMAGE[sent..sent + len]);
+                (len, len)
+            });
+            sent += copied.unwrap_or(0);
+        }
+        if sent == IMAGE.len() {
+            socket.close();
+        }
+        is_busy |= network.flush(now_ms, &mut sockets);
+        if network.device.frames != frames {
+            busy_ticks += clock.ticks() - began;
+        }
+        let socket = sockets.get_mut::<tcp::Socket>(handle);
+        if !socket.is_open() {
+            if sent > 0 {
+                defmt::info!("sent {=usize} bytes in {=u64} ticks", sent, busy_ticks);
+            }
+            (sent, busy_ticks) = (0, 0);
+            if socket.listen(8888).is_err() {
+                panic!("a closed socket can listen");
+            }
+        }
+        if network.has_address() && !is_announced {
+            is_announced = true;
+            defmt::info!("listening on port 8888");
+        }
+        hardware::sleep_unless(|| is_busy || network.device.has_frame());
+    }
+}
