@@ -29,8 +29,8 @@ pub(crate) struct Place<'c, S: Store> {
 
 #[derive(Clone, Copy)]
 enum Idle {
-    /// The socket listens, or shakes hands.
-    Free { handshake_since: Option<Instant> },
+    /// The socket listens, or shakes hands, or has a client that the last poll saw.
+    Free { handshake_since: Option<Instant>, has_newcomer: bool },
     /// Closed by us; the peer acknowledges and closes in its turn.
     Draining { until: Instant, queued: usize, readable: usize },
     /// Reset; the packet that says so has to leave.
@@ -39,7 +39,7 @@ enum Idle {
     Closed,
 }
 
-const FREE: Idle = Idle::Free { handshake_since: None };
+const FREE: Idle = Idle::Free { handshake_since: None, has_newcomer: false };
 
 /// An `Option` with a tag of its own, 0 for none, so that a server in a static needs no bytes of flash to start from.
 // Without a heap the large variant cannot live elsewhere, and a server wants its memory reserved.
@@ -78,22 +78,21 @@ impl<'c, S: Store> Place<'c, S> {
         swap(&mut self.idle, &mut other.idle);
     }
 
-    /// Whether a client has connected that nobody serves.
-    pub(crate) fn has_newcomer(&self, sockets: &SocketSet<'_>) -> bool {
-        let (true, Some(handle)) = (self.is_free(), self.handle) else { return false };
-        let socket = sockets.get::<tcp::Socket<'_>>(handle);
-        // A peer that has reset the connection already is not worth a session.
-        (socket.may_send() || socket.can_recv()) && socket.is_open()
+    /// Whether the last poll saw a client that nobody serves.
+    pub(crate) const fn has_newcomer(&self) -> bool {
+        matches!((&self.session, self.idle), (Session::None, Idle::Free { has_newcomer: true, .. }))
     }
 
     // Out of line, as `refuse`: a session is made on the stack and moved.
     #[inline(never)]
     pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
+        self.idle = FREE;
         self.session = Session::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
     }
 
     #[inline(never)]
     pub(crate) fn refuse(&mut self, code: Code, config: &'c ServerConfig<'c>, now: Instant) {
+        self.idle = FREE;
         self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
     }
 
@@ -178,7 +177,7 @@ impl<'c, S: Store> Place<'c, S> {
         if let Idle::Closed = self.idle {
             self.idle = FREE;
         }
-        let Idle::Free { handshake_since } = &mut self.idle else { return None };
+        let Idle::Free { handshake_since, has_newcomer } = &mut self.idle else { return None };
         match port {
             None => socket.close(),
             Some(port) if !socket.is_open() => {
@@ -192,7 +191,9 @@ impl<'c, S: Store> Place<'c, S> {
         }
         if socket.state() != tcp::State::SynReceived {
             *handshake_since = None;
-            return None;
+            // A peer that has reset the connection already is not worth a session.
+            *has_newcomer = (socket.may_send() || socket.can_recv()) && socket.is_open();
+            return has_newcomer.then_some(now);
         }
         let until = handshake_since.get_or_insert(now).after(HANDSHAKE_MS);
         if now >= until {

@@ -111,12 +111,12 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         observer: &mut impl Observer,
     ) {
         for (index, place) in self.places.iter_mut().enumerate() {
-            if place.has_newcomer(sockets) {
+            if place.has_newcomer() {
                 place.serve(config, now);
                 observer.connected(index, place.peer(sockets));
             }
         }
-        if !self.spare.has_newcomer(sockets) {
+        if !self.spare.has_newcomer() {
             return;
         }
         if let Some((index, place)) = self.places.iter_mut().enumerate().find(|(_, place)| !place.is_live()) {

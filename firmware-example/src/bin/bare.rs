@@ -26,6 +26,14 @@ use smoltcp::socket::tcp;
 use static_cell::ConstStaticCell;
 
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.bin"));
+/// What the server sends in front of the file and behind it: the same bytes, so that they are copied at the same cost.
+static HEADER: &[u8] = concat!(
+    r#"{"type":"file","fileName":"image.bin","fileSize":1048576,"offset":0,"length":1048576,"chunkSize":1024,"#,
+    r#""readCnt":1024,"lastSize":1024,"version":"sha256-1639fbbaeb99ef8b","digest":"none"}"#,
+    "\n"
+)
+.as_bytes();
+static TRAILER: &[u8] = b"{\"type\":\"end\"}\n";
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 2]> = ConstStaticCell::new([SocketStorage::EMPTY; 2]);
 static RINGS: ConstStaticCell<([u8; 512], [u8; 4_096])> = ConstStaticCell::new(([0; 512], [0; 4_096]));
 
@@ -48,15 +56,17 @@ fn main() -> ! {
         let (began, frames) = (clock.ticks(), network.device.frames);
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let socket = sockets.get_mut::<tcp::Socket>(handle);
-        while socket.can_send() && sent < IMAGE.len() {
+        while socket.can_send()
+            && let Some(rest) = rest(sent)
+        {
             let copied = socket.send(|ring| {
-                let len = ring.len().min(IMAGE.len() - sent);
-                ring[..len].copy_from_slice(&IMAGE[sent..sent + len]);
+                let len = ring.len().min(rest.len());
+                ring[..len].copy_from_slice(&rest[..len]);
                 (len, len)
             });
             sent += copied.unwrap_or(0);
         }
-        if sent == IMAGE.len() {
+        if rest(sent).is_none() {
             socket.close();
         }
         is_busy |= network.flush(now_ms, &mut sockets);
@@ -79,4 +89,15 @@ fn main() -> ! {
         }
         hardware::sleep_unless(|| is_busy || network.device.has_frame());
     }
+}
+
+/// What follows the first `sent` bytes of all, up to the end of a part.
+fn rest(mut sent: usize) -> Option<&'static [u8]> {
+    for part in [HEADER, IMAGE, TRAILER] {
+        if sent < part.len() {
+            return part.get(sent..);
+        }
+        sent -= part.len();
+    }
+    None
 }
