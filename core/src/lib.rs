@@ -94,6 +94,7 @@ mod digest;
 pub mod drive;
 mod error;
 mod members;
+mod message;
 mod name;
 mod reply;
 mod request;

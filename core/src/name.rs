@@ -4,6 +4,8 @@ use core::fmt;
 
 use heapless::String;
 
+use crate::message::Message;
+
 /// The path of a file or directory, relative to what the server serves.
 ///
 /// Components joined by `/`, 1 to 255 bytes of UTF-8 in all. No component is empty, `.` or `..`; there is no control
@@ -112,12 +114,7 @@ impl NameError {
     /// The rule that was broken, as a fragment of a sentence.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "a file name is not empty",
-            Self::TooLong => "a file name has at most 255 bytes",
-            Self::Component => "a file name is relative, and no component is empty, '.' or '..'",
-            Self::Character => "a file name has no control character and no backslash",
-        }
+        Message::of_name(self).as_str()
     }
 }
 

@@ -1,11 +1,16 @@
 //! Writing the server's lines, member by member, into a window that may be shorter than a line.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json_core::str::EscapedStr;
 
 use crate::digest::{Digest, DigestKind};
 use crate::error::Code;
+use crate::message::Message;
+use crate::request::Question;
+use crate::server::ServerConfig;
 use crate::text::escape_piece;
 
+const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
 /// A name in a message is repeated up to this many bytes.
 const EXCERPT_LEN: usize = 64;
 
@@ -20,69 +25,56 @@ pub(crate) struct Line {
     position: usize,
 }
 
-/// Which line, with what only this line needs.
+/// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Hello,
-    /// A file's header; with the digest itself where nothing but the header answers.
-    Header {
-        with_digest: bool,
-    },
+    /// A file's header.
+    Header,
+    /// The same with the digest itself: nothing but the header answers.
+    StatHeader,
     FileEntry,
-    DirectoryEntry {
-        link: bool,
-    },
+    DirectoryEntry,
+    /// A directory that is reached through a link.
+    LinkEntry,
     BodyEnd,
     ListEnd,
-    /// The classic answer to a select; `found` is false where it failed.
+    Error,
+    /// No line, but a space before one.
+    Heartbeat,
+    /// The classic answer to a select.
     #[cfg(feature = "classic")]
-    ClassicFile {
-        found: bool,
-    },
+    ClassicFile,
+    /// The same where the select failed.
+    #[cfg(feature = "classic")]
+    ClassicNoFile,
     /// The beginning, the middle and the end of the classic list.
     #[cfg(feature = "classic")]
     ClassicList,
     #[cfg(feature = "classic")]
-    ClassicEntry {
-        first: bool,
-    },
+    ClassicFirstEntry,
+    #[cfg(feature = "classic")]
+    ClassicEntry,
     #[cfg(feature = "classic")]
     ClassicListEnd,
-    Error {
-        code: Code,
-        text: &'static str,
-        detail: Detail,
-    },
 }
 
-/// What follows an error's fixed text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Detail {
-    None,
-    /// The name in the buffer.
-    Name,
-    /// A member of the request.
-    Member(&'static str),
-}
-
-/// What lines are made of.
-pub(crate) struct Facts<'a> {
-    pub server: &'a str,
-    pub name: &'a str,
-    pub max_request: u64,
-    pub chunk_size: u32,
-    pub idle_ms: u32,
-    pub request_ms: u32,
-    pub stall_ms: u32,
+/// What the exchange under way is about, and its lines are made of.
+#[derive(Debug)]
+pub(crate) struct Facts<'c> {
+    pub config: &'c ServerConfig<'c>,
+    pub max_request: usize,
+    /// Its version is the one that was asked for, until the file's own takes its place.
+    pub question: Question,
     pub size: u64,
-    pub offset: u64,
-    pub length: u64,
-    pub version: &'a str,
+    /// The end of the body, or for `stat` of what is hashed.
+    pub end: u64,
     pub modified: Option<u64>,
-    pub digest_kind: Option<DigestKind>,
     pub digest: Option<Digest>,
     pub count: u64,
     pub skipped: u64,
+    pub code: Code,
+    pub message: Message,
 }
 
 /// A member that is a long text is written in these phases, any other one in the first alone.
@@ -95,7 +87,7 @@ enum Phase {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Source {
+enum Member {
     Type,
     Protocol,
     Server,
@@ -115,7 +107,6 @@ enum Source {
     LastSize,
     Version,
     DigestKind,
-    Digest,
     Modified,
     Directory,
     Link,
@@ -125,61 +116,57 @@ enum Source {
     Message,
     #[cfg(feature = "classic")]
     Data,
+    #[cfg(feature = "classic")]
+    NoData,
+    #[cfg(feature = "classic")]
+    ClassicCount,
+    /// Its name is the digest's kind.
+    Digest,
 }
 
-type Members = &'static [(&'static str, Source)];
+impl Member {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::Protocol => "protocol",
+            Self::Server => "server",
+            Self::Name => "name",
+            Self::MaxRequest => "maxRequest",
+            Self::ChunkSize => "chunkSize",
+            Self::Idle => "idle_ms",
+            Self::Request => "request_ms",
+            Self::Stall => "stall_ms",
+            Self::Features => "features",
+            Self::Digests => "digests",
+            Self::FileName => "fileName",
+            Self::FileSize => "fileSize",
+            Self::Offset => "offset",
+            Self::Length => "length",
+            Self::ReadCount => "readCnt",
+            Self::LastSize => "lastSize",
+            Self::Version => "version",
+            Self::DigestKind => "digest",
+            Self::Modified => "modified",
+            Self::Directory => "directory",
+            Self::Link => "link",
+            Self::Count => "count",
+            Self::Skipped => "skipped",
+            Self::Code => "code",
+            Self::Message => "message",
+            #[cfg(feature = "classic")]
+            Self::Data | Self::NoData | Self::ClassicCount => "data",
+            Self::Digest => "",
+        }
+    }
 
-const HELLO: Members = &[
-    ("type", Source::Type),
-    ("protocol", Source::Protocol),
-    ("server", Source::Server),
-    ("name", Source::Name),
-    ("maxRequest", Source::MaxRequest),
-    ("chunkSize", Source::ChunkSize),
-    ("idle_ms", Source::Idle),
-    ("request_ms", Source::Request),
-    ("stall_ms", Source::Stall),
-    ("features", Source::Features),
-    ("digests", Source::Digests),
-];
-const HEADER: Members = &[
-    ("type", Source::Type),
-    ("fileName", Source::FileName),
-    ("fileSize", Source::FileSize),
-    ("offset", Source::Offset),
-    ("length", Source::Length),
-    ("chunkSize", Source::ChunkSize),
-    ("readCnt", Source::ReadCount),
-    ("lastSize", Source::LastSize),
-    ("version", Source::Version),
-    ("digest", Source::DigestKind),
-    ("modified", Source::Modified),
-    ("", Source::Digest),
-];
-const FILE_ENTRY: Members = &[
-    ("type", Source::Type),
-    ("fileName", Source::FileName),
-    ("fileSize", Source::FileSize),
-    ("modified", Source::Modified),
-];
-const DIRECTORY_ENTRY: Members =
-    &[("type", Source::Type), ("fileName", Source::FileName), ("directory", Source::Directory), ("link", Source::Link)];
-const BODY_END: Members = &[("type", Source::Type), ("", Source::Digest)];
-const LIST_END: Members = &[("type", Source::Type), ("count", Source::Count), ("skipped", Source::Skipped)];
-const ERROR: Members =
-    &[("type", Source::Type), ("code", Source::Code), ("message", Source::Message), ("", Source::Digest)];
+    /// Whether its text follows in pieces: it is long, or may need escapes.
+    const fn is_text(self) -> bool {
+        matches!(self, Self::FileName | Self::Message | Self::Version | Self::Name)
+    }
+}
 
-#[cfg(feature = "classic")]
-const CLASSIC_FILE: Members = &[
-    ("type", Source::Type),
-    ("data", Source::Data),
-    ("fileName", Source::FileName),
-    ("readCnt", Source::ReadCount),
-    ("lastSize", Source::LastSize),
-];
-
-const FEATURES: &[&str] = &["list", "stat", "get"];
-const DIGESTS: &[&str] = if cfg!(feature = "sha256") { &["crc32", "sha256"] } else { &["crc32"] };
+const FEATURES: &[u8] = br#"["list","stat","get"]"#;
+const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
 
 impl Line {
     pub(crate) const fn new(content: Content) -> Self {
@@ -192,63 +179,45 @@ impl Line {
         Self { content: Content::ClassicList, member: 1, phase: Phase::Whole, position: 0 }
     }
 
-    pub(crate) fn is_done(&self) -> bool {
+    pub(crate) const fn is_done(&self) -> bool {
         self.member > self.content.members().len()
     }
 
     /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
-        let mut filled = 0;
+        let mut filled: usize = 0;
         while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
             let Some(len) = self.write_step(facts, name, room) else { break };
-            filled += len;
+            filled = filled.saturating_add(len);
         }
         filled
     }
 
     /// Writes (a piece of) the next step; `None` for lack of room.
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
-        let Some((key, source)) = self.content.members().get(self.member).copied() else {
+        let Some(&member) = self.content.members().get(self.member) else {
             let len = put(room, self.content.end())?;
             self.member += 1;
             return Some(len);
         };
-        let (text, next): (&[u8], _) = match (self.phase, self.content) {
-            #[cfg(feature = "classic")]
-            (Phase::Whole, Content::ClassicEntry { first }) => {
-                let len = put(room, if first { b"\"" } else { b",\"" })?;
-                self.phase = Phase::FixedText;
+        let text = match self.phase {
+            Phase::Whole => {
+                let len = self.write_whole(member, facts, room)?;
+                if member.is_text() { self.phase = Phase::FixedText } else { self.member += 1 }
                 return Some(len);
             }
-            (Phase::Whole, content) => {
-                let is_text = matches!(source, Source::FileName | Source::Message);
-                let len = match content.value(source, facts) {
-                    #[cfg(feature = "classic")]
-                    Some(value) if content == Content::ClassicListEnd => {
-                        put(room, b"]")?;
-                        1 + object(room.get_mut(1..)?, key, value, false, false)?
-                    }
-                    Some(value) => object(room, key, value, is_text, self.member == 0)?,
-                    None => 0,
-                };
-                if is_text {
-                    self.phase = Phase::FixedText
-                } else {
-                    self.member += 1
-                }
-                return Some(len);
-            }
-            (Phase::FixedText, Content::Error { text, .. }) => (text.as_bytes(), Phase::Text),
-            (Phase::FixedText, _) => (b"", Phase::Text),
-            (Phase::Text, Content::Error { detail: Detail::None, .. }) => (b"", Phase::Quote),
-            (Phase::Text, Content::Error { detail: Detail::Member(member), .. }) => (member.as_bytes(), Phase::Quote),
-            (Phase::Text, Content::Error { detail: Detail::Name, .. }) => (excerpt(name), Phase::Quote),
-            (Phase::Text, _) => (name, Phase::Quote),
-            (Phase::Quote, _) => {
+            Phase::FixedText if member == Member::Message => facts.message.as_str().as_bytes(),
+            Phase::FixedText => b"",
+            Phase::Text => match member {
+                Member::Message => excerpt(name),
+                Member::Version => facts.question.version.get(..facts.question.version_len).unwrap_or_default(),
+                Member::Name => facts.config.name.as_str().as_bytes(),
+                _ => name,
+            },
+            Phase::Quote => {
                 let len = put(room, b"\"")?;
-                self.phase = Phase::Whole;
-                self.member += 1;
+                *self = Self { member: self.member + 1, ..Self::new(self.content) };
                 return Some(len);
             }
         };
@@ -257,11 +226,39 @@ impl Line {
         self.position += consumed;
         if consumed == rest.len() {
             self.position = 0;
-            self.phase = next;
+            self.phase = if self.phase == Phase::FixedText { Phase::Text } else { Phase::Quote };
         } else if written == 0 {
             return None;
         }
         Some(written)
+    }
+
+    /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
+    /// is the line's first, and without the closing quote where the text is to follow.
+    fn write_whole(&self, member: Member, facts: &Facts<'_>, room: &mut [u8]) -> Option<usize> {
+        let is_first = self.member == 0;
+        #[cfg(feature = "classic")]
+        let (is_first, room, before) = match self.content {
+            Content::ClassicFirstEntry => return put(room, b"\""),
+            Content::ClassicEntry => return put(room, b",\""),
+            Content::ClassicListEnd => {
+                let before = put(room, b"]")?;
+                (false, room.get_mut(before..)?, before)
+            }
+            _ => (is_first, room, 0),
+        };
+        #[cfg(not(feature = "classic"))]
+        let before = 0;
+        let Some(value) = self.content.value(member, facts) else { return Some(0) };
+        let name = match &value {
+            Value::Digest(digest) => digest.kind().as_str(),
+            _ => member.name(),
+        };
+        let written = serde_json_core::to_slice(&Object { name, value }, room).ok()?;
+        if !is_first {
+            *room.first_mut()? = b',';
+        }
+        written.checked_add(before)?.checked_sub(if member.is_text() { 2 } else { 1 })
     }
 }
 
@@ -276,119 +273,124 @@ pub(crate) fn chunks(length: u64, chunk_size: u32) -> (u64, u64) {
 }
 
 impl Content {
-    const fn members(&self) -> Members {
+    const fn members(self) -> &'static [Member] {
+        use Member::*;
         match self {
-            Self::Hello => HELLO,
-            Self::Header { .. } => HEADER,
-            Self::FileEntry => FILE_ENTRY,
-            Self::DirectoryEntry { .. } => DIRECTORY_ENTRY,
-            Self::BodyEnd => BODY_END,
-            Self::ListEnd => LIST_END,
-            Self::Error { .. } => ERROR,
+            Self::Hello => {
+                &[Type, Protocol, Server, Name, MaxRequest, ChunkSize, Idle, Request, Stall, Features, Digests]
+            }
+            Self::Header => &[
+                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind, Modified,
+            ],
+            Self::StatHeader => &[
+                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind, Modified,
+                Digest,
+            ],
+            Self::FileEntry => &[Type, FileName, FileSize, Modified],
+            Self::DirectoryEntry => &[Type, FileName, Directory],
+            Self::LinkEntry => &[Type, FileName, Directory, Link],
+            Self::BodyEnd => &[Type, Digest],
+            Self::ListEnd => &[Type, Count, Skipped],
+            Self::Error => &[Type, Code, Message, Digest],
+            Self::Heartbeat => &[],
             #[cfg(feature = "classic")]
-            Self::ClassicFile { .. } => CLASSIC_FILE,
+            Self::ClassicFile => &[Type, Data, FileName, ReadCount, LastSize],
             #[cfg(feature = "classic")]
-            Self::ClassicEntry { .. } => &[("", Source::FileName)],
+            Self::ClassicNoFile => &[Type, NoData, FileName, ReadCount, LastSize],
+            #[cfg(feature = "classic")]
+            Self::ClassicFirstEntry | Self::ClassicEntry => &[FileName],
             #[cfg(feature = "classic")]
             Self::ClassicList => &[],
             #[cfg(feature = "classic")]
-            Self::ClassicListEnd => &[("data", Source::Count)],
+            Self::ClassicListEnd => &[ClassicCount],
         }
     }
 
     /// What stands behind the last member.
-    const fn end(&self) -> &'static [u8] {
+    const fn end(self) -> &'static [u8] {
         match self {
+            Self::Heartbeat => b" ",
             #[cfg(feature = "classic")]
-            Self::ClassicFile { .. } | Self::ClassicListEnd => b"}",
+            Self::ClassicFile | Self::ClassicNoFile | Self::ClassicListEnd => b"}",
             #[cfg(feature = "classic")]
-            Self::ClassicEntry { .. } => b"",
+            Self::ClassicFirstEntry | Self::ClassicEntry => b"",
             #[cfg(feature = "classic")]
             Self::ClassicList => b"{\"type\":1,\"fileName\":[",
             _ => b"}\n",
         }
     }
 
-    /// A member's value; `None` for one that is left out.
-    fn value<'a>(self, source: Source, facts: &Facts<'a>) -> Option<Value<'a>> {
-        Some(match source {
-            Source::Type => Value::Text(match self {
-                Self::Hello => "hello",
-                Self::Header { .. } => "file",
-                Self::FileEntry | Self::DirectoryEntry { .. } => "entry",
-                Self::BodyEnd | Self::ListEnd => "end",
-                Self::Error { .. } => "error",
-                #[cfg(feature = "classic")]
-                _ => return Some(Value::Number(2)),
-            }),
+    const fn kind(self) -> Value<'static> {
+        Value::Word(match self {
+            Self::Hello => "hello",
+            Self::Header | Self::StatHeader => "file",
+            Self::FileEntry | Self::DirectoryEntry | Self::LinkEntry => "entry",
+            Self::BodyEnd | Self::ListEnd => "end",
+            Self::Error | Self::Heartbeat => "error",
             #[cfg(feature = "classic")]
-            Source::Data => match self {
-                Self::ClassicFile { found: false } => Value::Failed,
-                _ => Value::Number(facts.length),
-            },
-            Source::Protocol => Value::Number(1),
-            Source::Server => Value::Text(facts.server),
-            Source::Name => Value::Text(facts.name),
-            Source::MaxRequest => Value::Number(facts.max_request),
-            Source::ChunkSize => Value::Number(facts.chunk_size.into()),
-            Source::Idle => Value::Number(facts.idle_ms.into()),
-            Source::Request => Value::Number(facts.request_ms.into()),
-            Source::Stall => Value::Number(facts.stall_ms.into()),
-            Source::Features => Value::Words(FEATURES),
-            Source::Digests => Value::Words(DIGESTS),
+            _ => return Value::Number(2),
+        })
+    }
+
+    /// A member's value; `None` for one that is left out.
+    fn value<'a>(self, member: Member, facts: &'a Facts<'_>) -> Option<Value<'a>> {
+        let config = facts.config;
+        let offset = facts.question.offset;
+        let length = facts.end.saturating_sub(offset);
+        Some(match member {
+            Member::Type => self.kind(),
             // The text itself follows in pieces.
-            Source::FileName | Source::Message => Value::Text(""),
-            Source::FileSize => Value::Number(facts.size),
-            Source::Offset => Value::Number(facts.offset),
-            Source::Length => Value::Number(facts.length),
-            Source::ReadCount => Value::Number(chunks(facts.length, facts.chunk_size).0),
-            Source::LastSize => Value::Number(chunks(facts.length, facts.chunk_size).1),
-            Source::Version => Value::Text(facts.version),
-            Source::DigestKind => Value::Text(facts.digest_kind.map_or("none", DigestKind::as_str)),
-            Source::Digest => match self {
-                Self::Header { with_digest: false } => return None,
-                Self::Error { code, .. } if code != Code::Changed => return None,
-                _ => Value::Digest(facts.digest?),
-            },
-            Source::Modified => Value::Number(facts.modified?),
-            Source::Directory => Value::True,
-            Source::Link if self == (Self::DirectoryEntry { link: true }) => Value::True,
-            Source::Link => return None,
-            Source::Count => Value::Number(facts.count),
-            Source::Skipped if facts.skipped > 0 => Value::Number(facts.skipped),
-            Source::Skipped => return None,
-            Source::Code => match self {
-                Self::Error { code, .. } => Value::Text(code.as_str()),
-                _ => return None,
-            },
+            Member::FileName | Member::Message | Member::Version | Member::Name => Value::Word(""),
+            Member::Server => Value::Word(SERVER),
+            Member::DigestKind => Value::Word(facts.question.digest.map_or("none", DigestKind::as_str)),
+            Member::Code => Value::Word(facts.code.as_str()),
+            Member::Features => Value::Json(FEATURES),
+            Member::Digests => Value::Json(DIGESTS),
+            Member::Directory | Member::Link => Value::Json(b"true"),
+            Member::Digest => Value::Digest(facts.digest.as_ref()?),
+            Member::Protocol => Value::Number(1),
+            Member::MaxRequest => Value::Number(u64::try_from(facts.max_request).unwrap_or(u64::MAX)),
+            Member::ChunkSize => Value::Number(config.chunk_size.get().into()),
+            Member::Idle => Value::Number(config.idle_ms.into()),
+            Member::Request => Value::Number(config.request_ms.into()),
+            Member::Stall => Value::Number(config.stall_ms.into()),
+            Member::FileSize => Value::Number(facts.size),
+            Member::Offset => Value::Number(offset),
+            Member::Length => Value::Number(length),
+            Member::ReadCount => Value::Number(chunks(length, config.chunk_size.get()).0),
+            Member::LastSize => Value::Number(chunks(length, config.chunk_size.get()).1),
+            Member::Modified => Value::Number(facts.modified?),
+            Member::Count => Value::Number(facts.count),
+            Member::Skipped => Value::Number(Some(facts.skipped).filter(|skipped| *skipped > 0)?),
+            #[cfg(feature = "classic")]
+            Member::Data => Value::Number(length),
+            #[cfg(feature = "classic")]
+            Member::NoData => Value::Json(b"-1"),
+            #[cfg(feature = "classic")]
+            Member::ClassicCount => Value::Number(facts.count),
         })
     }
 }
 
 /// An object of one member.
-struct Member<'a> {
-    key: &'static str,
+struct Object<'a> {
+    name: &'static str,
     value: Value<'a>,
 }
 
 enum Value<'a> {
     Number(u64),
-    Text(&'a str),
-    Words(&'static [&'static str]),
-    Digest(Digest),
-    True,
-    /// The classic size of a file that cannot be had.
-    #[cfg(feature = "classic")]
-    Failed,
+    /// A text that needs no escapes.
+    Word(&'a str),
+    Digest(&'a Digest),
+    /// Any other value.
+    Json(&'static [u8]),
 }
 
-impl Serialize for Member<'_> {
+impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut object = serializer.serialize_struct("", 1)?;
-        match &self.value {
-            Value::Digest(digest) => object.serialize_field(digest.kind().as_str(), &self.value)?,
-            value => object.serialize_field(self.key, value)?,
-        }
+        object.serialize_field(self.name, &self.value)?;
         object.end()
     }
 }
@@ -397,24 +399,11 @@ impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Number(number) => serializer.serialize_u64(*number),
-            Self::Text(text) => serializer.serialize_str(text),
-            Self::Words(words) => serializer.collect_seq(*words),
-            Self::Digest(digest) => serializer.serialize_str(digest.to_hex().as_str()),
-            Self::True => serializer.serialize_bool(true),
-            #[cfg(feature = "classic")]
-            Self::Failed => serializer.serialize_i8(-1),
+            Self::Word(word) => EscapedStr(word).serialize(serializer),
+            Self::Digest(digest) => EscapedStr(digest.to_hex().as_str()).serialize(serializer),
+            Self::Json(json) => serializer.serialize_bytes(json),
         }
     }
-}
-
-/// Serialises one member into `room` as a part of a line: without the closing brace, with a comma for the opening one
-/// unless it is the line's first, and without the closing quote where the text is to follow.
-fn object(room: &mut [u8], key: &'static str, value: Value<'_>, is_text: bool, is_first: bool) -> Option<usize> {
-    let written = serde_json_core::to_slice(&Member { key, value }, room).ok()?;
-    if !is_first {
-        *room.first_mut()? = b',';
-    }
-    written.checked_sub(if is_text { 2 } else { 1 })
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {

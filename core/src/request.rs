@@ -1,5 +1,6 @@
 //! Reading requests: from the bytes of one JSON object to a checked question.
 
+use core::cell::Cell;
 use core::fmt;
 use core::ops::Range;
 
@@ -8,24 +9,26 @@ use serde_json_core::de::Deserializer;
 
 use crate::digest::DigestKind;
 use crate::error::Code;
-use crate::name::{FileName, Version};
-use crate::text::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
+use crate::message::Message;
+use crate::name::{FileName, NameError, Version};
+use crate::text::{LoneSurrogate, unescape, unescape_to_front};
 
 /// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Question {
     pub kind: Kind,
     /// Bytes of the decoded name; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
-    /// `None`: to the end of the file.
-    pub length: Option<u64>,
-    /// `None`: the same as `offset`.
-    pub digest_from: Option<u64>,
+    /// [`u64::MAX`] where none was asked for: to the end of the file.
+    pub length: u64,
+    pub digest_from: u64,
     pub digest: Option<DigestKind>,
-    pub version: Option<Version>,
-    /// A version was asked for that no file can have.
-    pub has_impossible_version: bool,
+    /// Whether the file must have a version.
+    pub is_versioned: bool,
+    /// Bytes of that version; more than there is place for where no file can have it.
+    pub version_len: usize,
+    pub version: [u8; Version::MAX_LEN],
     #[cfg(feature = "classic")]
     pub is_classic: bool,
 }
@@ -68,245 +71,264 @@ impl Kind {
             Self::Confirm => "confirm",
         }
     }
-
-    /// The member that names the file or directory.
-    const fn name_member(self) -> &'static str {
-        match self {
-            Self::List => "path",
-            _ => "fileName",
-        }
-    }
 }
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub code: Code,
-    pub text: &'static str,
-    /// The member at fault, behind the text; empty for none.
+    pub message: Message,
+    /// The member at fault, where the message names one.
     pub member: &'static str,
 }
 
-/// Reads the request that is the first `len` bytes of `buf`: one JSON object that the scanner passed.
-///
-/// # Errors
-///
-/// The first thing that is wrong, in the protocol's order of checks.
-pub(crate) fn read(buf: &mut [u8], len: usize) -> Result<Question, Refusal> {
-    let bytes = buf.get(..len).unwrap_or_default();
-    let (kind, is_classic) = read_kind(bytes)?;
-    let reading = match kind {
-        _ if is_classic && kind == Kind::List => 0,
-        Kind::List => LIST,
-        Kind::Stat => STAT,
-        Kind::Get => GET,
-        #[cfg(feature = "classic")]
-        Kind::Select => SELECT,
-        _ => 0,
-    };
-    let Members { texts: [name, version, digest], numbers: [offset, length, digest_from] } =
-        Members::read(bytes, reading).map_err(bad_member)?;
+impl Refusal {
+    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: "" };
+    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, member: "" };
 
-    let is_versioned = version.is_some();
-    let version = match version {
-        Some(raw) => read_version(raw).map_err(|LoneSurrogate| bad_member("version"))?,
-        None => None,
-    };
-    let digest = digest.map(read_digest).transpose()?;
-    let needs_name = !matches!(kind, Kind::Hello | Kind::List);
-    let name = match name {
-        Some(raw) => Some(range_within(bytes, raw)),
-        None if needs_name => return Err(bad_member(kind.name_member())),
-        None => None,
-    };
-
-    let mut question = Question {
-        kind,
-        name_len: 0,
-        offset: offset.unwrap_or(0),
-        length,
-        digest_from,
-        digest: if kind == Kind::Get { Some(DigestKind::Crc32) } else { None },
-        has_impossible_version: is_versioned && version.is_none(),
-        version,
-        #[cfg(feature = "classic")]
-        is_classic,
-    };
-    let is_named = name.is_some();
-    if let Some(range) = name {
-        question.name_len = unescape_to_front(buf, range).map_err(|LoneSurrogate| bad_member(kind.name_member()))?;
+    fn member(place: usize) -> Self {
+        let member = NAMES.get(place).copied().unwrap_or_default();
+        Self { code: Code::BadRequest, message: Message::Member, member }
     }
-    match digest {
-        Some(Word::Unknown) => {
-            return Err(Refusal { code: Code::Unsupported, text: "this server has no such digest", member: "" });
+}
+
+impl Question {
+    pub(crate) const fn new() -> Self {
+        Self {
+            kind: Kind::Hello,
+            name_len: 0,
+            offset: 0,
+            length: u64::MAX,
+            digest_from: 0,
+            digest: None,
+            is_versioned: false,
+            version_len: 0,
+            version: [0; Version::MAX_LEN],
+            #[cfg(feature = "classic")]
+            is_classic: false,
         }
-        Some(Word::None) => question.digest = None,
-        Some(Word::Digest(word)) => question.digest = Some(word),
-        None => {}
     }
-    let is_root = kind == Kind::List && question.name_len == 0;
-    if is_named && !is_root {
-        match decoded_name(buf, question.name_len) {
-            Ok(_) => {}
+
+    /// Reads the request that is the first `len` bytes of `buf`: one JSON object that the scanner passed.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
+    pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
+        *self = Self::new();
+        let wanted = self.read_kind(buf, len)?;
+        let members = Members::read(buf, len, wanted)?;
+        self.offset = members.number(OFFSET).unwrap_or(0);
+        self.length = members.number(LENGTH).unwrap_or(u64::MAX);
+        self.digest_from = members.number(DIGEST_FROM).unwrap_or(self.offset);
+        self.is_versioned = members.has(VERSION);
+        self.version_len = members.decode(VERSION, buf, &mut self.version)?;
+        let digest = self.read_digest(&members, buf);
+        if digest == Err(Refusal::member(DIGEST)) {
+            return digest;
+        }
+        let name = if self.kind == Kind::List { PATH } else { FILE_NAME };
+        let needs_name = wanted & 1 << FILE_NAME != 0;
+        let is_named = members.has(name);
+        if needs_name && !is_named {
+            return Err(Refusal::member(name));
+        }
+        self.name_len = unescape_to_front(buf, members.text(name)).map_err(|LoneSurrogate| Refusal::member(name))?;
+        digest?;
+        if let (true, Err(error)) = (needs_name || self.name_len > 0, decoded_name(buf, self.name_len)) {
             // The classic answer to a select repeats no bad name.
-            Err(_) if is_classic => question.name_len = 0,
-            Err(text) => return Err(Refusal { code: Code::BadName, text, member: "" }),
+            #[cfg(feature = "classic")]
+            if self.is_classic {
+                self.name_len = 0;
+                return Ok(());
+            }
+            return Err(Refusal { code: Code::BadName, message: Message::of_name(error), member: "" });
+        }
+        Ok(())
+    }
+
+    /// Reads the type, and returns the members that the exchange has.
+    fn read_kind(&mut self, buf: &mut [u8], len: usize) -> Result<u16, Refusal> {
+        let refusal = match Members::read(buf, len, 1 << TYPE) {
+            Ok(members) if members.has(TYPE) => {
+                let mut word = Word::default();
+                let is = members.decode(TYPE, buf, &mut word);
+                let kind = Kind::ALL.into_iter().find(|kind| is_word(&word, is, kind.as_str()));
+                self.kind = kind.ok_or(Refusal::UNKNOWN_TYPE)?;
+                return Ok(match self.kind {
+                    Kind::List => LIST,
+                    Kind::Stat => STAT,
+                    Kind::Get => GET,
+                    _ => 0,
+                });
+            }
+            Ok(_) => Refusal::member(TYPE),
+            Err(refusal) => refusal,
+        };
+        match Members::read(buf, len, 1 << TYPE_NUMBER) {
+            Ok(members) => match members.number(TYPE_NUMBER) {
+                #[cfg(feature = "classic")]
+                Some(1) => {
+                    (self.kind, self.is_classic) = (Kind::List, true);
+                    Ok(0)
+                }
+                #[cfg(feature = "classic")]
+                Some(2) => {
+                    (self.kind, self.is_classic) = (Kind::Select, true);
+                    Ok(SELECT)
+                }
+                Some(_) => Err(Refusal::UNKNOWN_TYPE),
+                None => Err(refusal),
+            },
+            Err(_) => Err(refusal),
         }
     }
-    Ok(question)
+
+    fn read_digest(&mut self, members: &Members, buf: &mut [u8]) -> Result<(), Refusal> {
+        let mut word = Word::default();
+        let len = members.decode(DIGEST, buf, &mut word)?;
+        if members.has(DIGEST) {
+            self.digest = DigestKind::SUPPORTED.iter().copied().find(|kind| is_word(&word, Ok(len), kind.as_str()));
+            if self.digest.is_none() && !is_word(&word, Ok(len), "none") {
+                return Err(Refusal::UNSUPPORTED_DIGEST);
+            }
+        } else if self.kind == Kind::Get {
+            self.digest = Some(DigestKind::Crc32);
+        }
+        Ok(())
+    }
 }
 
-/// The name that [`read`] left at the front of `buf`.
-pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, &'static str> {
+/// The name that [`Question::read`] left at the front of `buf`.
+pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
     let name = buf.get(..name_len).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or_default();
-    FileName::new(name).map_err(|error| error.as_str())
+    FileName::new(name)
 }
 
-/// The exchange, and whether it is asked for in the classic dialect.
-fn read_kind(bytes: &[u8]) -> Result<(Kind, bool), Refusal> {
-    let unknown = Refusal { code: Code::UnknownType, text: "this server knows hello, list, stat and get", member: "" };
-    let at_fault = match Members::read(bytes, TYPE) {
-        Ok(Members { texts: [raw, ..], .. }) => {
-            let raw = raw.ok_or(bad_member("type"))?;
-            let kind = Kind::ALL.into_iter().find(|kind| unescape_eq(raw, kind.as_str()));
-            return kind.map(|kind| (kind, false)).ok_or(unknown);
+/// Room for the words of a request.
+type Word = [u8; 8];
+
+fn is_word(word: &Word, len: Result<usize, Refusal>, expected: &str) -> bool {
+    len.is_ok_and(|len| word.get(..len) == Some(expected.as_bytes()))
+}
+
+/// The names of the members, and where each stands: texts before [`FIRST_NUMBER`], numbers behind.
+const NAMES: [&str; 9] =
+    ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom", "type"];
+const TYPE: usize = 0;
+const PATH: usize = 1;
+const FILE_NAME: usize = 2;
+const VERSION: usize = 3;
+const DIGEST: usize = 4;
+const FIRST_NUMBER: usize = 5;
+const OFFSET: usize = 5;
+const LENGTH: usize = 6;
+const DIGEST_FROM: usize = 7;
+const TYPE_NUMBER: usize = 8;
+
+/// The members of each exchange, a bit for each.
+const LIST: u16 = 1 << PATH;
+const STAT: u16 = 1 << FILE_NAME | 1 << DIGEST;
+const GET: u16 = STAT | 1 << VERSION | 1 << OFFSET | 1 << LENGTH | 1 << DIGEST_FROM;
+#[cfg(feature = "classic")]
+const SELECT: u16 = 1 << FILE_NAME;
+
+/// The members of the exchange at hand.
+#[derive(Default)]
+struct Members {
+    /// Which there are, a bit for each.
+    seen: u16,
+    /// Where the texts stand in the request, still with their escapes.
+    texts: [Range<usize>; FIRST_NUMBER],
+    numbers: [u64; NAMES.len() - FIRST_NUMBER],
+}
+
+impl Members {
+    /// Reads the members `wanted`, a bit for each, of the request that is the first `len` bytes of `buf`.
+    ///
+    /// # Errors
+    ///
+    /// Where one is doubled, or of another type.
+    fn read(buf: &[u8], len: usize, wanted: u16) -> Result<Self, Refusal> {
+        let bytes = buf.get(..len).unwrap_or_default();
+        let mut members = Self::default();
+        let mut place = TYPE;
+        let visitor = MembersVisitor { bytes, wanted, members: &mut members, place: &mut place };
+        match Deserializer::new(bytes, None).deserialize_map(visitor) {
+            Ok(()) => Ok(members),
+            Err(_) => Err(Refusal::member(place)),
         }
-        Err(at_fault) => at_fault,
-    };
-    match Members::read(bytes, TYPE_NUMBER) {
-        #[cfg(feature = "classic")]
-        Ok(Members { numbers: [Some(1), ..], .. }) => Ok((Kind::List, true)),
-        #[cfg(feature = "classic")]
-        Ok(Members { numbers: [Some(2), ..], .. }) => Ok((Kind::Select, true)),
-        Ok(Members { numbers: [Some(_), ..], .. }) => Err(unknown),
-        _ => Err(bad_member(at_fault)),
+    }
+
+    const fn has(&self, place: usize) -> bool {
+        self.seen >> place & 1 != 0
+    }
+
+    fn number(&self, place: usize) -> Option<u64> {
+        self.numbers.get(place.checked_sub(FIRST_NUMBER)?).copied().filter(|_| self.has(place))
+    }
+
+    fn text(&self, place: usize) -> Range<usize> {
+        self.texts.get(place).cloned().unwrap_or_default()
+    }
+
+    /// Decodes a text into `out`, and returns its length, which is greater than that of `out` where it does not fit.
+    fn decode(&self, place: usize, buf: &mut [u8], out: &mut [u8]) -> Result<usize, Refusal> {
+        let raw = Cell::from_mut(buf).as_slice_of_cells().get(self.text(place)).unwrap_or_default();
+        unescape(raw, Cell::from_mut(out).as_slice_of_cells()).map_err(|LoneSurrogate| Refusal::member(place))
     }
 }
 
-/// `None` for text that is no version.
-fn read_version(raw: &str) -> Result<Option<Version>, LoneSurrogate> {
-    let mut decoded = heapless::String::<{ Version::MAX_LEN }, u8>::new();
-    let mut fits = true;
-    for character in Unescape::new(raw) {
-        fits &= decoded.push(character?).is_ok();
-    }
-    Ok(Version::new(&decoded).ok().filter(|_| fits))
+struct MembersVisitor<'m, 'a> {
+    bytes: &'a [u8],
+    wanted: u16,
+    members: &'m mut Members,
+    /// The member that was looked at last.
+    place: &'m mut usize,
 }
 
-enum Word {
-    None,
-    Digest(DigestKind),
-    Unknown,
-}
+impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
+    type Value = ();
 
-fn read_digest(raw: &str) -> Result<Word, Refusal> {
-    if Unescape::new(raw).any(|character| character.is_err()) {
-        return Err(bad_member("digest"));
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a request")
     }
-    if unescape_eq(raw, "none") {
-        return Ok(Word::None);
-    }
-    let known = DigestKind::SUPPORTED.iter().find(|kind| unescape_eq(raw, kind.as_str()));
-    Ok(known.map_or(Word::Unknown, |kind| Word::Digest(*kind)))
-}
 
-const fn bad_member(member: &'static str) -> Refusal {
-    Refusal { code: Code::BadRequest, text: "missing, doubled or of a wrong type or form: ", member }
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Raw(key)) = map.next_key()? {
+            let wanted = NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && key == Some(name));
+            let Some((place, _)) = wanted else {
+                map.next_value::<Raw<'_>>()?;
+                continue;
+            };
+            *self.place = place;
+            let is_good = match (self.members.texts.get_mut(place), self.members.numbers.get_mut(place.wrapping_sub(FIRST_NUMBER))) {
+                (Some(range), _) => match map.next_value()? {
+                    Raw(Some(text)) => {
+                        *range = range_within(self.bytes, text);
+                        true
+                    }
+                    Raw(None) => false,
+                },
+                (None, Some(number)) => {
+                    *number = map.next_value()?;
+                    true
+                }
+                (None, None) => false,
+            };
+            if !is_good || self.members.has(place) {
+                return Err(A::Error::custom("of another type, or doubled"));
+            }
+            self.members.seen |= 1 << place;
+        }
+        Ok(())
+    }
 }
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
-}
-
-/// The members of the exchange at hand, strings still with their escapes.
-#[derive(Default)]
-struct Members<'a> {
-    /// The type, or the name; the version; the digest.
-    texts: [Option<&'a str>; 3],
-    /// The offset; the length; the beginning of what the digest covers.
-    numbers: [Option<u64>; 3],
-}
-
-/// Where a member's value goes.
-#[derive(Clone, Copy)]
-enum Slot {
-    Text(usize),
-    Number(usize),
-}
-
-const TYPE: u8 = 1;
-const TYPE_NUMBER: u8 = 2;
-const LIST: u8 = 4;
-const STAT: u8 = 8;
-const GET: u8 = 16;
-const SELECT: u8 = 32;
-
-/// Every member: its name, the readings in which it is looked at, and its place.
-const MEMBERS: [(&str, u8, Slot); 9] = [
-    ("type", TYPE, Slot::Text(0)),
-    ("type", TYPE_NUMBER, Slot::Number(0)),
-    ("path", LIST, Slot::Text(0)),
-    ("fileName", STAT | GET | SELECT, Slot::Text(0)),
-    ("version", GET, Slot::Text(1)),
-    ("digest", STAT | GET, Slot::Text(2)),
-    ("offset", GET, Slot::Number(0)),
-    ("length", GET, Slot::Number(1)),
-    ("digestFrom", GET, Slot::Number(2)),
-];
-
-impl<'a> Members<'a> {
-    /// Reads the members of one reading.
-    ///
-    /// # Errors
-    ///
-    /// The member at fault.
-    fn read(bytes: &'a [u8], reading: u8) -> Result<Self, &'static str> {
-        let mut at_fault = "";
-        let visitor = MembersVisitor { reading, at_fault: &mut at_fault };
-        Deserializer::new(bytes, None).deserialize_map(visitor).map_err(|_| at_fault)
-    }
-}
-
-struct MembersVisitor<'m> {
-    reading: u8,
-    at_fault: &'m mut &'static str,
-}
-
-impl<'a> Visitor<'a> for MembersVisitor<'_> {
-    type Value = Members<'a>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a request")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-        let mut members = Members::default();
-        while let Some(Raw(key)) = map.next_key()? {
-            let looked_at =
-                MEMBERS.iter().find(|(name, readings, _)| readings & self.reading != 0 && key == Some(name));
-            let Some((name, _, slot)) = looked_at else {
-                map.next_value::<Raw<'_>>()?;
-                continue;
-            };
-            *self.at_fault = name;
-            let is_first = match *slot {
-                Slot::Text(place) => match (map.next_value()?, members.texts.get_mut(place)) {
-                    (Raw(Some(text)), Some(place)) => place.replace(text).is_none(),
-                    _ => false,
-                },
-                Slot::Number(place) => {
-                    let number = map.next_value()?;
-                    members.numbers.get_mut(place).is_some_and(|place| place.replace(number).is_none())
-                }
-            };
-            if !is_first {
-                return Err(A::Error::custom("of another type, or doubled"));
-            }
-        }
-        Ok(members)
-    }
 }
 
 /// Any value: a string as it stands there, everything else skipped. One type for names, texts and what is skipped keeps

@@ -1,5 +1,6 @@
 //! JSON strings: decoding of escapes, and writing of names in pieces.
 
+use core::cell::Cell;
 use core::ops::Range;
 use core::slice;
 use core::str::Chars;
@@ -30,7 +31,7 @@ impl Iterator for Unescape<'_> {
             return Some(Ok(character));
         }
         let raw = self.rest.as_str();
-        let mut bytes = raw.as_bytes().iter();
+        let mut bytes = raw.bytes();
         let character = escaped(&mut bytes);
         let taken = if character.is_ok() { raw.len().saturating_sub(bytes.len()) } else { raw.len() };
         self.rest = raw.get(taken..).unwrap_or_default().chars();
@@ -40,10 +41,10 @@ impl Iterator for Unescape<'_> {
 
 /// Whether `raw`, what stands between a string's quotes, means `expected`.
 pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
-    let mut rest = raw.as_bytes().iter();
+    let mut rest = raw.bytes();
     let mut expected = expected.as_bytes().iter();
     let mut buf = [0; 4];
-    while let Some(&byte) = rest.next() {
+    while let Some(byte) = rest.next() {
         let Ok(meant) = meant(byte, &mut rest, &mut buf) else { return false };
         if !meant.iter().all(|byte| expected.next() == Some(byte)) {
             return false;
@@ -59,18 +60,27 @@ pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
 ///
 /// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, LoneSurrogate> {
+    let cells = Cell::from_mut(buf).as_slice_of_cells();
+    unescape(cells.get(range).ok_or(LoneSurrogate)?, cells)
+}
+
+/// Decodes `raw`, what stands between a string's quotes, into `out`, and returns the decoded length, which is never more
+/// than that of `raw`. What does not fit is counted all the same. `out` may begin where `raw` does, or before it: every
+/// escape is longer than what it means, so writing never overtakes reading.
+///
+/// # Errors
+///
+/// As [`Unescape`].
+pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, LoneSurrogate> {
+    let mut rest = raw.iter().map(Cell::get);
+    let mut out = out.iter();
     let mut len: usize = 0;
-    let mut left = buf.get(range.clone()).ok_or(LoneSurrogate)?.len();
-    while left > 0 {
-        let raw = buf.get(range.end.saturating_sub(left)..range.end).unwrap_or_default();
-        let mut rest = raw.iter();
-        let byte = *rest.next().ok_or(LoneSurrogate)?;
-        let mut decoded = [0; 4];
-        let meant = meant(byte, &mut rest, &mut decoded)?;
-        left = rest.len();
-        // Every escape is longer than what it means, so writing never overtakes reading.
-        for &byte in meant {
-            *buf.get_mut(len).ok_or(LoneSurrogate)? = byte;
+    while let Some(byte) = rest.next() {
+        let mut buf = [0; 4];
+        for byte in meant(byte, &mut rest, &mut buf)? {
+            if let Some(place) = out.next() {
+                place.set(*byte);
+            }
             len = len.saturating_add(1);
         }
     }
@@ -87,22 +97,21 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
-        let long;
+        let (short, long);
         let escaped: &[u8] = match byte {
-            b'"' => b"\\\"",
-            b'\\' => b"\\\\",
-            0x08 => b"\\b",
-            0x0C => b"\\f",
-            b'\n' => b"\\n",
-            b'\r' => b"\\r",
-            b'\t' => b"\\t",
-            0x00..=0x1F => {
-                let low = byte & 0x0F;
-                let digit = if low < 10 { b'0' | low } else { b'a' - 10 + low };
-                long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
-                &long
-            }
-            _ => slice::from_ref(byte),
+            b' '..=b'!' | b'#'..=b'[' | b']'.. => slice::from_ref(byte),
+            _ => match SHORT_ESCAPES.iter().find(|(_, meaning)| meaning == byte) {
+                Some((letter, _)) => {
+                    short = [b'\\', *letter];
+                    &short
+                }
+                None => {
+                    let low = byte & 0x0F;
+                    let digit = if low < 10 { b'0' | low } else { b'a' - 10 + low };
+                    long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
+                    &long
+                }
+            },
         };
         if out.len() < escaped.len() {
             break;
@@ -116,7 +125,11 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
 }
 
 /// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
-fn meant<'a>(byte: u8, rest: &mut slice::Iter<'_, u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], LoneSurrogate> {
+fn meant<'a>(
+    byte: u8,
+    rest: &mut impl Iterator<Item = u8>,
+    buf: &'a mut [u8; 4],
+) -> Result<&'a [u8], LoneSurrogate> {
     if byte == b'\\' {
         return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
     }
@@ -125,35 +138,46 @@ fn meant<'a>(byte: u8, rest: &mut slice::Iter<'_, u8>, buf: &'a mut [u8; 4]) -> 
 }
 
 /// The character of an escape, of which `rest` begins behind the backslash.
-fn escaped(rest: &mut slice::Iter<'_, u8>) -> Result<char, LoneSurrogate> {
-    let mut next = || rest.next().copied();
-    let character = match next() {
-        Some(byte @ (b'"' | b'\\' | b'/')) => Some(char::from(byte)),
-        Some(b'b') => Some('\u{8}'),
-        Some(b'f') => Some('\u{C}'),
-        Some(b'n') => Some('\n'),
-        Some(b'r') => Some('\r'),
-        Some(b't') => Some('\t'),
-        Some(b'u') => match hex4(&mut next) {
-            Some(high @ 0xD800..=0xDBFF) if next() == Some(b'\\') && next() == Some(b'u') => match hex4(&mut next) {
-                Some(low @ 0xDC00..=0xDFFF) => char::from_u32(0x1_0000 + ((high & 0x3FF) << 10 | low & 0x3FF)),
-                _ => None,
-            },
-            Some(unit) => char::from_u32(unit),
-            None => None,
-        },
-        _ => None,
-    };
-    character.ok_or(LoneSurrogate)
+fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, LoneSurrogate> {
+    let letter = rest.next().ok_or(LoneSurrogate)?;
+    if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| *short == letter) {
+        return Ok(char::from(*meaning));
+    }
+    if letter != b'u' {
+        return Err(LoneSurrogate);
+    }
+    let mut unit = hex4(rest)?;
+    if let 0xD800..=0xDBFF = unit {
+        let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
+        let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
+        if low > 0x3FF {
+            return Err(LoneSurrogate);
+        }
+        unit = 0x1_0000 + ((unit & 0x3FF) << 10 | low);
+    }
+    char::from_u32(unit).ok_or(LoneSurrogate)
 }
 
+/// The letters of the escapes that are one letter, and what they mean.
+const SHORT_ESCAPES: [(u8, u8); 8] = [
+    (b'"', b'"'),
+    (b'\\', b'\\'),
+    (b'/', b'/'),
+    (b'b', 0x08),
+    (b'f', 0x0C),
+    (b'n', b'\n'),
+    (b'r', b'\r'),
+    (b't', b'\t'),
+];
+
 /// The value of four hexadecimal digits.
-fn hex4(mut next: impl FnMut() -> Option<u8>) -> Option<u32> {
+fn hex4(rest: &mut impl Iterator<Item = u8>) -> Result<u32, LoneSurrogate> {
     let mut value = 0;
     for _ in 0..4 {
-        value = value << 4 | char::from(next()?).to_digit(16)?;
+        let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(LoneSurrogate)?;
+        value = value << 4 | digit;
     }
-    Some(value)
+    Ok(value)
 }
 
 #[cfg(test)]

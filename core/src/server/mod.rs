@@ -36,7 +36,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// A session for a connection that was just accepted. With a `buf` that is too short the session ends at once
     /// ([`CloseReason::BufTooShort`]).
     pub fn new(config: &'c ServerConfig<'c>, buf: B, now: Instant) -> Self {
-        let mut session = Session::new(config, now);
+        let mut session = Session::new(config, buf.as_ref().len(), now);
         if buf.as_ref().len() < Self::MIN_BUF_LEN {
             session.close(CloseHow::Abort, CloseReason::BufTooShort);
         }
@@ -58,33 +58,38 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// Takes bytes that arrived, and returns how many. The rest is to be offered again: at the latest when
     /// [`Action::Receive`] comes up again. While an answer is under way nothing is taken.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> usize {
-        self.session.receive(self.buf.as_mut(), bytes, now)
+        let (session, buf) = self.at(now);
+        session.receive(buf, bytes)
     }
 
     /// The peer sends no more, and all that it sent was taken. What was asked is still answered in full.
     pub fn receive_eof(&mut self, now: Instant) {
-        self.session.receive_eof(self.buf.as_mut(), now);
+        let (session, buf) = self.at(now);
+        session.receive_eof(buf);
     }
 
     /// Answers [`Action::Reply`].
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) {
-        self.session.reply(self.buf.as_mut(), reply, now);
+        let (session, buf) = self.at(now);
+        session.reply(buf, reply);
     }
 
     /// Answers [`Action::Entry`].
     pub fn entry(&mut self, entry: Result<Listed<'_>, StoreError>, now: Instant) {
-        self.session.entry(self.buf.as_mut(), entry, now);
+        let (session, buf) = self.at(now);
+        session.entry(buf, entry);
     }
 
     /// The owner answers for the next `len` bytes of [`Action::SendBytes`] or [`Action::SendFile`]: the transport has
     /// them, or the owner's own bounded buffer.
     pub fn sent(&mut self, len: usize, now: Instant) {
-        self.session.sent(self.buf.as_mut(), len, now);
+        let (session, buf) = self.at(now);
+        session.sent(buf, len);
     }
 
     /// The transport accepted bytes that were reported by `sent` before: the stall deadline begins anew.
     pub fn progress(&mut self, now: Instant) {
-        self.session.progress(now);
+        self.at(now).0.progress();
     }
 
     /// The transport does not take bytes any more.
@@ -94,28 +99,33 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 
     /// The next `len` bytes of [`Action::Hash`] are hashed.
     pub fn hashed(&mut self, len: usize, now: Instant) {
-        self.session.hashed(self.buf.as_mut(), len, now);
+        let (session, buf) = self.at(now);
+        session.hashed(buf, len);
     }
 
     /// [`Action::Finish`] takes its time: lets a sign of life out when one is due.
     pub fn working(&mut self, now: Instant) {
-        self.session.working(now);
+        let (session, buf) = self.at(now);
+        session.working(buf);
     }
 
     /// Answers [`Action::Finish`].
     pub fn finished(&mut self, finished: Finished, now: Instant) {
-        self.session.finished(self.buf.as_mut(), finished, now);
+        let (session, buf) = self.at(now);
+        session.finished(buf, finished);
     }
 
     /// Answers [`Action::Text`].
     #[cfg(feature = "classic")]
     pub fn text_seen(&mut self, now: Instant) {
-        self.session.text_seen(self.buf.as_mut(), now);
+        let (session, buf) = self.at(now);
+        session.text_seen(buf);
     }
 
     /// The file cannot be read, or ends before what was announced.
     pub fn file_fault(&mut self, now: Instant) {
-        self.session.file_fault(self.buf.as_mut(), now);
+        let (session, buf) = self.at(now);
+        session.file_fault(buf);
     }
 
     /// The moment at which [`ServerSession::handle_timeout`] has to be called if nothing else happens before.
@@ -125,12 +135,14 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 
     /// Does what the deadline asks for, if it has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.session.handle_timeout(self.buf.as_mut(), now);
+        let (session, buf) = self.at(now);
+        session.handle_timeout(buf);
     }
 
     /// Ends the session in good order: an exchange under way is finished, then `shuttingDown` is told.
     pub fn stop(&mut self, now: Instant) {
-        self.session.stop(self.buf.as_mut(), now);
+        let (session, buf) = self.at(now);
+        session.stop(buf);
     }
 
     /// How many exchanges have ended.
@@ -141,6 +153,12 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// The exchange that ended last, or the one under way before the first has ended.
     pub fn last_exchange(&self) -> Exchange {
         self.session.last_exchange()
+    }
+
+    /// The session, which knows of `now`, and its buffer.
+    fn at(&mut self, now: Instant) -> (&mut Session<'c>, &mut [u8]) {
+        self.session.see(now);
+        (&mut self.session, self.buf.as_mut())
     }
 }
 

@@ -6,22 +6,24 @@ mod text;
 
 use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange};
 use super::config::ServerConfig;
-use crate::digest::Digest;
 use crate::error::Code;
-use crate::reply::{Content, Detail, Line};
-use crate::request::{self, Kind, Question, Refusal};
+use crate::message::Message;
+use crate::reply::{Content, Facts, Line};
+use crate::request::{Kind, Question};
 use crate::scan::{ScanError, Scanned, Scanner};
 use crate::time::Instant;
 
-const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
-const HEARTBEAT_MS: u64 = 10_000;
+const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall deadline is off, the lowest rate counts after this start.
-const RATE_START_MS: u64 = 30_000;
+const RATE_START_MS: u32 = 30_000;
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
-    config: &'c ServerConfig<'c>,
     state: State,
+    /// What follows the line that is sent.
+    next: State,
+    /// How it ended, once the state says so.
+    close: Close,
     /// The latest moment that was told.
     now: Instant,
     /// When the armed deadline's time began: the end of an exchange, a request's first byte, the last progress.
@@ -38,17 +40,11 @@ pub(super) struct Session<'c> {
     scanner: Scanner,
     /// Bytes of a request in the buffer.
     used: usize,
-    question: Question,
-    size: u64,
-    /// The body, or for `stat` what is hashed: its end, and how far it came.
-    end: u64,
+    facts: Facts<'c>,
+    /// How far the body came, or what is hashed.
     position: u64,
-    modified: Option<u64>,
-    digest: Option<Digest>,
     /// The digest was known before a byte was read.
     known: bool,
-    count: u64,
-    skipped: u64,
     line: Line,
     /// Bytes of the line that are ready, in the buffer.
     ready: core::ops::Range<usize>,
@@ -60,35 +56,23 @@ pub(super) struct Session<'c> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// After a line: the exchange has ended.
     Receiving,
     Asked,
-    Line(After),
+    /// A line, or a sign of life before one, is sent.
+    Line,
     Entries,
     Hashing,
     Body,
     Finishing,
-    /// A sign of life, and then back.
-    Heartbeat(Working),
-    /// Bytes that are no request stand in the buffer, and the owner looks at them.
+    /// Bytes that are no request stand in the buffer, and the owner looks at them. After a line: back to receiving,
+    /// without an exchange.
     #[cfg(feature = "classic")]
     Text,
     /// The text policy's reply is sent.
     #[cfg(feature = "classic")]
     FixedReply,
-    Closed(Close),
-}
-
-/// What follows a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    /// The end of the exchange.
-    End,
-    Entries,
-    Body,
-    /// Back to receiving, without an exchange.
-    #[cfg(feature = "classic")]
-    Rest,
-    Close(CloseReason),
+    Closed,
 }
 
 /// What may still come of a line ending: `\n`, `\r` or `\r\n`.
@@ -99,17 +83,12 @@ enum LineEnding {
     Nothing,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Working {
-    Hashing,
-    Finishing,
-}
-
 impl<'c> Session<'c> {
-    pub(super) fn new(config: &'c ServerConfig<'c>, now: Instant) -> Self {
+    pub(super) fn new(config: &'c ServerConfig<'c>, max_request: usize, now: Instant) -> Self {
         Self {
-            config,
             state: State::Receiving,
+            next: State::Receiving,
+            close: Close { how: CloseHow::Finish, why: CloseReason::Done },
             now,
             since: now,
             started: now,
@@ -120,26 +99,21 @@ impl<'c> Session<'c> {
             stopping: false,
             scanner: Scanner::new(),
             used: 0,
-            question: Question {
-                kind: Kind::Hello,
-                name_len: 0,
-                offset: 0,
-                length: None,
-                digest_from: None,
+            facts: Facts {
+                config,
+                max_request,
+                question: Question::new(),
+                size: 0,
+                end: 0,
+                modified: None,
                 digest: None,
-                version: None,
-                has_impossible_version: false,
-                #[cfg(feature = "classic")]
-                is_classic: false,
+                count: 0,
+                skipped: 0,
+                code: Code::BadRequest,
+                message: Message::Json,
             },
-            size: 0,
-            end: 0,
             position: 0,
-            modified: None,
-            digest: None,
             known: false,
-            count: 0,
-            skipped: 0,
             line: Line::new(Content::Hello),
             ready: 0..0,
             exchanges: 0,
@@ -153,38 +127,30 @@ impl<'c> Session<'c> {
         match self.state {
             State::Receiving => Action::Receive,
             State::Asked => self.request(buf).map_or(Action::Receive, Action::Reply),
-            State::Line(after) => Action::SendBytes {
+            State::Line => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
-                more: !self.line.is_done() || matches!(after, After::Entries | After::Body),
+                more: !self.line.is_done() || matches!(self.next, State::Entries | State::Body),
             },
             State::Entries => Action::Entry,
             State::Hashing => Action::Hash { offset: self.position, len: self.span() },
             State::Body => {
                 let len = self.span();
                 // Only a classic body has nothing behind it.
-                let more = self.has_trailer() || self.position.saturating_add(wide(len)) < self.end;
+                let more = self.has_trailer() || self.position.saturating_add(wide(len)) < self.facts.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
-            State::Finishing => {
-                let from = match self.question.kind {
-                    Kind::Get => self.question.digest_from.unwrap_or(self.question.offset),
-                    _ => 0,
-                };
-                Action::Finish { from, to: self.end }
-            }
-            State::Heartbeat(_) => Action::SendBytes { bytes: b" ", more: false },
+            State::Finishing => Action::Finish { from: self.facts.question.digest_from, to: self.facts.end },
             #[cfg(feature = "classic")]
             State::Text => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
             #[cfg(feature = "classic")]
             State::FixedReply => {
                 Action::SendBytes { bytes: self.fixed_reply().get(self.ready.clone()).unwrap_or_default(), more: false }
             }
-            State::Closed(close) => Action::Close(close),
+            State::Closed => Action::Close(self.close),
         }
     }
 
-    pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8], now: Instant) -> usize {
-        self.see(now);
+    pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         if self.state != State::Receiving {
             return 0;
         }
@@ -217,8 +183,8 @@ impl<'c> Session<'c> {
             Ok(Scanned::More) => (piece.len(), false),
             Ok(Scanned::Complete { len }) => (len, true),
             Err(error) => {
-                self.refuse_and_close(buf, Code::BadRequest, scan_text(error));
-                return taken + piece.len();
+                self.refuse_and_close(buf, Code::BadRequest, scan_message(error));
+                return taken.saturating_add(piece.len());
             }
         };
         let place = buf.get_mut(self.used..).and_then(|free| free.get_mut(..len));
@@ -229,19 +195,18 @@ impl<'c> Session<'c> {
         if is_complete {
             self.ask(buf);
         } else if self.used >= buf.len() {
-            self.refuse_and_close(buf, Code::TooLong, "the request is longer than maxRequest");
+            self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
         taken.saturating_add(len)
     }
 
-    pub(super) fn receive_eof(&mut self, buf: &mut [u8], now: Instant) {
-        self.see(now);
+    pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
         if self.state != State::Receiving {
             return;
         }
         if self.used > 0 {
-            self.refuse_and_close(buf, Code::BadRequest, "the input ended inside a request");
+            self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         } else if self.is_held() {
             self.release_held(buf);
         } else {
@@ -249,130 +214,101 @@ impl<'c> Session<'c> {
         }
     }
 
-    pub(super) fn sent(&mut self, buf: &mut [u8], len: usize, now: Instant) {
-        self.see(now);
+    pub(super) fn sent(&mut self, buf: &mut [u8], len: usize) {
         if len == 0 {
             return;
         }
         match self.state {
-            State::Line(after) => {
-                let len = len.min(self.ready.len());
-                self.ready.start += len;
-                self.moved(len);
-                if self.ready.is_empty() && !self.fill(buf) {
-                    self.after_line(buf, after);
-                }
-            }
             State::Body => {
                 let len = len.min(self.span());
+                self.moved(len);
                 self.position = self.position.saturating_add(wide(len));
                 self.last.body_len = self.last.body_len.saturating_add(wide(len));
-                self.moved(len);
-                if self.position >= self.end {
+                if self.position >= self.facts.end {
                     self.end_body(buf);
                 }
             }
-            State::Heartbeat(working) => {
-                self.since = self.now;
-                self.state = match working {
-                    Working::Hashing => State::Hashing,
-                    Working::Finishing => State::Finishing,
-                };
-            }
-            #[cfg(feature = "classic")]
-            State::FixedReply => {
+            _ if self.is_sending() => {
                 let len = len.min(self.ready.len());
-                self.ready.start += len;
                 self.moved(len);
-                if self.ready.is_empty() {
-                    self.after_line(buf, After::Rest);
+                self.ready.start = self.ready.start.saturating_add(len);
+                if self.ready.is_empty() && !(self.state == State::Line && self.fill(buf)) {
+                    self.after_line(buf);
                 }
             }
             _ => misuse("sent"),
         }
     }
 
-    pub(super) fn progress(&mut self, now: Instant) {
-        self.see(now);
+    pub(super) fn progress(&mut self) {
         if self.is_sending() {
             self.since = self.now;
         }
     }
 
-    pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize, now: Instant) {
-        self.see(now);
+    pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize) {
         if self.state != State::Hashing {
             return misuse("hashed");
         }
         self.position = self.position.saturating_add(wide(len.min(self.span())));
-        if self.position >= self.hash_end() {
-            match self.question.kind {
-                Kind::Stat => self.state = State::Finishing,
-                _ => self.write_header(buf),
-            }
-        } else {
-            self.keep_alive(Working::Hashing);
-        }
+        self.hash_or_header(buf);
+        self.keep_alive(buf);
     }
 
-    pub(super) fn working(&mut self, now: Instant) {
-        self.see(now);
+    pub(super) fn working(&mut self, buf: &mut [u8]) {
         match self.state {
-            State::Finishing => self.keep_alive(Working::Finishing),
+            State::Finishing => self.keep_alive(buf),
             _ => misuse("working"),
         }
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
-        let after = |ms: u32| (ms > 0).then(|| self.since.after(u64::from(ms)));
-        match self.state {
+        let config = self.facts.config;
+        let (ms, deadline) = match self.state {
             #[cfg(feature = "classic")]
-            State::Receiving if self.is_held() => Some((self.hold_deadline(), Deadline::Hold)),
-            State::Receiving if self.begun => Some((after(self.config.request_ms)?, Deadline::Request)),
-            State::Receiving => Some((after(self.config.idle_ms)?, Deadline::Idle)),
+            State::Receiving if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
+            State::Receiving if self.begun => (config.request_ms, Deadline::Request),
+            State::Receiving => (config.idle_ms, Deadline::Idle),
+            State::Hashing | State::Finishing => (HEARTBEAT_MS, Deadline::Heartbeat),
             _ if self.is_sending() => {
-                let stall = after(self.config.stall_ms);
+                let stall = after(self.since, config.stall_ms);
                 let when = match (stall, self.rate_deadline()) {
                     (Some(stall), Some(rate)) => stall.min(rate),
                     (stall, rate) => stall.or(rate)?,
                 };
-                Some((when, Deadline::Stall))
+                return Some((when, Deadline::Stall));
             }
-            State::Hashing | State::Finishing => Some((self.since.after(HEARTBEAT_MS), Deadline::Heartbeat)),
-            _ => None,
-        }
+            _ => return None,
+        };
+        Some((after(self.since, ms)?, deadline))
     }
 
-    pub(super) fn handle_timeout(&mut self, buf: &mut [u8], now: Instant) {
-        self.see(now);
+    pub(super) fn handle_timeout(&mut self, buf: &mut [u8]) {
         let Some((when, deadline)) = self.deadline() else { return };
         if self.now < when {
             return;
         }
         match deadline {
             Deadline::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
-            Deadline::Request => self.refuse_and_close(buf, Code::Timeout, "the request did not arrive in time"),
+            Deadline::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
             Deadline::Stall => self.close(CloseHow::Abort, CloseReason::Stalled),
             #[cfg(feature = "classic")]
             Deadline::Hold => self.release_held(buf),
-            Deadline::Heartbeat => self.keep_alive(match self.state {
-                State::Hashing => Working::Hashing,
-                _ => Working::Finishing,
-            }),
+            Deadline::Heartbeat => self.keep_alive(buf),
         }
     }
 
-    pub(super) fn stop(&mut self, buf: &mut [u8], now: Instant) {
-        self.see(now);
+    pub(super) fn stop(&mut self, buf: &mut [u8]) {
         self.stopping = true;
         if self.state == State::Receiving {
-            self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
+            self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         }
     }
 
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
-        if !matches!(self.state, State::Closed(_)) {
-            self.state = State::Closed(Close { how, why });
+        if self.state != State::Closed {
+            self.state = State::Closed;
+            self.close = Close { how, why };
         }
     }
 
@@ -384,7 +320,8 @@ impl<'c> Session<'c> {
         self.last
     }
 
-    fn see(&mut self, now: Instant) {
+    /// Takes note of the time, before anything else is done.
+    pub(super) fn see(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
@@ -416,7 +353,7 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     fn ask(&mut self, buf: &mut [u8]) {
-        let read = request::read(buf, self.used);
+        let read = self.facts.question.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
         self.begun = false;
@@ -425,36 +362,35 @@ impl<'c> Session<'c> {
         self.end_text();
         self.begin_answer();
         self.last = Exchange { kind: None, error: None, body_len: 0 };
-        match read {
-            Ok(question) => {
-                self.last.kind = Some(question.kind);
-                self.question = question;
-                match self.question.kind {
-                    Kind::Hello => self.write(buf, Content::Hello, After::End),
-                    #[cfg(feature = "classic")]
-                    Kind::Select if self.question.name_len == 0 => self.refuse_select(buf, Code::BadName),
-                    _ => self.state = State::Asked,
-                }
-            }
-            Err(Refusal { code, text, member }) => {
-                self.refuse(buf, code, text, Detail::Member(member), After::End);
-            }
+        if let Err(refusal) = read {
+            self.put_name(buf, refusal.member);
+            return self.refuse(buf, refusal.code, refusal.message);
+        }
+        let kind = self.facts.question.kind;
+        self.last.kind = Some(kind);
+        match kind {
+            Kind::Hello => self.write(buf, Content::Hello, State::Receiving),
+            #[cfg(feature = "classic")]
+            Kind::Select if self.facts.question.name_len == 0 => self.refuse_select(buf, Code::BadName),
+            _ => self.state = State::Asked,
         }
     }
 
     fn is_sending(&self) -> bool {
         match self.state {
-            State::Line(_) | State::Body | State::Heartbeat(_) => true,
+            State::Line | State::Body => true,
             #[cfg(feature = "classic")]
             State::FixedReply => true,
             _ => false,
         }
     }
 
-    fn keep_alive(&mut self, working: Working) {
-        if self.now.since(self.since) >= HEARTBEAT_MS {
-            self.since = self.now;
-            self.state = State::Heartbeat(working);
+    /// Lets a sign of life out, when one is due.
+    fn keep_alive(&mut self, buf: &mut [u8]) {
+        let is_working = matches!(self.state, State::Hashing | State::Finishing);
+        if is_working && self.now.since(self.since) >= u64::from(HEARTBEAT_MS) {
+            self.started = self.now;
+            self.write(buf, Content::Heartbeat, self.state);
         }
     }
 
@@ -464,29 +400,31 @@ impl<'c> Session<'c> {
     }
 
     fn rate_deadline(&self) -> Option<Instant> {
-        let rate = u64::from(self.config.min_rate);
-        let earned_ms = self.answered.saturating_mul(1000).checked_div(rate)?;
-        let start_ms = match self.config.stall_ms {
-            0 => RATE_START_MS,
-            stall_ms => u64::from(stall_ms),
-        };
-        Some(self.started.after(start_ms).after(earned_ms))
+        let config = self.facts.config;
+        let earned_ms = self.answered.saturating_mul(1000).checked_div(u64::from(config.min_rate))?;
+        let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
+        Some(self.started.after(start_ms.into()).after(earned_ms))
     }
 
     /// What the next action asks for at most, in bytes.
     fn span(&self) -> usize {
-        let end = if self.state == State::Hashing { self.hash_end() } else { self.end };
-        let rest = end.saturating_sub(self.position).min(u64::from(self.config.span()));
+        let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
+        let rest = end.saturating_sub(self.position).min(u64::from(self.facts.config.span()));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }
 }
 
-const fn scan_text(error: ScanError) -> &'static str {
+const fn scan_message(error: ScanError) -> Message {
     match error {
-        ScanError::Syntax => "not JSON",
-        ScanError::Utf8 => "not UTF-8",
-        ScanError::Depth => "nested more than 8 levels deep",
+        ScanError::Syntax => Message::Json,
+        ScanError::Utf8 => Message::Utf8,
+        ScanError::Depth => Message::Depth,
     }
+}
+
+/// The moment `ms` after `since`; `None` where 0 stands for never.
+fn after(since: Instant, ms: u32) -> Option<Instant> {
+    (ms > 0).then(|| since.after(ms.into()))
 }
 
 /// A report that does not fit the action.
@@ -514,7 +452,7 @@ impl Session<'_> {
     fn release_held(&mut self, _: &mut [u8]) {}
 
     fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
-        self.refuse_and_close(buf, Code::BadRequest, "a request begins with '{'");
+        self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         1
     }
 }

@@ -1,103 +1,90 @@
 //! The answers: from what the store says to the lines and bodies that go out.
 
-use super::{After, SERVER, Session, State, misuse, wide};
+use super::{Session, State, misuse};
 use crate::digest::Digest;
 use crate::error::Code;
-use crate::name::{FileName, Version};
-use crate::reply::{Content, Detail, Facts, Line};
+use crate::message::Message;
+use crate::reply::{Content, Line};
 use crate::request::{self, Kind};
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
-use crate::time::Instant;
 
 impl Session<'_> {
-    pub(in crate::server) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>, now: Instant) {
-        self.see(now);
+    pub(in crate::server) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
         if self.state != State::Asked {
             return misuse("reply");
         }
         self.begin_answer();
         #[cfg(feature = "classic")]
-        if self.question.is_classic {
+        if self.facts.question.is_classic {
             return self.reply_classic(buf, reply);
         }
-        match (reply, self.question.kind) {
-            (Reply::Refuse(code), _) => self.refuse_file(buf, code),
+        match (reply, self.facts.question.kind) {
+            (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
             (Reply::Listing, Kind::List) => self.state = State::Entries,
-            (Reply::File { info, known }, Kind::Stat) => {
-                self.describe(info, known, true);
-                self.end = info.size;
-                self.position = 0;
-                self.hash_or_header(buf);
-            }
-            (Reply::File { info, known }, Kind::Get) => self.open_body(buf, info, known),
+            (Reply::File { info, known }, Kind::Stat | Kind::Get) => self.open(buf, info, known),
             _ => {
                 misuse("reply");
-                self.refuse_file(buf, Code::Io);
+                self.refuse(buf, Code::Io, Message::Unreadable);
             }
         }
     }
 
-    pub(in crate::server) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>, now: Instant) {
-        self.see(now);
+    pub(in crate::server) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         if self.state != State::Entries {
             return misuse("entry");
         }
         #[cfg(feature = "classic")]
-        if self.question.is_classic {
+        if self.facts.question.is_classic {
             return self.entry_classic(buf, entry);
         }
         match entry {
-            Ok(Listed::Skipped) => self.skipped = self.skipped.saturating_add(1),
+            Ok(Listed::Skipped) => self.facts.skipped = self.facts.skipped.saturating_add(1),
             Ok(Listed::Entry(entry)) => {
-                self.count = self.count.saturating_add(1);
-                self.put_name(buf, entry.name);
+                self.facts.count = self.facts.count.saturating_add(1);
+                self.put_name(buf, entry.name.as_str());
                 let content = match entry.kind {
                     EntryKind::File { size, modified } => {
-                        self.size = size;
-                        self.modified = modified;
+                        self.facts.size = size;
+                        self.facts.modified = modified;
                         Content::FileEntry
                     }
-                    EntryKind::Directory { link } => Content::DirectoryEntry { link },
+                    EntryKind::Directory { link: false } => Content::DirectoryEntry,
+                    EntryKind::Directory { link: true } => Content::LinkEntry,
                 };
-                self.write(buf, content, After::Entries);
+                self.write(buf, content, State::Entries);
             }
-            Ok(Listed::End) => self.write(buf, Content::ListEnd, After::End),
-            Err(error) => self.refuse(buf, error.code(), "the listing cannot be finished", Detail::None, After::End),
+            Ok(Listed::End) => self.write(buf, Content::ListEnd, State::Receiving),
+            Err(error) => self.refuse(buf, error.code(), Message::Listing),
         }
     }
 
-    pub(in crate::server) fn finished(&mut self, buf: &mut [u8], finished: Finished, now: Instant) {
-        self.see(now);
+    pub(in crate::server) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
         if self.state != State::Finishing {
             return misuse("finished");
         }
-        let told = finished.digest.filter(|digest| Some(digest.kind()) == self.question.digest);
+        let asked = self.facts.question.digest;
+        let is_stat = self.facts.question.kind == Kind::Stat;
         if !self.known {
-            self.digest = told;
-        } else if !finished.same_version {
-            // It is the digest of what the file was, not of the bytes that were sent.
-            self.digest = None;
+            self.facts.digest = finished.digest.filter(|digest| Some(digest.kind()) == asked);
         }
-        let is_missing = self.question.digest.is_some() && self.digest.is_none();
         if !finished.same_version {
-            if self.question.kind == Kind::Stat {
-                self.digest = None;
+            if self.known || is_stat {
+                // It is the digest of what the file was, not of the bytes that were sent.
+                self.facts.digest = None;
             }
-            let text = "the file changed meanwhile: ";
-            self.refuse(buf, Code::Changed, text, Detail::Name, After::End);
-        } else if is_missing {
+            self.refuse(buf, Code::Changed, Message::Changed);
+        } else if asked.is_some() && self.facts.digest.is_none() {
             misuse("finished");
-            self.refuse(buf, Code::Io, "the digest is not known", Detail::None, After::End);
-        } else if self.question.kind == Kind::Stat {
+            self.refuse(buf, Code::Io, Message::NoDigest);
+        } else if is_stat {
             self.write_header(buf);
         } else {
-            self.write(buf, Content::BodyEnd, After::End);
+            self.write(buf, Content::BodyEnd, State::Receiving);
         }
     }
 
-    pub(in crate::server) fn file_fault(&mut self, buf: &mut [u8], now: Instant) {
-        self.see(now);
+    pub(in crate::server) fn file_fault(&mut self, buf: &mut [u8]) {
         match self.state {
             State::Body => {
                 self.last.error = Some(Code::Io);
@@ -105,8 +92,8 @@ impl Session<'_> {
                 self.close(CloseHow::Abort, CloseReason::Broken);
             }
             State::Hashing | State::Finishing => {
-                self.digest = None;
-                self.refuse(buf, Code::Io, "the file cannot be read: ", Detail::Name, After::End);
+                self.facts.digest = None;
+                self.refuse(buf, Code::Io, Message::Unreadable);
             }
             _ => misuse("file_fault"),
         }
@@ -114,14 +101,15 @@ impl Session<'_> {
 
     pub(in crate::server) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
         if self.state == State::Receiving {
-            self.refuse_and_close(buf, code, "no place is free now, try again later");
+            self.refuse_and_close(buf, code, Message::Busy);
         }
     }
 
     pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
-        let name = request::decoded_name(buf, self.question.name_len).ok();
-        let digest = self.question.digest;
-        match self.question.kind {
+        let question = &self.facts.question;
+        let name = request::decoded_name(buf, question.name_len).ok();
+        let digest = question.digest;
+        match question.kind {
             Kind::List => Some(Request::List { path: name }),
             Kind::Stat => Some(Request::Stat { name: name?, digest }),
             Kind::Get => Some(Request::Get { name: name?, digest }),
@@ -137,140 +125,122 @@ impl Session<'_> {
         self.since = self.now;
         self.started = self.now;
         self.answered = 0;
-        self.count = 0;
-        self.skipped = 0;
-        self.digest = None;
+        self.facts.count = 0;
+        self.facts.skipped = 0;
+        self.facts.digest = None;
         self.known = false;
     }
 
-    pub(super) fn open_body(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
-        let question = &self.question;
+    /// Answers a `get` or a `stat`, which is a `get` of everything without the body.
+    fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
+        let question = &self.facts.question;
         let offset = question.offset;
-        let digest_from = question.digest_from.unwrap_or(offset);
-        let is_other = question.version.as_ref().is_some_and(|version| *version != info.version);
-        if is_other || question.has_impossible_version {
-            return self.refuse(buf, Code::Changed, "no longer that version: ", Detail::Name, After::End);
+        let version = info.version.as_str().as_bytes();
+        if question.is_versioned && question.version.get(..question.version_len) != Some(version) {
+            return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
-        if offset > info.size {
-            return self.refuse(buf, Code::BadRange, "the offset is past the end of ", Detail::Name, After::End);
+        let Some(rest) = info.size.checked_sub(offset) else {
+            return self.refuse(buf, Code::BadRange, Message::Offset);
+        };
+        if question.digest_from > offset {
+            return self.refuse(buf, Code::BadRange, Message::DigestFrom);
         }
-        if digest_from > offset {
-            return self.refuse(buf, Code::BadRange, "digestFrom is greater than the offset", Detail::None, After::End);
+        self.facts.end = offset.saturating_add(question.length.min(rest));
+        let is_whole = question.digest_from == 0 && self.facts.end == info.size;
+        self.facts.size = info.size;
+        self.facts.modified = info.modified;
+        let question = &mut self.facts.question;
+        if let Some(place) = question.version.get_mut(..version.len()) {
+            place.copy_from_slice(version);
         }
-        let rest = info.size - offset;
-        let length = question.length.map_or(rest, |length| length.min(rest));
-        self.end = offset.saturating_add(length);
-        let is_whole = digest_from == 0 && self.end == info.size;
-        self.describe(info, known, is_whole);
-        self.position = if self.wants_hashing() { digest_from } else { offset };
+        question.version_len = version.len();
+        self.facts.digest = known.filter(|digest| is_whole && Some(digest.kind()) == question.digest);
+        self.known = self.facts.digest.is_some();
+        self.position = question.digest_from;
         self.hash_or_header(buf);
-    }
-
-    /// Takes over what the header tells of the file.
-    pub(super) fn describe(&mut self, info: &FileInfo, known: Option<Digest>, is_whole: bool) {
-        self.size = info.size;
-        self.modified = info.modified;
-        self.question.version = Some(info.version.clone());
-        self.digest = known.filter(|digest| is_whole && Some(digest.kind()) == self.question.digest);
-        self.known = self.digest.is_some();
     }
 
     /// Whether a digest was asked for that has to be computed.
     pub(super) fn wants_hashing(&self) -> bool {
-        self.question.digest.is_some() && !self.known
+        self.facts.question.digest.is_some() && !self.known
     }
 
     /// The end of what is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
-        if self.question.kind == Kind::Stat { self.end } else { self.question.offset }
+        if self.facts.question.kind == Kind::Stat { self.facts.end } else { self.facts.question.offset }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
-        if self.wants_hashing() && self.position < self.hash_end() {
+        if !self.wants_hashing() {
+            self.write_header(buf);
+        } else if self.position < self.hash_end() {
             self.state = State::Hashing;
-        } else if self.wants_hashing() && self.question.kind == Kind::Stat {
+        } else if self.facts.question.kind == Kind::Stat {
             self.state = State::Finishing;
         } else {
             self.write_header(buf);
         }
     }
 
-    pub(super) fn write_header(&mut self, buf: &mut [u8]) {
+    fn write_header(&mut self, buf: &mut [u8]) {
         self.started = self.now;
-        match self.question.kind {
-            Kind::Stat => self.write(buf, Content::Header { with_digest: true }, After::End),
-            _ => self.write(buf, Content::Header { with_digest: false }, After::Body),
+        match self.facts.question.kind {
+            Kind::Stat => self.write(buf, Content::StatHeader, State::Receiving),
+            _ => self.write(buf, Content::Header, State::Body),
         }
     }
 
-    /// Begins to write a line.
-    pub(super) fn write(&mut self, buf: &mut [u8], content: Content, after: After) {
+    /// Begins to write a line, which `next` follows.
+    pub(super) fn write(&mut self, buf: &mut [u8], content: Content, next: State) {
         self.line = Line::new(content);
-        self.ready = 0..0;
         self.since = self.now;
-        self.state = State::Line(after);
+        self.state = State::Line;
+        self.next = next;
         self.fill(buf);
     }
 
     /// Makes the next bytes of the line ready; false where there are none left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
-        let max_request = wide(buf.len());
-        let (name, window) = buf.split_at_mut_checked(self.question.name_len).unwrap_or_default();
-        let is_stat = self.question.kind == Kind::Stat;
-        let offset = if is_stat { 0 } else { self.question.offset };
-        let facts = Facts {
-            server: SERVER,
-            name: self.config.name.as_str(),
-            max_request,
-            chunk_size: self.config.chunk_size.get(),
-            idle_ms: self.config.idle_ms,
-            request_ms: self.config.request_ms,
-            stall_ms: self.config.stall_ms,
-            size: self.size,
-            offset,
-            length: self.end.saturating_sub(offset),
-            version: self.question.version.as_ref().map_or("", Version::as_str),
-            modified: self.modified,
-            digest_kind: self.question.digest,
-            digest: self.digest,
-            count: self.count,
-            skipped: self.skipped,
-        };
+        let (name, window) = buf.split_at_mut_checked(self.facts.question.name_len).unwrap_or_default();
         let start = name.len();
-        let len = self.line.fill(&facts, name, window);
+        let len = self.line.fill(&self.facts, name, window);
         self.ready = start..start.saturating_add(len);
         len > 0
     }
 
-    pub(super) fn after_line(&mut self, buf: &mut [u8], after: After) {
-        match after {
-            After::Entries => self.state = State::Entries,
-            After::Body if self.question.offset < self.end => {
-                self.position = self.question.offset;
+    pub(super) fn after_line(&mut self, buf: &mut [u8]) {
+        match self.next {
+            State::Body => {
+                self.position = self.facts.question.offset;
                 self.state = State::Body;
+                if self.position >= self.facts.end {
+                    self.end_body(buf);
+                }
             }
-            After::Body => self.state = State::Finishing,
-            After::Close(why) => self.close(CloseHow::Linger, why),
-            After::End => {
-                self.end_exchange();
-                #[cfg(feature = "classic")]
-                self.search_again();
-                self.rest(buf);
-            }
+            State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.facts.code)),
+            State::Receiving => self.end_answer(buf),
             #[cfg(feature = "classic")]
-            After::Rest => self.rest(buf),
+            State::Text => self.rest(buf),
+            next => self.state = next,
         }
+    }
+
+    /// The answer is sent.
+    pub(super) fn end_answer(&mut self, buf: &mut [u8]) {
+        self.end_exchange();
+        #[cfg(feature = "classic")]
+        self.search_again();
+        self.rest(buf);
     }
 
     /// Goes back to receiving, if there is anything to come.
     pub(super) fn rest(&mut self, buf: &mut [u8]) {
         self.since = self.now;
+        self.state = State::Receiving;
         if self.stopping {
-            self.refuse_and_close(buf, Code::ShuttingDown, "the server is being stopped");
+            self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         } else if self.eof {
             self.close(CloseHow::Finish, CloseReason::Done);
-        } else {
-            self.state = State::Receiving;
         }
     }
 
@@ -278,7 +248,7 @@ impl Session<'_> {
         if self.has_trailer() {
             self.state = State::Finishing;
         } else {
-            self.after_line(buf, After::End);
+            self.end_answer(buf);
         }
     }
 
@@ -286,47 +256,37 @@ impl Session<'_> {
         self.exchanges = self.exchanges.saturating_add(1);
     }
 
-    /// Tells the client that the store refuses its request.
-    pub(super) fn refuse_file(&mut self, buf: &mut [u8], code: Code) {
-        let text = match code {
-            Code::NotFound => "no such file or directory: ",
-            Code::NotFile => "not a regular file: ",
-            Code::NotDirectory => "not a directory: ",
-            Code::Denied => "permission denied: ",
-            Code::BadName => "this server cannot have such a name: ",
-            Code::Io => "cannot be read: ",
-            _ => "refused: ",
-        };
-        self.refuse(buf, code, text, Detail::Name, After::End);
+    /// Answers with an error.
+    pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
+        self.last.error = Some(code);
+        self.write_error(buf, code, message, State::Receiving);
     }
 
-    pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, text: &'static str) {
+    /// Tells an error that ends the connection.
+    pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.used = 0;
         self.begin_answer();
-        self.refuse(buf, code, text, Detail::None, After::Close(CloseReason::Refused(code)));
+        self.write_error(buf, code, message, State::Closed);
     }
 
-    pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, text: &'static str, detail: Detail, after: After) {
-        if after == After::End {
-            self.last.error = Some(code);
+    fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
+        if message < Message::FIRST_NAMED {
+            self.facts.question.name_len = 0;
         }
-        if detail != Detail::Name {
-            self.question.name_len = 0;
-        }
-        self.write(buf, Content::Error { code, text, detail }, after);
+        self.facts.code = code;
+        self.facts.message = message;
+        self.write(buf, Content::Error, next);
     }
 
-    pub(super) fn put_name(&mut self, buf: &mut [u8], name: FileName<'_>) {
-        let name = name.as_str().as_bytes();
-        self.question.name_len = 0;
-        if let Some(place) = buf.get_mut(..name.len()) {
-            place.copy_from_slice(name);
-            self.question.name_len = name.len();
-        }
+    /// Keeps a name at the front of the buffer, while a line about it is written behind.
+    pub(super) fn put_name(&mut self, buf: &mut [u8], name: &str) {
+        let place = buf.get_mut(..name.len()).unwrap_or_default();
+        place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or_default());
+        self.facts.question.name_len = place.len();
     }
 
     /// Whether something follows the body.
     pub(super) fn has_trailer(&self) -> bool {
-        self.question.kind == Kind::Get
+        self.facts.question.kind == Kind::Get
     }
 }

@@ -2,8 +2,9 @@
 
 use heapless::String;
 
-use super::{After, LineEnding, Session, State, misuse};
+use super::{LineEnding, Session, State, misuse};
 use crate::error::Code;
+use crate::message::Message;
 use crate::name::{FileName, Version};
 use crate::reply::{Content, Line};
 use crate::request::Kind;
@@ -58,7 +59,7 @@ impl Session<'_> {
     /// Cuts `bytes` to the arrival at hand.
     pub(super) fn arrive<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         if self.text.arrival == 0 {
-            let longest = if matches!(self.config.text, TextPolicy::Reply(_)) { ARRIVAL_LEN } else { usize::MAX };
+            let longest = if matches!(self.facts.config.text, TextPolicy::Reply(_)) { ARRIVAL_LEN } else { usize::MAX };
             self.text.arrival = bytes.len().min(longest);
             self.text.is_replied = false;
             self.text.is_searching = true;
@@ -93,7 +94,7 @@ impl Session<'_> {
     }
 
     pub(super) fn fixed_reply(&self) -> &[u8] {
-        match self.config.text {
+        match self.facts.config.text {
             TextPolicy::Reply(text) => text.as_bytes(),
             TextPolicy::Reject | TextPolicy::Echo => b"",
         }
@@ -141,21 +142,22 @@ impl Session<'_> {
         self.show_text(buf, held);
     }
 
-    pub(in crate::server) fn text_seen(&mut self, buf: &mut [u8], now: Instant) {
-        self.see(now);
+    pub(in crate::server) fn text_seen(&mut self, buf: &mut [u8]) {
         if self.state != State::Text {
             return misuse("text_seen");
         }
         self.begin_answer();
-        match self.config.text {
+        match self.facts.config.text {
             TextPolicy::Echo => {
                 self.line = Line::finished();
-                self.state = State::Line(After::Rest);
+                self.state = State::Line;
+                self.next = State::Text;
             }
             TextPolicy::Reply(text) if !self.text.is_replied && !text.is_empty() => {
                 self.text.is_replied = true;
                 self.ready = 0..text.len();
                 self.state = State::FixedReply;
+                self.next = State::Text;
             }
             TextPolicy::Reject | TextPolicy::Reply(_) => self.rest(buf),
         }
@@ -163,8 +165,8 @@ impl Session<'_> {
 
     /// The store's answer to a classic request.
     pub(super) fn reply_classic(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        match (reply, self.question.kind) {
-            (Reply::Listing, Kind::List) => self.write(buf, Content::ClassicList, After::Entries),
+        match (reply, self.facts.question.kind) {
+            (Reply::Listing, Kind::List) => self.write(buf, Content::ClassicList, State::Entries),
             (Reply::File { info, .. }, Kind::Select) => self.select(buf, info),
             (Reply::File { info, .. }, Kind::Confirm) => {
                 let selected = self.text.selected.as_ref();
@@ -187,13 +189,14 @@ impl Session<'_> {
     pub(super) fn entry_classic(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         match entry {
             Ok(Listed::Entry(entry)) if matches!(entry.kind, EntryKind::File { .. }) => {
-                self.put_name(buf, entry.name);
-                let first = self.count == 0;
-                self.count = self.count.saturating_add(1);
-                self.write(buf, Content::ClassicEntry { first }, After::Entries);
+                self.put_name(buf, entry.name.as_str());
+                let first = self.facts.count == 0;
+                self.facts.count = self.facts.count.saturating_add(1);
+                let content = if first { Content::ClassicFirstEntry } else { Content::ClassicEntry };
+                self.write(buf, content, State::Entries);
             }
             Ok(Listed::Entry(_) | Listed::Skipped) => {}
-            Ok(Listed::End) => self.write(buf, Content::ClassicListEnd, After::End),
+            Ok(Listed::End) => self.write(buf, Content::ClassicListEnd, State::Receiving),
             Err(error) => self.fail_classic(error.code()),
         }
     }
@@ -202,20 +205,20 @@ impl Session<'_> {
     pub(super) fn refuse_select(&mut self, buf: &mut [u8], code: Code) {
         self.text.selected = None;
         self.last.error = Some(code);
-        self.end = 0;
-        self.write(buf, Content::ClassicFile { found: false }, After::End);
+        self.facts.end = 0;
+        self.write(buf, Content::ClassicNoFile, State::Receiving);
     }
 
     fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
-        let name = buf.get(..self.question.name_len).and_then(|name| core::str::from_utf8(name).ok());
+        let name = buf.get(..self.facts.question.name_len).and_then(|name| core::str::from_utf8(name).ok());
         let name = name.and_then(|name| String::try_from(name).ok());
         // A name that begins like a request or with white space would not be seen as a name.
         match name.filter(|name| !name.starts_with(['{', ' ', '\t', '\r', '\n'])) {
             Some(name) => {
                 self.text.selected = Some(Selected { name, version: info.version.clone(), size: info.size });
-                self.end = info.size;
-                self.question.offset = 0;
-                self.write(buf, Content::ClassicFile { found: true }, After::End);
+                self.facts.end = info.size;
+                self.facts.question.offset = 0;
+                self.write(buf, Content::ClassicFile, State::Receiving);
             }
             None => self.refuse_select(buf, Code::BadName),
         }
@@ -230,10 +233,10 @@ impl Session<'_> {
         if let Some(place) = buf.get_mut(..len) {
             place.copy_from_slice(selected.name.as_bytes());
         }
-        self.question.name_len = len;
-        self.question.kind = Kind::Confirm;
-        self.question.is_classic = true;
-        self.question.digest = None;
+        self.facts.question.name_len = len;
+        self.facts.question.kind = Kind::Confirm;
+        self.facts.question.is_classic = true;
+        self.facts.question.digest = None;
         self.begun = false;
         self.line_ending = LineEnding::Nothing;
         self.last = Exchange { kind: Some(Kind::Confirm), error: None, body_len: 0 };
@@ -242,12 +245,12 @@ impl Session<'_> {
 
     fn send_selected(&mut self, buf: &mut [u8], size: u64) {
         self.position = 0;
-        self.end = size;
+        self.facts.end = size;
         self.started = self.now;
         if size > 0 {
             self.state = State::Body;
         } else {
-            self.after_line(buf, After::End);
+            self.end_answer(buf);
         }
     }
 
@@ -260,13 +263,13 @@ impl Session<'_> {
 
     /// `len` bytes of text stand at the front of the buffer.
     fn show_text(&mut self, buf: &mut [u8], len: usize) {
-        if self.config.text == TextPolicy::Reject {
-            return self.refuse_and_close(buf, Code::BadRequest, "a request begins with '{'");
+        if self.facts.config.text == TextPolicy::Reject {
+            return self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         }
         self.begun = false;
         self.line_ending = LineEnding::Nothing;
         self.text.is_under_way = true;
-        self.question.name_len = 0;
+        self.facts.question.name_len = 0;
         self.ready = 0..len;
         self.state = State::Text;
     }

@@ -1,0 +1,140 @@
+//! What an error says to people.
+
+use crate::error::Code;
+use crate::name::NameError;
+
+/// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Message {
+    Json,
+    Utf8,
+    Depth,
+    EndOfInput,
+    Brace,
+    TooLong,
+    Busy,
+    Timeout,
+    Stopping,
+    Type,
+    Digest,
+    NameEmpty,
+    NameTooLong,
+    NameComponent,
+    NameCharacter,
+    DigestFrom,
+    NoDigest,
+    Listing,
+    Member,
+    NotFound,
+    NotFile,
+    NotDirectory,
+    Denied,
+    BadName,
+    Unreadable,
+    Offset,
+    OtherVersion,
+    Changed,
+    Refused,
+}
+
+/// The texts, a line each, in the order of [`Message`]. One long string, since a pointer and a length to each would take
+/// 8 bytes a text, and as much again wherever one is used.
+const TEXTS: &str = "\
+not JSON
+not UTF-8
+nested more than 8 levels deep
+the input ended inside a request
+a request begins with '{'
+the request is longer than maxRequest
+no place is free now, try again later
+the request did not arrive in time
+the server is being stopped
+this server knows hello, list, stat and get
+this server has no such digest
+a file name is not empty
+a file name has at most 255 bytes
+a file name is relative, and no component is empty, '.' or '..'
+a file name has no control character and no backslash
+digestFrom is greater than the offset
+the digest is not known
+the listing cannot be finished
+missing, doubled or of a wrong type or form:\u{20}
+no such file or directory:\u{20}
+not a regular file:\u{20}
+not a directory:\u{20}
+permission denied:\u{20}
+this server cannot have such a name:\u{20}
+cannot be read:\u{20}
+the offset is past the end of\u{20}
+no longer that version:\u{20}
+the file changed meanwhile:\u{20}
+refused:\u{20}";
+
+impl Message {
+    pub(crate) const FIRST_NAMED: Self = Self::Member;
+
+    /// What a store's refusal says.
+    pub(crate) const fn of_store(code: Code) -> Self {
+        match code {
+            Code::NotFound => Self::NotFound,
+            Code::NotFile => Self::NotFile,
+            Code::NotDirectory => Self::NotDirectory,
+            Code::Denied => Self::Denied,
+            Code::BadName => Self::BadName,
+            Code::Io => Self::Unreadable,
+            _ => Self::Refused,
+        }
+    }
+
+    pub(crate) const fn of_name(error: NameError) -> Self {
+        match error {
+            NameError::Empty => Self::NameEmpty,
+            NameError::TooLong => Self::NameTooLong,
+            NameError::Component => Self::NameComponent,
+            NameError::Character => Self::NameCharacter,
+        }
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        nth_line(TEXTS, self as u8)
+    }
+}
+
+/// The line number `index` of `lines`, counted from 0.
+pub(crate) const fn nth_line(lines: &'static str, index: u8) -> &'static str {
+    let mut rest = lines.as_bytes();
+    let mut ahead = index;
+    while let ([byte, tail @ ..], 1..) = (rest, ahead) {
+        if *byte == b'\n' {
+            ahead -= 1;
+        }
+        rest = tail;
+    }
+    let mut len = 0;
+    while len < rest.len() && rest[len] != b'\n' {
+        len += 1;
+    }
+    match core::str::from_utf8(rest.split_at(len).0) {
+        Ok(line) => line,
+        Err(_) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, TEXTS, nth_line};
+
+    #[test]
+    fn every_message_has_its_line() {
+        assert_eq!(TEXTS.lines().count(), usize::from(Message::Refused as u8) + 1);
+        assert_eq!(Message::Json.as_str(), "not JSON");
+        assert_eq!(Message::FIRST_NAMED.as_str(), "missing, doubled or of a wrong type or form: ");
+        assert_eq!(Message::Refused.as_str(), "refused: ");
+        for (index, line) in (0..).zip(TEXTS.lines()) {
+            assert_eq!(nth_line(TEXTS, index), line);
+            assert_eq!(line.ends_with(' '), index >= Message::FIRST_NAMED as u8);
+        }
+        assert_eq!(nth_line(TEXTS, u8::MAX), "");
+    }
+}
