@@ -122,15 +122,21 @@ pub struct Hasher(State);
 #[derive(Clone)]
 enum State {
     #[cfg(not(feature = "crc32fast"))]
-    Crc32(crc::Digest<'static, u32, crc::Table<1>>),
+    Crc32(crc::Digest<'static, u32, Crc32Table>),
     #[cfg(feature = "crc32fast")]
     Crc32(crc32fast::Hasher),
     #[cfg(feature = "sha256")]
     Sha256(sha2::Sha256),
 }
 
+/// A byte a step, or a bit a step.
+#[cfg(all(feature = "crc32-table", not(feature = "crc32fast")))]
+type Crc32Table = crc::Table<1>;
+#[cfg(not(any(feature = "crc32-table", feature = "crc32fast")))]
+type Crc32Table = crc::NoTable;
+
 #[cfg(not(feature = "crc32fast"))]
-static CRC32: crc::Crc<u32, crc::Table<1>> = crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+static CRC32: crc::Crc<u32, Crc32Table> = crc::Crc::<u32, Crc32Table>::new(&crc::CRC_32_ISO_HDLC);
 
 impl Hasher {
     /// A digest of no bytes yet; `None` where this build cannot compute `kind`.

@@ -194,6 +194,7 @@ impl Line {
         filled
     }
 
+    #[inline(never)]
     /// Writes (a piece of) the next step; `None` for lack of room.
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some(&member) = self.content.members().get(self.member) else {
@@ -235,6 +236,7 @@ impl Line {
 
     /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
     /// is the line's first, and without the closing quote where the text is to follow.
+    #[inline(never)]
     fn write_whole(&self, member: Member, facts: &Facts<'_>, room: &mut [u8]) -> Option<usize> {
         let is_first = self.member == 0;
         #[cfg(feature = "classic")]
@@ -333,6 +335,7 @@ impl Content {
     }
 
     /// A member's value; `None` for one that is left out.
+    #[inline(never)]
     fn value<'a>(self, member: Member, facts: &'a Facts<'_>) -> Option<Value<'a>> {
         let config = facts.config;
         let offset = facts.question.offset;
