@@ -91,6 +91,7 @@ mod answer;
 mod ask;
 mod client;
 mod digest;
+mod divide;
 pub mod drive;
 mod error;
 mod members;

@@ -4,6 +4,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json_core::str::EscapedStr;
 
 use crate::digest::{Digest, DigestKind};
+use crate::divide::{decimal, div_rem};
 use crate::error::Code;
 use crate::message::Message;
 use crate::request::Question;
@@ -264,16 +265,6 @@ impl Line {
     }
 }
 
-/// The numbers of a body: how many chunks, and how long the last one is.
-pub(crate) fn chunks(length: u64, chunk_size: u32) -> (u64, u64) {
-    let chunk_size = u64::from(chunk_size.max(1));
-    match (length / chunk_size, length % chunk_size) {
-        (0, 0) => (0, 0),
-        (full, 0) => (full, chunk_size),
-        (full, rest) => (full + 1, rest),
-    }
-}
-
 impl Content {
     const fn members(self) -> &'static [Member] {
         use Member::*;
@@ -360,8 +351,11 @@ impl Content {
             Member::FileSize => Value::Number(facts.size),
             Member::Offset => Value::Number(offset),
             Member::Length => Value::Number(length),
-            Member::ReadCount => Value::Number(chunks(length, config.chunk_size.get()).0),
-            Member::LastSize => Value::Number(chunks(length, config.chunk_size.get()).1),
+            // A body that ends with a chunk ends with a full one; an empty one has none.
+            Member::ReadCount if length == 0 => Value::Number(0),
+            Member::ReadCount => Value::Number(div_rem(length - 1, config.chunk_size.get()).0 + 1),
+            Member::LastSize if length == 0 => Value::Number(0),
+            Member::LastSize => Value::Number(div_rem(length - 1, config.chunk_size.get()).1 + 1),
             Member::Modified => Value::Number(facts.modified?),
             Member::Count => Value::Number(facts.count),
             Member::Skipped => Value::Number(Some(facts.skipped).filter(|skipped| *skipped > 0)?),
@@ -401,7 +395,7 @@ impl Serialize for Object<'_> {
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Number(number) => serializer.serialize_u64(*number),
+            Self::Number(number) => serializer.serialize_bytes(decimal(*number, &mut [0; 20])),
             Self::Word(word) => EscapedStr(word).serialize(serializer),
             Self::Digest(digest) => EscapedStr(digest.to_hex().as_str()).serialize(serializer),
             Self::Json(json) => serializer.serialize_bytes(json),

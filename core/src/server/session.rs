@@ -6,6 +6,7 @@ mod text;
 
 use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange};
 use super::config::ServerConfig;
+use crate::divide::div_rem;
 use crate::error::Code;
 use crate::message::Message;
 use crate::reply::{Content, Facts, Line};
@@ -401,7 +402,10 @@ impl<'c> Session<'c> {
 
     fn rate_deadline(&self) -> Option<Instant> {
         let config = self.facts.config;
-        let earned_ms = self.answered.saturating_mul(1000).checked_div(u64::from(config.min_rate))?;
+        if config.min_rate == 0 {
+            return None;
+        }
+        let (earned_ms, _) = div_rem(self.answered.saturating_mul(1000), config.min_rate);
         let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
         Some(self.started.after(start_ms.into()).after(earned_ms))
     }
