@@ -85,6 +85,7 @@ enum LineEnding {
 }
 
 impl<'c> Session<'c> {
+    #[inline(never)]
     pub(super) fn new(config: &'c ServerConfig<'c>, max_request: usize, now: Instant) -> Self {
         Self {
             state: State::Receiving,
@@ -306,6 +307,7 @@ impl<'c> Session<'c> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
         if self.state != State::Closed {
             self.state = State::Closed;
@@ -322,11 +324,13 @@ impl<'c> Session<'c> {
     }
 
     /// Takes note of the time, before anything else is done.
+    #[inline(never)]
     pub(super) fn see(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
     /// Arms the request deadline, once.
+    #[inline(never)]
     fn begin(&mut self) {
         if !self.begun {
             self.begun = true;
@@ -411,6 +415,7 @@ impl<'c> Session<'c> {
     }
 
     /// What the next action asks for at most, in bytes.
+    #[inline(never)]
     fn span(&self) -> usize {
         let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
         let rest = end.saturating_sub(self.position).min(u64::from(self.facts.config.span()));

@@ -121,6 +121,7 @@ impl Session<'_> {
         }
     }
 
+    #[inline(never)]
     pub(super) fn begin_answer(&mut self) {
         self.since = self.now;
         self.started = self.now;
@@ -191,6 +192,7 @@ impl Session<'_> {
     }
 
     /// Begins to write a line, which `next` follows.
+    #[inline(never)]
     pub(super) fn write(&mut self, buf: &mut [u8], content: Content, next: State) {
         self.line = Line::new(content);
         self.since = self.now;
@@ -263,6 +265,7 @@ impl Session<'_> {
     }
 
     /// Tells an error that ends the connection.
+    #[inline(never)]
     pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.used = 0;
         self.begin_answer();
