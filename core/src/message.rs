@@ -102,6 +102,7 @@ impl Message {
 }
 
 /// The line number `index` of `lines`, counted from 0.
+#[inline(never)]
 pub(crate) const fn nth_line(lines: &'static str, index: u8) -> &'static str {
     let mut rest = lines.as_bytes();
     let mut ahead = index;

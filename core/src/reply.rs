@@ -1,12 +1,11 @@
 //! Writing the server's lines, member by member, into a window that may be shorter than a line.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json_core::str::EscapedStr;
 
-use crate::digest::{Digest, DigestKind};
+use crate::digest::{Digest, DigestKind, Hex};
 use crate::divide::{decimal, div_rem};
 use crate::error::Code;
-use crate::message::Message;
+use crate::message::{Message, nth_line};
 use crate::request::Question;
 use crate::server::ServerConfig;
 use crate::text::escape_piece;
@@ -87,82 +86,58 @@ enum Phase {
     Quote,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[repr(u8)]
 enum Member {
+    // Texts, which are written in pieces.
     Type,
-    Protocol,
+    FileName,
     Server,
     Name,
-    MaxRequest,
+    Version,
+    DigestKind,
+    Code,
+    Message,
+    /// Its name is the digest's kind.
+    Digest,
+    // Everything else.
+    FileSize,
+    Modified,
+    Directory,
+    Link,
+    Offset,
+    Length,
     ChunkSize,
+    ReadCount,
+    LastSize,
+    Protocol,
+    MaxRequest,
     Idle,
     Request,
     Stall,
     Features,
     Digests,
-    FileName,
-    FileSize,
-    Offset,
-    Length,
-    ReadCount,
-    LastSize,
-    Version,
-    DigestKind,
-    Modified,
-    Directory,
-    Link,
     Count,
     Skipped,
-    Code,
-    Message,
+    #[cfg(feature = "classic")]
+    ClassicType,
     #[cfg(feature = "classic")]
     Data,
     #[cfg(feature = "classic")]
     NoData,
     #[cfg(feature = "classic")]
     ClassicCount,
-    /// Its name is the digest's kind.
-    Digest,
 }
 
-impl Member {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Type => "type",
-            Self::Protocol => "protocol",
-            Self::Server => "server",
-            Self::Name => "name",
-            Self::MaxRequest => "maxRequest",
-            Self::ChunkSize => "chunkSize",
-            Self::Idle => "idle_ms",
-            Self::Request => "request_ms",
-            Self::Stall => "stall_ms",
-            Self::Features => "features",
-            Self::Digests => "digests",
-            Self::FileName => "fileName",
-            Self::FileSize => "fileSize",
-            Self::Offset => "offset",
-            Self::Length => "length",
-            Self::ReadCount => "readCnt",
-            Self::LastSize => "lastSize",
-            Self::Version => "version",
-            Self::DigestKind => "digest",
-            Self::Modified => "modified",
-            Self::Directory => "directory",
-            Self::Link => "link",
-            Self::Count => "count",
-            Self::Skipped => "skipped",
-            Self::Code => "code",
-            Self::Message => "message",
-            #[cfg(feature = "classic")]
-            Self::Data | Self::NoData | Self::ClassicCount => "data",
-            Self::Digest => "",
-        }
-    }
+/// The members' names, a line each. Looked up at every use, as in [`Message`]; the ones of a listing stand in front.
+const NAMES: &str = "\
+type\nfileName\nserver\nname\nversion\ndigest\ncode\nmessage\n\nfileSize\nmodified\ndirectory\nlink\noffset\nlength\n\
+chunkSize\nreadCnt\nlastSize\nprotocol\nmaxRequest\nidle_ms\nrequest_ms\nstall_ms\nfeatures\ndigests\ncount\nskipped\n\
+type\ndata\ndata\ndata";
 
-    /// Whether its text follows in pieces: it is long, or may need escapes.
+impl Member {
     const fn is_text(self) -> bool {
-        matches!(self, Self::FileName | Self::Message | Self::Version | Self::Name)
+        self as u8 <= Self::Digest as u8
     }
 }
 
@@ -195,33 +170,42 @@ impl Line {
         filled
     }
 
-    #[inline(never)]
     /// Writes (a piece of) the next step; `None` for lack of room.
+    #[inline(never)] // one function out of all would have more variables than registers
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some(&member) = self.content.members().get(self.member) else {
-            let len = put(room, self.content.end())?;
             self.member += 1;
-            return Some(len);
+            return put(room, self.content.end());
         };
-        let text = match self.phase {
-            Phase::Whole => {
+        let is_text = member.is_text();
+        let hex;
+        let text = match (self.phase, member) {
+            (Phase::Whole, _) => {
                 let len = self.write_whole(member, facts, room)?;
-                if member.is_text() { self.phase = Phase::FixedText } else { self.member += 1 }
+                if is_text && len > 0 { self.phase = Phase::FixedText } else { self.member += 1 }
                 return Some(len);
             }
-            Phase::FixedText if member == Member::Message => facts.message.as_str().as_bytes(),
-            Phase::FixedText => b"",
-            Phase::Text => match member {
-                Member::Message => excerpt(name),
-                Member::Version => facts.question.version.get(..facts.question.version_len).unwrap_or_default(),
-                Member::Name => facts.config.name.as_str().as_bytes(),
-                _ => name,
-            },
-            Phase::Quote => {
+            (Phase::Quote, _) => {
                 let len = put(room, b"\"")?;
                 *self = Self { member: self.member + 1, ..Self::new(self.content) };
                 return Some(len);
             }
+            (Phase::FixedText, Member::Message) => facts.message.as_str().as_bytes(),
+            (Phase::FixedText, _) => b"",
+            (Phase::Text, Member::Type) => self.content.kind().as_bytes(),
+            (Phase::Text, Member::Server) => SERVER.as_bytes(),
+            (Phase::Text, Member::Name) => facts.config.name.as_str().as_bytes(),
+            (Phase::Text, Member::Version) => {
+                facts.question.version.get(..facts.question.version_len).unwrap_or_default()
+            }
+            (Phase::Text, Member::DigestKind) => facts.question.digest.map_or("none", DigestKind::as_str).as_bytes(),
+            (Phase::Text, Member::Code) => facts.code.as_str().as_bytes(),
+            (Phase::Text, Member::Message) => excerpt(name),
+            (Phase::Text, Member::Digest) => {
+                hex = facts.digest.as_ref().map(Digest::to_hex);
+                hex.as_ref().map_or("", Hex::as_str).as_bytes()
+            }
+            (Phase::Text, _) => name,
         };
         let rest = text.get(self.position..).unwrap_or_default();
         let (consumed, written) = escape_piece(rest, room);
@@ -236,8 +220,8 @@ impl Line {
     }
 
     /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
-    /// is the line's first, and without the closing quote where the text is to follow.
-    #[inline(never)]
+    /// is the line's first, and without the closing quote where the text is to follow. Nothing where it is left out.
+    #[inline(never)] // as above
     fn write_whole(&self, member: Member, facts: &Facts<'_>, room: &mut [u8]) -> Option<usize> {
         let is_first = self.member == 0;
         #[cfg(feature = "classic")]
@@ -252,16 +236,67 @@ impl Line {
         };
         #[cfg(not(feature = "classic"))]
         let before = 0;
-        let Some(value) = self.content.value(member, facts) else { return Some(0) };
-        let name = match &value {
-            Value::Digest(digest) => digest.kind().as_str(),
-            _ => member.name(),
+        let digest = facts.digest.as_ref();
+        let is_text = member.is_text();
+        let name = match (member, digest) {
+            (Member::Digest, Some(digest)) => digest.kind().as_str(),
+            _ => nth_line(NAMES, member as u8),
         };
-        let written = serde_json_core::to_slice(&Object { name, value }, room).ok()?;
+        let mut digits = [0; 20];
+        let json = match member {
+            Member::Digest if digest.is_none() => return Some(0),
+            _ if is_text => b"\"\"",
+            Member::Features => FEATURES,
+            Member::Digests => DIGESTS,
+            Member::Directory | Member::Link => b"true",
+            #[cfg(feature = "classic")]
+            Member::NoData => b"-1",
+            _ => match facts.number(member) {
+                Some(number) => decimal(number, &mut digits),
+                None => return Some(0),
+            },
+        };
+        let written = serde_json_core::to_slice(&Object { name, value: Json(json) }, room).ok()?;
         if !is_first {
             *room.first_mut()? = b',';
         }
-        written.checked_add(before)?.checked_sub(if member.is_text() { 2 } else { 1 })
+        written.checked_add(before)?.checked_sub(if is_text { 2 } else { 1 })
+    }
+}
+
+impl Facts<'_> {
+    /// The value of a member that is a number; `None` for one that is left out.
+    #[inline(never)] // as above
+    fn number(&self, member: Member) -> Option<u64> {
+        let config = self.config;
+        let offset = self.question.offset;
+        let length = self.end.saturating_sub(offset);
+        // A body that ends with a chunk ends with a full one; an empty one has none.
+        let is_empty = length == 0;
+        let (count, rest) = div_rem(length.saturating_sub(1), config.chunk_size.get());
+        Some(match member {
+            Member::MaxRequest => u64::try_from(self.max_request).unwrap_or(u64::MAX),
+            Member::ChunkSize => config.chunk_size.get().into(),
+            Member::Idle => config.idle_ms.into(),
+            Member::Request => config.request_ms.into(),
+            Member::Stall => config.stall_ms.into(),
+            Member::FileSize => self.size,
+            Member::Offset => offset,
+            Member::Length => length,
+            Member::ReadCount | Member::LastSize if is_empty => 0,
+            Member::ReadCount => count.saturating_add(1),
+            Member::LastSize => rest.saturating_add(1),
+            Member::Modified => self.modified?,
+            Member::Count => self.count,
+            Member::Skipped => Some(self.skipped).filter(|skipped| *skipped > 0)?,
+            #[cfg(feature = "classic")]
+            Member::ClassicType => 2,
+            #[cfg(feature = "classic")]
+            Member::Data => length,
+            #[cfg(feature = "classic")]
+            Member::ClassicCount => self.count,
+            _ => 1, // the protocol
+        })
     }
 }
 
@@ -287,9 +322,9 @@ impl Content {
             Self::Error => &[Type, Code, Message, Digest],
             Self::Heartbeat => &[],
             #[cfg(feature = "classic")]
-            Self::ClassicFile => &[Type, Data, FileName, ReadCount, LastSize],
+            Self::ClassicFile => &[ClassicType, Data, FileName, ReadCount, LastSize],
             #[cfg(feature = "classic")]
-            Self::ClassicNoFile => &[Type, NoData, FileName, ReadCount, LastSize],
+            Self::ClassicNoFile => &[ClassicType, NoData, FileName, ReadCount, LastSize],
             #[cfg(feature = "classic")]
             Self::ClassicFirstEntry | Self::ClassicEntry => &[FileName],
             #[cfg(feature = "classic")]
@@ -313,76 +348,26 @@ impl Content {
         }
     }
 
-    const fn kind(self) -> Value<'static> {
-        Value::Word(match self {
+    /// The word of its type.
+    const fn kind(self) -> &'static str {
+        match self {
             Self::Hello => "hello",
             Self::Header | Self::StatHeader => "file",
             Self::FileEntry | Self::DirectoryEntry | Self::LinkEntry => "entry",
             Self::BodyEnd | Self::ListEnd => "end",
-            Self::Error | Self::Heartbeat => "error",
-            #[cfg(feature = "classic")]
-            _ => return Value::Number(2),
-        })
-    }
-
-    /// A member's value; `None` for one that is left out.
-    #[inline(never)]
-    fn value<'a>(self, member: Member, facts: &'a Facts<'_>) -> Option<Value<'a>> {
-        let config = facts.config;
-        let offset = facts.question.offset;
-        let length = facts.end.saturating_sub(offset);
-        Some(match member {
-            Member::Type => self.kind(),
-            // The text itself follows in pieces.
-            Member::FileName | Member::Message | Member::Version | Member::Name => Value::Word(""),
-            Member::Server => Value::Word(SERVER),
-            Member::DigestKind => Value::Word(facts.question.digest.map_or("none", DigestKind::as_str)),
-            Member::Code => Value::Word(facts.code.as_str()),
-            Member::Features => Value::Json(FEATURES),
-            Member::Digests => Value::Json(DIGESTS),
-            Member::Directory | Member::Link => Value::Json(b"true"),
-            Member::Digest => Value::Digest(facts.digest.as_ref()?),
-            Member::Protocol => Value::Number(1),
-            Member::MaxRequest => Value::Number(u64::try_from(facts.max_request).unwrap_or(u64::MAX)),
-            Member::ChunkSize => Value::Number(config.chunk_size.get().into()),
-            Member::Idle => Value::Number(config.idle_ms.into()),
-            Member::Request => Value::Number(config.request_ms.into()),
-            Member::Stall => Value::Number(config.stall_ms.into()),
-            Member::FileSize => Value::Number(facts.size),
-            Member::Offset => Value::Number(offset),
-            Member::Length => Value::Number(length),
-            // A body that ends with a chunk ends with a full one; an empty one has none.
-            Member::ReadCount if length == 0 => Value::Number(0),
-            Member::ReadCount => Value::Number(div_rem(length - 1, config.chunk_size.get()).0 + 1),
-            Member::LastSize if length == 0 => Value::Number(0),
-            Member::LastSize => Value::Number(div_rem(length - 1, config.chunk_size.get()).1 + 1),
-            Member::Modified => Value::Number(facts.modified?),
-            Member::Count => Value::Number(facts.count),
-            Member::Skipped => Value::Number(Some(facts.skipped).filter(|skipped| *skipped > 0)?),
-            #[cfg(feature = "classic")]
-            Member::Data => Value::Number(length),
-            #[cfg(feature = "classic")]
-            Member::NoData => Value::Json(b"-1"),
-            #[cfg(feature = "classic")]
-            Member::ClassicCount => Value::Number(facts.count),
-        })
+            _ => "error",
+        }
     }
 }
 
 /// An object of one member.
 struct Object<'a> {
     name: &'static str,
-    value: Value<'a>,
+    value: Json<'a>,
 }
 
-enum Value<'a> {
-    Number(u64),
-    /// A text that needs no escapes.
-    Word(&'a str),
-    Digest(&'a Digest),
-    /// Any other value.
-    Json(&'static [u8]),
-}
+/// A value that is JSON already: the digits of a number, say.
+struct Json<'a>(&'a [u8]);
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -392,14 +377,9 @@ impl Serialize for Object<'_> {
     }
 }
 
-impl Serialize for Value<'_> {
+impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(number) => serializer.serialize_bytes(decimal(*number, &mut [0; 20])),
-            Self::Word(word) => EscapedStr(word).serialize(serializer),
-            Self::Digest(digest) => EscapedStr(digest.to_hex().as_str()).serialize(serializer),
-            Self::Json(json) => serializer.serialize_bytes(json),
-        }
+        serializer.serialize_bytes(self.0)
     }
 }
 
