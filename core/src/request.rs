@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::fmt;
 use core::ops::Range;
 
-use serde::de::{Deserialize, Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json_core::de::Deserializer;
 
 use crate::digest::DigestKind;
@@ -116,6 +116,7 @@ impl Question {
     /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
         *self = Self::new();
+        flatten(buf.get_mut(..len).unwrap_or_default());
         let wanted = self.read_kind(buf, len)?;
         let members = Members::read(buf, len, wanted)?;
         self.offset = members.number(OFFSET).unwrap_or(0);
@@ -325,14 +326,36 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
     }
 }
 
+/// Overwrites the objects and arrays inside of `object`: no exchange has any, and the parser need not follow them into the
+/// depth. What it then finds is skipped like `null`, and of no type that a member has.
+fn flatten(object: &mut [u8]) {
+    let mut depth: u8 = 0;
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in object {
+        let was_inside = depth > 1;
+        match *byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if was_inside || depth > 1 {
+            *byte = b'n';
+        }
+    }
+}
+
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }
 
-/// Any value: a string as it stands there, everything else skipped. One type for names, texts and what is skipped keeps
-/// the parser from being compiled three times.
+/// Any value of a flat object: a string as it stands there, everything else skipped. One type for names, texts and what is
+/// skipped keeps the parser from being compiled three times.
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Deserialize<'a> for Raw<'a> {
@@ -355,18 +378,6 @@ impl<'a> Visitor<'a> for RawVisitor {
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Raw<'a>, E> {
-        Ok(Raw(None))
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Raw<'a>, A::Error> {
-        while let Some(Raw(_)) = seq.next_element()? {}
-        Ok(Raw(None))
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Raw<'a>, A::Error> {
-        while let Some(Raw(_)) = map.next_key()? {
-            map.next_value::<Raw<'_>>()?;
-        }
         Ok(Raw(None))
     }
 }
