@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::message::nth_line;
+
 /// A code of an `error` message: what was refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -62,23 +64,7 @@ impl Code {
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::BadRequest => "badRequest",
-            Self::UnknownType => "unknownType",
-            Self::BadName => "badName",
-            Self::NotFound => "notFound",
-            Self::NotFile => "notFile",
-            Self::NotDirectory => "notDirectory",
-            Self::Denied => "denied",
-            Self::BadRange => "badRange",
-            Self::Changed => "changed",
-            Self::TooLong => "tooLong",
-            Self::Busy => "busy",
-            Self::Timeout => "timeout",
-            Self::Io => "io",
-            Self::Unsupported => "unsupported",
-            Self::ShuttingDown => "shuttingDown",
-        }
+        nth_line(WORDS, self as u8)
     }
 
     /// The code with the word `word`; `None` for one that this version does not know.
@@ -93,6 +79,11 @@ impl Code {
         matches!(self, Self::Busy | Self::ShuttingDown | Self::Timeout)
     }
 }
+
+/// The words, a line each, in the order of the codes: shorter than a pointer and a length to each.
+const WORDS: &str = "\
+badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\ntimeout\n\
+io\nunsupported\nshuttingDown";
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

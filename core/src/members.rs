@@ -37,7 +37,7 @@ pub(crate) struct BadMember;
 /// Reads `object`, which the scanner passed. The one place where bytes of the peer's meet the JSON parser.
 #[inline(never)]
 pub(crate) fn read<'a>(object: &'a [u8], table: &Table) -> Result<Members<'a>, BadMember> {
-    serde_json_core::de::Deserializer::new(object, None).deserialize_map(TableVisitor(table)).map_err(|_| BadMember)
+    serde_json_core::de::Deserializer::new(object).deserialize_map(TableVisitor(table)).map_err(|_| BadMember)
 }
 
 struct TableVisitor<'t>(&'t Table);

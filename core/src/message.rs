@@ -43,28 +43,28 @@ pub(crate) enum Message {
 const TEXTS: &str = "\
 not JSON
 not UTF-8
-nested more than 8 levels deep
+nested over 8 levels deep
 the input ended inside a request
 a request begins with '{'
-the request is longer than maxRequest
-no place is free now, try again later
-the request did not arrive in time
-the server is being stopped
-this server knows hello, list, stat and get
-this server has no such digest
+a request has at most maxRequest bytes
+no place is free, try again later
+the request took too long
+the server is stopping
+the types are hello, list, stat and get
+no such digest here: see hello
 a file name is not empty
 a file name has at most 255 bytes
-a file name is relative, and no component is empty, '.' or '..'
+a file name has no leading '/', no component '', '.' or '..'
 a file name has no control character and no backslash
-digestFrom is greater than the offset
+digestFrom is past the offset
 the digest is not known
-the listing cannot be finished
+the listing failed half-way
 missing, doubled or of a wrong type or form:\u{20}
 no such file or directory:\u{20}
 not a regular file:\u{20}
 not a directory:\u{20}
 permission denied:\u{20}
-this server cannot have such a name:\u{20}
+not a name for this server:\u{20}
 cannot be read:\u{20}
 the offset is past the end of\u{20}
 no longer that version:\u{20}

@@ -27,6 +27,7 @@ pub(crate) struct Line {
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Content {
     Hello,
     /// A file's header.
@@ -71,8 +72,8 @@ pub(crate) struct Facts<'c> {
     pub end: u64,
     pub modified: Option<u64>,
     pub digest: Option<Digest>,
-    pub count: u64,
-    pub skipped: u64,
+    pub count: u32,
+    pub skipped: u32,
     pub code: Code,
     pub message: Message,
 }
@@ -141,6 +142,9 @@ impl Member {
     }
 }
 
+/// The type of each [`Content`], a line each.
+const TYPES: &str = "hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n";
+
 const FEATURES: &[u8] = br#"["list","stat","get"]"#;
 const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
 
@@ -182,7 +186,11 @@ impl Line {
         let text = match (self.phase, member) {
             (Phase::Whole, _) => {
                 let len = self.write_whole(member, facts, room)?;
-                if is_text && len > 0 { self.phase = Phase::FixedText } else { self.member += 1 }
+                if is_text && len > 0 {
+                    self.phase = Phase::FixedText
+                } else {
+                    self.member += 1
+                }
                 return Some(len);
             }
             (Phase::Quote, _) => {
@@ -192,7 +200,7 @@ impl Line {
             }
             (Phase::FixedText, Member::Message) => facts.message.as_str().as_bytes(),
             (Phase::FixedText, _) => b"",
-            (Phase::Text, Member::Type) => self.content.kind().as_bytes(),
+            (Phase::Text, Member::Type) => nth_line(TYPES, self.content as u8).as_bytes(),
             (Phase::Text, Member::Server) => SERVER.as_bytes(),
             (Phase::Text, Member::Name) => facts.config.name.as_str().as_bytes(),
             (Phase::Text, Member::Version) => {
@@ -287,14 +295,15 @@ impl Facts<'_> {
             Member::ReadCount => count.saturating_add(1),
             Member::LastSize => rest.saturating_add(1),
             Member::Modified => self.modified?,
-            Member::Count => self.count,
-            Member::Skipped => Some(self.skipped).filter(|skipped| *skipped > 0)?,
+            Member::Count => self.count.into(),
+            Member::Skipped if self.skipped == 0 => return None,
+            Member::Skipped => self.skipped.into(),
             #[cfg(feature = "classic")]
             Member::ClassicType => 2,
             #[cfg(feature = "classic")]
             Member::Data => length,
             #[cfg(feature = "classic")]
-            Member::ClassicCount => self.count,
+            Member::ClassicCount => self.count.into(),
             _ => 1, // the protocol
         })
     }
@@ -311,8 +320,8 @@ impl Content {
                 Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind, Modified,
             ],
             Self::StatHeader => &[
-                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind, Modified,
-                Digest,
+                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind,
+                Modified, Digest,
             ],
             Self::FileEntry => &[Type, FileName, FileSize, Modified],
             Self::DirectoryEntry => &[Type, FileName, Directory],
@@ -345,17 +354,6 @@ impl Content {
             #[cfg(feature = "classic")]
             Self::ClassicList => b"{\"type\":1,\"fileName\":[",
             _ => b"}\n",
-        }
-    }
-
-    /// The word of its type.
-    const fn kind(self) -> &'static str {
-        match self {
-            Self::Hello => "hello",
-            Self::Header | Self::StatHeader => "file",
-            Self::FileEntry | Self::DirectoryEntry | Self::LinkEntry => "entry",
-            Self::BodyEnd | Self::ListEnd => "end",
-            _ => "error",
         }
     }
 }

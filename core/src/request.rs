@@ -185,6 +185,7 @@ impl Question {
         }
     }
 
+    #[inline(never)]
     fn read_digest(&mut self, members: &Members, buf: &mut [u8]) -> Result<(), Refusal> {
         let mut word = Word::default();
         let len = members.decode(DIGEST, buf, &mut word)?;
@@ -214,8 +215,7 @@ fn is_word(word: &Word, len: Result<usize, Refusal>, expected: &str) -> bool {
 }
 
 /// The names of the members, and where each stands: texts before [`FIRST_NUMBER`], numbers behind.
-const NAMES: [&str; 9] =
-    ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom", "type"];
+const NAMES: [&str; 9] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom", "type"];
 const TYPE: usize = 0;
 const PATH: usize = 1;
 const FILE_NAME: usize = 2;
@@ -255,7 +255,7 @@ impl Members {
         let mut members = Self::default();
         let mut place = TYPE;
         let visitor = MembersVisitor { bytes, wanted, members: &mut members, place: &mut place };
-        match Deserializer::new(bytes, None).deserialize_map(visitor) {
+        match Deserializer::new(bytes).deserialize_map(visitor) {
             Ok(()) => Ok(members),
             Err(_) => Err(Refusal::member(place)),
         }
@@ -297,13 +297,17 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(Raw(key)) = map.next_key()? {
-            let wanted = NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && key == Some(name));
+            let wanted =
+                NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && key == Some(name));
             let Some((place, _)) = wanted else {
                 map.next_value::<Raw<'_>>()?;
                 continue;
             };
             *self.place = place;
-            let is_good = match (self.members.texts.get_mut(place), self.members.numbers.get_mut(place.wrapping_sub(FIRST_NUMBER))) {
+            let is_good = match (
+                self.members.texts.get_mut(place),
+                self.members.numbers.get_mut(place.wrapping_sub(FIRST_NUMBER)),
+            ) {
                 (Some(range), _) => match map.next_value()? {
                     Raw(Some(text)) => {
                         *range = range_within(self.bytes, text);

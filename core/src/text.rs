@@ -125,11 +125,8 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
 }
 
 /// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
-fn meant<'a>(
-    byte: u8,
-    rest: &mut impl Iterator<Item = u8>,
-    buf: &'a mut [u8; 4],
-) -> Result<&'a [u8], LoneSurrogate> {
+#[inline(never)]
+fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], LoneSurrogate> {
     if byte == b'\\' {
         return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
     }

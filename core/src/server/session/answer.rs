@@ -259,6 +259,7 @@ impl Session<'_> {
     }
 
     /// Answers with an error.
+    #[inline(never)]
     pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
         self.write_error(buf, code, message, State::Receiving);
