@@ -178,8 +178,9 @@ impl Line {
     #[inline(never)] // one function out of all would have more variables than registers
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some(&member) = self.content.members().get(self.member) else {
+            let len = put(room, self.content.end())?;
             self.member += 1;
-            return put(room, self.content.end());
+            return Some(len);
         };
         let is_text = member.is_text();
         let hex;
@@ -279,9 +280,6 @@ impl Facts<'_> {
         let config = self.config;
         let offset = self.question.offset;
         let length = self.end.saturating_sub(offset);
-        // A body that ends with a chunk ends with a full one; an empty one has none.
-        let is_empty = length == 0;
-        let (count, rest) = div_rem(length.saturating_sub(1), config.chunk_size.get());
         Some(match member {
             Member::MaxRequest => u64::try_from(self.max_request).unwrap_or(u64::MAX),
             Member::ChunkSize => config.chunk_size.get().into(),
@@ -291,9 +289,14 @@ impl Facts<'_> {
             Member::FileSize => self.size,
             Member::Offset => offset,
             Member::Length => length,
-            Member::ReadCount | Member::LastSize if is_empty => 0,
-            Member::ReadCount => count.saturating_add(1),
-            Member::LastSize => rest.saturating_add(1),
+            Member::ReadCount | Member::LastSize => {
+                // A body that ends with a chunk ends with a full one; an empty one has none.
+                let (count, rest) = match length.checked_sub(1) {
+                    Some(last) => div_rem(last, config.chunk_size.get()),
+                    None => return Some(0),
+                };
+                (if member == Member::ReadCount { count } else { rest }).saturating_add(1)
+            }
             Member::Modified => self.modified?,
             Member::Count => self.count.into(),
             Member::Skipped if self.skipped == 0 => return None,
