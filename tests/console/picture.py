@@ -3,7 +3,7 @@ import html
 import re
 import unicodedata
 
-BACKGROUND, FOREGROUND, BAR = "#1b1f27", "#d7dce4", "#2a303b"
+BACKGROUND, FOREGROUND = "#1b1f27", "#d7dce4"
 # The sixteen colours, by their numbers in SGR sequences (ECMA-48, 8.3.117).
 COLORS = ["#2a303b", "#e06c75", "#8fc379", "#e3bf78", "#61a5e8", "#c678dd", "#56b6c2", "#c8cdd6"]
 BRIGHT = ["#4b5363", "#f08a92", "#a9d98f", "#f2d59b", "#86bdf2", "#d99bec", "#7fd0da", "#ffffff"]
@@ -20,7 +20,7 @@ def svg(screen, width, height, title):
         f"<title>{html.escape(title)}</title>",
         f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>',
         *(f'<circle cx="{18 + 18 * n}" cy="17" r="5" fill="{color}"/>' for n, color in enumerate(COLORS[1:4])),
-        f'<text x="{total_width / 2:g}" y="21" fill="{BRIGHT[0]}" text-anchor="middle">{html.escape(title)}</text>',
+        f'<text x="{total_width / 2:g}" y="21" fill="{FOREGROUND}" fill-opacity="0.6" text-anchor="middle">{html.escape(title)}</text>',
     ]
     state = {}
     for number, line in enumerate(screen.split("\n")[:height]):
@@ -42,19 +42,23 @@ def runs(line, state):
 
 
 def change(state, numbers):
-    for number in numbers:
+    numbers = list(numbers)
+    while numbers:
+        number = numbers.pop(0)
         if number == 0:
             state.clear()
         elif number in (1, 2, 7):
             state[{1: "bold", 2: "dim", 7: "reversed"}[number]] = True
-        elif 30 <= number <= 37:
-            state["color"] = COLORS[number - 30]
-        elif 90 <= number <= 97:
-            state["color"] = BRIGHT[number - 90]
-        elif 40 <= number <= 47:
-            state["ground"] = COLORS[number - 40]
-        elif 100 <= number <= 107:
-            state["ground"] = BAR
+        elif number in (22, 27):
+            for name in ("bold", "dim") if number == 22 else ("reversed",):
+                state.pop(name, None)
+        elif number in (38, 48) and numbers[:1] == [5]:
+            index = numbers[1]
+            del numbers[:2]
+            state["color" if number == 38 else "ground"] = (COLORS + BRIGHT)[index]
+        elif number // 10 in (3, 4, 9, 10) and number % 10 < 8:
+            palette = COLORS if number < 90 else BRIGHT
+            state["color" if number // 10 in (3, 9) else "ground"] = palette[number % 10]
         elif number in (39, 49):
             state.pop("color" if number == 39 else "ground", None)
         else:

@@ -16,15 +16,13 @@ mod view;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwitchedStore};
-use ratatui::crossterm::event;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
@@ -150,25 +148,6 @@ impl Shared {
     }
 }
 
-/// Waits for a key, or until it is time to draw again.
-///
-/// # Errors
-///
-/// The terminal is gone: `event::poll` would not return then.
-fn wait_for_key() -> io::Result<()> {
-    let stdin = io::stdin();
-    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-    let limit = Timespec::try_from(REFRESH).map_err(|_| io::ErrorKind::InvalidInput)?;
-    match poll(&mut fds, Some(&limit)) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(error.into()),
-    }
-    if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-        return Err(io::Error::new(io::ErrorKind::NotConnected, "the terminal is gone"));
-    }
-    Ok(())
-}
-
 /// Takes the log's lines.
 struct Lines(Shared);
 
@@ -196,6 +175,7 @@ struct Console {
 impl Console {
     /// Shows the state and does what keys say, until the server has ended.
     fn watch(&mut self, screen: &mut Screen, running: &ScopedJoinHandle<'_, io::Result<Summary>>) -> io::Result<()> {
+        let keys = screen::keys()?;
         while !running.is_finished() {
             let now = Instant::now();
             {
@@ -203,10 +183,13 @@ impl Console {
                 state.tick(now);
                 screen.draw(|frame| draw(frame, &self.facts, &mut self.desk, &state, now))?;
             }
-            wait_for_key()?;
-            while event::poll(Duration::ZERO)? {
-                let command = self.desk.event(&event::read()?, page(screen.height()));
-                self.perform(command)?;
+            match keys.recv_timeout(REFRESH) {
+                Ok(event) => {
+                    let command = self.desk.event(&event?, page(screen.height()));
+                    self.perform(command)?;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("nobody reads the keys")),
             }
         }
         Ok(())

@@ -3,14 +3,18 @@
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{cursor, execute};
 use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 
 /// The terminal is ours.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
@@ -21,6 +25,19 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+/// What is typed, from now on. An error is the last one.
+pub fn keys() -> io::Result<Receiver<io::Result<Event>>> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody waits for its end: it may be in the middle of a read.
+    thread::Builder::new().name("keys".to_owned()).spawn(move || {
+        if let Err(error) = read_keys(&sender) {
+            // Nobody listens when the console has ended.
+            drop(sender.send(Err(error)));
+        }
+    })?;
+    Ok(receiver)
 }
 
 /// Whether there is a terminal to show a console on and to read keys from.
@@ -54,6 +71,26 @@ impl Drop for Screen {
         give_back();
         for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             super::complain(panic);
+        }
+    }
+}
+
+fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
+    let stdin = io::stdin();
+    loop {
+        let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut polled, None) {
+            Err(Errno::INTR) => continue,
+            result => drop(result?),
+        }
+        // crossterm would read a terminal that is gone again and again, for ever.
+        if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone"));
+        }
+        while event::poll(Duration::ZERO)? {
+            if sender.send(Ok(event::read()?)).is_err() {
+                return Ok(());
+            }
         }
     }
 }

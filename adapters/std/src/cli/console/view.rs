@@ -97,7 +97,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, facts: &Facts, state: &State) {
     let room = usize::from(area.width).saturating_sub(columns(&name) + 2);
     frame.render_widget(Line::from(name), area);
     let text = format!("{} ", fit(&text, room));
-    frame.render_widget(Line::styled(text, Style::new().fg(color)).alignment(Alignment::Right), area);
+    frame.render_widget(Line::from(Span::styled(text, Style::new().fg(color))).alignment(Alignment::Right), area);
 }
 
 fn draw_fields(frame: &mut Frame<'_>, area: Rect, desk: &Desk) {
@@ -295,5 +295,8 @@ fn draw_picker(frame: &mut Frame<'_>, area: Rect, picker: &Picker) {
 }
 
 fn section(title: &str) -> Block<'_> {
-    Block::new().borders(Borders::TOP).border_style(DIM).title(Span::styled(title, WARNING))
+    Block::new()
+        .borders(Borders::TOP)
+        .border_style(DIM)
+        .title(Span::styled(title, WARNING.remove_modifier(Modifier::DIM)))
 }
