@@ -151,8 +151,12 @@ pub(super) fn dismiss(house: &House<'_>, dismissed: Vec<Dismissed>) {
 mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use super::super::hall::{Chore, Hall, Verdict};
+    use super::super::limits::Limits;
+    use super::super::listen::{Inherited, Listener};
     use super::{Admission, Queue, WaitEnd};
 
     fn queue(length: usize, timeout: Option<Duration>) -> Queue {
@@ -187,6 +191,35 @@ mod tests {
         let next = queue.pop(&mut gone).expect("somebody is there");
         assert_eq!(next.address, stays.local_addr().expect("an address"));
         assert!(queue.pop(&mut gone).is_none() && gone.len() == 2);
+    }
+
+    /// Between one client's leaving and the next one's being called, a newcomer finds a free place that is not for it.
+    #[test]
+    fn nobody_overtakes_who_waits() {
+        let mut limits = Limits::default();
+        limits.max_clients = 1;
+        limits.admission = Admission::Queue { length: 8, timeout: None };
+        let hall = Hall::new(&limits);
+        let inherited = Inherited { read_limit: Duration::from_secs(20), write_limit: None };
+        let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, inherited).expect("bound");
+        let address = listener.address;
+        assert!(hall.open(vec![listener]));
+        let Some(Chore::Staff(listener)) = hall.next_chore() else { panic!("nobody waits at the listener yet") };
+        let thread = Arc::from("client-1");
+        let arrive = || {
+            let client = TcpStream::connect(address).expect("connected");
+            let (socket, address) = listener.accept().expect("accepted");
+            (client, hall.admit(&listener, socket, address, &thread))
+        };
+        let (_first, Verdict::Served { seat, .. }) = arrive() else { panic!("there is a place") };
+        let (second, Verdict::Queued(1)) = arrive() else { panic!("there is none") };
+        assert!(hall.next_queued(&thread).0.is_none(), "there is no place yet");
+        hall.leave(&seat);
+        let (_third, Verdict::Queued(2)) = arrive() else { panic!("the second one comes first") };
+        let called = hall.next_queued(&thread).0.expect("a place");
+        assert_eq!(called.seat.peer.address(), second.local_addr().expect("an address"));
+        assert!(hall.next_queued(&thread).0.is_none());
+        assert_eq!((hall.live(), hall.queued()), (1, 1));
     }
 
     #[test]
