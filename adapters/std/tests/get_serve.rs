@@ -332,6 +332,24 @@ fn many_files_in_one_directory() {
 }
 
 #[test]
+fn over_ipv6_and_by_a_name_with_several_addresses() {
+    let scene = Scene::new();
+    let root = tempfile::tempdir().expect("a directory");
+    fs::write(root.path().join("f"), "six").expect("written");
+    let (child, address) = Serve::start(root.path(), "[::1]:0");
+    let mut serve = Serve { root, child, address };
+    assert!(serve.address.starts_with("[::1]:"), "{}", serve.address);
+    serve.get(&scene, &["f"]).ends(0);
+    assert_eq!(scene.read("f"), b"six");
+    serve.stop();
+    // Whichever of its addresses come first, one of them is served.
+    let serve = Serve::new();
+    serve.write("g", "four");
+    let port = serve.address.rsplit(':').next().expect("a port");
+    scene.run(&["get", &format!("localhost:{port}"), "g", "--retries", "0"]).ends(0);
+}
+
+#[test]
 fn times_sizes_and_digests_arrive() {
     let (scene, serve) = (Scene::new(), Serve::new());
     serve.write("f", b"123456789");

@@ -74,6 +74,7 @@ fn fetches_a_tree_and_then_only_what_is_new() {
         let ran = scene.get(&server, &["-r", "-o", "to", "--jobs", jobs]);
         let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed, 6 that the server cannot serve\n";
         assert_eq!(ran.ends(0).out(), words);
+        assert!(server.connections() <= jobs.parse().expect("a number"), "a connection for each file");
         is_tree(&scene, "to/");
         fs::remove_file(scene.path("to/d/b")).expect("removed");
         let ran = scene.get(&server, &["-r", "-o", "to", "--jobs", jobs]);

@@ -5,7 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use coracle_core::Version;
+use coracle_core::{
+    Ask, ClientAction, ClientSession, DigestKind, End, Event, FileName, Get, Hasher, Instant, Verified, Version,
+};
 use tempfile::TempDir;
 
 use super::{Beginning, Directory, LocalError, Naming, Origin, Part, Place, Proof};
@@ -78,6 +80,44 @@ fn what_is_not_proven_keeps_its_name() {
     let (root, place) = fresh();
     begun(&place, b"01234");
     assert!(matches!(found(&place).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
+    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+}
+
+/// A proof of the last three of five bytes, as a session makes it.
+fn verified_tail() -> Verified {
+    let now = Instant::from_millis(0);
+    let mut session = ClientSession::new([0; 1024]);
+    let get = Get { offset: 2, ..Get::new(FileName::from_static("a")) };
+    session.start(Ask::Get(get), now).expect("started");
+    while let ClientAction::SendBytes { bytes } = session.action() {
+        let len = bytes.len();
+        session.sent(len, now);
+    }
+    let header = concat!(
+        r#"{"type":"file","fileName":"a","fileSize":5,"offset":2,"length":3,"chunkSize":64,"readCnt":1,"lastSize":3,"#,
+        r#""version":"v1","digest":"crc32"}"#
+    );
+    let mut hasher = Hasher::new(DigestKind::Crc32).expect("a hasher");
+    hasher.update(b"234");
+    let answer = format!("{header}\n234{{\"type\":\"end\",\"crc32\":\"{}\"}}\n", hasher.finish());
+    let mut rest = answer.as_bytes();
+    loop {
+        let (taken, event) = session.receive(rest, now);
+        if let Some(Event::End(End::Verified(verified))) = event {
+            return verified;
+        }
+        assert!(taken > 0, "stuck at {:?}", std::str::from_utf8(rest));
+        rest = &rest[taken..];
+    }
+}
+
+#[test]
+fn a_proof_of_a_part_is_no_proof_of_the_whole() {
+    let (root, place) = fresh();
+    let mut part = place.create(Origin { size: 5, ..origin(5) }).expect("create");
+    part.append(b"01234").expect("append");
+    let refused = part.promote(Proof::Verified(verified_tail()), None, false);
+    assert!(matches!(refused, Err(LocalError::Unproven(_))), "{refused:?}");
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
 }
 
