@@ -196,9 +196,8 @@ mod tests {
     /// Between one client's leaving and the next one's being called, a newcomer finds a free place that is not for it.
     #[test]
     fn nobody_overtakes_who_waits() {
-        let mut limits = Limits::default();
-        limits.max_clients = 1;
-        limits.admission = Admission::Queue { length: 8, timeout: None };
+        let admission = Admission::Queue { length: 8, timeout: None };
+        let limits = Limits { max_clients: 1, admission, ..Limits::default() };
         let hall = Hall::new(&limits);
         let inherited = Inherited { read_limit: Duration::from_secs(20), write_limit: None };
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, inherited).expect("bound");
