@@ -110,6 +110,7 @@ fn clients_can_be_scrolled() {
     for id in 6..40 {
         scene.state.connected(id, address("127.0.0.1:3"), &format!("client-{id}"));
     }
+    scene.state.waiting = 3;
     scene.press(&[KeyCode::Down, KeyCode::Down]);
     scene.is_as_in("scrolled-80x24.txt", 80, 24);
     scene.press(&[KeyCode::PageDown; 20]);

@@ -21,6 +21,8 @@ pub struct State {
     /// By number, so in the order in which they came.
     pub clients: BTreeMap<u64, Client>,
     pub listening: Vec<SocketAddr>,
+    /// Who waits for a place. Below zero for a moment where the end of a wait is told before its beginning.
+    pub waiting: i64,
     pub stage: Stage,
     pub totals: Totals,
     /// The last lines of the log, oldest first, escaped.
@@ -82,6 +84,7 @@ impl State {
             began: now,
             clients: BTreeMap::new(),
             listening: Vec::new(),
+            waiting: 0,
             stage: Stage::Serving,
             totals: Totals::default(),
             lines: VecDeque::new(),
@@ -97,6 +100,8 @@ impl State {
             Event::Listening { address } if !self.listening.contains(address) => self.listening.push(*address),
             Event::Unlistened { address } => self.listening.retain(|listening| listening != address),
             Event::Connected { peer, .. } => self.connected(peer.id(), peer.address(), peer.thread()),
+            Event::Queued { .. } => self.waiting += 1,
+            Event::Dequeued { .. } => self.waiting -= 1,
             Event::Refused { .. } => self.totals.refused += 1,
             Event::Requested { peer, request } => {
                 let name = request.name().map_or("", |name| name.as_str());
@@ -241,6 +246,8 @@ fn described(kind: &str, name: &str) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use coracle::server::WaitEnd;
+
     use super::{Event, MAX_LINES, MAX_SAMPLES, Stage, State, Totals};
 
     #[test]
@@ -279,6 +286,18 @@ mod tests {
         assert_eq!((state.listening.as_slice(), state.stage), ([].as_slice(), Stage::Stopping));
         state.note(&Event::Cutting { live: 1 });
         assert_eq!(state.stage, Stage::Cutting);
+    }
+
+    #[test]
+    fn counts_who_waits_in_whatever_order_it_is_told() {
+        let mut state = State::new(Instant::now());
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let queued = Event::Queued { address, waiting: 1 };
+        let dequeued = Event::Dequeued { address, end: WaitEnd::Gone, waited: Duration::ZERO };
+        for (event, waiting) in [(&dequeued, -1), (&queued, 0), (&queued, 1), (&queued, 2), (&dequeued, 1)] {
+            state.note(event);
+            assert_eq!(state.waiting, waiting);
+        }
     }
 
     #[test]

@@ -132,7 +132,8 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, field: &Field) {
 }
 
 fn draw_clients(frame: &mut Frame<'_>, area: Rect, facts: &Facts, desk: &mut Desk, state: &State) {
-    let title = format!(" Clients: {} of {} ", state.clients.len(), facts.max_clients);
+    let waiting = if state.waiting > 0 { format!(", {} waiting", state.waiting) } else { String::new() };
+    let title = format!(" Clients: {} of {}{waiting} ", state.clients.len(), facts.max_clients);
     let block = section(&title);
     let inner = block.inner(area);
     frame.render_widget(block, area);
