@@ -127,6 +127,7 @@ fn forward(client: TcpStream, server: TcpStream, mut left: usize) -> bool {
     let thread = std::thread::spawn(move || {
         // Either end may go at any time here.
         let _ = std::io::copy(&mut there, &mut to_server);
+        // It may be gone.
         let _ = to_server.shutdown(Shutdown::Write);
     });
     let mut from_server = &server;
