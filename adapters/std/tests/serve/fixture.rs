@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
@@ -276,7 +277,7 @@ impl Program {
         fs::write(directory.path().join("a"), b"alpha").expect("written");
         let log = fs::File::create(directory.path().join(".log")).expect("a log");
         command.args(["--listen", "127.0.0.1:0"]).current_dir(directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
         let mut child = command.spawn().expect("started");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
@@ -318,8 +319,10 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
+        // Whoever it traces is in its group, and would outlive it.
+        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("an id");
         // It may have ended already.
-        drop(self.child.kill());
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         drop(self.child.wait());
     }
 }
