@@ -192,7 +192,7 @@ impl<'c, S: Store> Place<'c, S> {
         if socket.state() != tcp::State::SynReceived {
             *handshake_since = None;
             // A peer that has reset the connection already is not worth a session.
-            *has_newcomer = (socket.may_send() || socket.can_recv()) && socket.is_open();
+            *has_newcomer = port.is_some() && (socket.may_send() || socket.can_recv()) && socket.is_open();
             return has_newcomer.then_some(now);
         }
         let until = handshake_since.get_or_insert(now).after(HANDSHAKE_MS);

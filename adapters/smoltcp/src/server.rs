@@ -42,7 +42,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         Self { binding: None, places: [const { Place::new() }; N], spare: Place::new(), is_stopping: false }
     }
 
-    /// Listens on `port`, from the next poll on. The handles belong to TCP sockets that are in no other use, with buffers of
+    /// Listens on `port`, from the next poll on; also after it was stopped. The handles belong to TCP sockets that are in no other use, with buffers of
     /// any length (a receive buffer of 512 bytes holds the longest request).
     ///
     /// # Panics
@@ -51,6 +51,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
     pub fn bind(&mut self, config: &'c ServerConfig<'c>, port: u16, handles: [SocketHandle; N], spare: SocketHandle) {
         assert!(port != 0, "a server needs a port");
         self.binding = Some(Binding { config, port });
+        self.is_stopping = false;
         for (place, handle) in self.places.iter_mut().zip(handles) {
             place.bind(handle);
         }

@@ -51,7 +51,7 @@ fn w5_a_peer_that_vanishes_does_not_hinder_the_others() {
     assert!(world.client(silent).may_send());
 }
 
-/// C3: what is asked for is never read.
+/// What is asked for is never read.
 #[test]
 fn c3_a_reader_that_does_not_read_is_reset() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());

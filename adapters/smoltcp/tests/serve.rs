@@ -105,7 +105,7 @@ fn w8_loss_and_corruption() {
 
 /// The smallest buffers that there are: one byte to send from, one to receive into, one at the client's end.
 #[test]
-fn w2_buffers_of_one_byte() {
+fn w1_w2_buffers_of_one_byte() {
     let link = Link { server_receive: 1, server_send: 1, client_receive: 1, ..Link::default() };
     let mut world = World::<_, 1>::new(store(&SIZES), link);
     assert_eq!(world.get("1025", DigestKind::Crc32), content(1025));

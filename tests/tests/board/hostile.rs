@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::client::{Client, status};
+use super::client::{Client, image, status};
 use super::emulator::Board;
 
 /// All of it against one board, which serves on, and has never used more than half of its stack.
@@ -87,4 +87,30 @@ fn c1_the_silent_do_not_keep_others_out() {
     std::thread::sleep(std::time::Duration::from_millis(1_200));
     let (header, body) = Client::connect(&board).get(&json!({"type": "get", "fileName": "welcome.txt"}));
     assert_eq!(header["fileSize"].as_u64(), Some(body.len() as u64));
+}
+
+/// Three clients send as fast as they can, and nothing that makes sense; the fourth is served.
+#[test]
+fn w15_a_flood_does_not_starve_the_others() {
+    let board = Board::start(&["config=none"]);
+    let floods: Vec<_> =
+        (0..3).map(|_| Client::connect(&board)).map(|client| std::thread::spawn(|| flood(client))).collect();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let (_, body) = Client::connect(&board).get(&json!({"type": "get", "fileName": "image.bin"}));
+    assert_eq!(body, image());
+    for flood in floods {
+        let sent = flood.join().expect("it does not panic");
+        assert!(sent > 1_000_000, "{sent} bytes are no flood");
+    }
+    assert_eq!(Client::connect(&board).ask(&json!({"type": "hello"}))["type"], "hello");
+}
+
+/// White space, until the board has waited long enough for a request behind it; returns how much it took.
+fn flood(mut client: Client) -> usize {
+    let spaces = [b' '; 4096];
+    let mut sent = 0;
+    while client.send_some(&spaces) {
+        sent += spaces.len();
+    }
+    sent
 }
