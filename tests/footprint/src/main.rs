@@ -3,6 +3,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "absent")]
+mod absent;
 mod board;
 #[cfg(feature = "client")]
 mod client;

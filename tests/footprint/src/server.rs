@@ -2,16 +2,21 @@
 
 use core::num::NonZeroU32;
 
-use coracle_core::{
-    Action, Close, Code, DigestKind, Entry, EntryKind, FileInfo, FileName, Finished, Instant, Listed, Reply,
-    ServerConfig, ServerName, ServerSession, StoreError, Version,
-};
-
+#[cfg(feature = "absent")]
+use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
 use crate::board::{input, output, receive, send};
-#[cfg(feature = "digest")]
-use coracle_core::Hasher;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
+use coracle_core::{
+    Action, Close, Code, DigestKind, Entry, EntryKind, FileInfo, Finished, Instant, Listed, Reply, StoreError,
+};
+#[cfg(not(feature = "absent"))]
+use coracle_core::{FileName, Request, ServerConfig, ServerName, ServerSession, Version};
+
+#[cfg(all(feature = "digest", feature = "absent"))]
+use crate::absent::Hasher;
+#[cfg(all(feature = "digest", not(feature = "absent")))]
+use coracle_core::Hasher;
 
 type Session = ServerSession<'static, [u8; 512]>;
 
@@ -63,13 +68,14 @@ pub fn run() {
                 }
             }
             Action::Reply(request) => {
-                output(request.kind() as u32);
-                if let Some(name) = request.name() {
+                let (kind, name, digest) = parts(&request);
+                output(kind ^ u32::from(digest.is_some()));
+                if let Some(name) = name {
                     send(name.as_str().as_bytes());
                 }
                 #[cfg(feature = "digest")]
                 {
-                    hasher = request.digest().and_then(Hasher::new);
+                    hasher = digest.and_then(Hasher::new);
                 }
                 answer(&mut session);
             }
@@ -138,6 +144,12 @@ pub fn run() {
     }
     let last = session.last_exchange();
     output(session.exchanges() ^ last.body_len as u32 ^ last.error.map_or(0, |code| code as u32));
+}
+
+/// What the core tells of a request.
+#[cfg(not(feature = "absent"))]
+fn parts<'a>(request: &Request<'a>) -> (u32, Option<FileName<'a>>, Option<DigestKind>) {
+    (request.kind() as u32, request.name(), request.digest())
 }
 
 /// Answers a request in each way that there is.

@@ -1,0 +1,171 @@
+//! In the core's place: its calls as functions that nobody wrote. The linker gives each an address where nothing is, so that
+//! an image with them has the owner's code, and what of Rust's library the owner calls, but nothing of the core.
+
+use core::marker::PhantomData;
+use core::num::NonZeroU32;
+
+#[cfg(feature = "classic")]
+use coracle_core::TextPolicy;
+use coracle_core::{
+    Action, Code, Deadline, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request,
+    ServerName as Name, ServerNameError, StoreError, VersionError,
+};
+
+type Session<'c> = ServerSession<'c, [u8; 512]>;
+
+// The signatures are those of the core's functions.
+#[rustfmt::skip]
+unsafe extern "Rust" {
+    safe fn absent_config_number(value: u32);
+    safe fn absent_config_name(name: Name<'_>);
+    #[cfg(feature = "classic")]
+    safe fn absent_config_text(policy: TextPolicy<'_>);
+    safe fn absent_server_name(text: &str) -> Result<Name<'_>, ServerNameError>;
+    safe fn absent_file_name(text: &str) -> Result<coracle_core::FileName<'_>, NameError>;
+    safe fn absent_version(text: &str) -> Result<coracle_core::Version, VersionError>;
+    pub safe fn absent_request<'a>(request: &Request<'a>) -> (u32, Option<coracle_core::FileName<'a>>, Option<DigestKind>);
+    safe fn absent_new<'c>(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
+    safe fn absent_refusing<'c>(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
+    safe fn absent_action<'a>(session: &'a Session<'_>) -> Action<'a>;
+    safe fn absent_receive(session: &mut Session<'_>, bytes: &[u8], now: Instant) -> usize;
+    safe fn absent_receive_eof(session: &mut Session<'_>, now: Instant);
+    safe fn absent_reply(session: &mut Session<'_>, reply: Reply<'_>, now: Instant);
+    safe fn absent_entry(session: &mut Session<'_>, entry: Result<Listed<'_>, StoreError>, now: Instant);
+    safe fn absent_sent(session: &mut Session<'_>, len: usize, now: Instant);
+    safe fn absent_progress(session: &mut Session<'_>, now: Instant);
+    safe fn absent_send_failed(session: &mut Session<'_>);
+    safe fn absent_hashed(session: &mut Session<'_>, len: usize, now: Instant);
+    safe fn absent_working(session: &mut Session<'_>, now: Instant);
+    safe fn absent_finished(session: &mut Session<'_>, finished: Finished, now: Instant);
+    #[cfg(feature = "classic")]
+    safe fn absent_text_seen(session: &mut Session<'_>, now: Instant);
+    safe fn absent_file_fault(session: &mut Session<'_>, now: Instant);
+    safe fn absent_deadline(session: &Session<'_>) -> Option<(Instant, Deadline)>;
+    safe fn absent_handle_timeout(session: &mut Session<'_>, now: Instant);
+    safe fn absent_stop(session: &mut Session<'_>, now: Instant);
+    safe fn absent_exchanges(session: &Session<'_>) -> u32;
+    safe fn absent_last_exchange(session: &Session<'_>) -> Exchange;
+    #[cfg(feature = "digest")]
+    safe fn absent_hasher(kind: DigestKind) -> Option<Hasher>;
+    #[cfg(feature = "digest")]
+    safe fn absent_update(hasher: &mut Hasher, bytes: &[u8]);
+    #[cfg(feature = "digest")]
+    safe fn absent_finish(hasher: Hasher) -> coracle_core::Digest;
+}
+
+pub struct FileName;
+
+impl FileName {
+    pub fn new(text: &str) -> Result<coracle_core::FileName<'_>, NameError> {
+        absent_file_name(text)
+    }
+}
+
+pub struct Version;
+
+impl Version {
+    pub fn new(text: &str) -> Result<coracle_core::Version, VersionError> {
+        absent_version(text)
+    }
+}
+
+pub struct ServerName;
+
+impl ServerName {
+    pub fn new(text: &str) -> Result<Name<'_>, ServerNameError> {
+        absent_server_name(text)
+    }
+}
+
+/// Nothing, since what a configuration takes is the core's.
+pub struct ServerConfig<'c>(PhantomData<&'c ()>);
+
+impl<'c> ServerConfig<'c> {
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+
+    pub fn chunk_size(self, bytes: NonZeroU32) -> Self {
+        self.number(bytes.get())
+    }
+
+    pub fn send_max(self, bytes: NonZeroU32) -> Self {
+        self.number(bytes.get())
+    }
+
+    pub fn idle_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
+    pub fn request_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
+    pub fn stall_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
+    pub fn min_rate(self, rate: u32) -> Self {
+        self.number(rate)
+    }
+
+    pub fn server_name(self, name: Name<'c>) -> Self {
+        absent_config_name(name);
+        self
+    }
+
+    #[cfg(feature = "classic")]
+    pub fn text(self, policy: TextPolicy<'c>) -> Self {
+        absent_config_text(policy);
+        self
+    }
+
+    fn number(self, value: u32) -> Self {
+        absent_config_number(value);
+        self
+    }
+}
+
+/// As large as the core's.
+pub struct ServerSession<'c, B>(
+    #[allow(dead_code, reason = "only its size counts")] coracle_core::ServerSession<'c, B>,
+);
+
+#[rustfmt::skip]
+impl<'c> Session<'c> {
+    pub fn new(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Self { absent_new(config, buf, now) }
+    pub fn refusing(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Self {
+        absent_refusing(code, config, buf, now)
+    }
+    pub fn action(&self) -> Action<'_> { absent_action(self) }
+    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> usize { absent_receive(self, bytes, now) }
+    pub fn receive_eof(&mut self, now: Instant) { absent_receive_eof(self, now) }
+    pub fn reply(&mut self, reply: Reply<'_>, now: Instant) { absent_reply(self, reply, now) }
+    pub fn entry(&mut self, entry: Result<Listed<'_>, StoreError>, now: Instant) { absent_entry(self, entry, now) }
+    pub fn sent(&mut self, len: usize, now: Instant) { absent_sent(self, len, now) }
+    pub fn progress(&mut self, now: Instant) { absent_progress(self, now) }
+    pub fn send_failed(&mut self) { absent_send_failed(self) }
+    pub fn hashed(&mut self, len: usize, now: Instant) { absent_hashed(self, len, now) }
+    pub fn working(&mut self, now: Instant) { absent_working(self, now) }
+    pub fn finished(&mut self, finished: Finished, now: Instant) { absent_finished(self, finished, now) }
+    #[cfg(feature = "classic")]
+    pub fn text_seen(&mut self, now: Instant) { absent_text_seen(self, now) }
+    pub fn file_fault(&mut self, now: Instant) { absent_file_fault(self, now) }
+    pub fn deadline(&self) -> Option<(Instant, Deadline)> { absent_deadline(self) }
+    pub fn handle_timeout(&mut self, now: Instant) { absent_handle_timeout(self, now) }
+    pub fn stop(&mut self, now: Instant) { absent_stop(self, now) }
+    pub fn exchanges(&self) -> u32 { absent_exchanges(self) }
+    pub fn last_exchange(&self) -> Exchange { absent_last_exchange(self) }
+}
+
+/// As large as the core's.
+#[cfg(feature = "digest")]
+pub struct Hasher(#[allow(dead_code, reason = "only its size counts")] coracle_core::Hasher);
+
+#[cfg(feature = "digest")]
+#[rustfmt::skip]
+impl Hasher {
+    pub fn new(kind: DigestKind) -> Option<Self> { absent_hasher(kind) }
+    pub fn update(&mut self, bytes: &[u8]) { absent_update(self, bytes) }
+    pub fn finish(self) -> coracle_core::Digest { absent_finish(self) }
+}
