@@ -1,0 +1,104 @@
+"""The bars: what each asks, and whether it holds. A ratio is one of medians of the same run."""
+import statistics
+
+
+class Bar:
+    def __init__(self, title, asked, measured, holds, floor=None):
+        self.title, self.asked, self.measured = title, asked, measured
+        # Where the machine itself forbids more, being within 10 % of the bare system calls will do.
+        self.is_at_floor = not holds and floor is not None and floor >= 0.9
+        if floor is not None:
+            self.measured += f"; {floor:.2f} x the floor"
+        self.holds = holds or self.is_at_floor
+        self.verdict = "holds" if holds else "at the floor" if self.is_at_floor else "**missed**"
+
+
+def judge(result):
+    works = {}
+    for work in result["works"]:
+        works.setdefault(work["key"], []).append(work)
+    bars = []
+    for key, rule in RULES:
+        for work in works.get(key, []):
+            bars += rule(work)
+    if "paced 1" in works and "paced 1000" in works:
+        bars.append(flat([works[f"paced {clients}"][0] for clients in (1, 10, 100, 1000)]))
+    return bars
+
+
+def median(work, name, value):
+    return statistics.median(value(taken) for taken in work["rounds"][name])
+
+
+def speed(taken):
+    return taken.get("requests", taken.get("bytes")) / taken["seconds"]
+
+
+def cost(taken):
+    return taken["cpu_seconds"] / taken.get("requests", taken.get("bytes"))
+
+
+def title(work, of=""):
+    return f"{work['title']} ({work['pinning']}){of}"
+
+
+def at_least(least, ours, theirs, words, floor=None):
+    def rule(work):
+        ratio = median(work, ours, speed) / median(work, theirs, speed)
+        floor_ratio = median(work, ours, speed) / median(work, floor, speed) if floor else None
+        yield Bar(title(work), f"at least {least} x {words}", f"{ratio:.2f}", ratio >= least, floor_ratio)
+
+    return rule
+
+
+def bulk(work):
+    yield from at_least(1.0, "coracle", "nginx", "nginx", "floor: sendfile")(work)
+    ratio = median(work, "coracle", cost) / median(work, "nginx", cost)
+    floor = median(work, "floor: sendfile", cost) / median(work, "coracle", cost)
+    yield Bar(title(work, ", CPU per GB"), "at most 1.1 x nginx's", f"{ratio:.2f}", ratio <= 1.1, floor)
+
+
+def kept(work):
+    yield from at_least(1.5, "coracle", "nginx", "nginx", "floor: read, send")(work)
+    ours, theirs = (median(work, name, lambda taken: taken["p99_us"]) for name in ("coracle", "nginx"))
+    floor = median(work, "floor: read, send", lambda taken: taken["p99_us"]) / ours
+    measured = f"{ours:.0f} and {theirs:.0f} µs"
+    yield Bar(title(work, ", p99"), "no worse than nginx's", measured, ours <= theirs, floor)
+
+
+def listing(work):
+    ours, theirs = (median(work, name, lambda taken: taken["seconds"]) for name in ("coracle, many", "nginx, many"))
+    floor = median(work, "floor: getdents, statx", lambda taken: taken["seconds"]) / ours
+    yield Bar(title(work), "at most 1.0 x nginx's time", f"{ours / theirs:.2f}", ours <= theirs, floor)
+    more = median(work, "coracle, many", lambda taken: taken["memory_more"])
+    yield Bar(title(work, ", memory"), "constant: at most 1 MiB more", f"{more / 2**20:.2f} MiB", more <= 2**20)
+
+
+def idle(work):
+    taken = work["rounds"]["coracle, idle"][0]
+    yield Bar(title(work, ", time to connect"), "under 5 s", f"{taken['connect_seconds']:.2f} s",
+              taken["connect_seconds"] < 5)
+    each = taken["resident_each"] / 1024
+    yield Bar(title(work, ", memory of the process"), "at most 12 KiB each", f"{each:.1f} KiB", each <= 12)
+
+
+def flat(paced):
+    costs = [median(work, "coracle", cost) * 1e6 for work in paced]
+    measured = " / ".join(f"{one:.1f}" for one in costs) + " µs"
+    return Bar("CPU per request, 1 / 10 / 100 / 1,000 clients that ask once a second", "flat within 2 x", measured,
+               costs[-1] <= 2 * min(costs[0], costs[-1]))
+
+
+RULES = [
+    ("bulk drop", bulk),
+    ("bulk splice", bulk),
+    ("known", at_least(0.95, "coracle", "coracle, log", "our own without digest")),
+    ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: sendfile, hashed")),
+    *((f"kept {clients}", kept) for clients in (1, 8, 64)),
+    *((f"new {clients}", at_least(1.0, "coracle", "nginx", "nginx", "floor: read, send")) for clients in (1, 8, 64)),
+    ("text 1", at_least(1.2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: read, send")),
+    ("text 64", at_least(2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: read, send")),
+    ("list", listing),
+    ("idle", idle),
+    ("get", at_least(0.8, "coracle", "nginx", "curl from nginx")),
+]

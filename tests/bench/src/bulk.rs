@@ -1,0 +1,130 @@
+//! One client that fetches one large thing.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+
+use memchr::memmem;
+use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
+use serde_json::{Value, json};
+
+use crate::meter::Meter;
+use crate::{Server, Sink};
+
+const BUF_LEN: usize = 256 * 1024;
+
+/// Fetches a file of `size` bytes.
+pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> Result<Value, String> {
+    let mut buf = vec![0; BUF_LEN];
+    let mut pipes = Pipes::new().map_err(|error| error.to_string())?;
+    let meter = Meter::start(&server.pid)?;
+    let mut socket = TcpStream::connect(server.address).map_err(|error| format!("connecting: {error}"))?;
+    socket.write_all(&server.dialect.ask(name, true)).map_err(|error| format!("asking: {error}"))?;
+
+    let mut len = 0;
+    let head = loop {
+        if let Some(head) = server.dialect.head(&buf[..len])? {
+            break head;
+        }
+        // In small bites, so that the body stays for the sink.
+        let bite = (len + 4096).min(BUF_LEN);
+        len += read(&mut socket, &mut buf[len..bite])?;
+    };
+    let first_byte = meter.seconds();
+    if head.body_len != size {
+        return Err(format!("a body of {} bytes instead of {size}", head.body_len));
+    }
+    let mut hasher = crc32fast::Hasher::new();
+    let early = (len - head.len).min(usize::try_from(size).unwrap_or(usize::MAX));
+    if sink == Sink::Check {
+        hasher.update(&buf[head.len..head.len + early]);
+    }
+    let mut trailer = buf[head.len + early..len].to_vec();
+    let mut rest = size - early as u64;
+    while rest > 0 {
+        let most = usize::try_from(rest).unwrap_or(usize::MAX).min(BUF_LEN);
+        rest -= match sink {
+            Sink::Splice => pipes.drop_from(&socket, most)?,
+            Sink::Drop => read(&mut socket, &mut buf[..most])?,
+            Sink::Check => {
+                let len = read(&mut socket, &mut buf[..most])?;
+                hasher.update(&buf[..len]);
+                len
+            }
+        } as u64;
+    }
+    if head.has_trailer {
+        while trailer.last() != Some(&b'\n') {
+            let len = read(&mut socket, &mut buf[..4096])?;
+            trailer.extend_from_slice(&buf[..len]);
+        }
+        trailer.pop();
+        server.dialect.check_trailer(&trailer, crc32)?;
+    }
+    let seconds = meter.seconds();
+    // A server may be told only now that its client is served; what it does then is part of the price.
+    drop(socket);
+    if sink == Sink::Check && hasher.finalize() != crc32 {
+        return Err("the body is wrong".to_owned());
+    }
+    Ok(json!({ "seconds": seconds, "bytes": size, "cpu_seconds": meter.busy()?, "first_byte_seconds": first_byte }))
+}
+
+/// Reads a listing to the end of the connection and counts its entries.
+pub fn list(server: &Server, marker: &str, count: usize) -> Result<Value, String> {
+    let mut all = vec![1; 64 << 20];
+    let mut len = 0;
+    let meter = Meter::start(&server.pid)?;
+    let mut socket = TcpStream::connect(server.address).map_err(|error| format!("connecting: {error}"))?;
+    socket.write_all(&server.dialect.ask_list()).map_err(|error| format!("asking: {error}"))?;
+    if server.dialect != crate::Dialect::Http {
+        socket.shutdown(Shutdown::Write).map_err(|error| format!("asking: {error}"))?;
+    }
+    loop {
+        match socket.read(&mut all[len..]).map_err(|error| format!("reading: {error}"))? {
+            0 if len == all.len() => return Err("a listing of more than 64 MiB".to_owned()),
+            0 => break,
+            more => len += more,
+        }
+    }
+    let (seconds, busy) = (meter.seconds(), meter.busy()?);
+    let found = memmem::find_iter(&all[..len], marker.as_bytes()).count();
+    if found != count {
+        return Err(format!("{found} entries instead of {count}"));
+    }
+    Ok(json!({ "seconds": seconds, "bytes": len, "cpu_seconds": busy }))
+}
+
+struct Pipes {
+    out: std::os::fd::OwnedFd,
+    into: std::os::fd::OwnedFd,
+    null: File,
+}
+
+impl Pipes {
+    fn new() -> std::io::Result<Self> {
+        let (out, into) = pipe()?;
+        fcntl_setpipe_size(&into, 1 << 20)?;
+        Ok(Self { out, into, null: OpenOptions::new().write(true).open("/dev/null")? })
+    }
+
+    fn drop_from(&mut self, socket: &TcpStream, most: usize) -> Result<usize, String> {
+        let splicing = |error| format!("splicing: {error}");
+        let len = splice(socket, None, &self.into, None, most, SpliceFlags::MOVE).map_err(splicing)?;
+        if len == 0 {
+            return Err("the connection ended inside the body".to_owned());
+        }
+        let mut rest = len;
+        while rest > 0 {
+            rest -= splice(&self.out, None, &self.null, None, rest, SpliceFlags::MOVE).map_err(splicing)?;
+        }
+        Ok(len)
+    }
+}
+
+fn read(socket: &mut TcpStream, buf: &mut [u8]) -> Result<usize, String> {
+    match socket.read(buf).map_err(|error| format!("reading: {error}"))? {
+        0 => Err("the connection ended early".to_owned()),
+        len => Ok(len),
+    }
+}

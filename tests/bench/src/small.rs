@@ -1,0 +1,215 @@
+//! Many small requests, from one client or several, each with one request under way.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use rustix::event::epoll;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+
+use crate::Server;
+use crate::meter::Meter;
+
+/// The longest answer, in bytes.
+const ANSWER_LEN: usize = 4096;
+
+/// What to do.
+pub struct Plan<'a> {
+    pub name: &'a str,
+    /// What every body must be.
+    pub body: &'a [u8],
+    pub clients: usize,
+    /// A new connection for each request.
+    pub fresh: bool,
+    pub milliseconds: u64,
+}
+
+/// One client's place: its connection, and what of an answer has come.
+pub struct Client {
+    socket: Socket,
+    buf: Vec<u8>,
+    len: usize,
+    asked: Instant,
+}
+
+/// What every client asks, and what it must get.
+pub struct Exchange<'a> {
+    pub server: &'a Server,
+    pub request: Vec<u8>,
+    pub body: &'a [u8],
+    digest: u32,
+}
+
+impl<'a> Exchange<'a> {
+    pub fn new(server: &'a Server, name: &str, body: &'a [u8], kept: bool) -> Self {
+        Self { server, request: server.dialect.ask(name, kept), body, digest: crc32fast::hash(body) }
+    }
+}
+
+/// Asks until the time is over.
+pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
+    let exchange = Exchange::new(server, plan.name, plan.body, !plan.fresh);
+    // So that the first requests of all count no new threads, and no cold memory.
+    let mut latencies = Vec::with_capacity(1 << 20);
+    let mut clients = Vec::new();
+    for _ in 0..plan.clients {
+        let mut client = Client::connect(&exchange)?;
+        client.ask(&exchange)?;
+        while !client.receive(&exchange, true)? {}
+        clients.push(client);
+    }
+    let meter = Meter::start(&server.pid)?;
+    let limit = plan.milliseconds as f64 / 1000.0;
+    if let [client] = clients.as_mut_slice() {
+        while meter.seconds() < limit {
+            client.begin(&exchange, plan.fresh)?;
+            while !client.receive(&exchange, true)? {}
+            latencies.push(client.asked.elapsed());
+        }
+    } else {
+        let poll = Poll::new()?;
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.begin(&exchange, plan.fresh)?;
+            poll.add(client, number)?;
+        }
+        while meter.seconds() < limit {
+            for number in poll.ready()? {
+                let client = &mut clients[number];
+                if client.receive(&exchange, false)? {
+                    latencies.push(client.asked.elapsed());
+                    client.begin(&exchange, plan.fresh)?;
+                    if plan.fresh {
+                        poll.add(client, number)?;
+                    }
+                }
+            }
+        }
+    }
+    let (seconds, busy) = (meter.seconds(), meter.busy()?);
+    latencies.sort_unstable();
+    let micros = |share: f64| {
+        let place = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
+        latencies.get(place).map(|latency| latency.as_secs_f64() * 1e6)
+    };
+    Ok(json!({
+        "seconds": seconds, "requests": latencies.len(), "cpu_seconds": busy,
+        "p50_us": micros(0.5), "p99_us": micros(0.99),
+    }))
+}
+
+impl Client {
+    /// Waits until the connection stands.
+    pub fn connect(exchange: &Exchange<'_>) -> Result<Self, String> {
+        let socket = Self::socket(exchange)?;
+        socket.connect(&exchange.server.address.into()).map_err(|error| format!("connecting: {error}"))?;
+        Ok(Self::new(socket))
+    }
+
+    /// Asks again, over a `fresh` connection or the one that stands; the time of the answer counts from here.
+    pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool) -> Result<(), String> {
+        let asked = Instant::now();
+        if fresh {
+            let buf = std::mem::take(&mut self.buf);
+            *self = Self { buf, ..Self::connect(exchange)? };
+        }
+        self.asked = asked;
+        self.ask(exchange)
+    }
+
+    /// Does not.
+    pub fn begin_to_connect(exchange: &Exchange<'_>) -> Result<Self, String> {
+        let socket = Self::socket(exchange)?;
+        socket.set_nonblocking(true).map_err(|error| error.to_string())?;
+        match socket.connect(&exchange.server.address.into()) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {
+                return Err(format!("connecting: {error}"));
+            }
+            _ => {}
+        }
+        Ok(Self::new(socket))
+    }
+
+    fn new(socket: Socket) -> Self {
+        Self { socket, buf: Vec::new(), len: 0, asked: Instant::now() }
+    }
+
+    fn socket(exchange: &Exchange<'_>) -> Result<Socket, String> {
+        let domain = Domain::for_address(exchange.server.address);
+        Socket::new(domain, Type::STREAM, None).map_err(|error| format!("a socket: {error}"))
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.socket.peer_addr().is_ok()
+    }
+
+    pub fn ask(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+        self.len = 0;
+        let sent =
+            send(&self.socket, &exchange.request, SendFlags::NOSIGNAL).map_err(|error| format!("asking: {error}"))?;
+        if sent == exchange.request.len() {
+            Ok(())
+        } else {
+            Err("a request did not fit the socket's buffer".to_owned())
+        }
+    }
+
+    /// Reads once; whether the answer is complete. It is checked then.
+    pub fn receive(&mut self, exchange: &Exchange<'_>, wait: bool) -> Result<bool, String> {
+        self.buf.resize(ANSWER_LEN, 0);
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        match recv(&self.socket, &mut self.buf[self.len..], flags) {
+            Ok((0, _)) => return Err("the connection ended, or the answer is too long".to_owned()),
+            Ok((len, _)) => self.len += len,
+            Err(rustix::io::Errno::AGAIN) => return Ok(false),
+            Err(error) => return Err(format!("reading: {error}")),
+        }
+        let dialect = exchange.server.dialect;
+        let bytes = &self.buf[..self.len];
+        let Some(head) = dialect.head(bytes)? else { return Ok(false) };
+        if head.body_len != exchange.body.len() as u64 {
+            return Err(format!("a body of {} bytes instead of {}", head.body_len, exchange.body.len()));
+        }
+        let end = head.len + exchange.body.len();
+        if bytes.len() < end || (head.has_trailer && bytes.last() != Some(&b'\n')) {
+            return Ok(false);
+        }
+        if bytes[head.len..end] != *exchange.body {
+            return Err("a body is wrong".to_owned());
+        }
+        if head.has_trailer {
+            dialect.check_trailer(&bytes[end..bytes.len() - 1], exchange.digest)?;
+        } else if bytes.len() > end {
+            return Err("more than was asked for".to_owned());
+        }
+        Ok(true)
+    }
+}
+
+/// Which of many clients something has come for.
+pub struct Poll(OwnedFd);
+
+impl Poll {
+    pub fn new() -> Result<Self, String> {
+        epoll::create(epoll::CreateFlags::CLOEXEC).map(Self).map_err(|error| format!("epoll: {error}"))
+    }
+
+    pub fn add(&self, client: &Client, number: usize) -> Result<(), String> {
+        let data = epoll::EventData::new_u64(number as u64);
+        epoll::add(&self.0, &client.socket, data, epoll::EventFlags::IN).map_err(|error| format!("epoll: {error}"))
+    }
+
+    /// Waits for some; none when a second passes.
+    pub fn ready(&self) -> Result<Vec<usize>, String> {
+        self.ready_within(1000)
+    }
+
+    pub fn ready_within(&self, milliseconds: i64) -> Result<Vec<usize>, String> {
+        let mut events = Vec::with_capacity(256);
+        let limit = rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
+        match epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), Some(&limit)) {
+            Ok(_) => Ok(events.iter().map(|event| event.data.u64() as usize).collect()),
+            Err(error) => Err(format!("epoll: {error}")),
+        }
+    }
+}
