@@ -13,8 +13,9 @@ use crate::store::{FileInfo, Store, StoreError};
 /// [`SendFile::send_file`].
 pub trait SendFile<S: Store>: Transport {
     /// Sends up to `len` bytes of `file` from `offset` on without the driver's help, and returns how many; `Ok(0)` means
-    /// that the file ends at or before `offset`. `more` as in [`Transport::write_part`]. It is asked only for bytes that
-    /// nobody hashes. `None`: this file cannot be sent so; the driver reads it.
+    /// that the file ends at or before `offset`. `more` as in [`Transport::write_part`]. Where a digest is wanted, the
+    /// driver reads the same bytes of the file too, while the transport is busy with them. So a file that can change
+    /// without its version telling is not to be sent so. `None`: this file cannot be sent so; the driver reads it.
     fn send_file(
         &mut self,
         store: &mut S,
@@ -143,6 +144,7 @@ where
         listing: None,
         hasher: None,
         hashed: 0,
+        hashed_beside: false,
         exchanges: 0,
         is_stopping: false,
     };
@@ -165,6 +167,8 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     hasher: Option<Hasher>,
     /// How many bytes the hasher was fed.
     hashed: u64,
+    /// They were read beside those that were sent, and are the same only if the file has not changed.
+    hashed_beside: bool,
     exchanges: u32,
     is_stopping: bool,
 }
@@ -261,6 +265,7 @@ where
         self.observer.request(&request);
         self.hasher = request.digest().and_then(Hasher::new);
         self.hashed = 0;
+        self.hashed_beside = false;
         let mut known = None;
         let mut listing = None;
         let mut open = None;
@@ -302,7 +307,7 @@ where
 
     fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
         let Some((file, _)) = &mut self.open else { return self.body_fault() };
-        if !hash && len > self.link.room() {
+        if len > self.link.room() {
             if !self.link.flush(true) {
                 return;
             }
@@ -310,6 +315,10 @@ where
             match self.link.transport.send_file(self.store, file, offset, len, more) {
                 Some(Ok(0)) => return self.body_fault(),
                 Some(Ok(sent)) => {
+                    let sent = sent.min(len);
+                    if hash && !self.hash_beside(offset, sent) {
+                        return self.link.file_fault();
+                    }
                     self.link.sent(sent);
                     return self.observer.body(sent);
                 }
@@ -338,6 +347,26 @@ where
                 }
             }
         }
+    }
+
+    /// Hashes bytes that were sent without the driver; false where they cannot be read.
+    fn hash_beside(&mut self, offset: u64, len: usize) -> bool {
+        self.hashed_beside = true;
+        let (Some((file, _)), Some(hasher)) = (&mut self.open, &mut self.hasher) else { return false };
+        let mut hashed = 0;
+        while hashed < len {
+            let Some(free) = self.link.free(len - hashed) else { return false };
+            match self.store.read(file, offset.saturating_add(wide(hashed)), free) {
+                Ok(0) | Err(_) => return false,
+                Ok(read) => {
+                    let read = read.min(free.len());
+                    hasher.update(free.get(..read).unwrap_or_default());
+                    hashed += read;
+                }
+            }
+        }
+        self.hashed = self.hashed.saturating_add(wide(hashed));
+        true
     }
 
     /// The body cannot be finished; what there was of it still leaves.
@@ -373,7 +402,8 @@ where
         let same_version = now_info.version == info.version;
         // Where the session knew the digest, it had nothing hashed.
         let is_hashed = self.hashed == to.saturating_sub(from);
-        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
+        let is_of_sent = same_version || !self.hashed_beside;
+        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed && is_of_sent).map(Hasher::finish);
         if let (true, 0, Some(digest)) = (same_version && to == info.size, from, &digest) {
             self.store.remember_digest(file, info, digest);
         }
