@@ -1,5 +1,6 @@
 //! The log: an observer that writes one line for each answer and for each client.
 
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,9 @@ use crate::Shown;
 
 /// Lines that nobody takes are kept up to this many bytes.
 const MAX_PENDING: usize = 1 << 20;
+/// How long the writer rests before it takes more lines: to wake it for each of many would cost their clients more than
+/// the lines themselves.
+const REST: Duration = Duration::from_millis(20);
 /// How long the end of a log waits for somebody to take its last lines.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
@@ -62,6 +66,8 @@ struct Pending {
 struct State {
     lines: Vec<u8>,
     dropped: u64,
+    /// The writer waits for a line.
+    is_awaited: bool,
     is_ended: bool,
     /// All that was pending when the end came is written.
     is_written: bool,
@@ -93,8 +99,9 @@ impl Log {
 
 impl Observer for Log {
     fn event(&self, event: &Event<'_>) {
-        if let Some((level, line)) = describe(event)
-            && level <= self.level
+        // First, since most events are not for most logs.
+        if level_of(event).is_some_and(|level| level <= self.level)
+            && let Some(line) = describe(event)
         {
             self.write(&line);
         }
@@ -123,9 +130,9 @@ impl Pending {
             state.dropped += 1;
             return;
         }
-        let was_empty = state.lines.is_empty();
         state.lines.extend_from_slice(line);
-        if was_empty {
+        if state.is_awaited {
+            state.is_awaited = false;
             self.changed.notify_all();
         }
     }
@@ -134,7 +141,10 @@ impl Pending {
         let mut lines = Vec::new();
         loop {
             let (dropped, is_ended) = {
-                let is_idle = |state: &mut State| state.lines.is_empty() && !state.is_ended;
+                let is_idle = |state: &mut State| {
+                    state.is_awaited = state.lines.is_empty() && !state.is_ended;
+                    state.is_awaited
+                };
                 let waited = self.changed.wait_while(self.state(), is_idle);
                 let mut state = waited.unwrap_or_else(PoisonError::into_inner);
                 lines.clear();
@@ -151,6 +161,8 @@ impl Pending {
                 self.changed.notify_all();
                 return;
             }
+            let is_open = |state: &mut State| !state.is_ended;
+            drop(self.changed.wait_timeout_while(self.state(), REST, is_open));
         }
     }
 
@@ -189,7 +201,8 @@ struct Line<'a> {
 impl Line<'_> {
     fn to_text(&self) -> String {
         let mut text = self.time.clone();
-        let mut put = |piece: &dyn std::fmt::Display| text.push_str(&format!(" {piece}"));
+        // Writing to a string does not fail.
+        let mut put = |piece: &dyn Display| write!(text, " {piece}").unwrap_or_default();
         if let Some(peer) = self.peer {
             put(&peer);
             put(&self.thread.unwrap_or("-"));
@@ -220,52 +233,67 @@ impl Line<'_> {
     }
 }
 
-/// The line of an event, and the least talkative log that has it.
-fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
+/// The least talkative log that has a line for an event.
+const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
+    match event {
+        Event::Trouble { .. } | Event::Cutting { .. } => Some(LogLevel::Quiet),
+        Event::Refused { .. }
+        | Event::Dequeued { end: WaitEnd::Gone, .. }
+        | Event::Text { .. }
+        | Event::Finished { .. }
+        | Event::Disconnected { .. }
+        | Event::Stopping { .. } => Some(LogLevel::Normal),
+        Event::Listening { .. }
+        | Event::Unlistened { .. }
+        | Event::Connected { .. }
+        | Event::Queued { .. }
+        | Event::Requested { .. } => Some(LogLevel::Verbose),
+        // Whoever is served or refused has a line that says so.
+        Event::Dequeued { .. } | Event::Opened { .. } | Event::Progress { .. } => None,
+    }
+}
+
+/// The line of an event, if it has one.
+fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
     let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     let line = Line { time, ..Line::default() };
     let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
     Some(match *event {
-        Event::Listening { address } => {
-            (LogLevel::Verbose, Line { event: "listening", text: Some(address.to_string()), ..line })
-        }
-        Event::Unlistened { address } => {
-            (LogLevel::Verbose, Line { event: "unlistened", text: Some(address.to_string()), ..line })
-        }
+        Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
+        Event::Unlistened { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
         Event::Connected { peer, live } => {
             let (peer, thread) = at(peer);
-            (LogLevel::Verbose, Line { event: "connected", peer, thread, live: Some(live), ..line })
+            Line { event: "connected", peer, thread, live: Some(live), ..line }
         }
         Event::Refused { address, code } => {
             let outcome = Some(code.to_string());
-            (LogLevel::Normal, Line { event: "refused", peer: Some(address), outcome, ..line })
+            Line { event: "refused", peer: Some(address), outcome, ..line }
         }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));
-            (LogLevel::Verbose, Line { event: "queued", peer: Some(address), text, ..line })
+            Line { event: "queued", peer: Some(address), text, ..line }
         }
-        // Whoever is served or refused has a line that says so.
         Event::Dequeued { address, end: WaitEnd::Gone, waited } => {
             let (duration_ms, outcome) = (Some(rounded_ms(waited)), Some("gone".to_owned()));
-            (LogLevel::Normal, Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line })
+            Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line }
         }
         Event::Requested { peer, request } => {
             let (peer, thread) = at(peer);
             let what = Some(request.kind().as_str());
             let file_name = Some(request.name().map_or("", |name| name.as_str()));
             let text = Some("begins".to_owned());
-            (LogLevel::Verbose, Line { event: "requested", peer, thread, what, file_name, text, ..line })
+            Line { event: "requested", peer, thread, what, file_name, text, ..line }
         }
         Event::Text { peer, bytes } => {
             let (peer, thread) = at(peer);
             let text = Some(String::from_utf8_lossy(bytes).into_owned());
-            (LogLevel::Normal, Line { event: "text", peer, thread, text, ..line })
+            Line { event: "text", peer, thread, text, ..line }
         }
         Event::Finished { peer, answer } => {
             let (peer, thread) = at(peer);
             let what = Some(answer.kind.map_or("unreadable", |kind| kind.as_str()));
             let is_named = answer.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
-            let line = Line {
+            Line {
                 event: "finished",
                 peer,
                 thread,
@@ -278,12 +306,11 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
                     outcome => outcome.to_string(),
                 }),
                 ..line
-            };
-            (LogLevel::Normal, line)
+            }
         }
         Event::Disconnected { peer, visit, live } => {
             let (peer, thread) = at(peer);
-            let line = Line {
+            Line {
                 event: "disconnected",
                 peer,
                 thread,
@@ -293,15 +320,14 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<(LogLevel, Line<'a>)> {
                 live: Some(live),
                 outcome: Some(visit.reason.to_string()),
                 ..line
-            };
-            (LogLevel::Normal, line)
+            }
         }
         Event::Trouble { what, error } => {
             let outcome = Some(error.to_string());
-            (LogLevel::Quiet, Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line })
+            Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line }
         }
-        Event::Stopping { live } => (LogLevel::Normal, Line { event: "stopping", live: Some(live), ..line }),
-        Event::Cutting { live } => (LogLevel::Quiet, Line { event: "cutting", live: Some(live), ..line }),
+        Event::Stopping { live } => Line { event: "stopping", live: Some(live), ..line },
+        Event::Cutting { live } => Line { event: "cutting", live: Some(live), ..line },
         Event::Opened { .. } | Event::Progress { .. } | Event::Dequeued { .. } => return None,
     })
 }
