@@ -16,7 +16,7 @@ class Bench:
 
     def __init__(self, files, client, program, scratch, quick):
         self.files, self.client, self.program, self.scratch, self.quick = files, client, program, scratch, quick
-        self.milliseconds = 40 if quick else 250
+        self.milliseconds = 40 if quick else 150
         self.idle_clients = 500 if quick else 10_000
         self.paced_seconds = 1 if quick else 2
         root, many = files.root, files.many
@@ -204,7 +204,7 @@ def all_works():
     for clients in (1, 10, 100, 1000):
         works.append(Work(f"paced {clients}", f"1 KiB once a second, {count(clients)}", "paced", ["coracle", "nginx"],
                           "nginx", lambda bench, server, pin, n=clients: bench.paced(server, pin, n), [UNPINNED],
-                          rounds=3))
+                          rounds=2))
     return works
 
 

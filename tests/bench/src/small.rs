@@ -1,5 +1,6 @@
 //! Many small requests, from one client or several, each with one request under way.
 
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::Server;
+use crate::dialect::Dialect;
 use crate::meter::Meter;
 
 /// The longest answer, in bytes.
@@ -62,7 +64,7 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
     let meter = Meter::start(&server.pid)?;
     let limit = plan.milliseconds as f64 / 1000.0;
     if let [client] = clients.as_mut_slice() {
-        while meter.seconds() < limit {
+        while meter.seconds() < limit || latencies.is_empty() {
             client.begin(&exchange, plan.fresh)?;
             while !client.receive(&exchange, true)? {}
             latencies.push(client.asked.elapsed());
@@ -73,7 +75,7 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
             client.begin(&exchange, plan.fresh)?;
             poll.add(client, number)?;
         }
-        while meter.seconds() < limit {
+        while meter.seconds() < limit || latencies.is_empty() {
             for number in poll.ready()? {
                 let client = &mut clients[number];
                 if client.receive(&exchange, false)? {
@@ -114,7 +116,12 @@ impl Client {
             *self = Self { buf, ..Self::connect(exchange)? };
         }
         self.asked = asked;
-        self.ask(exchange)
+        self.ask(exchange)?;
+        // What HTTP says with `Connection: close`.
+        if fresh && exchange.server.dialect != Dialect::Http {
+            self.socket.shutdown(Shutdown::Write).map_err(|error| format!("asking: {error}"))?;
+        }
+        Ok(())
     }
 
     /// Does not.
