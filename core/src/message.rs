@@ -43,32 +43,32 @@ pub(crate) enum Message {
 const TEXTS: &str = "\
 not JSON
 not UTF-8
-nested over 8 levels deep
-the input ended inside a request
+deeper than 8 levels
+input ended in a request
 a request begins with '{'
-a request has at most maxRequest bytes
-no place is free, try again later
-the request took too long
-the server is stopping
-the types are hello, list, stat and get
-no such digest here: see hello
-a file name is not empty
-a file name has at most 255 bytes
-a file name has no leading '/', no component '', '.' or '..'
-a file name has no control character and no backslash
-digestFrom is past the offset
-the digest is not known
-the listing failed half-way
-missing, doubled or of a wrong type or form:\u{20}
-no such file or directory:\u{20}
+longer than maxRequest
+no place free, try later
+request took too long
+server is stopping
+types: hello, list, stat, get
+no such digest, see hello
+a name is not empty
+a name has at most 255 bytes
+a name has no component '', '.' or '..'
+a name has no control character, no backslash
+digestFrom is past offset
+digest not known
+listing failed half-way
+missing, doubled or of a wrong type:\u{20}
+not found:\u{20}
 not a regular file:\u{20}
 not a directory:\u{20}
 permission denied:\u{20}
-not a name for this server:\u{20}
+not a name here:\u{20}
 cannot be read:\u{20}
-the offset is past the end of\u{20}
+offset is past the end of\u{20}
 no longer that version:\u{20}
-the file changed meanwhile:\u{20}
+changed meanwhile:\u{20}
 refused:\u{20}";
 
 impl Message {
@@ -130,7 +130,7 @@ mod tests {
     fn every_message_has_its_line() {
         assert_eq!(TEXTS.lines().count(), usize::from(Message::Refused as u8) + 1);
         assert_eq!(Message::Json.as_str(), "not JSON");
-        assert_eq!(Message::FIRST_NAMED.as_str(), "missing, doubled or of a wrong type or form: ");
+        assert_eq!(Message::FIRST_NAMED.as_str(), "missing, doubled or of a wrong type: ");
         assert_eq!(Message::Refused.as_str(), "refused: ");
         for (index, line) in (0..).zip(TEXTS.lines()) {
             assert_eq!(nth_line(TEXTS, index), line);

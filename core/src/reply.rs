@@ -279,7 +279,7 @@ impl Facts<'_> {
     fn number(&self, member: Member) -> Option<u64> {
         let config = self.config;
         let offset = self.question.offset;
-        let length = self.end.saturating_sub(offset);
+        let length = self.end.wrapping_sub(offset); // the end lies behind it, or nobody asks
         Some(match member {
             Member::MaxRequest => u64::try_from(self.max_request).unwrap_or(u64::MAX),
             Member::ChunkSize => config.chunk_size.get().into(),
@@ -295,7 +295,7 @@ impl Facts<'_> {
                     Some(last) => div_rem(last, config.chunk_size.get()),
                     None => return Some(0),
                 };
-                (if member == Member::ReadCount { count } else { rest }).saturating_add(1)
+                (if member == Member::ReadCount { count } else { rest }).wrapping_add(1)
             }
             Member::Modified => self.modified?,
             Member::Count => self.count.into(),

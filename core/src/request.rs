@@ -78,17 +78,21 @@ impl Kind {
 pub(crate) struct Refusal {
     pub code: Code,
     pub message: Message,
-    /// The member at fault, where the message names one.
-    pub member: &'static str,
+    /// Where the member at fault stands in [`NAMES`]; behind them where the message names none.
+    place: u8,
 }
 
 impl Refusal {
-    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: "" };
-    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, member: "" };
+    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, place: u8::MAX };
+    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, place: u8::MAX };
 
     fn member(place: usize) -> Self {
-        let member = NAMES.get(place).copied().unwrap_or_default();
-        Self { code: Code::BadRequest, message: Message::Member, member }
+        Self { code: Code::BadRequest, message: Message::Member, place: u8::try_from(place).unwrap_or(u8::MAX) }
+    }
+
+    /// The member at fault, where the message names one.
+    pub(crate) fn name(self) -> &'static str {
+        NAMES.get(usize::from(self.place)).copied().unwrap_or_default()
     }
 }
 
@@ -143,7 +147,7 @@ impl Question {
                 self.name_len = 0;
                 return Ok(());
             }
-            return Err(Refusal { code: Code::BadName, message: Message::of_name(error), member: "" });
+            return Err(Refusal { code: Code::BadName, message: Message::of_name(error), place: u8::MAX });
         }
         Ok(())
     }

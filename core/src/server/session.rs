@@ -20,6 +20,8 @@ use crate::time::Instant;
 const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall deadline is off, the lowest rate counts after this start.
 const RATE_START_MS: u32 = 30_000;
+/// Later than any deadline.
+const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
@@ -141,7 +143,7 @@ impl<'c> Session<'c> {
             State::Body => {
                 let len = self.span();
                 // Only a classic body has nothing behind it.
-                let more = self.has_trailer() || self.position.saturating_add(wide(len)) < self.facts.end;
+                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.facts.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
             State::Finishing => Action::Finish { from: self.facts.question.digest_from, to: self.facts.end },
@@ -228,8 +230,8 @@ impl<'c> Session<'c> {
             State::Body => {
                 let len = len.min(self.span());
                 self.moved(len);
-                self.position = self.position.saturating_add(wide(len));
-                self.last.body_len = self.last.body_len.saturating_add(wide(len));
+                self.position = self.position.wrapping_add(wide(len));
+                self.last.body_len = self.last.body_len.wrapping_add(wide(len));
                 if self.position >= self.facts.end {
                     self.end_body(buf);
                 }
@@ -256,7 +258,7 @@ impl<'c> Session<'c> {
         if self.state != State::Hashing {
             return misuse("hashed");
         }
-        self.position = self.position.saturating_add(wide(len.min(self.span())));
+        self.position = self.position.wrapping_add(wide(len.min(self.span())));
         self.hash_or_header(buf);
         self.keep_alive(buf);
     }
@@ -276,17 +278,13 @@ impl<'c> Session<'c> {
             State::Receiving if self.begun => (config.request_ms, Deadline::Request),
             State::Receiving => (config.idle_ms, Deadline::Idle),
             State::Hashing | State::Finishing => (HEARTBEAT_MS, Deadline::Heartbeat),
-            _ if self.is_sending() => {
-                let stall = after(self.since, config.stall_ms);
-                let when = match (stall, self.rate_deadline()) {
-                    (Some(stall), Some(rate)) => stall.min(rate),
-                    (stall, rate) => stall.or(rate)?,
-                };
-                return Some((when, Deadline::Stall));
-            }
+            _ if self.is_sending() => (config.stall_ms, Deadline::Stall),
             _ => return None,
         };
-        Some((after(self.since, ms)?, deadline))
+        // 0 stands for never.
+        let when = if ms > 0 { self.since.after(ms.into()) } else { NEVER };
+        let when = if deadline == Deadline::Stall { when.min(self.rate_deadline()) } else { when };
+        (when < NEVER).then_some((when, deadline))
     }
 
     pub(super) fn handle_timeout(&mut self, buf: &mut [u8]) {
@@ -372,7 +370,7 @@ impl<'c> Session<'c> {
         self.begin_answer();
         self.last = Exchange { kind: None, error: None, body_len: 0 };
         if let Err(refusal) = read {
-            self.put_name(buf, refusal.member);
+            self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
         }
         let kind = self.facts.question.kind;
@@ -406,20 +404,22 @@ impl<'c> Session<'c> {
     #[inline(never)]
     fn moved(&mut self, len: usize) {
         self.since = self.now;
-        self.answered = self.answered.saturating_add(wide(len));
+        self.answered = self.answered.wrapping_add(wide(len));
     }
 
-    fn rate_deadline(&self) -> Option<Instant> {
+    /// When the answer is too slow, unless more of it is sent.
+    fn rate_deadline(&self) -> Instant {
         let config = self.facts.config;
         if config.min_rate == 0 {
-            return None;
+            return NEVER;
         }
-        let (earned_ms, _) = div_rem(self.answered.saturating_mul(1000), config.min_rate);
+        let (earned_ms, _) = div_rem(self.answered.min(u64::MAX / 1000) * 1000, config.min_rate);
         let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
-        Some(self.started.after(start_ms.into()).after(earned_ms))
+        self.started.after(earned_ms).after(start_ms.into())
     }
 
-    /// What the next action asks for at most, in bytes.
+    /// What the next action asks for at most, in bytes: never more than there is up to the end, so that what is added to
+    /// the position and the counts cannot wrap.
     #[inline(never)]
     fn span(&self) -> usize {
         let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
@@ -434,11 +434,6 @@ const fn scan_message(error: ScanError) -> Message {
         ScanError::Utf8 => Message::Utf8,
         ScanError::Depth => Message::Depth,
     }
-}
-
-/// The moment `ms` after `since`; `None` where 0 stands for never.
-fn after(since: Instant, ms: u32) -> Option<Instant> {
-    (ms > 0).then(|| since.after(ms.into()))
 }
 
 /// A report that does not fit the action.

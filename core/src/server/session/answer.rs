@@ -146,7 +146,7 @@ impl Session<'_> {
         if question.digest_from > offset {
             return self.refuse(buf, Code::BadRange, Message::DigestFrom);
         }
-        self.facts.end = offset.saturating_add(question.length.min(rest));
+        self.facts.end = offset.wrapping_add(question.length.min(rest)); // at most the size
         let is_whole = question.digest_from == 0 && self.facts.end == info.size;
         self.facts.size = info.size;
         self.facts.modified = info.modified;
