@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::message::nth_line;
+use crate::message::Lines;
 
 /// A code of an `error` message: what was refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,7 +64,7 @@ impl Code {
     /// The word on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        nth_line(WORDS, self as u8)
+        WORDS.get(self as u8)
     }
 
     /// The code with the word `word`; `None` for one that this version does not know.
@@ -81,9 +81,11 @@ impl Code {
 }
 
 /// The words, a line each, in the order of the codes: shorter than a pointer and a length to each.
-const WORDS: &str = "\
+const WORDS: &Lines = &Lines::new(
+    "\
 badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\ntimeout\n\
-io\nunsupported\nshuttingDown";
+io\nunsupported\nshuttingDown",
+);
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -40,7 +40,8 @@ pub(crate) enum Message {
 
 /// The texts, a line each, in the order of [`Message`]. One long string, since a pointer and a length to each would take
 /// 8 bytes a text, and as much again wherever one is used.
-const TEXTS: &str = "\
+const TEXTS: &Lines = &Lines::new(
+    "\
 not JSON
 not UTF-8
 deeper than 8 levels
@@ -69,7 +70,8 @@ cannot be read:\u{20}
 offset is past the end of\u{20}
 no longer that version:\u{20}
 changed meanwhile:\u{20}
-refused:\u{20}";
+refused:\u{20}",
+);
 
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
@@ -97,13 +99,54 @@ impl Message {
     }
 
     pub(crate) const fn as_str(self) -> &'static str {
-        nth_line(TEXTS, self as u8)
+        TEXTS.get(self as u8)
     }
 }
 
-/// The line number `index` of `lines`, counted from 0.
+/// Words or texts, looked up by their number, counted from 0. A board searches the one string for them; elsewhere they stand in
+/// a table, since a listing looks up several for each entry.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    #[cfg(not(target_pointer_width = "64"))]
+    text: &'static str,
+    #[cfg(target_pointer_width = "64")]
+    table: [&'static str; 32],
+}
+
+impl Lines {
+    /// The lines of `text`: at most 32.
+    pub(crate) const fn new(text: &'static str) -> Self {
+        #[cfg(not(target_pointer_width = "64"))]
+        return Self { text };
+        #[cfg(target_pointer_width = "64")]
+        {
+            let mut table = [""; 32];
+            let mut place: u8 = 0;
+            while place < 32 {
+                table[place as usize] = search(text, place);
+                place += 1;
+            }
+            assert!(search(text, place).is_empty());
+            Self { table }
+        }
+    }
+
+    /// The line number `index`; empty where there is none.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) const fn get(&self, index: u8) -> &'static str {
+        let index = index as usize;
+        if index < self.table.len() { self.table[index] } else { "" }
+    }
+
+    /// The line number `index`; empty where there is none.
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(crate) const fn get(&self, index: u8) -> &'static str {
+        search(self.text, index)
+    }
+}
+
 #[inline(never)]
-pub(crate) const fn nth_line(lines: &'static str, index: u8) -> &'static str {
+const fn search(lines: &'static str, index: u8) -> &'static str {
     let mut rest = lines.as_bytes();
     let mut ahead = index;
     while let ([byte, tail @ ..], 1..) = (rest, ahead) {
@@ -124,18 +167,28 @@ pub(crate) const fn nth_line(lines: &'static str, index: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, TEXTS, nth_line};
+    use super::{Lines, Message, TEXTS, search};
 
     #[test]
     fn every_message_has_its_line() {
-        assert_eq!(TEXTS.lines().count(), usize::from(Message::Refused as u8) + 1);
         assert_eq!(Message::Json.as_str(), "not JSON");
         assert_eq!(Message::FIRST_NAMED.as_str(), "missing, doubled or of a wrong type: ");
         assert_eq!(Message::Refused.as_str(), "refused: ");
-        for (index, line) in (0..).zip(TEXTS.lines()) {
-            assert_eq!(nth_line(TEXTS, index), line);
+        for index in 0..=Message::Refused as u8 {
+            let line = TEXTS.get(index);
+            assert!(!line.is_empty());
             assert_eq!(line.ends_with(' '), index >= Message::FIRST_NAMED as u8);
         }
-        assert_eq!(nth_line(TEXTS, u8::MAX), "");
+        assert_eq!(TEXTS.get(Message::Refused as u8 + 1), "");
+        assert_eq!(TEXTS.get(u8::MAX), "");
+    }
+
+    #[test]
+    fn lines_are_found_by_number() {
+        let text = "a\n\nbc\nd";
+        for (index, line) in (0..).zip(text.lines()) {
+            assert_eq!((search(text, index), Lines::new(text).get(index)), (line, line));
+        }
+        assert_eq!((search(text, 4), search(text, u8::MAX)), ("", ""));
     }
 }

@@ -5,7 +5,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use crate::digest::{Digest, DigestKind, Hex};
 use crate::divide::{decimal, div_rem};
 use crate::error::Code;
-use crate::message::{Message, nth_line};
+use crate::message::{Lines, Message};
 use crate::request::Question;
 use crate::server::ServerConfig;
 use crate::text::escape_piece;
@@ -131,10 +131,12 @@ enum Member {
 }
 
 /// The members' names, a line each. Looked up at every use, as in [`Message`]; the ones of a listing stand in front.
-const NAMES: &str = "\
+const NAMES: &Lines = &Lines::new(
+    "\
 type\nfileName\nserver\nname\nversion\ndigest\ncode\nmessage\n\nfileSize\nmodified\ndirectory\nlink\noffset\nlength\n\
 chunkSize\nreadCnt\nlastSize\nprotocol\nmaxRequest\nidle_ms\nrequest_ms\nstall_ms\nfeatures\ndigests\ncount\nskipped\n\
-type\ndata\ndata\ndata";
+type\ndata\ndata\ndata",
+);
 
 impl Member {
     const fn is_text(self) -> bool {
@@ -143,7 +145,7 @@ impl Member {
 }
 
 /// The type of each [`Content`], a line each.
-const TYPES: &str = "hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n";
+const TYPES: &Lines = &Lines::new("hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n");
 
 const FEATURES: &[u8] = br#"["list","stat","get"]"#;
 const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
@@ -201,7 +203,7 @@ impl Line {
             }
             (Phase::FixedText, Member::Message) => facts.message.as_str().as_bytes(),
             (Phase::FixedText, _) => b"",
-            (Phase::Text, Member::Type) => nth_line(TYPES, self.content as u8).as_bytes(),
+            (Phase::Text, Member::Type) => TYPES.get(self.content as u8).as_bytes(),
             (Phase::Text, Member::Server) => SERVER.as_bytes(),
             (Phase::Text, Member::Name) => facts.config.name.as_str().as_bytes(),
             (Phase::Text, Member::Version) => {
@@ -249,7 +251,7 @@ impl Line {
         let is_text = member.is_text();
         let name = match (member, digest) {
             (Member::Digest, Some(digest)) => digest.kind().as_str(),
-            _ => nth_line(NAMES, member as u8),
+            _ => NAMES.get(member as u8),
         };
         let mut digits = [0; 20];
         let json = match member {
