@@ -18,7 +18,9 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
     for (place, byte) in digits.iter_mut().enumerate().rev() {
-        let (quotient, digit) = div_rem(rest, 10);
+        // By a constant a processor of 64 bits need not divide.
+        let (quotient, digit) =
+            if cfg!(target_pointer_width = "64") { (rest / 10, rest % 10) } else { div_rem(rest, 10) };
         *byte = b'0' | digit.to_le_bytes()[0];
         start = place;
         rest = quotient;
