@@ -37,16 +37,16 @@ pub fn run() {
         .request_ms(input())
         .stall_ms(input())
         .min_rate(input());
-    let config = match core::str::from_utf8(receive(&mut text)).map(ServerName::new) {
-        Ok(Ok(name)) => config.server_name(name),
+    let config = match text_of(receive(&mut text)).map(ServerName::new) {
+        Some(Ok(name)) => config.server_name(name),
         _ => config,
     };
     #[cfg(feature = "classic")]
     let mut answer_text = [0; 64];
     #[cfg(feature = "classic")]
-    let config = match (input(), core::str::from_utf8(receive(&mut answer_text))) {
+    let config = match (input(), text_of(receive(&mut answer_text))) {
         (0, _) => config.text(TextPolicy::Echo),
-        (1, Ok(text)) => config.text(TextPolicy::Reply(text)),
+        (1, Some(text)) => config.text(TextPolicy::Reply(text)),
         _ => config,
     };
     let mut session = if input() == 0 {
@@ -160,7 +160,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
         0 => session.reply(Reply::Listing, now()),
         1 => session.reply(Reply::Refuse(code()), now()),
         _ => {
-            let version = core::str::from_utf8(receive(&mut text)).ok().and_then(|text| Version::new(text).ok());
+            let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
             if let Some(version) = version {
                 let info = FileInfo { size: wide(), version, modified: time() };
                 session.reply(Reply::File { info: &info, known: known() }, now());
@@ -181,8 +181,8 @@ fn step(session: &mut ServerSession<'_, [u8; 512]>) {
         0 => Err(fault()),
         1 => Ok(Listed::Skipped),
         2 => Ok(Listed::End),
-        _ => match core::str::from_utf8(receive(&mut text)).map(FileName::new) {
-            Ok(Ok(name)) => Ok(Listed::Entry(Entry { name, kind })),
+        _ => match text_of(receive(&mut text)).map(FileName::new) {
+            Some(Ok(name)) => Ok(Listed::Entry(Entry { name, kind })),
             _ => Ok(Listed::Skipped),
         },
     };
@@ -233,4 +233,18 @@ fn fault() -> StoreError {
         4 => StoreError::BadName,
         _ => StoreError::Io,
     }
+}
+
+/// The owner's texts, as from a file system that has any.
+#[cfg(not(feature = "ascii"))]
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    core::str::from_utf8(bytes).ok()
+}
+
+/// The same from one that has ASCII alone, so that the check of UTF-8 is the core's and counts.
+#[cfg(feature = "ascii")]
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    let is_ascii = bytes.iter().all(|byte| *byte < 0x80);
+    // SAFETY: ASCII is UTF-8.
+    is_ascii.then(|| unsafe { core::str::from_utf8_unchecked(bytes) })
 }
