@@ -13,8 +13,8 @@ use coracle_core::{
 
 type Session<'c> = ServerSession<'c, [u8; 512]>;
 
-// The signatures are those of the core's functions.
 #[rustfmt::skip]
+// SAFETY: the signatures are those of the core's functions, and no image that is linked here is ever run.
 unsafe extern "Rust" {
     safe fn absent_config_number(value: u32);
     safe fn absent_config_name(name: Name<'_>);
