@@ -7,9 +7,9 @@ use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, 
 use crate::board::{input, output, receive, send};
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
-use coracle_core::{
-    Action, Close, Code, DigestKind, Entry, EntryKind, FileInfo, Finished, Instant, Listed, Reply, StoreError,
-};
+use coracle_core::{Action, Close, Code, DigestKind, FileInfo, Finished, Instant, Reply};
+#[cfg(not(feature = "get-only"))]
+use coracle_core::{Entry, EntryKind, Listed, StoreError};
 #[cfg(not(feature = "absent"))]
 use coracle_core::{FileName, Request, ServerConfig, ServerName, ServerSession, Version};
 
@@ -79,6 +79,7 @@ pub fn run() {
                 }
                 answer(&mut session);
             }
+            #[cfg(not(feature = "get-only"))]
             Action::Entry => step(&mut session),
             Action::SendBytes { bytes, more } => {
                 output(u32::from(more));
@@ -157,6 +158,7 @@ fn parts<'a>(request: &Request<'a>) -> (u32, Option<FileName<'a>>, Option<Digest
 fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
     let mut text = [0; 64];
     match input() {
+        #[cfg(not(feature = "get-only"))]
         0 => session.reply(Reply::Listing, now()),
         1 => session.reply(Reply::Refuse(code()), now()),
         _ => {
@@ -170,6 +172,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
 }
 
 /// Takes each step of a listing that there is.
+#[cfg(not(feature = "get-only"))]
 #[inline(never)]
 fn step(session: &mut ServerSession<'_, [u8; 512]>) {
     let mut text = [0; 255];
@@ -212,6 +215,7 @@ fn number() -> NonZeroU32 {
 #[inline(never)]
 fn known() -> Option<coracle_core::Digest> {
     match input() {
+        _ if cfg!(feature = "get-only") => None,
         0 => Some(coracle_core::Digest::Crc32(input())),
         1 if DigestKind::Sha256.is_supported() => Some(coracle_core::Digest::Sha256([input() as u8; 32])),
         _ => None,
@@ -223,6 +227,7 @@ fn code() -> Code {
     Code::ALL.get(input() as usize).copied().unwrap_or(Code::Io)
 }
 
+#[cfg(not(feature = "get-only"))]
 #[inline(never)]
 fn fault() -> StoreError {
     match input() {
