@@ -67,7 +67,13 @@ impl Scanner {
         }
         let mut state = self.state;
         let mut rest = piece.iter();
-        while let Some(&byte) = rest.next() {
+        loop {
+            // Most of a request is plain text. On a board that is as good as any other, and less code.
+            if cfg!(target_pointer_width = "64") && state == State::Text {
+                let plain = rest.clone().take_while(|byte| is_plain(**byte)).count();
+                rest = rest.as_slice().get(plain..).unwrap_or_default().iter();
+            }
+            let Some(&byte) = rest.next() else { return Ok(Scanned::More) };
             state = self.step(state, byte);
             self.state = state;
             match state {
@@ -76,7 +82,6 @@ impl Scanner {
                 _ => {}
             }
         }
-        Ok(Scanned::More)
     }
 
     /// The state behind `byte`, which stands behind `state`.
@@ -224,6 +229,11 @@ impl Default for Scanner {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether a byte in a string is a character of its own, and leaves everything as it is.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7F) && byte != b'"' && byte != b'\\'
 }
 
 /// [`Scanner::levels`] while none is open.
