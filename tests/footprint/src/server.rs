@@ -3,6 +3,7 @@
 use core::num::NonZeroU32;
 
 #[cfg(feature = "absent")]
+#[cfg_attr(feature = "get-only", allow(unused_imports, reason = "that owner names no file"))]
 use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
 use crate::board::{input, output, receive, send};
 #[cfg(feature = "classic")]
