@@ -1,0 +1,12 @@
+//! Faults on purpose, so that a check can be seen to fail. Only built with `RUSTFLAGS="--cfg planted"`, on a host.
+
+extern crate std;
+
+use std::sync::OnceLock;
+
+/// Whether the environment variable `CORACLE_PLANTED` chooses this fault (a line's number in `tests/FAULTS.md`). It is read
+/// once.
+pub fn planted(fault: &str) -> bool {
+    static CHOSEN: OnceLock<std::string::String> = OnceLock::new();
+    CHOSEN.get_or_init(|| std::env::var("CORACLE_PLANTED").unwrap_or_default()) == fault
+}
