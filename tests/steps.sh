@@ -1,0 +1,47 @@
+# What the steps of tests/run and tests/long are written with; sourced at the top of the repository.
+# $NOTES is a directory of the run's own.
+
+# Shows a command, notes it for the report of a failure, and runs it.
+run() {
+    printf '+ %s\n' "$*"
+    printf '%s\n' "$*" >"$NOTES/command"
+    "$@"
+}
+
+fail() {
+    echo "$0: $*" >&2
+    exit 1
+}
+
+# Installs packages of Debian's: need_tools COMMAND:PACKAGE... installs those whose command is not here.
+need_tools() {
+    local missing=() pair
+    for pair in "$@"; do
+        type -P "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+install_packages() {
+    local as_root=() install=(apt-get install -y --no-install-recommends "$@")
+    command -v apt-get >/dev/null || fail "missing, by their names in Debian: $*"
+    if [ "$(id -u)" != 0 ]; then
+        # Only a machine of CI's is changed without being asked.
+        [ "${CI-}" = true ] && sudo -n true || fail "missing: $*. This installs them: sudo ${install[*]}"
+        as_root=(sudo)
+    fi
+    as_root+=(env DEBIAN_FRONTEND=noninteractive)
+    run "${as_root[@]}" apt-get update -q
+    run "${as_root[@]}" "${install[@]}"
+}
+
+# Runs a command as root: what it does, a user may not.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        run "$@"
+    elif [ "${CI-}" = true ] && sudo -n true; then
+        run sudo --preserve-env=PATH,CORACLE_QUICK,CORACLE_PLANTED,CARGO_TARGET_DIR "$@"
+    else
+        fail "only root can do this. This does it: sudo --preserve-env=PATH $*"
+    fi
+}
