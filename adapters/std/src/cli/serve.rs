@@ -34,6 +34,9 @@ pub struct Serve {
     /// How many clients are served at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients: usize,
+    /// How many of them may come from one address; on top of those it is told 'busy' [default: as many as there are places]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_clients_per_address: Option<usize>,
     /// Bytes of a chunk, as the headers tell them
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size_at_least_1)]
     chunk_size: NonZeroU32,
@@ -109,6 +112,12 @@ When every place is taken, the oldest client that has asked nothing for over a
 second loses its place to a newcomer; where there is none, the newcomer is told
 to try again. With --admission queue newcomers wait instead, and are served in the
 order in which they came; --max-clients 1 then serves strictly one after another.
+
+--max-clients-per-address 8 keeps one host from taking all places: its ninth client
+is told to try again at once, and so is one that would wait with --admission queue.
+There is no such limit unless it is asked for, since all clients behind one address
+translator or proxy have one address. Of an IPv6 address the first 64 bits count, as
+a host has all of the rest to itself; link-local ones count singly.
 
 --on-text 'reply:got it' answers clients that send plain text, once for each piece
 that arrives, and --on-text echo sends it back; each piece is logged.
@@ -204,6 +213,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         place,
         name: args.name.clone(),
         max_clients: args.max_clients,
+        max_clients_per_address: args.max_clients_per_address,
         level,
         format,
     };
@@ -260,6 +270,7 @@ fn fail(exit: Exit, message: &dyn std::fmt::Display) -> Exit {
 fn limits(args: &Serve) -> Limits {
     let mut limits = Limits::default();
     limits.max_clients = args.max_clients;
+    limits.max_clients_per_address = args.max_clients_per_address;
     limits.chunk_size = args.chunk_size;
     limits.idle_timeout = args.idle_timeout.0;
     limits.request_timeout = args.request_timeout.0;

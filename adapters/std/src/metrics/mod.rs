@@ -39,6 +39,7 @@ pub use page::Page;
 /// | `coracle_clients_waiting` | gauge | | clients that wait for one |
 /// | `coracle_connections_total` | counter | | clients that were given a place |
 /// | `coracle_refused_total` | counter | `code` | clients that were turned away |
+/// | `coracle_refused_over_share_total` | counter | | those of them whose address had as many places as one may have |
 /// | `coracle_wait_seconds` | histogram | `end`: `served`, `gone` or a code | time in the queue |
 /// | `coracle_disconnections_total` | counter | `reason` | clients that left: `done`, `dropped`, `idle`, `lost` … |
 /// | `coracle_requests_total` | counter | `request`, `outcome` | answers that ended: `ok`, a code, or a reason |
@@ -63,6 +64,7 @@ struct Numbers {
     waiting: Gauge,
     connections: Counter,
     refused: Family<CodeLabel, Counter>,
+    refused_over_share: Counter,
     waits: Family<EndLabel, Histogram, fn() -> Histogram>,
     disconnections: Family<ReasonLabel, Counter>,
     requests: Family<AnswerLabels, Counter>,
@@ -108,6 +110,7 @@ impl Metrics {
             waiting: Gauge::default(),
             connections: Counter::default(),
             refused: Family::default(),
+            refused_over_share: Counter::default(),
             waits: Family::new_with_constructor(durations),
             disconnections: Family::default(),
             requests: Family::default(),
@@ -123,6 +126,8 @@ impl Metrics {
         registry.register("clients_waiting", "Clients that wait for a place", all.waiting);
         registry.register("connections", "Clients that were given a place", all.connections);
         registry.register("refused", "Clients that were turned away", all.refused);
+        let help = "Clients that were turned away since their address had its share of places";
+        registry.register("refused_over_share", help, all.refused_over_share);
         registry.register_with_unit("wait", "Time in the queue", Unit::Seconds, all.waits);
         registry.register("disconnections", "Clients that left", all.disconnections);
         registry.register("requests", "Answers that ended", all.requests);
@@ -169,7 +174,8 @@ impl Observer for Metrics {
                 numbers.clients.dec();
                 numbers.disconnections.get_or_create(&ReasonLabel { reason: visit.reason.as_str() }).inc();
             }
-            Event::Refused { code, .. } => {
+            Event::Refused { code, is_over_share, .. } => {
+                numbers.refused_over_share.inc_by(u64::from(is_over_share));
                 numbers.refused.get_or_create(&CodeLabel { code: code.as_str() }).inc();
             }
             Event::Queued { .. } => {
@@ -229,10 +235,10 @@ mod tests {
         let metrics = Metrics::new();
         let address = "127.0.0.1:1".parse().expect("an address");
         let other = metrics.clone();
-        for _ in 0..3 {
-            other.event(&Event::Refused { address, code: Code::Busy });
+        for is_over_share in [true, false, true] {
+            other.event(&Event::Refused { address, code: Code::Busy, is_over_share });
         }
-        other.event(&Event::Refused { address, code: Code::ShuttingDown });
+        other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_share: false });
         other.event(&Event::Queued { address, waiting: 1 });
         other.event(&Event::Trouble { what: "a test", error: &io::Error::other("none") });
         let text = metrics.text();
@@ -242,6 +248,7 @@ mod tests {
             "coracle_clients_waiting 1",
             "coracle_refused_total{code=\"busy\"} 3",
             "coracle_refused_total{code=\"shuttingDown\"} 1",
+            "coracle_refused_over_share_total 2",
             "coracle_body_bytes_total 0",
             "coracle_troubles_total 1",
             "# EOF",

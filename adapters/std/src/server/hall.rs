@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
+use super::shares::Shares;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
@@ -44,6 +45,8 @@ struct State {
     silent: VecDeque<Weak<Seat>>,
     /// Clients without a place, where they may wait for one.
     queue: Option<Queue>,
+    /// By address, who has a place or waits for one.
+    shares: Shares,
     last_id: u64,
     phase: Phase,
 }
@@ -108,7 +111,12 @@ pub(super) enum Verdict {
     },
     /// It waits; so many do now.
     Queued(usize),
-    Refused(Socket, Code),
+    Refused {
+        socket: Socket,
+        code: Code,
+        /// It is its address that may have no more places.
+        is_over_share: bool,
+    },
 }
 
 impl Hall {
@@ -117,7 +125,7 @@ impl Hall {
         Self {
             max_clients: limits.max_clients.max(1),
             keeps_order: queue.is_some(),
-            state: Mutex::new(State { queue, ..State::default() }),
+            state: Mutex::new(State { queue, shares: Shares::new(limits.max_clients_per_address), ..State::default() }),
             changed: Condvar::new(),
             queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
@@ -177,7 +185,11 @@ impl Hall {
     ) -> Verdict {
         let mut state = self.state();
         if state.phase != Phase::Open {
-            return Verdict::Refused(socket, Code::ShuttingDown);
+            return refused(socket, Code::ShuttingDown);
+        }
+        // Before anything else: nobody loses a place to an address that has enough.
+        if state.shares.is_used_up(address.ip()) {
+            return Verdict::Refused { socket, code: Code::Busy, is_over_share: true };
         }
         let is_full = state.live.len() >= self.max_clients;
         if let Some(queue) = &mut state.queue {
@@ -185,14 +197,15 @@ impl Hall {
             if is_full || queue.len() > 0 {
                 return match queue.push(socket, address) {
                     Ok(waiting) => {
+                        state.shares.take(address.ip());
                         self.queue_changed.notify_one();
                         Verdict::Queued(waiting)
                     }
-                    Err(socket) => Verdict::Refused(socket, Code::Busy),
+                    Err(socket) => refused(socket, Code::Busy),
                 };
             }
         } else if is_full && !state.drop_silent() {
-            return Verdict::Refused(socket, Code::Busy);
+            return refused(socket, Code::Busy);
         }
         let seat = state.seat(socket, address, thread);
         let live = state.live.len();
@@ -209,9 +222,11 @@ impl Hall {
     /// its client is refused; those that wait, too, where there is no client left after whom their turn would come.
     pub(super) fn take_back(&self, seat: &Seat) -> Vec<Dismissed> {
         let mut state = self.state();
-        state.live.remove(&seat.peer.id());
+        state.unseat(seat);
         let is_last = state.live.is_empty();
-        state.queue.as_mut().filter(|_| is_last).map_or_else(Vec::new, |queue| queue.clear(Code::Busy))
+        let dismissed = state.queue.as_mut().filter(|_| is_last).map_or_else(Vec::new, |queue| queue.clear(Code::Busy));
+        state.forget(&dismissed);
+        dismissed
     }
 
     /// A thread whose client has left asks who is next: it serves that one. Returned too is who was found to be gone.
@@ -221,7 +236,10 @@ impl Hall {
         if state.phase != Phase::Open || state.live.len() >= self.max_clients {
             return (None, gone);
         }
-        let Some(client) = state.queue.as_mut().and_then(|queue| queue.pop(&mut gone)) else { return (None, gone) };
+        let client = state.queue.as_mut().and_then(|queue| queue.pop(&mut gone));
+        state.forget(&gone);
+        let Some(client) = client else { return (None, gone) };
+        state.shares.give_back(client.address.ip());
         let waited = client.since.elapsed();
         let seat = state.seat(client.socket, client.address, thread);
         (Some(Called { seat, live: state.live.len(), waited }), gone)
@@ -235,6 +253,7 @@ impl Hall {
             let queue = state.queue.as_mut()?;
             let dismissed = if is_open { queue.sweep() } else { queue.clear(Code::ShuttingDown) };
             if !dismissed.is_empty() {
+                state.forget(&dismissed);
                 return Some(dismissed);
             }
             if !is_open {
@@ -262,7 +281,7 @@ impl Hall {
     /// A client has left. Returns how many are here.
     pub(super) fn leave(&self, seat: &Seat) -> usize {
         let mut state = self.state();
-        state.live.remove(&seat.peer.id());
+        state.unseat(seat);
         if state.phase != Phase::Open {
             self.changed.notify_all();
         }
@@ -373,6 +392,7 @@ impl State {
     /// Gives a client a place.
     fn seat(&mut self, socket: Socket, address: SocketAddr, thread: &Arc<str>) -> Arc<Seat> {
         self.last_id += 1;
+        self.shares.take(address.ip());
         let seat = Arc::new(Seat {
             peer: Peer::new(self.last_id, address, Arc::clone(thread)),
             socket,
@@ -383,6 +403,18 @@ impl State {
         self.live.insert(self.last_id, Arc::clone(&seat));
         self.note_silent(&seat);
         seat
+    }
+
+    /// Takes a client's place, unless that was done before.
+    fn unseat(&mut self, seat: &Seat) {
+        if self.live.remove(&seat.peer.id()).is_some() {
+            self.shares.give_back(seat.peer.address().ip());
+        }
+    }
+
+    /// Clients that waited do so no longer.
+    fn forget(&mut self, dismissed: &[Dismissed]) {
+        dismissed.iter().for_each(|one| self.shares.give_back(one.address().ip()));
     }
 
     fn note_silent(&mut self, seat: &Arc<Seat>) {
@@ -402,7 +434,7 @@ impl State {
                         return false;
                     }
                     self.silent.pop_front();
-                    self.live.remove(&seat.peer.id());
+                    self.unseat(&seat);
                     seat.end(Fate::Dropped, Shutdown::Both);
                     return true;
                 }
@@ -411,6 +443,10 @@ impl State {
         }
         false
     }
+}
+
+fn refused(socket: Socket, code: Code) -> Verdict {
+    Verdict::Refused { socket, code, is_over_share: false }
 }
 
 impl Seat {

@@ -21,6 +21,13 @@ use coracle_core::{ServerConfig, TextPolicy};
 pub struct Limits {
     /// How many clients are served at a time, each by a thread. At least 1; default 256.
     pub max_clients: usize,
+    /// How many of them may come from one address; who comes on top of those is told `busy`, whatever is free, and nobody
+    /// loses a place to it. Clients that wait for a place ([`Admission::Queue`]) count, too. `None`, the default: as many
+    /// as there are places; 0 is taken as 1.
+    ///
+    /// An IPv6 address counts by its network of 64 bits, as that is what a single host has to itself (RFC 4862: it makes
+    /// up the other 64), a link-local one by itself. All who come through one proxy or address translator are one address.
+    pub max_clients_per_address: Option<usize>,
     /// Bytes of a body's chunk, as the headers tell them. Default: 65,536.
     pub chunk_size: NonZeroU32,
     /// How long a connection may rest between exchanges. Default: 60 s.
@@ -109,6 +116,7 @@ impl Default for Limits {
         const CHUNK_SIZE: NonZeroU32 = NonZeroU32::new(65_536).unwrap();
         Self {
             max_clients: 256,
+            max_clients_per_address: None,
             chunk_size: CHUNK_SIZE,
             idle_timeout: Some(Duration::from_secs(60)),
             request_timeout: Some(Duration::from_secs(10)),

@@ -265,9 +265,10 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let (peer, thread) = at(peer);
             Line { event: "connected", peer, thread, live: Some(live), ..line }
         }
-        Event::Refused { address, code } => {
+        Event::Refused { address, code, is_over_share } => {
             let outcome = Some(code.to_string());
-            Line { event: "refused", peer: Some(address), outcome, ..line }
+            let text = is_over_share.then(|| "its address has its share of places".to_owned());
+            Line { event: "refused", peer: Some(address), outcome, text, ..line }
         }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));

@@ -50,6 +50,9 @@ pub enum Event<'a> {
         address: SocketAddr,
         /// What it was told.
         code: Code,
+        /// Whether that is since its address has as many places as
+        /// [`Limits::max_clients_per_address`](super::Limits::max_clients_per_address) allows.
+        is_over_share: bool,
     },
     /// A client waits for a place ([`Admission::Queue`](super::Admission::Queue)). [`Event::Dequeued`] follows, though
     /// another thread may tell of it earlier.

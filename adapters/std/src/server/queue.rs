@@ -115,6 +115,12 @@ impl Queue {
     }
 }
 
+impl Dismissed {
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.client.address
+    }
+}
+
 impl Waiting {
     /// Whether nobody is there any more. A client that has sent something and then ended its sending side is still there:
     /// it may well wait for an answer, and nothing tells it from one that has closed.
@@ -141,7 +147,7 @@ pub(super) fn dismiss(house: &House<'_>, dismissed: Vec<Dismissed>) {
     for Dismissed { client: Waiting { socket, address, since }, end } in dismissed {
         house.tell(&Event::Dequeued { address, end, waited: since.elapsed() });
         if let WaitEnd::Refused(code) = end {
-            house.tell(&Event::Refused { address, code });
+            house.tell(&Event::Refused { address, code, is_over_share: false });
             refuse(house, socket, code);
         }
     }

@@ -83,8 +83,8 @@ where
             drop(in_order);
             match verdict {
                 Verdict::Queued(waiting) => self.house.tell(&Event::Queued { address, waiting }),
-                Verdict::Refused(socket, code) => {
-                    self.house.tell(&Event::Refused { address, code });
+                Verdict::Refused { socket, code, is_over_share } => {
+                    self.house.tell(&Event::Refused { address, code, is_over_share });
                     refuse(self.house, socket, code);
                 }
                 Verdict::Served { seat, live, needs_thread } => {
@@ -120,7 +120,8 @@ where
             Err(error) => {
                 dismiss(self.house, self.house.hall.take_back(seat));
                 self.house.tell(&Event::Trouble { what: "making a thread for a client", error: &error });
-                self.house.tell(&Event::Refused { address: seat.peer.address(), code: Code::Busy });
+                let address = seat.peer.address();
+                self.house.tell(&Event::Refused { address, code: Code::Busy, is_over_share: false });
                 false
             }
         }

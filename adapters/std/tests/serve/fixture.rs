@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use coracle::server::{Event, Limits, Outcome, Server, ServerHandle, Summary};
 use coracle::store::DirectoryStore;
-use socket2::Socket;
+use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
 /// However slow the machine is, what takes longer hangs.
@@ -27,7 +27,8 @@ impl Events {
     fn note(&self, event: &Event<'_>) {
         let line = match event {
             Event::Connected { peer, live } => format!("connected {} live {live}", peer.address()),
-            Event::Refused { code, .. } => format!("refused {code}"),
+            Event::Refused { code, is_over_share: false, .. } => format!("refused {code}"),
+            Event::Refused { address, code, .. } => format!("over share {} {code}", address.ip()),
             Event::Queued { address, .. } => format!("queued {address}"),
             Event::Dequeued { address, end, .. } => format!("dequeued {address} {end:?}"),
             Event::Finished { answer, .. } => {
@@ -148,7 +149,19 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("connected");
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("connected"))
+    }
+
+    /// Comes from `source`, one of this machine's addresses: of 127.0.0.0/8 it has all.
+    pub fn coming_from(source: &str, address: SocketAddr) -> Self {
+        let source = SocketAddr::new(source.parse().expect("an ip"), 0);
+        let socket = Socket::new(Domain::for_address(source), Type::STREAM, None).expect("a socket");
+        socket.bind(&SockAddr::from(source)).expect("an address of this machine's");
+        socket.connect_timeout(&SockAddr::from(address), PATIENCE).expect("connected");
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         stream.set_write_timeout(Some(PATIENCE)).expect("an option");
         Self { stream }

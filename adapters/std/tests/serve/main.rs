@@ -11,5 +11,6 @@ mod listening;
 mod panics;
 mod program;
 mod queue;
+mod shares;
 mod stopping;
 mod text;

@@ -93,6 +93,7 @@ fn k7_a_taken_address_and_other_mistakes_have_exit_codes() {
         (vec!["--idle-timeout", "10"], 2, "0 for never".to_owned()),
         (vec!["--chunk-size", "0"], 2, "at least 1 byte".to_owned()),
         (vec!["--max-clients", "0"], 2, "--max-clients".to_owned()),
+        (vec!["--max-clients-per-address", "0"], 2, "--max-clients-per-address".to_owned()),
         (vec!["--name", "a\u{1b}b"], 2, "no control character".to_owned()),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_coracle")).arg("serve").args(&args).output().expect("run");

@@ -52,6 +52,8 @@ pub struct Setup {
     pub name: String,
     /// For the title.
     pub max_clients: usize,
+    /// For the title, too.
+    pub max_clients_per_address: Option<usize>,
     /// How much the log tells.
     pub level: LogLevel,
     /// How the log's lines look on a standard error that is no terminal.
@@ -61,7 +63,7 @@ pub struct Setup {
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
 pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setup) -> Exit {
     let shared = Shared::new();
-    let Setup { folder, hidden, place, name, max_clients, level, format } = setup;
+    let Setup { folder, hidden, place, name, max_clients, max_clients_per_address, level, format } = setup;
     let mut server = server.observer(shared.observer());
     // What is seen is for people; what is kept looks as it was asked for.
     let mut logs = vec![Log::new(Lines(shared.clone()), LogFormat::Text, level)];
@@ -84,7 +86,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
     let handle = server.handle();
     let mut console = Console {
         desk: Desk::new(folder, place, hidden),
-        facts: Facts { name, max_clients },
+        facts: Facts { name, max_clients, max_clients_per_address },
         shared,
         handle: handle.clone(),
         store: store.clone(),

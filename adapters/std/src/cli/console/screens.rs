@@ -21,6 +21,7 @@ struct Scene {
     desk: Desk,
     state: State,
     now: Instant,
+    max_clients_per_address: Option<usize>,
 }
 
 impl Scene {
@@ -30,7 +31,7 @@ impl Scene {
         let now = Instant::now();
         let mut state = State::new(now);
         state.listening.push(address("127.0.0.1:8888"));
-        Self { desk: Desk::new(PathBuf::from("/srv/images"), place, false), state, now }
+        Self { desk: Desk::new(PathBuf::from("/srv/images"), place, false), state, now, max_clients_per_address: None }
     }
 
     /// Three clients, one of which is far away.
@@ -78,7 +79,11 @@ impl Scene {
     /// Draws it, and compares it with the file `name`.
     fn is_as_in(&mut self, name: &str, width: u16, height: u16) -> Buffer {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
-        let facts = Facts { name: "bench-7".to_owned(), max_clients: 256 };
+        let facts = Facts {
+            name: "bench-7".to_owned(),
+            max_clients: 256,
+            max_clients_per_address: self.max_clients_per_address,
+        };
         terminal.draw(|frame| draw(frame, &facts, &mut self.desk, &self.state, self.now)).expect("drawn");
         let buffer = terminal.backend().buffer().clone();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/console/screens").join(name);
@@ -95,6 +100,13 @@ impl Scene {
 #[test]
 fn nobody_is_there() {
     Scene::new().is_as_in("empty-80x24.txt", 80, 24);
+}
+
+#[test]
+fn x3_the_share_of_an_address_is_shown() {
+    let mut scene = Scene::new();
+    scene.max_clients_per_address = Some(8);
+    scene.is_as_in("share-80x24.txt", 80, 24);
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub struct Facts {
     /// The server's name for itself; may be empty.
     pub name: String,
     pub max_clients: usize,
+    pub max_clients_per_address: Option<usize>,
 }
 
 /// Draws everything. `now` is the time that the state was last told.
@@ -133,7 +134,9 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, field: &Field) {
 
 fn draw_clients(frame: &mut Frame<'_>, area: Rect, facts: &Facts, desk: &mut Desk, state: &State) {
     let waiting = if state.waiting > 0 { format!(", {} waiting", state.waiting) } else { String::new() };
-    let title = format!(" Clients: {} of {}{waiting} ", state.clients.len(), facts.max_clients);
+    let share =
+        facts.max_clients_per_address.map_or_else(String::new, |share| format!(", at most {share} per address"));
+    let title = format!(" Clients: {} of {}{waiting}{share} ", state.clients.len(), facts.max_clients);
     let block = section(&title);
     let inner = block.inner(area);
     frame.render_widget(block, area);

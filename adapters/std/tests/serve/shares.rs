@@ -1,0 +1,116 @@
+//! `max_clients_per_address`: no address has more places than its share. Of 127.0.0.0/8 this machine has every address.
+
+use std::time::Duration;
+
+use coracle::server::Admission;
+
+use crate::fixture::{Client, Program, Running, code, wait_for};
+
+#[test]
+fn x3_an_address_with_its_share_is_told_busy_and_others_are_served() {
+    let server = Running::with(|limits| limits.max_clients_per_address = Some(3));
+    let greedy = || Client::coming_from("127.0.0.2", server.address);
+    let mut held: Vec<Client> = (0..3).map(|_| greedy()).collect();
+    for client in &mut held {
+        client.hello();
+    }
+    for _ in 0..20 {
+        assert_eq!(code(&greedy().rest()), "busy");
+    }
+    assert_eq!(server.events.wait_for("over share 127.0.0.2 busy", 20).len(), 20);
+    for source in ["127.0.0.3", "127.0.0.4", "127.0.0.1"] {
+        Client::coming_from(source, server.address).hello();
+    }
+    // A place that was left can be taken again, as often as one likes.
+    for round in 1..=10 {
+        drop(held.pop());
+        server.events.wait_for("left", 3 + round);
+        let mut next = greedy();
+        next.hello();
+        held.push(next);
+        assert_eq!(code(&greedy().rest()), "busy");
+    }
+    held.iter_mut().for_each(|client| drop(client.hello()));
+    assert_eq!(server.events.count("refused"), 0);
+}
+
+/// All places are taken, some of them by clients that have asked nothing: those lose theirs to others, and not to an
+/// address that has its share.
+#[test]
+fn x3_nobody_loses_a_place_to_an_address_with_its_share() {
+    let server = Running::with(|limits| {
+        limits.max_clients = 4;
+        limits.max_clients_per_address = Some(2);
+    });
+    let mut silent: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.3", server.address)).collect();
+    let mut greedy: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.2", server.address)).collect();
+    greedy.iter_mut().for_each(|client| drop(client.hello()));
+    server.events.wait_for("connected", 4);
+    std::thread::sleep(Duration::from_millis(1100));
+    for _ in 0..10 {
+        assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");
+    }
+    assert_eq!(server.events.count("left"), 0);
+    let mut other = Client::coming_from("127.0.0.4", server.address);
+    other.hello();
+    assert_eq!(server.events.wait_for("left", 1), ["left dropped live 4"]);
+    assert_eq!(silent.remove(0).rest(), "");
+    // Who was dropped has freed its share, once.
+    silent.remove(0).hello();
+    drop(greedy);
+    server.events.wait_for("left", 3);
+    let mut again: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.2", server.address)).collect();
+    again.iter_mut().for_each(|client| drop(client.hello()));
+    assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");
+}
+
+#[test]
+fn x3_who_waits_counts_too() {
+    let server = Running::with(|limits| {
+        limits.max_clients = 1;
+        limits.max_clients_per_address = Some(2);
+        limits.admission = Admission::Queue { length: 3, timeout: None };
+    });
+    let queued = |count: usize| wait_for(|| (server.handle.queued() == count).then_some(()));
+    let mut served = Client::coming_from("127.0.0.2", server.address);
+    served.hello();
+    let mut waiting = Client::coming_from("127.0.0.2", server.address);
+    queued(1);
+    assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");
+    let mut other = Client::coming_from("127.0.0.3", server.address);
+    queued(2);
+    drop(served);
+    waiting.hello();
+    // It waits no longer, and has a place: that is one of two.
+    let gone = Client::coming_from("127.0.0.2", server.address);
+    queued(2);
+    assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");
+    drop(gone);
+    queued(1);
+    let last = Client::coming_from("127.0.0.2", server.address);
+    queued(2);
+    drop((waiting, last));
+    other.hello();
+}
+
+#[test]
+fn x3_the_program_says_why_and_is_dual_stack() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"));
+    command.args(["serve", "--listen", "[::]:0", "--max-clients-per-address", "1"]);
+    let program = Program::start_as(command);
+    let at = |host: &str| std::net::SocketAddr::new(host.parse().expect("an ip"), program.address.port());
+    // One of each family, and the IPv4 one is known by its IPv4 address.
+    let (mut v4, mut v6) = (Client::new(at("127.0.0.1")), Client::new(at("::1")));
+    v4.hello();
+    v6.hello();
+    for host in ["127.0.0.1", "::1"] {
+        assert_eq!(code(&Client::new(at(host)).rest()), "busy");
+    }
+    Client::coming_from("127.0.0.2", at("127.0.0.1")).hello();
+    let refused = wait_for(|| {
+        let log = program.log();
+        let lines = log.lines().filter(|line| line.ends_with("refused its address has its share of places busy"));
+        Some(lines.count()).filter(|count| *count == 2)
+    });
+    assert_eq!(refused, 2);
+}
