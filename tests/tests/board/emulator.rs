@@ -64,13 +64,20 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     let mut command = Command::new(top().join("tests/cross"));
     command.args(["build", "--release", "--locked"]).current_dir(top().join("firmware-example"));
     command.env("CARGO_TARGET_DIR", target()).env_remove("CORACLE_FILES");
+    if cfg!(planted) {
+        // Beside the flags of the board's own configuration, which the variable would replace.
+        command.env_remove("RUSTFLAGS").args(["--config", r#"target.thumbv7m-none-eabi.rustflags=["--cfg","planted"]"#]);
+    }
     if let Some(folder) = folder {
         command.env("CORACLE_FILES", folder);
     }
     run(&mut command);
     let kept = target().join("board").join(name);
     fs::create_dir_all(kept.parent().expect("a directory")).expect("created");
-    fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &kept).expect("the image was built");
+    // In one step: another process may boot the one that lies there.
+    let copy = kept.with_extension(std::process::id().to_string());
+    fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &copy).expect("the image was built");
+    fs::rename(&copy, &kept).expect("the same directory");
     kept
 }
 
