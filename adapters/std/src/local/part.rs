@@ -125,7 +125,14 @@ impl Part {
             // The contents are right either way, and not every file system can hold every time.
             let _ = file.set_times(FileTimes::new().set_modified(time));
         }
-        let written = file.sync_all().and_then(|()| Ok(file.metadata()?.len()));
+        let sync = || {
+            #[cfg(planted)]
+            if coracle_core::planted("D2") {
+                return Ok(());
+            }
+            file.sync_all()
+        };
+        let written = sync().and_then(|()| Ok(file.metadata()?.len()));
         let closed = written.and_then(|len| nix::unistd::close(file).map(|()| len).map_err(io::Error::from));
         let is_ours = place.part_identity()? == Some(identity);
         match closed {
@@ -144,6 +151,10 @@ impl Part {
         let _ = place.remove_sidecar();
         drop(note_file);
         let target = place.target();
+        #[cfg(planted)]
+        if coracle_core::planted("D4") {
+            return Ok(target);
+        }
         match place.directory().sync() {
             Ok(()) => Ok(target),
             Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target, error }),

@@ -165,6 +165,10 @@ impl Place {
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
             self.check_target(true)?;
+            #[cfg(planted)]
+            if coracle_core::planted("D3") {
+                self.remove(target)?;
+            }
             renameat(fd, part, fd, target)
         } else {
             match renameat_with(fd, part, fd, target, RenameFlags::NOREPLACE) {
@@ -208,9 +212,10 @@ impl Place {
             Found::Note(Note { origin, part: Some(noted) }) if noted == identity => Some(origin),
             // Nothing is written to a part before it is noted.
             Found::Note(Note { part: None, .. }) if len == 0 => None,
-            Found::Note(_) => return Err(LocalError::Foreign(self.part())),
+            Found::Note(Note { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part())),
             Found::Damaged => None,
-            Found::Foreign | Found::Empty => return self.set_aside(),
+            // Somebody's file; or a power cut took the bytes of the note, and not those of the part.
+            Found::Note(_) | Found::Foreign | Found::Empty => return self.set_aside(),
         };
         Ok(Beginning::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
     }

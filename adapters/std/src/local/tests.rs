@@ -290,6 +290,8 @@ fn d1_every_state_in_between_is_recovered() {
     let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
     fs::write(&path, &unnoted).expect("write");
     assert_eq!(found(&place).size(), 0);
+    // That it was noted is what a power cut took.
     fs::write(root.path().join("a.part"), "precious").expect("write");
-    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
+    assert!(matches!(place.find(), Ok(Beginning::SetAside(_))));
+    assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
 }
