@@ -66,7 +66,9 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     command.env("CARGO_TARGET_DIR", target()).env_remove("CORACLE_FILES");
     if cfg!(planted) {
         // Beside the flags of the board's own configuration, which the variable would replace.
-        command.env_remove("RUSTFLAGS").args(["--config", r#"target.thumbv7m-none-eabi.rustflags=["--cfg","planted"]"#]);
+        command
+            .env_remove("RUSTFLAGS")
+            .args(["--config", r#"target.thumbv7m-none-eabi.rustflags=["--cfg","planted"]"#]);
     }
     if let Some(folder) = folder {
         command.env("CORACLE_FILES", folder);
