@@ -309,6 +309,26 @@ mod tests {
         }
     }
 
+    /// Each word alone is what it says, in whatever order the words come.
+    #[test]
+    fn a_hello_has_the_words_that_it_names() {
+        let told = |features: &str, digests: &str| {
+            let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
+            let mut line =
+                format!(r#"{{"server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#).into_bytes();
+            let hello = hello(&mut line).expect("read");
+            (
+                [hello.features.list, hello.features.stat, hello.features.get],
+                [hello.digests.crc32, hello.digests.sha256],
+            )
+        };
+        assert_eq!(told("", ""), ([false; 3], [false; 2]));
+        assert_eq!(told(r#""list""#, r#""crc32""#), ([true, false, false], [true, false]));
+        assert_eq!(told(r#""stat""#, r#""sha256""#), ([false, true, false], [false, true]));
+        assert_eq!(told(r#""get","x""#, r#""x""#), ([false, false, true], [false; 2]));
+        assert_eq!(told(r#""get","stat","list""#, r#""sha256","crc32""#), ([true; 3], [true; 2]));
+    }
+
     #[test]
     fn words_of_a_hello() {
         let digests = Digests { crc32: true, sha256: false };

@@ -254,5 +254,15 @@ mod tests {
             assert_eq!(kind.is_supported(), Hasher::new(kind).is_some());
         }
         assert_eq!(DigestKind::from_word("none"), None);
+        assert_eq!((DigestKind::Crc32.to_string(), DigestKind::Sha256.to_string()), ("crc32".into(), "sha256".into()));
+    }
+
+    /// What was hashed is nobody's business in a log.
+    #[test]
+    fn a_hasher_shows_nothing_of_what_it_saw() {
+        let mut hasher = Hasher::new(DigestKind::Crc32).expect("supported");
+        let before = std::format!("{hasher:?}");
+        hasher.update(b"secret");
+        assert_eq!((std::format!("{hasher:?}"), before.as_str()), (before.clone(), "Hasher { .. }"));
     }
 }

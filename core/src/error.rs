@@ -105,4 +105,12 @@ mod tests {
         }
         assert_eq!(Code::from_word("badrequest"), None);
     }
+
+    #[test]
+    fn what_is_over_in_a_while() {
+        for code in Code::ALL {
+            let expected = ["busy", "shuttingDown", "timeout"].contains(&code.as_str());
+            assert_eq!(code.is_temporary(), expected, "{code}");
+        }
+    }
 }

@@ -157,9 +157,11 @@ impl<'a> Visitor<'a> for RawVisitor {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use std::string::String;
+    use std::string::{String, ToString};
 
-    use super::{BadMember, Slot, Table, read};
+    use serde::de::{Deserialize, Deserializer, IntoDeserializer};
+
+    use super::{BadMember, Raw, Slot, Table, TableVisitor, read};
     use crate::Scanner;
 
     const TABLE: &Table = &[
@@ -198,6 +200,20 @@ mod tests {
             let doubled = std::format!("{{\"{member}\":{value},\"x\":0,\"{member}\":{value}}}");
             assert_eq!(read(doubled.as_bytes(), TABLE).err(), Some(BadMember), "{doubled}");
         }
+    }
+
+    /// Another parser, which says what it found and what was expected.
+    #[test]
+    fn says_what_was_expected() {
+        let said = |object: &str| {
+            let mut deserializer = serde_json::Deserializer::from_str(object);
+            deserializer.deserialize_map(TableVisitor(TABLE)).err().map(|error| error.to_string())
+        };
+        assert!(said("7").is_some_and(|text| text.contains("expected an object")));
+        assert!(said(r#"{"words":7}"#).is_some_and(|text| text.contains("expected a list of words")));
+        let number: serde::de::value::U32Deserializer<serde_json::Error> = 7_u32.into_deserializer();
+        let text = Raw::deserialize(number).err().map(|error| error.to_string());
+        assert!(text.is_some_and(|text| text.contains("expected a value")));
     }
 
     /// What the scanner lets pass at its deepest is skipped.

@@ -159,15 +159,14 @@ const fn search(lines: &'static str, index: u8) -> &'static str {
     while len < rest.len() && rest[len] != b'\n' {
         len += 1;
     }
-    match core::str::from_utf8(rest.split_at(len).0) {
-        Ok(line) => line,
-        Err(_) => "",
-    }
+    let Ok(line) = core::str::from_utf8(rest.split_at(len).0) else { return "" };
+    line
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Lines, Message, TEXTS, search};
+    use crate::Code;
 
     #[test]
     fn every_message_has_its_line() {
@@ -181,6 +180,23 @@ mod tests {
         }
         assert_eq!(TEXTS.get(Message::Refused as u8 + 1), "");
         assert_eq!(TEXTS.get(u8::MAX), "");
+    }
+
+    /// What a store refuses is told with the file's name; what no store says, in general words.
+    #[test]
+    fn a_refusal_of_a_store_has_its_text() {
+        for (code, text) in [
+            (Code::NotFound, "not found: "),
+            (Code::NotFile, "not a regular file: "),
+            (Code::NotDirectory, "not a directory: "),
+            (Code::Denied, "permission denied: "),
+            (Code::BadName, "not a name here: "),
+            (Code::Io, "cannot be read: "),
+            (Code::Busy, "refused: "),
+            (Code::Unsupported, "refused: "),
+        ] {
+            assert_eq!(Message::of_store(code).as_str(), text);
+        }
     }
 
     #[test]

@@ -218,7 +218,7 @@ const fn is_bad_component(len: usize, only_dots: bool) -> bool {
 #[cfg(test)]
 mod tests {
     extern crate std;
-    use std::string::String as StdString;
+    use std::string::{String as StdString, ToString};
 
     use super::{FileName, NameError, Version, VersionError};
 
@@ -277,6 +277,28 @@ mod tests {
         assert_eq!(name.last(), "c");
         assert!(name.is_hidden());
         assert!(!FileName::from_static("a.b/c.").is_hidden());
+    }
+
+    #[test]
+    fn each_rule_is_told() {
+        for (name, rule) in [
+            ("", "a name is not empty"),
+            (&"x".repeat(256), "a name has at most 255 bytes"),
+            ("a/../b", "a name has no component '', '.' or '..'"),
+            ("a\\b", "a name has no control character, no backslash"),
+        ] {
+            let error = FileName::new(name).expect_err("bad");
+            assert_eq!((error.as_str(), error.to_string().as_str()), (rule, rule));
+        }
+        assert_eq!(VersionError.to_string(), "a version has 1 to 64 characters from 0x21 to 0x7E");
+        assert_eq!(FileName::from_static("a/b").to_string(), "a/b");
+        assert_eq!(Version::new("v1").expect("good").to_string(), "v1");
+    }
+
+    #[test]
+    #[should_panic(expected = "not a file name")]
+    fn a_bad_name_in_the_program_s_own_text_panics() {
+        let _ = FileName::from_static("..");
     }
 
     #[test]

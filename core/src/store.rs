@@ -305,10 +305,8 @@ impl<'a> Store for StaticStore<'a> {
                     (path, EntryKind::Directory { link: false })
                 }
             };
-            return match FileName::new(path) {
-                Ok(name) => Ok(Listed::Entry(Entry { name, kind })),
-                Err(_) => Ok(Listed::Skipped),
-            };
+            let name = FileName::new(path).map_err(|_| StoreError::Io)?;
+            return Ok(Listed::Entry(Entry { name, kind }));
         }
         Ok(Listed::End)
     }
@@ -335,7 +333,9 @@ mod tests {
     use std::string::{String, ToString};
     use std::vec::Vec;
 
-    use super::{Digest, DigestKind, EntryKind, FileName, Listed, StaticFile, StaticStore, Store, StoreError};
+    use super::{
+        Digest, DigestKind, EntryKind, FileInfo, FileName, Listed, StaticFile, StaticStore, Store, StoreError, Version,
+    };
 
     static FILES: [StaticFile<'static>; 4] = [
         StaticFile::new("a", "v1", b"alpha").with_crc32(7),
@@ -373,8 +373,66 @@ mod tests {
         assert_eq!(store.open(name("x")).err(), Some(StoreError::NotFound));
         assert_eq!(store.list(Some(name("a"))).err(), Some(StoreError::NotDirectory));
         assert_eq!(store.list(Some(name("a/b"))).err(), Some(StoreError::NotFound));
-        for error in [StoreError::NotFound, StoreError::NotFile, StoreError::NotDirectory, StoreError::Denied] {
-            assert!(!error.to_string().is_empty() && error.code() != super::Code::Io);
+        for (error, code, text) in [
+            (StoreError::NotFound, "notFound", "no such file or directory"),
+            (StoreError::NotFile, "notFile", "not a regular file"),
+            (StoreError::NotDirectory, "notDirectory", "not a directory"),
+            (StoreError::Denied, "denied", "permission denied"),
+            (StoreError::BadName, "badName", "a name that this store cannot have"),
+            (StoreError::Io, "io", "input/output error"),
+        ] {
+            assert_eq!((error.code().as_str(), error.to_string().as_str()), (code, text));
+        }
+    }
+
+    #[test]
+    fn a_file_can_be_made_while_the_program_runs() {
+        let (bytes, version) = (b"alpha".to_vec(), "v".repeat(64));
+        let files = [StaticFile::new("a", &version, &bytes).with_crc32(9)];
+        let mut store = StaticStore::new(&files);
+        let file = store.open(FileName::from_static("a")).expect("a");
+        assert_eq!(store.known_digest(&file, DigestKind::Crc32), Some(Digest::Crc32(9)));
+        assert_eq!((file.bytes(), store.info(&file).expect("info").version.as_str().len()), (&b"alpha"[..], 64));
+        for version in ["", "a b", "\u{7f}", "é", &"v".repeat(65)] {
+            let made = std::panic::catch_unwind(|| StaticFile::new("a", version, b""));
+            assert!(made.is_err(), "{version:?} is no version");
+        }
+    }
+
+    /// A store that knows no digests and remembers none.
+    #[test]
+    fn a_store_need_not_know_digests() {
+        struct Blind;
+        impl Store for Blind {
+            type File = ();
+            type Listing = ();
+            fn open(&mut self, _: FileName<'_>) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
+                Ok(FileInfo { size: 0, version: Version::new("v").expect("good"), modified: None })
+            }
+            fn read(&mut self, (): &mut (), _: u64, _: &mut [u8]) -> Result<usize, StoreError> {
+                Ok(0)
+            }
+            fn list(&mut self, _: Option<FileName<'_>>) -> Result<(), StoreError> {
+                Ok(())
+            }
+            fn next<'a>(&mut self, (): &'a mut ()) -> Result<Listed<'a>, StoreError> {
+                Ok(Listed::End)
+            }
+        }
+        let name = FileName::from_static("a");
+        let mut store = Blind;
+        let mut file = store.open(name).expect("opened");
+        let info = store.info(&file).expect("info");
+        assert_eq!(store.read(&mut file, 0, &mut [0]), Ok(0));
+        assert!(
+            store.list(None).and_then(|mut listing| Ok(store.next(&mut listing)? == Listed::End)).expect("a listing")
+        );
+        store.remember_digest(&file, &info, &Digest::Crc32(0));
+        for kind in [DigestKind::Crc32, DigestKind::Sha256] {
+            assert_eq!(store.known_digest(&file, kind), None);
         }
     }
 

@@ -4,7 +4,10 @@
 mod common;
 
 use common::Rig;
-use coracle_core::{CloseHow, CloseReason, Code, Deadline, Instant, ServerConfig, StaticFile, StaticStore, TextPolicy};
+use coracle_core::{
+    Action, CloseHow, CloseReason, Code, Deadline, Entry, EntryKind, Exchange, FileInfo, FileName, Instant, Listed,
+    Reply, Request, RequestKind, ServerConfig, StaticFile, StaticStore, StoreError, TextPolicy, Version,
+};
 
 static FILES: [StaticFile<'static>; 6] = [
     StaticFile::new("a.bin", "v1", b"hello, world"),
@@ -151,6 +154,99 @@ fn a_held_prefix_becomes_text_after_a_second() {
     rig.send_eof();
     assert_eq!(rig.take_text(), "a.");
     assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
+}
+
+/// What a session wants behind a name that was confirmed.
+#[derive(Debug, PartialEq)]
+enum Wanted {
+    Close(CloseHow, CloseReason),
+    SendFile { len: usize, more: bool, hash: bool },
+}
+
+/// The dialect has no error: what fails behind a select ends the connection, with no byte sent.
+#[test]
+fn what_fails_ends_the_connection() {
+    let config = ServerConfig::new();
+    let select = br#"{"type":2,"fileName":"a.bin"}"#;
+    let info = |size, version| FileInfo { size, version: Version::new(version).expect("good"), modified: None };
+    let confirmed = |reply: Reply<'_>| {
+        let mut rig = rig(&config);
+        rig.send(select, usize::MAX);
+        rig.take_text();
+        assert_eq!(rig.session.receive(b"a.bin", rig.now()), 5);
+        assert_eq!(rig.session.action(), Action::Reply(Request::Confirm { name: FileName::from_static("a.bin") }));
+        rig.session.reply(reply, rig.now());
+        let wanted = match rig.session.action() {
+            Action::Close(close) => Wanted::Close(close.how, close.why),
+            Action::SendFile { offset: 0, len, more, hash } => Wanted::SendFile { len, more, hash },
+            other => panic!("{other:?}"),
+        };
+        (wanted, rig.session.last_exchange(), rig.session.exchanges())
+    };
+    let classic = |code| {
+        let exchange = Exchange { kind: Some(RequestKind::Confirm), error: Some(code), body_len: 0 };
+        (Wanted::Close(CloseHow::Finish, CloseReason::Classic), exchange, 2)
+    };
+    assert_eq!(confirmed(Reply::File { info: &info(12, "v2"), known: None }), classic(Code::Changed));
+    assert_eq!(confirmed(Reply::File { info: &info(11, "v1"), known: None }), classic(Code::Changed));
+    assert_eq!(confirmed(Reply::Refuse(Code::NotFound)), classic(Code::NotFound));
+    // It has grown: what was announced is sent.
+    let grown = confirmed(Reply::File { info: &info(13, "v1"), known: None });
+    assert_eq!(grown.0, Wanted::SendFile { len: 12, more: false, hash: false });
+}
+
+#[test]
+fn a_list_that_fails_ends_the_connection() {
+    let config = ServerConfig::new();
+    let failed = |fault: StoreError, is_begun: bool| {
+        let mut rig = rig(&config);
+        assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()), 10);
+        if is_begun {
+            rig.session.reply(Reply::Listing, rig.now());
+            while let Action::SendBytes { bytes, .. } = rig.session.action() {
+                let len = bytes.len();
+                rig.session.sent(len, rig.now());
+            }
+            rig.session.entry(Err(fault), rig.now());
+        } else {
+            rig.session.reply(Reply::Refuse(fault.code()), rig.now());
+        }
+        assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Classic)));
+        let last = rig.session.last_exchange();
+        assert_eq!((last.kind, last.error, rig.session.exchanges()), (Some(RequestKind::List), Some(fault.code()), 1));
+    };
+    failed(StoreError::Io, true);
+    failed(StoreError::Denied, false);
+}
+
+/// What cannot be a plain file is left out, and counted by nobody.
+#[test]
+fn a_list_leaves_out_what_is_no_file() {
+    let config = ServerConfig::new();
+    let mut rig = rig(&config);
+    assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()), 10);
+    rig.session.reply(Reply::Listing, rig.now());
+    let entry = |name, kind| Ok(Listed::Entry(Entry { name: FileName::from_static(name), kind }));
+    let file = EntryKind::File { size: 1, modified: Some(1) };
+    for step in [
+        Ok(Listed::Skipped),
+        entry("d", EntryKind::Directory { link: false }),
+        entry("a", file),
+        Ok(Listed::Skipped),
+        entry("l", EntryKind::Directory { link: true }),
+        entry("b", file),
+        Ok(Listed::End),
+    ] {
+        while let Action::SendBytes { bytes, .. } = rig.session.action() {
+            rig.output.extend_from_slice(bytes);
+            let len = bytes.len();
+            rig.session.sent(len, rig.now());
+        }
+        assert_eq!(rig.session.action(), Action::Entry);
+        rig.session.entry(step, rig.now());
+    }
+    rig.work();
+    assert_eq!(rig.take_text(), r#"{"type":1,"fileName":["a","b"],"data":2}"#);
 }
 
 fn ask_stat() -> String {

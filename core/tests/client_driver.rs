@@ -359,6 +359,44 @@ fn k4_what_broke_is_told() {
     assert!(unlimited.transport_mut().sent.is_empty());
 }
 
+/// Whatever was asked: a server that ends the connection instead of answering is told as that.
+#[test]
+fn what_comes_unasked_is_no_answer() {
+    for code in [Code::Busy, Code::Timeout, Code::ShuttingDown] {
+        let line = || wire([bytes(format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"\"}}\n"))]);
+        let ended = ClientError::Failed(Failure::Ended(code));
+        assert_eq!(connection(line()).hello(|_| ()), Err(ended));
+        assert_eq!(connection(line()).stat(NAME, None), Err(ended));
+        assert_eq!(connection(line()).list(None, |_| Ok::<_, Infallible>(())).err(), Some(ended));
+        assert_eq!(
+            connection(line()).get(&Get::new(NAME), &mut Held::new(b"")).err(),
+            Some(ClientError::Failed(Failure::Ended(code)))
+        );
+    }
+}
+
+/// A sink that only writes: it takes any file, and has nothing to go on from.
+#[test]
+fn a_sink_need_not_do_more_than_write() {
+    #[derive(Default)]
+    struct Memory(Vec<u8>);
+    impl Sink for Memory {
+        type Error = Infallible;
+
+        fn write(&mut self, _: u64, bytes: &[u8]) -> Result<(), Infallible> {
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+    let mut memory = Memory::default();
+    let end = connection(wire([bytes(answer(FILE, 0))])).get(&Get::new(NAME), &mut memory);
+    assert!(matches!(end, Ok(End::Verified(verified)) if verified.is_whole()));
+    assert_eq!(memory.0, FILE);
+    let resume = Get { offset: 5, digest_from: Some(0), ..Get::new(NAME) };
+    let end = connection(wire([])).get(&resume, &mut &mut memory);
+    assert_eq!(end, Err(ClientError::TooFewToReadBack));
+}
+
 #[test]
 fn bytes_behind_an_answer_are_seen_before_the_next_request() {
     let with_tail = |tail: &str| {

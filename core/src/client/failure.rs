@@ -178,3 +178,92 @@ impl fmt::Display for StartError {
 }
 
 impl core::error::Error for StartError {}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::collections::BTreeSet;
+    use std::string::{String, ToString};
+
+    use super::{Breach, Failure, StartError};
+    use crate::{Code, ScanError};
+
+    const FAILURES: [Failure; 11] = [
+        Failure::Breach(Breach::Name),
+        Failure::Digest,
+        Failure::Refused(None),
+        Failure::Ended(Code::Busy),
+        Failure::Ended(Code::ShuttingDown),
+        Failure::Ended(Code::Timeout),
+        Failure::Closed,
+        Failure::SendFailed,
+        Failure::Stalled,
+        Failure::Abandoned,
+        Failure::BufTooShort,
+    ];
+
+    const BREACHES: [Breach; 19] = [
+        Breach::LineStart,
+        Breach::Json(ScanError::Syntax),
+        Breach::LineTooLong,
+        Breach::LineEnd,
+        Breach::Member,
+        Breach::Surrogate,
+        Breach::Type,
+        Breach::Unasked,
+        Breach::Name,
+        Breach::EntryName,
+        Breach::Offset,
+        Breach::Length,
+        Breach::Chunks,
+        Breach::Version,
+        Breach::OtherVersion,
+        Breach::DigestKind,
+        Breach::Digest,
+        Breach::Count,
+        Breach::Limit,
+    ];
+
+    /// Fragments of sentences, each its own.
+    fn are_words(words: &[String]) {
+        assert_eq!(words.iter().collect::<BTreeSet<_>>().len(), words.len());
+        for fragment in words {
+            assert!(
+                fragment.starts_with(|first: char| first.is_ascii_lowercase()) && !fragment.ends_with('.'),
+                "{fragment}"
+            );
+            assert!(fragment.split(' ').count() > 1, "{fragment}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_its_own_words() {
+        are_words(&FAILURES.map(|failure| failure.to_string()));
+        are_words(&BREACHES.map(|breach| breach.to_string()));
+        for failure in FAILURES {
+            assert_eq!(failure.to_string(), failure.as_str());
+        }
+        for breach in BREACHES {
+            assert_eq!(breach.to_string(), breach.as_str());
+            assert_eq!(Failure::Breach(breach).as_str(), breach.as_str());
+        }
+        let starts = [
+            StartError::NotIdle,
+            StartError::NotStarted,
+            StartError::NameDoesNotFit,
+            StartError::DigestUnsupported,
+            StartError::DigestRange,
+        ];
+        are_words(&starts.map(|error| error.to_string()));
+    }
+
+    /// What has to do with the network or with a busy server may be over in a minute; a lie is not.
+    #[test]
+    fn what_may_succeed_next_time() {
+        for failure in FAILURES {
+            let expected =
+                matches!(failure, Failure::Ended(_) | Failure::Closed | Failure::SendFailed | Failure::Stalled);
+            assert_eq!(failure.is_temporary(), expected, "{failure}");
+        }
+    }
+}

@@ -272,10 +272,10 @@ where
             match self.session.action() {
                 ClientAction::SendBytes { .. } => now = self.send(now, &mut broken)?,
                 ClientAction::Receive if self.arrived.is_empty() => now = self.read(now)?,
-                ClientAction::Idle if self.arrived.is_empty() => {
+                ClientAction::Idle | ClientAction::Rehash { .. } if self.arrived.is_empty() => {
                     return Err(ClientError::Start(StartError::NotStarted));
                 }
-                ClientAction::Receive | ClientAction::Idle => {
+                ClientAction::Receive | ClientAction::Idle | ClientAction::Rehash { .. } => {
                     let bytes = self.receive.as_ref().get(self.arrived.clone()).unwrap_or_default();
                     let (taken, event) = self.session.receive(bytes, now);
                     self.arrived.start = self.arrived.start.saturating_add(taken);
@@ -294,10 +294,6 @@ where
                             return Err(ClientError::Sink(error));
                         }
                     }
-                }
-                ClientAction::Rehash { .. } => {
-                    self.session.abandon();
-                    return Err(ClientError::TooFewToReadBack);
                 }
                 ClientAction::Close(Failure::SendFailed) => {
                     return Err(broken.map_or(ClientError::Failed(Failure::SendFailed), ClientError::Transport));

@@ -233,3 +233,28 @@ pub struct Exchange {
     /// Bytes of the body that were sent.
     pub body_len: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DigestKind, FileName, Kind, Request};
+
+    #[test]
+    fn a_request_says_what_it_is_about() {
+        let name = FileName::from_static("a");
+        let digest = Some(DigestKind::Crc32);
+        for (request, kind, word, named, hashed) in [
+            (Request::List { path: None }, Kind::List, "list", None, None),
+            (Request::List { path: Some(name) }, Kind::List, "list", Some(name), None),
+            (Request::Stat { name, digest }, Kind::Stat, "stat", Some(name), digest),
+            (Request::Get { name, digest }, Kind::Get, "get", Some(name), digest),
+            #[cfg(feature = "classic")]
+            (Request::Select { name }, Kind::Select, "select", Some(name), None),
+            #[cfg(feature = "classic")]
+            (Request::Confirm { name }, Kind::Confirm, "confirm", Some(name), None),
+        ] {
+            assert_eq!((request.kind(), request.kind().as_str()), (kind, word));
+            assert_eq!((request.name(), request.digest()), (named, hashed));
+        }
+        assert_eq!(Kind::Hello.as_str(), "hello");
+    }
+}

@@ -157,7 +157,9 @@ impl core::error::Error for ServerNameError {}
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
     use core::num::NonZeroU32;
+    use std::string::ToString;
 
     use super::{ServerConfig, ServerName, ServerNameError};
 
@@ -167,6 +169,7 @@ mod tests {
         assert!(ServerName::new(&"x".repeat(32)).is_ok());
         assert_eq!(ServerName::new(&"x".repeat(33)), Err(ServerNameError));
         assert_eq!(ServerName::new("a\u{9b}b"), Err(ServerNameError));
+        assert_eq!(ServerNameError.to_string(), "a server's name has at most 32 bytes and no control character");
     }
 
     #[test]
