@@ -224,6 +224,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         debug_assert!(matches!(self.state, State::Rehash { .. }), "rehashed without ClientAction::Rehash");
         let State::Rehash { offset } = self.state else { return };
         let (bytes, next) = advance(offset, self.asked.offset, bytes);
+        #[cfg(planted)]
+        let bytes = if crate::planted("SIM3") { &[] } else { bytes };
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }

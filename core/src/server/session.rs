@@ -334,6 +334,10 @@ impl<'c> Session<'c> {
     /// Arms the request deadline, once.
     #[inline(never)]
     fn begin(&mut self) {
+        #[cfg(planted)]
+        if crate::planted("SIM5") {
+            self.begun = false;
+        }
         if !self.begun {
             self.begun = true;
             self.since = self.now;
@@ -403,6 +407,10 @@ impl<'c> Session<'c> {
 
     #[inline(never)]
     fn moved(&mut self, len: usize) {
+        #[cfg(planted)]
+        if crate::planted("SIM4") {
+            return;
+        }
         self.since = self.now;
         self.answered = self.answered.wrapping_add(wide(len));
     }

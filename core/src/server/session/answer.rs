@@ -68,6 +68,8 @@ impl Session<'_> {
         if !self.known {
             self.facts.digest = finished.digest.filter(|digest| Some(digest.kind()) == asked);
         }
+        #[cfg(planted)]
+        let finished = Finished { same_version: finished.same_version || crate::planted("SIM6"), ..finished };
         if !finished.same_version {
             if self.known || is_stat {
                 // It is the digest of what the file was, not of the bytes that were sent.
@@ -137,7 +139,10 @@ impl Session<'_> {
         let question = &self.facts.question;
         let offset = question.offset;
         let version = info.version.as_str().as_bytes();
-        if question.is_versioned && question.version.get(..question.version_len) != Some(version) {
+        let is_versioned = question.is_versioned;
+        #[cfg(planted)]
+        let is_versioned = is_versioned && !crate::planted("SIM1");
+        if is_versioned && question.version.get(..question.version_len) != Some(version) {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
         let Some(rest) = info.size.checked_sub(offset) else {
@@ -158,6 +163,10 @@ impl Session<'_> {
         self.facts.digest = known.filter(|digest| is_whole && Some(digest.kind()) == question.digest);
         self.known = self.facts.digest.is_some();
         self.position = question.digest_from;
+        #[cfg(planted)]
+        if crate::planted("SIM3") {
+            self.position = offset;
+        }
         self.hash_or_header(buf);
     }
 
@@ -214,6 +223,10 @@ impl Session<'_> {
         match self.next {
             State::Body => {
                 self.position = self.facts.question.offset;
+                #[cfg(planted)]
+                if crate::planted("SIM2") {
+                    self.position = self.position.saturating_sub(1);
+                }
                 self.state = State::Body;
                 if self.position >= self.facts.end {
                     self.end_body(buf);

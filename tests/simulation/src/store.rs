@@ -1,0 +1,220 @@
+//! The server's files, which change under it, and everything that they ever were.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use coracle_core::{Digest, DigestKind, FileInfo, Version};
+
+use crate::random::Random;
+
+/// The names that are served.
+pub const NAMES: [&str; 3] = ["a.log", "d/\"b\" \u{1F6F6}.bin", "c"];
+
+/// An open file: reading goes on with the old contents when its name is given to another.
+pub type Handle = Rc<RefCell<Inode>>;
+
+/// A file's contents now.
+#[derive(Debug)]
+pub struct Inode {
+    pub bytes: Vec<u8>,
+    version: u32,
+}
+
+/// Why a file is not to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    NotFound,
+    Io,
+}
+
+/// The files.
+#[derive(Debug)]
+pub struct Store {
+    slots: Vec<Slot>,
+    versions: u32,
+    largest: usize,
+    /// In how many of 1,000 cases a call fails that could.
+    pub faults: usize,
+    remembered: Vec<(u32, usize, Digest)>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    current: Option<Handle>,
+    past: Vec<Past>,
+    changes: u32,
+}
+
+/// A version, and every size that it had.
+#[derive(Debug)]
+struct Past {
+    version: u32,
+    bytes: Vec<u8>,
+    sizes: Vec<usize>,
+}
+
+impl Store {
+    /// A store of `count` files of at most `largest` bytes, before they grow.
+    pub fn new(count: usize, largest: usize, random: &mut Random) -> Self {
+        let mut store = Self { slots: Vec::new(), versions: 0, largest, faults: 0, remembered: Vec::new() };
+        for slot in 0..count {
+            store.slots.push(Slot { current: None, past: Vec::new(), changes: 0 });
+            store.replace(slot, random);
+        }
+        store
+    }
+
+    /// How many files there are, those included that vanished.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Which file has this name.
+    pub fn slot_of(&self, name: &str) -> Option<usize> {
+        NAMES.iter().take(self.slots.len()).position(|known| *known == name)
+    }
+
+    /// Opens a file, unless it is not there or a fault says no.
+    pub fn open(&self, name: &str, random: &mut Random) -> Result<Handle, Refused> {
+        if random.chance(self.faults) {
+            return Err(Refused::Io);
+        }
+        self.slot_of(name).and_then(|slot| self.slots[slot].current.clone()).ok_or(Refused::NotFound)
+    }
+
+    /// What the file is now.
+    pub fn info(&self, handle: &Handle) -> FileInfo {
+        let inode = handle.borrow();
+        FileInfo { size: inode.bytes.len() as u64, version: version(inode.version), modified: None }
+    }
+
+    /// The digest of all of the file, where it was computed before.
+    pub fn known_digest(&self, handle: &Handle, kind: DigestKind) -> Option<Digest> {
+        let inode = handle.borrow();
+        let is_it = |(version, len, digest): &&(u32, usize, Digest)| {
+            (*version, *len, digest.kind()) == (inode.version, inode.bytes.len(), kind)
+        };
+        self.remembered.iter().find(is_it).map(|(_, _, digest)| *digest)
+    }
+
+    /// Takes note of the digest of all of the file.
+    pub fn remember_digest(&mut self, handle: &Handle, size: u64, digest: Digest) {
+        let inode = handle.borrow();
+        if inode.bytes.len() as u64 == size {
+            self.remembered.push((inode.version, inode.bytes.len(), digest));
+        }
+    }
+
+    /// How often anything happened to the file.
+    pub fn changes(&self, slot: usize) -> u32 {
+        self.slots[slot].changes
+    }
+
+    /// How many bytes the file has.
+    pub fn size(&self, slot: usize) -> usize {
+        self.slots[slot].current.as_ref().map_or(0, |handle| handle.borrow().bytes.len())
+    }
+
+    /// Whether the file is there.
+    pub fn exists(&self, slot: usize) -> bool {
+        self.slots[slot].current.is_some()
+    }
+
+    /// Whether the file ever was `bytes`, in that version if one is given.
+    pub fn ever_was(&self, slot: usize, named: Option<&Version>, bytes: &[u8]) -> bool {
+        self.slots[slot].past.iter().any(|past| {
+            named.is_none_or(|named| *named == version(past.version))
+                && past.sizes.contains(&bytes.len())
+                && past.bytes.get(..bytes.len()) == Some(bytes)
+        })
+    }
+
+    /// What the file was in that version when it had that size.
+    pub fn past(&self, slot: usize, named: &Version, size: u64) -> Option<&[u8]> {
+        let past = self.slots[slot].past.iter().find(|past| version(past.version) == *named)?;
+        let size = past.sizes.iter().find(|known| **known as u64 == size)?;
+        past.bytes.get(..*size)
+    }
+
+    /// Something happens to the file; says what.
+    pub fn change(&mut self, slot: usize, random: &mut Random) -> &'static str {
+        let Some(handle) = self.slots[slot].current.clone() else {
+            self.replace(slot, random);
+            return "appears again";
+        };
+        match random.below(8) {
+            0 | 1 => {
+                self.replace(slot, random);
+                "is replaced by another file"
+            }
+            2 => {
+                self.slots[slot].current = None;
+                self.slots[slot].changes += 1;
+                "vanishes"
+            }
+            3 => {
+                let mut inode = handle.borrow_mut();
+                let len = random.below(inode.bytes.len() + 1);
+                inode.bytes.truncate(len);
+                self.rewritten(slot, &mut inode);
+                "shrinks"
+            }
+            4 => {
+                let mut inode = handle.borrow_mut();
+                let start = random.below(inode.bytes.len());
+                let len = 1 + random.below(300);
+                let bytes = random.bytes(len);
+                for (to, from) in inode.bytes.iter_mut().skip(start).zip(bytes) {
+                    *to = from;
+                }
+                self.rewritten(slot, &mut inode);
+                "is overwritten in place"
+            }
+            5 => {
+                let mut inode = handle.borrow_mut();
+                let len = random.below(self.largest + 1);
+                inode.bytes = random.bytes(len);
+                self.rewritten(slot, &mut inode);
+                "is rewritten in place"
+            }
+            _ => {
+                let len = 1 + random.below(self.largest / 4 + 1);
+                let more = random.bytes(len);
+                let mut inode = handle.borrow_mut();
+                inode.bytes.extend_from_slice(&more);
+                let slot = &mut self.slots[slot];
+                if let Some(past) = slot.past.iter_mut().find(|past| past.version == inode.version) {
+                    past.bytes.extend_from_slice(&more);
+                    past.sizes.push(past.bytes.len());
+                }
+                slot.changes += 1;
+                "grows"
+            }
+        }
+    }
+
+    /// Another file takes the name.
+    pub fn replace(&mut self, slot: usize, random: &mut Random) {
+        let len = match random.below(8) {
+            0 => 0,
+            1 => 1_024 * random.below(self.largest / 1_024 + 1),
+            _ => random.below(self.largest + 1),
+        };
+        let mut inode = Inode { bytes: random.bytes(len), version: 0 };
+        self.rewritten(slot, &mut inode);
+        self.slots[slot].current = Some(Rc::new(RefCell::new(inode)));
+    }
+
+    /// Contents that are no longer those of any version before.
+    fn rewritten(&mut self, slot: usize, inode: &mut Inode) {
+        self.versions += 1;
+        inode.version = self.versions;
+        let past = Past { version: self.versions, bytes: inode.bytes.clone(), sizes: vec![inode.bytes.len()] };
+        self.slots[slot].past.push(past);
+        self.slots[slot].changes += 1;
+    }
+}
+
+fn version(number: u32) -> Version {
+    Version::new(&format!("v{number}")).expect("a version")
+}

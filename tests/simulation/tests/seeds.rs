@@ -1,0 +1,23 @@
+//! The simulation with few seeds, so that `cargo test` notices what a change breaks.
+
+use coracle_simulation::{Counts, run, scale};
+
+#[test]
+fn a_thousand_seeds_keep_the_rules() {
+    let mut counts = Counts::default();
+    (0..1_000).for_each(|seed| counts.add(&run(seed, false)));
+    assert!(counts.cut * 10 > counts.sessions * 3 && counts.met_change * 10 > counts.sessions * 2, "{counts:?}");
+    assert!(counts.lines().iter().all(|(_, count)| *count > 0), "something never happened: {counts:?}");
+}
+
+#[test]
+fn a_seed_is_one_run() {
+    for seed in 0..20 {
+        assert_eq!(run(seed, false), run(seed, false));
+    }
+}
+
+#[test]
+fn ten_thousand_sessions_alive_at_once() {
+    scale::run(10_000);
+}
