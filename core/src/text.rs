@@ -2,7 +2,6 @@
 
 use core::cell::Cell;
 use core::ops::Range;
-use core::slice;
 use core::str::Chars;
 
 /// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
@@ -97,21 +96,24 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
+        if stands_for_itself(*byte) {
+            let Some(place) = out.next() else { break };
+            *place = *byte;
+            rest.next();
+            continue;
+        }
         let (short, long);
-        let escaped: &[u8] = match byte {
-            b' '..=b'!' | b'#'..=b'[' | b']'.. => slice::from_ref(byte),
-            _ => match SHORT_ESCAPES.iter().find(|(_, meaning)| meaning == byte) {
-                Some((letter, _)) => {
-                    short = [b'\\', *letter];
-                    &short
-                }
-                None => {
-                    let low = byte & 0x0F;
-                    let digit = if low < 10 { b'0' | low } else { b'a' - 10 + low };
-                    long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
-                    &long
-                }
-            },
+        let escaped: &[u8] = match SHORT_ESCAPES.iter().find(|(_, meaning)| meaning == byte) {
+            Some((letter, _)) => {
+                short = [b'\\', *letter];
+                &short
+            }
+            None => {
+                let low = byte & 0x0F;
+                let digit = if low < 10 { b'0' | low } else { b'a' - 10 + low };
+                long = [b'\\', b'u', b'0', b'0', b'0' | byte >> 4, digit];
+                &long
+            }
         };
         if out.len() < escaped.len() {
             break;
@@ -122,6 +124,11 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
         rest.next();
     }
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
+}
+
+/// Whether JSON takes a byte in a string as it is.
+const fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..)
 }
 
 /// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
