@@ -121,8 +121,18 @@ impl Question {
     pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
         *self = Self::new();
         flatten(buf.get_mut(..len).unwrap_or_default());
-        let wanted = self.read_kind(buf, len)?;
-        let members = Members::read(buf, len, wanted)?;
+        // A get is what is asked for most: on a host its members are read along with its type.
+        let early =
+            if cfg!(target_pointer_width = "64") { Members::read(buf, len, 1 << TYPE | GET).ok() } else { None };
+        let early = early.filter(|members| members.has(TYPE));
+        let wanted = match &early {
+            Some(members) => self.read_type(members, buf),
+            None => self.read_kind(buf, len),
+        }?;
+        let members = match early {
+            Some(members) if wanted == GET => members,
+            _ => Members::read(buf, len, wanted)?,
+        };
         self.offset = members.number(OFFSET).unwrap_or(0);
         self.length = members.number(LENGTH).unwrap_or(u64::MAX);
         self.digest_from = members.number(DIGEST_FROM).unwrap_or(self.offset);
@@ -155,18 +165,7 @@ impl Question {
     /// Reads the type, and returns the members that the exchange has.
     fn read_kind(&mut self, buf: &mut [u8], len: usize) -> Result<u16, Refusal> {
         let refusal = match Members::read(buf, len, 1 << TYPE) {
-            Ok(members) if members.has(TYPE) => {
-                let mut word = Word::default();
-                let is = members.decode(TYPE, buf, &mut word);
-                let kind = Kind::ALL.into_iter().find(|kind| is_word(&word, is, kind.as_str()));
-                self.kind = kind.ok_or(Refusal::UNKNOWN_TYPE)?;
-                return Ok(match self.kind {
-                    Kind::List => LIST,
-                    Kind::Stat => STAT,
-                    Kind::Get => GET,
-                    _ => 0,
-                });
-            }
+            Ok(members) if members.has(TYPE) => return self.read_type(&members, buf),
             Ok(_) => Refusal::member(TYPE),
             Err(refusal) => refusal,
         };
@@ -187,6 +186,20 @@ impl Question {
             },
             Err(_) => Err(refusal),
         }
+    }
+
+    /// The same where the type is a text.
+    fn read_type(&mut self, members: &Members, buf: &mut [u8]) -> Result<u16, Refusal> {
+        let mut word = Word::default();
+        let is = members.decode(TYPE, buf, &mut word);
+        let kind = Kind::ALL.into_iter().find(|kind| is_word(&word, is, kind.as_str()));
+        self.kind = kind.ok_or(Refusal::UNKNOWN_TYPE)?;
+        Ok(match self.kind {
+            Kind::List => LIST,
+            Kind::Stat => STAT,
+            Kind::Get => GET,
+            _ => 0,
+        })
     }
 
     #[inline(never)]
