@@ -343,11 +343,16 @@ mod tests {
         }
     }
 
+    fn rounds() -> usize {
+        if std::env::var_os("CORACLE_QUICK").is_some() { 4_000 } else { 100_000 }
+    }
+
     #[test]
     fn decodes_as_serde_json_does() {
         let mut numbers = Numbers(0x9E37_79B9_7F4A_7C15);
         let mut good = 0;
-        for _ in 0..100_000 {
+        let rounds = rounds();
+        for _ in 0..rounds {
             let raw = numbers.raw();
             let judged = serde_json::from_str::<String>(&std::format!("\"{raw}\"")).map_err(|_| LoneSurrogate);
             assert_eq!(decoded(&raw), judged, "{raw}");
@@ -359,13 +364,13 @@ mod tests {
                 assert_eq!(unescape_eq(&other, &meaning), decoded(&other).as_ref() == Ok(&meaning), "{other}");
             }
         }
-        assert!((60_000..95_000).contains(&good), "{good} of 100,000 are good");
+        assert!((rounds * 3 / 5..rounds * 19 / 20).contains(&good), "{good} of {rounds} are good");
     }
 
     #[test]
     fn escapes_as_serde_json_does_into_any_room() {
         let mut numbers = Numbers(0x2545_F491_4F6C_DD1D);
-        for _ in 0..20_000 {
+        for _ in 0..rounds() / 5 {
             let text: String = (0..numbers.below(20)).map(|_| numbers.character()).collect();
             let (mut json, mut rest) = (Vec::from(*b"\""), text.as_bytes());
             while let Some(&first) = rest.first() {

@@ -244,7 +244,8 @@ fn silence_is_noticed_on_time() {
 fn no_fetch_ends_in_a_file_that_never_was() {
     let config = ServerConfig::new();
     let (mut tries, mut torn, mut changed, mut corrupt) = (0_u32, 0_u32, 0_u32, 0_u32);
-    for seed in 0..2_000 {
+    let rounds = if std::env::var_os("CORACLE_QUICK").is_some() { 200 } else { 2_000 };
+    for seed in 0..rounds {
         let mut random = Random::new(seed);
         let size = [0, 1, 300, 1_024, 5_000, 20_000][random.below(6)];
         let disk = Disk::new(&random.bytes(size));
@@ -301,5 +302,5 @@ fn no_fetch_ends_in_a_file_that_never_was() {
         assert!(is_verified, "seed {seed}");
     }
     println!("{tries} tries: {torn} torn, {changed} met a change, {corrupt} over a link that corrupts");
-    assert!(torn * 10 > tries * 3 && changed * 10 > tries * 2 && corrupt > 200);
+    assert!(torn * 10 > tries * 3 && changed * 10 > tries * 2 && u64::from(corrupt) * 10 > rounds);
 }

@@ -176,7 +176,7 @@ fn strings() {
 fn every_sequence_of_utf_8_and_no_other() {
     let tails = [0x22, 0x7F, 0x80, 0xBF, 0xC0];
     for lead in 0x80..=0xFF {
-        for second in 0..=0xFF {
+        'second: for second in 0..=0xFF {
             for (third, fourth) in tails.into_iter().flat_map(|third| tails.map(|fourth| (third, fourth))) {
                 let bytes = [lead, second, third, fourth];
                 let mut scanner = Scanner::new();
@@ -188,6 +188,9 @@ fn every_sequence_of_utf_8_and_no_other() {
                         Err(None) | Ok(_) => assert_eq!(answer, Ok(Scanned::More), "{bytes:x?}, byte {len}"),
                     }
                     if answer.is_err() || std::str::from_utf8(&bytes[..len]).is_ok() {
+                        if len <= 2 {
+                            continue 'second; // whatever follows
+                        }
                         break;
                     }
                 }

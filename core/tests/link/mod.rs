@@ -9,7 +9,7 @@ use coracle_core::{
     Store, StoreError, Version,
 };
 
-use crate::common::Rig;
+use super::common::Rig;
 
 /// Numbers that repeat: xorshift64* (Marsaglia's xorshift with Vigna's multiplier).
 pub struct Random(u64);

@@ -1,0 +1,28 @@
+//! Most of this directory as one program, which is built fast: what tests/mutants and tests/coverage run. `cargo test` leaves
+//! it out, since it runs each of these by itself.
+#![allow(clippy::duplicate_mod, reason = "each test program has what it shares with others")]
+
+#[path = "classic.rs"]
+mod classic;
+#[path = "client.rs"]
+mod client;
+#[path = "client_driver.rs"]
+mod client_driver;
+#[path = "client_lies.rs"]
+mod client_lies;
+#[path = "deadlines.rs"]
+mod deadlines;
+#[path = "misuse.rs"]
+mod misuse;
+#[path = "pair.rs"]
+mod pair;
+#[path = "properties.rs"]
+mod properties;
+#[path = "scan_grammar.rs"]
+mod scan_grammar;
+#[path = "server.rs"]
+mod server;
+#[path = "server_driver.rs"]
+mod server_driver;
+#[path = "transcripts/main.rs"]
+mod transcripts;
