@@ -170,7 +170,13 @@ impl Line {
         let mut filled: usize = 0;
         while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
-            let Some(len) = self.write_step(facts, name, room) else { break };
+            let Some(len) = self.write_step(facts, name, room) else {
+                #[cfg(planted)]
+                if crate::planted("J18") {
+                    self.member = usize::MAX;
+                }
+                break;
+            };
             filled = filled.saturating_add(len);
         }
         filled
@@ -295,6 +301,8 @@ impl Facts<'_> {
                 // A body that ends with a chunk ends with a full one; an empty one has none.
                 let (count, rest) = match length.checked_sub(1) {
                     Some(last) => div_rem(last, config.chunk_size.get()),
+                    #[cfg(planted)]
+                    None if crate::planted("R7") => return Some(1),
                     None => return Some(0),
                 };
                 (if member == Member::ReadCount { count } else { rest }).wrapping_add(1)

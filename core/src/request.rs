@@ -120,6 +120,12 @@ impl Question {
     /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
         *self = Self::new();
+        #[cfg(planted)]
+        if crate::planted("X8") {
+            crate::planted::allocate();
+        }
+        #[cfg(planted)]
+        spoil(buf.get_mut(..len).unwrap_or_default());
         flatten(buf.get_mut(..len).unwrap_or_default());
         // A get is what is asked for most: on a host its members are read along with its type.
         let early =
@@ -145,10 +151,17 @@ impl Question {
         let name = if self.kind == Kind::List { PATH } else { FILE_NAME };
         let needs_name = wanted & 1 << FILE_NAME != 0;
         let is_named = members.has(name);
+        #[cfg(planted)]
+        let is_named = is_named || crate::planted("J14");
         if needs_name && !is_named {
             return Err(Refusal::member(name));
         }
         self.name_len = unescape_to_front(buf, members.text(name)).map_err(|LoneSurrogate| Refusal::member(name))?;
+        #[cfg(planted)]
+        if crate::planted("J6") {
+            self.name_len = members.text(name).len();
+            buf.copy_within(members.text(name), 0);
+        }
         digest?;
         if let (true, Err(error)) = (needs_name || self.name_len > 0, decoded_name(buf, self.name_len)) {
             // The classic answer to a select repeats no bad name.
@@ -221,6 +234,10 @@ impl Question {
 /// The name that [`Question::read`] left at the front of `buf`.
 pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
     let name = buf.get(..name_len).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or_default();
+    #[cfg(planted)]
+    if let Some(name) = FileName::let_pass(name) {
+        return Ok(name);
+    }
     FileName::new(name)
 }
 
@@ -316,6 +333,15 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
         while let Some(Raw(key)) = map.next_key()? {
             let wanted =
                 NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && key == Some(name));
+            #[cfg(planted)]
+            let wanted = wanted.or_else(|| {
+                let means = |name| crate::planted("J15") && key.is_some_and(|key| crate::text::unescape_eq(key, name));
+                NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && means(name))
+            });
+            #[cfg(planted)]
+            if crate::planted("J2") && !NAMES.iter().any(|name| key == Some(name)) {
+                return Err(A::Error::custom("not known"));
+            }
             let Some((place, _)) = wanted else {
                 map.next_value::<Raw<'_>>()?;
                 continue;
@@ -332,13 +358,21 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                     }
                     Raw(None) => false,
                 },
+                #[cfg(planted)]
+                (None, Some(number)) if crate::planted("J10") => {
+                    *number = map.next_value::<Option<u64>>()?.unwrap_or_default();
+                    true
+                }
                 (None, Some(number)) => {
                     *number = map.next_value()?;
                     true
                 }
                 (None, None) => false,
             };
-            if !is_good || self.members.has(place) {
+            let is_doubled = self.members.has(place);
+            #[cfg(planted)]
+            let is_doubled = is_doubled && !crate::planted("J1");
+            if !is_good || is_doubled {
                 return Err(A::Error::custom("of another type, or doubled"));
             }
             self.members.seen |= 1 << place;
@@ -369,6 +403,20 @@ fn flatten(object: &mut [u8]) {
         }
         if was_inside || depth > 1 {
             *byte = b'n';
+        }
+    }
+}
+
+/// Takes the sign off numbers (J11), or what is too much for 64 bits (J12).
+#[cfg(planted)]
+fn spoil(object: &mut [u8]) {
+    for byte in object.iter_mut().filter(|byte| **byte == b'-' && crate::planted("J11")) {
+        *byte = b' ';
+    }
+    for digits in object.split_mut(|byte| !byte.is_ascii_digit()) {
+        let is_too_large = core::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u64>().is_err());
+        if let (true, [first, ..]) = (is_too_large && crate::planted("J12"), digits) {
+            *first = b' ';
         }
     }
 }

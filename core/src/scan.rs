@@ -87,6 +87,10 @@ impl Scanner {
     /// The state behind `byte`, which stands behind `state`.
     fn step(&mut self, mut state: State, byte: u8) -> State {
         use State::*;
+        #[cfg(planted)]
+        if byte == 0 && crate::planted("F10") {
+            return state;
+        }
         match state {
             Text => return self.text(byte),
             Tail => return self.tail(byte),
@@ -140,7 +144,10 @@ impl Scanner {
 
     /// The state behind another letter of a word.
     fn word(&mut self, byte: u8) -> State {
-        if WORDS.get(usize::from(self.left)) != Some(&byte) {
+        let is_letter = WORDS.get(usize::from(self.left)) == Some(&byte);
+        #[cfg(planted)]
+        let is_letter = is_letter || crate::planted("J4");
+        if !is_letter {
             return SYNTAX;
         }
         self.left = self.left.saturating_sub(1);
@@ -153,10 +160,14 @@ impl Scanner {
             b'"' => return if self.name { State::Colon } else { State::Next },
             b'\\' => return State::Escape,
             0x20..=0x7F => return State::Text,
+            #[cfg(planted)]
+            0x00..=0x1F if crate::planted("J7") => return State::Text,
             0x00..=0x1F => return SYNTAX,
             0xC2..=0xDF => self.left = 0b1,
             0xE0..=0xEF => self.left = 0b11,
             0xF0..=0xF4 => self.left = 0b111,
+            #[cfg(planted)]
+            _ if crate::planted("J9") => return State::Text,
             _ => return State::Failed(ScanError::Utf8),
         }
         self.tail = match byte {
@@ -202,7 +213,10 @@ impl Scanner {
 
     /// The state behind `{` or `[`.
     fn open(&mut self, byte: u8) -> State {
-        if self.levels >> Self::MAX_DEPTH != 0 {
+        let is_too_deep = self.levels >> Self::MAX_DEPTH != 0;
+        #[cfg(planted)]
+        let is_too_deep = is_too_deep && !crate::planted("J3");
+        if is_too_deep {
             return State::Failed(ScanError::Depth);
         }
         let object = byte == b'{';

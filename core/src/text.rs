@@ -96,7 +96,10 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
-        if stands_for_itself(*byte) {
+        let is_plain = stands_for_itself(*byte);
+        #[cfg(planted)]
+        let is_plain = is_plain || *byte == b'"' && crate::planted("J17");
+        if is_plain {
             let Some(place) = out.next() else { break };
             *place = *byte;
             rest.next();
@@ -154,6 +157,10 @@ fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, LoneSurrogate> {
     if let 0xD800..=0xDBFF = unit {
         let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
         let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
+        #[cfg(planted)]
+        if low > 0x3FF && crate::planted("J8") {
+            return Ok(char::REPLACEMENT_CHARACTER);
+        }
         if low > 0x3FF {
             return Err(LoneSurrogate);
         }

@@ -185,6 +185,10 @@ impl<'c> Session<'c> {
         }
         self.begin();
         let rest = bytes.get(taken..).unwrap_or_default();
+        #[cfg(planted)]
+        if crate::planted("F4") {
+            (self.used, self.scanner) = (0, Scanner::new());
+        }
         let room = buf.len().saturating_sub(self.used);
         let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
         let (len, is_complete) = match self.scanner.scan(piece) {
@@ -200,8 +204,20 @@ impl<'c> Session<'c> {
             place.copy_from_slice(piece);
         }
         self.used = self.used.saturating_add(len);
+        #[cfg(planted)]
+        let is_complete = is_complete && !(crate::planted("F2") && self.used == buf.len());
+        #[cfg(planted)]
+        if !is_complete && self.used == buf.len() && crate::planted("F1") {
+            (self.used, self.scanner) = (0, Scanner::new());
+        } else if !is_complete && self.used == buf.len() && crate::planted("F3") {
+            self.used = 1;
+        }
         if is_complete {
             self.ask(buf);
+            #[cfg(planted)]
+            if crate::planted("F5") || crate::planted("J5") {
+                return bytes.len();
+            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -212,6 +228,10 @@ impl<'c> Session<'c> {
         self.eof = true;
         if self.state != State::Receiving {
             return;
+        }
+        #[cfg(planted)]
+        if crate::planted("F9") {
+            self.used = 0;
         }
         if self.used > 0 {
             self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
@@ -348,6 +368,15 @@ impl<'c> Session<'c> {
     fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
+            #[cfg(planted)]
+            match byte {
+                b'\r' if crate::planted("F7") => break,
+                0xEF | 0xBB | 0xBF if crate::planted("F12") => {
+                    taken += 1;
+                    continue;
+                }
+                _ => {}
+            }
             match (byte, self.line_ending) {
                 (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
                 (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,

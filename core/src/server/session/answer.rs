@@ -88,6 +88,10 @@ impl Session<'_> {
 
     pub(in crate::server) fn file_fault(&mut self, buf: &mut [u8]) {
         match self.state {
+            #[cfg(planted)]
+            State::Body if crate::planted("R10") || crate::planted("S1") => self.end_body(buf),
+            #[cfg(planted)]
+            State::Body if crate::planted("S7") => self.refuse(buf, Code::Io, Message::Unreadable),
             State::Body => {
                 self.last.error = Some(Code::Io);
                 self.end_exchange();
@@ -145,13 +149,26 @@ impl Session<'_> {
         if is_versioned && question.version.get(..question.version_len) != Some(version) {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
-        let Some(rest) = info.size.checked_sub(offset) else {
+        let rest = info.size.checked_sub(offset);
+        #[cfg(planted)]
+        let rest = match rest {
+            None if crate::planted("R2") => Some(0),
+            rest => rest.filter(|rest| *rest > 0 || !crate::planted("R1")),
+        };
+        let Some(rest) = rest else {
             return self.refuse(buf, Code::BadRange, Message::Offset);
         };
         if question.digest_from > offset {
             return self.refuse(buf, Code::BadRange, Message::DigestFrom);
         }
         self.facts.end = offset.wrapping_add(question.length.min(rest)); // at most the size
+        #[cfg(planted)]
+        match question.length {
+            length if crate::planted("R3") => self.facts.end = offset.wrapping_add(length).min(info.size),
+            0 if crate::planted("R4") => self.facts.end = info.size,
+            length if crate::planted("R5") && length != u64::MAX => self.facts.end = offset.saturating_add(length),
+            _ => {}
+        }
         let is_whole = question.digest_from == 0 && self.facts.end == info.size;
         self.facts.size = info.size;
         self.facts.modified = info.modified;
