@@ -235,7 +235,7 @@ impl KernelFile for &StaticFile<'_> {}
 
 impl KernelFile for store::File {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| self.as_fd())
+        self.as_std().filter(|_| self.is_settled()).map(AsFd::as_fd)
     }
 }
 

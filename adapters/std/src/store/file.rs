@@ -2,26 +2,35 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use coracle_core::{FileInfo, StoreError, Version};
 use rustix::fs::{FileType, fstat};
 
+use super::kept::Kept;
 use super::version::Stamp;
 
 /// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It goes on being readable, with the contents it
 /// has, when its name is removed or given to another file.
 #[derive(Debug)]
 pub struct File {
-    file: std::fs::File,
+    source: Source,
     opened: Stamp,
     version: Version,
     settled: bool,
     /// What was last told of it; `None` until it was asked for the first time, which follows the opening at once and
     /// needs no second look.
     told: Cell<Option<Stamp>>,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+enum Source {
+    Open(std::fs::File),
+    /// They cannot change any more.
+    Kept(Arc<Kept>),
 }
 
 impl File {
@@ -33,7 +42,25 @@ impl File {
         }
         let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
-        Ok(Self { file, opened, version: opened.version(), settled, told: Cell::new(None) })
+        Ok(Self { source: Source::Open(file), opened, version: opened.version(), settled, told: Cell::new(None) })
+    }
+
+    /// A small file that has not changed since it was read.
+    pub(super) fn kept(kept: Arc<Kept>) -> Self {
+        let (opened, version) = (kept.stamp, kept.version.clone());
+        Self { source: Source::Kept(kept), opened, version, settled: true, told: Cell::new(None) }
+    }
+
+    /// All of it, if every change while it is read would show.
+    pub(super) fn keep(&self) -> Option<Kept> {
+        let Source::Open(file) = &self.source else { return None };
+        if !self.settled {
+            return None;
+        }
+        let mut contents = vec![0; usize::try_from(self.opened.size).ok()?].into_boxed_slice();
+        file.read_exact_at(&mut contents, 0).ok()?;
+        let now = Stamp::new(&fstat(file).ok()?);
+        (now == self.opened).then(|| Kept { stamp: now, version: self.version.clone(), contents })
     }
 
     /// Whether the file was last changed more than 2 s before it was opened.
@@ -46,17 +73,21 @@ impl File {
         self.settled
     }
 
-    /// The operating system's file, for `sendfile` and its like. Its position means nothing.
+    /// The operating system's file, for `sendfile` and its like; its position means nothing. `None` for a small file whose
+    /// contents were kept from an earlier opening.
     #[must_use]
-    pub const fn as_std(&self) -> &std::fs::File {
-        &self.file
+    pub const fn as_std(&self) -> Option<&std::fs::File> {
+        match &self.source {
+            Source::Open(file) => Some(file),
+            Source::Kept(_) => None,
+        }
     }
 
     /// The first answer is what the file was when it was opened.
     pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
-        let stamp = match self.told.get() {
-            None => self.opened,
-            Some(_) => Stamp::new(&fstat(&self.file).map_err(|_| StoreError::Io)?),
+        let stamp = match (self.told.get(), &self.source) {
+            (Some(_), Source::Open(file)) => Stamp::new(&fstat(file).map_err(|_| StoreError::Io)?),
+            _ => self.opened,
         };
         self.told.set(Some(stamp));
         let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
@@ -64,18 +95,12 @@ impl File {
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        // Offsets are signed for the kernel, which refuses a read that would reach past the last one. No file does.
-        let room = i64::MAX.cast_unsigned().saturating_sub(offset);
-        let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
-        let buf = buf.get_mut(..len).unwrap_or_default();
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            match self.file.read_at(buf, offset) {
-                Ok(len) => return Ok(len),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(StoreError::Io),
+        match &self.source {
+            Source::Open(file) => read_at(file, offset, buf),
+            Source::Kept(kept) => {
+                let rest = usize::try_from(offset).ok().and_then(|offset| kept.contents.get(offset..));
+                let mut rest = rest.unwrap_or_default();
+                std::io::Read::read(&mut rest, buf).map_err(|_| StoreError::Io)
             }
         }
     }
@@ -92,8 +117,19 @@ impl File {
     }
 }
 
-impl AsFd for File {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+fn read_at(file: &std::fs::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+    // Offsets are signed for the kernel, which refuses a read that would reach past the last one. No file does.
+    let room = i64::MAX.cast_unsigned().saturating_sub(offset);
+    let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
+    let buf = buf.get_mut(..len).unwrap_or_default();
+    if buf.is_empty() {
+        return Ok(0);
+    }
+    loop {
+        match file.read_at(buf, offset) {
+            Ok(len) => return Ok(len),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(StoreError::Io),
+        }
     }
 }

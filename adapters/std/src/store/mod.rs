@@ -1,6 +1,7 @@
 //! The files beneath a directory, as a [`Store`].
 
 mod file;
+mod kept;
 mod listing;
 mod remembered;
 mod switched;
@@ -8,6 +9,7 @@ mod version;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, OpenOptions, OpenOptionsExt};
@@ -16,6 +18,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 pub use file::File;
+use kept::KeptFiles;
 pub use listing::Listing;
 use remembered::Remembered;
 pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
@@ -48,12 +51,17 @@ pub struct DirectoryStore {
     root: Dir,
     hidden: bool,
     remembered: Remembered,
+    kept: KeptFiles,
 }
 
 impl DirectoryStore {
     /// How many digests are remembered unless [`DirectoryStore::remembered_digests`] says otherwise. Each takes about
     /// 200 bytes.
     pub const REMEMBERED_DIGESTS: usize = 4096;
+
+    /// How many small files' contents are kept unless [`DirectoryStore::kept_files`] says otherwise. Each takes up to
+    /// 4 KiB, and about 300 bytes.
+    pub const KEPT_FILES: usize = 256;
 
     /// The files beneath the directory `path`, without hidden ones.
     ///
@@ -75,7 +83,8 @@ impl DirectoryStore {
         let root = Dir::open_ambient_dir(path, ambient_authority()).map_err(explain)?;
         // The descriptor was opened without looking whether the directory may be searched.
         root.metadata(".").map_err(explain)?;
-        Ok(Self { root, hidden: false, remembered: Remembered::new(Self::REMEMBERED_DIGESTS) })
+        let remembered = Remembered::new(Self::REMEMBERED_DIGESTS);
+        Ok(Self { root, hidden: false, remembered, kept: KeptFiles::new(Self::KEPT_FILES) })
     }
 
     /// Whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
@@ -89,6 +98,23 @@ impl DirectoryStore {
     #[must_use]
     pub fn remembered_digests(self, max_digests: usize) -> Self {
         Self { remembered: Remembered::new(max_digests), ..self }
+    }
+
+    /// How many files of up to 4 KiB are kept in memory at most, so that they need not be opened for the next client; 0
+    /// for none. Forgets those that are.
+    ///
+    /// The kernel is asked each time whether the name still leads to the same file in the same state, and a file is kept
+    /// only when its last change was 2 s before, so that another one would show in its times. Which contents a client
+    /// gets is the same with and without.
+    #[must_use]
+    pub fn kept_files(self, max_files: usize) -> Self {
+        Self { kept: KeptFiles::new(max_files), ..self }
+    }
+
+    /// How many small files are kept now.
+    #[must_use]
+    pub fn kept_count(&self) -> usize {
+        self.kept.len()
     }
 
     /// How many digests are remembered now.
@@ -141,7 +167,16 @@ impl Store for &DirectoryStore {
         if self.is_left_out(name) {
             return Err(StoreError::NotFound);
         }
-        File::new(self.open_confined(name.as_str(), Wanted::File)?)
+        if let Some(kept) = self.kept.find(&self.root, name.as_str()) {
+            return Ok(File::kept(kept));
+        }
+        let file = File::new(self.open_confined(name.as_str(), Wanted::File)?)?;
+        if !self.kept.would_take(&self.root, name.as_str(), &file.stamp()) {
+            return Ok(file);
+        }
+        let Some(kept) = file.keep().map(Arc::new) else { return Ok(file) };
+        self.kept.insert(name.as_str(), &kept);
+        Ok(File::kept(kept))
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {

@@ -3,6 +3,7 @@
 mod digests;
 mod faults;
 mod fixture;
+mod kept;
 mod links;
 mod listing;
 mod names;
