@@ -31,6 +31,7 @@ mod listen;
 mod log;
 mod observer;
 mod queue;
+mod schedule;
 mod shares;
 mod threads;
 mod visit;

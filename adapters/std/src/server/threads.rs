@@ -15,6 +15,7 @@ use super::hall::{Fate, Seat, Verdict};
 use super::listen::{AcceptFailure, Listener};
 use super::observer::{Event, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
+use super::schedule::let_others_finish;
 use super::visit::{Buffers, refuse, visit};
 use crate::transport::KernelFile;
 
@@ -53,6 +54,7 @@ where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
     fn work(mut self) {
+        let_others_finish();
         let mut pause = FIRST_PAUSE;
         let mut failures = 0;
         while !self.listener.is_closed.load(Ordering::Acquire) {
