@@ -24,6 +24,7 @@ class Bench:
         self.servers = {server.name: server for server in [
             rivals.coracle("coracle", program, root, *quiet),
             rivals.coracle("coracle, log", program, root),
+            rivals.coracle("coracle, no digest", program, root, *quiet),
             rivals.coracle("coracle, text", program, root, *quiet, "--on-text", "reply:" + SENTENCE),
             rivals.coracle("coracle, many", program, many, *quiet),
             rivals.coracle("coracle, idle", program, root, *quiet),
@@ -39,7 +40,7 @@ class Bench:
             rivals.iperf3("iperf3"),
             rivals.floor("floor: sendfile", client, files.big, "sendfile"),
             rivals.floor("floor: sendfile, hashed", client, files.big, "hashed"),
-            rivals.floor("floor: read, send", client, files.small, "read"),
+            rivals.floor("floor: statx, send", client, files.small, "ask"),
         ]}
 
     def start(self, name):
@@ -176,24 +177,24 @@ def all_works():
         contestants += ["http.server", "iperf3"] if sink == "drop" else []
         works.append(Work(f"bulk {sink}", f"1 GiB, digest none, a client that {SINKS[sink]}", "bulk", contestants, "nginx",
                           lambda bench, server, pin, sink=sink: bench.bulk(server, pin, sink), bulk))
-    works.append(Work("known", "1 GiB, CRC-32 of a file fetched before", "bulk", ["coracle", "coracle, log"], "coracle, log",
+    works.append(Work("known", "1 GiB, CRC-32 of a file fetched before", "bulk", ["coracle", "coracle, no digest"], "coracle, no digest",
                       lambda bench, server, pin: bench.known_digest(server, pin), bulk))
     works.append(Work("first", "1 GiB, CRC-32, first fetch of the file", "bulk",
                       ["coracle", "nginx, no sendfile", "floor: sendfile, hashed"], "nginx, no sendfile",
                       lambda bench, server, pin: bench.first_fetch(server, pin), bulk))
     for clients in (1, 8, 64):
         works.append(Work(f"kept {clients}", f"1 KiB, connection kept, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: read, send"], "nginx",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send"], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n), both))
     for clients in (1, 8, 64):
         works.append(Work(f"new {clients}", f"1 KiB, new connection each, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: read, send",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send",
                            # More clients than that overflow the five places of its accept queue.
                            *(["http.server"] if clients == 1 else [])], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n, True), both))
     for clients in (1, 64):
         works.append(Work(f"text {clients}", f"text acknowledged, {count(clients)}", "small",
-                          ["coracle, text", "Python ancestor", "floor: read, send"], "Python ancestor",
+                          ["coracle, text", "Python ancestor", "floor: statx, send"], "Python ancestor",
                           lambda bench, server, pin, n=clients: bench.text(server, pin, n), both))
     works.append(Work("list", "list of 100,000 files", "list",
                       ["coracle, many", "nginx, many", "http.server, many", "floor: getdents, statx"], "nginx, many",

@@ -1,12 +1,15 @@
 //! What no server can beat: the system calls that cannot be left out, and nothing else.
 //!
 //! It takes any arrival for a request, answers in as few bytes as the client can read, and keeps its threads waiting in
-//! `accept`, so that it never makes one.
+//! `accept`, so that it never makes one. They run under `SCHED_BATCH`, which costs the fewest switches between threads
+//! (`works.py` starts it so).
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
@@ -28,19 +31,26 @@ pub enum Way {
     Sendfile,
     /// `sendfile`, and the same bytes read and hashed.
     Hashed,
-    /// Read and sent together with what stands around it.
-    Read,
+    /// A small file that is in memory already: the kernel is asked whether it has changed, and it is sent together with
+    /// what stands around it.
+    Ask,
 }
 
 /// Serves until it is ended.
 pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+    // Who is accepted inherits it.
+    socket2::SockRef::from(&listener).set_tcp_nodelay(true).map_err(|error| error.to_string())?;
     println!("listening on {}", listener.local_addr().map_err(|error| error.to_string())?);
+    let small = match way {
+        Way::Ask => Some(Small::read(path).map_err(|error| error.to_string())?),
+        Way::Sendfile | Way::Hashed => None,
+    };
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Ok((socket, _)) = listener.accept() {
-                    if let Err(error) = visit(socket, path, way)
+                    if let Err(error) = visit(socket, path, way, small.as_ref())
                         && error.kind() != std::io::ErrorKind::ConnectionReset
                     {
                         eprintln!("bench-client floor: {error}");
@@ -69,8 +79,7 @@ pub fn list(directory: &Path) -> Result<Value, String> {
     Ok(json!({ "seconds": started.elapsed().as_secs_f64(), "count": count, "size": size }))
 }
 
-fn visit(mut socket: TcpStream, path: &Path, way: Way) -> std::io::Result<()> {
-    socket.set_nodelay(true)?;
+fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) -> std::io::Result<()> {
     let mut buf = vec![0; 64 * 1024];
     loop {
         let len = socket.read(&mut buf)?;
@@ -81,17 +90,13 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way) -> std::io::Result<()> {
             socket.write_all(SENTENCE)?;
             continue;
         }
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        let head = format!("{{\"length\":{size}}}\n");
-        if way == Way::Read {
-            let mut len = head.len();
-            buf[..len].copy_from_slice(head.as_bytes());
-            len += file.read_at(&mut buf[len..], 0)?;
-            buf[len..len + END.len()].copy_from_slice(END);
-            socket.write_all(&buf[..len + END.len()])?;
+        if let Some(small) = small {
+            socket.write_all(small.answer()?)?;
             continue;
         }
+        let file = File::open(path)?;
+        let size = file.metadata()?.len();
+        let head = head(size);
         send(&socket, head.as_bytes(), SendFlags::NOSIGNAL | SendFlags::MORE)?;
         let mut hasher = crc32fast::Hasher::new();
         let mut offset = 0;
@@ -111,6 +116,43 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way) -> std::io::Result<()> {
             _ => socket.write_all(END)?,
         }
     }
+}
+
+/// A small file that is in memory.
+struct Small {
+    directory: OwnedFd,
+    name: OsString,
+    modified: (i64, u32),
+    answer: Vec<u8>,
+}
+
+impl Small {
+    fn read(path: &Path) -> std::io::Result<Self> {
+        let directory = open(path.parent().unwrap_or(path), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let modified = modified(&directory, &name)?;
+        let contents = std::fs::read(path)?;
+        let answer = [head(contents.len() as u64).as_bytes(), &contents, END].concat();
+        Ok(Self { directory, name, modified, answer })
+    }
+
+    /// What answers for it, if it has not changed.
+    fn answer(&self) -> std::io::Result<&[u8]> {
+        if modified(&self.directory, &self.name)? == self.modified {
+            Ok(&self.answer)
+        } else {
+            Err(std::io::Error::other("the file has changed"))
+        }
+    }
+}
+
+fn modified(directory: &OwnedFd, name: &OsStr) -> std::io::Result<(i64, u32)> {
+    let now = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+    Ok((now.stx_mtime.tv_sec, now.stx_mtime.tv_nsec))
+}
+
+fn head(size: u64) -> String {
+    format!("{{\"length\":{size}}}\n")
 }
 
 const END: &[u8] = b"{\"type\":\"end\"}\n";
