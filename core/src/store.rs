@@ -424,15 +424,12 @@ mod tests {
         }
         let name = FileName::from_static("a");
         let mut store = Blind;
-        let mut file = store.open(name).expect("opened");
-        let info = store.info(&file).expect("info");
-        assert_eq!(store.read(&mut file, 0, &mut [0]), Ok(0));
-        assert!(
-            store.list(None).and_then(|mut listing| Ok(store.next(&mut listing)? == Listed::End)).expect("a listing")
-        );
-        store.remember_digest(&file, &info, &Digest::Crc32(0));
+        assert_eq!((store.open(name), store.read(&mut (), 0, &mut [0])), (Ok(()), Ok(0)));
+        assert_eq!((store.list(None), store.next(&mut ())), (Ok(()), Ok(Listed::End)));
+        let info = store.info(&()).expect("info");
+        store.remember_digest(&(), &info, &Digest::Crc32(0));
         for kind in [DigestKind::Crc32, DigestKind::Sha256] {
-            assert_eq!(store.known_digest(&file, kind), None);
+            assert_eq!(store.known_digest(&(), kind), None);
         }
     }
 

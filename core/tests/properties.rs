@@ -183,6 +183,54 @@ impl Store for Told {
     }
 }
 
+/// Escapes and characters of several bytes that meet the end of the session's buffer at every distance.
+#[test]
+fn long_names_come_out_whole_however_they_meet_the_buffer_s_end() {
+    let config = ServerConfig::new();
+    let version = "\\".repeat(64);
+    for (unit, behind) in [("\"", "x"), ("\u{e9}", "x"), ("\u{1F6F6}", "x"), ("x", "\"")] {
+        for (len, tail) in (1..=255 / unit.len()).flat_map(|len| [(len, ""), (len, behind)]) {
+            let name = unit.repeat(len) + tail;
+            if name.len() > FileName::MAX_LEN {
+                continue;
+            }
+            let store = Told { name: name.clone(), version: version.clone(), size: u64::MAX, modified: Some(u64::MAX) };
+            let mut rig = Rig::new(&config, store);
+            rig.send(br#"{"type":"list"}"#, usize::MAX);
+            let text = rig.take_text();
+            let entry: Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+            assert_eq!(entry["fileName"].as_str(), Some(name.as_str()));
+            let request = serde_json::json!({"type": "stat", "fileName": &name}).to_string();
+            if request.len() <= 512 {
+                rig.send(request.as_bytes(), usize::MAX);
+                let header: Value = serde_json::from_str(&rig.take_text()).expect("JSON");
+                assert_eq!(header["fileName"].as_str(), Some(name.as_str()));
+                assert_eq!(header["version"].as_str(), Some(version.as_str()));
+            }
+        }
+    }
+}
+
+/// A message repeats at most 64 bytes of a name, and parts no character.
+#[test]
+fn a_message_repeats_the_beginning_of_a_name() {
+    let config = ServerConfig::new();
+    for (name, repeated) in [
+        ("x".repeat(64), 64),
+        ("x".repeat(65), 64),
+        ("x".repeat(62) + "\u{e9}\u{e9}", 64),
+        ("x".repeat(63) + "\u{e9}y", 63),
+        ("x".repeat(62) + "\u{20ac}y", 62),
+        ("x".repeat(61) + "\u{1F6F6}y", 61),
+        ("x".repeat(60) + "\u{1F6F6}y", 64),
+    ] {
+        let mut rig = Rig::with_files(&config, &FILES);
+        rig.send(serde_json::json!({"type": "get", "fileName": &name}).to_string().as_bytes(), usize::MAX);
+        let error: Value = serde_json::from_str(&rig.take_text()).expect("JSON");
+        assert_eq!(error["message"].as_str(), Some(format!("not found: {}", &name[..repeated]).as_str()));
+    }
+}
+
 #[test]
 fn the_static_store_is_what_the_tests_think() {
     let mut store = StaticStore::new(&FILES);

@@ -66,17 +66,21 @@ fn a_buffer_of_any_length_does() {
 
 #[test]
 fn a_plain_stream_serves() {
-    let mut wire = Plain(asking(GET));
     let config = ServerConfig::new();
-    let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-    let (mut receive, mut send) = ([0; 7], [0; 64]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
-    let mut clock = || Instant::from_millis(0);
-    // The store says that it could be sent directly; a plain stream cannot.
-    let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut clock, &mut ());
-    assert_eq!((close.how, close.why), DONE);
-    assert_eq!(String::from_utf8(wire.0.sent.clone()).expect("text"), answer(12, WHOLE));
-    assert!(wire.0.limits.is_empty(), "no limit can be set on it");
+    let mut wire = Plain(Wire::default());
+    for send_len in [5, 64] {
+        wire = Plain(asking(GET));
+        // What its own transport could send, a plain stream cannot.
+        wire.0.direct = [Ok(12)].into();
+        let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
+        let (mut receive, mut send) = ([0; 7], vec![0; send_len]);
+        let scratch = Scratch { receive: &mut receive, send: &mut send };
+        let mut clock = || Instant::from_millis(0);
+        let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut clock, &mut ());
+        assert_eq!((close.how, close.why), DONE);
+        assert_eq!(String::from_utf8(wire.0.sent.clone()).expect("text"), answer(12, WHOLE));
+        assert!(wire.0.limits.is_empty(), "no limit can be set on it");
+    }
     wire.flush().expect("flushed");
     assert_eq!(wire.limit_wait(Some(1)), Ok(()));
     assert!(wire.0.limits.is_empty());
@@ -167,7 +171,7 @@ fn a_store_that_fails_before_the_header_is_an_error() {
         assert_eq!(rest, answer(12, WHOLE));
         assert_eq!(failed.log.exchanges[0].error, Some(Code::Io));
     }
-    // Pending bytes that cannot leave before the file is read.
+    // The answer before it has to leave before the file is read.
     let hello = r#"{"type":"hello"}"#;
     let mut wire = asking(&[hello, resume].concat());
     wire.writes = [Err(ErrorKind::BrokenPipe)].into();

@@ -272,10 +272,12 @@ where
             match self.session.action() {
                 ClientAction::SendBytes { .. } => now = self.send(now, &mut broken)?,
                 ClientAction::Receive if self.arrived.is_empty() => now = self.read(now)?,
-                ClientAction::Idle | ClientAction::Rehash { .. } if self.arrived.is_empty() => {
-                    return Err(ClientError::Start(StartError::NotStarted));
+                ClientAction::Close(Failure::SendFailed) => {
+                    return Err(broken.map_or(ClientError::Failed(Failure::SendFailed), ClientError::Transport));
                 }
-                ClientAction::Receive | ClientAction::Idle | ClientAction::Rehash { .. } => {
+                ClientAction::Close(why) => return Err(ClientError::Failed(why)),
+                _ if self.arrived.is_empty() => return Err(ClientError::Start(StartError::NotStarted)),
+                _ => {
                     let bytes = self.receive.as_ref().get(self.arrived.clone()).unwrap_or_default();
                     let (taken, event) = self.session.receive(bytes, now);
                     self.arrived.start = self.arrived.start.saturating_add(taken);
@@ -295,10 +297,6 @@ where
                         }
                     }
                 }
-                ClientAction::Close(Failure::SendFailed) => {
-                    return Err(broken.map_or(ClientError::Failed(Failure::SendFailed), ClientError::Transport));
-                }
-                ClientAction::Close(why) => return Err(ClientError::Failed(why)),
             }
         }
     }

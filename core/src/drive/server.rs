@@ -327,9 +327,6 @@ where
                 None => {}
             }
         }
-        if self.link.room() == 0 && !self.link.flush(true) {
-            return;
-        }
         let Some(free) = self.link.free(len) else { return };
         match self.store.read(file, offset, free) {
             Ok(0) | Err(_) => self.body_fault(),
@@ -376,10 +373,8 @@ where
         }
     }
 
+    /// What is hashed comes before the header, and every answer before it has left whole: nothing is pending.
     fn hash(&mut self, offset: u64, len: usize) {
-        if !self.link.flush(false) {
-            return;
-        }
         let (Some((file, _)), Some(hasher), Some(free)) = (&mut self.open, &mut self.hasher, self.link.free(len))
         else {
             return self.link.file_fault();
