@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use coracle_core::FileName;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat, statat, unlinkat};
 use rustix::io::retry_on_intr;
 
 use super::error::LocalError;
@@ -97,7 +97,13 @@ impl Directory {
             Err(rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO) => return Err(LocalError::NotFile(path)),
             Err(error) => return Err(LocalError::io("open", &path)(error)),
         };
-        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &path))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| {
+            if flags.contains(OFlags::EXCL) {
+                // It was made here, and would be in the way of the next try. The first error is the one to tell.
+                let _ = unlinkat(&self.dir, name, AtFlags::empty());
+            }
+            LocalError::io("look at", &path)(error)
+        })?;
         if Standing::new(&stat).kind != FileType::RegularFile {
             return Err(LocalError::NotFile(path));
         }
@@ -127,9 +133,14 @@ impl Directory {
 
     /// The handle itself may be good for looking up names only: syncing takes one that is good for reading.
     fn sync_level(&self, level: &str) -> io::Result<()> {
-        let dir = self.dir.open_dir(level)?;
-        let readable = openat(&dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(retry_on_intr(|| fsync(&readable))?)
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        loop {
+            let synced = self.dir.open_dir(level).and_then(|dir| Ok(fsync(openat(&dir, ".", flags, Mode::empty())?)?));
+            match synced {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                synced => return synced,
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags, flock, linkat, renameat, renameat_with, unlinkat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::directory::{Directory, Standing};
 use super::error::LocalError;
@@ -188,7 +188,7 @@ impl Place {
 
     /// Whether the file is locked and still the one that stands at the sidecar's name.
     fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
-        match flock(note_file, FlockOperation::NonBlockingLockExclusive) {
+        match retry_on_intr(|| flock(note_file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
             Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),
@@ -231,13 +231,15 @@ impl Place {
             }
             Err(error) => return Err(error),
         };
-        let identity = self.identity(&file)?;
-        note.part = Some(identity);
-        if let Err(error) = note.write(note_file) {
+        let noted = self.identity(&file).and_then(|identity| {
+            note.part = Some(identity);
+            note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+            Ok(identity)
+        });
+        if noted.is_err() {
             self.remove(&self.names.part)?;
-            return Err(LocalError::io("write", &self.sidecar())(error));
         }
-        Ok((file, identity, note.origin))
+        Ok((file, noted?, note.origin))
     }
 
     fn identity(&self, file: &File) -> Result<Identity, LocalError> {
