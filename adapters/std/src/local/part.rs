@@ -54,6 +54,10 @@ impl Part {
     /// Of what it is the beginning, where that is known and its length agrees.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
+        #[cfg(planted)]
+        if coracle_core::planted("D6") {
+            return self.origin.as_ref();
+        }
         self.origin.as_ref().filter(|origin| self.len <= origin.size)
     }
 
@@ -88,6 +92,8 @@ impl Part {
                     self.len += n as u64;
                     rest = &rest[n..];
                 }
+                #[cfg(planted)]
+                Err(error) if coracle_core::planted("K1") => return Err(self.write_failed(error)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.write_failed(error)),
             }
@@ -130,10 +136,17 @@ impl Part {
             if coracle_core::planted("D2") {
                 return Ok(());
             }
+            #[cfg(planted)]
+            if coracle_core::planted("K10") {
+                return file.sync_all().or(Ok(()));
+            }
             file.sync_all()
         };
         let written = sync().and_then(|()| Ok(file.metadata()?.len()));
-        let closed = written.and_then(|len| nix::unistd::close(file).map(|()| len).map_err(io::Error::from));
+        let close = || nix::unistd::close(file).map_err(io::Error::from);
+        #[cfg(planted)]
+        let close = || if coracle_core::planted("K12") { close().or(Ok(())) } else { close() };
+        let closed = written.and_then(|len| close().map(|()| len));
         let is_ours = place.part_identity()? == Some(identity);
         match closed {
             Ok(found) if is_ours && found == len => {}
@@ -176,6 +189,10 @@ impl Part {
     }
 
     fn write_failed(&self, error: io::Error) -> LocalError {
+        #[cfg(planted)]
+        if coracle_core::planted("D8") {
+            drop(self.place.remove_part());
+        }
         LocalError::io("write", &self.place.part())(error)
     }
 }

@@ -171,6 +171,11 @@ impl Place {
             }
             renameat(fd, part, fd, target)
         } else {
+            #[cfg(planted)]
+            if coracle_core::planted("D1") {
+                drop(self.directory.open_file(target, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?);
+                return renameat(fd, part, fd, target).map_err(|error| LocalError::io("rename", &self.part())(error));
+            }
             match renameat_with(fd, part, fd, target, RenameFlags::NOREPLACE) {
                 // File systems that cannot refuse to replace mostly can link, which never replaces.
                 Err(Errno::INVAL | Errno::NOSYS) => {
@@ -182,7 +187,13 @@ impl Place {
         match renamed {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(LocalError::Exists(self.target())),
-            Err(error) => Err(LocalError::io("give its real name to", &self.part())(error)),
+            Err(error) => {
+                #[cfg(planted)]
+                if coracle_core::planted("K11") {
+                    self.remove(part)?;
+                }
+                Err(LocalError::io("give its real name to", &self.part())(error))
+            }
         }
     }
 

@@ -79,6 +79,41 @@ fn c8_a_storm_of_connections() {
     server.connect().hello();
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     wait_for(|| (server.handle.live() == 0).then_some(()));
+    let live = |line: &String| line.rsplit(' ').next().and_then(|live| live.parse::<usize>().ok()).expect("a number");
+    let most = server.events.wait_for("connected", 1).iter().map(live).max();
+    assert!(most.is_some_and(|most| (8..=32).contains(&most)), "{most:?}");
+}
+
+/// Who leaves while its file is being hashed or read is noticed by the next byte that is to be sent, and by nothing else.
+#[test]
+fn c10_clients_that_leave_while_their_file_is_read() {
+    let server = Running::new();
+    fs::write(server.directory.path().join("big"), pattern(1_000_000)).expect("written");
+    for request in [
+        r#"{"type":"stat","fileName":"big","digest":"sha256"}"#,
+        r#"{"type":"get","fileName":"big","digest":"sha256"}"#,
+        r#"{"type":"get","fileName":"big","offset":999999,"digestFrom":0,"digest":"sha256"}"#,
+    ] {
+        for resets in [false, true] {
+            for _ in 0..4 {
+                let mut client = server.connect();
+                client.send(request);
+                if resets {
+                    client.reset();
+                }
+            }
+        }
+    }
+    server.connect().hello();
+    // One line of each for each of them, whatever the moment.
+    let finished = server.events.wait_for("left", 25);
+    assert!(
+        finished.iter().all(|line| line.starts_with("left done") || line.starts_with("left lost (")),
+        "{finished:?}"
+    );
+    assert_eq!((finished.len(), server.handle.live()), (25, 0));
+    assert_eq!(server.events.count("get big") + server.events.count("stat big"), 24);
+    assert_eq!(server.events.count("trouble"), 0);
 }
 
 #[test]

@@ -12,5 +12,6 @@ mod panics;
 mod program;
 mod queue;
 mod shares;
+mod soak;
 mod stopping;
 mod text;
