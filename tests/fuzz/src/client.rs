@@ -1,0 +1,150 @@
+//! A client's session, against a server that says anything.
+
+use coracle_core::{
+    Ask, ClientAction, ClientSession, Digest, DigestKind, End, Event, FileName, Get, Hasher, Instant, Version,
+};
+
+use crate::pieces;
+
+const NAME: FileName<'static> = FileName::from_static("a");
+const NOW: Instant = Instant::from_millis(0);
+/// What the client holds already, where it resumes.
+const HELD: &[u8] = b"hello";
+/// In the input this stands for the digest that would be right.
+const RIGHT: &[u8] = b"CRC-HERE";
+
+/// Any split of the input means the same; a body has exactly the bytes that were announced; only bytes with the right digest are
+/// verified; every call takes something; and nothing is taken once it is over.
+pub fn target(data: &[u8]) {
+    let [seed, choice, input @ ..] = data else { return };
+    let input = with_right_digest(*choice, input);
+    let whole = Run::new(*choice).all(&[&input]);
+    let parted = Run::new(*choice).all(&pieces(&input, *seed));
+    assert_eq!(whole.seen, parted.seen, "split");
+    assert_eq!(whole.body.escape_ascii().to_string(), parted.body.escape_ascii().to_string(), "split");
+}
+
+/// What the client was told, and what it made of it.
+struct Run {
+    session: ClientSession<[u8; 1024]>,
+    choice: u8,
+    seen: Vec<String>,
+    body: Vec<u8>,
+    /// Where the body under way is to end.
+    end: Option<u64>,
+    asked: usize,
+}
+
+impl Run {
+    fn new(choice: u8) -> Self {
+        let session = ClientSession::new([0; 1024]);
+        let mut run = Self { session, choice, seen: Vec::new(), body: Vec::new(), end: None, asked: 0 };
+        run.ask();
+        run
+    }
+
+    fn resumes(&self) -> bool {
+        self.choice & 8 != 0
+    }
+
+    /// Asks the next thing, as `choice` has it.
+    fn ask(&mut self) {
+        let version = Version::new("v1").expect("a version");
+        let offset = if self.resumes() { HELD.len() as u64 } else { 0 };
+        let get = Get {
+            offset,
+            length: Some(20).filter(|_| self.choice & 16 != 0),
+            version: Some(&version).filter(|_| self.resumes()),
+            digest: Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0),
+            digest_from: Some(0),
+            ..Get::new(NAME)
+        };
+        let asks = [
+            Ask::Get(get),
+            Ask::Hello,
+            Ask::List { path: None },
+            Ask::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
+            Ask::List { path: Some(FileName::from_static("d")) },
+        ];
+        let ask = asks[(usize::from(self.choice & 7) + self.asked) % asks.len()];
+        self.asked += 1;
+        self.body = if matches!(ask, Ask::Get(_)) && self.resumes() { HELD.to_vec() } else { Vec::new() };
+        self.end = None;
+        self.session.start(ask, NOW).expect("an idle session starts");
+        while let ClientAction::Rehash { offset, len } = self.session.action() {
+            let start = usize::try_from(offset).expect("short");
+            let len = usize::try_from(len).expect("short");
+            self.session.rehashed(&HELD[start..start + len], NOW);
+        }
+        while let ClientAction::SendBytes { bytes } = self.session.action() {
+            let len = bytes.len();
+            self.session.sent(len, NOW);
+        }
+    }
+
+    fn all(mut self, pieces: &[&[u8]]) -> Self {
+        for piece in pieces {
+            let mut rest = *piece;
+            while !rest.is_empty() {
+                match self.session.action() {
+                    ClientAction::Receive => {}
+                    ClientAction::Idle => self.ask(),
+                    ClientAction::Close(_) => break,
+                    other => panic!("{other:?} while it is answered"),
+                }
+                rest = &rest[self.give(rest)..];
+            }
+        }
+        self.session.receive_eof();
+        let ClientAction::Close(failure) = self.session.action() else { panic!("open behind the end") };
+        assert_eq!(self.session.receive(b"{}\n", NOW), (0, None), "taken when it is over");
+        self.seen.push(format!("{failure:?}"));
+        self
+    }
+
+    fn give(&mut self, bytes: &[u8]) -> usize {
+        let (taken, event) = self.session.receive(bytes, NOW);
+        assert!(taken > 0 && taken <= bytes.len(), "took {taken} of {} bytes", bytes.len());
+        match event {
+            None => {}
+            Some(Event::Body { offset, bytes }) => {
+                assert_eq!(offset, self.body.len() as u64, "a body out of order");
+                self.body.extend_from_slice(bytes);
+                assert!(self.end.is_some_and(|end| self.body.len() as u64 <= end), "more than announced");
+            }
+            Some(Event::Header(header)) => {
+                self.end = Some(header.offset + header.length);
+                self.seen.push(format!("{header:?}"));
+            }
+            Some(Event::End(end)) => {
+                assert_eq!(self.end, Some(self.body.len() as u64), "less than announced");
+                if let End::Verified(verified) | End::Changed { snapshot: Some(verified) } = &end {
+                    assert_eq!((verified.from(), verified.to()), (0, self.body.len() as u64), "another range");
+                    assert_eq!(*verified.digest(), digest(&self.body), "verified by another digest");
+                }
+                self.seen.push(format!("{end:?} {}", self.body.escape_ascii()));
+            }
+            Some(event) => self.seen.push(format!("{event:?}")),
+        }
+        taken
+    }
+}
+
+/// The input with the right digest of the first body in it where it has a place for one.
+fn with_right_digest(choice: u8, input: &[u8]) -> Vec<u8> {
+    let Some(place) = input.windows(RIGHT.len()).position(|window| window == RIGHT) else { return input.to_vec() };
+    let mut run = Run::new(choice);
+    let mut rest = &input[..place];
+    while !rest.is_empty() && run.session.action() == ClientAction::Receive {
+        rest = &rest[run.give(rest)..];
+    }
+    let mut right = input.to_vec();
+    right[place..place + RIGHT.len()].copy_from_slice(digest(&run.body).to_hex().as_str().as_bytes());
+    right
+}
+
+fn digest(bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(DigestKind::Crc32).expect("always there");
+    hasher.update(bytes);
+    hasher.finish()
+}

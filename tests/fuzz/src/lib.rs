@@ -1,0 +1,40 @@
+//! The targets of fuzzing: what must hold for any bytes, as functions that panic where it does not.
+//!
+//! `tests/fuzz/run` has LLVM's libFuzzer look for bytes for which it does not; `cargo test -p coracle-fuzz` replays what that
+//! found on its way, the committed corpus, with any compiler.
+#![allow(missing_docs, reason = "each target says what must hold")]
+
+mod client;
+pub mod corpus;
+mod judge;
+mod reply;
+mod request;
+mod scanner;
+mod server;
+
+/// Looks at bytes, and panics where something does not hold.
+pub type Target = fn(&[u8]);
+
+/// The targets, by name.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("scanner", scanner::target),
+    ("request", request::target),
+    ("reply", reply::target),
+    ("server", server::target),
+    ("client", client::target),
+];
+
+/// The bytes cut into pieces: `seed` says where. Every third seed means byte by byte.
+fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
+    let mut rest = bytes;
+    let mut state = u32::from(seed);
+    let mut pieces = Vec::new();
+    while !rest.is_empty() {
+        state = state.wrapping_mul(1_103_515_245).wrapping_add(12_345);
+        let len = if seed.is_multiple_of(3) { 1 } else { 1 + (state >> 16) as usize % 90 };
+        let (piece, behind) = rest.split_at(len.min(rest.len()));
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces
+}

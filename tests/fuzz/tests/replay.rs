@@ -1,0 +1,24 @@
+//! What the fuzzer found on its way, looked at again.
+
+use coracle_fuzz::{TARGETS, corpus};
+
+const CORPUS: [(&str, &str); 5] = [
+    ("scanner", include_str!("../corpus/scanner.txt")),
+    ("request", include_str!("../corpus/request.txt")),
+    ("reply", include_str!("../corpus/reply.txt")),
+    ("server", include_str!("../corpus/server.txt")),
+    ("client", include_str!("../corpus/client.txt")),
+];
+
+#[test]
+fn the_corpus_holds() {
+    for ((name, target), (file, text)) in TARGETS.into_iter().zip(CORPUS) {
+        assert_eq!(name, file);
+        let inputs = corpus::read(text);
+        assert!(inputs.len() >= 20, "{name} has {} inputs", inputs.len());
+        inputs.iter().for_each(|input| target(input));
+        // The targets look at what is cut short, too.
+        inputs.iter().for_each(|input| target(&input[..input.len() / 2]));
+        println!("{name}: {} inputs", inputs.len());
+    }
+}
