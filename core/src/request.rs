@@ -363,11 +363,10 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                     *number = map.next_value::<Option<u64>>()?.unwrap_or_default();
                     true
                 }
-                (None, Some(number)) => {
-                    *number = map.next_value()?;
-                    true
+                (None, number) => {
+                    let value = map.next_value()?;
+                    number.map(|number| *number = value).is_some()
                 }
-                (None, None) => false,
             };
             let is_doubled = self.members.has(place);
             #[cfg(planted)]
@@ -452,5 +451,27 @@ impl<'a> Visitor<'a> for RawVisitor {
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Raw<'a>, E> {
         Ok(Raw(None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use serde::de::{Deserialize, Deserializer, IntoDeserializer, value::U32Deserializer};
+
+    use super::{GET, Members, MembersVisitor, Raw, TYPE};
+
+    /// Another parser, which says what it found and what was expected.
+    #[test]
+    fn says_what_was_expected() {
+        let (mut members, mut place) = (Members::default(), TYPE);
+        let visitor = MembersVisitor { bytes: b"7", wanted: GET, members: &mut members, place: &mut place };
+        let error = serde_json::Deserializer::from_str("7").deserialize_map(visitor).expect_err("a number");
+        assert!(error.to_string().contains("expected a request"));
+        let number: U32Deserializer<serde_json::Error> = 7_u32.into_deserializer();
+        let text = Raw::deserialize(number).err().map(|error| error.to_string());
+        assert!(text.is_some_and(|text| text.contains("expected a value")));
     }
 }

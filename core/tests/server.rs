@@ -101,6 +101,9 @@ fn refusals_keep_the_connection_and_the_order_of_checks() {
         (r#"{"type":"get","fileName":"a.txt","digestFrom":1}"#, "badRange"),
         (r#"{"type":"get","fileName":"a.txt","offset":18446744073709551616}"#, "badRequest"),
         (r#"{"type":"get","fileName":"a\ud800"}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"a.txt","digest":"\udc00"}"#, "badRequest"),
+        (r#"{"type":"get","fileName":"a.txt","version":"\ud800"}"#, "badRequest"),
+        (r#"{"type":"\ud800"}"#, "unknownType"),
         (r#"{"type":"stat","fileName":"a","offset":"ignored","digest":1}"#, "badRequest"),
     ] {
         let answer = ask(&[request, r#"{"type":"stat","fileName":"empty"}"#].concat());
@@ -199,4 +202,13 @@ fn half_close_is_answered_in_full() {
     rig.send(br#"{"type":"#, 1);
     rig.send_eof();
     assert!(rig.take_text().contains("badRequest"));
+    // The end of input may be told while the answer is under way.
+    let mut rig = Rig::with_files(&config, &FILES);
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+    assert!(rig.step());
+    rig.session.receive_eof(rig.now());
+    assert!(matches!(rig.session.action(), coracle_core::Action::SendBytes { .. }));
+    rig.work();
+    assert!(rig.take_text().ends_with("hello, world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n"));
+    assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
 }

@@ -234,12 +234,13 @@ impl<'c> Session<'c> {
             self.used = 0;
         }
         if self.used > 0 {
-            self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
-        } else if self.is_held() {
-            self.release_held(buf);
-        } else {
-            self.close(CloseHow::Finish, CloseReason::Done);
+            return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         }
+        #[cfg(feature = "classic")]
+        if self.is_held() {
+            return self.release_held(buf);
+        }
+        self.close(CloseHow::Finish, CloseReason::Done);
     }
 
     pub(super) fn sent(&mut self, buf: &mut [u8], len: usize) {
@@ -494,8 +495,6 @@ impl Session<'_> {
     const fn is_held(&self) -> bool {
         false
     }
-
-    fn release_held(&mut self, _: &mut [u8]) {}
 
     fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
         self.refuse_and_close(buf, Code::BadRequest, Message::Brace);

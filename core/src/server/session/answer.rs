@@ -115,16 +115,16 @@ impl Session<'_> {
         let question = &self.facts.question;
         let name = request::decoded_name(buf, question.name_len).ok();
         let digest = question.digest;
-        match question.kind {
-            Kind::List => Some(Request::List { path: name }),
-            Kind::Stat => Some(Request::Stat { name: name?, digest }),
-            Kind::Get => Some(Request::Get { name: name?, digest }),
+        Some(match question.kind {
+            Kind::List => Request::List { path: name },
+            Kind::Stat => Request::Stat { name: name?, digest },
+            // A hello has no name, and asks the store nothing.
+            Kind::Get | Kind::Hello => Request::Get { name: name?, digest },
             #[cfg(feature = "classic")]
-            Kind::Select => Some(Request::Select { name: name? }),
+            Kind::Select => Request::Select { name: name? },
             #[cfg(feature = "classic")]
-            Kind::Confirm => Some(Request::Confirm { name: name? }),
-            Kind::Hello => None,
-        }
+            Kind::Confirm => Request::Confirm { name: name? },
+        })
     }
 
     #[inline(never)]

@@ -94,10 +94,7 @@ impl Session<'_> {
     }
 
     pub(super) fn fixed_reply(&self) -> &[u8] {
-        match self.facts.config.text {
-            TextPolicy::Reply(text) => text.as_bytes(),
-            TextPolicy::Reject | TextPolicy::Echo => b"",
-        }
+        if let TextPolicy::Reply(text) = self.facts.config.text { text.as_bytes() } else { b"" }
     }
 
     /// Takes some of `bytes`, which do not begin a request.
