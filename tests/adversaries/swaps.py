@@ -60,8 +60,8 @@ class Swaps(unittest.TestCase):
                         made += 1
         self.assertEqual(leaked, 0, f"of {made}: {seen}")
         # Both sides of the swap were met, often enough that its middle was, too.
-        for outcome in ("inside", "denied", "notFound"):
-            self.assertGreater(seen.get(outcome, 0), made / 1000, seen)
+        for outcome in ("inside", "denied"):
+            self.assertGreater(seen.get(outcome, 0), made / 20, seen)
         counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(seen.items()))
         figure(f"links swapped in while it is opened: 0 of {made} tries read anything outside ({counts})")
 

@@ -34,7 +34,8 @@ def amount(quick, normal, long):
 
 def figure(text):
     """Says what was measured; tests/long gathers these lines."""
-    print(f"figure: {text}", flush=True)
+    # At the beginning of a line, wherever the names of the tests stand.
+    print(f"\nfigure: {text}", flush=True)
 
 
 class Server:

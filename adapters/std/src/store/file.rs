@@ -40,6 +40,10 @@ impl File {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Err(StoreError::NotFile);
         }
+        #[cfg(planted)]
+        if coracle_core::planted("P20") && stat.st_nlink > 1 {
+            return Err(StoreError::Denied);
+        }
         let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
         Ok(Self { source: Source::Open(file), opened, version: opened.version(), settled, told: Cell::new(None) })
@@ -127,6 +131,8 @@ fn read_at(file: &std::fs::File, offset: u64, buf: &mut [u8]) -> Result<usize, S
     }
     loop {
         match file.read_at(buf, offset) {
+            #[cfg(planted)]
+            Ok(len) if len > 0 && coracle_core::planted("K2") => return Ok(buf.len()),
             Ok(len) => return Ok(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return Err(StoreError::Io),
