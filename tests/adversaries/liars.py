@@ -175,7 +175,7 @@ class Liar:
 
 
 class Liars(unittest.TestCase):
-    def test_m_a_client_believes_nothing(self):
+    def test_m1_m2_m3_m6_m7_m8_m9_m10_m12_a_client_believes_nothing(self):
         seeds = amount(500, 2000, 20_000)
         codes, slowest, kept = {}, 0, 0
         with concurrent.futures.ThreadPoolExecutor(8) as pool:

@@ -32,10 +32,12 @@ def amount(quick, normal, long):
     return long if Settings.long else quick if QUICK else normal
 
 
+figures = []
+
+
 def figure(text):
-    """Says what was measured; tests/long gathers these lines."""
-    # At the beginning of a line, wherever the names of the tests stand.
-    print(f"\nfigure: {text}", flush=True)
+    """Notes what was measured, to be said at the end; tests/long gathers it."""
+    figures.append(text)
 
 
 class Server:
