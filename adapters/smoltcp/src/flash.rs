@@ -13,7 +13,8 @@ use crate::wide;
 /// what is left over, filled up with 0xFF.
 ///
 /// An interrupted fetch can be resumed from [`FlashSink::resume_offset`], with the sink that was interrupted or, after a
-/// restart, with one that was made by [`FlashSink::resuming`] from a number that the owner kept.
+/// restart, with one that was made by [`FlashSink::resuming`] from a number that the owner kept. After a power cut, which may
+/// have left a unit half written, go on from the beginning of that number's sector.
 pub struct FlashSink<F, const UNIT: usize> {
     flash: F,
     unit: [u8; UNIT],
@@ -78,6 +79,8 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
         let sector_len = u32::try_from(F::ERASE_SIZE).map_err(|_| FlashError::TooLong)?;
         if self.offset.is_multiple_of(sector_len) {
             let end = self.offset.checked_add(sector_len).ok_or(FlashError::TooLong)?;
+            #[cfg(planted)]
+            let end = if coracle_core::planted("D10") { end.saturating_add(sector_len) } else { end };
             self.flash.erase(self.offset, end).map_err(FlashError::Flash)?;
         }
         self.flash.write(self.offset, &self.unit).map_err(FlashError::Flash)?;

@@ -2,7 +2,7 @@
 
 mod net;
 
-use coracle_core::{End, FileName, Get};
+use coracle_core::{DigestKind, End, FileName, Get, StaticFile, StaticStore};
 use coracle_smoltcp::{FetchError, FlashError, FlashSink};
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
@@ -15,17 +15,32 @@ const PAGE: usize = 256;
 struct Flash {
     bytes: Vec<u8>,
     is_erased: Vec<bool>,
+    /// How many more times it can be written or erased before the power fails in the middle.
+    power: Option<usize>,
 }
 
 impl Flash {
     fn new(sectors: usize) -> Self {
-        Self { bytes: vec![0x55; sectors * SECTOR], is_erased: vec![false; sectors * SECTOR] }
+        Self { bytes: vec![0x55; sectors * SECTOR], is_erased: vec![false; sectors * SECTOR], power: None }
+    }
+
+    /// How much of the next step, of `len` bytes, is done, and whether the power lasts.
+    fn step(&mut self, len: usize) -> (usize, Result<(), Fault>) {
+        match &mut self.power {
+            Some(0) => (len / 2, Err(Fault::Power)),
+            Some(left) => {
+                *left -= 1;
+                (len, Ok(()))
+            }
+            None => (len, Ok(())),
+        }
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
     NotErased,
+    Power,
     Other(NorFlashErrorKind),
 }
 
@@ -60,9 +75,11 @@ impl NorFlash for Flash {
 
     fn erase(&mut self, from: u32, to: u32) -> Result<(), Fault> {
         check_erase(self, from, to).map_err(Fault::Other)?;
-        self.bytes[from as usize..to as usize].fill(0xff);
-        self.is_erased[from as usize..to as usize].fill(true);
-        Ok(())
+        let (len, result) = self.step((to - from) as usize);
+        let range = from as usize..from as usize + len;
+        self.bytes[range.clone()].fill(0xff);
+        self.is_erased[range].fill(true);
+        result
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Fault> {
@@ -71,9 +88,11 @@ impl NorFlash for Flash {
         if self.is_erased[range.clone()].iter().any(|erased| !erased) {
             return Err(Fault::NotErased);
         }
+        // What was cut off in the middle is neither erased nor written.
         self.is_erased[range.clone()].fill(false);
-        self.bytes[range].copy_from_slice(bytes);
-        Ok(())
+        let (len, result) = self.step(bytes.len());
+        self.bytes[range][..len].copy_from_slice(&bytes[..len]);
+        result
     }
 }
 
@@ -147,4 +166,52 @@ fn a_gap_is_refused() {
     let mut fetch = world.fetch(&Get { offset: 256, ..get("image") });
     let end = world.finish(&mut fetch, &mut sink);
     assert!(matches!(end, Err(FetchError::Sink(FlashError::Gap))), "{end:?}");
+}
+
+/// A board with two images in one flash serves the one behind, and fetches a newer one to the beginning. The power fails in
+/// the middle of each write and each erasure in turn; then the older image is served, and the newer one completed.
+#[test]
+fn d10_a_power_cut_at_any_write_leaves_the_image_before() {
+    const LEN: usize = 20_001;
+    const SLOT: usize = LEN.next_multiple_of(SECTOR);
+    let before: Vec<u8> = content(2 * SLOT).split_off(SLOT);
+    let new = store(&[("image", LEN)]);
+    let mut cuts = 0;
+    loop {
+        let mut flash = Flash::new(2 * SLOT / SECTOR);
+        flash.bytes[SLOT..].copy_from_slice(&before);
+        flash.power = Some(cuts);
+        let mut world = World::<_, 2>::new(new, Link::default());
+        let mut sink = FlashSink::<_, PAGE>::new(&mut flash);
+        let mut fetch = world.fetch(&get("image"));
+        let end = world.finish(&mut fetch, &mut sink);
+        let kept = sink.resume_offset();
+        let is_cut = match end {
+            Err(FetchError::Sink(FlashError::Flash(Fault::Power))) => true,
+            Ok(End::Verified(_)) => sink.finish().is_err(),
+            other => panic!("{cuts}: {other:?}"),
+        };
+        if !is_cut {
+            break;
+        }
+
+        let served = [StaticFile::new("before", "v1", flash.bytes[SLOT..].to_vec().leak())];
+        let mut board = World::<_, 2>::new(StaticStore::new(&*served.to_vec().leak()), Link::default());
+        assert!(board.get("before", DigestKind::Crc32) == before, "{cuts}: the image before is another one");
+
+        // A page that was half written can be written again only with its sector.
+        flash.power = None;
+        let from = kept - kept % u32::try_from(SECTOR).expect("small");
+        let mut sink = FlashSink::<_, PAGE>::resuming(&mut flash, from);
+        let rest = Get { offset: from.into(), digest_from: Some(0), ..get("image") };
+        let mut fetch = world.fetch(&rest);
+        match world.finish(&mut fetch, &mut sink) {
+            Ok(End::Verified(verified)) => assert!(verified.is_whole()),
+            other => panic!("{cuts}, from {from}: {other:?}"),
+        }
+        sink.finish().expect("written");
+        assert!(flash.bytes[..LEN] == content(LEN) && flash.bytes[SLOT..] == before, "{cuts}");
+        cuts += 1;
+    }
+    assert_eq!(cuts, SLOT / SECTOR + LEN.div_ceil(PAGE), "each sector is erased once, each page written once");
 }

@@ -104,6 +104,10 @@ where
                         }
                         continue;
                     }
+                    #[cfg(planted)]
+                    if coracle_core::planted("X6") {
+                        std::mem::forget(vec![1_u8; 4096]);
+                    }
                     self.house.tell(&Event::Connected { peer: &seat.peer, live });
                     if self.buffers.is_none() {
                         seat.wait_for_input();
