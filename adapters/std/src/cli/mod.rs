@@ -115,6 +115,8 @@ pub fn run() -> ExitCode {
 /// Says on standard error what went wrong: `coracle: ` and the message on one line, with control characters escaped,
 /// since messages repeat what peers and file systems say.
 pub fn complain(message: impl Display) {
+    // In one write, so that programs that share it do not mix their lines.
+    let line = format!("coracle: {}\n", Shown(&message.to_string()));
     // Nobody is left to tell when standard error is gone.
-    drop(writeln!(std::io::stderr().lock(), "coracle: {}", Shown(&message.to_string())));
+    drop(std::io::stderr().lock().write_all(line.as_bytes()));
 }
