@@ -188,13 +188,15 @@ const fn digit(value: u8) -> u8 {
 }
 
 fn from_digits<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let (pairs, rest) = digits.as_bytes().as_chunks();
+    if pairs.len() != N || !rest.is_empty() {
+        return None;
+    }
     let mut bytes = [0; N];
-    let mut pairs = digits.as_bytes().chunks_exact(2);
-    for byte in &mut bytes {
-        let [high, low] = pairs.next()? else { return None };
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         *byte = value(*high)? << 4 | value(*low)?;
     }
-    (pairs.next().is_none() && pairs.remainder().is_empty()).then_some(bytes)
+    Some(bytes)
 }
 
 const fn value(digit: u8) -> Option<u8> {

@@ -133,6 +133,16 @@ fn one_reply_for_each_arrival_with_text() {
     assert_eq!(rig.take_text(), "收到收到");
 }
 
+/// An empty reply is none: nothing is sent, and the text is seen all the same.
+#[test]
+fn a_reply_may_be_empty() {
+    let config = ServerConfig::new().text(TextPolicy::Reply(""));
+    let mut rig = rig(&config);
+    rig.send(b"hello{\"type\":9}", usize::MAX);
+    assert_eq!(rig.text, b"hello");
+    assert!(rig.take_text().starts_with(r#"{"type":"error","code":"unknownType""#));
+}
+
 #[test]
 fn a_held_prefix_becomes_text_after_a_second() {
     let config = ServerConfig::new().text(TextPolicy::Echo);

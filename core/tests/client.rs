@@ -129,6 +129,29 @@ fn a_part_is_verified_as_a_part() {
         }
         rest = &rest[taken..];
     }
+
+    // A part is no whole, whether its beginning is missing or its end.
+    for (offset, length) in [(7, 5), (0, 7), (7, 3)] {
+        let get = Get { offset: offset as u64, length: Some(length as u64), ..Get::new(NAME) };
+        let mut session = asked(Ask::Get(get), b"");
+        let line =
+            header(FILE, offset).replace(&format!("\"length\":{}", 12 - offset), &format!("\"length\":{length}"));
+        let line = line.replace(&format!("\"lastSize\":{}", 12 - offset), &format!("\"lastSize\":{length}"));
+        let part = &FILE[offset..offset + length];
+        let trailer = format!("{{\"type\":\"end\",\"crc32\":\"{}\"}}\n", digest(DigestKind::Crc32, part));
+        let answer = [line.as_bytes(), part, trailer.as_bytes()].concat();
+        let mut rest = answer.as_slice();
+        let mut is_whole = None;
+        while !rest.is_empty() {
+            let (taken, event) = session.receive(rest, at(0));
+            if let Some(Event::End(End::Verified(verified))) = event {
+                assert_eq!((verified.from(), verified.to()), (offset as u64, (offset + length) as u64));
+                is_whole = Some(verified.is_whole());
+            }
+            rest = &rest[taken..];
+        }
+        assert_eq!(is_whole, Some(false), "{offset} {length}");
+    }
 }
 
 #[test]

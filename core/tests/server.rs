@@ -188,6 +188,8 @@ fn a_session_refuses_and_stops() {
 
     let short = ServerSession::new(&config, [0; 511], Instant::default());
     assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
+    let short = ServerSession::refusing(Code::Busy, &config, [0; 511], Instant::default());
+    assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
 }
 
 #[test]

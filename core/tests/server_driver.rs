@@ -367,6 +367,9 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
     let hashing = begun(r#"{"type":"stat","fileName":"a.txt","digest":"crc32"}"#, 1);
     assert!(hashing.text().starts_with(r#"{"type":"error","code":"io","message":"cannot be read: "#));
     assert_eq!(hashing.why(), DONE);
+    let finishing = begun(r#"{"type":"get","fileName":"a.txt","offset":12}"#, 2);
+    assert!(finishing.text().starts_with(r#"{"type":"error","code":"io","message":"cannot be read: "#));
+    assert_eq!(finishing.why(), DONE);
 }
 
 /// The observer that sees nothing and never wants to stop has every method.
@@ -381,6 +384,22 @@ fn an_observer_need_not_look() {
     let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut || now, &mut ());
     assert_eq!((close.how, close.why), DONE);
     assert_eq!(String::from_utf8(wire.sent).expect("text"), answer(12, WHOLE).repeat(2));
+}
+
+/// Nothing stands behind a classic body, so it leaves at once; or does not, and then it was not sent.
+#[cfg(feature = "classic")]
+#[test]
+fn a_classic_body_leaves_at_once() {
+    let requests = r#"{"type":2,"fileName":"a.txt"}a.txt"#;
+    let served = served(asking(requests), Shelf::new(FILE), 4_096);
+    let header = r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#;
+    assert_eq!((served.text(), served.why()), (format!("{header}hello, world"), DONE));
+    assert_eq!(served.wire.parts, [(header.len(), false), (12, false)]);
+    let mut wire = asking(requests);
+    wire.writes = [Ok(usize::MAX), Err(ErrorKind::BrokenPipe)].into();
+    let broken = self::served(wire, Shelf::new(FILE), 4_096);
+    assert_eq!((broken.text().as_str(), broken.why()), (header, FAILED));
+    assert_eq!(broken.log.exchanges.len(), 1, "the select alone has ended");
 }
 
 #[cfg(feature = "classic")]

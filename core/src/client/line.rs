@@ -56,9 +56,8 @@ impl Line {
         }
         match piece.get(taken) {
             None => Ok(Pushed::More),
-            Some(b'\n') if self.is_object_complete => {
-                Ok(Pushed::Complete { taken: taken.saturating_add(1), len: self.len })
-            }
+            // The object is complete, or all of the piece was taken.
+            Some(b'\n') => Ok(Pushed::Complete { taken: taken.saturating_add(1), len: self.len }),
             Some(_) => Err(Breach::LineEnd),
         }
     }

@@ -243,7 +243,7 @@ where
                 Ok(0) => {
                     let now = self.link.clock.now();
                     // A stopping server wakes its waiting threads by ending their input.
-                    if self.observer.should_stop() && !self.is_stopping {
+                    if self.observer.should_stop() {
                         self.is_stopping = true;
                         self.link.session.stop(now);
                     } else {
