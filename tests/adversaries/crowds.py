@@ -5,6 +5,7 @@ import os
 import random
 import select
 import socket
+import statistics
 import struct
 import time
 import unittest
@@ -13,6 +14,8 @@ from world import PATIENCE, Answer, Connection, Server, amount, attacking, fetch
 
 SMALL = os.urandom(1024)
 RESET = struct.pack("ii", 1, 0)
+# Linux; Python 3.11 does not name it.
+IP_BIND_ADDRESS_NO_PORT = 24
 
 
 def slow_loris(end, address, count, pause):
@@ -64,7 +67,7 @@ def slow_readers(end, address, count, name, bytes_a_second):
         sock.close()
 
 
-def storm(end, address, rate, total, made):
+def storm(end, address, rate, total, made, source=None):
     """`total` connections at `rate` a second, of all manners, each of which stays for about a third of a second."""
     open_ones = collections.deque()
     begun = time.monotonic()
@@ -76,6 +79,10 @@ def storm(end, address, rate, total, made):
             break
         sock = socket.socket()
         sock.setblocking(False)
+        if source:
+            # Else the kernel chooses a port that is free towards everybody, and runs out of them.
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((source, 0))
         sock.connect_ex(address)
         open_ones.append((number, sock))
         made.value = number + 1
@@ -202,6 +209,23 @@ class Crowds(unittest.TestCase):
             wait_for("the end of all", lambda: server.number("clients") == 0)
         figure(f"{made.value} connections in {took:.1f} s: at most {most:.0f} of {places} places, {threads} threads, "
                f"{grown} KiB more; {served} of {served + busy} fetches meanwhile; normal again after {waited * 1e3:.0f} ms")
+
+    def test_x3_1000_connections_a_second_from_one_address(self):
+        """With a limit for each address the others do not even notice."""
+        seconds, rate = amount(2, 4, 10), 1000
+        with Server("-q", "--max-clients", "64", "--max-clients-per-address", "16") as server:
+            server.write("small", SMALL)
+            made, times = fork.Value("i", 0), []
+            with attacking(storm, server.address, rate, rate * seconds, made, "127.0.0.2") as attack:
+                wait_for("the attack", lambda: server.number("refused_over_share_total") > 0)
+                while attack.is_alive():
+                    times.append(fetch(server, "small", SMALL))
+                    time.sleep(0.01)
+            self.assertEqual(made.value, rate * seconds)
+            self.assertLess(statistics.median(times), 0.1)
+            refused = server.number("refused_over_share_total")
+        figure(f"{made.value} connections from one address, of which {refused:.0f} were over its 16 places: all {len(times)} "
+               f"fetches of others served, the median within {statistics.median(times) * 1e6:.0f} us")
 
     def until_normal(self, server, ended):
         """How long after `ended` twenty fetches in a row succeed at once."""
