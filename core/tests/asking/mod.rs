@@ -39,12 +39,17 @@ pub fn asked(ask: Ask<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0xAA; 1_024]);
     session.start(ask, now).expect("idle");
+    let mut steps = 0;
     while let ClientAction::Rehash { offset, len } = session.action() {
+        steps += 1;
+        assert!(steps < 10_000, "no end in sight");
         let offset = usize::try_from(offset).expect("short");
         let len = usize::try_from(len).expect("short").min(3);
         session.rehashed(&held[offset..offset + len], now);
     }
     while let ClientAction::SendBytes { bytes } = session.action() {
+        steps += 1;
+        assert!(steps < 10_000, "no end in sight");
         let len = bytes.len().min(100);
         session.sent(len, now);
     }

@@ -56,7 +56,9 @@ impl<'c, S: Store> Rig<'c, S> {
     /// Lets time pass, up to each deadline in turn.
     pub fn wait(&mut self, millis: u64) {
         let until = self.now_ms + millis;
-        while let Some((when, _)) = self.session.deadline().filter(|(when, _)| when.as_millis() <= until) {
+        for _ in 0..300_000 {
+            let deadline = self.session.deadline().map(|(when, _)| when);
+            let Some(when) = deadline.filter(|when| when.as_millis() <= until) else { break };
             self.now_ms = self.now_ms.max(when.as_millis());
             self.session.handle_timeout(self.now());
             self.work();
@@ -73,6 +75,8 @@ impl<'c, S: Store> Rig<'c, S> {
             let mut rest = chunk;
             while !rest.is_empty() && self.close().is_none() {
                 let taken = self.session.receive(rest, self.now());
+                let is_stuck = taken == 0 && self.session.action() == Action::Receive;
+                assert!(!is_stuck, "nothing is taken of {}", rest.escape_ascii());
                 rest = &rest[taken..];
                 self.work();
             }
@@ -98,7 +102,12 @@ impl<'c, S: Store> Rig<'c, S> {
 
     /// Does what the session wants until it wants to receive or to close.
     pub fn work(&mut self) {
-        while self.step() {}
+        for _ in 0..300_000 {
+            if !self.step() {
+                return;
+            }
+        }
+        panic!("no end in sight: {:?}", self.session.action());
     }
 
     /// One action; false where there is nothing to do.
