@@ -214,6 +214,7 @@ fn a_list_that_fails_ends_the_connection() {
         if is_begun {
             rig.session.reply(Reply::Listing, rig.now());
             while let Action::SendBytes { bytes, .. } = rig.session.action() {
+                assert!(!bytes.is_empty());
                 let len = bytes.len();
                 rig.session.sent(len, rig.now());
             }
@@ -248,6 +249,7 @@ fn a_list_leaves_out_what_is_no_file() {
         Ok(Listed::End),
     ] {
         while let Action::SendBytes { bytes, .. } = rig.session.action() {
+            assert!(!bytes.is_empty());
             rig.output.extend_from_slice(bytes);
             let len = bytes.len();
             rig.session.sent(len, rig.now());

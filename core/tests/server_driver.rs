@@ -353,6 +353,7 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
         } else {
             session.reply(Reply::File { info: &info, known: None }, now);
             while let (Action::SendBytes { bytes, .. }, true) = (session.action(), steps > 1) {
+                assert!(!bytes.is_empty());
                 let len = bytes.len();
                 session.sent(len, now);
             }
