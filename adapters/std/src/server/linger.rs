@@ -32,6 +32,8 @@ pub(super) struct Lingering {
 struct State {
     arrivals: VecDeque<Leaving>,
     phase: Phase,
+    /// Descriptors are needed for others.
+    is_short: bool,
     /// A byte lies in the pipe.
     is_woken: bool,
 }
@@ -76,6 +78,13 @@ impl Lingering {
         self.wake(&mut state);
     }
 
+    /// Closes half of what it has, the oldest: there are no descriptors for newcomers.
+    pub(super) fn make_room(&self) {
+        let mut state = self.state();
+        state.is_short = true;
+        self.wake(&mut state);
+    }
+
     /// Lets [`Lingering::run`] return when the connections that it has are closed.
     pub(super) fn finish(&self) {
         self.end(Phase::Finishing);
@@ -91,15 +100,16 @@ impl Lingering {
         let mut sockets: VecDeque<Leaving> = VecDeque::new();
         let mut buf = [0; 16 * 1024];
         loop {
-            let phase = {
+            let (phase, is_short) = {
                 let mut state = self.state();
                 sockets.append(&mut state.arrivals);
-                state.phase
+                (state.phase, std::mem::take(&mut state.is_short))
             };
             if phase == Phase::Cut || (phase == Phase::Finishing && sockets.is_empty()) {
                 return;
             }
-            let surplus = sockets.len().saturating_sub(MAX_SOCKETS);
+            let most = if is_short { sockets.len() / 2 } else { MAX_SOCKETS };
+            let surplus = sockets.len().saturating_sub(most);
             drop(sockets.drain(..surplus));
             let (is_woken, readable) = self.wait(&sockets);
             if is_woken {

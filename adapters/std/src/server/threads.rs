@@ -76,6 +76,7 @@ where
                     _ if self.listener.is_closed.load(Ordering::Acquire) => return,
                     _ => {
                         self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });
+                        self.house.lingering.make_room();
                         self.house.hall.pause(pause);
                         pause = (pause * 2).min(LONGEST_PAUSE);
                         continue;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
@@ -119,6 +119,22 @@ fn x1_without_descriptors_it_waits_and_recovers() {
     clients.truncate(1);
     program.connect().hello();
     clients[0].hello();
+}
+
+/// Who was turned away may stay for a moment to read why, but not when that takes the descriptors of others.
+#[test]
+fn x1_who_is_turned_away_makes_room() {
+    let program = Program::start(&["--max-clients", "4"]);
+    let mut clients: Vec<Client> = (0..4).map(|_| program.connect()).collect();
+    clients.iter_mut().for_each(|client| drop(client.hello()));
+    limit(&program, Resource::Nofile, 40);
+    let turned_away: Vec<Client> = (0..300).map(|_| program.connect()).collect();
+    let started = Instant::now();
+    assert_eq!(code(&program.connect().rest()), "busy");
+    // Each of them for 2 s, and some 20 at a time, were 30 s.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    clients.iter_mut().for_each(|client| drop(client.hello()));
+    drop(turned_away);
 }
 
 #[test]
