@@ -158,7 +158,10 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     else {
         return Err(Breach::Member);
     };
-    if !unescape_eq(file_name, name) {
+    let is_same = unescape_eq(file_name, name);
+    #[cfg(planted)]
+    let is_same = is_same || crate::planted("M2");
+    if !is_same {
         return Err(Breach::Name);
     }
     let is_kind = match (digest, word) {

@@ -247,6 +247,23 @@ fn s2_of_a_file_that_grew_as_much_is_sent_as_was_announced() {
     assert_eq!((body.as_str(), rest.as_str(), close), ("hello", "{\"type\":\"end\"}\n", None));
 }
 
+/// Nothing is sent that could be put behind the bytes of another version, however well the offset fits.
+#[test]
+fn s6_a_resume_of_another_version_gets_no_byte() {
+    for version in ["v0", "v", "v11", "V1"] {
+        let members = format!(r#""offset":7,"digestFrom":0,"version":"{version}""#);
+        assert_eq!(get(&members), Err("changed".to_owned()), "{version}");
+    }
+    assert_eq!(get(r#""offset":7,"digestFrom":0,"version":"v1""#), Ok((7, 5, b"world".to_vec())));
+}
+
+#[test]
+fn s10_a_resume_behind_the_end_says_why() {
+    assert_eq!(get(r#""offset":99,"version":"v0""#), Err("changed".to_owned()));
+    assert_eq!(get(r#""offset":99,"version":"v1""#), Err("badRange".to_owned()));
+    assert_eq!(get(r#""offset":99"#), Err("badRange".to_owned()));
+}
+
 #[test]
 fn s7_no_error_line_is_sent_inside_a_body() {
     let (body, rest, close) = body_of(Other { told: 12, bytes: b"hello", is_failing: true });

@@ -49,11 +49,12 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
         Self { flash, unit: [0xff; UNIT], pending: 0, offset: 0 }
     }
 
-    /// Goes on from `offset`, which [`FlashSink::resume_offset`] told before a restart; rounded down to a whole unit.
+    /// Goes on from `offset`, which [`FlashSink::resume_offset`] told before a restart; rounded down to the beginning of a
+    /// sector. A unit that was being written when the power went is written again only after an erasure.
     #[must_use]
     pub fn resuming(flash: F, offset: u32) -> Self {
         let mut this = Self::new(flash);
-        this.offset = offset - offset % this.unit_len();
+        this.offset = offset - offset % u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         this
     }
 
@@ -77,13 +78,20 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
 
     fn write_unit(&mut self) -> Result<(), FlashError<F::Error>> {
         let sector_len = u32::try_from(F::ERASE_SIZE).map_err(|_| FlashError::TooLong)?;
-        if self.offset.is_multiple_of(sector_len) {
-            let end = self.offset.checked_add(sector_len).ok_or(FlashError::TooLong)?;
+        let offset = self.offset;
+        if offset.is_multiple_of(sector_len) {
+            let end = offset.checked_add(sector_len).ok_or(FlashError::TooLong)?;
             #[cfg(planted)]
             let end = if coracle_core::planted("D10") { end.saturating_add(sector_len) } else { end };
-            self.flash.erase(self.offset, end).map_err(FlashError::Flash)?;
+            self.flash.erase(offset, end).map_err(FlashError::Flash)?;
         }
-        self.flash.write(self.offset, &self.unit).map_err(FlashError::Flash)?;
+        #[cfg(planted)]
+        let sector_len = if coracle_core::planted("D10") { 1 } else { sector_len };
+        if let Err(error) = self.flash.write(offset, &self.unit) {
+            // What is half-written can be written again only when its sector has been erased.
+            self.offset = offset - offset % sector_len;
+            return Err(FlashError::Flash(error));
+        }
         self.offset += self.unit_len();
         self.unit.fill(0xff);
         self.pending = 0;

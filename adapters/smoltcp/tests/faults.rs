@@ -242,6 +242,21 @@ fn broken(broken_at: u64) -> Broken {
     Broken { files: store(&FILES), broken_at, version: Rc::default() }
 }
 
+/// Reading 1 MB for a digest takes the server seconds on a board. In between it answers others.
+#[test]
+fn w15_long_work_is_done_in_turns() {
+    let mut world = World::<_, 2>::new(store(&[("huge", 1_000_000)]), Link::default());
+    let busy = world.connect_and_send(br#"{"type":"stat","fileName":"huge","digest":"crc32"}"#);
+    for _ in 0..3 {
+        let other = world.connect_and_send(br#"{"type":"hello"}"#);
+        assert!(world.read_now(other).contains(r#""type":"hello""#));
+        world.client(other).close();
+    }
+    assert_eq!(world.client(busy).recv_queue(), 0, "all of it was read before others had their turn");
+    assert!(world.run_until(5_000, |world| world.client(busy).can_recv()));
+    assert!(world.read_now(busy).contains(r#""crc32":""#));
+}
+
 #[test]
 fn w9_a_read_error_breaks_the_body_off() {
     let mut world = World::<_, 2>::new(broken(100_000), Link::default());

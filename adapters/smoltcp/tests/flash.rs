@@ -133,10 +133,11 @@ fn a_cut_fetch_is_resumed() {
             let offset = sink.resume_offset();
             assert_eq!(u64::from(offset), cut_at - cut_at % 256);
             if restarts {
-                // What did not fill a page is lost.
+                // What did not fill a page is lost, and the sector that was being written is written anew.
                 sink = FlashSink::resuming(&mut flash, offset + 3);
+                assert_eq!(sink.resume_offset() as usize, offset as usize / SECTOR * SECTOR);
             }
-            let rest = Get { offset: offset.into(), digest_from: Some(0), ..get("image") };
+            let rest = Get { offset: sink.resume_offset().into(), digest_from: Some(0), ..get("image") };
             let mut fetch = world.fetch(&rest);
             match world.finish(&mut fetch, &mut sink) {
                 Ok(End::Verified(verified)) => assert!(verified.is_whole()),
@@ -199,10 +200,9 @@ fn d10_a_power_cut_at_any_write_leaves_the_image_before() {
         let mut board = World::<_, 2>::new(StaticStore::new(&*served.to_vec().leak()), Link::default());
         assert!(board.get("before", DigestKind::Crc32) == before, "{cuts}: the image before is another one");
 
-        // A page that was half written can be written again only with its sector.
         flash.power = None;
-        let from = kept - kept % u32::try_from(SECTOR).expect("small");
-        let mut sink = FlashSink::<_, PAGE>::resuming(&mut flash, from);
+        let mut sink = FlashSink::<_, PAGE>::resuming(&mut flash, kept);
+        let from = sink.resume_offset();
         let rest = Get { offset: from.into(), digest_from: Some(0), ..get("image") };
         let mut fetch = world.fetch(&rest);
         match world.finish(&mut fetch, &mut sink) {

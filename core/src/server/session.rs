@@ -461,7 +461,16 @@ impl<'c> Session<'c> {
     #[inline(never)]
     fn span(&self) -> usize {
         let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
-        let rest = end.saturating_sub(self.position).min(u64::from(self.facts.config.span()));
+        let most = self.facts.config.span();
+        #[cfg(planted)]
+        let (end, most) = match self.facts.config {
+            config if crate::planted("R9") => {
+                (end, config.send_max.get() - config.send_max.get() % config.chunk_size.get())
+            }
+            _ if crate::planted("S2") => (u64::MAX, most),
+            _ => (end, most),
+        };
+        let rest = end.saturating_sub(self.position).min(u64::from(most));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }
 }

@@ -83,6 +83,12 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     kept
 }
 
+/// The planted fault that was chosen, as the firmware takes it: it has no environment.
+fn planted() -> Option<String> {
+    let chosen = std::env::var("CORACLE_PLANTED").ok().filter(|chosen| cfg!(planted) && !chosen.is_empty())?;
+    Some(format!("planted={chosen}"))
+}
+
 /// A running board.
 pub struct Board {
     runner: Child,
@@ -110,6 +116,7 @@ impl Board {
         let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
             .arg(firmware)
             .args(arguments)
+            .args(planted())
             .env("CORACLE_PORT", port.to_string())
             .env("CORACLE_DEFMT_LOG", &programs().log_decoder)
             .stdin(Stdio::null())
@@ -155,6 +162,22 @@ impl Board {
             assert!(!left.is_zero(), "the log lacks '{text}': {lines:#?}");
             (lines, _) = self.log.changed.wait_timeout(lines, left).expect("nobody panics with it");
         }
+    }
+
+    /// Lets nobody take the developer's log any more, or again.
+    pub fn hold_log(&self, is_held: bool) {
+        let is_decoder = |stat: &str| {
+            let fields = stat.rsplit_once(") ").map(|(front, rest)| (front, rest.split(' ').nth(2)));
+            fields.is_some_and(|(front, group)| {
+                front.ends_with("(coracle-defmt-l") && group == Some(&self.runner.id().to_string())
+            })
+        };
+        let processes = fs::read_dir("/proc").expect("Linux").map_while(Result::ok);
+        let decoder = processes
+            .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
+            .find_map(|stat| is_decoder(&stat).then(|| stat.split(' ').next().map(str::to_owned))?);
+        let signal = if is_held { "-STOP" } else { "-CONT" };
+        run(Command::new("kill").args([signal, &decoder.expect("the decoder runs")]));
     }
 
     /// Pulls the plug.

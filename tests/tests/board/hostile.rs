@@ -7,7 +7,7 @@ use super::emulator::Board;
 
 /// All of it against one board, which serves on, and has never used more than half of its stack.
 #[test]
-fn x9_w11_hostile_clients_leave_it_serving() {
+fn x9_hostile_clients_leave_half_of_the_stack() {
     let board = Board::start(&["config=none"]);
     let unanswered = |bytes: &[u8]| (bytes.to_vec(), "badRequest", true);
     let long_name = "n".repeat(256);
@@ -67,12 +67,58 @@ fn x9_w11_hostile_clients_leave_it_serving() {
         drop(client);
         drop(Client::connect(&board));
     }
-    let after = status(&board);
+    assert_stack_left(&board);
+    assert_eq!(Client::connect(&board).ask(&json!({"type": "hello"}))["type"], "hello");
+}
+
+/// Lines as long as they may be, nested as deep as they may be and deeper: what a parser with recursion would need 33 KiB
+/// of stack for.
+#[test]
+fn w11_the_deepest_lines_leave_half_of_the_stack() {
+    let board = Board::start(&["config=none"]);
+    for (open, close, deepest) in [("[", "]", 7), (r#"{"a":"#, "}", 7)] {
+        for depth in [deepest, deepest + 1, 80] {
+            let value = format!("{}0{}", open.repeat(depth), close.repeat(depth));
+            let values = [value.as_str()].repeat((512 - 50) / (value.len() + 5)).join(r#","x":"#);
+            let is_served = depth == deepest;
+            let mut client = Client::connect(&board);
+            client.send_some(format!(r#"{{"type":"stat","fileName":"empty","x":{values}}}"#).as_bytes());
+            let answer = client.line();
+            assert_eq!(answer["type"], if is_served { "file" } else { "error" }, "{depth} of {open}: {answer}");
+        }
+        let mut client = Client::connect(&board);
+        client.send_some(format!(r#"{{"type":"list","x":{}"#, open.repeat(480 / open.len())).as_bytes());
+        assert_eq!(client.line()["code"], "badRequest");
+    }
+    assert_stack_left(&board);
+}
+
+/// The log in RAM is full several times over, and nobody takes the developer's log meanwhile.
+#[test]
+fn w12_a_log_that_nobody_takes_stops_nothing() {
+    let board = Board::start(&["config=none"]);
+    let stat = json!({"type": "stat", "fileName": "boot.log"});
+    let before = Client::connect(&board).ask(&stat);
+    board.hold_log(true);
+    for _ in 0..80 {
+        let mut client = Client::connect(&board);
+        for _ in 0..6 {
+            assert_eq!(client.ask(&json!({"type": "hello"}))["type"], "hello");
+        }
+    }
+    let (header, log) = Client::connect(&board).get(&json!({"type": "get", "fileName": "boot.log"}));
+    board.hold_log(false);
+    assert!(log.len() <= 8 * 1024 && log.ends_with(b"\n"), "{header}");
+    assert_ne!(header["version"], before["version"], "it has not been full");
+}
+
+/// Never more than half of the stack was in use.
+fn assert_stack_left(board: &Board) {
+    let after = status(board);
     let numbers = (after["stack_high_water"].as_u64(), after["stack_size"].as_u64());
     let (Some(used), Some(size)) = numbers else { panic!("{after}") };
     println!("stack: {used} of {size} bytes");
     assert!(size == 8192 && used * 2 < size && used > 512, "{after}");
-    assert_eq!(Client::connect(&board).ask(&json!({"type": "hello"}))["type"], "hello");
 }
 
 /// Forty that connect and say nothing do not keep an honest client out.

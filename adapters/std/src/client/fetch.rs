@@ -69,6 +69,11 @@ pub(super) fn download(
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
         (Ok(_), None) => Err(LocalError::Replaced(place.part()).into()),
+        #[cfg(planted)]
+        (Err(error), part) if coracle_core::planted("M7") => {
+            part.map_or(Ok(()), Part::discard)?;
+            Err(error)
+        }
         (Err(error), part) => {
             part.map_or(Ok(()), Part::leave)?;
             Err(error)
@@ -117,6 +122,8 @@ impl Fetch<'_> {
                 Err(failed) => failed,
             };
             match failed.error {
+                #[cfg(planted)]
+                error if coracle_core::planted("S10") => return Err(error),
                 // Asked for a version that is no more, or for a place behind the end.
                 Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
                     self.start_over(&mut changes)?;

@@ -161,6 +161,8 @@ impl Place {
 
     /// Gives the part the target's name, and replaces nothing unless `force` is given.
     pub fn rename(&self, force: bool) -> Result<(), LocalError> {
+        #[cfg(planted)]
+        let force = force || coracle_core::planted("M3");
         let fd = self.directory.as_fd();
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
@@ -200,6 +202,8 @@ impl Place {
     /// Whether the file is locked and still the one that stands at the sidecar's name.
     fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
         match retry_on_intr(|| flock(note_file, FlockOperation::NonBlockingLockExclusive)) {
+            #[cfg(planted)]
+            Err(_) if coracle_core::planted("M17") => {}
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
             Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),

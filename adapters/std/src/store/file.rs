@@ -37,7 +37,10 @@ impl File {
     /// `file`, if it is a regular one.
     pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
         let stat = fstat(&file).map_err(|_| StoreError::Io)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        #[cfg(planted)]
+        let is_regular = is_regular || coracle_core::planted("S8");
+        if !is_regular {
             return Err(StoreError::NotFile);
         }
         #[cfg(planted)]
@@ -128,6 +131,13 @@ fn read_at(file: &std::fs::File, offset: u64, buf: &mut [u8]) -> Result<usize, S
     let buf = buf.get_mut(..len).unwrap_or_default();
     if buf.is_empty() {
         return Ok(0);
+    }
+    #[cfg(planted)]
+    let offset = if coracle_core::planted("R8") { offset & 0xFFFF_FFFF } else { offset };
+    #[cfg(planted)]
+    if (coracle_core::planted("S3") || coracle_core::planted("S4")) && fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
+    {
+        return Err(StoreError::NotFound);
     }
     loop {
         match file.read_at(buf, offset) {

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::Write;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coracle::store::DirectoryStore;
 use coracle_core::{FileInfo, FileName, Store, StoreError};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::fixture::{Tree, contents};
 
@@ -186,6 +187,43 @@ fn s8_a_change_between_opening_and_the_first_question_is_seen() {
     let first = store.info(&file).expect("info");
     assert_eq!(first.size, 10);
     assert_ne!(store.info(&file).expect("info").version, first.version);
+}
+
+/// While the name changes its meaning as fast as it can, what was opened decides, not what was looked at before.
+#[test]
+fn s8_a_name_that_becomes_a_directory_or_a_link_meanwhile() {
+    let tree = Tree::new();
+    tree.write("name", "file");
+    tree.make_directory("other");
+    tree.link("link", "../outside/secret");
+    let store = tree.store();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                for other in ["other", "link"] {
+                    let (from, to) = (tree.path("name"), tree.path(other));
+                    renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE).expect("exchanged");
+                }
+            }
+        });
+        let mut seen = [0; 3];
+        let mut other = None;
+        let begin = Instant::now();
+        while other.is_none() && (begin.elapsed() < Duration::from_millis(200) || seen.contains(&0)) {
+            match contents(&store, "name") {
+                Ok(bytes) if bytes == b"file" => seen[0] += 1,
+                Err(StoreError::NotFile) => seen[1] += 1,
+                Err(StoreError::Denied) => seen[2] += 1,
+                answer => other = Some(answer),
+            }
+            if begin.elapsed() > Duration::from_secs(20) {
+                break;
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        assert!(other.is_none() && !seen.contains(&0), "{other:?} {seen:?}");
+    });
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Session<'_> {
         let version = info.version.as_str().as_bytes();
         let is_versioned = question.is_versioned;
         #[cfg(planted)]
-        let is_versioned = is_versioned && !crate::planted("SIM1");
+        let is_versioned = is_versioned && !crate::planted("SIM1") && !crate::planted("S6");
         if is_versioned && question.version.get(..question.version_len) != Some(version) {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
