@@ -173,6 +173,26 @@ enum Wanted {
     SendFile { len: usize, more: bool, hash: bool },
 }
 
+/// Behind a classic body comes nothing, so its last bytes need not wait.
+#[test]
+fn more_follows_but_the_last_bytes_of_a_body() {
+    static LONG: [StaticFile<'static>; 1] = [StaticFile::new("a", "v1", &[b'x'; 2_100])];
+    let config = ServerConfig::new();
+    let mut rig = Rig::with_files(&config, &LONG);
+    rig.send(br#"{"type":2,"fileName":"a"}"#, usize::MAX);
+    assert_eq!(rig.take_text(), r#"{"type":2,"data":2100,"fileName":"a","readCnt":3,"lastSize":52}"#);
+    assert_eq!(rig.session.receive(b"a", rig.now()), 1);
+    assert!(rig.step());
+    let mut seen = Vec::new();
+    while let Action::SendFile { offset, len, more, hash: false } = rig.session.action() {
+        seen.push((offset, len, more));
+        assert!(rig.step());
+    }
+    assert_eq!(seen, [(0, 1_024, true), (1_024, 1_024, true), (2_048, 52, false)]);
+    assert_eq!((rig.output.len(), rig.session.exchanges()), (2_100, 2));
+    assert_eq!(rig.session.last_exchange().body_len, 2_100);
+}
+
 /// The dialect has no error: what fails behind a select ends the connection, with no byte sent.
 #[test]
 fn what_fails_ends_the_connection() {

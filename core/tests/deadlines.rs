@@ -217,6 +217,12 @@ fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
     assert_eq!(rig.session.deadline(), Some((at(35_007), Deadline::Stall)));
     rig.session.handle_timeout(at(35_006));
     assert!(rig.close().is_none());
+    // A whole body earns its time, too.
+    let mut whole = asked(&config, 0, GET, 2);
+    assert!(matches!(whole.session.action(), Action::SendFile { offset: 0, .. }));
+    let (when, _) = whole.session.deadline().expect("a deadline");
+    whole.session.sent(1_024, at(1));
+    assert_eq!(whole.session.deadline(), Some((when.after(1_024), Deadline::Stall)));
     rig.session.handle_timeout(at(35_007));
     assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Stalled));
     // The next answer begins anew.

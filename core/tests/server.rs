@@ -3,7 +3,10 @@
 mod common;
 
 use common::Rig;
-use coracle_core::{CloseHow, CloseReason, Code, Deadline, Instant, ServerConfig, ServerSession, StaticFile};
+use coracle_core::{
+    Action, CloseHow, CloseReason, Code, Deadline, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession,
+    StaticFile, Version,
+};
 
 static FILES: [StaticFile<'static>; 3] = [
     StaticFile::new("a.txt", "v1", b"hello, world"),
@@ -190,6 +193,24 @@ fn a_session_refuses_and_stops() {
     assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
     let short = ServerSession::refusing(Code::Busy, &config, [0; 511], Instant::default());
     assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
+}
+
+/// A store that knows a digest of another kind than was asked for knows nothing.
+#[test]
+fn a_known_digest_of_another_kind_is_none() {
+    let config = ServerConfig::new();
+    let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
+    for (known, is_hashed) in [(None, true), (Some(Digest::Sha256([0; 32])), true), (Some(Digest::Crc32(7)), false)] {
+        let mut rig = Rig::with_files(&config, &FILES);
+        assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+        rig.session.reply(Reply::File { info: &info, known }, rig.now());
+        while let Action::SendBytes { bytes, more } = rig.session.action() {
+            assert!(!bytes.is_empty() && more);
+            let len = bytes.len();
+            rig.session.sent(len, rig.now());
+        }
+        assert_eq!(rig.session.action(), Action::SendFile { offset: 0, len: 12, more: true, hash: is_hashed });
+    }
 }
 
 #[test]

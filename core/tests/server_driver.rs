@@ -236,6 +236,28 @@ fn a_known_digest_spares_the_reading() {
     assert_eq!(known.store.read_len, 0);
 }
 
+/// It is that of the whole file in one version: no help for a part of it, and none once the version is another.
+#[test]
+fn a_known_digest_is_told_of_nothing_else() {
+    let known = || Shelf { known: Some(Digest::Crc32(7)), ..Shelf::new(FILE) };
+    let with = |members: &str| served(asking(&GET.replace('}', &format!("{members}}}"))), known(), 4_096).text();
+    let (hello, world, all) = ("\"crc32\":\"3610a686\"}\n", "\"crc32\":\"3a771143\"}\n", "\"crc32\":\"00000007\"}\n");
+    assert!(with(r#","length":5"#).ends_with(hello));
+    assert!(with(r#","offset":7"#).ends_with(world));
+    assert!(with(r#","offset":7,"digestFrom":0"#).ends_with(all));
+    assert!(with(r#","length":12"#).ends_with(all));
+    let stat = r#"{"type":"stat","fileName":"a.txt","digest":"crc32"}"#;
+    for (request, is_known) in [(GET, true), (GET, false), (stat, false)] {
+        let store = Shelf { versions: [Ok("v1"), Ok("v2")].into(), ..known() };
+        let store = Shelf { known: store.known.filter(|_| is_known), ..store };
+        let changed = served(asking(request), store, 4_096).text();
+        // What a get has hashed is what it sent, so that is worth telling.
+        let digest = if !is_known && request == GET { ",\"crc32\":\"ffab723a\"" } else { "" };
+        let error = format!("\"message\":\"changed meanwhile: a.txt\"{digest}}}\n");
+        assert!(changed.ends_with(&error), "{changed}");
+    }
+}
+
 /// A digest is remembered only when it covers the whole of the file.
 #[test]
 fn the_digest_of_a_part_is_not_remembered() {

@@ -56,7 +56,7 @@ impl<'c, S: Store> Rig<'c, S> {
     /// Lets time pass, up to each deadline in turn.
     pub fn wait(&mut self, millis: u64) {
         let until = self.now_ms + millis;
-        for _ in 0..300_000 {
+        for _ in 0..20_000 {
             let deadline = self.session.deadline().map(|(when, _)| when);
             let Some(when) = deadline.filter(|when| when.as_millis() <= until) else { break };
             self.now_ms = self.now_ms.max(when.as_millis());
@@ -102,7 +102,7 @@ impl<'c, S: Store> Rig<'c, S> {
 
     /// Does what the session wants until it wants to receive or to close.
     pub fn work(&mut self) {
-        for _ in 0..300_000 {
+        for _ in 0..20_000 {
             if !self.step() {
                 return;
             }
