@@ -82,6 +82,7 @@ pub(crate) struct Facts<'c> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Whole,
+    /// A message has a beginning of its own.
     FixedText,
     Text,
     Quote,
@@ -195,11 +196,14 @@ impl Line {
         let text = match (self.phase, member) {
             (Phase::Whole, _) => {
                 let len = self.write_whole(member, facts, room)?;
-                if is_text && len > 0 {
-                    self.phase = Phase::FixedText
-                } else {
-                    self.member += 1
-                }
+                self.phase = match member {
+                    Member::Message => Phase::FixedText,
+                    _ if is_text && len > 0 => Phase::Text,
+                    _ => {
+                        self.member += 1;
+                        Phase::Whole
+                    }
+                };
                 return Some(len);
             }
             (Phase::Quote, _) => {
@@ -207,8 +211,7 @@ impl Line {
                 *self = Self { member: self.member + 1, ..Self::new(self.content) };
                 return Some(len);
             }
-            (Phase::FixedText, Member::Message) => facts.message.as_str().as_bytes(),
-            (Phase::FixedText, _) => b"",
+            (Phase::FixedText, _) => facts.message.as_str().as_bytes(),
             (Phase::Text, Member::Type) => TYPES.get(self.content as u8).as_bytes(),
             (Phase::Text, Member::Server) => SERVER.as_bytes(),
             (Phase::Text, Member::Name) => facts.config.name.as_str().as_bytes(),

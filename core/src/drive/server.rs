@@ -173,6 +173,44 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     is_stopping: bool,
 }
 
+/// What the store has for a request.
+struct Found<S: Store> {
+    refused: Option<StoreError>,
+    open: Option<(S::File, FileInfo)>,
+    listing: Option<S::Listing>,
+    known: Option<Digest>,
+    hasher: Option<Hasher>,
+}
+
+impl<S: Store> Found<S> {
+    fn by(request: &Request<'_>, store: &mut S, observer: &mut impl Observer) -> Self {
+        observer.request(request);
+        let hasher = request.digest().and_then(Hasher::new);
+        let mut found = Self { refused: None, open: None, listing: None, known: None, hasher };
+        if let Request::List { path } = request {
+            match store.list(*path) {
+                Ok(begun) => found.listing = Some(begun),
+                Err(error) => found.refused = Some(error),
+            }
+            return found;
+        }
+        let opened = request
+            .name()
+            .ok_or(StoreError::BadName)
+            .and_then(|name| store.open(name))
+            .and_then(|file| Ok((store.info(&file)?, file)));
+        match opened {
+            Ok((info, file)) => {
+                found.known = request.digest().and_then(|kind| store.known_digest(&file, kind));
+                observer.opened(&info);
+                found.open = Some((file, info));
+            }
+            Err(error) => found.refused = Some(error),
+        }
+        found
+    }
+}
+
 /// The session with its way out.
 struct Link<'d, 'c, B, T, C> {
     session: &'d mut ServerSession<'c, B>,
@@ -200,7 +238,10 @@ where
         }
         match self.link.session.action() {
             Action::Receive => self.receive(),
-            Action::Reply(_) => self.reply(),
+            Action::Reply(request) => {
+                let found = Found::by(&request, self.store, self.observer);
+                self.reply(found);
+            }
             Action::Entry => self.entry(),
             Action::SendBytes { more, .. } => self.link.send_bytes(more),
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
@@ -260,41 +301,19 @@ where
         self.arrived.start += self.link.session.receive(bytes, now);
     }
 
-    fn reply(&mut self) {
-        let Action::Reply(request) = self.link.session.action() else { return };
-        self.observer.request(&request);
-        self.hasher = request.digest().and_then(Hasher::new);
+    fn reply(&mut self, found: Found<S>) {
+        self.hasher = found.hasher;
         self.hashed = 0;
         self.hashed_beside = false;
-        let mut known = None;
-        let mut listing = None;
-        let mut open = None;
-        let refused = match request {
-            Request::List { path } => self.store.list(path).map(|begun| listing = Some(begun)).err(),
-            _ => {
-                let (name, digest) = (request.name(), request.digest());
-                let opened = name
-                    .ok_or(StoreError::BadName)
-                    .and_then(|name| self.store.open(name))
-                    .and_then(|file| Ok((self.store.info(&file)?, file)));
-                opened
-                    .map(|(info, file)| {
-                        known = digest.and_then(|kind| self.store.known_digest(&file, kind));
-                        self.observer.opened(&info);
-                        open = Some((file, info));
-                    })
-                    .err()
-            }
-        };
-        let reply = match (refused, &open) {
+        let reply = match (&found.refused, &found.open) {
             (Some(error), _) => Reply::Refuse(error.code()),
-            (None, Some((_, info))) => Reply::File { info, known },
+            (None, Some((_, info))) => Reply::File { info, known: found.known },
             (None, None) => Reply::Listing,
         };
         let now = self.link.clock.now();
         self.link.session.reply(reply, now);
-        self.open = open;
-        self.listing = listing;
+        self.open = found.open;
+        self.listing = found.listing;
     }
 
     fn entry(&mut self) {

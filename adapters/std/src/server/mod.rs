@@ -43,7 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coracle_core::{ServerConfig, ServerName, Store};
 
@@ -184,7 +184,7 @@ where
             config,
             observers: &server.observers,
             inherited: handle.inherited,
-            began: Instant::now(),
+            began_ms: visit::coarse_ms(),
             threads_made: AtomicU64::new(0),
         };
         let grace = server.limits.grace;
@@ -316,7 +316,7 @@ struct House<'h> {
     observers: &'h [Box<dyn Observer + 'h>],
     inherited: Inherited,
     /// The zero of the sessions' time.
-    began: Instant,
+    began_ms: u64,
     threads_made: AtomicU64,
 }
 
