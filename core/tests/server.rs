@@ -97,6 +97,8 @@ fn refusals_keep_the_connection_and_the_order_of_checks() {
         (r#"{"type":"get","fileName":"../x","offset":-1}"#, "badRequest"),
         (r#"{"type":"get","fileName":"../x","digest":"md5"}"#, "unsupported"),
         (r#"{"type":"get","fileName":"../x"}"#, "badName"),
+        (r#"{"type":"list","path":".."}"#, "badName"),
+        (r#"{"type":"list","path":"/"}"#, "badName"),
         (r#"{"type":"get","fileName":"\u002e\u002e/x"}"#, "badName"),
         (r#"{"type":"get","fileName":"x","version":"other"}"#, "notFound"),
         (r#"{"type":"get","fileName":"dir"}"#, "notFile"),
@@ -195,6 +197,21 @@ fn a_session_refuses_and_stops() {
     assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
 }
 
+/// Brackets in a text are no nesting, nor is a quotation mark its end behind a backslash; the root is also the path of no name.
+#[test]
+fn a_text_is_taken_for_nothing_else() {
+    let missing = |name: &str, means: &str| {
+        let answer =
+            ask(&format!(r#"{{"type":"stat","x":[{{"y":"}}]\""}}],"fileName":"{name}","z":{{"fileName":"a"}}}}"#));
+        let message = format!(r#""code":"notFound","message":"not found: {means}""#);
+        assert!(answer.contains(&message), "{answer}");
+    };
+    missing(r#"q\"[{"#, r#"q\"[{"#);
+    missing(r#"]}\"\/\"{"#, r#"]}\"/\"{"#);
+    missing(r#"\u005b\"\"["#, r#"[\"\"["#);
+    assert_eq!(ask(r#"{"type":"list","path":""}"#), ask(r#"{"type":"list"}"#));
+}
+
 /// A store that knows a digest of another kind than was asked for knows nothing.
 #[test]
 fn a_known_digest_of_another_kind_is_none() {
@@ -204,11 +221,8 @@ fn a_known_digest_of_another_kind_is_none() {
         let mut rig = Rig::with_files(&config, &FILES);
         assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
         rig.session.reply(Reply::File { info: &info, known }, rig.now());
-        while let Action::SendBytes { bytes, more } = rig.session.action() {
-            assert!(!bytes.is_empty() && more);
-            let len = bytes.len();
-            rig.session.sent(len, rig.now());
-        }
+        assert!(matches!(rig.session.action(), Action::SendBytes { more: true, .. }));
+        rig.send_lines();
         assert_eq!(rig.session.action(), Action::SendFile { offset: 0, len: 12, more: true, hash: is_hashed });
     }
 }

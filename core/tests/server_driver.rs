@@ -374,8 +374,8 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
             session.reply(Reply::Listing, now);
         } else {
             session.reply(Reply::File { info: &info, known: None }, now);
-            while let (Action::SendBytes { bytes, .. }, true) = (session.action(), steps > 1) {
-                assert!(!bytes.is_empty());
+            for _ in 0..if steps > 1 { 9 } else { 0 } {
+                let Action::SendBytes { bytes, .. } = session.action() else { break };
                 let len = bytes.len();
                 session.sent(len, now);
             }

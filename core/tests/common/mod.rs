@@ -110,6 +110,17 @@ impl<'c, S: Store> Rig<'c, S> {
         panic!("no end in sight: {:?}", self.session.action());
     }
 
+    /// Sends what there is to send of lines, and nothing else.
+    pub fn send_lines(&mut self) {
+        for _ in 0..20_000 {
+            if !matches!(self.session.action(), Action::SendBytes { .. }) {
+                return;
+            }
+            assert!(self.step());
+        }
+        panic!("no end in sight");
+    }
+
     /// One action; false where there is nothing to do.
     pub fn step(&mut self) -> bool {
         let now = self.now();
