@@ -157,9 +157,7 @@ pub trait Store {
     }
 
     /// Takes note of a digest that was just computed over all of `file` while its version stayed `info.version`.
-    fn remember_digest(&mut self, file: &Self::File, info: &FileInfo, digest: &Digest) {
-        let (_, _, _) = (file, info, digest);
-    }
+    fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
 }
 
 /// One file of a [`StaticStore`].

@@ -43,30 +43,20 @@ pub enum SendFileError<E> {
 /// Sees what a server's session does, for logs, counters and tests, and can ask it to stop.
 pub trait Observer {
     /// A request was read and goes to the store.
-    fn request(&mut self, request: &Request<'_>) {
-        let _ = request;
-    }
+    fn request(&mut self, _request: &Request<'_>) {}
 
     /// The file that was asked for is open.
-    fn opened(&mut self, info: &FileInfo) {
-        let _ = info;
-    }
+    fn opened(&mut self, _info: &FileInfo) {}
 
     /// `body_len` more bytes of a body are on their way.
-    fn body(&mut self, body_len: usize) {
-        let _ = body_len;
-    }
+    fn body(&mut self, _body_len: usize) {}
 
     /// Bytes have arrived that are no request, and an answer follows where the text policy has one.
     #[cfg(feature = "classic")]
-    fn text(&mut self, text: &[u8]) {
-        let _ = text;
-    }
+    fn text(&mut self, _text: &[u8]) {}
 
     /// An exchange has ended; one that could not be read as a request, too.
-    fn exchange(&mut self, exchange: &Exchange) {
-        let _ = exchange;
-    }
+    fn exchange(&mut self, _exchange: &Exchange) {}
 
     /// Asked before each step: whether the session has to end in good order.
     fn should_stop(&mut self) -> bool {

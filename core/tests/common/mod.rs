@@ -203,6 +203,7 @@ impl<'c, S: Store> Rig<'c, S> {
             }
             #[cfg(feature = "classic")]
             Action::Text(text) => {
+                assert!(!text.is_empty());
                 self.text.extend_from_slice(text);
                 self.session.text_seen(now);
             }
