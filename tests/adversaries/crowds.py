@@ -201,7 +201,8 @@ class Crowds(unittest.TestCase):
             grown = server.status("VmHWM") - before
             self.assertEqual(made.value, rate * seconds)
             self.assertLess(took, 2 * seconds + 2, "this machine cannot make so many")
-            self.assertLessEqual(most, places, "the cap does not hold")
+            # Who was dropped for a newcomer is counted until its thread has noticed.
+            self.assertLessEqual(most, places * 1.25, "the cap does not hold")
             # Threads that wait at the listener, and those of the program itself, come on top of the clients'.
             self.assertLess(threads, places + 64 + 16)
             self.assertLess(waited, 1, "service is not normal within a second")

@@ -36,7 +36,7 @@ class Liar:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.content = self.random.randbytes(self.random.choice([0, 1, 700, 5000, 70_000]))
-        self.lies = self.random.choice([0, 1, 1, 1, 2, 3])
+        self.lies = self.random.choice([0, 1, 1, 2, 2, 3])
         # Sizes that were announced, and digests that were sent: a file has to have one of each.
         self.sizes, self.digests = set(), set()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -112,7 +112,7 @@ class Liar:
             (header if kind == "stat" else end)["crc32"] = sum_now
         body = body[offset:]
         header, end = self.bent(header), self.bent(end)
-        if self.is_time(6):
+        if kind == "get" and self.is_time(3):
             body = self.random.choice([body[:-1], body + b"x", body[::-1], b"", body * 2, body[1:] + b"\n", b"\0" * len(body)])
         if isinstance(header.get("fileSize"), int):
             self.sizes.add(header["fileSize"])
@@ -162,7 +162,7 @@ class Liar:
 
     def spoilt(self, answer):
         """With a byte turned, or a piece out of it or in it twice."""
-        if not answer or not self.is_time(6):
+        if not answer or not self.is_time(4):
             return answer
         at = self.random.randrange(len(answer))
         length = self.random.choice([1, 1, 2, 10, 100])
@@ -183,7 +183,7 @@ class Liars(unittest.TestCase):
                 codes[code] = codes.get(code, 0) + 1
                 slowest, kept = max(slowest, seconds), kept + files
         self.assertGreater(kept, seeds / 20, "the lies are so many that nothing is ever fetched")
-        for code in (0, 1, 3, 4):
+        for code in (0, 1, 4):
             self.assertIn(code, codes)
         report = ", ".join(f"{count} x exit {code}" for code, count in sorted(codes.items()))
         figure(f"lying servers: {seeds} seeds, {report}; {kept} files, each right by its digest; at most {slowest:.1f} s "
@@ -193,7 +193,7 @@ class Liars(unittest.TestCase):
 def try_seed(seed):
     """One client against one liar; its exit code, its seconds, and how many files it kept."""
     choose = random.Random(-1 - seed)
-    what = choose.choice([["get", "name"], ["get", "name"], ["get", "name", "--snapshot"], ["get", "name", "--digest", "none"],
+    what = choose.choice([["get", "name"], ["get", "name"], ["get", "name"], ["get", "name"], ["get", "name", "--snapshot"], ["get", "name", "--digest", "none"],
                           ["get", "name", "--force"], ["get", "-r"], ["get", "-r", "sub"], ["ls"], ["ls", "-lr"], ["ls", "--json"],
                           ["stat", "name"]])
     home = tempfile.mkdtemp(prefix="coracle-liar-")
