@@ -210,12 +210,17 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
 }
 
 fn version(raw: &str) -> Result<Version, Breach> {
-    let mut text = heapless::String::<{ Version::MAX_LEN }, u8>::new();
+    let mut bytes = [0; Version::MAX_LEN];
+    let mut places = bytes.iter_mut();
     for character in Unescape::new(raw) {
         let character = character.map_err(|LoneSurrogate| Breach::Surrogate)?;
-        text.push(character).map_err(|_| Breach::Version)?;
+        // No version has any other characters than ASCII's.
+        let byte = u8::try_from(character).map_err(|_| Breach::Version)?;
+        *places.next().ok_or(Breach::Version)? = byte;
     }
-    Version::new(&text).map_err(|_| Breach::Version)
+    let free = places.len();
+    let len = bytes.len().saturating_sub(free);
+    Version::new(text(&bytes, 0..len)).map_err(|_| Breach::Version)
 }
 
 /// Where in `line` the text stands that was read from it.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::digest::DigestKind;
+use crate::json;
 use crate::name::{FileName, Version};
 
 /// A request, as its client means it. Lent for the call that starts it: the session keeps what it needs for its checks.
@@ -134,7 +135,7 @@ struct GetRequest<'a> {
 }
 
 fn write(request: &impl Serialize, buf: &mut [u8]) -> Option<usize> {
-    serde_json_core::to_slice(request, buf).ok()
+    json::write(request, buf)
 }
 
 #[cfg(test)]

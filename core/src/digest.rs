@@ -110,7 +110,7 @@ impl Hex {
         let places = self.digits.chunks_exact_mut(2);
         for (place, byte) in places.zip(bytes) {
             place.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-            self.len += 2;
+            self.len = self.len.saturating_add(2);
         }
     }
 }

@@ -94,6 +94,7 @@ mod digest;
 mod divide;
 pub mod drive;
 mod error;
+mod json;
 mod members;
 mod message;
 mod name;

@@ -4,6 +4,7 @@ use core::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::json;
 use crate::text::unescape_eq;
 
 /// The members that a reading looks at, and where their values go.
@@ -34,10 +35,10 @@ pub(crate) struct Members<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadMember;
 
-/// Reads `object`, which the scanner passed. The one place where bytes of the peer's meet the JSON parser.
+/// Reads `object`, which the scanner passed.
 #[inline(never)]
 pub(crate) fn read<'a>(object: &'a [u8], table: &Table) -> Result<Members<'a>, BadMember> {
-    serde_json_core::de::Deserializer::new(object).deserialize_map(TableVisitor(table)).map_err(|_| BadMember)
+    json::read(object, TableVisitor(table)).ok_or(BadMember)
 }
 
 struct TableVisitor<'t>(&'t Table);

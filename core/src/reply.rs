@@ -5,6 +5,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use crate::digest::{Digest, DigestKind, Hex};
 use crate::divide::{decimal, div_rem};
 use crate::error::Code;
+use crate::json;
 use crate::message::{Lines, Message};
 use crate::request::Question;
 use crate::server::ServerConfig;
@@ -188,7 +189,7 @@ impl Line {
     fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some(&member) = self.content.members().get(self.member) else {
             let len = put(room, self.content.end())?;
-            self.member += 1;
+            self.member = self.member.wrapping_add(1);
             return Some(len);
         };
         let is_text = member.is_text();
@@ -200,7 +201,7 @@ impl Line {
                     Member::Message => Phase::FixedText,
                     _ if is_text && len > 0 => Phase::Text,
                     _ => {
-                        self.member += 1;
+                        self.member = self.member.wrapping_add(1);
                         Phase::Whole
                     }
                 };
@@ -208,7 +209,7 @@ impl Line {
             }
             (Phase::Quote, _) => {
                 let len = put(room, b"\"")?;
-                *self = Self { member: self.member + 1, ..Self::new(self.content) };
+                *self = Self { member: self.member.wrapping_add(1), ..Self::new(self.content) };
                 return Some(len);
             }
             (Phase::FixedText, _) => facts.message.as_str().as_bytes(),
@@ -229,7 +230,7 @@ impl Line {
         };
         let rest = text.get(self.position..).unwrap_or_default();
         let (consumed, written) = escape_piece(rest, room);
-        self.position += consumed;
+        self.position = self.position.wrapping_add(consumed); // at most the text's length
         if consumed == rest.len() {
             self.position = 0;
             self.phase = if self.phase == Phase::FixedText { Phase::Text } else { Phase::Quote };
@@ -276,7 +277,7 @@ impl Line {
                 None => return Some(0),
             },
         };
-        let written = serde_json_core::to_slice(&Object { name, value: Json(json) }, room).ok()?;
+        let written = json::write(&Object { name, value: Json(json) }, room)?;
         if !is_first {
             *room.first_mut()? = b',';
         }

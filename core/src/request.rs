@@ -4,11 +4,11 @@ use core::cell::Cell;
 use core::fmt;
 use core::ops::Range;
 
-use serde::de::{Deserialize, Deserializer as _, Error as _, MapAccess, Visitor};
-use serde_json_core::de::Deserializer;
+use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
 use crate::digest::DigestKind;
 use crate::error::Code;
+use crate::json;
 use crate::message::Message;
 use crate::name::{FileName, NameError, Version};
 use crate::text::{LoneSurrogate, unescape, unescape_to_front};
@@ -289,9 +289,9 @@ impl Members {
         let mut members = Self::default();
         let mut place = TYPE;
         let visitor = MembersVisitor { bytes, wanted, members: &mut members, place: &mut place };
-        match Deserializer::new(bytes).deserialize_map(visitor) {
-            Ok(()) => Ok(members),
-            Err(_) => Err(Refusal::member(place)),
+        match json::read(bytes, visitor) {
+            Some(()) => Ok(members),
+            None => Err(Refusal::member(place)),
         }
     }
 

@@ -287,16 +287,16 @@ impl<'a> Store for StaticStore<'a> {
         let directory = listing.directory.unwrap_or("");
         while let Some(file) = self.files.get(listing.next) {
             let earlier = self.files.get(..listing.next).unwrap_or(&[]);
-            listing.next += 1;
+            listing.next = listing.next.saturating_add(1);
             let Some(rest) = beneath(file.name, directory) else { continue };
-            let path_end = file.name.as_str().len() - rest.len();
-            let (path, kind) = match rest.split_once('/') {
+            let path_len = file.name.as_str().len().saturating_sub(rest.len());
+            let (path, kind) = match rest.bytes().position(|byte| byte == b'/') {
                 None => {
                     let size = u64::try_from(file.bytes.len()).map_err(|_| StoreError::Io)?;
                     (file.name.as_str(), EntryKind::File { size, modified: None })
                 }
-                Some((child, _)) => {
-                    let path = file.name.as_str().get(..path_end + child.len()).unwrap_or("");
+                Some(child_len) => {
+                    let path = file.name.as_str().get(..path_len.saturating_add(child_len)).unwrap_or("");
                     if earlier.iter().any(|file| beneath(file.name, path).is_some()) {
                         continue;
                     }

@@ -330,7 +330,8 @@ impl<'c> Client<'c> {
             ClientAction::SendBytes { .. } if connection.is_broken_for_client() => session.send_failed(),
             ClientAction::SendBytes { bytes } => {
                 let most = connection.up.room().min(attempt.piece).min(bytes.len());
-                if most == 0 || attempt.slow_ms > 0 && context.now < self.wakes_at {
+                let is_slow = attempt.slow_ms > 0 && !context.is_calm && context.now < self.wakes_at;
+                if most == 0 || is_slow {
                     assert!(waited <= STALL_MS + LATEST, "a client has waited to send for {waited} ms");
                     return has_moved;
                 }

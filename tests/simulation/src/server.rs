@@ -275,6 +275,10 @@ impl<'c> Serving<'c> {
     /// Whether hashing takes a while longer.
     fn is_busy(&mut self, context: &mut Context) -> bool {
         match self.busy_until {
+            _ if context.is_calm => {
+                self.busy_until = None;
+                false
+            }
             None if self.hash_ms > 0 => {
                 self.busy_until = Some(context.now + context.random.millis(self.hash_ms));
                 true
