@@ -12,6 +12,7 @@ mod values;
 
 use core::panic::PanicInfo;
 
+// SAFETY: it is not there to be called.
 unsafe extern "C" {
     /// Does not exist.
     fn coracle_can_panic() -> !;
