@@ -114,7 +114,10 @@ fn trailer(line: &[u8], asked: &Asked, hasher: Option<Hasher>, end: u64, size: u
     let computed = hasher.map(Hasher::finish);
     let told = answer::digest(line, kind).and_then(|told| told.ok_or(Breach::Digest));
     #[cfg(planted)]
-    let told = told.or(computed.filter(|_| crate::planted("M9")).ok_or(Breach::Digest));
+    let told = match computed {
+        Some(computed) if crate::planted("M9") => told.or(Ok(computed)),
+        _ => told,
+    };
     let told = told?;
     #[cfg(planted)]
     let computed = if crate::planted("M8") { Some(told) } else { computed };
