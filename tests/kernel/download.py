@@ -25,7 +25,7 @@ class Scene:
 
     def __init__(self, program):
         self.program = program
-        self.root = tempfile.mkdtemp(prefix="coracle-kernel-")
+        self.root = tempfile.mkdtemp(prefix="coracle-kernel-", dir=checks.memory())
         self.target = os.path.join(self.root, "target")
         served = os.path.join(self.root, "served", "dir")
         os.makedirs(served)

@@ -38,7 +38,7 @@ class Service:
 
     def __init__(self, program):
         self.program = program
-        self.root = tempfile.mkdtemp(prefix="coracle-kernel-")
+        self.root = tempfile.mkdtemp(prefix="coracle-kernel-", dir=checks.memory())
         os.mkdir(os.path.join(self.root, "below"))
         for name in ("a", "below/b", "below/c"):
             with open(os.path.join(self.root, name), "wb") as file:
