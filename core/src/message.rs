@@ -151,15 +151,16 @@ const fn search(lines: &'static str, index: u8) -> &'static str {
     let mut ahead = index;
     while let ([byte, tail @ ..], 1..) = (rest, ahead) {
         if *byte == b'\n' {
-            ahead -= 1;
+            ahead = ahead.wrapping_sub(1);
         }
         rest = tail;
     }
     let mut len = 0;
     while len < rest.len() && rest[len] != b'\n' {
-        len += 1;
+        len = len.wrapping_add(1);
     }
-    let Ok(line) = core::str::from_utf8(rest.split_at(len).0) else { return "" };
+    let Some((line, _)) = rest.split_at_checked(len) else { return "" };
+    let Ok(line) = core::str::from_utf8(line) else { return "" };
     line
 }
 
