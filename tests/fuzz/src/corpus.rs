@@ -4,7 +4,7 @@
 ///
 /// # Panics
 ///
-/// When a line is not what [`line`] writes.
+/// When a line is not what [`line()`] writes.
 #[must_use]
 pub fn read(text: &str) -> Vec<Vec<u8>> {
     text.lines().map(|line| bytes(line).unwrap_or_else(|| panic!("no line of a corpus: {line}"))).collect()
