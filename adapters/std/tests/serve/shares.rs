@@ -58,7 +58,7 @@ fn x3_nobody_loses_a_place_to_an_address_with_its_share() {
     // Who was dropped has freed its share, once.
     silent.remove(0).hello();
     drop(greedy);
-    server.events.wait_for("left", 3);
+    server.events.wait_for("left", 4);
     let mut again: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.2", server.address)).collect();
     again.iter_mut().for_each(|client| drop(client.hello()));
     assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");
