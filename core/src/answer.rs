@@ -310,11 +310,33 @@ mod tests {
         }
 
         #[test]
-        fn chunks_add_up_as_division_says(length in 0_u64..5_000, size in 1_u64..600, count in 0_u64..40, last in 0_u64..600) {
-            let expected = if length == 0 { (0, 0) } else { (length.div_ceil(size), (length - 1) % size + 1) };
-            prop_assert!(chunks_add_up(length, size, expected.0, expected.1));
-            prop_assert_eq!(chunks_add_up(length, size, count, last), (count, last) == expected);
+        fn chunks_add_up_as_division_says(length in 0_u64..5_000, size in 1_u64..600) {
+            let (count, last) = if length == 0 { (0, 0) } else { (length.div_ceil(size), (length - 1) % size + 1) };
+            prop_assert!(chunks_add_up(length, size, count, last));
         }
+    }
+
+    /// A body is cut into chunks in one way, and into chunks of no byte in none.
+    #[test]
+    fn nothing_else_adds_up() {
+        let cut = |length: u64, size: u64| {
+            let body: std::vec::Vec<u64> = (0..length).collect();
+            let chunks = body.chunks(usize::try_from(size).expect("short"));
+            (chunks.len() as u64, chunks.last().map_or(0, |last| last.len() as u64))
+        };
+        for length in 0..8 {
+            for (count, last) in (0..9).flat_map(|count| (0..9).map(move |last| (count, last))) {
+                assert!(!chunks_add_up(length, 0, count, last), "{length} {count} {last}");
+                for size in 1..9 {
+                    let is_right = (count, last) == cut(length, size);
+                    assert_eq!(chunks_add_up(length, size, count, last), is_right, "{length} {size} {count} {last}");
+                }
+            }
+        }
+        // Nor where the product has more than 64 bits.
+        assert!(chunks_add_up(u64::MAX, 1 << 63, 2, (1 << 63) - 1));
+        assert!(!chunks_add_up(1, 1 << 63, 3, 1));
+        assert!(!chunks_add_up(0, u64::MAX, 2, 1));
     }
 
     /// Each word alone is what it says, in whatever order the words come.

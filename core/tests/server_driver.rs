@@ -82,6 +82,7 @@ fn a_plain_stream_serves() {
         assert!(wire.0.limits.is_empty(), "no limit can be set on it");
     }
     wire.flush().expect("flushed");
+    assert_eq!(wire.0.flushes, 1);
     assert_eq!(wire.limit_wait(Some(1)), Ok(()));
     assert!(wire.0.limits.is_empty());
 }
@@ -303,6 +304,19 @@ fn a_body_can_go_past_the_driver() {
         assert_eq!(served.log.exchanges[0].body_len, 3_000);
         // The header waits for the body.
         assert!(served.wire.parts[0].1);
+    }
+}
+
+/// One write takes header and body while there is room for both.
+#[test]
+fn what_fits_behind_the_header_goes_with_it() {
+    let header_len = answer(12, "").len();
+    for (scratch_len, goes_past) in [(header_len + 11, true), (header_len + 12, false)] {
+        let mut wire = asking(GET);
+        wire.direct = [Ok(12)].into();
+        let served = served(wire, Shelf::new(FILE), scratch_len);
+        assert_eq!((served.text(), served.why()), (answer(12, WHOLE), DONE));
+        assert_eq!(served.wire.direct.is_empty(), goes_past, "{scratch_len}");
     }
 }
 

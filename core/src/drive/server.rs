@@ -245,9 +245,10 @@ where
             }
             Action::Close(close) => {
                 self.note_exchange();
-                if close.how != CloseHow::Abort {
-                    self.link.flush(false);
-                }
+                debug_assert!(
+                    close.how == CloseHow::Abort || self.link.pending == 0,
+                    "the end of an answer is held back"
+                );
                 return Some(close);
             }
         }
@@ -434,7 +435,7 @@ where
         self.pending += len;
         // What is written now was not reported as sent before: if it fails, the session has not gone on.
         let must_leave = !(is_all && more);
-        if !must_leave || self.flush(!is_all || more) {
+        if !must_leave || self.flush(!is_all) {
             self.sent(len);
         }
     }

@@ -34,7 +34,11 @@ pub struct Wire {
     pub sent: Vec<u8>,
     /// The lengths of the writes, and whether more was to follow.
     pub parts: Vec<(usize, bool)>,
+    pub flushes: usize,
 }
+
+/// No connection here reads the clock so often, or is asked so often whether it should stop: it would never end.
+const ENDLESS: usize = 100_000;
 
 impl ErrorType for Wire {
     type Error = ErrorKind;
@@ -69,6 +73,7 @@ impl Write for Wire {
     }
 
     fn flush(&mut self) -> Result<(), ErrorKind> {
+        self.flushes += 1;
         Ok(())
     }
 }
@@ -196,6 +201,7 @@ pub struct Log {
     pub exchanges: Vec<Exchange>,
     /// Asked so often, it wants the session to stop.
     pub stop_after: Option<usize>,
+    pub asked: usize,
 }
 
 impl Observer for Log {
@@ -221,6 +227,8 @@ impl Observer for Log {
     }
 
     fn should_stop(&mut self) -> bool {
+        self.asked += 1;
+        assert!(self.asked < ENDLESS, "the session makes no progress");
         match &mut self.stop_after {
             Some(0) => true,
             Some(left) => {
@@ -265,7 +273,12 @@ pub fn served_by(
     mut log: Log,
 ) -> Served {
     let now = Rc::clone(&wire.now);
-    let mut clock = move || Instant::from_millis(now.get());
+    let mut readings = 0;
+    let mut clock = move || {
+        readings += 1;
+        assert!(readings < ENDLESS, "the session makes no progress");
+        Instant::from_millis(now.get())
+    };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
     let scratch = Scratch { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut store, scratch, &mut clock, &mut log);
