@@ -124,6 +124,7 @@ fn a_part_is_verified_as_a_part() {
     let mut rest = answer.as_slice();
     while !rest.is_empty() {
         let (taken, event) = session.receive(rest, at(0));
+        assert!(taken > 0, "no progress");
         if let Some(Event::End(End::Verified(verified))) = event {
             assert!(verified.is_whole());
         }
@@ -144,6 +145,7 @@ fn a_part_is_verified_as_a_part() {
         let mut is_whole = None;
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
+            assert!(taken > 0, "no progress");
             if let Some(Event::End(End::Verified(verified))) = event {
                 assert_eq!((verified.from(), verified.to()), (offset as u64, (offset + length) as u64));
                 is_whole = Some(verified.is_whole());
@@ -370,6 +372,7 @@ fn m7_an_answer_that_ends_early_is_no_answer() {
         let mut is_verified = false;
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
+            assert!(taken > 0, "no progress");
             is_verified |= matches!(event, Some(Event::End(End::Verified(_))));
             rest = &rest[taken..];
         }

@@ -41,10 +41,13 @@ fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: Digest
         ..Get::new(NAME)
     };
     pair.client.start(Ask::Get(get), pair.now()).expect("idle");
+    let mut shown = 0;
     while let ClientAction::Rehash { offset, len } = pair.client.action() {
         let offset = usize::try_from(offset).expect("short");
+        assert_eq!(offset, shown, "each byte once");
         let len = 1 + random.below(usize::try_from(len).expect("short"));
         pair.client.rehashed(&held[offset..offset + len], pair.now());
+        shown = offset + len;
     }
     let mut outcome = None;
     let mut told: Option<Header> = None;
@@ -141,6 +144,7 @@ fn m15_resumes_after_each_cut() {
     let mut tries = 0;
     loop {
         tries += 1;
+        assert!(tries < 100, "it does not go on from what is held");
         let mut pair = Pair::new(&config, &disk, 700, Tear { down: Some(4_096), ..Tear::default() });
         match fetch(&mut pair, &mut random, &mut part, DigestKind::Crc32) {
             Outcome::Verified => break,

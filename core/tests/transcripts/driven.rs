@@ -53,10 +53,15 @@ pub fn drive(
         is_direct,
     };
     let mut scripted = ScriptedStore::new(store, clock_ms.clone());
-    let mut clock = || Instant::from_millis(clock_ms.get());
+    let mut readings = 0;
+    let mut clock = || {
+        readings += 1;
+        assert!(readings < 1_000_000, "{}: no end in sight", transcript.name);
+        Instant::from_millis(clock_ms.get())
+    };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
     let scratch = Scratch { receive: &mut receive, send: &mut send };
-    let close = serve(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping));
+    let close = serve(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
 
     let mut script = wire.script;
     let outcome = match script.departure.take() {
@@ -66,10 +71,13 @@ pub fn drive(
     outcome.map_err(|error| format!("{}, {} steps before the end: {error}", transcript.name, script.steps.len()))
 }
 
-struct Stopper<'a>(&'a Cell<bool>);
+/// Whether the server stops; and how often it was asked that.
+struct Stopper<'a>(&'a Cell<bool>, u32);
 
 impl Observer for Stopper<'_> {
     fn should_stop(&mut self) -> bool {
+        self.1 += 1;
+        assert!(self.1 < 1_000_000, "no end in sight");
         self.0.get()
     }
 }
