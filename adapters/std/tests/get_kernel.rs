@@ -6,7 +6,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use get_support::{Asked, Ran, Scene, Server, finish, noise};
+use get_support::{Asked, Ran, Scene, Server, finish, noise, wait_until};
 use serde_json::json;
 
 const LEN: usize = 300_000;
@@ -205,11 +205,12 @@ fn d8_a_full_disk_keeps_the_part_and_the_old_file() {
         scene.write("a", "old");
         // The first three writes are the sidecar's two and one of the body.
         let inject = format!("inject=pwrite64:error={error}:when=4+");
-        let slow = Server::new(|mut asked| {
+        let part = scene.path("a.part");
+        let slow = Server::new(move |mut asked| {
             let header = asked.header(file(), "v1");
             asked.line(&header);
             asked.send(&file()[..1_000]);
-            std::thread::sleep(std::time::Duration::from_millis(100));
+            wait_until("the first write", || fs::metadata(&part).is_ok_and(|part| part.len() == 1_000));
             asked.send(&file()[1_000..]);
             let end = asked.end(file());
             asked.line(&end);

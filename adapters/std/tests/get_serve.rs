@@ -110,20 +110,30 @@ fn d1_killed_at_ten_moments_and_resumed() {
     let file = noise(48 << 20);
     serve.write("big", &file);
     let part = scene.path("big.part");
-    let mut kills = 0;
-    for moment in 1..=10 {
-        let mut child = scene.start(&["get", &serve.address, "big"]);
-        let wanted = moment * (file.len() as u64 / 11);
-        wait_until("progress", || len(&part) >= wanted || scene.path("big").exists());
-        child.kill().expect("killed");
-        kills += u32::from(child.wait().expect("waited for").signal() == Some(9));
-        assert!(scene.path("big").exists() || len(&part) >= wanted, "the part shrank");
-    }
-    assert!(kills >= 5, "only {kills} kills came in time");
-    if !scene.path("big").exists() {
-        serve.get(&scene, &["big"]).ends(0);
-    }
-    assert!(scene.read("big") == file);
+    // Whether five kills and more came in time: on a busy machine a download can be over before it is looked at.
+    let killed_on_the_way = || {
+        let mut kills = 0;
+        for moment in 1..=10 {
+            let mut child = scene.start(&["get", &serve.address, "big"]);
+            let wanted = moment * (file.len() as u64 / 11);
+            wait_until("progress", || len(&part) >= wanted || scene.path("big").exists());
+            child.kill().expect("killed");
+            kills += u32::from(child.wait().expect("waited for").signal() == Some(9));
+            assert!(scene.path("big").exists() || len(&part) >= wanted, "the part shrank");
+        }
+        if !scene.path("big").exists() {
+            serve.get(&scene, &["big"]).ends(0);
+        }
+        assert!(scene.read("big") == file);
+        kills >= 5
+    };
+    let is_shown = (0..10).any(|round| {
+        if round > 0 {
+            fs::remove_file(scene.path("big")).expect("removed");
+        }
+        killed_on_the_way()
+    });
+    assert!(is_shown, "too few kills came in time");
     assert_eq!(scene.names(), ["big"]);
 }
 
@@ -133,7 +143,14 @@ fn ctrl_c_leaves_what_can_be_resumed() {
     let file = noise(48 << 20);
     serve.write("big", &file);
     let interrupted = || {
-        let child = scene.start(&["get", &serve.address, "big"]);
+        // Who runs this may have it ignore the signal, as shells do for what they run in the background.
+        let child = Command::new("env")
+            .args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "get", &serve.address, "big"])
+            .current_dir(scene.root.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program");
         wait_until("progress", || len(&scene.path("big.part")) > 1 << 20 || scene.path("big").exists());
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
@@ -184,14 +201,21 @@ fn s6_changed_between_the_runs() {
 fn s4_replaced_while_it_is_sent() {
     let (scene, serve) = (Scene::new(), Serve::new());
     let (old, new) = (noise(32 << 20), noise(1_000));
-    serve.write("f", &old);
-    let child = scene.start(&["get", &serve.address, "f"]);
-    wait_until("progress", || len(&scene.path("f.part")) >= 1 << 20);
-    serve.write("new", &new);
-    fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
-    finish(child).ends(0);
-    let got = scene.read("f");
-    assert!(got == old || got == new, "{} bytes", got.len());
+    // Whether it was replaced before the end: on a busy machine that can come first.
+    let replaced_on_the_way = || {
+        serve.write("f", &old);
+        let child = scene.start(&["get", &serve.address, "f", "--force"]);
+        wait_until("progress", || len(&scene.path("f.part")) >= 1 << 20 || scene.path("f").exists());
+        serve.write("new", &new);
+        fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
+        let is_in_time = !scene.path("f").exists();
+        finish(child).ends(0);
+        let got = scene.read("f");
+        assert!(got == old || got == new, "{} bytes", got.len());
+        fs::remove_file(scene.path("f")).expect("removed");
+        is_in_time
+    };
+    assert!((0..10).any(|_| replaced_on_the_way()), "it was never replaced before the end");
 }
 
 #[test]

@@ -64,11 +64,12 @@ impl Clock for Ticks {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::time::{Duration, Instant};
 
     use coracle_core::drive::Transport;
     use embedded_io::{Error as _, ErrorKind, Read};
+    use socket2::{Domain, SockAddr, Socket, Type};
 
     use super::{Address, connect};
 
@@ -86,10 +87,11 @@ mod tests {
 
     #[test]
     fn nobody_there() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let address = Address::from(listener.local_addr().expect("an address"));
-        drop(listener);
-        let error = connect(&address, None).expect_err("nobody listens");
+        // As long as it is held, nobody else listens there.
+        let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        held.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("bind");
+        let address = held.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+        let error = connect(&Address::from(address), None).expect_err("nobody listens");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 }

@@ -171,8 +171,8 @@ impl Observer for Metrics {
                 numbers.connections.inc();
             }
             Event::Disconnected { visit, .. } => {
-                numbers.clients.dec();
                 numbers.disconnections.get_or_create(&ReasonLabel { reason: visit.reason.as_str() }).inc();
+                numbers.clients.dec();
             }
             Event::Refused { code, is_over_share, .. } => {
                 numbers.refused_over_share.inc_by(u64::from(is_over_share));

@@ -213,7 +213,7 @@ mod tests {
         let address = page.address();
         let started = Instant::now();
         drop(page);
-        assert!(started.elapsed() < Duration::from_secs(2));
+        assert!(started.elapsed() < Duration::from_secs(10));
         assert!(TcpStream::connect(address).is_err());
     }
 }

@@ -202,7 +202,7 @@ mod tests {
 
     use socket2::Socket;
 
-    use super::Lingering;
+    use super::{BLIND_TIME, Lingering, MAX_TIME};
 
     fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -215,19 +215,27 @@ mod tests {
         let lingering = Lingering::new().expect("a pipe");
         std::thread::scope(|scope| {
             scope.spawn(|| lingering.run());
-            for is_blind in [false, true] {
-                let (mut socket, mut peer) = pair();
-                peer.write_all(&[b'x'; 100_000]).expect("sent");
-                socket.write_all(b"the last line\n").expect("sent");
-                if is_blind {
-                    socket.shutdown(std::net::Shutdown::Read).expect("shut down");
-                }
-                lingering.take(socket, is_blind);
-                std::thread::sleep(Duration::from_millis(30));
-                peer.write_all(&[b'x'; 100_000]).expect("still taken");
-                let mut got = String::new();
-                peer.read_to_string(&mut got).expect("no reset");
-                assert_eq!(got, "the last line\n");
+            for (is_blind, time) in [(false, MAX_TIME), (true, BLIND_TIME)] {
+                // Again where this machine takes longer than a connection is read off.
+                let is_shown = (0..20).any(|_| {
+                    let (mut socket, mut peer) = pair();
+                    peer.write_all(&[b'x'; 100_000]).expect("sent");
+                    socket.write_all(b"the last line\n").expect("sent");
+                    if is_blind {
+                        socket.shutdown(std::net::Shutdown::Read).expect("shut down");
+                    }
+                    let started = Instant::now();
+                    lingering.take(socket, is_blind);
+                    std::thread::sleep(Duration::from_millis(30));
+                    let sent = peer.write_all(&[b'x'; 100_000]);
+                    let mut got = String::new();
+                    let read = peer.read_to_string(&mut got);
+                    let is_in_time = started.elapsed() < time;
+                    assert!(!is_in_time || sent.is_ok() && read.is_ok(), "{sent:?} {read:?}");
+                    assert!(!is_in_time || got == "the last line\n", "{got:?}");
+                    is_in_time
+                });
+                assert!(is_shown, "too slow for it");
             }
             lingering.finish();
         });
@@ -249,12 +257,12 @@ mod tests {
                 sent += block.len();
                 assert!(sent < 64 << 20, "it is still read");
             }
-            assert!(started.elapsed() < Duration::from_secs(2), "a flood is not read for 2 s");
+            assert!(started.elapsed() < MAX_TIME, "a flood is not read for 2 s");
             lingering.finish();
             assert_eq!(quiet.read(&mut [0; 1]).expect("shut down"), 0);
             while quiet.write_all(b"x").is_ok() {
                 std::thread::sleep(Duration::from_millis(20));
-                assert!(started.elapsed() < Duration::from_secs(4), "it is still open");
+                assert!(started.elapsed() < Duration::from_secs(20), "it is still open");
             }
             assert!(started.elapsed() > Duration::from_millis(1500), "it was closed too early");
         });
@@ -270,6 +278,6 @@ mod tests {
             lingering.take(socket, false);
             lingering.cut();
         });
-        assert!(started.elapsed() < Duration::from_secs(1));
+        assert!(started.elapsed() < MAX_TIME);
     }
 }

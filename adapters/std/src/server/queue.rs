@@ -168,12 +168,12 @@ mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::super::hall::{Chore, Hall, Verdict};
     use super::super::limits::Limits;
     use super::super::listen::{Inherited, Listener};
-    use super::{Admission, Queue, WaitEnd};
+    use super::{Admission, Queue, WaitEnd, Waiting};
 
     fn queue(length: usize, timeout: Option<Duration>) -> Queue {
         Queue::new(Admission::Queue { length, timeout }).expect("a queue")
@@ -188,6 +188,14 @@ mod tests {
         client
     }
 
+    fn wait_until(happens: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !happens() {
+            assert!(started.elapsed() < Duration::from_secs(30), "it does not happen");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn who_is_gone_is_passed_over_and_who_still_listens_is_not() {
         let mut queue = queue(8, None);
@@ -199,7 +207,7 @@ mod tests {
         drop(reset);
         told_all.write_all(b"hello").expect("sent");
         told_all.shutdown(Shutdown::Write).expect("shut down");
-        std::thread::sleep(Duration::from_millis(50));
+        wait_until(|| queue.waiting.iter().take(2).all(Waiting::is_gone));
         let mut gone = Vec::new();
         let next = queue.pop(&mut gone).expect("somebody is there");
         assert_eq!(next.address, told_all.local_addr().expect("an address"));
@@ -242,7 +250,7 @@ mod tests {
         let mut queue = queue(8, Some(Duration::from_secs(60)));
         let mut clients: Vec<_> = (0..5).map(|_| join(&mut queue)).collect();
         drop(clients.remove(2));
-        std::thread::sleep(Duration::from_millis(50));
+        wait_until(|| queue.waiting[2].is_gone());
         assert_eq!(queue.sweep().len(), 1);
         for client in &clients {
             let next = queue.pop(&mut Vec::new()).expect("somebody is there");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -12,10 +12,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
 /// However slow the machine is, a program that runs for longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(planted) { 60 } else { 180 });
 
 /// A fresh directory, and the program in it.
 pub struct Scene {
@@ -290,6 +291,14 @@ pub fn noise(len: usize) -> Vec<u8> {
         state
     };
     (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
+}
+
+/// An address of this machine's where nobody listens, as long as the socket is held.
+pub fn nobody() -> (Socket, String) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a port");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("its address").to_string();
+    (socket, address)
 }
 
 /// Waits until `happens`.

@@ -119,6 +119,18 @@ impl Running {
         Client::new(self.address)
     }
 
+    /// Connects, and waits for the place: who connects after it comes after it.
+    pub fn take_place(&self) -> Client {
+        self.seated(self.connect())
+    }
+
+    /// Waits until `client` has its place.
+    pub fn seated(&self, client: Client) -> Client {
+        let address = client.stream.local_addr().expect("an address");
+        self.events.wait_for(&format!("connected {address} "), 1);
+        client
+    }
+
     /// Waits for the end of the server.
     pub fn join(mut self) -> Summary {
         let thread = self.thread.take().expect("joined once");
@@ -233,8 +245,9 @@ pub fn settled() -> &'static (PathBuf, Vec<u8>) {
         let (path, bytes) = (directory.join("big"), pattern(30_000_000));
         if fs::read(&path).ok().as_ref() != Some(&bytes) {
             fs::create_dir_all(&directory).expect("a directory");
-            settled_file(&path, bytes.len());
+            fs::write(&path, &bytes).expect("written");
         }
+        settle(&path);
         (directory, bytes)
     })
 }
@@ -244,8 +257,15 @@ pub fn settled() -> &'static (PathBuf, Vec<u8>) {
 pub fn settled_file(path: &Path, len: usize) -> Vec<u8> {
     let bytes = pattern(len);
     fs::write(path, &bytes).expect("written");
-    thread::sleep(Duration::from_millis(2200));
+    settle(path);
     bytes
+}
+
+/// Waits until what was written to `path` is old enough.
+fn settle(path: &Path) {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a time");
+    let age = modified.elapsed().unwrap_or_default();
+    thread::sleep(Duration::from_millis(2200).saturating_sub(age));
 }
 
 /// Bytes that do not repeat where a mix-up would not be noticed.
@@ -338,6 +358,11 @@ impl Drop for Program {
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         drop(self.child.wait());
     }
+}
+
+/// Tries again while this machine was too slow for what `attempt` shows: then it returns `None`.
+pub fn in_time<T>(attempt: impl FnMut() -> Option<T>) -> T {
+    std::iter::repeat_with(attempt).take(20).find_map(|shown| shown).expect("quick enough once in 20 times")
 }
 
 /// Asks until there is an answer.

@@ -42,10 +42,10 @@ fn x3_nobody_loses_a_place_to_an_address_with_its_share() {
         limits.max_clients = 4;
         limits.max_clients_per_address = Some(2);
     });
-    let mut silent: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.3", server.address)).collect();
-    let mut greedy: Vec<Client> = (0..2).map(|_| Client::coming_from("127.0.0.2", server.address)).collect();
+    let come = |source: &str| server.seated(Client::coming_from(source, server.address));
+    let mut silent: Vec<Client> = (0..2).map(|_| come("127.0.0.3")).collect();
+    let mut greedy: Vec<Client> = (0..2).map(|_| come("127.0.0.2")).collect();
     greedy.iter_mut().for_each(|client| drop(client.hello()));
-    server.events.wait_for("connected", 4);
     std::thread::sleep(Duration::from_millis(1100));
     for _ in 0..10 {
         assert_eq!(code(&Client::coming_from("127.0.0.2", server.address).rest()), "busy");

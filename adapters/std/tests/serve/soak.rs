@@ -1,13 +1,21 @@
 //! What is left behind when many clients have come and gone. `tests/soak` does it for ten minutes.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use crate::fixture::{Program, code, wait_for};
 
 fn descriptors(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.child.id())).expect("it runs").count()
+}
+
+/// One listens, and two bring signals.
+const AT_REST: usize = 3;
+
+/// Those of the descriptors that are sockets.
+fn sockets(program: &Program) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", program.child.id())).expect("it runs").flatten();
+    let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
 /// Good clients and bad ones, one of each kind after the other.
@@ -31,9 +39,8 @@ fn visits(program: &Program, rounds: usize) {
 fn x6_many_clients_leave_nothing_behind() {
     let program = Program::start(&[]);
     program.connect().hello();
-    wait_for(|| program.log().contains("disconnected").then_some(()));
-    // The line comes a moment before the socket is closed.
-    thread::sleep(Duration::from_millis(100));
+    // The line in the log comes a moment before the socket is closed.
+    wait_for(|| (program.log().contains("disconnected") && sockets(&program) == AT_REST).then_some(()));
     let idle = descriptors(&program);
     let everybody_left = || wait_for(|| (descriptors(&program) == idle).then_some(()));
     visits(&program, 100);

@@ -32,7 +32,8 @@ fn c11_who_is_left_after_the_grace_is_cut() {
     let (events, started) = (server.events.clone(), Instant::now());
     server.handle.stop();
     assert_eq!(server.join().cut, 1);
-    assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(4));
+    // Without a grace it were cut for its stalling after 30 s.
+    assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(20));
     assert_eq!(events.wait_for("left", 1), ["left cut live 0"]);
     assert_eq!(events.count("cutting 1"), 1);
     let (got, is_reset) = client.rest_or_reset();
@@ -50,7 +51,8 @@ fn c12_stopping_at_once_waits_for_nobody() {
     server.handle.stop();
     server.handle.stop_now();
     server.join();
-    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+    // The grace were 10 s.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -66,7 +68,8 @@ fn c12_hashing_is_cut_too() {
     let started = Instant::now();
     server.handle.stop_now();
     server.join();
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    // All of it were minutes.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[test]
