@@ -422,6 +422,11 @@ fn what_was_not_sent_can_be_taken_back() {
     session.abandon();
     session.handle_timeout(at(u64::MAX));
     assert_eq!(session.action(), ClientAction::Close(Failure::Abandoned));
+    // What ended before keeps its reason.
+    let mut ended = asked(GET, b"");
+    ended.receive_eof();
+    ended.abandon();
+    assert_eq!(ended.action(), ClientAction::Close(Failure::Closed));
 }
 
 proptest! {

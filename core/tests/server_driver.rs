@@ -69,6 +69,8 @@ fn a_plain_stream_serves() {
     let config = ServerConfig::new();
     let mut wire = Plain(Wire::default());
     for send_len in [5, 64] {
+        // With an observer that would notice that there is no end.
+        assert_eq!(served(asking(GET), Shelf::new(FILE), send_len).why(), DONE);
         wire = Plain(asking(GET));
         // What its own transport could send, a plain stream cannot.
         wire.0.direct = [Ok(12)].into();
@@ -412,6 +414,7 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
 /// The observer that sees nothing and never wants to stop has every method.
 #[test]
 fn an_observer_need_not_look() {
+    let looked_at = served(asking(&[GET, GET].concat()), Shelf::new(FILE), 100);
     let config = ServerConfig::new();
     let now = Instant::from_millis(0);
     let mut wire = asking(&[GET, GET].concat());
@@ -419,7 +422,7 @@ fn an_observer_need_not_look() {
     let (mut receive, mut send) = ([0; 100], [0; 100]);
     let scratch = Scratch { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut || now, &mut ());
-    assert_eq!((close.how, close.why), DONE);
+    assert_eq!((close, &wire.sent), (looked_at.close, &looked_at.wire.sent));
     assert_eq!(String::from_utf8(wire.sent).expect("text"), answer(12, WHOLE).repeat(2));
 }
 

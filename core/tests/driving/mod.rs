@@ -37,7 +37,7 @@ pub struct Wire {
     pub flushes: usize,
 }
 
-/// No connection here reads the clock so often, or is asked so often whether it should stop: it would never end.
+/// Nothing here is done so often, nor are there so many bytes: it would never end.
 const ENDLESS: usize = 100_000;
 
 impl ErrorType for Wire {
@@ -81,6 +81,7 @@ impl Write for Wire {
 impl Transport for Wire {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), ErrorKind> {
         self.limits.push(limit_ms);
+        assert!(self.limits.len() < ENDLESS, "the session makes no progress");
         match &mut self.limits_left {
             Some(0) => Err(ErrorKind::Other),
             Some(left) => {
@@ -172,6 +173,7 @@ impl Store for Shelf {
         let len = rest.len().min(buf.len()).min(most);
         buf[..len].copy_from_slice(&rest[..len]);
         self.read_len += len;
+        assert!(self.read_len < ENDLESS, "the same is read again and again");
         Ok(len)
     }
 
