@@ -384,7 +384,8 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
 /// depth. What it then finds is skipped like `null`, and of no type that a member has.
 fn flatten(object: &mut [u8]) {
     // Nearly always. A board does without a second loop.
-    if cfg!(target_pointer_width = "64") && !object.iter().skip(1).any(|byte| matches!(byte, b'{' | b'[')) {
+    let inner = object.get(1..).unwrap_or_default();
+    if cfg!(target_pointer_width = "64") && !inner.iter().fold(false, |any, byte| any | matches!(byte, b'{' | b'[')) {
         return;
     }
     let mut depth: u8 = 0;

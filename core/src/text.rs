@@ -75,6 +75,14 @@ pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, Lone
     let mut out = out.iter();
     let mut len: usize = 0;
     while let Some(byte) = rest.next() {
+        // Most bytes mean themselves. A board has no code to spare for saying that twice.
+        if cfg!(target_pointer_width = "64") && byte != b'\\' {
+            if let Some(place) = out.next() {
+                place.set(byte);
+            }
+            len = len.saturating_add(1);
+            continue;
+        }
         let mut buf = [0; 4];
         for byte in meant(byte, &mut rest, &mut buf)? {
             if let Some(place) = out.next() {
@@ -93,6 +101,14 @@ pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, Lone
 /// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
+    // Nearly always all of it. On a board one byte after the other is as good, and less code.
+    if cfg!(target_pointer_width = "64")
+        && text.iter().fold(true, |all, byte| all & stands_for_itself(*byte))
+        && let Some(place) = out.get_mut(..text.len())
+    {
+        place.copy_from_slice(text);
+        return (text.len(), text.len());
+    }
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
@@ -131,7 +147,7 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
 
 /// Whether JSON takes a byte in a string as it is.
 const fn stands_for_itself(byte: u8) -> bool {
-    matches!(byte, b' '..=b'!' | b'#'..=b'[' | b']'..)
+    (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
 /// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
