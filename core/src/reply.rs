@@ -27,7 +27,7 @@ pub(crate) struct Line {
 }
 
 /// Which line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
 pub(crate) enum Content {
     Hello,
@@ -169,6 +169,9 @@ impl Line {
 
     /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
+        #[cfg(target_pointer_width = "64")]
+        let mut filled = self.fill_by_members(facts, name, window);
+        #[cfg(not(target_pointer_width = "64"))]
         let mut filled: usize = 0;
         while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
@@ -192,14 +195,13 @@ impl Line {
             self.member = self.member.wrapping_add(1);
             return Some(len);
         };
-        let is_text = member.is_text();
-        let hex;
-        let text = match (self.phase, member) {
-            (Phase::Whole, _) => {
+        let mut hex = None;
+        let text = match self.phase {
+            Phase::Whole => {
                 let len = self.write_whole(member, facts, room)?;
                 self.phase = match member {
                     Member::Message => Phase::FixedText,
-                    _ if is_text && len > 0 => Phase::Text,
+                    _ if member.is_text() && len > 0 => Phase::Text,
                     _ => {
                         self.member = self.member.wrapping_add(1);
                         Phase::Whole
@@ -207,26 +209,13 @@ impl Line {
                 };
                 return Some(len);
             }
-            (Phase::Quote, _) => {
+            Phase::Quote => {
                 let len = put(room, b"\"")?;
                 *self = Self { member: self.member.wrapping_add(1), ..Self::new(self.content) };
                 return Some(len);
             }
-            (Phase::FixedText, _) => facts.message.as_str().as_bytes(),
-            (Phase::Text, Member::Type) => TYPES.get(self.content as u8).as_bytes(),
-            (Phase::Text, Member::Server) => SERVER.as_bytes(),
-            (Phase::Text, Member::Name) => facts.config.name.as_str().as_bytes(),
-            (Phase::Text, Member::Version) => {
-                facts.question.version.get(..facts.question.version_len).unwrap_or_default()
-            }
-            (Phase::Text, Member::DigestKind) => facts.question.digest.map_or("none", DigestKind::as_str).as_bytes(),
-            (Phase::Text, Member::Code) => facts.code.as_str().as_bytes(),
-            (Phase::Text, Member::Message) => excerpt(name),
-            (Phase::Text, Member::Digest) => {
-                hex = facts.digest.as_ref().map(Digest::to_hex);
-                hex.as_ref().map_or("", Hex::as_str).as_bytes()
-            }
-            (Phase::Text, _) => name,
+            Phase::FixedText => facts.message.as_str().as_bytes(),
+            Phase::Text => self.text(member, facts, name, &mut hex),
         };
         let rest = text.get(self.position..).unwrap_or_default();
         let (consumed, written) = escape_piece(rest, room);
@@ -238,6 +227,76 @@ impl Line {
             return None;
         }
         Some(written)
+    }
+
+    /// What a member that is a text says.
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    fn text<'a>(&self, member: Member, facts: &'a Facts<'_>, name: &'a [u8], hex: &'a mut Option<Hex>) -> &'a [u8] {
+        match member {
+            Member::Type => TYPES.get(self.content as u8).as_bytes(),
+            Member::Server => SERVER.as_bytes(),
+            Member::Name => facts.config.name.as_str().as_bytes(),
+            Member::Version => facts.question.version.get(..facts.question.version_len).unwrap_or_default(),
+            Member::DigestKind => facts.question.digest.map_or("none", DigestKind::as_str).as_bytes(),
+            Member::Code => facts.code.as_str().as_bytes(),
+            Member::Message => excerpt(name),
+            Member::Digest => {
+                *hex = facts.digest.as_ref().map(Digest::to_hex);
+                hex.as_ref().map_or("", Hex::as_str).as_bytes()
+            }
+            _ => name,
+        }
+    }
+
+    /// The same for as long as whole members fit, without phases: on a host a header is written for each small file, and
+    /// by phases that takes four times as many instructions. The classic lines are left to the phases.
+    #[cfg(target_pointer_width = "64")]
+    #[inline(never)] // as below
+    fn fill_by_members(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
+        #[cfg(feature = "classic")]
+        if self.content > Content::Heartbeat {
+            return 0;
+        }
+        let window_len = window.len();
+        let mut room = window;
+        if self.phase == Phase::Whole {
+            for member in self.content.members().get(self.member..).unwrap_or_default() {
+                let Some(written) = self.write_member(*member, facts, name, room) else { break };
+                room = room.get_mut(written..).unwrap_or_default();
+                self.member = self.member.wrapping_add(1);
+            }
+        }
+        window_len.saturating_sub(room.len())
+    }
+
+    /// Writes a member in one go; `None` where there is no room for that, or it is a message, which has two parts.
+    #[cfg(target_pointer_width = "64")]
+    #[inline(always)]
+    fn write_member(&self, member: Member, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
+        let (mut hex, mut digits) = (None, [0; 20]);
+        let (is_text, value) = match member {
+            Member::Message => return None,
+            Member::Digest if facts.digest.is_none() => return Some(0),
+            _ if member.is_text() => (true, self.text(member, facts, name, &mut hex)),
+            _ => match facts.json(member, &mut digits) {
+                Some(json) => (false, json),
+                None => return Some(0),
+            },
+        };
+        let room_len = room.len();
+        let rest = put_at_front(room, if self.member == 0 { b"{\"" } else { b",\"" })?;
+        let rest = put_at_front(rest, facts.label(member).as_bytes())?;
+        let rest = if is_text {
+            let rest = put_at_front(rest, b"\":\"")?;
+            let (consumed, written) = escape_piece(value, rest);
+            if consumed < value.len() {
+                return None;
+            }
+            put_at_front(rest.get_mut(written..)?, b"\"")?
+        } else {
+            put_at_front(put_at_front(rest, b"\":")?, value)?
+        };
+        room_len.checked_sub(rest.len())
     }
 
     /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
@@ -257,27 +316,17 @@ impl Line {
         };
         #[cfg(not(feature = "classic"))]
         let before = 0;
-        let digest = facts.digest.as_ref();
         let is_text = member.is_text();
-        let name = match (member, digest) {
-            (Member::Digest, Some(digest)) => digest.kind().as_str(),
-            _ => NAMES.get(member as u8),
-        };
         let mut digits = [0; 20];
         let json = match member {
-            Member::Digest if digest.is_none() => return Some(0),
+            Member::Digest if facts.digest.is_none() => return Some(0),
             _ if is_text => b"\"\"",
-            Member::Features => FEATURES,
-            Member::Digests => DIGESTS,
-            Member::Directory | Member::Link => b"true",
-            #[cfg(feature = "classic")]
-            Member::NoData => b"-1",
-            _ => match facts.number(member) {
-                Some(number) => decimal(number, &mut digits),
+            _ => match facts.json(member, &mut digits) {
+                Some(json) => json,
                 None => return Some(0),
             },
         };
-        let written = json::write(&Object { name, value: Json(json) }, room)?;
+        let written = json::write(&Object { name: facts.label(member), value: Json(json) }, room)?;
         if !is_first {
             *room.first_mut()? = b',';
         }
@@ -286,6 +335,28 @@ impl Line {
 }
 
 impl Facts<'_> {
+    /// A member's name.
+    #[inline(always)]
+    fn label(&self, member: Member) -> &'static str {
+        match (member, &self.digest) {
+            (Member::Digest, Some(digest)) => digest.kind().as_str(),
+            _ => NAMES.get(member as u8),
+        }
+    }
+
+    /// The value of a member that is no text; `None` for one that is left out.
+    #[inline(always)] // as if it stood where it is used
+    fn json<'a>(&self, member: Member, digits: &'a mut [u8; 20]) -> Option<&'a [u8]> {
+        Some(match member {
+            Member::Features => FEATURES,
+            Member::Digests => DIGESTS,
+            Member::Directory | Member::Link => b"true",
+            #[cfg(feature = "classic")]
+            Member::NoData => b"-1",
+            _ => decimal(self.number(member)?, digits),
+        })
+    }
+
     /// The value of a member that is a number; `None` for one that is left out.
     #[inline(never)] // as above
     fn number(&self, member: Member) -> Option<u64> {
@@ -396,6 +467,15 @@ impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bytes(self.0)
     }
+}
+
+/// Writes `bytes`, and returns the room behind them.
+#[cfg(target_pointer_width = "64")]
+#[inline(always)]
+fn put_at_front<'r>(room: &'r mut [u8], bytes: &[u8]) -> Option<&'r mut [u8]> {
+    let (place, rest) = room.split_at_mut_checked(bytes.len())?;
+    place.copy_from_slice(bytes);
+    Some(rest)
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
