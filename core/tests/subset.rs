@@ -18,6 +18,8 @@ mod misuse;
 mod pair;
 #[path = "properties.rs"]
 mod properties;
+#[path = "repeat.rs"]
+mod repeat;
 #[path = "scan_grammar.rs"]
 mod scan_grammar;
 #[path = "server.rs"]

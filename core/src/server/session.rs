@@ -4,6 +4,8 @@
 //! would make at every call cost a board more than the calls.
 
 mod answer;
+#[cfg(target_pointer_width = "64")]
+mod repeat;
 #[cfg(feature = "classic")]
 mod text;
 
@@ -46,6 +48,9 @@ pub(super) struct Session<'c> {
     scanner: Scanner,
     /// Bytes of a request in the buffer.
     used: usize,
+    /// Bytes of the request before, at the end of the buffer; 0 for none.
+    #[cfg(target_pointer_width = "64")]
+    kept_len: usize,
     facts: Facts<'c>,
     /// How far the body came, or what is hashed.
     position: u64,
@@ -106,6 +111,8 @@ impl<'c> Session<'c> {
             stopping: false,
             scanner: Scanner::new(),
             used: 0,
+            #[cfg(target_pointer_width = "64")]
+            kept_len: 0,
             facts: Facts {
                 config,
                 max_request,
@@ -179,6 +186,8 @@ impl<'c> Session<'c> {
             let rest = bytes.get(taken..).unwrap_or_default();
             match rest.first() {
                 None => return taken,
+                #[cfg(target_pointer_width = "64")]
+                Some(_) if self.repeats(buf, rest) => return taken.saturating_add(self.kept_len),
                 Some(b'{') if !self.is_held() => {}
                 Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
@@ -394,6 +403,8 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     fn ask(&mut self, buf: &mut [u8]) {
+        #[cfg(target_pointer_width = "64")]
+        let kept_len = self.keep_words(buf);
         let read = self.facts.question.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
@@ -407,6 +418,8 @@ impl<'c> Session<'c> {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
         }
+        #[cfg(target_pointer_width = "64")]
+        self.may_be_repeated(kept_len);
         let kind = self.facts.question.kind;
         self.last.kind = Some(kind);
         match kind {

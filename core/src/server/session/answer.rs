@@ -229,6 +229,8 @@ impl Session<'_> {
 
     /// Makes the next bytes of the line ready; false where there are none left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
+        #[cfg(target_pointer_width = "64")]
+        let buf = buf.get_mut(..buf.len().saturating_sub(self.kept_len)).unwrap_or_default();
         let (name, window) = buf.split_at_mut_checked(self.facts.question.name_len).unwrap_or_default();
         let start = name.len();
         let len = self.line.fill(&self.facts, name, window);
@@ -304,6 +306,10 @@ impl Session<'_> {
     }
 
     fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
+        #[cfg(target_pointer_width = "64")]
+        {
+            self.kept_len = 0; // the name goes, too
+        }
         if message < Message::FIRST_NAMED {
             self.facts.question.name_len = 0;
         }
