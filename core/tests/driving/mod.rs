@@ -38,7 +38,7 @@ pub struct Wire {
 }
 
 /// Nothing here is done so often, nor are there so many bytes: it would never end.
-const ENDLESS: usize = 100_000;
+const ENDLESS: usize = 50_000;
 
 impl ErrorType for Wire {
     type Error = ErrorKind;

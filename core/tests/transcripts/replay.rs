@@ -183,7 +183,7 @@ impl Owner<'_> {
 
     /// Does what the session wants until it waits for something.
     fn run(&mut self) -> Result<(), String> {
-        for _ in 0..1_000_000 {
+        for _ in 0..50_000 {
             let now = self.now();
             if self.session.deadline().is_some_and(|(when, _)| when <= now) {
                 self.session.handle_timeout(now);
