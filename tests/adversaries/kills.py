@@ -44,6 +44,7 @@ class Kills(unittest.TestCase):
         """Fetches until `at` bytes have come, then kills."""
         proxy = Proxy(server)
         proxy.left = at
+        proxy.part = os.path.join(folder, name + ".part")
         victim = subprocess.Popen([Settings.program, "get", proxy.host, name], cwd=folder, stderr=subprocess.PIPE)
         proxy.victim = victim
         _, errors = victim.communicate(timeout=PATIENCE)

@@ -1,5 +1,6 @@
 """What stands between a client and a server."""
 import json
+import os
 import random
 import socket
 import threading
@@ -13,7 +14,7 @@ class Proxy:
     def __init__(self, server, pause=0):
         self.server, self.pause = server, pause
         self.requests, self.answers_len = [], 0
-        self.left, self.victim = None, None
+        self.left, self.victim, self.part = None, None, None
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.host = "127.0.0.1:%d" % self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -61,12 +62,21 @@ class Proxy:
             pass
 
     def kill(self):
-        # Mostly it takes what has come first.
-        if random.random() < 0.7:
-            time.sleep(random.uniform(0, 0.004))
         while self.victim is None:
             time.sleep(0.000_2)
+        # Mostly it takes what has come first; a header alone makes no part.
+        if random.random() < 0.7:
+            end = time.monotonic() + 0.1
+            while time.monotonic() < end and self.victim.poll() is None and not self.has_part():
+                time.sleep(0.000_2)
+            time.sleep(random.uniform(0, 0.004))
         self.victim.kill()
+
+    def has_part(self):
+        try:
+            return os.path.getsize(self.part) > 0
+        except OSError:
+            return False
 
     def close(self):
         self.listener.close()

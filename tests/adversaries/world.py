@@ -88,6 +88,12 @@ class Server:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
             return int(re.search(rf"^{name}:\s+(\d+)", status.read(), re.MULTILINE)[1])
 
+    def told(self, event):
+        """What the log has told of an event up to now, where it is in JSON."""
+        with open(f"/proc/self/fd/{self.log.fileno()}", encoding="utf-8") as log:
+            lines = [json.loads(line) for line in log if line.endswith("\n")]
+        return [line for line in lines if line["event"] == event]
+
     def lives(self):
         assert self.process.poll() is None, f"the server has ended with {self.process.returncode}"
         return True

@@ -1,5 +1,6 @@
 """`coracle serve` with calls that fail."""
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +20,7 @@ from tracer import Traced
 
 FILE = checks.noise(200_000, 1)
 SMALL = checks.noise(3_000, 2)
-PATIENCE_S = 10
+PATIENCE_S = 30
 # What an answer may come to. Anything else is wrong.
 ANSWERED, REFUSED, CUT = "answered", "refused", "cut off"
 REQUESTS = {
@@ -116,11 +117,21 @@ class Service:
 
     def is_at_rest(self):
         """Waits until the client's descriptors are closed. (Threads are kept for the next client.)"""
-        count = lambda: len(os.listdir(f"/proc/{self.traced.pid}/fd"))  # noqa: E731
         if self.rest is None:
-            time.sleep(0.3)
-            self.rest = count()
-        checks.wait_for(f"{self.rest} open descriptors", lambda: count() == self.rest)
+            # One socket listens, and two bring signals.
+            is_socket = lambda target: target.startswith("socket:")  # noqa: E731
+            checks.wait_for("the first client's end", lambda: sum(map(is_socket, self.descriptors())) == 3)
+            self.rest = len(self.descriptors())
+        checks.wait_for(f"{self.rest} open descriptors", lambda: len(self.descriptors()) == self.rest)
+
+    def descriptors(self):
+        """What the open ones lead to."""
+        folder = f"/proc/{self.traced.pid}/fd"
+        targets = []
+        for descriptor in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):
+                targets.append(os.readlink(f"{folder}/{descriptor}"))
+        return targets
 
     def ask(self, request):
         """What becomes of a request: answered, refused or cut off. Wrong bytes are an AssertionError."""

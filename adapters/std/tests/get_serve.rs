@@ -14,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use get_support::{Ran, Scene, finish, noise, wait_until};
+use get_support::{Ran, Scene, directory_in_memory, finish, noise, wait_until};
 
 /// A real server of a fresh directory.
 struct Serve {
@@ -25,7 +25,10 @@ struct Serve {
 
 impl Serve {
     fn new() -> Self {
-        let root = tempfile::tempdir().expect("a directory");
+        Self::of(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn of(root: tempfile::TempDir) -> Self {
         let (child, address) = Self::start(root.path(), "127.0.0.1:0");
         Self { root, child, address }
     }
@@ -339,7 +342,7 @@ fn hostile_names() {
 #[test]
 fn many_files_in_one_directory() {
     let count = if is_quick() { 2_000 } else { 20_000 };
-    let (scene, serve) = (Scene::new(), Serve::new());
+    let (scene, serve) = (Scene::in_memory(), Serve::of(directory_in_memory()));
     for number in 0..count {
         serve.write(&format!("file-{number:05}"), number.to_string());
     }

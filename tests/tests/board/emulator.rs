@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How long the emulated board may take for what takes it a fraction of a second on a machine that has nothing else to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,6 +95,7 @@ fn planted() -> Option<String> {
 pub struct Board {
     runner: Child,
     port: u16,
+    _held: Socket,
     log: Arc<Log>,
 }
 
@@ -112,7 +115,7 @@ impl Board {
 
     /// Boots `firmware`, without waiting for anything.
     pub fn boot(firmware: &Path, arguments: &[&str]) -> Self {
-        let port = free_port();
+        let (held, port) = held_port();
         let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
             .arg(firmware)
             .args(arguments)
@@ -135,7 +138,7 @@ impl Board {
                 writer.changed.notify_all();
             }
         });
-        Self { runner, port, log }
+        Self { runner, port, _held: held, log }
     }
 
     pub fn port(&self) -> u16 {
@@ -216,8 +219,12 @@ impl Drop for Board {
     }
 }
 
-/// A port that nobody listens on now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has ports");
-    listener.local_addr().expect("bound").port()
+/// A port for the emulator: as long as the socket is held, the kernel gives it to nobody who asks for any, and whoever
+/// allows that addresses are used again can listen there.
+fn held_port() -> (Socket, u16) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_reuse_address(true).expect("an option");
+    socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("loopback has ports");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("bound");
+    (socket, address.port())
 }

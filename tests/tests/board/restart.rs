@@ -61,7 +61,7 @@ fn a_fetch_survives_the_boards_restart() {
     let output = folder.path().join("image.bin");
     let address = format!("127.0.0.1:{}", proxy.port);
     let get = Command::new(&programs().coracle)
-        .args(["get", &address, "image.bin", "--digest", "sha256", "-o"])
+        .args(["get", &address, "image.bin", "--digest", "sha256", "--retries", "20", "-o"])
         .arg(&output)
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -73,6 +73,7 @@ fn a_fetch_survives_the_boards_restart() {
     let ended = get.wait_with_output().expect("it ends");
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     assert_eq!(hex(DigestKind::Sha256, &fs::read(output).expect("fetched")), hex(DigestKind::Sha256, &image()));
+    board.wait_for(" bytes");
     let log = board.log();
     let len = log.iter().find_map(|line| line.strip_suffix(" bytes")?.rsplit(' ').next()?.parse().ok());
     let len: usize = len.expect("the board tells of the body that it sent");
@@ -101,10 +102,10 @@ impl Proxy {
                 let left = if cuts.load(Ordering::SeqCst) == 0 { cut_after } else { usize::MAX };
                 let (board, cuts) = (board.clone(), cuts.clone());
                 std::thread::spawn(move || {
-                    if forward(client, server, left) {
+                    forward(client, server, left, || {
                         board.store(0, Ordering::SeqCst);
                         cuts.fetch_add(1, Ordering::SeqCst);
-                    }
+                    });
                 });
             }
         });
@@ -124,8 +125,8 @@ impl Proxy {
     }
 }
 
-/// Passes bytes both ways, at most `left` of them back; returns whether it cut the connection then.
-fn forward(client: TcpStream, server: TcpStream, mut left: usize) -> bool {
+/// Passes bytes both ways, at most `left` of them back; then it calls `cut`, and cuts the connection.
+fn forward(client: TcpStream, server: TcpStream, mut left: usize, cut: impl FnOnce()) {
     let (mut from_client, mut to_server) = (&client, server.try_clone().expect("a socket"));
     let mut there = from_client.try_clone().expect("a socket");
     let thread = std::thread::spawn(move || {
@@ -146,10 +147,12 @@ fn forward(client: TcpStream, server: TcpStream, mut left: usize) -> bool {
             break;
         }
     }
+    if left == 0 {
+        cut();
+    }
     for socket in [&client, &server] {
         // It may be closed already.
         let _ = socket.shutdown(Shutdown::Both);
     }
     thread.join().expect("it does not panic");
-    left == 0
 }

@@ -36,6 +36,11 @@ impl Scene {
         Self { root: tempfile::tempdir().expect("a directory") }
     }
 
+    /// In memory where there is such a directory: for so many files that the program would wait for the disk, mostly.
+    pub fn in_memory() -> Self {
+        Self { root: directory_in_memory() }
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
     }
@@ -299,6 +304,11 @@ pub fn nobody() -> (Socket, String) {
     socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a port");
     let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("its address").to_string();
     (socket, address)
+}
+
+/// A fresh directory, in memory if possible.
+pub fn directory_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
 /// Waits until `happens`.

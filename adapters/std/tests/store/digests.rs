@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use coracle::store::DirectoryStore;
 use coracle_core::{Digest, DigestKind, FileName, Hasher, Store};
 
-use crate::fixture::{Tree, contents};
+use crate::fixture::{Tree, contents, just_after};
 
 /// Longer than a file takes to settle.
 fn settle() {
@@ -93,15 +93,27 @@ fn every_kind_of_change_invalidates_a_digest() {
 #[test]
 fn a_file_that_was_just_changed_is_not_remembered() {
     let tree = Tree::new();
-    tree.write("f", "123456789");
     let store = tree.store();
-    hash(&store, "f", DigestKind::Crc32);
-    assert_eq!((known(&store, "f", DigestKind::Crc32), store.remembered_count()), (None, 0));
+    let remembered = just_after(
+        || tree.write("f", "123456789"),
+        || {
+            hash(&store, "f", DigestKind::Crc32);
+            (known(&store, "f", DigestKind::Crc32), store.remembered_count())
+        },
+    );
+    assert_eq!(remembered, (None, 0));
 
     // Opened too early: what was read before it settled proves nothing.
     let mut early = &store;
-    let file = early.open(FileName::from_static("f")).expect("opened");
-    let info = early.info(&file).expect("info");
+    let (file, info) = just_after(
+        || tree.write("f", "123456789"),
+        || {
+            let mut early = &store;
+            let file = early.open(FileName::from_static("f")).expect("opened");
+            let info = early.info(&file).expect("info");
+            (file, info)
+        },
+    );
     settle();
     early.remember_digest(&file, &info, &Digest::Crc32(1));
     assert_eq!(store.remembered_count(), 0);

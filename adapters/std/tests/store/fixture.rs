@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use coracle::store::DirectoryStore;
 use coracle_core::{EntryKind, FileName, Listed, Store, StoreError};
@@ -52,6 +53,19 @@ impl Tree {
 
     pub fn store(&self) -> DirectoryStore {
         DirectoryStore::open(self.root()).expect("the store opens")
+    }
+}
+
+/// What `look` finds within a second after `change`: before anything has settled. Where this machine takes longer, it is
+/// changed and looked at again.
+pub fn just_after<T>(change: impl Fn(), look: impl Fn() -> T) -> T {
+    loop {
+        let begun = Instant::now();
+        change();
+        let found = look();
+        if begun.elapsed() < Duration::from_secs(1) {
+            return found;
+        }
     }
 }
 

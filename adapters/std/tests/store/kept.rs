@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use coracle::store::DirectoryStore;
 use coracle_core::{FileInfo, FileName, Store, StoreError};
 
-use crate::fixture::{SECRET, Tree, contents};
+use crate::fixture::{SECRET, Tree, contents, just_after};
 
 const OLD: Duration = Duration::from_secs(3_600);
 
@@ -31,22 +31,21 @@ fn is_kept(store: &DirectoryStore, name: &str) -> bool {
 #[test]
 fn only_small_files_that_have_settled_are_kept() {
     let tree = Tree::new();
-    tree.write("empty", "");
-    tree.write("page", [7; 4096]);
-    tree.write("longer", [7; 4097]);
     let store = tree.store();
-    for name in ["empty", "page", "longer"] {
-        assert!(!is_kept(&store, name), "{name} has just changed");
+    for (name, len) in [("empty", 0), ("page", 4096), ("longer", 4097)] {
+        let is_kept = just_after(|| tree.write(name, vec![7; len]), || is_kept(&store, name));
+        assert!(!is_kept, "{name} has just changed");
     }
     settle();
-    tree.write("fresh", "a");
     let without = tree.store().kept_files(0);
     for (name, expected) in [("empty", true), ("page", true), ("longer", false), ("fresh", false)] {
         for _ in 0..2 {
-            if name == "fresh" {
-                tree.write(name, "a");
-            }
-            assert_eq!(is_kept(&store, name), expected, "{name}");
+            let change = || {
+                if name == "fresh" {
+                    tree.write(name, "a");
+                }
+            };
+            assert_eq!(just_after(change, || is_kept(&store, name)), expected, "{name}");
             assert!(!is_kept(&without, name), "{name}");
             assert_eq!(open(&store, name).1, open(&without, name).1, "{name}");
             assert_eq!(contents(&store, name), contents(&without, name), "{name}");

@@ -10,7 +10,7 @@ use coracle::store::DirectoryStore;
 use coracle_core::{FileInfo, FileName, Store, StoreError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
-use crate::fixture::{Tree, contents};
+use crate::fixture::{Tree, contents, just_after};
 
 fn info(mut store: &DirectoryStore, name: &str) -> FileInfo {
     let file = store.open(FileName::new(name).expect("a file name")).expect("opened");
@@ -233,15 +233,18 @@ fn files_settle() {
     let mut store = &store;
     let is_settled =
         |mut store: &DirectoryStore, name| store.open(FileName::from_static(name)).expect("opened").is_settled();
-    tree.write("new", "");
-    tree.write("old-looking", "");
-    tree.write("from-the-future", "");
-    set_modified(&tree, "old-looking", UNIX_EPOCH + Duration::from_secs(1));
-    set_modified(&tree, "from-the-future", SystemTime::now() + Duration::from_secs(3_600));
-    let opened_early = store.open(FileName::from_static("new")).expect("opened");
-    for name in ["new", "old-looking", "from-the-future"] {
-        assert!(!is_settled(store, name), "{name}");
-    }
+    let names = ["new", "old-looking", "from-the-future"];
+    let change = || {
+        names.iter().for_each(|name| tree.write(name, ""));
+        set_modified(&tree, "old-looking", UNIX_EPOCH + Duration::from_secs(1));
+        set_modified(&tree, "from-the-future", SystemTime::now() + Duration::from_secs(3_600));
+    };
+    let (opened_early, settled) = just_after(change, || {
+        let mut store = store;
+        let opened = store.open(FileName::from_static("new")).expect("opened");
+        (opened, names.map(|name| is_settled(store, name)))
+    });
+    assert_eq!(settled, [false; 3], "{names:?}");
     thread::sleep(Duration::from_millis(2_100));
     assert!(!opened_early.is_settled(), "what it was when it was opened counts");
     assert!(is_settled(store, "new"));
