@@ -492,3 +492,77 @@ fn excerpt(name: &[u8]) -> &[u8] {
     }
     name.get(..len).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::String;
+    use std::vec::Vec;
+
+    use super::{Content, Facts, Line};
+    use crate::digest::Digest;
+    use crate::error::Code;
+    use crate::message::Message;
+    use crate::request::Question;
+    use crate::server::{ServerConfig, ServerName};
+
+    const NAME: &[u8] = "a\"\u{9}\u{1F6F6}".as_bytes();
+    const CONTENTS: [Content; 10] = [
+        Content::Hello,
+        Content::Header,
+        Content::StatHeader,
+        Content::FileEntry,
+        Content::DirectoryEntry,
+        Content::LinkEntry,
+        Content::BodyEnd,
+        Content::ListEnd,
+        Content::Error,
+        Content::Heartbeat,
+    ];
+
+    fn facts<'c>(config: &'c ServerConfig<'c>, modified: Option<u64>, digest: Option<Digest>) -> Facts<'c> {
+        let (code, message) = (Code::NotFound, Message::of_store(Code::NotFound));
+        let question = Question::new();
+        let (size, end, count, skipped) = (2_100, 2_100, 3, 4);
+        Facts { config, max_request: 512, question, size, end, modified, digest, count, skipped, code, message }
+    }
+
+    /// What is left of `line`, by phases alone.
+    fn by_phases(line: &mut Line, facts: &Facts<'_>) -> Vec<u8> {
+        let (mut text, mut room) = (Vec::new(), [0; 512]);
+        while !line.is_done() {
+            let len = line.write_step(facts, NAME, &mut room).expect("room enough");
+            assert!(text.len() < 1_000, "no end in sight");
+            text.extend_from_slice(&room[..len]);
+        }
+        text
+    }
+
+    /// Each line is the same by whole members as by phases, wherever the room for the members ends; and where it does not
+    /// end, no member is left to the phases but a message.
+    #[cfg(target_pointer_width = "64")]
+    #[test]
+    fn a_line_by_members_is_that_by_phases() {
+        let config = ServerConfig::new().server_name(ServerName::new("a \"b\"").expect("a name"));
+        for (modified, digest) in [(None, None), (Some(7), Some(Digest::Crc32(0xffab_723a)))] {
+            let facts = facts(&config, modified, digest);
+            for content in CONTENTS {
+                let expected = by_phases(&mut Line::new(content), &facts);
+                for window_len in 0..=expected.len() {
+                    let (mut line, mut window) = (Line::new(content), [0; 512]);
+                    let len = line.fill_by_members(&facts, NAME, &mut window[..window_len]);
+                    let text = [&window[..len], &by_phases(&mut line, &facts)].concat();
+                    assert_eq!(
+                        String::from_utf8(text),
+                        String::from_utf8(expected.clone()),
+                        "{content:?} {window_len}"
+                    );
+                }
+                let mut line = Line::new(content);
+                line.fill_by_members(&facts, NAME, &mut [0; 512]);
+                let members = content.members().len();
+                assert_eq!(line.member, if content == Content::Error { 2 } else { members }, "{content:?}");
+            }
+        }
+    }
+}

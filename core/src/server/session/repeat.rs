@@ -51,3 +51,41 @@ impl Session<'_> {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+
+    use crate::ServerConfig;
+    use crate::server::session::Session;
+    use crate::time::Instant;
+
+    /// It has the same answer when it is read again, so only this tells whether the short way is taken.
+    #[test]
+    fn an_equal_question_is_not_read_again() {
+        let long = |len: usize| {
+            let around = r#"{"type":"get","fileName":"a","x":""}"#.len();
+            format!(r#"{{"type":"get","fileName":"a","x":"{}"}}"#, "x".repeat(len - around))
+        };
+        let config = ServerConfig::new();
+        for (words, is_kept) in [
+            (r#"{"type":"get","fileName":"a"}"#, true),
+            (r#"{"type":"stat","fileName":"a","digest":"crc32"}"#, true),
+            (&long(128), true),
+            (&long(129), false),
+            (r#"{"type":"get","fileName":"a","version":"v1"}"#, false),
+            (r#"{"type":"get"}"#, false),
+            (r#"{"type":"list"}"#, false),
+            (r#"{"type":"hello"}"#, false),
+        ] {
+            let mut buf = [0; 512];
+            let mut session = Session::new(&config, buf.len(), Instant::from_millis(0));
+            assert_eq!(session.receive(&mut buf, words.as_bytes()), words.len());
+            assert_eq!(session.kept_len, if is_kept { words.len() } else { 0 }, "{words}");
+            assert_eq!(session.repeats(&buf, words.as_bytes()), is_kept, "{words}");
+            assert!(!session.repeats(&buf, &words.as_bytes()[..words.len() - 1]));
+            assert_eq!(session.kept_len, 0, "another question came between");
+        }
+    }
+}
