@@ -230,7 +230,7 @@ fn s8_a_name_that_becomes_a_directory_or_a_link_meanwhile() {
 fn files_settle() {
     let tree = Tree::new();
     let store = tree.store();
-    let mut store = &store;
+    let store = &store;
     let is_settled =
         |mut store: &DirectoryStore, name| store.open(FileName::from_static(name)).expect("opened").is_settled();
     let names = ["new", "old-looking", "from-the-future"];
