@@ -351,6 +351,8 @@ fn a_body_past_the_driver_that_fails() {
 /// An owner that wants to stop is asked before each step, and once more where its waking ends the input.
 #[test]
 fn a_session_stops_in_good_order() {
+    // The observer is asked no more once it has said so, and would not notice that there is no end.
+    assert_eq!(served(asking(GET), Shelf::new(FILE), 4_096).why(), DONE);
     let config = ServerConfig::new();
     let stopped = |stop_after: usize, requests: &str| {
         let session = ServerSession::new(&config, vec![0; 512], Instant::from_millis(0));
