@@ -179,8 +179,9 @@ mod tests {
             assert!(!line.is_empty());
             assert_eq!(line.ends_with(' '), index >= Message::FIRST_NAMED as u8);
         }
-        assert_eq!(TEXTS.get(Message::Refused as u8 + 1), "");
-        assert_eq!(TEXTS.get(u8::MAX), "");
+        for index in Message::Refused as u8 + 1..=u8::MAX {
+            assert_eq!(TEXTS.get(index), "");
+        }
     }
 
     /// What a store refuses is told with the file's name; what no store says, in general words.

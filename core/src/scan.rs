@@ -320,3 +320,17 @@ fn number(state: State, byte: u8) -> State {
         _ => SYNTAX,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Scanner, State, is_plain};
+
+    /// What a host passes over in one go is what a board takes one by one and stays in the string for.
+    #[test]
+    fn plain_bytes_leave_everything_as_it_is() {
+        for byte in 0..=u8::MAX {
+            let behind = Scanner::new().step(State::Text, byte);
+            assert_eq!(is_plain(byte), behind == State::Text, "{byte:#04x}");
+        }
+    }
+}

@@ -112,6 +112,19 @@ fn echo_gives_back_every_byte() {
     );
 }
 
+/// Where an arrival begins with text, a name may still stand behind an answer.
+#[test]
+fn a_name_behind_an_answer_is_a_name() {
+    let config = ServerConfig::new().text(TextPolicy::Echo);
+    let select = r#"{"type":2,"fileName":"a.bin"}"#;
+    let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
+    let mut rig = rig(&config);
+    rig.send(select.as_bytes(), usize::MAX);
+    assert_eq!(rig.take_text(), header);
+    rig.send(["hi", select, "a.bin"].concat().as_bytes(), usize::MAX);
+    assert_eq!(rig.take_text(), ["hi", header, "hello, world"].concat());
+}
+
 #[test]
 fn one_reply_for_each_arrival_with_text() {
     let config = ServerConfig::new().text(TextPolicy::Reply("收到"));
@@ -150,8 +163,11 @@ fn a_held_prefix_becomes_text_after_a_second() {
     rig.send(br#"{"type":2,"fileName":"a.bin"}"#, usize::MAX);
     rig.take_text();
     rig.wait(500);
-    rig.send(b"a.b", 1);
+    rig.send(b"a", 1);
+    rig.now_ms += 400;
+    rig.send(b".b", 1);
     assert_eq!(rig.take_text(), "");
+    // The second begins with the first byte of it.
     assert_eq!(rig.session.deadline(), Some((Instant::from_millis(1500), Deadline::Hold)));
     rig.wait(1000);
     assert_eq!(rig.take_text(), "a.b");
