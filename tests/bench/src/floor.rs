@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, open, sendfile, statx};
+use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendFlags, send};
 use serde_json::{Value, json};
 
@@ -98,11 +99,12 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
         let size = file.metadata()?.len();
         let head = head(size);
         send(&socket, head.as_bytes(), SendFlags::NOSIGNAL | SendFlags::MORE)?;
+        set_tcp_cork(&socket, true)?;
         let mut hasher = crc32fast::Hasher::new();
         let mut offset = 0;
         while offset < size {
             let start = offset;
-            sendfile(&socket, &file, Some(&mut offset), 1 << 20)?;
+            sendfile(&socket, &file, Some(&mut offset), 1 << 22)?;
             let mut place = start;
             while way == Way::Hashed && place < offset {
                 let most = usize::try_from(offset - place).unwrap_or(usize::MAX).min(buf.len());
@@ -115,6 +117,7 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
             Way::Hashed => writeln!(socket, r#"{{"type":"end","crc32":"{:08x}"}}"#, hasher.finalize())?,
             _ => socket.write_all(END)?,
         }
+        set_tcp_cork(&socket, false)?;
     }
 }
 
