@@ -122,6 +122,41 @@ fn refusals_keep_the_connection_and_the_order_of_checks() {
     );
 }
 
+/// A refusal says what it is about: the member at fault, or the beginning of the name, whole characters of it.
+#[test]
+fn a_refusal_names_what_it_is_about() {
+    let message = |request: &str| {
+        let answer = ask(request);
+        let begin = answer.find("\"message\":\"").expect("a message") + 11;
+        answer[begin..].strip_suffix("\"}\n").expect("the end of it").to_owned()
+    };
+    for (request, member) in [
+        (r#"{}"#, "type"),
+        (r#"{"type":null}"#, "type"),
+        (r#"{"type":"get"}"#, "fileName"),
+        (r#"{"type":"list","path":7}"#, "path"),
+        (r#"{"type":"get","fileName":"a.txt","version":"v1","version":"v1"}"#, "version"),
+        (r#"{"type":"stat","fileName":"a.txt","digest":1}"#, "digest"),
+        (r#"{"type":"get","fileName":"a.txt","offset":-1}"#, "offset"),
+        (r#"{"type":"get","fileName":"a.txt","length":"1"}"#, "length"),
+        (r#"{"type":"get","fileName":"a.txt","digestFrom":null}"#, "digestFrom"),
+    ] {
+        assert_eq!(message(request), format!("missing, doubled or of a wrong type: {member}"), "{request}");
+    }
+    for (name, told) in [
+        ("x".repeat(64), "x".repeat(64)),
+        ("x".repeat(65), "x".repeat(64)),
+        ("x".repeat(62) + "\u{e9}yz", "x".repeat(62) + "\u{e9}"),
+        ("x".repeat(63) + "\u{e9}yz", "x".repeat(63)),
+        ("x".repeat(61) + "\u{1F6F6}yz", "x".repeat(61)),
+    ] {
+        let request = format!("{{\"type\":\"stat\",\"fileName\":\"{name}\"}}");
+        assert_eq!(message(&request), format!("not found: {told}"));
+    }
+    // What cannot be a name is not repeated.
+    assert!(!message(r#"{"type":"stat","fileName":"../secret"}"#).contains("secret"));
+}
+
 #[test]
 fn what_cannot_be_followed_ends_the_connection() {
     let config = ServerConfig::new();
