@@ -245,10 +245,8 @@ where
             }
             Action::Close(close) => {
                 self.note_exchange();
-                debug_assert!(
-                    close.how == CloseHow::Abort || self.link.pending == 0,
-                    "the end of an answer is held back"
-                );
+                let is_flushed = close.how == CloseHow::Abort || self.link.pending == 0;
+                debug_assert!(is_flushed, "the end of an answer is held back");
                 return Some(close);
             }
         }
