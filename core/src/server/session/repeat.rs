@@ -57,9 +57,9 @@ mod tests {
     extern crate std;
     use std::format;
 
-    use crate::ServerConfig;
-    use crate::server::session::Session;
+    use crate::server::session::{Session, State};
     use crate::time::Instant;
+    use crate::{FileName, ServerConfig};
 
     /// It has the same answer when it is read again, so only this tells whether the short way is taken.
     #[test]
@@ -83,6 +83,13 @@ mod tests {
             let mut session = Session::new(&config, buf.len(), Instant::from_millis(0));
             assert_eq!(session.receive(&mut buf, words.as_bytes()), words.len());
             assert_eq!(session.kept_len, if is_kept { words.len() } else { 0 }, "{words}");
+            if is_kept {
+                // What was read stands at the front: another name there shows who looks at it, and who reads it anew.
+                assert_eq!(buf[0], b'a');
+                (buf[0], session.state) = (b'b', State::Receiving);
+                assert_eq!(session.receive(&mut buf, words.as_bytes()), words.len());
+                assert_eq!(session.request(&buf).and_then(|request| request.name()), Some(FileName::from_static("b")));
+            }
             assert_eq!(session.repeats(&buf, words.as_bytes()), is_kept, "{words}");
             assert!(!session.repeats(&buf, &words.as_bytes()[..words.len() - 1]));
             assert_eq!(session.kept_len, 0, "another question came between");
