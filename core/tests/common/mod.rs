@@ -33,7 +33,11 @@ impl<'c> Rig<'c, StaticStore<'static>> {
 
 impl<'c, S: Store> Rig<'c, S> {
     pub fn new(config: &'c ServerConfig<'c>, store: S) -> Self {
-        let session = ServerSession::new(config, vec![0; 512].into_boxed_slice(), Instant::from_millis(0));
+        Self::with_buf(config, store, 512)
+    }
+
+    pub fn with_buf(config: &'c ServerConfig<'c>, store: S, buf_len: usize) -> Self {
+        let session = ServerSession::new(config, vec![0; buf_len].into_boxed_slice(), Instant::from_millis(0));
         Rig {
             session,
             store,
