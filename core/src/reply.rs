@@ -158,9 +158,9 @@ impl Line {
     }
 
     /// A line of which nothing is left.
-    #[cfg(feature = "classic")]
+    #[cfg(any(feature = "classic", target_pointer_width = "64"))]
     pub(crate) const fn finished() -> Self {
-        Self { content: Content::ClassicList, member: 1, phase: Phase::Whole, position: 0 }
+        Self { content: Content::Heartbeat, member: 1, phase: Phase::Whole, position: 0 }
     }
 
     pub(crate) const fn is_done(&self) -> bool {

@@ -48,9 +48,9 @@ pub(super) struct Session<'c> {
     scanner: Scanner,
     /// Bytes of a request in the buffer.
     used: usize,
-    /// Bytes of the request before, at the end of the buffer; 0 for none.
+    /// What of the exchange before is kept.
     #[cfg(target_pointer_width = "64")]
-    kept_len: usize,
+    kept: repeat::Kept,
     facts: Facts<'c>,
     /// How far the body came, or what is hashed.
     position: u64,
@@ -112,7 +112,7 @@ impl<'c> Session<'c> {
             scanner: Scanner::new(),
             used: 0,
             #[cfg(target_pointer_width = "64")]
-            kept_len: 0,
+            kept: repeat::Kept::NOTHING,
             facts: Facts {
                 config,
                 max_request,
@@ -187,7 +187,7 @@ impl<'c> Session<'c> {
             match rest.first() {
                 None => return taken,
                 #[cfg(target_pointer_width = "64")]
-                Some(_) if self.repeats(buf, rest) => return taken.saturating_add(self.kept_len),
+                Some(_) if self.repeats(buf, rest) => return taken.saturating_add(self.kept.words),
                 Some(b'{') if !self.is_held() => {}
                 Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
@@ -404,7 +404,7 @@ impl<'c> Session<'c> {
     /// A request is complete in the buffer.
     fn ask(&mut self, buf: &mut [u8]) {
         #[cfg(target_pointer_width = "64")]
-        let kept_len = self.keep_words(buf);
+        let words = self.keep_words(buf);
         let read = self.facts.question.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
@@ -419,7 +419,7 @@ impl<'c> Session<'c> {
             return self.refuse(buf, refusal.code, refusal.message);
         }
         #[cfg(target_pointer_width = "64")]
-        self.may_be_repeated(kept_len);
+        self.may_be_repeated(words);
         let kind = self.facts.question.kind;
         self.last.kind = Some(kind);
         match kind {

@@ -1,5 +1,7 @@
 //! The answers: from what the store says to the lines and bodies that go out.
 
+#[cfg(target_pointer_width = "64")]
+use super::repeat::Kept;
 use super::{Session, State, misuse};
 use crate::digest::Digest;
 use crate::error::Code;
@@ -170,6 +172,8 @@ impl Session<'_> {
             _ => {}
         }
         let is_whole = question.digest_from == 0 && self.facts.end == info.size;
+        #[cfg(target_pointer_width = "64")]
+        self.drop_header_of_another(info);
         self.facts.size = info.size;
         self.facts.modified = info.modified;
         let question = &mut self.facts.question;
@@ -211,10 +215,16 @@ impl Session<'_> {
 
     fn write_header(&mut self, buf: &mut [u8]) {
         self.started = self.now;
-        match self.facts.question.kind {
-            Kind::Stat => self.write(buf, Content::StatHeader, State::Receiving),
-            _ => self.write(buf, Content::Header, State::Body),
+        if self.facts.question.kind == Kind::Stat {
+            return self.write(buf, Content::StatHeader, State::Receiving);
         }
+        #[cfg(target_pointer_width = "64")]
+        if self.repeats_header(buf.len()) {
+            return;
+        }
+        self.write(buf, Content::Header, State::Body);
+        #[cfg(target_pointer_width = "64")]
+        self.keep_header(buf);
     }
 
     /// Begins to write a line, which `next` follows.
@@ -230,7 +240,7 @@ impl Session<'_> {
     /// Makes the next bytes of the line ready; false where there are none left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
         #[cfg(target_pointer_width = "64")]
-        let buf = buf.get_mut(..buf.len().saturating_sub(self.kept_len)).unwrap_or_default();
+        let buf = buf.get_mut(..buf.len().saturating_sub(self.kept.len())).unwrap_or_default();
         let (name, window) = buf.split_at_mut_checked(self.facts.question.name_len).unwrap_or_default();
         let start = name.len();
         let len = self.line.fill(&self.facts, name, window);
@@ -308,7 +318,7 @@ impl Session<'_> {
     fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
         #[cfg(target_pointer_width = "64")]
         {
-            self.kept_len = 0; // the name goes, too
+            self.kept = Kept::NOTHING; // the name goes, too
         }
         if message < Message::FIRST_NAMED {
             self.facts.question.name_len = 0;
