@@ -21,7 +21,7 @@ def table(result):
         f"Measured {result['date']} on {machine['cores']} cores of {machine['processor']}, "
         f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, load {machine['load'][0]:.1f} at the end; "
         + ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-        + f". {result['rounds']} rounds in which the servers take turns; medians, and the range of the rounds.",
+        + f". {result['rounds']} rounds and more in which the servers take turns; medians, and the range of the rounds.",
         "",
         "| bar | asked | measured | |",
         "| --- | --- | --- | --- |",
