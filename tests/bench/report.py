@@ -91,7 +91,7 @@ def chart(result):
         ratio = medians[ours] / medians[work["reference"]]
         reference = work["reference"].split(", many")[0].split(", idle")[0]
         bars.append((f"{work['title']}, {work['pinning']}", reference, ratio if more_is_better else 1 / ratio))
-    left, width, step, top = 430, 420, 20, 46
+    left, right, width, step, top = 450, 180, 420, 20, 46
     height = top + step * len(bars) + 30
     widest = max([2.0, *(abs(math.log2(ratio)) for _, _, ratio in bars)])
     middle = left + width / 2
@@ -100,8 +100,8 @@ def chart(result):
         return middle + math.log2(ratio) / widest * width / 2
 
     ink, soft, good, bad = "#24292f", "#8c959f", "#2f7d4f", "#b35900"
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + 150}" height="{height}" '
-           f'viewBox="0 0 {left + width + 150} {height}" font-family="sans-serif" font-size="12">',
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + right}" height="{height}" '
+           f'viewBox="0 0 {left + width + right} {height}" font-family="sans-serif" font-size="12">',
            f'<rect width="100%" height="100%" fill="#ffffff"/>',
            f'<text x="10" y="20" fill="{ink}" font-size="14">How many times better than the rival, by medians of '
            f'{result["rounds"]} interleaved rounds</text>',
