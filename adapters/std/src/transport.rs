@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant as Moment};
 
 use coracle_core::drive::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
@@ -17,6 +17,8 @@ use crate::store;
 
 /// From this many bytes of a file on, whole segments are worth two system calls.
 const LARGE: usize = 256 * 1024;
+/// As much as the kernel's send buffer takes at most (the last of `net.ipv4.tcp_wmem`, unless somebody changed it).
+const LARGEST_BITE: usize = 4 * 1024 * 1024;
 
 /// A connected TCP socket as a [`Transport`]: waiting is bounded by the socket's own time-outs, pieces that belong
 /// together leave together (`MSG_MORE`), and files leave by `sendfile(2)` where [`KernelFile`] allows it.
@@ -32,6 +34,8 @@ pub struct TcpTransport<S> {
     write_limit_ms: Option<u64>,
     can_sendfile: bool,
     is_corked: bool,
+    /// The most that the next `sendfile` gets.
+    bite: usize,
     last_error: Option<io::Error>,
     option_error: Option<io::Error>,
 }
@@ -51,6 +55,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             write_limit_ms,
             can_sendfile: true,
             is_corked: false,
+            bite: LARGE,
             last_error: None,
             option_error: None,
         }
@@ -224,12 +229,18 @@ where
         let len = NonZeroUsize::new(len).filter(|_| self.can_sendfile)?;
         let start = usize::try_from(offset).ok()?;
         let file = file.kernel_file()?;
-        if len.get() >= LARGE {
+        let is_large = len.get() >= LARGE;
+        if is_large {
             self.cork(true);
         }
+        let bite = len.min(NonZeroUsize::new(self.bite).unwrap_or(len));
+        let began = is_large.then(Moment::now);
         self.arm_write();
-        match self.socket().sendfile(&file, start, Some(len)) {
+        match self.socket().sendfile(&file, start, Some(bite)) {
             Ok(sent) => {
+                if let Some(began) = began {
+                    self.bite = next_bite(self.bite, began.elapsed());
+                }
                 if !more && sent == len.get() {
                     self.cork(false);
                 }
@@ -245,6 +256,16 @@ where
                 _ => Some(Err(SendFileError::Transport(self.fail(error)))),
             },
         }
+    }
+}
+
+/// How much to give the kernel at once after `bite` bytes took so long: the more the better, as long as progress is seen, and a
+/// wish to stop, before a person gets impatient.
+fn next_bite(bite: usize, took: Duration) -> usize {
+    match took.as_millis() {
+        0..=50 => bite.saturating_mul(2).min(LARGEST_BITE),
+        51..=250 => bite,
+        _ => (bite / 2).max(LARGE),
     }
 }
 
@@ -286,7 +307,7 @@ mod tests {
     use embedded_io::{Error as _, ErrorKind, Read as _};
     use socket2::Socket;
 
-    use super::{KernelFile, LARGE, TcpTransport, needs_change};
+    use super::{KernelFile, LARGE, LARGEST_BITE, TcpTransport, needs_change, next_bite};
 
     struct Disk(std::fs::File);
 
@@ -422,6 +443,16 @@ mod tests {
             assert_eq!(transport.read(&mut [0; 8]), Ok(0));
             assert!(!is_corked(&transport));
         }
+    }
+
+    #[test]
+    fn slow_peers_get_smaller_bites() {
+        let millis = Duration::from_millis;
+        assert_eq!(next_bite(LARGE, millis(50)), 2 * LARGE);
+        assert_eq!(next_bite(LARGEST_BITE, millis(0)), LARGEST_BITE);
+        assert_eq!(next_bite(LARGEST_BITE, millis(51)), LARGEST_BITE);
+        assert_eq!(next_bite(LARGEST_BITE, millis(251)), LARGEST_BITE / 2);
+        assert_eq!(next_bite(LARGE, millis(100_000)), LARGE);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Default for Limits {
 impl Limits {
     /// The same for the core, without a name.
     pub(super) fn config(&self) -> ServerConfig<'_> {
-        /// As much as the kernel's send buffer takes at most (the last of `net.ipv4.tcp_wmem`, unless somebody changed it).
+        /// The transport takes less of it where the client is slow.
         const SEND_MAX: NonZeroU32 = NonZeroU32::new(1 << 22).unwrap();
         /// A call that sends a MiB to a slow client hides its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
