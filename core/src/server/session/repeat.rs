@@ -67,7 +67,7 @@ impl Session<'_> {
 
     /// Keeps the header that was just made ready, if that is all of it.
     pub(super) fn keep_header(&mut self, buf: &mut [u8]) {
-        if self.kept.words > 0 && self.line.is_done() {
+        if self.line.is_done() {
             self.kept.header = keep(buf, self.ready.clone(), self.kept.words);
         }
     }
