@@ -104,13 +104,12 @@ fn keep(buf: &mut [u8], range: Range<usize>, behind: usize) -> usize {
     }
     let end = buf.len().saturating_sub(behind);
     let (front, kept) = buf.split_at_mut_checked(end.saturating_sub(len)).unwrap_or_default();
-    match (front.get(range), kept.get_mut(..len)) {
-        (Some(from), Some(place)) => {
-            place.copy_from_slice(from);
-            len
-        }
-        _ => 0,
+    // One of them would be empty where the other is not there.
+    let (from, to) = (front.get(range).unwrap_or_default(), kept.get_mut(..len).unwrap_or_default());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
     }
+    from.len().min(to.len())
 }
 
 #[cfg(test)]
