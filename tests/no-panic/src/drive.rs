@@ -2,8 +2,8 @@
 
 use core::hint::black_box;
 
-use coracle_core::drive::{Plain, Scratch, serve};
-use coracle_core::{Close, Instant, ServerSession, StaticStore};
+use coracle_core::drive::{ClientError, Connection, Plain, Scratch, Sink, serve};
+use coracle_core::{Close, DigestKind, End, Entry, FileName, Get, Instant, Listing, ServerSession, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use crate::entries;
@@ -32,7 +32,46 @@ impl Write for Anything {
     }
 }
 
+impl Sink for Anything {
+    type Error = ErrorKind;
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ErrorKind> {
+        black_box((offset, bytes));
+        black_box(Ok(()))
+    }
+
+    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, ErrorKind> {
+        black_box((offset, buf));
+        black_box(Ok(0))
+    }
+}
+
+type Client = Connection<[u8; 1024], [u8; 512], Plain<Anything>, fn() -> Instant>;
+
 entries! {
+    fn drive_hello(client: &mut Client) -> Result<u64, ClientError<ErrorKind>> {
+        client.hello(|hello| black_box(hello.max_request))
+    }
+
+    fn drive_list(client: &mut Client, path: Option<FileName<'_>>) -> Result<Listing, ClientError<ErrorKind, ErrorKind>> {
+        client.list(path, |entry: Entry<'_>| {
+            black_box(&entry);
+            black_box(Ok(()))
+        })
+    }
+
+    fn drive_get(client: &mut Client, get: &Get<'_>) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
+        client.get(get, &mut Anything)
+    }
+
+    fn drive_stat(client: &mut Client, name: FileName<'_>, digest: Option<DigestKind>) -> Result<u64, ClientError<ErrorKind>> {
+        client.stat(name, digest).map(|header| black_box(header.size))
+    }
+
+    fn drive_finish_get(client: &mut Client) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
+        client.finish_get(&mut Anything)
+    }
+
     fn drive_serve(
         session: &mut ServerSession<'static, [u8; 512]>,
         store: &mut StaticStore<'static>,
