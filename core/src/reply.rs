@@ -249,7 +249,7 @@ impl Line {
     }
 
     /// The same for as long as whole members fit, without phases: on a host a header is written for each small file, and
-    /// by phases that takes four times as many instructions. The classic lines are left to the phases.
+    /// by phases that takes twice as many instructions. The classic lines are left to the phases.
     #[cfg(target_pointer_width = "64")]
     #[inline(never)] // as below
     fn fill_by_members(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {

@@ -76,7 +76,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
         self.last_error.as_ref()
     }
 
-    /// The error with which the socket refused a time-out; the connection goes on with the one that it had.
+    /// The error with which the socket refused an option (a time-out, say); the connection goes on with the one that it had.
     pub const fn option_error(&self) -> Option<&io::Error> {
         self.option_error.as_ref()
     }

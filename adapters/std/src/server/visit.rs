@@ -55,7 +55,7 @@ where
     let mut store = UntilCut { store, seat };
     let close = serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut watch);
     if let Some(error) = transport.option_error() {
-        house.tell(&Event::Trouble { what: "a socket refused a time-out", error });
+        house.tell(&Event::Trouble { what: "a socket refused an option", error });
     }
     watch.end(close, transport.last_error().map(io::Error::kind))
 }

@@ -71,7 +71,7 @@ fn k8_options_that_are_refused_are_logged_and_it_serves() {
     client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
     assert!(client.bytes(bytes.len()) == *bytes);
     client.half_close().rest();
-    let log = wait_for(|| Some(program.log()).filter(|log| log.contains("a socket refused a time-out")));
+    let log = wait_for(|| Some(program.log()).filter(|log| log.contains("a socket refused an option")));
     for option in ["SO_REUSEADDR", "TCP_NODELAY", "SO_KEEPALIVE"] {
         assert!(log.contains(&format!("trouble {option} ")), "{log}");
     }
