@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 use coracle_core::{DigestKind, Hasher};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::emulator::{Board, PATIENCE};
 
@@ -16,6 +17,25 @@ impl Client {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         Self(BufReader::new(stream))
+    }
+
+    /// Connects until there is a place: where others have only just left, or are told `busy`, the board has no socket to
+    /// take a further client with, and a reset is its answer.
+    pub fn admitted(board: &Board) -> Self {
+        Self::admitted_within(PATIENCE, board)
+    }
+
+    pub fn admitted_within(patience: Duration, board: &Board) -> Self {
+        let end = Instant::now() + patience;
+        loop {
+            let mut client = Self::connect(board);
+            client.send_some(json!({"type": "hello"}).to_string().as_bytes());
+            match client.try_line() {
+                Some(line) if line["type"] == "hello" => return client,
+                answer => assert!(Instant::now() < end, "no place, at last {answer:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
@@ -75,7 +95,7 @@ impl Client {
 
 /// `status.json`.
 pub fn status(board: &Board) -> Value {
-    let (_, body) = Client::connect(board).get(&serde_json::json!({"type": "get", "fileName": "status.json"}));
+    let (_, body) = Client::admitted(board).get(&json!({"type": "get", "fileName": "status.json"}));
     serde_json::from_slice(&body).expect("JSON")
 }
 
