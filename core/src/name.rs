@@ -100,7 +100,7 @@ impl<'a> FileName<'a> {
     /// Whether a component begins with a dot.
     #[must_use]
     pub fn is_hidden(self) -> bool {
-        self.components().any(|component| component.starts_with('.'))
+        self.0.as_bytes().split(|byte| *byte == b'/').any(|component| component.first() == Some(&b'.'))
     }
 }
 
