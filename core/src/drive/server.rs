@@ -4,8 +4,10 @@ use embedded_io::{Error as _, ErrorKind};
 
 use super::{Clock, Plain, Transport};
 use crate::digest::{Digest, Hasher};
+use crate::name::FileName;
 use crate::server::{Action, Close, CloseHow, Exchange, Finished, Reply, Request, ServerSession};
 use crate::store::{FileInfo, Store, StoreError};
+use crate::time::Instant;
 
 /// A transport that a server can send files over.
 ///
@@ -123,7 +125,8 @@ where
     C: Clock,
     O: Observer,
 {
-    let link = Link { session, transport, clock, send: scratch.send, pending: 0 };
+    let now = clock.now();
+    let link = Link { session, transport, clock, now, send: scratch.send, pending: 0 };
     let mut driver = Driver {
         link,
         store,
@@ -163,49 +166,13 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     is_stopping: bool,
 }
 
-/// What the store has for a request.
-struct Found<S: Store> {
-    refused: Option<StoreError>,
-    open: Option<(S::File, FileInfo)>,
-    listing: Option<S::Listing>,
-    known: Option<Digest>,
-    hasher: Option<Hasher>,
-}
-
-impl<S: Store> Found<S> {
-    fn by(request: &Request<'_>, store: &mut S, observer: &mut impl Observer) -> Self {
-        observer.request(request);
-        let hasher = request.digest().and_then(Hasher::new);
-        let mut found = Self { refused: None, open: None, listing: None, known: None, hasher };
-        if let Request::List { path } = request {
-            match store.list(*path) {
-                Ok(begun) => found.listing = Some(begun),
-                Err(error) => found.refused = Some(error),
-            }
-            return found;
-        }
-        let opened = request
-            .name()
-            .ok_or(StoreError::BadName)
-            .and_then(|name| store.open(name))
-            .and_then(|file| Ok((store.info(&file)?, file)));
-        match opened {
-            Ok((info, file)) => {
-                found.known = request.digest().and_then(|kind| store.known_digest(&file, kind));
-                observer.opened(&info);
-                found.open = Some((file, info));
-            }
-            Err(error) => found.refused = Some(error),
-        }
-        found
-    }
-}
-
 /// The session with its way out.
 struct Link<'d, 'c, B, T, C> {
     session: &'d mut ServerSession<'c, B>,
     transport: &'d mut T,
     clock: &'d mut C,
+    /// When the transport or the store was last done with something: what takes no time needs no other clock.
+    now: Instant,
     send: &'d mut [u8],
     /// Bytes at the front of `send` that the session counts as sent.
     pending: usize,
@@ -223,25 +190,35 @@ where
     fn step(&mut self) -> Option<Close> {
         if !self.is_stopping && self.observer.should_stop() {
             self.is_stopping = true;
-            let now = self.link.clock.now();
-            self.link.session.stop(now);
+            self.link.look_at_clock();
+            self.link.session.stop(self.link.now);
         }
         match self.link.session.action() {
             Action::Receive => self.receive(),
             Action::Reply(request) => {
-                let found = Found::by(&request, self.store, self.observer);
+                self.observer.request(&request);
+                self.hasher = request.digest().and_then(Hasher::new);
+                self.hashed = 0;
+                self.hashed_beside = false;
+                let found = match request {
+                    Request::List { path } => list(self.store, path, &mut self.listing),
+                    _ => open(self.store, &request, self.observer, &mut self.open),
+                };
                 self.reply(found);
             }
             Action::Entry => self.entry(),
-            Action::SendBytes { more, .. } => self.link.send_bytes(more),
+            Action::SendBytes { bytes, more } => {
+                let (len, is_all) = append(self.link.send, &mut self.link.pending, bytes);
+                self.link.send_bytes(len, is_all, more);
+            }
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
             Action::Hash { offset, len } => self.hash(offset, len),
             Action::Finish { from, to } => self.finish(from, to),
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 self.observer.text(text);
-                let now = self.link.clock.now();
-                self.link.session.text_seen(now);
+                self.link.look_at_clock();
+                self.link.session.text_seen(self.link.now);
             }
             Action::Close(close) => {
                 self.note_exchange();
@@ -268,9 +245,11 @@ where
         if self.arrived.is_empty() {
             self.link.flush(false);
             self.link.limit_wait();
-            match self.link.transport.read(self.receive) {
+            let read = self.link.transport.read(self.receive);
+            self.link.look_at_clock();
+            let now = self.link.now;
+            match read {
                 Ok(0) => {
-                    let now = self.link.clock.now();
                     // A stopping server wakes its waiting threads by ending their input.
                     if self.observer.should_stop() {
                         self.is_stopping = true;
@@ -285,31 +264,26 @@ where
             }
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
-        let now = self.link.clock.now();
-        self.arrived.start += self.link.session.receive(bytes, now);
+        self.arrived.start += self.link.session.receive(bytes, self.link.now);
     }
 
-    fn reply(&mut self, found: Found<S>) {
-        self.hasher = found.hasher;
-        self.hashed = 0;
-        self.hashed_beside = false;
-        let reply = match (&found.refused, &found.open) {
-            (Some(error), _) => Reply::Refuse(error.code()),
-            (None, Some((_, info))) => Reply::File { info, known: found.known },
-            (None, None) => Reply::Listing,
+    fn reply(&mut self, found: Result<Option<Digest>, StoreError>) {
+        self.link.look_at_clock();
+        let reply = match (found, &self.open) {
+            (Err(error), _) => Reply::Refuse(error.code()),
+            (Ok(known), Some((_, info))) => Reply::File { info, known },
+            (Ok(_), None) => Reply::Listing,
         };
-        let now = self.link.clock.now();
-        self.link.session.reply(reply, now);
-        self.open = found.open;
-        self.listing = found.listing;
+        self.link.session.reply(reply, self.link.now);
     }
 
     fn entry(&mut self) {
-        let now = self.link.clock.now();
-        match &mut self.listing {
-            Some(listing) => self.link.session.entry(self.store.next(listing), now),
-            None => self.link.session.entry(Err(StoreError::Io), now),
-        }
+        let entry = match &mut self.listing {
+            Some(listing) => self.store.next(listing),
+            None => Err(StoreError::Io),
+        };
+        self.link.look_at_clock();
+        self.link.session.entry(entry, self.link.now);
     }
 
     fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
@@ -319,12 +293,18 @@ where
                 return;
             }
             self.link.limit_wait();
-            match self.link.transport.send_file(self.store, file, offset, len, more) {
+            let sent = self.link.transport.send_file(self.store, file, offset, len, more);
+            self.link.look_at_clock();
+            match sent {
                 Some(Ok(0)) => return self.body_fault(),
                 Some(Ok(sent)) => {
                     let sent = sent.min(len);
-                    if hash && !self.hash_beside(offset, sent) {
-                        return self.link.file_fault();
+                    if hash {
+                        let is_hashed = self.hash_beside(offset, sent);
+                        self.link.look_at_clock();
+                        if !is_hashed {
+                            return self.link.file_fault();
+                        }
                     }
                     self.link.sent(sent);
                     return self.observer.body(sent);
@@ -336,13 +316,17 @@ where
         }
         let Some(free) = self.link.free(len) else { return };
         match self.store.read(file, offset, free) {
-            Ok(0) | Err(_) => self.body_fault(),
+            Ok(0) | Err(_) => {
+                self.link.look_at_clock();
+                self.body_fault();
+            }
             Ok(read) => {
                 let read = read.min(free.len());
                 if let (true, Some(hasher), Some(bytes)) = (hash, &mut self.hasher, free.get(..read)) {
                     hasher.update(bytes);
                     self.hashed = self.hashed.saturating_add(wide(read));
                 }
+                self.link.look_at_clock();
                 self.link.pending += read;
                 self.observer.body(read);
                 // The trailer follows, so nothing has to leave yet.
@@ -386,21 +370,21 @@ where
         else {
             return self.link.file_fault();
         };
-        match self.store.read(file, offset, free) {
-            Ok(0) | Err(_) => self.link.file_fault(),
-            Ok(read) => {
-                let read = read.min(free.len());
-                hasher.update(free.get(..read).unwrap_or_default());
-                self.hashed = self.hashed.saturating_add(wide(read));
-                let now = self.link.clock.now();
-                self.link.session.hashed(read, now);
-            }
+        let read = self.store.read(file, offset, free).map_or(0, |read| read.min(free.len()));
+        hasher.update(free.get(..read).unwrap_or_default());
+        self.hashed = self.hashed.saturating_add(wide(read));
+        self.link.look_at_clock();
+        match read {
+            0 => self.link.file_fault(),
+            _ => self.link.session.hashed(read, self.link.now),
         }
     }
 
     fn finish(&mut self, from: u64, to: u64) {
         let Some((file, info)) = &self.open else { return self.link.file_fault() };
-        let Ok(now_info) = self.store.info(file) else { return self.link.file_fault() };
+        let now_info = self.store.info(file);
+        self.link.look_at_clock();
+        let Ok(now_info) = now_info else { return self.link.file_fault() };
         let same_version = now_info.version == info.version;
         // Where the session knew the digest, it had nothing hashed.
         let is_hashed = self.hashed == to.saturating_sub(from);
@@ -409,8 +393,7 @@ where
         if let (true, 0, Some(digest)) = (same_version && to == info.size, from, &digest) {
             self.store.remember_digest(file, info, digest);
         }
-        let now = self.link.clock.now();
-        self.link.session.finished(Finished { digest, same_version }, now);
+        self.link.session.finished(Finished { digest, same_version }, self.link.now);
     }
 }
 
@@ -420,16 +403,8 @@ where
     T: Transport,
     C: Clock,
 {
-    /// Takes over the bytes that the session wants sent.
-    fn send_bytes(&mut self, more: bool) {
-        let Action::SendBytes { bytes, .. } = self.session.action() else { return };
-        let free = self.send.get_mut(self.pending..).unwrap_or_default();
-        let len = bytes.len().min(free.len());
-        if let (Some(place), Some(bytes)) = (free.get_mut(..len), bytes.get(..len)) {
-            place.copy_from_slice(bytes);
-        }
-        let is_all = len == bytes.len();
-        self.pending += len;
+    /// The buffer has taken over `len` of the bytes that the session wants sent.
+    fn send_bytes(&mut self, len: usize, is_all: bool, more: bool) {
         // What is written now was not reported as sent before: if it fails, the session has not gone on.
         let must_leave = !(is_all && more);
         if !must_leave || self.flush(!is_all) {
@@ -441,14 +416,18 @@ where
     fn flush(&mut self, more: bool) -> bool {
         let mut written = 0;
         while written < self.pending {
-            self.limit_wait();
+            let is_limited = self.limit_wait();
             let bytes = self.send.get(written..self.pending).unwrap_or_default();
-            match self.transport.write_part(bytes, more) {
+            let sent = self.transport.write_part(bytes, more).map(|len| len.min(bytes.len()));
+            self.look_at_clock();
+            match sent {
                 Ok(0) => self.session.send_failed(),
                 Ok(len) => {
-                    written += len.min(bytes.len());
-                    let now = self.clock.now();
-                    self.session.progress(now);
+                    written += len;
+                    self.session.progress(self.now);
+                    if is_limited {
+                        continue;
+                    }
                 }
                 Err(error) => self.fail(error.kind()),
             }
@@ -462,33 +441,34 @@ where
     }
 
     fn sent(&mut self, len: usize) {
-        let now = self.clock.now();
-        self.session.sent(len, now);
+        self.session.sent(len, self.now);
     }
 
     fn file_fault(&mut self) {
-        let now = self.clock.now();
-        self.session.file_fault(now);
+        self.session.file_fault(self.now);
     }
 
     /// A call of the transport has failed.
     fn fail(&mut self, kind: ErrorKind) {
         match kind {
             ErrorKind::Interrupted => {}
-            ErrorKind::TimedOut => {
-                let now = self.clock.now();
-                self.session.handle_timeout(now);
-            }
+            ErrorKind::TimedOut => self.session.handle_timeout(self.now),
             _ => self.session.send_failed(),
         }
     }
 
-    fn limit_wait(&mut self) {
-        let now = self.clock.now();
-        let limit_ms = self.session.deadline().map(|(when, _)| when.since(now).max(1));
-        if self.transport.limit_wait(limit_ms).is_err() {
+    /// Bounds the next call of the transport; false where that is not possible, which ends the session.
+    fn limit_wait(&mut self) -> bool {
+        let limit_ms = self.session.deadline().map(|(when, _)| when.since(self.now).max(1));
+        let is_limited = self.transport.limit_wait(limit_ms).is_ok();
+        if !is_limited {
             self.session.send_failed();
         }
+        is_limited
+    }
+
+    fn look_at_clock(&mut self) {
+        self.now = self.clock.now();
     }
 
     fn room(&self) -> usize {
@@ -501,6 +481,42 @@ where
         let len = len.min(free.len());
         free.get_mut(..len)
     }
+}
+
+/// Begins a listing.
+fn list<S: Store>(
+    store: &mut S,
+    path: Option<FileName<'_>>,
+    listing: &mut Option<S::Listing>,
+) -> Result<Option<Digest>, StoreError> {
+    *listing = Some(store.list(path)?);
+    Ok(None)
+}
+
+/// Opens the file that a request names; the digest that was asked for, where the store remembers it.
+fn open<S: Store>(
+    store: &mut S,
+    request: &Request<'_>,
+    observer: &mut impl Observer,
+    open: &mut Option<(S::File, FileInfo)>,
+) -> Result<Option<Digest>, StoreError> {
+    let file = store.open(request.name().ok_or(StoreError::BadName)?)?;
+    let info = store.info(&file)?;
+    let known = request.digest().and_then(|kind| store.known_digest(&file, kind));
+    observer.opened(&info);
+    *open = Some((file, info));
+    Ok(known)
+}
+
+/// Puts as many of `bytes` as there is room for behind what is pending in `send`; how many, and whether that is all.
+fn append(send: &mut [u8], pending: &mut usize, bytes: &[u8]) -> (usize, bool) {
+    let free = send.get_mut(*pending..).unwrap_or_default();
+    let len = bytes.len().min(free.len());
+    if let (Some(place), Some(bytes)) = (free.get_mut(..len), bytes.get(..len)) {
+        place.copy_from_slice(bytes);
+    }
+    *pending += len;
+    (len, len == bytes.len())
 }
 
 /// Lengths of slices fit 64 bits on every target that there is.
