@@ -84,7 +84,7 @@ impl Session<'_> {
         } else if is_stat {
             self.write_header(buf);
         } else {
-            self.write(buf, Content::BodyEnd, State::Receiving);
+            self.write_end(buf);
         }
     }
 
@@ -173,7 +173,7 @@ impl Session<'_> {
         }
         let is_whole = question.digest_from == 0 && self.facts.end == info.size;
         #[cfg(target_pointer_width = "64")]
-        self.drop_header_of_another(info);
+        self.drop_lines_of_another(info);
         self.facts.size = info.size;
         self.facts.modified = info.modified;
         let question = &mut self.facts.question;
@@ -227,6 +227,16 @@ impl Session<'_> {
         self.keep_header(buf);
     }
 
+    fn write_end(&mut self, buf: &mut [u8]) {
+        #[cfg(target_pointer_width = "64")]
+        if self.repeats_end(buf.len()) {
+            return;
+        }
+        self.write(buf, Content::BodyEnd, State::Receiving);
+        #[cfg(target_pointer_width = "64")]
+        self.keep_end(buf);
+    }
+
     /// Begins to write a line, which `next` follows.
     #[inline(never)]
     pub(super) fn write(&mut self, buf: &mut [u8], content: Content, next: State) {
@@ -239,6 +249,10 @@ impl Session<'_> {
 
     /// Makes the next bytes of the line ready; false where there are none left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
+        #[cfg(target_pointer_width = "64")]
+        if self.line.is_done() {
+            return false;
+        }
         #[cfg(target_pointer_width = "64")]
         let buf = buf.get_mut(..buf.len().saturating_sub(self.kept.len())).unwrap_or_default();
         let (name, window) = buf.split_at_mut_checked(self.facts.question.name_len).unwrap_or_default();

@@ -1,13 +1,15 @@
 //! A question that is asked again, in the same words: it was read before, and what was read is still there.
 //!
 //! Who follows a small file over a connection that it keeps asks just that. Where there is memory for it, its request and
-//! the header that answered it stand at the end of the buffer until another request comes. A copy of the request is taken
-//! without scanning and parsing, and as long as the file has not changed the header is sent once more: that is half of what
-//! such an exchange costs a host apart from the system calls. A board has no flash to spare for a second way to the same end.
+//! the lines that answered it stand at the end of the buffer until another request comes. A copy of the request is taken
+//! without scanning and parsing, and as long as the file has not changed the lines are sent once more: that is more than
+//! half of what such an exchange costs a host apart from the system calls. A board has no flash to spare for a second way
+//! to the same end.
 
 use core::ops::Range;
 
 use super::{LineEnding, Session, State};
+use crate::digest::Digest;
 use crate::reply::Line;
 use crate::request::Kind;
 use crate::server::Exchange;
@@ -16,18 +18,30 @@ use crate::store::FileInfo;
 /// What is longer than this part of the buffer leaves too little of it for the answer.
 const LARGEST_PART: usize = 4;
 
-/// What stands at the end of the buffer, in bytes: the header, and behind it the words of the request.
+/// What stands at the end of the buffer, in bytes: the end of the answer, behind it the header, and behind that the words
+/// of the request. What is not there is empty, and so is all in front of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
+    end: usize,
     header: usize,
     pub(super) words: usize,
+    /// What the end tells.
+    digest: Option<Digest>,
 }
 
 impl Kept {
-    pub(super) const NOTHING: Self = Self { header: 0, words: 0 };
+    pub(super) const NOTHING: Self = Self::of_words(0);
+
+    const fn of_words(words: usize) -> Self {
+        Self { end: 0, header: 0, words, digest: None }
+    }
 
     /// All bytes that are kept.
-    pub(super) const fn len(self) -> usize {
+    pub(super) const fn len(&self) -> usize {
+        self.end.saturating_add(self.before_end())
+    }
+
+    const fn before_end(&self) -> usize {
         self.header.saturating_add(self.words)
     }
 }
@@ -43,7 +57,7 @@ impl Session<'_> {
     pub(super) fn may_be_repeated(&mut self, words: usize) {
         let question = &self.facts.question;
         if matches!(question.kind, Kind::Get | Kind::Stat) && !question.is_versioned {
-            self.kept = Kept { header: 0, words };
+            self.kept = Kept::of_words(words);
         }
     }
 
@@ -72,26 +86,45 @@ impl Session<'_> {
         }
     }
 
-    /// Gives up the header that is kept, unless it tells of the file as it is now. What else it tells is of the question.
-    pub(super) fn drop_header_of_another(&mut self, info: &FileInfo) {
+    /// Keeps the line that was just made ready to end the answer, if that is all of it.
+    pub(super) fn keep_end(&mut self, buf: &mut [u8]) {
+        if self.line.is_done() && self.kept.header > 0 {
+            self.kept.end = keep(buf, self.ready.clone(), self.kept.before_end());
+            self.kept.digest = self.facts.digest;
+        }
+    }
+
+    /// Gives up the lines that are kept, unless they tell of the file as it is now. What else they tell is of the question.
+    pub(super) fn drop_lines_of_another(&mut self, info: &FileInfo) {
         let (facts, version) = (&self.facts, info.version.as_str().as_bytes());
         let same_version = facts.question.version.get(..facts.question.version_len) == Some(version);
         if !same_version || facts.size != info.size || facts.modified != info.modified {
-            self.kept.header = 0;
+            self.kept = Kept::of_words(self.kept.words);
         }
     }
 
     /// Makes the header that is kept in a buffer of `buf_len` bytes ready, if there is one.
     pub(super) fn repeats_header(&mut self, buf_len: usize) -> bool {
-        if self.kept.header == 0 {
+        self.repeats_line(buf_len, self.kept.header, self.kept.words, State::Body)
+    }
+
+    /// The same with the end of the answer, if it tells the same digest.
+    pub(super) fn repeats_end(&mut self, buf_len: usize) -> bool {
+        self.kept.digest == self.facts.digest
+            && self.repeats_line(buf_len, self.kept.end, self.kept.before_end(), State::Receiving)
+    }
+
+    /// Makes `len` bytes in front of the last `behind` ones of the buffer ready.
+    fn repeats_line(&mut self, buf_len: usize, len: usize, behind: usize, next: State) -> bool {
+        if len == 0 {
             return false;
         }
-        let start = buf_len.saturating_sub(self.kept.len());
-        self.ready = start..start.saturating_add(self.kept.header);
+        let end = buf_len.saturating_sub(behind);
+        self.ready = end.saturating_sub(len)..end;
         self.line = Line::finished();
         self.since = self.now;
         self.state = State::Line;
-        self.next = State::Body;
+        self.next = next;
         true
     }
 }
@@ -120,7 +153,7 @@ mod tests {
     use crate::server::session::{Session, State};
     use crate::server::{Action, Finished, Reply};
     use crate::time::Instant;
-    use crate::{FileInfo, FileName, ServerConfig, Version};
+    use crate::{Digest, FileInfo, FileName, ServerConfig, Version};
 
     /// It has the same answer when it is read again, so only this tells whether the short way is taken.
     #[test]
@@ -157,29 +190,33 @@ mod tests {
         }
     }
 
-    /// The same of the header, as long as it is that of the file, and there is room.
+    /// The same of the lines that answer it, as long as they are those of the file, and there is room.
     #[test]
-    fn an_equal_header_is_not_written_again() {
-        let words = br#"{"type":"get","fileName":"a","digest":"none"}"#;
+    fn equal_lines_are_not_written_again() {
+        let words = br#"{"type":"get","fileName":"a","digest":"crc32"}"#;
         let info = |size, version| FileInfo { size, version: Version::new(version).expect("good"), modified: None };
         let config = ServerConfig::new();
         for (buf_len, has_room) in [(4096, true), (512, false)] {
             let mut buf = vec![0; buf_len];
             let mut session = Session::new(&config, buf.len(), Instant::from_millis(0));
-            let mut headers = vec![];
-            for (info, is_known) in [
-                (info(1, "v1"), false),
-                (info(1, "v1"), true),
-                (info(1, "v1"), true),
-                (info(2, "v1"), false),
-                (info(2, "v2"), false),
-                (info(2, "v2"), true),
+            let (mut headers, mut ends) = (vec![], vec![]);
+            for (info, is_known, crc32) in [
+                (info(1, "v1"), false, 1),
+                (info(1, "v1"), true, 1),
+                (info(1, "v1"), true, 1),
+                (info(2, "v1"), false, 1),
+                (info(2, "v2"), false, 1),
+                (info(2, "v2"), true, 1),
+                // Other contents in the same state.
+                (info(2, "v2"), true, 2),
             ] {
+                let digest = Digest::Crc32(crc32);
+                let is_same = is_known && session.kept.digest.is_none_or(|kept| kept == digest);
                 assert_eq!(session.receive(&mut buf, words), words.len());
                 // What was kept is spoiled, so that it is known when it is used.
-                let place = buf_len - session.kept.len();
-                if session.kept.header > 0 {
-                    buf[place] = b' ';
+                let places = [(session.kept.header, session.kept.before_end()), (session.kept.end, session.kept.len())];
+                for (_, behind) in places.into_iter().filter(|(len, _)| *len > 0) {
+                    buf[buf_len - behind] = b' ';
                 }
                 session.reply(&mut buf, Reply::File { info: &info, known: None });
                 let Action::SendBytes { bytes, more: true } = session.action(&buf) else { panic!("no header") };
@@ -188,17 +225,23 @@ mod tests {
                 headers.push(bytes[1..].to_vec());
                 while session.action(&buf) != Action::Receive {
                     match session.action(&buf) {
-                        Action::SendBytes { bytes, .. } => {
+                        Action::SendBytes { bytes, more } => {
+                            if !more {
+                                assert_eq!(bytes[0], if is_known && has_room && is_same { b' ' } else { b'{' });
+                                assert_eq!(session.kept.end, if has_room { bytes.len() } else { 0 });
+                                ends.push(bytes[1..].to_vec());
+                            }
                             let len = bytes.len();
                             session.sent(&mut buf, len);
                         }
                         Action::SendFile { len, .. } => session.sent(&mut buf, len),
-                        _ => session.finished(&mut buf, Finished { digest: None, same_version: true }),
+                        _ => session.finished(&mut buf, Finished { digest: Some(digest), same_version: true }),
                     }
                 }
             }
-            assert!(headers[0] == headers[1] && headers[1] == headers[2] && headers[4] == headers[5]);
+            assert!(headers[0] == headers[1] && headers[1] == headers[2] && headers[4] == headers[6]);
             assert!(headers[2] != headers[3] && headers[3] != headers[4]);
+            assert!(ends[0] == ends[1] && ends[4] == ends[5] && ends[5] != ends[6]);
         }
     }
 }
