@@ -31,8 +31,12 @@ install_packages() {
         as_root=(sudo)
     fi
     as_root+=(env DEBIAN_FRONTEND=noninteractive)
+    # Steps that run beside each other would find the package database locked.
+    exec {packages_lock}>"${TMPDIR:-/tmp}/coracle-packages.lock"
+    flock "$packages_lock"
     run "${as_root[@]}" apt-get update -q
     run "${as_root[@]}" "${install[@]}"
+    exec {packages_lock}>&-
 }
 
 # Runs a command as root: what it does, a user may not.
