@@ -326,8 +326,8 @@ where
                     hasher.update(bytes);
                     self.hashed = self.hashed.saturating_add(wide(read));
                 }
-                self.link.look_at_clock();
                 self.link.pending += read;
+                self.link.look_at_clock();
                 self.observer.body(read);
                 // The trailer follows, so nothing has to leave yet.
                 if more || self.link.flush(false) {
@@ -512,10 +512,10 @@ fn open<S: Store>(
 fn append(send: &mut [u8], pending: &mut usize, bytes: &[u8]) -> (usize, bool) {
     let free = send.get_mut(*pending..).unwrap_or_default();
     let len = bytes.len().min(free.len());
+    *pending = pending.saturating_add(len); // at most the buffer's length
     if let (Some(place), Some(bytes)) = (free.get_mut(..len), bytes.get(..len)) {
         place.copy_from_slice(bytes);
     }
-    *pending += len;
     (len, len == bytes.len())
 }
 
