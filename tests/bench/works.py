@@ -193,7 +193,7 @@ def all_works():
         works.append(Work(f"kept {clients}", f"1 KiB, connection kept, {count(clients)}", "small",
                           ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send"], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n), both,
-                          times=2 if clients < 64 else 1))
+                          times=4))
     for clients in (1, 8, 64):
         works.append(Work(f"new {clients}", f"1 KiB, new connection each, {count(clients)}", "small",
                           ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send",
