@@ -52,6 +52,11 @@ impl<'a> FileName<'a> {
         }
     }
 
+    /// A name that was checked before.
+    pub(crate) const fn known(name: &'a str) -> Self {
+        Self(name)
+    }
+
     /// A bad name that a planted fault lets pass.
     #[cfg(planted)]
     pub(crate) fn let_pass(name: &'a str) -> Option<Self> {

@@ -231,14 +231,24 @@ impl Question {
     }
 }
 
-/// The name that [`Question::read`] left at the front of `buf`.
-pub(crate) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
-    let name = buf.get(..name_len).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or_default();
+/// The name that [`Question::read`] left at the front of `buf`, and has checked; `None` where there was none.
+pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
+    let name = text(buf, name_len);
+    (!name.is_empty()).then_some(FileName::known(name))
+}
+
+/// Checks the name at the front of `buf`.
+fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
+    let name = text(buf, name_len);
     #[cfg(planted)]
     if let Some(name) = FileName::let_pass(name) {
         return Ok(name);
     }
     FileName::new(name)
+}
+
+fn text(buf: &[u8], len: usize) -> &str {
+    buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
 /// Room for the words of a request.

@@ -115,7 +115,7 @@ impl Session<'_> {
 
     pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
         let question = &self.facts.question;
-        let name = request::decoded_name(buf, question.name_len).ok();
+        let name = request::known_name(buf, question.name_len);
         let digest = question.digest;
         Some(match question.kind {
             Kind::List => Request::List { path: name },
