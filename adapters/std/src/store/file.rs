@@ -17,20 +17,25 @@ use super::version::Stamp;
 #[derive(Debug)]
 pub struct File {
     source: Source,
+}
+
+/// Where the bytes are. Drivers hand a file about, so it is small.
+#[derive(Debug)]
+enum Source {
+    Open(Box<Open>),
+    /// They cannot change any more.
+    Kept(Arc<Kept>),
+}
+
+#[derive(Debug)]
+struct Open {
+    file: std::fs::File,
     opened: Stamp,
     version: Version,
     settled: bool,
     /// What was last told of it; `None` until it was asked for the first time, which follows the opening at once and
     /// needs no second look.
     told: Cell<Option<Stamp>>,
-}
-
-/// Where the bytes are.
-#[derive(Debug)]
-enum Source {
-    Open(std::fs::File),
-    /// They cannot change any more.
-    Kept(Arc<Kept>),
 }
 
 impl File {
@@ -49,25 +54,27 @@ impl File {
         }
         let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
-        Ok(Self { source: Source::Open(file), opened, version: opened.version(), settled, told: Cell::new(None) })
+        let open = Open { file, opened, version: opened.version(), settled, told: Cell::new(None) };
+        Ok(Self { source: Source::Open(Box::new(open)) })
     }
 
     /// A small file that has not changed since it was read.
-    pub(super) fn kept(kept: Arc<Kept>) -> Self {
-        let (opened, version) = (kept.stamp, kept.version.clone());
-        Self { source: Source::Kept(kept), opened, version, settled: true, told: Cell::new(None) }
+    pub(super) const fn kept(kept: Arc<Kept>) -> Self {
+        Self { source: Source::Kept(kept) }
     }
 
     /// All of it, if every change while it is read would show.
     pub(super) fn keep(&self) -> Option<Kept> {
-        let Source::Open(file) = &self.source else { return None };
-        if !self.settled {
+        let Source::Open(open) = &self.source else { return None };
+        if !open.settled {
             return None;
         }
-        let mut contents = vec![0; usize::try_from(self.opened.size).ok()?].into_boxed_slice();
-        file.read_exact_at(&mut contents, 0).ok()?;
-        let now = Stamp::new(&fstat(file).ok()?);
-        (now == self.opened).then(|| Kept { stamp: now, version: self.version.clone(), contents })
+        let stamp = open.opened;
+        let mut contents = vec![0; usize::try_from(stamp.size).ok()?].into_boxed_slice();
+        open.file.read_exact_at(&mut contents, 0).ok()?;
+        let now = Stamp::new(&fstat(&open.file).ok()?);
+        let info = FileInfo { size: stamp.size, version: open.version.clone(), modified: stamp.modified() };
+        (now == stamp).then_some(Kept { stamp, info, contents })
     }
 
     /// Whether the file was last changed more than 2 s before it was opened.
@@ -77,7 +84,10 @@ impl File {
     /// back) counts as just changed.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
-        self.settled
+        match &self.source {
+            Source::Open(open) => open.settled,
+            Source::Kept(_) => true,
+        }
     }
 
     /// The operating system's file, for `sendfile` and its like; its position means nothing. `None` for a small file whose
@@ -85,25 +95,29 @@ impl File {
     #[must_use]
     pub const fn as_std(&self) -> Option<&std::fs::File> {
         match &self.source {
-            Source::Open(file) => Some(file),
+            Source::Open(open) => Some(&open.file),
             Source::Kept(_) => None,
         }
     }
 
     /// The first answer is what the file was when it was opened.
     pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
-        let stamp = match (self.told.get(), &self.source) {
-            (Some(_), Source::Open(file)) => Stamp::new(&fstat(file).map_err(|_| StoreError::Io)?),
-            _ => self.opened,
+        let open = match &self.source {
+            Source::Open(open) => open,
+            Source::Kept(kept) => return Ok(kept.info.clone()),
         };
-        self.told.set(Some(stamp));
-        let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
+        let stamp = match open.told.get() {
+            Some(_) => Stamp::new(&fstat(&open.file).map_err(|_| StoreError::Io)?),
+            None => open.opened,
+        };
+        open.told.set(Some(stamp));
+        let version = if stamp == open.opened { open.version.clone() } else { stamp.version() };
         Ok(FileInfo { size: stamp.size, version, modified: stamp.modified() })
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         match &self.source {
-            Source::Open(file) => read_at(file, offset, buf),
+            Source::Open(open) => read_at(&open.file, offset, buf),
             Source::Kept(kept) => {
                 let rest = usize::try_from(offset).ok().and_then(|offset| kept.contents.get(offset..));
                 let mut rest = rest.unwrap_or_default();
@@ -114,13 +128,22 @@ impl File {
 
     /// The state that was last told.
     pub(super) fn stamp(&self) -> Stamp {
-        self.told.get().unwrap_or(self.opened)
+        match &self.source {
+            Source::Open(open) => open.told.get().unwrap_or(open.opened),
+            Source::Kept(kept) => kept.stamp,
+        }
     }
 
     /// Whether a digest that was computed while the file was as `info` says may be given out later for the same state:
     /// only where every change since the opening would have shown.
     pub(super) fn is_lasting(&self, info: &FileInfo) -> bool {
-        self.settled && self.stamp() == self.opened && info.version == self.version && info.size == self.opened.size
+        match &self.source {
+            Source::Open(open) => {
+                let is_same = self.stamp() == open.opened && info.size == open.opened.size;
+                open.settled && is_same && info.version == open.version
+            }
+            Source::Kept(kept) => *info == kept.info,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use coracle_core::Version;
+use coracle_core::FileInfo;
 use lru::LruCache;
 use rustix::fs::{AtFlags, StatxFlags, statx};
 
@@ -29,7 +29,7 @@ pub(super) struct KeptFiles {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) stamp: Stamp,
-    pub(super) version: Version,
+    pub(super) info: FileInfo,
     pub(super) contents: Box<[u8]>,
 }
 
