@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::io::{self, Read as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant as Moment};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant as Moment};
 use coracle_core::drive::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
-use rustix::net::SendFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
 use crate::store;
@@ -181,8 +181,8 @@ impl<S: Borrow<Socket>> Read for TcpTransport<S> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.cork(false);
         self.arm_read();
-        let mut socket: &Socket = self.socket.borrow();
-        socket.read(buf).map_err(|error| self.fail(error))
+        let received = rustix::net::recv(self.socket.borrow(), buf, RecvFlags::empty());
+        received.map(|(len, _)| len).map_err(|error| self.fail(error.into()))
     }
 }
 
