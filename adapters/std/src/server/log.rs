@@ -106,6 +106,10 @@ impl Observer for Log {
             self.write(&line);
         }
     }
+
+    fn sees_answers(&self) -> bool {
+        self.level > LogLevel::Quiet
+    }
 }
 
 impl Drop for Log {

@@ -183,6 +183,7 @@ where
             lingering: &lingering,
             config,
             observers: &server.observers,
+            tells_answers: server.observers.iter().any(|observer| observer.sees_answers()),
             inherited: handle.inherited,
             began_ms: visit::coarse_ms(),
             threads_made: AtomicU64::new(0),
@@ -314,6 +315,8 @@ struct House<'h> {
     lingering: &'h Lingering,
     config: ServerConfig<'h>,
     observers: &'h [Box<dyn Observer + 'h>],
+    /// Whether one of them looks at those.
+    tells_answers: bool,
     inherited: Inherited,
     /// The zero of the sessions' time.
     began_ms: u64,

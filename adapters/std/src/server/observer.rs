@@ -15,6 +15,13 @@ use coracle_core::{CloseReason, Code, Request, RequestKind};
 pub trait Observer: Send + Sync {
     /// Takes note of `event`.
     fn event(&self, event: &Event<'_>);
+
+    /// Whether it looks at what clients ask and are answered: [`Event::Requested`], [`Event::Opened`],
+    /// [`Event::Progress`], [`Event::Text`] and [`Event::Finished`]. Asked once, when the server begins; where no observer
+    /// does, clients are served a little faster. Default: it does.
+    fn sees_answers(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {

@@ -85,7 +85,7 @@ struct Watch<'h> {
     seat: &'h Seat,
     /// The request that is being answered.
     current: Option<Current>,
-    /// Its name.
+    /// Its name, where somebody is told.
     name: String,
     answers: u64,
     body_len: u64,
@@ -93,7 +93,8 @@ struct Watch<'h> {
 
 struct Current {
     kind: RequestKind,
-    started: Moment,
+    /// Where somebody is told.
+    started: Option<Moment>,
     file_size: Option<u64>,
     body_len: u64,
 }
@@ -115,10 +116,16 @@ impl<'h> Watch<'h> {
             name: current.as_ref().map_or("", |_| &self.name),
             file_size: current.as_ref().and_then(|current| current.file_size),
             body_len,
-            duration: current.as_ref().map_or(Duration::ZERO, |current| current.started.elapsed()),
+            duration: current.and_then(|current| current.started).map_or(Duration::ZERO, |started| started.elapsed()),
             outcome,
         };
-        self.house.tell(&Event::Finished { peer: self.peer(), answer: &answer });
+        self.tell_of_answer(&Event::Finished { peer: self.peer(), answer: &answer });
+    }
+
+    fn tell_of_answer(&self, event: &Event<'_>) {
+        if self.house.tells_answers {
+            self.house.tell(event);
+        }
     }
 
     /// The session has ended.
@@ -143,17 +150,21 @@ impl<'h> Watch<'h> {
 impl drive::Observer for Watch<'_> {
     fn request(&mut self, request: &Request<'_>) {
         self.seat.note_asked();
-        self.name.clear();
-        self.name.push_str(request.name().map_or("", FileName::as_str));
-        self.current = Some(Current { kind: request.kind(), started: Moment::now(), file_size: None, body_len: 0 });
-        self.house.tell(&Event::Requested { peer: self.peer(), request });
+        let is_told = self.house.tells_answers;
+        if is_told {
+            self.name.clear();
+            self.name.push_str(request.name().map_or("", FileName::as_str));
+        }
+        let started = is_told.then(Moment::now);
+        self.current = Some(Current { kind: request.kind(), started, file_size: None, body_len: 0 });
+        self.tell_of_answer(&Event::Requested { peer: self.peer(), request });
     }
 
     fn opened(&mut self, info: &FileInfo) {
         if let Some(current) = &mut self.current {
             current.file_size = Some(info.size);
         }
-        self.house.tell(&Event::Opened { peer: self.peer(), file_size: info.size });
+        self.tell_of_answer(&Event::Opened { peer: self.peer(), file_size: info.size });
     }
 
     fn body(&mut self, body_len: usize) {
@@ -162,12 +173,12 @@ impl drive::Observer for Watch<'_> {
         if let Some(current) = &mut self.current {
             current.body_len += body_len;
         }
-        self.house.tell(&Event::Progress { peer: self.peer(), body_len });
+        self.tell_of_answer(&Event::Progress { peer: self.peer(), body_len });
     }
 
     fn text(&mut self, text: &[u8]) {
         self.seat.note_asked();
-        self.house.tell(&Event::Text { peer: self.peer(), bytes: text });
+        self.tell_of_answer(&Event::Text { peer: self.peer(), bytes: text });
     }
 
     fn exchange(&mut self, exchange: &Exchange) {

@@ -8,6 +8,7 @@ mod faults;
 mod fixture;
 mod kernel;
 mod listening;
+mod observing;
 mod panics;
 mod program;
 mod queue;

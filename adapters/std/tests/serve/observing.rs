@@ -1,0 +1,70 @@
+//! What observers are told, and of what they may be spared.
+
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use coracle::server::{Event, Limits, Observer, OnText, Server};
+use coracle_core::{StaticFile, StaticStore};
+
+use crate::fixture::Client;
+
+static FILES: [StaticFile<'static>; 1] = [StaticFile::new("a", "1", b"alpha")];
+
+/// Notes what it is told.
+#[derive(Clone, Default)]
+struct Notes {
+    sees_answers: bool,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Observer for Notes {
+    fn event(&self, event: &Event<'_>) {
+        let line = match event {
+            Event::Requested { request, .. } => format!("requested {}", request.kind().as_str()),
+            Event::Opened { file_size, .. } => format!("opened {file_size}"),
+            Event::Progress { body_len, .. } => format!("progress {body_len}"),
+            Event::Text { bytes, .. } => format!("text {}", bytes.len()),
+            Event::Finished { answer, .. } => {
+                format!("finished {} {} {}", answer.name, answer.body_len, answer.outcome)
+            }
+            Event::Disconnected { visit, .. } => format!("left after {} answers, {} B", visit.answers, visit.body_len),
+            _ => return,
+        };
+        self.lines.lock().expect("no panic").push(line);
+    }
+
+    fn sees_answers(&self) -> bool {
+        self.sees_answers
+    }
+}
+
+#[test]
+fn who_does_not_see_answers_is_told_of_them_only_beside_one_who_does() {
+    let all = ["requested get", "opened 5", "progress 5", "finished a 5 ok", "text 4", "left after 1 answers, 5 B"];
+    for (sees_answers, expected) in [([true, true], &all[..]), ([false, true], &all), ([false, false], &all[5..])] {
+        let notes = sees_answers.map(|sees_answers| Notes { sees_answers, ..Notes::default() });
+        let mut limits = Limits::default();
+        limits.on_text = OnText::Echo;
+        let server = Server::new(StaticStore::new(&FILES))
+            .listen_on("127.0.0.1:0".parse().expect("an address"))
+            .limits(limits)
+            .observer(notes[0].clone())
+            .observer(notes[1].clone())
+            .bind()
+            .expect("bound");
+        let (address, handle) = (server.addresses()[0], server.handle());
+        let running = thread::spawn(move || server.run());
+        let mut client = Client::new(address);
+        client.send(r#"{"type":"get","fileName":"a","digest":"none"}"#).line();
+        assert_eq!(client.bytes(5), b"alpha");
+        client.line();
+        client.send("ping");
+        assert_eq!(client.bytes(4), b"ping");
+        assert_eq!(client.half_close().rest(), "");
+        handle.stop();
+        running.join().expect("no panic").expect("no error");
+        for note in notes {
+            assert_eq!(*note.lines.lock().expect("no panic"), expected, "{sees_answers:?}");
+        }
+    }
+}
