@@ -183,7 +183,7 @@ def all_works():
         contestants += ["http.server", "iperf3"] if sink == "drop" else []
         works.append(Work(f"bulk {sink}", f"1 GiB, digest none, a client that {SINKS[sink]}", "bulk", contestants, "nginx",
                           lambda bench, server, pin, sink=sink: bench.bulk(server, pin, sink), bulk,
-                          times=2 if sink == "splice" else 1))
+                          times=3))
     works.append(Work("known", "1 GiB, CRC-32 of a file fetched before", "bulk", ["coracle", "coracle, no digest"], "coracle, no digest",
                       lambda bench, server, pin: bench.known_digest(server, pin), bulk, times=3))
     works.append(Work("first", "1 GiB, CRC-32, first fetch of the file", "bulk",
