@@ -163,15 +163,20 @@ SENTENCE = "收到客户端信息"
 
 
 class Work:
-    """`most_rounds` are enough where one takes long; `times` as many as elsewhere belong to what is short and noisy."""
+    """`most_rounds` are enough where one takes long; `times` as many as elsewhere belong to what is short and noisy. Of those,
+    contestants that no bar asks after are `seldom` worth one."""
 
-    def __init__(self, key, title, kind, contestants, reference, measure, pinnings, most_rounds=None, times=1):
+    def __init__(self, key, title, kind, contestants, reference, measure, pinnings, most_rounds=None, times=1, seldom=()):
         self.key, self.title, self.kind, self.contestants = key, title, kind, contestants
         self.reference, self.measure, self.pinnings = reference, measure, pinnings
-        self.most_rounds, self.times = most_rounds, times
+        self.most_rounds, self.times, self.seldom = most_rounds, times, seldom
 
     def rounds(self, rounds):
         return min(rounds, self.most_rounds) if self.most_rounds else rounds * self.times
+
+    def takes_part(self, name, number):
+        """In the round of this number."""
+        return name not in self.seldom or number % self.times == 0
 
 
 def all_works():
@@ -183,7 +188,7 @@ def all_works():
         contestants += ["http.server", "iperf3"] if sink == "drop" else []
         works.append(Work(f"bulk {sink}", f"1 GiB, digest none, a client that {SINKS[sink]}", "bulk", contestants, "nginx",
                           lambda bench, server, pin, sink=sink: bench.bulk(server, pin, sink), bulk,
-                          times=3))
+                          times=8, seldom=("lighttpd", "http.server", "iperf3")))
     works.append(Work("known", "1 GiB, CRC-32 of a file fetched before", "bulk", ["coracle", "coracle, no digest"], "coracle, no digest",
                       lambda bench, server, pin: bench.known_digest(server, pin), bulk, times=3))
     works.append(Work("first", "1 GiB, CRC-32, first fetch of the file", "bulk",
@@ -193,7 +198,7 @@ def all_works():
         works.append(Work(f"kept {clients}", f"1 KiB, connection kept, {count(clients)}", "small",
                           ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send"], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n), both,
-                          times=4))
+                          times=5))
     for clients in (1, 8, 64):
         works.append(Work(f"new {clients}", f"1 KiB, new connection each, {count(clients)}", "small",
                           ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send",
