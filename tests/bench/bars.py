@@ -51,6 +51,11 @@ def who_holds(work, reference, holds):
     return ["floor" if name.startswith("floor") else name for name in others if holds(name)]
 
 
+def shown(ratio, least):
+    """With as many digits as it takes to see that it is less."""
+    return f"{ratio:.2f}" if (ratio >= least) == (round(ratio, 2) >= least) else f"{ratio:.4f}"
+
+
 def title(work, of=""):
     return f"{work['title']} ({work['pinning']}){of}"
 
@@ -61,7 +66,7 @@ def at_least(least, ours, theirs, words, floor=None):
             return median(work, name, speed) / median(work, theirs, speed)
 
         floor_ratio = ratio(ours) / ratio(floor) if floor else None
-        yield Bar(title(work), f"at least {least} x {words}", f"{ratio(ours):.2f}", ratio(ours) >= least, floor_ratio,
+        yield Bar(title(work), f"at least {least} x {words}", shown(ratio(ours), least), ratio(ours) >= least, floor_ratio,
                   who_holds(work, theirs, lambda name: ratio(name) >= least))
 
     return rule
