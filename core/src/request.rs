@@ -234,7 +234,7 @@ impl Question {
 /// The name that [`Question::read`] left at the front of `buf`, and has checked; `None` where there was none.
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
-    (!name.is_empty()).then_some(FileName::known(name))
+    (!name.is_empty()).then(|| FileName::known(name))
 }
 
 /// Checks the name at the front of `buf`.
