@@ -315,7 +315,7 @@ struct House<'h> {
     lingering: &'h Lingering,
     config: ServerConfig<'h>,
     observers: &'h [Box<dyn Observer + 'h>],
-    /// Whether one of them looks at those.
+    /// Whether one of them looks at what clients are answered.
     tells_answers: bool,
     inherited: Inherited,
     /// The zero of the sessions' time.
