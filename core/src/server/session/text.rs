@@ -7,7 +7,7 @@ use crate::error::Code;
 use crate::message::Message;
 use crate::name::{FileName, Version};
 use crate::reply::{Content, Line};
-use crate::request::Kind;
+use crate::request::{self, Kind};
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::time::Instant;
@@ -207,8 +207,8 @@ impl Session<'_> {
     }
 
     fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
-        let name = buf.get(..self.facts.question.name_len).and_then(|name| core::str::from_utf8(name).ok());
-        let name = name.and_then(|name| String::try_from(name).ok());
+        let name = request::known_name(buf, self.facts.question.name_len);
+        let name = name.and_then(|name| String::try_from(name.as_str()).ok());
         // A name that begins like a request or with white space would not be seen as a name.
         match name.filter(|name| !name.starts_with(['{', ' ', '\t', '\r', '\n'])) {
             Some(name) => {
