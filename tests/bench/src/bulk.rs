@@ -8,6 +8,7 @@ use memchr::memmem;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 use serde_json::{Value, json};
 
+use crate::dialect::{check_trailer, is_trailer};
 use crate::meter::Meter;
 use crate::{Server, Sink};
 
@@ -53,14 +54,12 @@ pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> 
             }
         } as u64;
     }
-    if head.has_trailer {
-        while trailer.last() != Some(&b'\n') {
-            let len = read(&mut socket, &mut buf[..4096])?;
-            trailer.extend_from_slice(&buf[..len]);
-        }
-        trailer.pop();
-        server.dialect.check_trailer(&trailer, crc32)?;
+    let wanted = server.dialect.trailer(crc32);
+    while !is_trailer(&trailer, &wanted) {
+        let len = read(&mut socket, &mut buf[..4096])?;
+        trailer.extend_from_slice(&buf[..len]);
     }
+    check_trailer(&trailer, &wanted)?;
     let seconds = meter.seconds();
     // A server may be told only now that its client is served; what it does then is part of the price.
     drop(socket);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Server;
 use crate::meter::Meter;
-use crate::small::{Client, Exchange, Poll};
+use crate::small::{Client, Events, Exchange, Poll};
 
 /// Connects `clients` clients at once, says so, waits for a line, and then lets each ask.
 pub fn idle(server: &Server, name: &str, body: &[u8], clients: usize) -> Result<Value, String> {
@@ -32,18 +32,18 @@ pub fn idle(server: &Server, name: &str, body: &[u8], clients: usize) -> Result<
     std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
 
     let meter = Meter::start(&server.pid)?;
-    let poll = Poll::new()?;
+    let (poll, mut events) = (Poll::new()?, Events::new());
     for (number, client) in crowd.iter_mut().enumerate() {
         poll.add(client, number)?;
-        client.begin(&exchange, false)?;
+        client.begin(&exchange, false, Instant::now())?;
     }
     let mut served = 0;
     while served < clients {
-        let ready = poll.ready_within(20_000)?;
-        if ready.is_empty() {
+        poll.wait(&mut events, 20_000)?;
+        if events.is_empty() {
             return Err(format!("only {served} of {clients} clients were served"));
         }
-        for number in ready {
+        for number in events.ready() {
             served += usize::from(crowd[number].receive(&exchange, false)?);
         }
     }
@@ -57,11 +57,11 @@ pub fn idle(server: &Server, name: &str, body: &[u8], clients: usize) -> Result<
 pub fn paced(server: &Server, name: &str, body: &[u8], clients: usize, seconds: u64) -> Result<Value, String> {
     raise_descriptor_limit()?;
     let exchange = Exchange::new(server, name, body, true);
-    let poll = Poll::new()?;
+    let (poll, mut events) = (Poll::new()?, Events::new());
     let mut crowd = Vec::new();
     for number in 0..clients {
         let mut client = Client::connect(&exchange)?;
-        client.begin(&exchange, false)?;
+        client.begin(&exchange, false, Instant::now())?;
         while !client.receive(&exchange, true)? {}
         poll.add(&client, number)?;
         crowd.push(client);
@@ -73,15 +73,15 @@ pub fn paced(server: &Server, name: &str, body: &[u8], clients: usize, seconds: 
     let (mut asked, mut answered) = (0, 0);
     while answered < total {
         while asked < total && due(asked) <= Instant::now() {
-            crowd[asked % clients].begin(&exchange, false)?;
+            crowd[asked % clients].begin(&exchange, false, Instant::now())?;
             asked += 1;
         }
         let wait = if asked < total { due(asked).saturating_duration_since(Instant::now()) } else { LONGEST_WAIT };
-        let ready = poll.ready_within(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) + 1)?;
-        if ready.is_empty() && asked == total {
+        poll.wait(&mut events, i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) + 1)?;
+        if events.is_empty() && asked == total {
             return Err(format!("only {answered} of {total} requests were answered"));
         }
-        for number in ready {
+        for number in events.ready() {
             answered += usize::from(crowd[number].receive(&exchange, false)?);
         }
     }

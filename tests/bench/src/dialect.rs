@@ -1,9 +1,10 @@
 //! The languages of the servers: what to ask, and where an answer ends.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use memchr::memchr;
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +40,6 @@ impl FromStr for Dialect {
 pub struct Head {
     pub len: usize,
     pub body_len: u64,
-    /// A line follows the body.
-    pub has_trailer: bool,
 }
 
 impl Dialect {
@@ -71,45 +70,58 @@ impl Dialect {
         match self {
             Self::Http => http_head(bytes),
             Self::Coracle(_) => coracle_head(bytes),
-            Self::Text => Ok(Some(Head { len: 0, body_len: SENTENCE.len() as u64, has_trailer: false })),
+            Self::Text => Ok(Some(Head { len: 0, body_len: SENTENCE.len() as u64 })),
         }
     }
 
-    /// Checks the line behind a body, without its end.
-    pub fn check_trailer(self, line: &[u8], digest: u32) -> Result<(), String> {
-        let wanted = match self {
-            Self::Coracle("crc32") => format!(r#"{{"type":"end","crc32":"{digest:08x}"}}"#),
-            _ => r#"{"type":"end"}"#.to_owned(),
-        };
-        if line == wanted.as_bytes() {
-            return Ok(());
+    /// What stands behind a body with this digest.
+    pub fn trailer(self, digest: u32) -> Vec<u8> {
+        match self {
+            Self::Coracle("crc32") => format!("{{\"type\":\"end\",\"crc32\":\"{digest:08x}\"}}\n").into_bytes(),
+            Self::Coracle(_) => b"{\"type\":\"end\"}\n".to_vec(),
+            Self::Http | Self::Text => Vec::new(),
         }
-        Err(format!("the line behind the body is {:?}, not {wanted:?}", String::from_utf8_lossy(line)))
     }
 }
 
-fn http_head(bytes: &[u8]) -> Result<Option<Head>, String> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut response = httparse::Response::new(&mut headers);
-    let len = match response.parse(bytes).map_err(|error| error.to_string())? {
-        httparse::Status::Complete(len) => len,
-        httparse::Status::Partial => return Ok(None),
-    };
-    if response.code != Some(200) {
-        return Err(format!("HTTP status {:?}", response.code));
+/// Whether what came behind a body may be all that comes: as the line that is `wanted` ends, or nothing.
+pub fn is_trailer(bytes: &[u8], wanted: &[u8]) -> bool {
+    wanted.is_empty() || bytes.last() == Some(&b'\n')
+}
+
+/// Checks it.
+pub fn check_trailer(bytes: &[u8], wanted: &[u8]) -> Result<(), String> {
+    if bytes == wanted {
+        return Ok(());
     }
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let body_len = length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    let body_len = body_len.ok_or("an answer without a Content-Length")?;
-    Ok(Some(Head { len, body_len, has_trailer: false }))
+    let shown = String::from_utf8_lossy;
+    Err(format!("behind the body stands {:?}, not {:?}", shown(bytes), shown(wanted)))
+}
+
+// Both heads are read in the same way, so that the client costs every server as little, and as much.
+
+fn http_head(bytes: &[u8]) -> Result<Option<Head>, String> {
+    let Some(end) = HTTP_END.find(bytes) else { return Ok(None) };
+    let head = &bytes[..end];
+    if !head.starts_with(b"HTTP/1.1 200 ") && !head.starts_with(b"HTTP/1.0 200 ") {
+        return Err(format!("not a status of 200: {}", String::from_utf8_lossy(head)));
+    }
+    Ok(Some(Head { len: end + HTTP_END.needle().len(), body_len: number_behind(&HTTP_LENGTH, head)? }))
 }
 
 fn coracle_head(bytes: &[u8]) -> Result<Option<Head>, String> {
     let Some(end) = memchr(b'\n', bytes) else { return Ok(None) };
-    let line = &bytes[..end];
-    let wrong = || format!("no header: {}", String::from_utf8_lossy(line));
-    let start = memmem::find(line, br#""length":"#).ok_or_else(wrong)? + br#""length":"#.len();
-    let digits = line[start..].iter().take_while(|byte| byte.is_ascii_digit());
-    let body_len = digits.fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0'));
-    Ok(Some(Head { len: end + 1, body_len, has_trailer: true }))
+    Ok(Some(Head { len: end + 1, body_len: number_behind(&LENGTH, &bytes[..end])? }))
 }
+
+fn number_behind(name: &Finder<'_>, head: &[u8]) -> Result<u64, String> {
+    let missing = || format!("no length: {}", String::from_utf8_lossy(head));
+    let start = name.find(head).ok_or_else(missing)? + name.needle().len();
+    let digits = head[start..].iter().take_while(|byte| byte.is_ascii_digit());
+    Ok(digits.fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+// Making one takes longer than finding with it.
+static LENGTH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""length":"#));
+static HTTP_LENGTH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\nContent-Length: "));
+static HTTP_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));

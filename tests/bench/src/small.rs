@@ -2,7 +2,7 @@
 
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::Server;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, check_trailer, is_trailer};
 use crate::meter::Meter;
 
 /// The longest answer, in bytes.
@@ -40,12 +40,13 @@ pub struct Exchange<'a> {
     pub server: &'a Server,
     pub request: Vec<u8>,
     pub body: &'a [u8],
-    digest: u32,
+    trailer: Vec<u8>,
 }
 
 impl<'a> Exchange<'a> {
     pub fn new(server: &'a Server, name: &str, body: &'a [u8], kept: bool) -> Self {
-        Self { server, request: server.dialect.ask(name, kept), body, digest: crc32fast::hash(body) }
+        let trailer = server.dialect.trailer(crc32fast::hash(body));
+        Self { server, request: server.dialect.ask(name, kept), body, trailer }
     }
 }
 
@@ -62,25 +63,30 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
         clients.push(client);
     }
     let meter = Meter::start(&server.pid)?;
-    let limit = plan.milliseconds as f64 / 1000.0;
+    // The clock is read once for each answer: its end is the beginning of what is asked next.
+    let mut now = Instant::now();
+    let end = now + Duration::from_millis(plan.milliseconds);
     if let [client] = clients.as_mut_slice() {
-        while meter.seconds() < limit || latencies.is_empty() {
-            client.begin(&exchange, plan.fresh)?;
+        while now < end || latencies.is_empty() {
+            client.begin(&exchange, plan.fresh, now)?;
             while !client.receive(&exchange, true)? {}
-            latencies.push(client.asked.elapsed());
+            now = Instant::now();
+            latencies.push(now - client.asked);
         }
     } else {
-        let poll = Poll::new()?;
+        let (poll, mut events) = (Poll::new()?, Events::new());
         for (number, client) in clients.iter_mut().enumerate() {
-            client.begin(&exchange, plan.fresh)?;
+            client.begin(&exchange, plan.fresh, Instant::now())?;
             poll.add(client, number)?;
         }
-        while meter.seconds() < limit || latencies.is_empty() {
-            for number in poll.ready()? {
+        while now < end || latencies.is_empty() {
+            poll.wait(&mut events, 1000)?;
+            for number in events.ready() {
                 let client = &mut clients[number];
                 if client.receive(&exchange, false)? {
-                    latencies.push(client.asked.elapsed());
-                    client.begin(&exchange, plan.fresh)?;
+                    now = Instant::now();
+                    latencies.push(now - client.asked);
+                    client.begin(&exchange, plan.fresh, now)?;
                     if plan.fresh {
                         poll.add(client, number)?;
                     }
@@ -108,14 +114,13 @@ impl Client {
         Ok(Self::new(socket))
     }
 
-    /// Asks again, over a `fresh` connection or the one that stands; the time of the answer counts from here.
-    pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool) -> Result<(), String> {
-        let asked = Instant::now();
+    /// Asks again, over a `fresh` connection or the one that stands; the time of the answer counts from `now`.
+    pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool, now: Instant) -> Result<(), String> {
         if fresh {
             let buf = std::mem::take(&mut self.buf);
             *self = Self { buf, ..Self::connect(exchange)? };
         }
-        self.asked = asked;
+        self.asked = now;
         self.ask(exchange)?;
         // What HTTP says with `Connection: close`.
         if fresh && exchange.server.dialect != Dialect::Http {
@@ -178,23 +183,23 @@ impl Client {
             return Err(format!("a body of {} bytes instead of {}", head.body_len, exchange.body.len()));
         }
         let end = head.len + exchange.body.len();
-        if bytes.len() < end || (head.has_trailer && bytes.last() != Some(&b'\n')) {
+        let Some(behind) = bytes.get(end..) else { return Ok(false) };
+        if !is_trailer(behind, &exchange.trailer) {
             return Ok(false);
         }
         if bytes[head.len..end] != *exchange.body {
             return Err("a body is wrong".to_owned());
         }
-        if head.has_trailer {
-            dialect.check_trailer(&bytes[end..bytes.len() - 1], exchange.digest)?;
-        } else if bytes.len() > end {
-            return Err("more than was asked for".to_owned());
-        }
+        check_trailer(behind, &exchange.trailer)?;
         Ok(true)
     }
 }
 
 /// Which of many clients something has come for.
 pub struct Poll(OwnedFd);
+
+/// What [`Poll`] says.
+pub struct Events(Vec<epoll::Event>);
 
 impl Poll {
     pub fn new() -> Result<Self, String> {
@@ -206,17 +211,26 @@ impl Poll {
         epoll::add(&self.0, &client.socket, data, epoll::EventFlags::IN).map_err(|error| format!("epoll: {error}"))
     }
 
-    /// Waits for some; none when a second passes.
-    pub fn ready(&self) -> Result<Vec<usize>, String> {
-        self.ready_within(1000)
+    /// Waits for some; none when the time passes.
+    pub fn wait(&self, events: &mut Events, milliseconds: i64) -> Result<(), String> {
+        events.0.clear();
+        let limit = rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
+        let place = rustix::buffer::spare_capacity(&mut events.0);
+        epoll::wait(&self.0, place, Some(&limit)).map(|_| ()).map_err(|error| format!("epoll: {error}"))
+    }
+}
+
+impl Events {
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(256))
     }
 
-    pub fn ready_within(&self, milliseconds: i64) -> Result<Vec<usize>, String> {
-        let mut events = Vec::with_capacity(256);
-        let limit = rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
-        match epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), Some(&limit)) {
-            Ok(_) => Ok(events.iter().map(|event| event.data.u64() as usize).collect()),
-            Err(error) => Err(format!("epoll: {error}")),
-        }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The numbers of the clients.
+    pub fn ready(&self) -> impl Iterator<Item = usize> {
+        self.0.iter().map(|event| event.data.u64() as usize)
     }
 }
