@@ -3,6 +3,8 @@
 #[cfg(unix)]
 pub mod client;
 #[cfg(unix)]
+mod clock;
+#[cfg(unix)]
 pub mod local;
 #[cfg(all(unix, feature = "metrics"))]
 pub mod metrics;

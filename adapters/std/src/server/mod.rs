@@ -52,6 +52,7 @@ pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
 
+use crate::clock::coarse_ms;
 use crate::transport::KernelFile;
 use hall::{Chore, Hall, Phase};
 use linger::Lingering;
@@ -185,7 +186,7 @@ where
             observers: &server.observers,
             tells_answers: server.observers.iter().any(|observer| observer.sees_answers()),
             inherited: handle.inherited,
-            began_ms: visit::coarse_ms(),
+            began_ms: coarse_ms(),
             threads_made: AtomicU64::new(0),
         };
         let grace = server.limits.grace;

@@ -9,13 +9,13 @@ use coracle_core::{
     ServerSession, Store,
 };
 use memmap2::MmapMut;
-use nix::time::{ClockId, clock_gettime};
 use socket2::Socket;
 
 use super::House;
 use super::cut::UntilCut;
 use super::hall::{Fate, Seat};
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
+use crate::clock::{coarse_ms, whole_millis};
 use crate::transport::{KernelFile, TcpTransport};
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
@@ -190,21 +190,6 @@ impl drive::Observer for Watch<'_> {
     fn should_stop(&mut self) -> bool {
         self.house.hall.is_stopping()
     }
-}
-
-/// Milliseconds since a start of the kernel's choice.
-pub(super) fn coarse_ms() -> u64 {
-    #[cfg(target_os = "linux")]
-    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC_COARSE;
-    #[cfg(not(target_os = "linux"))]
-    const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
-    // No kernel that the program runs on is without it.
-    clock_gettime(CLOCK).map_or(0, |time| whole_millis(Duration::from(time)))
-}
-
-/// As the transport counts them; the kernel's own count of a time-out is finer.
-pub(super) fn whole_millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl House<'_> {
