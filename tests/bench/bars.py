@@ -83,14 +83,14 @@ def bulk(work):
 
 
 def kept(work):
-    yield from at_least(1.5, "coracle", "nginx", "nginx", "floor: statx, send")(work)
+    yield from at_least(1.5, "coracle", "nginx", "nginx", "floor: fstat, send")(work)
 
     def p99(name):
         return median(work, name, lambda taken: taken["p99_us"])
 
     ours, theirs = p99("coracle"), p99("nginx")
     yield Bar(title(work, ", p99"), "no worse than nginx's", f"{ours:.0f} and {theirs:.0f} µs", ours <= theirs,
-              p99("floor: statx, send") / ours, who_holds(work, "nginx", lambda name: p99(name) <= theirs))
+              p99("floor: fstat, send") / ours, who_holds(work, "nginx", lambda name: p99(name) <= theirs))
 
 
 def listing(work):
@@ -122,9 +122,9 @@ RULES = [
     ("known", at_least(0.95, "coracle", "coracle, no digest", "our own without digest")),
     ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: sendfile, hashed")),
     *((f"kept {clients}", kept) for clients in (1, 8, 64)),
-    *((f"new {clients}", at_least(1.0, "coracle", "nginx", "nginx", "floor: statx, send")) for clients in (1, 8, 64)),
-    ("text 1", at_least(1.2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: statx, send")),
-    ("text 64", at_least(2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: statx, send")),
+    *((f"new {clients}", at_least(1.0, "coracle", "nginx", "nginx", "floor: fstat, send")) for clients in (1, 8, 64)),
+    ("text 1", at_least(1.2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: fstat, send")),
+    ("text 64", at_least(2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: fstat, send")),
     ("list", listing),
     ("idle", idle),
     ("get", at_least(0.8, "coracle", "nginx", "curl from nginx")),

@@ -40,7 +40,7 @@ class Bench:
             rivals.iperf3("iperf3"),
             rivals.floor("floor: sendfile", client, files.big, "sendfile"),
             rivals.floor("floor: sendfile, hashed", client, files.big, "hashed"),
-            rivals.floor("floor: statx, send", client, files.small, "ask"),
+            rivals.floor("floor: fstat, send", client, files.small, "ask"),
         ]}
 
     def start(self, name):
@@ -196,18 +196,18 @@ def all_works():
                       lambda bench, server, pin: bench.first_fetch(server, pin), bulk))
     for clients in (1, 8, 64):
         works.append(Work(f"kept {clients}", f"1 KiB, connection kept, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send"], "nginx",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: fstat, send"], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n), both,
                           times=5))
     for clients in (1, 8, 64):
         works.append(Work(f"new {clients}", f"1 KiB, new connection each, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: statx, send",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: fstat, send",
                            # More clients than that overflow the five places of its accept queue.
                            *(["http.server"] if clients == 1 else [])], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n, True), both))
     for clients in (1, 64):
         works.append(Work(f"text {clients}", f"text acknowledged, {count(clients)}", "small",
-                          ["coracle, text", "Python ancestor", "floor: statx, send"], "Python ancestor",
+                          ["coracle, text", "Python ancestor", "floor: fstat, send"], "Python ancestor",
                           lambda bench, server, pin, n=clients: bench.text(server, pin, n), both))
     works.append(Work("list", "list of 100,000 files", "list",
                       ["coracle, many", "nginx, many", "http.server, many", "floor: getdents, statx"], "nginx, many",

@@ -4,19 +4,17 @@
 //! and keeps its threads waiting in `accept`, so that it never makes one. They run under `SCHED_BATCH`, which costs the fewest switches between threads
 //! (`works.py` starts it so).
 
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, open, sendfile, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, fstat, open, sendfile, statx};
 use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendFlags, send};
 use serde_json::{Value, json};
@@ -123,25 +121,22 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
 
 /// A small file that is in memory.
 struct Small {
-    directory: OwnedFd,
-    name: OsString,
-    modified: (i64, u32),
+    file: File,
+    changed: (i64, u64),
     answer: Vec<u8>,
 }
 
 impl Small {
     fn read(path: &Path) -> std::io::Result<Self> {
-        let directory = open(path.parent().unwrap_or(path), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-        let name = path.file_name().unwrap_or_default().to_owned();
-        let modified = modified(&directory, &name)?;
+        let file = File::open(path)?;
         let contents = std::fs::read(path)?;
         let answer = [head(contents.len() as u64).as_bytes(), &contents, END].concat();
-        Ok(Self { directory, name, modified, answer })
+        Ok(Self { changed: changed(&file)?, file, answer })
     }
 
     /// What answers for it, if it has not changed.
     fn answer(&self) -> std::io::Result<&[u8]> {
-        if modified(&self.directory, &self.name)? == self.modified {
+        if changed(&self.file)? == self.changed {
             Ok(&self.answer)
         } else {
             Err(std::io::Error::other("the file has changed"))
@@ -149,9 +144,9 @@ impl Small {
     }
 }
 
-fn modified(directory: &OwnedFd, name: &OsStr) -> std::io::Result<(i64, u32)> {
-    let now = statx(directory, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
-    Ok((now.stx_mtime.tv_sec, now.stx_mtime.tv_nsec))
+fn changed(file: &File) -> std::io::Result<(i64, u64)> {
+    let now = fstat(file)?;
+    Ok((now.st_ctime, now.st_ctime_nsec))
 }
 
 /// The header of a file that is fetched from its beginning to its end, with a version and a time as long as real ones.

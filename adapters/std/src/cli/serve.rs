@@ -353,8 +353,8 @@ pub fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
             allowed = maximum;
         }
     }
-    // A socket and an open file for each, and some for the server.
-    let needed = u64::try_from(max_clients).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(32);
+    // A socket and an open file for each, and some for the server and the small files that it keeps.
+    let needed = u64::try_from(max_clients).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(96);
     let allowed = allowed.filter(|allowed| *allowed < needed)?;
     Some(format!("{max_clients} clients may need {needed} open files, and the limit is {allowed} (see 'ulimit -Hn')"))
 }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use coracle_core::{FileInfo, StoreError, Version};
 use rustix::fs::{FileType, fstat};
 
-use super::kept::Kept;
+use super::kept::{Kept, KeptFiles};
 use super::version::Stamp;
 
 /// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It goes on being readable, with the contents it
@@ -64,17 +64,23 @@ impl File {
     }
 
     /// All of it, if every change while it is read would show.
-    pub(super) fn keep(&self) -> Option<Kept> {
+    pub(super) fn read_all(&self) -> Option<Box<[u8]>> {
         let Source::Open(open) = &self.source else { return None };
         if !open.settled {
             return None;
         }
-        let stamp = open.opened;
-        let mut contents = vec![0; usize::try_from(stamp.size).ok()?].into_boxed_slice();
+        let mut contents = vec![0; usize::try_from(open.opened.size).ok()?].into_boxed_slice();
         open.file.read_exact_at(&mut contents, 0).ok()?;
         let now = Stamp::new(&fstat(&open.file).ok()?);
-        let info = FileInfo { size: stamp.size, version: open.version.clone(), modified: stamp.modified() };
-        (now == stamp).then_some(Kept { stamp, info, contents })
+        (now == open.opened).then_some(contents)
+    }
+
+    /// This file from now on: its `contents`, as they were read.
+    pub(super) fn keep(self, contents: Box<[u8]>, files: &KeptFiles, name: &str) -> Self {
+        let Source::Open(open) = self.source else { return self };
+        let Open { file, opened: stamp, version, .. } = *open;
+        let info = FileInfo { size: stamp.size, version, modified: stamp.modified() };
+        Self::kept(files.insert(name, file, stamp, info, contents))
     }
 
     /// Whether the file was last changed more than 2 s before it was opened.

@@ -11,7 +11,6 @@ mod version;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, FileType, OpenOptions, OpenOptionsExt};
@@ -62,7 +61,8 @@ impl DirectoryStore {
     pub const REMEMBERED_DIGESTS: usize = 4096;
 
     /// How many small files' contents are kept unless [`DirectoryStore::kept_files`] says otherwise. Each takes up to
-    /// 4 KiB, and about 300 bytes.
+    /// 4 KiB, and about 300 bytes; up to 64 of them, or a sixteenth of the descriptors that the process may have, are held
+    /// open.
     pub const KEPT_FILES: usize = 256;
 
     /// The files beneath the directory `path`, without hidden ones.
@@ -93,7 +93,8 @@ impl DirectoryStore {
         // The descriptor was opened without looking whether the directory may be searched.
         root.metadata(".").map_err(explain)?;
         let remembered = Remembered::new(Self::REMEMBERED_DIGESTS);
-        Ok(Self { root, hidden: false, remembered, kept: KeptFiles::new(Self::KEPT_FILES) })
+        let kept = KeptFiles::new(&root, Self::KEPT_FILES);
+        Ok(Self { root, hidden: false, remembered, kept })
     }
 
     /// Whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
@@ -114,10 +115,13 @@ impl DirectoryStore {
     ///
     /// The kernel is asked each time whether the name still leads to the same file in the same state, and a file is kept
     /// only when its last change was 2 s before, so that another one would show in its times. Which contents a client
-    /// gets is the same with and without.
+    /// gets is the same with and without, with one exception: right beneath a root on ext4 or tmpfs, where removing,
+    /// moving and replacing show in the file itself, it is the open file that is asked, and its name once a second. For so
+    /// long a file may still be served that was hidden without being touched: by a mount over its name, or by permissions
+    /// that were taken from the root.
     #[must_use]
     pub fn kept_files(self, max_files: usize) -> Self {
-        Self { kept: KeptFiles::new(max_files), ..self }
+        Self { kept: KeptFiles::new(&self.root, max_files), ..self }
     }
 
     /// How many small files are kept now.
@@ -189,9 +193,10 @@ impl Store for &DirectoryStore {
         if !self.kept.would_take(&self.root, name.as_str(), &file.stamp()) {
             return Ok(file);
         }
-        let Some(kept) = file.keep().map(Arc::new) else { return Ok(file) };
-        self.kept.insert(name.as_str(), &kept);
-        Ok(File::kept(kept))
+        match file.read_all() {
+            Some(contents) => Ok(file.keep(contents, &self.kept, name.as_str())),
+            None => Ok(file),
+        }
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {

@@ -2,13 +2,20 @@
 
 use std::fs::{self, FileTimes, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use coracle::store::DirectoryStore;
 use coracle_core::{FileInfo, FileName, Store, StoreError};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::process::{Resource, getrlimit};
 
-use crate::fixture::{SECRET, Tree, contents, just_after};
+use crate::fixture::{SECRET, Tree, contents, just_after, with_fault};
+
+/// The kernel's own, on every Linux.
+const TMPFS: &str = "/dev/shm";
 
 const OLD: Duration = Duration::from_secs(3_600);
 
@@ -73,19 +80,42 @@ fn reading_behind_the_end_finds_nothing() {
 
 #[test]
 fn s4_every_kind_of_change_is_seen_at_once() {
-    let tree = Tree::new();
+    every_kind_of_change_is_seen_at_once(&Tree::new());
+}
+
+#[test]
+fn s4_every_kind_of_change_is_seen_at_once_on_tmpfs() {
+    every_kind_of_change_is_seen_at_once(&Tree::within(Path::new(TMPFS)));
+}
+
+fn every_kind_of_change_is_seen_at_once(tree: &Tree) {
     tree.make_directory("d");
-    let names =
-        ["rewritten", "restored", "replaced", "removed", "forbidden", "made-a-link", "made-a-directory", "d/moved"];
+    let names = [
+        "rewritten",
+        "restored",
+        "replaced",
+        "exchanged",
+        "removed",
+        "forbidden",
+        "moved",
+        "linked",
+        "made-a-link",
+        "made-a-directory",
+        "d/moved",
+    ];
     for name in names {
         tree.write(name, "before");
     }
     settle();
     let store = tree.store();
     for name in names {
-        assert!(is_kept(&store, name), "{name}");
+        // The second time it is its name that is asked, and the third time itself.
+        for _ in 0..3 {
+            assert!(is_kept(&store, name), "{name}");
+        }
         assert_eq!(contents(&store, name), Ok(b"before".to_vec()), "{name}");
     }
+    assert_eq!(store.kept_count(), names.len());
     let before: Vec<FileInfo> = names.map(|name| open(&store, name).1).into();
 
     tree.write("rewritten", "behind");
@@ -95,7 +125,12 @@ fn s4_every_kind_of_change_is_seen_at_once() {
     file.set_times(FileTimes::new().set_modified(modified)).expect("the old time");
     tree.write("other", "behind");
     fs::rename(tree.path("other"), tree.path("replaced")).expect("replaced");
+    tree.write("other", "behind");
+    renameat_with(CWD, tree.path("other"), CWD, tree.path("exchanged"), RenameFlags::EXCHANGE).expect("exchanged");
     fs::remove_file(tree.path("removed")).expect("removed");
+    fs::rename(tree.path("moved"), tree.path("moved-on")).expect("moved");
+    fs::hard_link(tree.path("linked"), tree.path("second-name")).expect("linked");
+    fs::remove_file(tree.path("linked")).expect("removed");
     fs::set_permissions(tree.path("forbidden"), fs::Permissions::from_mode(0o600)).expect("other permissions");
     for name in ["made-a-link", "made-a-directory"] {
         fs::remove_file(tree.path(name)).expect("removed");
@@ -104,16 +139,53 @@ fn s4_every_kind_of_change_is_seen_at_once() {
     tree.make_directory("made-a-directory");
     fs::rename(tree.path("d"), tree.path("e")).expect("moved");
 
-    for (name, before) in names.into_iter().zip(before).take(3) {
+    for (name, before) in names.into_iter().zip(before).take(4) {
         assert_eq!(contents(&store, name), Ok(b"behind".to_vec()), "{name}");
         assert_ne!(open(&store, name).1.version, before.version, "{name}");
     }
-    assert_eq!(contents(&store, "removed"), Err(StoreError::NotFound));
+    for name in ["removed", "moved", "linked"] {
+        assert_eq!(contents(&store, name), Err(StoreError::NotFound), "{name}");
+    }
     assert!(!is_kept(&store, "forbidden"), "it is opened again, by whoever may");
     assert_eq!(contents(&store, "made-a-link"), Err(StoreError::Denied));
     assert_eq!(contents(&store, "made-a-directory"), Err(StoreError::NotFile));
     assert_eq!(contents(&store, "d/moved"), Err(StoreError::NotFound));
     assert_eq!(contents(&store, "e/moved"), Ok(b"before".to_vec()));
+    assert_eq!(store.kept_count(), 1, "what has changed is kept no longer, and e/moved is");
+}
+
+/// What was hidden without being touched is seen a second later.
+#[test]
+fn right_beneath_the_root_a_file_is_asked_itself_and_its_name_once_a_second() {
+    let tree = Tree::within(Path::new(TMPFS));
+    tree.make_directory("d");
+    for name in ["f", "d/f"] {
+        tree.write(name, "contents");
+    }
+    settle();
+    let store = tree.store();
+    let found_without_names = || {
+        let found = Mutex::default();
+        let look = || *found.lock().expect("no panic") = ["f", "d/f"].map(|name| is_kept(&store, name));
+        with_fault(&[libc::SYS_statx], libc::EIO, look);
+        found.into_inner().expect("no panic")
+    };
+    let later = || thread::sleep(Duration::from_millis(1_100));
+    loop {
+        later();
+        let begun = Instant::now();
+        for _ in 0..2 {
+            assert!(is_kept(&store, "f") && is_kept(&store, "d/f"));
+        }
+        let found = found_without_names();
+        if begun.elapsed() < Duration::from_millis(900) {
+            assert_eq!(found, [true, false]);
+            break;
+        }
+    }
+    later();
+    assert_eq!(found_without_names(), [false, false]);
+    assert_eq!(contents(&store, "f"), Ok(b"contents".to_vec()));
 }
 
 /// A directory of the name that becomes a link to one outside leads to other files there, even of the same size and times.
@@ -168,6 +240,26 @@ fn their_number_is_bounded() {
     }
     assert_eq!(store.kept_count(), 8);
     assert_eq!(tree.store().kept_files(0).kept_count(), 0);
+}
+
+#[test]
+fn few_are_held_open() {
+    let tree = Tree::within(Path::new(TMPFS));
+    let names: Vec<String> = (0..100).map(|number| format!("f{number}")).collect();
+    names.iter().for_each(|name| tree.write(name, name));
+    settle();
+    let store = tree.store();
+    let held_open = || {
+        let descriptors = fs::read_dir("/proc/self/fd").expect("a process has descriptors").flatten();
+        let paths = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
+        paths.filter(|path| path.starts_with(tree.root()) && *path != tree.root()).count()
+    };
+    let ask_for_all = || names.iter().filter(|name| is_kept(&store, name)).count();
+    assert_eq!(ask_for_all(), 100);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    assert_eq!(u64::try_from(held_open()), Ok(64.min(limit / 16)));
+    just_after(|| names.iter().for_each(|name| tree.write(name, "else")), || assert_eq!(ask_for_all(), 0));
+    assert_eq!(held_open(), 0);
 }
 
 #[test]
