@@ -3,7 +3,7 @@
 
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
-use super::hall::{Fate, Seat};
+use super::seat::{Fate, Seat};
 
 /// `store`, as long as nobody has cut off the client of `seat`.
 pub(super) struct UntilCut<'v, S> {

@@ -1,9 +1,8 @@
 //! Who is here: the listeners, the clients that are being served, and whether the server is to end.
 
 use std::collections::{HashMap, VecDeque};
-use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
+use super::seat::{Fate, Seat};
 use super::shares::Shares;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
@@ -69,29 +69,6 @@ pub(super) enum Phase {
     /// Answers under way are finished.
     Stopping,
     /// Nothing is finished.
-    Cut,
-}
-
-/// A client's place.
-#[derive(Debug)]
-pub(super) struct Seat {
-    pub peer: Peer,
-    pub socket: Socket,
-    pub since: Instant,
-    /// A whole request has arrived, so nobody takes its place.
-    has_asked: AtomicBool,
-    fate: AtomicU8,
-}
-
-/// What others have done to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    None,
-    /// Its place was given to a newcomer.
-    Dropped,
-    /// Its input was ended so that it hears that the server stops.
-    Told,
-    /// It was cut off.
     Cut,
 }
 
@@ -418,13 +395,7 @@ impl State {
     fn seat(&mut self, socket: Socket, address: SocketAddr, thread: &Arc<str>) -> Arc<Seat> {
         self.last_id += 1;
         self.shares.take(address.ip());
-        let seat = Arc::new(Seat {
-            peer: Peer::new(self.last_id, address, Arc::clone(thread)),
-            socket,
-            since: Instant::now(),
-            has_asked: AtomicBool::new(false),
-            fate: AtomicU8::new(Fate::None as u8),
-        });
+        let seat = Arc::new(Seat::new(Peer::new(self.last_id, address, Arc::clone(thread)), socket));
         self.live.insert(self.last_id, Arc::clone(&seat));
         self.note_silent(&seat);
         seat
@@ -476,32 +447,4 @@ impl State {
 
 fn refused(socket: Socket, code: Code) -> Verdict {
     Verdict::Refused { socket, code, is_over_share: false }
-}
-
-impl Seat {
-    /// Waits until something arrives, an end or the time-out included; whatever it is, it is there for who reads next. A
-    /// thread has no buffers before that: clients that connect and rest cost little more than its stack.
-    pub(super) fn wait_for_input(&self) {
-        drop(self.socket.peek(&mut [MaybeUninit::uninit()]));
-    }
-
-    /// A whole request has arrived, or a piece of text.
-    pub(super) fn note_asked(&self) {
-        self.has_asked.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn fate(&self) -> Fate {
-        let fate = self.fate.load(Ordering::Acquire);
-        [Fate::Dropped, Fate::Told, Fate::Cut].into_iter().find(|known| *known as u8 == fate).unwrap_or(Fate::None)
-    }
-
-    fn is_silent(&self) -> bool {
-        !self.has_asked.load(Ordering::Relaxed)
-    }
-
-    fn end(&self, fate: Fate, how: Shutdown) {
-        self.fate.store(fate as u8, Ordering::Release);
-        // Fails where the client is gone already: then its thread does not wait for it either.
-        drop(self.socket.shutdown(how));
-    }
 }

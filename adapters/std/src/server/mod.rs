@@ -32,6 +32,7 @@ mod log;
 mod observer;
 mod queue;
 mod schedule;
+mod seat;
 mod shares;
 mod threads;
 mod visit;

@@ -11,9 +11,9 @@ use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use super::House;
-use super::hall::Seat;
 use super::limits::Admission;
 use super::observer::{Event, WaitEnd};
+use super::seat::Seat;
 use super::visit::refuse;
 
 /// How often it is looked who is gone, and a little more for each client, so that looking takes a small part of the time.

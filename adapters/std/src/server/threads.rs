@@ -11,11 +11,12 @@ use std::time::Duration;
 use coracle_core::{CloseHow, Code, Store};
 
 use super::House;
-use super::hall::{Fate, Seat, Verdict};
+use super::hall::Verdict;
 use super::listen::{AcceptFailure, Listener};
 use super::observer::{Event, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
 use super::schedule::let_others_finish;
+use super::seat::{Fate, Seat};
 use super::visit::{Buffers, refuse, visit};
 use crate::transport::KernelFile;
 

@@ -13,8 +13,8 @@ use socket2::Socket;
 
 use super::House;
 use super::cut::UntilCut;
-use super::hall::{Fate, Seat};
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
+use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
 use crate::transport::{KernelFile, TcpTransport};
 
