@@ -20,8 +20,6 @@ use super::shares::Shares;
 const SAFE_TIME: Duration = Duration::from_secs(1);
 /// Threads that wait for clients, for each listener; more end when their client has left.
 const MAX_WAITING: usize = 64;
-/// How many threads are made at once at first, when several clients come at the same time.
-const CROWD: usize = 16;
 
 /// Shared by all threads of a server and its handles.
 #[derive(Debug)]
@@ -58,8 +56,6 @@ struct State {
 struct Staff {
     /// How many wait for a client.
     waiting: usize,
-    /// How many more were sent there last, when clients came faster than threads.
-    reinforced: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,19 +279,6 @@ impl Hall {
             let may_wait = is_open && staff.waiting < MAX_WAITING;
             staff.waiting += usize::from(may_wait);
             may_wait
-        })
-    }
-
-    /// How many threads are to follow one that was sent where nobody waited any more; they are counted as waiting already.
-    /// None, unless another client is there, too; then twice as many as the last time.
-    pub(super) fn reinforce(&self, listener: &Arc<Listener>, has_more: bool) -> usize {
-        let mut state = self.state();
-        let is_wanted = has_more && state.phase == Phase::Open;
-        state.staff(listener).map_or(0, |staff| {
-            staff.reinforced = if is_wanted { (2 * staff.reinforced).clamp(CROWD, MAX_WAITING) } else { 0 };
-            let more = staff.reinforced.min(MAX_WAITING.saturating_sub(staff.waiting));
-            staff.waiting += more;
-            more
         })
     }
 

@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
@@ -89,12 +88,6 @@ impl Listener {
         let (socket, address) = self.socket.accept()?;
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
-    }
-
-    /// Whether a client waits to be accepted.
-    pub(super) fn has_more(&self) -> bool {
-        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// Accepts no more, and wakes every thread that waits for a client. True the first time.

@@ -106,9 +106,6 @@ where
                         }
                         continue;
                     }
-                    if needs_thread {
-                        self.reinforce();
-                    }
                     #[cfg(planted)]
                     if coracle_core::planted("X6") {
                         std::mem::forget(vec![1_u8; 4096]);
@@ -144,20 +141,6 @@ where
                 let address = seat.peer.address();
                 self.house.tell(&Event::Refused { address, code: Code::Busy, is_over_share: false });
                 false
-            }
-        }
-    }
-
-    /// Sends more threads after the one that replaces this one, where clients come in a crowd: one that makes the next one
-    /// accepts too few of them before the kernel's queue is full, as each takes its time until it runs.
-    #[inline(never)]
-    fn reinforce(&self) {
-        let hall = &self.house.hall;
-        let wanted = hall.reinforce(&self.listener, self.listener.has_more());
-        for made in 0..wanted {
-            // There is one already, so nobody has to be told.
-            if staff(self.scope, self.house, Arc::clone(&self.listener), self.store.clone()).is_err() {
-                return (made..wanted).for_each(|_| hall.abandon(&self.listener));
             }
         }
     }
@@ -226,44 +209,5 @@ where
         let live = self.house.hall.leave(seat);
         let visit = Visit { reason, answers: 0, body_len: 0, duration: seat.since.elapsed() };
         self.house.tell(&Event::Disconnected { peer: &seat.peer, visit: &visit, live });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpStream;
-    use std::time::Duration;
-
-    use crate::server::Limits;
-    use crate::server::hall::{Chore, Hall, Phase};
-    use crate::server::listen::{Inherited, Listener};
-
-    #[test]
-    fn more_threads_follow_as_long_as_clients_come_faster() {
-        let inherited = Inherited { read_limit: Duration::from_secs(1), write_limit: None };
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), false, inherited).expect("a listener");
-        let address = listener.address;
-        let hall = Hall::new(&Limits::default());
-        assert!(hall.open(vec![listener]));
-        let Some(Chore::Staff(listener)) = hall.next_chore() else { panic!("nobody waits there") };
-
-        assert!(!listener.has_more());
-        let _clients = [0, 1].map(|_| TcpStream::connect(address).expect("connected"));
-        assert!(listener.has_more());
-        listener.accept().expect("the first");
-        assert!(listener.has_more());
-        listener.accept().expect("the second");
-        assert!(!listener.has_more());
-
-        // One waits already, and 64 do at most.
-        for expected in [16, 32, 15, 0] {
-            assert_eq!(hall.reinforce(&listener, true), expected);
-        }
-        (0..10).for_each(|_| hall.abandon(&listener));
-        assert_eq!(hall.reinforce(&listener, false), 0);
-        assert_eq!(hall.reinforce(&listener, true), 10);
-        (0..10).for_each(|_| hall.abandon(&listener));
-        hall.stop(Phase::Stopping);
-        assert_eq!(hall.reinforce(&listener, true), 0);
     }
 }
