@@ -21,8 +21,8 @@ const LONGEST: u64 = 4096;
 const TRUSTED_MS: u64 = 1000;
 
 /// File systems on which a file's change time tells of every change, that of its names included: whoever removes,
-/// replaces, moves or exchanges a name changes the file. These are ext2 to ext4, and tmpfs (`linux/magic.h`). XFS and F2FS
-/// are none: two names that are exchanged there (`RENAME_EXCHANGE` of rename(2)) leave no trace in the files.
+/// replaces, moves or exchanges a name changes the file. These are ext2 to ext4, and tmpfs (`linux/magic.h`), on which the
+/// tests try that; of others it is not known.
 const TELLING: [u64; 2] = [0xEF53, 0x0102_1994];
 
 /// How many files are held open at most, and which part of the descriptors that the process may have.
