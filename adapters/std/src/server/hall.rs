@@ -15,6 +15,7 @@ use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
 use super::seat::{Fate, Seat};
 use super::shares::Shares;
+use crate::clock::coarse_ms;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
@@ -245,6 +246,18 @@ impl Hall {
                 self.queue_changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
             };
         }
+    }
+
+    /// Waits for `pause_ms`, then ends the waits of clients that have taken as long as they may. Returns when the next one
+    /// will have ([`coarse_ms`]); `None` when the server is being stopped.
+    pub(super) fn end_waits(&self, pause_ms: u64) -> Option<u64> {
+        self.pause(Duration::from_millis(pause_ms));
+        let state = self.state();
+        let now_ms = coarse_ms();
+        (state.phase == Phase::Open).then(|| {
+            let ends = state.live.values().map(|seat| seat.end_wait(now_ms));
+            ends.min().unwrap_or(u64::MAX)
+        })
     }
 
     /// Whether clients have to be admitted in the order in which they were accepted.

@@ -193,7 +193,7 @@ where
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
-                let is_blind = seat.fate() == Fate::Told;
+                let is_blind = matches!(seat.fate(), Fate::Told | Fate::Overdue);
                 house.lingering.take(seat.socket, is_blind);
             }
             CloseHow::Abort => {

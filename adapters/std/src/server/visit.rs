@@ -14,9 +14,10 @@ use socket2::Socket;
 use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
+use super::patience::Patient;
 use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
-use crate::transport::{KernelFile, TcpTransport};
+use crate::transport::KernelFile;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
@@ -48,8 +49,7 @@ where
     let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
     let mut watch = Watch::new(house, seat);
     let mut session = ServerSession::new(&house.config, request, house.now());
-    let mut transport =
-        TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+    let mut transport = Patient::new(seat, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
     let scratch = Scratch { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
@@ -133,7 +133,7 @@ impl<'h> Watch<'h> {
         let (how, reason) = match self.seat.fate() {
             Fate::Dropped => (CloseHow::Finish, Reason::Dropped),
             Fate::Cut => (CloseHow::Abort, Reason::Cut),
-            Fate::None | Fate::Told => (close.how, Reason::new(close.why, error)),
+            Fate::None | Fate::Told | Fate::Overdue => (close.how, Reason::new(close.why, error)),
         };
         if let Some(current) = &self.current {
             let (kind, body_len) = (current.kind, current.body_len);
