@@ -158,6 +158,19 @@ pub trait Store {
 
     /// Takes note of a digest that was just computed over all of `file` while its version stayed `info.version`.
     fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
+
+    /// Whether what is read from `file` cannot change any more, and holding it until somebody asks for it again takes next
+    /// to nothing: no descriptor of its own, say.
+    fn is_constant(&self, _file: &Self::File) -> bool {
+        false
+    }
+
+    /// Whether opening `name` now would give what it gave before: `file`, which [is constant](Store::is_constant). Then the
+    /// driver sends the answer again that it still has, without opening and reading.
+    fn is_current(&mut self, file: &Self::File, name: FileName<'_>) -> bool {
+        let (_, _) = (file, name);
+        false
+    }
 }
 
 /// One file of a [`StaticStore`].
@@ -314,6 +327,14 @@ impl<'a> Store for StaticStore<'a> {
             DigestKind::Crc32 => file.crc32.map(Digest::Crc32),
             DigestKind::Sha256 => None,
         }
+    }
+
+    fn is_constant(&self, _: &Self::File) -> bool {
+        true
+    }
+
+    fn is_current(&mut self, file: &Self::File, name: FileName<'_>) -> bool {
+        self.find(name).is_some_and(|found| core::ptr::eq(found, *file))
     }
 }
 

@@ -1,5 +1,8 @@
 //! The server's side over a blocking transport.
 
+#[cfg(target_pointer_width = "64")]
+mod again;
+
 use embedded_io::{Error as _, ErrorKind};
 
 use super::{Clock, Plain, Transport};
@@ -126,7 +129,16 @@ where
     O: Observer,
 {
     let now = clock.now();
-    let link = Link { session, transport, clock, now, send: scratch.send, pending: 0 };
+    let link = Link {
+        session,
+        transport,
+        clock,
+        now,
+        send: scratch.send,
+        pending: 0,
+        #[cfg(target_pointer_width = "64")]
+        stands: 0,
+    };
     let mut driver = Driver {
         link,
         store,
@@ -134,6 +146,8 @@ where
         receive: scratch.receive,
         arrived: 0..0,
         open: None,
+        #[cfg(target_pointer_width = "64")]
+        held: None,
         listing: None,
         hasher: None,
         hashed: 0,
@@ -156,6 +170,9 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     /// What of `receive` the session has not taken.
     arrived: core::ops::Range<usize>,
     open: Option<(S::File, FileInfo)>,
+    /// The file of the answer before, where it is worth it.
+    #[cfg(target_pointer_width = "64")]
+    held: Option<(S::File, FileInfo)>,
     listing: Option<S::Listing>,
     hasher: Option<Hasher>,
     /// How many bytes the hasher was fed.
@@ -176,6 +193,9 @@ struct Link<'d, 'c, B, T, C> {
     send: &'d mut [u8],
     /// Bytes at the front of `send` that the session counts as sent.
     pending: usize,
+    /// Bytes at the front of `send` that left together, at the end of an answer, and are still there.
+    #[cfg(target_pointer_width = "64")]
+    stands: usize,
 }
 
 impl<B, T, S, C, O> Driver<'_, '_, B, T, S, C, O>
@@ -197,6 +217,11 @@ where
             Action::Receive => self.receive(),
             Action::Reply(request) => {
                 self.observer.request(&request);
+                #[cfg(target_pointer_width = "64")]
+                if let Some(len) = again::len(self.link.session, self.link.stands, self.store, &self.held, &request) {
+                    self.answer_again(len);
+                    return None;
+                }
                 self.hasher = request.digest().and_then(Hasher::new);
                 self.hashed = 0;
                 self.hashed_beside = false;
@@ -208,6 +233,10 @@ where
             }
             Action::Entry => self.entry(),
             Action::SendBytes { bytes, more } => {
+                #[cfg(target_pointer_width = "64")]
+                {
+                    self.link.stands = 0;
+                }
                 let (len, is_all) = append(self.link.send, &mut self.link.pending, bytes);
                 self.link.send_bytes(len, is_all, more);
             }
@@ -234,10 +263,13 @@ where
         let exchanges = self.link.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
+            let exchange = self.link.session.last_exchange();
+            #[cfg(target_pointer_width = "64")]
+            self.hold(&exchange);
             self.open = None;
             self.listing = None;
             self.hasher = None;
-            self.observer.exchange(&self.link.session.last_exchange());
+            self.observer.exchange(&exchange);
         }
     }
 
@@ -414,6 +446,9 @@ where
 
     /// Writes what is pending; false when the session has ended meanwhile.
     fn flush(&mut self, more: bool) -> bool {
+        if self.pending == 0 {
+            return true;
+        }
         let mut written = 0;
         while written < self.pending {
             let is_limited = self.limit_wait();
@@ -435,6 +470,10 @@ where
                 self.pending = 0;
                 return false;
             }
+        }
+        #[cfg(target_pointer_width = "64")]
+        {
+            self.stands = if more { 0 } else { self.pending };
         }
         self.pending = 0;
         true
@@ -477,6 +516,10 @@ where
 
     /// Up to `len` bytes of the buffer behind what is pending.
     fn free(&mut self, len: usize) -> Option<&mut [u8]> {
+        #[cfg(target_pointer_width = "64")]
+        {
+            self.stands = 0;
+        }
         let free = self.send.get_mut(self.pending..)?;
         let len = len.min(free.len());
         free.get_mut(..len)

@@ -74,6 +74,21 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.reply(buf, reply);
     }
 
+    /// Of an answer that the owner still has, `held` bytes long, how many come before its last line, if it answers the
+    /// question of [`Action::Reply`] as long as the file is the same.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn again(&self, held: usize) -> Option<usize> {
+        self.session.again(held)
+    }
+
+    /// Answers [`Action::Reply`]: the file is the same, and the owner has taken over all of the answer before its last line.
+    /// Only where [`ServerSession::again`] says that this can be.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn answer_again(&mut self, now: Instant) {
+        let (session, buf) = self.at(now);
+        session.answer_again(buf.len());
+    }
+
     /// Answers [`Action::Entry`].
     pub fn entry(&mut self, entry: Result<Listed<'_>, StoreError>, now: Instant) {
         let (session, buf) = self.at(now);

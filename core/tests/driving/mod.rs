@@ -1,4 +1,5 @@
 //! The server's blocking driver over a transport and a store that do what a script says: what its tests share.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -138,6 +139,13 @@ pub struct Shelf {
     /// The steps of a listing; behind the last one is its end.
     pub listing: VecDeque<Result<bool, StoreError>>,
     pub read_len: usize,
+    /// Whether its file may be held.
+    pub is_constant: bool,
+    /// Whether the file that is held is still the same, at each look; behind the last one it is.
+    pub current: VecDeque<bool>,
+    /// How often it was opened, and the names by which was asked whether it is still the same.
+    pub opened: usize,
+    pub looked_at: Vec<String>,
 }
 
 impl Shelf {
@@ -150,6 +158,10 @@ impl Shelf {
             remembered: Vec::new(),
             listing: VecDeque::new(),
             read_len: 0,
+            is_constant: false,
+            current: VecDeque::new(),
+            opened: 0,
+            looked_at: Vec::new(),
         }
     }
 }
@@ -159,6 +171,7 @@ impl Store for Shelf {
     type Listing = ();
 
     fn open(&mut self, name: FileName<'_>) -> Result<(), StoreError> {
+        self.opened += 1;
         if name.as_str() == "a.txt" { Ok(()) } else { Err(StoreError::NotFound) }
     }
 
@@ -193,6 +206,16 @@ impl Store for Shelf {
 
     fn remember_digest(&mut self, (): &(), info: &FileInfo, digest: &Digest) {
         self.remembered.push((info.size, *digest));
+    }
+
+    fn is_constant(&self, (): &()) -> bool {
+        self.is_constant
+    }
+
+    fn is_current(&mut self, (): &(), name: FileName<'_>) -> bool {
+        assert!(self.is_constant);
+        self.looked_at.push(name.as_str().to_owned());
+        self.current.pop_front().unwrap_or(true)
     }
 }
 

@@ -53,4 +53,12 @@ impl<S: Store> Store for UntilCut<'_, S> {
     fn remember_digest(&mut self, file: &S::File, info: &FileInfo, digest: &Digest) {
         self.store.remember_digest(file, info, digest);
     }
+
+    fn is_constant(&self, file: &S::File) -> bool {
+        self.store.is_constant(file)
+    }
+
+    fn is_current(&mut self, file: &S::File, name: FileName<'_>) -> bool {
+        self.store.is_current(file, name)
+    }
 }

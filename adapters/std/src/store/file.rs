@@ -83,6 +83,14 @@ impl File {
         Self::kept(files.insert(name, file, stamp, info, contents))
     }
 
+    /// The same file, if its contents cannot change any more.
+    pub(super) fn as_kept(&self) -> Option<&Kept> {
+        match &self.source {
+            Source::Open(_) => None,
+            Source::Kept(kept) => Some(kept),
+        }
+    }
+
     /// Whether the file was last changed more than 2 s before it was opened.
     ///
     /// Otherwise its times are too coarse to tell whether it changes while it is read: send it by read, hash and write,

@@ -135,7 +135,8 @@ impl KeptFiles {
 }
 
 impl Kept {
-    fn is_current(&self, root: impl AsFd, name: &str) -> bool {
+    /// Whether `name` beneath `root`, which led to it before, still does.
+    pub(super) fn is_current(&self, root: impl AsFd, name: &str) -> bool {
         let Some(witness) = &self.witness else { return leads_to(root, name, &self.stamp) };
         let now_ms = coarse_ms();
         if now_ms.saturating_sub(witness.asked_ms.load(Ordering::Relaxed)) < TRUSTED_MS {

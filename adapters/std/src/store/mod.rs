@@ -62,7 +62,7 @@ impl DirectoryStore {
 
     /// How many small files' contents are kept unless [`DirectoryStore::kept_files`] says otherwise. Each takes up to
     /// 4 KiB, and about 300 bytes; up to 64 of them, or a sixteenth of the descriptors that the process may have, are held
-    /// open.
+    /// open. A client's connection holds on to the one that it asked for last.
     pub const KEPT_FILES: usize = 256;
 
     /// The files beneath the directory `path`, without hidden ones.
@@ -230,6 +230,14 @@ impl Store for &DirectoryStore {
         if file.is_lasting(info) {
             self.remembered.insert(&file.stamp(), *digest);
         }
+    }
+
+    fn is_constant(&self, file: &File) -> bool {
+        file.as_kept().is_some()
+    }
+
+    fn is_current(&mut self, file: &File, name: FileName<'_>) -> bool {
+        file.as_kept().is_some_and(|kept| kept.is_current(&self.root, name.as_str()))
     }
 }
 

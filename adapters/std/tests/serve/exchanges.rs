@@ -32,6 +32,50 @@ fn hello_list_and_get_on_one_connection() {
     assert_eq!(server.events.count("get boot.log 4 ok"), 1);
 }
 
+/// Who asks for the same small file again and again is answered from memory, until it changes.
+#[test]
+fn s4_a_file_that_is_followed_is_the_newest_each_time() {
+    let server = Running::new();
+    let path = server.directory.path().join("status");
+    let mut clients = ["none", "crc32"].map(|digest| (server.connect(), digest));
+    let mut follow = |expected: &[u8]| {
+        for (client, digest) in &mut clients {
+            let mut answers = Vec::new();
+            for _ in 0..4 {
+                let line = client.send(format!(r#"{{"type":"get","fileName":"status","digest":"{digest}"}}"#)).line();
+                assert!(line.contains(&format!(r#""fileSize":{},"#, expected.len())), "{line}");
+                assert_eq!(client.bytes(expected.len()), expected);
+                answers.push((line, client.line()));
+            }
+            let end = match *digest {
+                "none" => r#"{"type":"end"}"#.to_owned(),
+                _ => format!(r#"{{"type":"end","crc32":"{:08x}"}}"#, crc32(expected)),
+            };
+            assert!(answers.iter().all(|answer| *answer == answers[0] && answer.1 == end), "{answers:?}");
+        }
+    };
+    let settle = || std::thread::sleep(std::time::Duration::from_millis(2_100));
+    std::fs::write(&path, "one").expect("written");
+    settle();
+    follow(b"one");
+    std::fs::write(&path, "two").expect("written");
+    follow(b"two");
+    settle();
+    follow(b"two");
+    std::fs::write(server.directory.path().join("other"), "three").expect("written");
+    std::fs::rename(server.directory.path().join("other"), &path).expect("replaced");
+    follow(b"three");
+    settle();
+    follow(b"three");
+    std::fs::remove_file(&path).expect("removed");
+    for (client, digest) in &mut clients {
+        let line = client.send(format!(r#"{{"type":"get","fileName":"status","digest":"{digest}"}}"#)).line();
+        assert_eq!(code(&line), "notFound");
+    }
+    assert_eq!(server.events.wait_for("get status 3 ok", 24).len(), 24);
+    assert_eq!(server.events.count("get status 5 ok"), 16);
+}
+
 #[test]
 fn c5_half_close_cancels_nothing() {
     let server = Running::settled(|_| {});

@@ -53,6 +53,10 @@ fn only_small_files_that_have_settled_are_kept() {
                 }
             };
             assert_eq!(just_after(change, || is_kept(&store, name)), expected, "{name}");
+            let file = (&store).open(FileName::from_static(name)).expect("opened");
+            let is_constant = file.as_std().is_none();
+            assert_eq!((&store).is_constant(&file), is_constant, "{name}");
+            assert_eq!((&mut &store).is_current(&file, FileName::from_static(name)), is_constant, "{name}");
             assert!(!is_kept(&without, name), "{name}");
             assert_eq!(open(&store, name).1, open(&without, name).1, "{name}");
             assert_eq!(contents(&store, name), contents(&without, name), "{name}");
@@ -117,6 +121,12 @@ fn every_kind_of_change_is_seen_at_once(tree: &Tree) {
     }
     assert_eq!(store.kept_count(), names.len());
     let before: Vec<FileInfo> = names.map(|name| open(&store, name).1).into();
+    let mut shared = &store;
+    let held = names.map(|name| {
+        let file = shared.open(FileName::from_static(name)).expect("opened");
+        assert!(shared.is_constant(&file) && shared.is_current(&file, FileName::from_static(name)), "{name}");
+        (name, file)
+    });
 
     tree.write("rewritten", "behind");
     let modified = fs::metadata(tree.path("restored")).and_then(|metadata| metadata.modified()).expect("a time");
@@ -139,6 +149,9 @@ fn every_kind_of_change_is_seen_at_once(tree: &Tree) {
     tree.make_directory("made-a-directory");
     fs::rename(tree.path("d"), tree.path("e")).expect("moved");
 
+    for (name, file) in &held {
+        assert!(!shared.is_current(file, FileName::from_static(name)), "{name}");
+    }
     for (name, before) in names.into_iter().zip(before).take(4) {
         assert_eq!(contents(&store, name), Ok(b"behind".to_vec()), "{name}");
         assert_ne!(open(&store, name).1.version, before.version, "{name}");

@@ -114,6 +114,30 @@ impl Session<'_> {
             && self.repeats_line(buf_len, self.kept.end, self.kept.before_end(), State::Receiving)
     }
 
+    /// How long the answer is before its last line, if the question was asked again and was last answered with `held` bytes
+    /// in all.
+    pub(in crate::server) fn again(&self, held: usize) -> Option<usize> {
+        let before_end = self.kept.header.checked_add(usize::try_from(self.body_len()).ok()?)?;
+        let has_lines = self.kept.header > 0 && self.kept.end > 0;
+        let is_all = before_end.checked_add(self.kept.end) == Some(held);
+        (self.state == State::Asked && has_lines && is_all).then_some(before_end)
+    }
+
+    /// Header and body are sent as they were; the last line is ready.
+    pub(in crate::server) fn answer_again(&mut self, buf_len: usize) {
+        self.begin_answer();
+        self.facts.digest = self.kept.digest;
+        self.position = self.facts.end;
+        self.last.body_len = self.body_len();
+        self.answered = self.last.body_len;
+        self.repeats_end(buf_len);
+    }
+
+    /// Of the body that answers the question.
+    fn body_len(&self) -> u64 {
+        self.facts.end.saturating_sub(self.facts.question.offset)
+    }
+
     /// Makes `len` bytes in front of the last `behind` ones of the buffer ready.
     fn repeats_line(&mut self, buf_len: usize, len: usize, behind: usize, next: State) -> bool {
         if len == 0 {
