@@ -61,4 +61,12 @@ entries! {
     fn store_known_digest(store: &mut StaticStore<'static>, file: File, kind: DigestKind) -> Option<Digest> {
         store.known_digest(&file, kind)
     }
+
+    fn store_is_constant(store: &mut StaticStore<'static>, file: File) -> bool {
+        store.is_constant(&file)
+    }
+
+    fn store_is_current(store: &mut StaticStore<'static>, file: File, name: FileName<'static>) -> bool {
+        store.is_current(&file, name)
+    }
 }
