@@ -2,6 +2,8 @@
 //! it out, since it runs each of these by itself.
 #![allow(clippy::duplicate_mod, reason = "each test program has what it shares with others")]
 
+#[path = "again.rs"]
+mod again;
 #[path = "classic.rs"]
 mod classic;
 #[path = "client.rs"]
