@@ -187,11 +187,12 @@ fn a_store_of_slices_does_it_by_itself() {
 
     fn run(mut store: impl Store, said: &[&str]) -> (Vec<u8>, Close) {
         let config = ServerConfig::new();
-        let mut wire = Plain(saying(said));
+        // Who would notice that there is no end.
+        let (mut wire, mut log) = (Plain(saying(said)), Log::default());
         let mut session = ServerSession::new(&config, vec![0; 4_096], Instant::from_millis(0));
         let (mut receive, mut send) = ([0; 256], [0; 1024]);
         let scratch = Scratch { receive: &mut receive, send: &mut send };
-        let close = serve(&mut session, &mut wire, &mut store, scratch, &mut || Instant::from_millis(0), &mut ());
+        let close = serve(&mut session, &mut wire, &mut store, scratch, &mut || Instant::from_millis(0), &mut log);
         (wire.0.sent, close)
     }
 

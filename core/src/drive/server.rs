@@ -263,13 +263,12 @@ where
         let exchanges = self.link.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            let exchange = self.link.session.last_exchange();
             #[cfg(target_pointer_width = "64")]
-            self.hold(&exchange);
+            self.hold();
             self.open = None;
             self.listing = None;
             self.hasher = None;
-            self.observer.exchange(&exchange);
+            self.observer.exchange(&self.link.session.last_exchange());
         }
     }
 

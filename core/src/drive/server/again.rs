@@ -5,7 +5,7 @@
 use super::{Driver, SendFile};
 use crate::drive::Clock;
 use crate::drive::server::Observer;
-use crate::server::{Exchange, Request, ServerSession};
+use crate::server::{Request, ServerSession};
 use crate::store::{FileInfo, Store};
 
 /// How long the answer to `request` is before its last line, if it is what `stands` at the front of the buffer, and `held` is
@@ -48,11 +48,10 @@ where
         }
     }
 
-    /// Holds the file of an exchange that has ended, if it may be asked for again and its answer stands in the buffer.
-    pub(super) fn hold(&mut self, exchange: &Exchange) {
+    /// Holds the file of the exchange that has ended, if there is one that may be held.
+    pub(super) fn hold(&mut self) {
         if let Some(open) = self.open.take() {
-            let is_held = exchange.error.is_none() && self.link.stands > 0 && self.store.is_constant(&open.0);
-            self.held = is_held.then_some(open);
+            self.held = self.store.is_constant(&open.0).then_some(open);
         }
     }
 }
