@@ -118,9 +118,9 @@ impl Session<'_> {
     /// in all.
     pub(in crate::server) fn again(&self, held: usize) -> Option<usize> {
         let before_end = self.kept.header.checked_add(usize::try_from(self.body_len()).ok()?)?;
-        let has_lines = self.kept.header > 0 && self.kept.end > 0;
         let is_all = before_end.checked_add(self.kept.end) == Some(held);
-        (self.state == State::Asked && has_lines && is_all).then_some(before_end)
+        // Only behind a header is an end kept.
+        (self.state == State::Asked && self.kept.end > 0 && is_all).then_some(before_end)
     }
 
     /// Header and body are sent as they were; the last line is ready.
@@ -201,6 +201,7 @@ mod tests {
             let mut session = Session::new(&config, buf.len(), Instant::from_millis(0));
             assert_eq!(session.receive(&mut buf, words.as_bytes()), words.len());
             assert_eq!(session.kept.words, if is_kept { words.len() } else { 0 }, "{words}");
+            assert!((0..1000).all(|held| session.again(held).is_none()), "there was no answer yet");
             if is_kept {
                 // What was read stands at the front: another name there shows who looks at it, and who reads it anew.
                 assert_eq!(buf[0], b'a');
@@ -242,7 +243,15 @@ mod tests {
                 for (_, behind) in places.into_iter().filter(|(len, _)| *len > 0) {
                     buf[buf_len - behind] = b' ';
                 }
+                let before = session.kept.header + usize::try_from(session.body_len()).expect("short");
+                let all = before + session.kept.end;
+                let is_answered = session.kept.end > 0;
+                for held in [0, all.saturating_sub(1), all, all + 1] {
+                    let expected = (is_answered && held == all).then_some(before);
+                    assert_eq!(session.again(held), expected, "{held} of {all}");
+                }
                 session.reply(&mut buf, Reply::File { info: &info, known: None });
+                assert_eq!(session.again(all), None, "it is being answered");
                 let Action::SendBytes { bytes, more: true } = session.action(&buf) else { panic!("no header") };
                 assert_eq!(bytes[0], if is_known && has_room { b' ' } else { b'{' });
                 assert_eq!(session.kept.header, if has_room { bytes.len() } else { 0 });
