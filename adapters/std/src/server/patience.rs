@@ -1,8 +1,8 @@
 //! A client's transport, and how long it is waited for.
 //!
-//! A time-out of the socket's makes the kernel set a timer before each wait and take it back after, which nearly always
-//! happens for nothing: for a small file over a kept connection that is 2 % of all that a request takes. So the long waits
-//! of a client that stays are watched by one thread for all ([`watch`]); the socket's own time-out is for short ones.
+//! A time-out of the socket's makes the kernel set a timer before each wait and take it back after, nearly always for nothing.
+//! So the long waits of a client that stays are watched by one thread for all ([`watch`]), which shows where small files are
+//! asked for over kept connections (`tests/bench/run --only kept`); the socket's own time-out is for short ones.
 
 use std::io;
 
