@@ -141,7 +141,7 @@ mod tests {
     use embedded_io::{Error as _, ErrorKind, Read as _};
 
     use super::super::observer::Peer;
-    use super::super::seat::Seat;
+    use super::super::seat::{Fate, Seat};
     use super::{FEW_WAITS, LONG_MS, Patient};
     use crate::clock::coarse_ms;
 
@@ -211,5 +211,7 @@ mod tests {
             peer.write_all(b"x").expect("sent");
             assert_eq!(reading.join().expect("no panic"), Ok(1));
         });
+        // While it is answered, which may take longer than it could wait.
+        assert_eq!((seat.end_wait(u64::MAX - 1), seat.fate()), (u64::MAX, Fate::None));
     }
 }
