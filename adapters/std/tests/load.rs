@@ -177,14 +177,14 @@ fn texts_listings_and_hellos() {
 #[test]
 fn failures_are_counted_by_kind() {
     let server = Server::start(&["--max-clients", "2"]);
-    let (code, report) = load(server.address, &["--clients", "3", "--requests", "30", "--get", "nothing"]);
+    let (code, report) = load(server.address, &["--clients", "3", "--requests", "300", "--get", "nothing"]);
     assert_eq!(code, Some(1));
     assert_eq!(number(&report, "succeeded"), 0);
     let failures = report["failures"].as_object().expect("an object");
     assert!(failures.keys().all(|kind| kind == "notFound" || kind == "busy"), "{report}");
-    // Who is refused asks again at once, so how many of them hear that is a matter of time.
-    assert!(failures["notFound"].as_u64() >= Some(1), "{report}");
-    assert_eq!(failures.values().filter_map(Value::as_u64).sum::<u64>(), 30, "{report}");
+    // Who is refused asks again at once, so how many of them hear that is a matter of time: mostly more than half.
+    assert!(failures["notFound"].as_u64() >= Some(60), "{report}");
+    assert_eq!(failures.values().filter_map(Value::as_u64).sum::<u64>(), 300, "{report}");
     assert!(report["latency_ms"].is_null());
 
     server.metrics_at_rest();
