@@ -2,15 +2,17 @@
 
 #[cfg(target_pointer_width = "64")]
 mod again;
+mod link;
 
-use embedded_io::{Error as _, ErrorKind};
+use embedded_io::Error as _;
+
+use link::Link;
 
 use super::{Clock, Plain, Transport};
 use crate::digest::{Digest, Hasher};
 use crate::name::FileName;
-use crate::server::{Action, Close, CloseHow, Exchange, Finished, Reply, Request, ServerSession};
+use crate::server::{Action, Close, Exchange, Finished, Reply, Request, ServerSession};
 use crate::store::{FileInfo, Store, StoreError};
-use crate::time::Instant;
 
 /// A transport that a server can send files over.
 ///
@@ -181,21 +183,6 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     hashed_beside: bool,
     exchanges: u32,
     is_stopping: bool,
-}
-
-/// The session with its way out.
-struct Link<'d, 'c, B, T, C> {
-    session: &'d mut ServerSession<'c, B>,
-    transport: &'d mut T,
-    clock: &'d mut C,
-    /// When the transport or the store was last done with something: what takes no time needs no other clock.
-    now: Instant,
-    send: &'d mut [u8],
-    /// Bytes at the front of `send` that the session counts as sent.
-    pending: usize,
-    /// Bytes at the front of `send` that left together, at the end of an answer, and are still there.
-    #[cfg(target_pointer_width = "64")]
-    stands: usize,
 }
 
 impl<B, T, S, C, O> Driver<'_, '_, B, T, S, C, O>
@@ -425,103 +412,6 @@ where
             self.store.remember_digest(file, info, digest);
         }
         self.link.session.finished(Finished { digest, same_version }, self.link.now);
-    }
-}
-
-impl<B, T, C> Link<'_, '_, B, T, C>
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    T: Transport,
-    C: Clock,
-{
-    /// The buffer has taken over `len` of the bytes that the session wants sent.
-    fn send_bytes(&mut self, len: usize, is_all: bool, more: bool) {
-        // What is written now was not reported as sent before: if it fails, the session has not gone on.
-        let must_leave = !(is_all && more);
-        if !must_leave || self.flush(!is_all) {
-            self.sent(len);
-        }
-    }
-
-    /// Writes what is pending; false when the session has ended meanwhile.
-    fn flush(&mut self, more: bool) -> bool {
-        if self.pending == 0 {
-            return true;
-        }
-        let mut written = 0;
-        while written < self.pending {
-            let is_limited = self.limit_wait();
-            let bytes = self.send.get(written..self.pending).unwrap_or_default();
-            let sent = self.transport.write_part(bytes, more).map(|len| len.min(bytes.len()));
-            self.look_at_clock();
-            match sent {
-                Ok(0) => self.session.send_failed(),
-                Ok(len) => {
-                    written += len;
-                    self.session.progress(self.now);
-                    if is_limited {
-                        continue;
-                    }
-                }
-                Err(error) => self.fail(error.kind()),
-            }
-            if matches!(self.session.action(), Action::Close(Close { how: CloseHow::Abort, .. })) {
-                self.pending = 0;
-                return false;
-            }
-        }
-        #[cfg(target_pointer_width = "64")]
-        {
-            self.stands = if more { 0 } else { self.pending };
-        }
-        self.pending = 0;
-        true
-    }
-
-    fn sent(&mut self, len: usize) {
-        self.session.sent(len, self.now);
-    }
-
-    fn file_fault(&mut self) {
-        self.session.file_fault(self.now);
-    }
-
-    /// A call of the transport has failed.
-    fn fail(&mut self, kind: ErrorKind) {
-        match kind {
-            ErrorKind::Interrupted => {}
-            ErrorKind::TimedOut => self.session.handle_timeout(self.now),
-            _ => self.session.send_failed(),
-        }
-    }
-
-    /// Bounds the next call of the transport; false where that is not possible, which ends the session.
-    fn limit_wait(&mut self) -> bool {
-        let limit_ms = self.session.deadline().map(|(when, _)| when.since(self.now).max(1));
-        let is_limited = self.transport.limit_wait(limit_ms).is_ok();
-        if !is_limited {
-            self.session.send_failed();
-        }
-        is_limited
-    }
-
-    fn look_at_clock(&mut self) {
-        self.now = self.clock.now();
-    }
-
-    fn room(&self) -> usize {
-        self.send.len().saturating_sub(self.pending)
-    }
-
-    /// Up to `len` bytes of the buffer behind what is pending.
-    fn free(&mut self, len: usize) -> Option<&mut [u8]> {
-        #[cfg(target_pointer_width = "64")]
-        {
-            self.stands = 0;
-        }
-        let free = self.send.get_mut(self.pending..)?;
-        let len = len.min(free.len());
-        free.get_mut(..len)
     }
 }
 
