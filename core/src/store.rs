@@ -165,9 +165,10 @@ pub trait Store {
         false
     }
 
-    /// Whether opening `name` now would give what it gave before: `file`, which [is constant](Store::is_constant). Then the
-    /// driver sends the answer again that it still has, without opening and reading.
-    fn is_current(&mut self, _file: &Self::File, _name: FileName<'_>) -> bool {
+    /// Whether opening the name that gave `file`, which [is constant](Store::is_constant), would give it now. Then the driver
+    /// sends the answer again that it still has, without opening and reading. Worth inlining, as
+    /// [`Transport`](crate::drive::Transport) tells.
+    fn is_current(&mut self, _file: &Self::File) -> bool {
         false
     }
 }
@@ -332,8 +333,8 @@ impl<'a> Store for StaticStore<'a> {
         true
     }
 
-    fn is_current(&mut self, file: &Self::File, name: FileName<'_>) -> bool {
-        self.find(name).is_some_and(|found| core::ptr::eq(found, *file))
+    fn is_current(&mut self, file: &Self::File) -> bool {
+        self.find(file.name).is_some_and(|found| core::ptr::eq(found, *file))
     }
 }
 
@@ -449,7 +450,7 @@ mod tests {
         for kind in [DigestKind::Crc32, DigestKind::Sha256] {
             assert_eq!(store.known_digest(&(), kind), None);
         }
-        assert!(!store.is_constant(&()) && !store.is_current(&(), name));
+        assert!(!store.is_constant(&()) && !store.is_current(&()));
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl<S> ErrorType for TcpTransport<S> {
 }
 
 impl<S: Borrow<Socket>> Read for TcpTransport<S> {
+    #[inline(always)] // as `Transport` advises
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.cork(false);
         self.arm_read();
@@ -210,6 +211,7 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
         Ok(())
     }
 
+    #[inline(always)] // as `Transport` advises
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.arm_write();
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };

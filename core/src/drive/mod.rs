@@ -30,6 +30,11 @@ impl<F: FnMut() -> Instant> Clock for F {
 /// `read` that returns `Ok(0)` means that the peer will send no more (embedded-io's rule). An error whose kind is
 /// `Interrupted` is tried again, one whose kind is `TimedOut` means that the limit of [`Transport::limit_wait`] has
 /// passed; any other one ends the connection.
+///
+/// Where many small files are asked for, `read` and [`Transport::write_part`] are worth an `#[inline(always)]` down to their
+/// system calls. The driver's loop for a file that is asked for again is one function, so that none returns right behind a
+/// system call: the kernel lets a processor forget where to, and on some a wrong guess there makes all that follows dearer,
+/// by a tenth of the whole exchange (`tests/bench/run --only kept`).
 pub trait Transport: Read + Write {
     /// From now on no single read or write blocks for longer than `limit_ms` (at least 1; `None`: for ever): past it, it
     /// fails with the kind `TimedOut`. The default sets no limit: then the deadlines are noticed only between calls.

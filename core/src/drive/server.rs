@@ -65,13 +65,26 @@ pub trait Observer {
     /// An exchange has ended; one that could not be read as a request, too.
     fn exchange(&mut self, _exchange: &Exchange) {}
 
+    /// Whether it is told each step of an answer that is sent again as a whole, since the same was asked and the file has not
+    /// changed. Otherwise [`Observer::again`] tells it the end alone, which costs a host less.
+    fn wants_steps(&self) -> bool {
+        true
+    }
+
+    /// An exchange has ended that was not told step by step.
+    fn again(&mut self, _exchange: &Exchange) {}
+
     /// Asked before each step: whether the session has to end in good order.
     fn should_stop(&mut self) -> bool {
         false
     }
 }
 
-impl Observer for () {}
+impl Observer for () {
+    fn wants_steps(&self) -> bool {
+        false
+    }
+}
 
 /// The driver's buffers. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
@@ -204,11 +217,6 @@ where
             Action::Receive => self.receive(),
             Action::Reply(request) => {
                 self.observer.request(&request);
-                #[cfg(target_pointer_width = "64")]
-                if let Some(len) = again::len(self.link.session, self.link.stands, self.store, &self.held, &request) {
-                    self.answer_again(len);
-                    return None;
-                }
                 self.hasher = request.digest().and_then(Hasher::new);
                 self.hashed = 0;
                 self.hashed_beside = false;
@@ -260,29 +268,42 @@ where
     }
 
     fn receive(&mut self) {
-        if self.arrived.is_empty() {
-            self.link.flush(false);
-            self.link.limit_wait();
-            let read = self.link.transport.read(self.receive);
-            self.link.look_at_clock();
-            let now = self.link.now;
-            match read {
-                Ok(0) => {
-                    // A stopping server wakes its waiting threads by ending their input.
-                    if self.observer.should_stop() {
-                        self.is_stopping = true;
-                        self.link.session.stop(now);
-                    } else {
-                        self.link.session.receive_eof(now);
-                    }
-                    return;
-                }
-                Ok(len) => self.arrived = 0..len.min(self.receive.len()),
-                Err(error) => return self.link.fail(error.kind()),
-            }
+        #[cfg(target_pointer_width = "64")]
+        let has_arrived = self.receive_other();
+        #[cfg(not(target_pointer_width = "64"))]
+        let has_arrived = self.arrive();
+        if !has_arrived {
+            return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
         self.arrived.start += self.link.session.receive(bytes, self.link.now);
+    }
+
+    /// Waits until something has arrived, if all that did was taken; false where nothing has.
+    #[inline(always)]
+    fn arrive(&mut self) -> bool {
+        if !self.arrived.is_empty() {
+            return true;
+        }
+        self.link.flush(false);
+        self.link.limit_wait();
+        let read = self.link.transport.read(self.receive);
+        self.link.look_at_clock();
+        let now = self.link.now;
+        match read {
+            // A stopping server wakes its waiting threads by ending their input.
+            Ok(0) if self.observer.should_stop() => {
+                self.is_stopping = true;
+                self.link.session.stop(now);
+            }
+            Ok(0) => self.link.session.receive_eof(now),
+            Ok(len) => {
+                self.arrived = 0..len.min(self.receive.len());
+                return true;
+            }
+            Err(error) => self.link.fail(error.kind()),
+        }
+        false
     }
 
     fn reply(&mut self, found: Result<Option<Digest>, StoreError>) {

@@ -74,19 +74,39 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.reply(buf, reply);
     }
 
-    /// Of an answer that the owner still has, `held` bytes long, how many come before its last line, if it answers the
-    /// question of [`Action::Reply`] as long as the file is the same.
+    /// How long the request at the front of `bytes` is, which have arrived, with a line ending right behind it, if it is the
+    /// one that was answered last, with `stands` bytes in all. Nothing is taken.
     #[cfg(target_pointer_width = "64")]
-    pub(crate) fn again(&self, held: usize) -> Option<usize> {
-        self.session.again(held)
+    pub(crate) fn asks_again(&mut self, bytes: &[u8], stands: usize) -> Option<usize> {
+        self.session.asks_again(self.buf.as_ref(), bytes, stands)
     }
 
-    /// Answers [`Action::Reply`]: the file is the same, and the owner has taken over all of the answer before its last line.
-    /// Only where [`ServerSession::again`] says that this can be.
+    /// What is asked, or was.
     #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answer_again(&mut self, now: Instant) {
+    pub(crate) fn request(&self) -> Option<Request<'_>> {
+        self.session.request(self.buf.as_ref())
+    }
+
+    /// How long the first bytes of an answer may take, in milliseconds; `None` is for ever.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn answer_limit_ms(&self) -> Option<u64> {
+        self.session.answer_limit_ms()
+    }
+
+    /// The `len` bytes of the request that [asks again](ServerSession::asks_again) were taken, and the transport has all of
+    /// the same answer.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn answered_again(&mut self, len: usize, now: Instant) {
+        self.session.see(now);
+        self.session.answered_again(len);
+    }
+
+    /// Answers [`Action::Reply`] to a request that [asks again](ServerSession::asks_again): the owner has taken over all of
+    /// the same answer before its last line, whose length is returned.
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn answer_up_to_end(&mut self, now: Instant) -> usize {
         let (session, buf) = self.at(now);
-        session.answer_again(buf.len());
+        session.answer_up_to_end(buf.len())
     }
 
     /// Answers [`Action::Entry`].

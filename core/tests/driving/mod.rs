@@ -143,9 +143,9 @@ pub struct Shelf {
     pub is_constant: bool,
     /// Whether the file that is held is still the same, at each look; behind the last one it is.
     pub current: VecDeque<bool>,
-    /// How often it was opened, and the names by which was asked whether it is still the same.
+    /// How often it was opened, and how often was asked whether it is still the same.
     pub opened: usize,
-    pub looked_at: Vec<String>,
+    pub looks: usize,
 }
 
 impl Shelf {
@@ -161,7 +161,7 @@ impl Shelf {
             is_constant: false,
             current: VecDeque::new(),
             opened: 0,
-            looked_at: Vec::new(),
+            looks: 0,
         }
     }
 }
@@ -212,9 +212,9 @@ impl Store for Shelf {
         self.is_constant
     }
 
-    fn is_current(&mut self, (): &(), name: FileName<'_>) -> bool {
+    fn is_current(&mut self, (): &()) -> bool {
         assert!(self.is_constant);
-        self.looked_at.push(name.as_str().to_owned());
+        self.looks += 1;
         self.current.pop_front().unwrap_or(true)
     }
 }
@@ -224,6 +224,9 @@ impl Store for Shelf {
 pub struct Log {
     pub lines: Vec<String>,
     pub exchanges: Vec<Exchange>,
+    /// Steps of answers that are sent again are nothing to it, and those that it was told the end of alone.
+    pub is_brief: bool,
+    pub again: Vec<Exchange>,
     /// Asked so often, it wants the session to stop.
     pub stop_after: Option<usize>,
     pub asked: usize,
@@ -249,6 +252,15 @@ impl Observer for Log {
 
     fn exchange(&mut self, exchange: &Exchange) {
         self.exchanges.push(*exchange);
+    }
+
+    fn wants_steps(&self) -> bool {
+        !self.is_brief
+    }
+
+    fn again(&mut self, exchange: &Exchange) {
+        assert!(self.is_brief);
+        self.again.push(*exchange);
     }
 
     fn should_stop(&mut self) -> bool {

@@ -8,7 +8,7 @@ use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use crate::entries;
 
-struct Anything;
+pub(crate) struct Anything;
 
 impl ErrorType for Anything {
     type Error = ErrorKind;

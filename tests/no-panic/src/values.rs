@@ -66,7 +66,7 @@ entries! {
         store.is_constant(&file)
     }
 
-    fn store_is_current(store: &mut StaticStore<'static>, file: File, name: FileName<'static>) -> bool {
-        store.is_current(&file, name)
+    fn store_is_current(store: &mut StaticStore<'static>, file: File) -> bool {
+        store.is_current(&file)
     }
 }

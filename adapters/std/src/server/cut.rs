@@ -58,7 +58,8 @@ impl<S: Store> Store for UntilCut<'_, S> {
         self.store.is_constant(file)
     }
 
-    fn is_current(&mut self, file: &S::File, name: FileName<'_>) -> bool {
-        self.store.is_current(file, name)
+    #[inline(always)] // as `Transport` advises
+    fn is_current(&mut self, file: &S::File) -> bool {
+        self.store.is_current(file)
     }
 }

@@ -187,6 +187,15 @@ impl drive::Observer for Watch<'_> {
         self.finished(exchange.kind, exchange.body_len, outcome);
     }
 
+    fn wants_steps(&self) -> bool {
+        self.house.tells_answers
+    }
+
+    fn again(&mut self, exchange: &Exchange) {
+        self.answers += 1;
+        self.body_len += exchange.body_len;
+    }
+
     fn should_stop(&mut self) -> bool {
         self.house.hall.is_stopping()
     }

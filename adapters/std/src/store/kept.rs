@@ -1,5 +1,6 @@
 //! The contents of small files that were asked for before.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use coracle_core::FileInfo;
 use lru::LruCache;
 use rustix::fs::{AtFlags, FsWord, StatxFlags, fstat, fstatfs, statx};
+use rustix::path::Arg;
 use rustix::process::{Resource, getrlimit};
 
 use super::version::Stamp;
@@ -49,6 +51,8 @@ pub(super) struct KeptFiles {
 /// A small file, as it was when it was read.
 #[derive(Debug)]
 pub(super) struct Kept {
+    /// As the kernel wants it.
+    name: CString,
     pub(super) stamp: Stamp,
     pub(super) info: FileInfo,
     pub(super) contents: Box<[u8]>,
@@ -88,7 +92,7 @@ impl KeptFiles {
     /// The file `name` beneath `root`, if it is kept and has not changed.
     pub(super) fn find(&self, root: impl AsFd, name: &str) -> Option<Arc<Kept>> {
         let kept = self.lock()?.get(name).cloned()?;
-        if kept.is_current(root, name) {
+        if kept.is_current(root) {
             return Some(kept);
         }
         let mut files = self.lock()?;
@@ -121,7 +125,9 @@ impl KeptFiles {
             asked_ms: AtomicU64::new(0),
             _open: Arc::clone(&self.open),
         });
-        let kept = Arc::new(Kept { stamp, info, contents, witness });
+        // There is no NUL in a file's name; an empty one leads nowhere.
+        let c_name = CString::new(name).unwrap_or_default();
+        let kept = Arc::new(Kept { name: c_name, stamp, info, contents, witness });
         if let Some(files) = &mut files {
             files.put(name.into(), Arc::clone(&kept));
         }
@@ -135,14 +141,15 @@ impl KeptFiles {
 }
 
 impl Kept {
-    /// Whether `name` beneath `root`, which led to it before, still does.
-    pub(super) fn is_current(&self, root: impl AsFd, name: &str) -> bool {
-        let Some(witness) = &self.witness else { return leads_to(root, name, &self.stamp) };
+    /// Whether its name beneath `root` still leads to it.
+    #[inline(always)] // as `Transport` advises
+    pub(super) fn is_current(&self, root: impl AsFd) -> bool {
+        let Some(witness) = &self.witness else { return leads_to(root, self.name.as_c_str(), &self.stamp) };
         let now_ms = coarse_ms();
         if now_ms.saturating_sub(witness.asked_ms.load(Ordering::Relaxed)) < TRUSTED_MS {
             return fstat(&witness.file).is_ok_and(|now| Stamp::new(&now) == self.stamp);
         }
-        let is_current = leads_to(root, name, &self.stamp);
+        let is_current = leads_to(root, self.name.as_c_str(), &self.stamp);
         if is_current {
             witness.asked_ms.store(now_ms, Ordering::Relaxed);
         }
@@ -151,7 +158,8 @@ impl Kept {
 }
 
 /// Whether `name` beneath `root` is, at this moment, the file that `stamp` tells of.
-fn leads_to(root: impl AsFd, name: &str, stamp: &Stamp) -> bool {
+#[inline(always)] // as `Transport` advises
+fn leads_to(root: impl AsFd, name: impl Arg, stamp: &Stamp) -> bool {
     // A link is another file than the one it leads to, so what it leads to is opened each time. A file system that asks a
     // server of its own has to ask now, as it would for an opening.
     let how = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;

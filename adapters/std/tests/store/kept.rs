@@ -56,7 +56,7 @@ fn only_small_files_that_have_settled_are_kept() {
             let file = (&store).open(FileName::from_static(name)).expect("opened");
             let is_constant = file.as_std().is_none();
             assert_eq!((&store).is_constant(&file), is_constant, "{name}");
-            assert_eq!((&mut &store).is_current(&file, FileName::from_static(name)), is_constant, "{name}");
+            assert_eq!((&mut &store).is_current(&file), is_constant, "{name}");
             assert!(!is_kept(&without, name), "{name}");
             assert_eq!(open(&store, name).1, open(&without, name).1, "{name}");
             assert_eq!(contents(&store, name), contents(&without, name), "{name}");
@@ -124,7 +124,7 @@ fn every_kind_of_change_is_seen_at_once(tree: &Tree) {
     let mut shared = &store;
     let held = names.map(|name| {
         let file = shared.open(FileName::from_static(name)).expect("opened");
-        assert!(shared.is_constant(&file) && shared.is_current(&file, FileName::from_static(name)), "{name}");
+        assert!(shared.is_constant(&file) && shared.is_current(&file), "{name}");
         (name, file)
     });
 
@@ -150,7 +150,7 @@ fn every_kind_of_change_is_seen_at_once(tree: &Tree) {
     fs::rename(tree.path("d"), tree.path("e")).expect("moved");
 
     for (name, file) in &held {
-        assert!(!shared.is_current(file, FileName::from_static(name)), "{name}");
+        assert!(!shared.is_current(file), "{name}");
     }
     for (name, before) in names.into_iter().zip(before).take(4) {
         assert_eq!(contents(&store, name), Ok(b"behind".to_vec()), "{name}");

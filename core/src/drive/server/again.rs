@@ -5,25 +5,16 @@
 use super::{Driver, SendFile};
 use crate::drive::Clock;
 use crate::drive::server::Observer;
-use crate::server::{Request, ServerSession};
-use crate::store::{FileInfo, Store};
+use crate::store::Store;
 
-/// How long the answer to `request` is before its last line, if it is what `stands` at the front of the buffer, and `held` is
-/// still the file that is asked for.
-pub(super) fn len<B, S>(
-    session: &ServerSession<'_, B>,
-    stands: usize,
-    store: &mut S,
-    held: &Option<(S::File, FileInfo)>,
-    request: &Request<'_>,
-) -> Option<usize>
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    S: Store,
-{
-    let (file, _) = held.as_ref()?;
-    let len = session.again(stands)?;
-    store.is_current(file, request.name()?).then_some(len)
+/// What of an answer was sent again.
+enum Again {
+    /// Nothing: it has to be found anew.
+    Not,
+    /// The session knows how much.
+    InPart,
+    /// All of it, and the session knows.
+    Whole,
 }
 
 impl<B, T, S, C, O> Driver<'_, '_, B, T, S, C, O>
@@ -34,14 +25,78 @@ where
     C: Clock,
     O: Observer,
 {
-    /// Sends what stands at the front of the buffer: `len` bytes, and the answer's last line, which is written over itself.
-    pub(super) fn answer_again(&mut self, len: usize) {
+    /// Waits until something has arrived that is to be answered anew, and answers what comes before that; false where
+    /// something else is to be done first.
+    ///
+    /// One loop in one function, as [`Transport`](crate::drive::Transport) tells why.
+    pub(super) fn receive_other(&mut self) -> bool {
+        while self.arrive() {
+            match self.answer_again() {
+                Again::Not => return true,
+                Again::Whole if !self.observer.should_stop() => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// Answers the request at the front of what has arrived with what stands at the front of the buffer, if that answers it
+    /// and is still right.
+    #[inline(always)]
+    fn answer_again(&mut self) -> Again {
+        let (Some((file, _)), stands) = (&self.held, self.link.stands) else { return Again::Not };
+        let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        let Some(len) = self.link.session.asks_again(bytes, stands) else { return Again::Not };
+        let limit_ms = self.link.session.answer_limit_ms();
+        if !self.store.is_current(file) || self.link.transport.limit_wait(limit_ms).is_err() {
+            return Again::Not;
+        }
+        let wants_steps = self.observer.wants_steps();
+        if wants_steps {
+            self.tell_steps();
+        }
+        let answer = self.link.send.get(..stands).unwrap_or_default();
+        let sent = self.link.transport.write_part(answer, false).map(|len| len.min(stands));
+        if !matches!(sent, Ok(sent) if sent == stands) {
+            if !wants_steps {
+                self.tell_steps();
+            }
+            self.finish_again(sent);
+            return Again::InPart;
+        }
+        self.link.look_at_clock();
+        self.arrived.start += len;
+        self.link.session.answered_again(len, self.link.now);
+        self.exchanges = self.link.session.exchanges();
+        let exchange = self.link.session.last_exchange();
+        if wants_steps {
+            self.observer.exchange(&exchange);
+        } else {
+            self.observer.again(&exchange);
+        }
+        Again::Whole
+    }
+
+    /// The first write of the answer came to `sent`, which is not all of it.
+    #[cold]
+    fn finish_again(&mut self, sent: Result<usize, T::Error>) {
+        let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        self.arrived.start += self.link.session.receive(bytes, self.link.now);
+        let end_len = self.link.session.answer_up_to_end(self.link.now);
+        self.link.look_at_clock();
+        self.link.pending = self.link.stands;
+        let mut written = 0;
+        if self.link.wrote(sent, &mut written, true) && self.link.flush_from(written, false) {
+            self.link.sent(end_len);
+        }
+    }
+
+    fn tell_steps(&mut self) {
+        let Some(request) = self.link.session.request() else { return };
+        self.observer.request(&request);
         if let Some((_, info)) = &self.held {
             self.observer.opened(info);
         }
-        self.link.look_at_clock();
-        self.link.session.answer_again(self.link.now);
-        self.link.pending = len;
         let body_len = self.link.session.last_exchange().body_len;
         if let Some(body_len) = usize::try_from(body_len).ok().filter(|len| *len > 0) {
             self.observer.body(body_len);

@@ -113,7 +113,7 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+    pub(in crate::server) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
         let question = &self.facts.question;
         let name = request::known_name(buf, question.name_len);
         let digest = question.digest;

@@ -8,7 +8,7 @@
 
 use core::ops::Range;
 
-use super::{LineEnding, Session, State};
+use super::{LineEnding, RATE_START_MS, Session, State, wide};
 use crate::digest::Digest;
 use crate::reply::Line;
 use crate::request::Kind;
@@ -79,9 +79,9 @@ impl Session<'_> {
         true
     }
 
-    /// Keeps the header that was just made ready, if that is all of it.
+    /// Keeps the header that was just made ready, if that is all of it, and the words that asked for it are kept.
     pub(super) fn keep_header(&mut self, buf: &mut [u8]) {
-        if self.line.is_done() {
+        if self.line.is_done() && self.kept.words > 0 {
             self.kept.header = keep(buf, self.ready.clone(), self.kept.words);
         }
     }
@@ -114,23 +114,57 @@ impl Session<'_> {
             && self.repeats_line(buf_len, self.kept.end, self.kept.before_end(), State::Receiving)
     }
 
-    /// How long the answer is before its last line, if the question was asked again and was last answered with `held` bytes
-    /// in all.
-    pub(in crate::server) fn again(&self, held: usize) -> Option<usize> {
-        let before_end = self.kept.header.checked_add(usize::try_from(self.body_len()).ok()?)?;
-        let is_all = before_end.checked_add(self.kept.end) == Some(held);
-        // Only behind a header is an end kept.
-        (self.state == State::Asked && self.kept.end > 0 && is_all).then_some(before_end)
+    /// How long the request at the front of `bytes` is, with a line ending right behind it, if it is the one whose answer is
+    /// kept, and that has `stands` bytes.
+    pub(in crate::server) fn asks_again(&mut self, buf: &[u8], bytes: &[u8], stands: usize) -> Option<usize> {
+        // Only behind words and a header is an end kept, and only until something else begins.
+        if self.state != State::Receiving || self.kept.end == 0 {
+            return None;
+        }
+        #[cfg(feature = "classic")]
+        let bytes = self.arrive(bytes);
+        let words = buf.get(buf.len().saturating_sub(self.kept.words)..).filter(|words| !words.is_empty())?;
+        let lines_len = self.kept.header.saturating_add(self.kept.end);
+        let is_all = u64::try_from(stands).ok()?.checked_sub(self.body_len()) == Some(wide(lines_len));
+        let ending_len = match bytes.strip_prefix(words)? {
+            [b'\n', ..] => 1,
+            [b'\r', b'\n', ..] => 2,
+            _ => 0,
+        };
+        is_all.then_some(words.len().saturating_add(ending_len))
     }
 
-    /// Header and body are sent as they were; the last line is ready.
-    pub(in crate::server) fn answer_again(&mut self, buf_len: usize) {
+    /// Its `len` bytes are taken, and answered.
+    pub(in crate::server) fn answered_again(&mut self, len: usize) {
+        self.line_ending = if len > self.kept.words { LineEnding::Nothing } else { LineEnding::Any };
+        self.begun = false;
+        self.since = self.now;
+        self.end_exchange();
+        #[cfg(feature = "classic")]
+        {
+            self.took(len);
+            self.search_again();
+        }
+    }
+
+    /// Header and body are sent as they were; the last line, whose length is returned, is ready.
+    pub(in crate::server) fn answer_up_to_end(&mut self, buf_len: usize) -> usize {
         self.begin_answer();
         self.facts.digest = self.kept.digest;
         self.position = self.facts.end;
         self.last.body_len = self.body_len();
         self.answered = self.last.body_len;
         self.repeats_end(buf_len);
+        self.kept.end
+    }
+
+    pub(in crate::server) fn answer_limit_ms(&self) -> Option<u64> {
+        let config = self.facts.config;
+        let limit_ms = match (config.stall_ms, config.min_rate) {
+            (0, 1..) => RATE_START_MS,
+            (stall_ms, _) => stall_ms,
+        };
+        (limit_ms > 0).then_some(limit_ms.into())
     }
 
     /// Of the body that answers the question.
@@ -179,6 +213,14 @@ mod tests {
     use crate::time::Instant;
     use crate::{Digest, FileInfo, FileName, ServerConfig, Version};
 
+    /// Of bytes that have arrived by themselves.
+    fn asks_again(session: &mut Session<'_>, buf: &[u8], bytes: &[u8], stands: usize) -> Option<usize> {
+        let len = session.asks_again(buf, bytes, stands);
+        #[cfg(feature = "classic")]
+        session.took(usize::MAX);
+        len
+    }
+
     /// It has the same answer when it is read again, so only this tells whether the short way is taken.
     #[test]
     fn an_equal_question_is_not_read_again() {
@@ -201,7 +243,8 @@ mod tests {
             let mut session = Session::new(&config, buf.len(), Instant::from_millis(0));
             assert_eq!(session.receive(&mut buf, words.as_bytes()), words.len());
             assert_eq!(session.kept.words, if is_kept { words.len() } else { 0 }, "{words}");
-            assert!((0..1000).all(|held| session.again(held).is_none()), "there was no answer yet");
+            let mut asks_again = |stands| session.asks_again(&buf, words.as_bytes(), stands);
+            assert!((0..1000).all(|stands| asks_again(stands).is_none()), "there was no answer yet");
             if is_kept {
                 // What was read stands at the front: another name there shows who looks at it, and who reads it anew.
                 assert_eq!(buf[0], b'a');
@@ -237,21 +280,28 @@ mod tests {
             ] {
                 let digest = Digest::Crc32(crc32);
                 let is_same = is_known && session.kept.digest.is_none_or(|kept| kept == digest);
+                let before = session.kept.header + usize::try_from(session.body_len()).expect("short");
+                let all = before + session.kept.end;
+                let is_answered = session.kept.end > 0;
+                for stands in [0, all.saturating_sub(1), all, all + 1] {
+                    let expected = (is_answered && stands == all).then_some(words.len());
+                    assert_eq!(asks_again(&mut session, &buf, words, stands), expected, "{stands} of {all}");
+                    for (ending, ending_len) in [("\n", 1), ("\r\n", 2), ("\n\n", 1), ("\r", 0), (" \n", 0), ("{", 0)] {
+                        let line = [words.as_slice(), ending.as_bytes()].concat();
+                        let expected = expected.map(|len| len + ending_len);
+                        assert_eq!(asks_again(&mut session, &buf, &line, stands), expected, "{ending:?}");
+                    }
+                    assert_eq!(asks_again(&mut session, &buf, &words[1..], stands), None);
+                    assert_eq!(asks_again(&mut session, &buf, &words[..words.len() - 1], stands), None);
+                }
                 assert_eq!(session.receive(&mut buf, words), words.len());
+                assert_eq!(asks_again(&mut session, &buf, words, all), None, "it is being answered");
                 // What was kept is spoiled, so that it is known when it is used.
                 let places = [(session.kept.header, session.kept.before_end()), (session.kept.end, session.kept.len())];
                 for (_, behind) in places.into_iter().filter(|(len, _)| *len > 0) {
                     buf[buf_len - behind] = b' ';
                 }
-                let before = session.kept.header + usize::try_from(session.body_len()).expect("short");
-                let all = before + session.kept.end;
-                let is_answered = session.kept.end > 0;
-                for held in [0, all.saturating_sub(1), all, all + 1] {
-                    let expected = (is_answered && held == all).then_some(before);
-                    assert_eq!(session.again(held), expected, "{held} of {all}");
-                }
                 session.reply(&mut buf, Reply::File { info: &info, known: None });
-                assert_eq!(session.again(all), None, "it is being answered");
                 let Action::SendBytes { bytes, more: true } = session.action(&buf) else { panic!("no header") };
                 assert_eq!(bytes[0], if is_known && has_room { b' ' } else { b'{' });
                 assert_eq!(session.kept.header, if has_room { bytes.len() } else { 0 });
