@@ -15,6 +15,7 @@ use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
 use super::patience::Patient;
+use super::schedule::Pace;
 use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
 use crate::transport::KernelFile;
@@ -89,6 +90,7 @@ struct Watch<'h> {
     name: String,
     answers: u64,
     body_len: u64,
+    pace: Pace,
 }
 
 struct Current {
@@ -101,15 +103,20 @@ struct Current {
 
 impl<'h> Watch<'h> {
     fn new(house: &'h House<'h>, seat: &'h Seat) -> Self {
-        Self { house, seat, current: None, name: String::new(), answers: 0, body_len: 0 }
+        Self { house, seat, current: None, name: String::new(), answers: 0, body_len: 0, pace: Pace::new(coarse_ms()) }
     }
 
     fn peer(&self) -> &'h Peer {
         &self.seat.peer
     }
 
-    fn finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: Outcome) {
+    fn count_answer(&mut self) {
         self.answers += 1;
+        self.pace.note(coarse_ms(), self.answers, || self.house.hall.live());
+    }
+
+    fn finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: Outcome) {
+        self.count_answer();
         let current = self.current.take();
         let answer = Answer {
             kind,
@@ -192,7 +199,7 @@ impl drive::Observer for Watch<'_> {
     }
 
     fn again(&mut self, exchange: &Exchange) {
-        self.answers += 1;
+        self.count_answer();
         self.body_len += exchange.body_len;
     }
 
