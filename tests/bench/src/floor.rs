@@ -1,27 +1,32 @@
 //! What no server can beat: the system calls that cannot be left out, and nothing else.
 //!
 //! It takes any arrival for a request, answers in the bytes that the protocol asks for, which it has put together before,
-//! and keeps its threads waiting in `accept`, so that it never makes one. They run under `SCHED_BATCH`, which costs the fewest switches between threads
-//! (`works.py` starts it so).
+//! and makes a thread only where none waits in `accept`. They run under `SCHED_BATCH`, which costs the fewest switches between
+//! threads (`works.py` starts it so). A small file is asked for, looked at and sent in one loop
+//! without a function around the system calls: returning from one would cost more than the calls' own work
+//! (`Transport` in core/src/drive tells why).
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::thread;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Scope};
 use std::time::Instant;
 
 use clap::ValueEnum;
 use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, fstat, open, sendfile, statx};
 use rustix::net::sockopt::set_tcp_cork;
-use rustix::net::{SendFlags, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde_json::{Value, json};
 
 use crate::dialect::{SENTENCE, TEXT};
 
-const THREADS: usize = 128;
+/// Threads that wait in `accept`. They are as many as were needed at once, as any server's: the kernel leaves a thread where it
+/// ran last, and of a hundred that take turns most would stand where no client has been yet.
+static WAITING: AtomicUsize = AtomicUsize::new(1);
 
 /// How a body leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,19 +50,7 @@ pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
         Way::Ask => Some(Small::read(path).map_err(|error| error.to_string())?),
         Way::Sendfile | Way::Hashed => None,
     };
-    thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                while let Ok((socket, _)) = listener.accept() {
-                    if let Err(error) = visit(socket, path, way, small.as_ref())
-                        && error.kind() != std::io::ErrorKind::ConnectionReset
-                    {
-                        eprintln!("bench-client floor: {error}");
-                    }
-                }
-            });
-        }
-    });
+    thread::scope(|scope| work(scope, &listener, path, way, small.as_ref()));
     Err("no client could be accepted".to_owned())
 }
 
@@ -78,10 +71,25 @@ pub fn list(directory: &Path) -> Result<Value, String> {
     Ok(json!({ "seconds": started.elapsed().as_secs_f64(), "count": count, "size": size }))
 }
 
+fn work<'s>(scope: &'s Scope<'s, '_>, listener: &'s TcpListener, path: &'s Path, way: Way, small: Option<&'s Small>) {
+    while let Ok((socket, _)) = listener.accept() {
+        if WAITING.fetch_sub(1, Ordering::Relaxed) == 1 {
+            WAITING.fetch_add(1, Ordering::Relaxed);
+            scope.spawn(move || work(scope, listener, path, way, small));
+        }
+        if let Err(error) = visit(socket, path, way, small)
+            && error.kind() != std::io::ErrorKind::ConnectionReset
+        {
+            eprintln!("bench-client floor: {error}");
+        }
+        WAITING.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) -> std::io::Result<()> {
     let mut buf = vec![0; 64 * 1024];
     loop {
-        let len = socket.read(&mut buf)?;
+        let (len, _) = recv(&socket, &mut buf, RecvFlags::empty())?;
         if len == 0 {
             return Ok(());
         }
@@ -90,7 +98,10 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
             continue;
         }
         if let Some(small) = small {
-            socket.write_all(small.answer()?)?;
+            let answer = small.answer()?;
+            if send(&socket, answer, SendFlags::NOSIGNAL)? != answer.len() {
+                return Err(std::io::Error::other("a send buffer without room for a small file"));
+            }
             continue;
         }
         let file = File::open(path)?;
@@ -135,6 +146,7 @@ impl Small {
     }
 
     /// What answers for it, if it has not changed.
+    #[inline(always)]
     fn answer(&self) -> std::io::Result<&[u8]> {
         if changed(&self.file)? == self.changed {
             Ok(&self.answer)
@@ -144,6 +156,7 @@ impl Small {
     }
 }
 
+#[inline(always)]
 fn changed(file: &File) -> std::io::Result<(i64, u64)> {
     let now = fstat(file)?;
     Ok((now.st_ctime, now.st_ctime_nsec))
