@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
+use super::schedule::Sighting;
 use super::seat::{Fate, Seat};
 use super::shares::Shares;
 use crate::clock::coarse_ms;
@@ -33,6 +34,7 @@ pub(super) struct Hall {
     keeps_order: bool,
     /// A copy of the state's, so that a client's thread can look at each step.
     is_stopping: AtomicBool,
+    pub(super) apart: Sighting,
 }
 
 #[derive(Debug, Default)]
@@ -107,6 +109,7 @@ impl Hall {
             changed: Condvar::new(),
             queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
+            apart: Sighting::default(),
         }
     }
 

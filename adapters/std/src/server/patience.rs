@@ -12,6 +12,7 @@ use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;
 
 use super::hall::Hall;
+use super::schedule::Turns;
 use super::seat::{Fate, Seat};
 use crate::clock::coarse_ms;
 use crate::transport::{KernelFile, TcpTransport, TransportError};
@@ -27,15 +28,17 @@ const PAUSE_MS: u64 = 500;
 pub(super) struct Patient<'v> {
     transport: TcpTransport<&'v Socket>,
     seat: &'v Seat,
+    hall: &'v Hall,
+    turns: Turns,
     limit_ms: Option<u64>,
     waits: u32,
 }
 
 impl<'v> Patient<'v> {
     /// `seat`'s transport; its socket has these time-outs, in milliseconds.
-    pub(super) fn new(seat: &'v Seat, read_limit_ms: Option<u64>, write_limit_ms: Option<u64>) -> Self {
+    pub(super) fn new(hall: &'v Hall, seat: &'v Seat, read_limit_ms: Option<u64>, write_limit_ms: Option<u64>) -> Self {
         let transport = TcpTransport::with_limits(&seat.socket, read_limit_ms, write_limit_ms);
-        Self { transport, seat, limit_ms: None, waits: 0 }
+        Self { transport, seat, hall, turns: Turns::new(), limit_ms: None, waits: 0 }
     }
 
     pub(super) const fn last_error(&self) -> Option<&io::Error> {
@@ -53,8 +56,10 @@ impl<'v> Patient<'v> {
     /// Reads while somebody else looks at the clock.
     #[inline(always)] // as `Transport` advises
     fn read_watched(&mut self, buf: &mut [u8], limit_ms: u64) -> Result<usize, TransportError> {
-        let until_ms = coarse_ms().saturating_add(limit_ms);
+        let now_ms = coarse_ms();
+        let until_ms = now_ms.saturating_add(limit_ms);
         self.seat.wait_until(until_ms);
+        self.turns.before_wait(&self.seat.socket, self.hall, now_ms);
         let read = self.transport.read(buf);
         self.seat.wait_no_longer();
         match read {
@@ -143,22 +148,25 @@ mod tests {
     use coracle_core::drive::Transport;
     use embedded_io::{Error as _, ErrorKind, Read as _};
 
+    use super::super::hall::Hall;
+    use super::super::limits::Limits;
     use super::super::observer::Peer;
     use super::super::seat::{Fate, Seat};
     use super::{FEW_WAITS, LONG_MS, Patient};
     use crate::clock::coarse_ms;
 
-    fn seat() -> (Seat, TcpStream) {
+    fn seat() -> (Hall, Seat, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("connected");
         let (socket, address) = listener.accept().expect("accepted");
-        (Seat::new(Peer::new(1, address, "test".into()), socket.into()), peer)
+        let seat = Seat::new(Peer::new(1, address, "test".into()), socket.into());
+        (Hall::new(&Limits::default()), seat, peer)
     }
 
     #[test]
     fn who_stays_has_no_timer_of_its_own_for_long_waits() {
-        let (seat, mut peer) = seat();
-        let mut transport = Patient::new(&seat, None, None);
+        let (hall, seat, mut peer) = seat();
+        let mut transport = Patient::new(&hall, &seat, None, None);
         let limit = || seat.socket.read_timeout().expect("an option");
         let long = Some(Duration::from_millis(LONG_MS));
         let mut read = |limit_ms| {
@@ -182,8 +190,8 @@ mod tests {
     fn a_wait_that_is_ended_is_over_only_when_it_is_time() {
         // To the end of its time, and from outside before that: as where an answer came between the two.
         for (limit_ms, looked_at_ms, expected) in [(1, 0, Err(ErrorKind::TimedOut)), (LONG_MS, LONG_MS, Ok(0))] {
-            let (seat, _peer) = seat();
-            let mut transport = Patient::new(&seat, None, None);
+            let (hall, seat, _peer) = seat();
+            let mut transport = Patient::new(&hall, &seat, None, None);
             let read = std::thread::scope(|scope| {
                 let reading = scope.spawn(|| transport.read_watched(&mut [0; 8], limit_ms));
                 while !reading.is_finished() {
@@ -199,8 +207,8 @@ mod tests {
 
     #[test]
     fn a_wait_goes_on_until_its_time_is_over() {
-        let (seat, mut peer) = seat();
-        let mut transport = Patient::new(&seat, None, None);
+        let (hall, seat, mut peer) = seat();
+        let mut transport = Patient::new(&hall, &seat, None, None);
         let now_ms = coarse_ms();
         std::thread::scope(|scope| {
             let reading = scope.spawn(|| transport.read_watched(&mut [0; 8], 60_000));

@@ -15,7 +15,6 @@ use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
 use super::patience::Patient;
-use super::schedule::Pace;
 use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
 use crate::transport::KernelFile;
@@ -50,7 +49,8 @@ where
     let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
     let mut watch = Watch::new(house, seat);
     let mut session = ServerSession::new(&house.config, request, house.now());
-    let mut transport = Patient::new(seat, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+    let mut transport =
+        Patient::new(house.hall, seat, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
     let scratch = Scratch { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
@@ -90,7 +90,6 @@ struct Watch<'h> {
     name: String,
     answers: u64,
     body_len: u64,
-    pace: Pace,
 }
 
 struct Current {
@@ -103,20 +102,15 @@ struct Current {
 
 impl<'h> Watch<'h> {
     fn new(house: &'h House<'h>, seat: &'h Seat) -> Self {
-        Self { house, seat, current: None, name: String::new(), answers: 0, body_len: 0, pace: Pace::new(coarse_ms()) }
+        Self { house, seat, current: None, name: String::new(), answers: 0, body_len: 0 }
     }
 
     fn peer(&self) -> &'h Peer {
         &self.seat.peer
     }
 
-    fn count_answer(&mut self) {
-        self.answers += 1;
-        self.pace.note(coarse_ms(), self.answers, || self.house.hall.live());
-    }
-
     fn finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: Outcome) {
-        self.count_answer();
+        self.answers += 1;
         let current = self.current.take();
         let answer = Answer {
             kind,
@@ -199,7 +193,7 @@ impl drive::Observer for Watch<'_> {
     }
 
     fn again(&mut self, exchange: &Exchange) {
-        self.count_answer();
+        self.answers += 1;
         self.body_len += exchange.body_len;
     }
 
