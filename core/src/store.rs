@@ -171,6 +171,19 @@ pub trait Store {
     fn is_current(&mut self, _file: &Self::File) -> bool {
         false
     }
+
+    /// Is offered the bytes of a whole answer about `file`, which [is constant](Store::is_constant), to keep for
+    /// [`Store::kept_answer`] where it has none.
+    ///
+    /// Whoever asks for the same file hears the same, as a rule. Sent from one place in memory it stays in the processor's
+    /// cache; copies of many sessions push each other out.
+    fn keep_answer(&mut self, _file: &Self::File, _answer: &[u8]) {}
+
+    /// What was kept of an answer about `file`: the same bytes each time. The driver sends them in place of its own if they
+    /// are equal. Worth inlining, as [`Transport`](crate::drive::Transport) tells.
+    fn kept_answer<'f>(&self, _file: &'f Self::File) -> Option<&'f [u8]> {
+        None
+    }
 }
 
 /// One file of a [`StaticStore`].

@@ -153,6 +153,8 @@ where
         pending: 0,
         #[cfg(target_pointer_width = "64")]
         stands: 0,
+        #[cfg(target_pointer_width = "64")]
+        is_kept: None,
     };
     let mut driver = Driver {
         link,

@@ -62,4 +62,13 @@ impl<S: Store> Store for UntilCut<'_, S> {
     fn is_current(&mut self, file: &S::File) -> bool {
         self.store.is_current(file)
     }
+
+    fn keep_answer(&mut self, file: &S::File, answer: &[u8]) {
+        self.store.keep_answer(file, answer);
+    }
+
+    #[inline(always)] // as `Transport` advises
+    fn kept_answer<'f>(&self, file: &'f S::File) -> Option<&'f [u8]> {
+        self.store.kept_answer(file)
+    }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use coracle_core::FileInfo;
 use lru::LruCache;
@@ -56,6 +56,8 @@ pub(super) struct Kept {
     pub(super) stamp: Stamp,
     pub(super) info: FileInfo,
     pub(super) contents: Box<[u8]>,
+    /// The first that was sent more than once.
+    answer: OnceLock<Box<[u8]>>,
     witness: Option<Witness>,
 }
 
@@ -127,7 +129,7 @@ impl KeptFiles {
         });
         // There is no NUL in a file's name; an empty one leads nowhere.
         let c_name = CString::new(name).unwrap_or_default();
-        let kept = Arc::new(Kept { name: c_name, stamp, info, contents, witness });
+        let kept = Arc::new(Kept { name: c_name, stamp, info, contents, answer: OnceLock::new(), witness });
         if let Some(files) = &mut files {
             files.put(name.into(), Arc::clone(&kept));
         }
@@ -154,6 +156,16 @@ impl Kept {
             witness.asked_ms.store(now_ms, Ordering::Relaxed);
         }
         is_current
+    }
+
+    /// Keeps an answer that was sent about it, if there is none.
+    pub(super) fn keep_answer(&self, answer: &[u8]) {
+        self.answer.get_or_init(|| answer.into());
+    }
+
+    #[inline(always)] // as `Transport` advises
+    pub(super) fn answer(&self) -> Option<&[u8]> {
+        self.answer.get().map(|answer| &**answer)
     }
 }
 

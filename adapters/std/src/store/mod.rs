@@ -240,6 +240,17 @@ impl Store for &DirectoryStore {
     fn is_current(&mut self, file: &File) -> bool {
         file.as_kept().is_some_and(|kept| kept.is_current(&self.root))
     }
+
+    fn keep_answer(&mut self, file: &File, answer: &[u8]) {
+        if let Some(kept) = file.as_kept() {
+            kept.keep_answer(answer);
+        }
+    }
+
+    #[inline(always)] // as `Transport` advises
+    fn kept_answer<'f>(&self, file: &'f File) -> Option<&'f [u8]> {
+        file.as_kept()?.answer()
+    }
 }
 
 /// How often a name may be given to something else, just while it is resolved, before its opening fails.

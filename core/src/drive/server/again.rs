@@ -55,7 +55,12 @@ where
         if wants_steps {
             self.tell_steps();
         }
-        let answer = self.link.send.get(..stands).unwrap_or_default();
+        if self.link.is_kept.is_none() {
+            self.keep_answer(stands);
+        }
+        let kept = self.held.as_ref().filter(|_| self.link.is_kept == Some(true));
+        let kept = kept.and_then(|(file, _)| self.store.kept_answer(file));
+        let answer = kept.or(self.link.send.get(..stands)).unwrap_or_default();
         let sent = self.link.transport.write_part(answer, false).map(|len| len.min(stands));
         if !matches!(sent, Ok(sent) if sent == stands) {
             if !wants_steps {
@@ -89,6 +94,14 @@ where
         if self.link.wrote(sent, &mut written, true) && self.link.flush_from(written, false) {
             self.link.sent(end_len);
         }
+    }
+
+    /// Lets the store keep what stands at the front of the buffer, or be asked no more.
+    #[cold]
+    fn keep_answer(&mut self, stands: usize) {
+        let (Some((file, _)), Some(answer)) = (&self.held, self.link.send.get(..stands)) else { return };
+        self.store.keep_answer(file, answer);
+        self.link.is_kept = Some(self.store.kept_answer(file) == Some(answer));
     }
 
     fn tell_steps(&mut self) {

@@ -19,6 +19,9 @@ pub(super) struct Link<'d, 'c, B, T, C> {
     /// Bytes at the front of `send` that left together, at the end of an answer, and are still there.
     #[cfg(target_pointer_width = "64")]
     pub(super) stands: usize,
+    /// Whether the store keeps the same bytes, where that was asked.
+    #[cfg(target_pointer_width = "64")]
+    pub(super) is_kept: Option<bool>,
 }
 
 impl<B, T, C> Link<'_, '_, B, T, C>
@@ -56,6 +59,7 @@ where
         #[cfg(target_pointer_width = "64")]
         {
             self.stands = if more { 0 } else { self.pending };
+            self.is_kept = None;
         }
         self.pending = 0;
         true
