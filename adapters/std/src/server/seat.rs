@@ -10,7 +10,11 @@ use socket2::Socket;
 use super::observer::Peer;
 
 /// A client's place.
+///
+/// The socket and when it is waited for lie in one line of the processor's cache: with many clients each line that an answer
+/// needs has to be fetched again (`tests/bench/run --only "kept 64"`).
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Seat {
     pub peer: Peer,
     pub socket: Socket,
