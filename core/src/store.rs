@@ -181,7 +181,7 @@ pub trait Store {
 
     /// What was kept of an answer about `file`: the same bytes each time. The driver sends them in place of its own if they
     /// are equal. Worth inlining, as [`Transport`](crate::drive::Transport) tells.
-    fn kept_answer<'f>(&self, _file: &'f Self::File) -> Option<&'f [u8]> {
+    fn kept_answer<'a>(&'a self, _file: &'a Self::File) -> Option<&'a [u8]> {
         None
     }
 }

@@ -3,6 +3,7 @@
 
 mod driving;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use coracle_core::drive::{Observer, Plain, Scratch, serve};
@@ -70,6 +71,92 @@ fn who_does_not_want_the_steps_is_told_the_end() {
         assert_eq!((&ends.wire.parts, &ends.wire.limits), (&all.wire.parts, &all.wire.limits));
         assert_eq!(ends.log.lines, all.log.lines[..3], "the first answer is put together");
         assert_eq!((&ends.log.exchanges[..], &ends.log.again[..]), (&all.log.exchanges[..1], &all.log.exchanges[1..]));
+    }
+}
+
+/// The bytes that are sent are those that the store keeps, as long as they are the answer.
+#[test]
+fn an_answer_that_is_kept_is_sent() {
+    struct Swapped(Shelf, Vec<u8>, Cell<usize>);
+
+    impl Store for Swapped {
+        type File = ();
+        type Listing = ();
+
+        fn open(&mut self, name: FileName<'_>) -> Result<(), StoreError> {
+            self.0.open(name)
+        }
+        fn info(&mut self, file: &()) -> Result<FileInfo, StoreError> {
+            self.0.info(file)
+        }
+        fn read(&mut self, file: &mut (), offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+            self.0.read(file, offset, buf)
+        }
+        fn list(&mut self, path: Option<FileName<'_>>) -> Result<(), StoreError> {
+            self.0.list(path)
+        }
+        fn next<'b>(&mut self, listing: &'b mut ()) -> Result<Listed<'b>, StoreError> {
+            self.0.next(listing)
+        }
+        fn is_constant(&self, file: &()) -> bool {
+            self.0.is_constant(file)
+        }
+        fn is_current(&mut self, file: &()) -> bool {
+            self.0.is_current(file)
+        }
+        fn keep_answer(&mut self, file: &(), answer: &[u8]) {
+            self.0.keep_answer(file, answer);
+            // As long, and never sent by who sends what is his own.
+            self.1 = vec![b'#'; answer.len()];
+        }
+        /// What was offered, the first time.
+        fn kept_answer<'a>(&'a self, file: &'a ()) -> Option<&'a [u8]> {
+            self.2.set(self.2.get() + 1);
+            if self.2.get() == 1 { self.0.kept_answer(file) } else { Some(&self.1) }
+        }
+    }
+
+    let config = ServerConfig::new();
+    let mut wire = Plain(saying(&[GET; 5]));
+    let mut session = ServerSession::new(&config, vec![0; 4_096], Instant::from_millis(0));
+    let mut store = Swapped(Shelf { keeps: true, ..constant() }, Vec::new(), Cell::new(0));
+    let (mut receive, mut send) = ([0; 256], [0; 1024]);
+    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    serve(&mut session, &mut wire, &mut store, scratch, &mut || Instant::from_millis(0), &mut ());
+    let anew = serve_wire(saying(&[GET]), Shelf::new(FILE));
+    let answer_len = store.1.len();
+    let (first, others) = wire.0.sent.split_at(answer_len);
+    assert!(anew.wire.sent.starts_with(first) && first.ends_with(b"}\n"));
+    assert!(others.starts_with(&[b'#'].repeat(4 * answer_len)));
+    assert_eq!((store.0.offers, store.0.kept.as_deref()), (1, Some(first)));
+}
+
+#[test]
+fn an_answer_that_is_not_the_kept_one_is_sent_all_the_same() {
+    let anew = serve_wire(saying(&[RANGE, RANGE, GET, GET, GET, RANGE, RANGE]), Shelf::new(FILE));
+    let run = |kept: Option<&str>| {
+        let kept = kept.map(|bytes| bytes.as_bytes().to_vec());
+        serve_wire(saying(&[RANGE, RANGE, GET, GET, GET, RANGE, RANGE]), Shelf { keeps: true, kept, ..constant() })
+    };
+    let first = run(None).store.kept.expect("kept");
+    let first = String::from_utf8(first).expect("UTF-8");
+    for kept in [None, Some(""), Some("another"), Some(&first), Some(&first[1..]), Some(&first.replace('w', "x"))] {
+        let again = run(kept);
+        assert_eq!((again.text(), again.why()), (anew.text(), anew.why()), "{kept:?}");
+        assert_eq!(again.wire.parts, anew.wire.parts, "{kept:?}");
+        // Each that is sent again is offered once.
+        assert_eq!((again.store.opened, again.store.offers), (3, 3), "{kept:?}");
+    }
+}
+
+/// What the transport does not take of it is sent out of the driver's buffer.
+#[test]
+fn a_kept_answer_that_is_sent_in_part_goes_on() {
+    let anew = serve_wire(saying(&[GET; 3]), Shelf::new(FILE));
+    for len in [1, 50, 100, 200] {
+        let writes = [Ok(usize::MAX), Ok(len), Ok(1)].into();
+        let again = serve_wire(Wire { writes, ..saying(&[GET; 3]) }, Shelf { keeps: true, ..constant() });
+        assert_eq!((again.text(), again.why()), (anew.text(), anew.why()), "{len}");
     }
 }
 
@@ -442,6 +529,8 @@ proptest! {
         prop_assert_eq!((again.text(), again.why()), (anew.text(), anew.why()));
         prop_assert_eq!((&again.log.lines, &again.log.exchanges), (&anew.log.lines, &anew.log.exchanges));
         prop_assert_eq!((&again.wire.parts, &again.wire.limits), (&anew.wire.parts, &anew.wire.limits));
+        let kept = run(Shelf { keeps: true, ..constant() }, false);
+        prop_assert_eq!((again.text(), &again.wire.parts, again.why()), (kept.text(), &kept.wire.parts, kept.why()));
         let brief = run(constant(), true);
         let heard = brief.log.exchanges.len() + brief.log.again.len();
         let (told, all) = (brief.text(), anew.text());

@@ -146,6 +146,10 @@ pub struct Shelf {
     /// How often it was opened, and how often was asked whether it is still the same.
     pub opened: usize,
     pub looks: usize,
+    /// Whether it keeps an answer, the first one.
+    pub keeps: bool,
+    pub kept: Option<Vec<u8>>,
+    pub offers: usize,
 }
 
 impl Shelf {
@@ -162,6 +166,9 @@ impl Shelf {
             current: VecDeque::new(),
             opened: 0,
             looks: 0,
+            keeps: false,
+            kept: None,
+            offers: 0,
         }
     }
 }
@@ -216,6 +223,18 @@ impl Store for Shelf {
         assert!(self.is_constant);
         self.looks += 1;
         self.current.pop_front().unwrap_or(true)
+    }
+
+    fn keep_answer(&mut self, (): &(), answer: &[u8]) {
+        assert!(self.is_constant);
+        self.offers += 1;
+        if self.keeps && self.kept.is_none() {
+            self.kept = Some(answer.to_vec());
+        }
+    }
+
+    fn kept_answer<'a>(&'a self, (): &'a ()) -> Option<&'a [u8]> {
+        self.kept.as_deref()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What no server can beat: the system calls that cannot be left out, and nothing else.
+//! The system calls that no server can leave out, and nothing else.
 //!
 //! It takes any arrival for a request, answers in the bytes that the protocol asks for, which it has put together before,
 //! and makes a thread only where none waits in `accept`. They run under `SCHED_BATCH`, which costs the fewest switches between

@@ -69,4 +69,12 @@ entries! {
     fn store_is_current(store: &mut StaticStore<'static>, file: File) -> bool {
         store.is_current(&file)
     }
+
+    fn store_keep_answer(store: &mut StaticStore<'static>, file: File, answer: &[u8]) {
+        store.keep_answer(&file, answer)
+    }
+
+    fn store_kept_answer<'s>(store: &'s StaticStore<'static>, file: &'s File) -> Option<&'s [u8]> {
+        store.kept_answer(file)
+    }
 }

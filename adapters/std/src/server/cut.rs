@@ -68,7 +68,7 @@ impl<S: Store> Store for UntilCut<'_, S> {
     }
 
     #[inline(always)] // as `Transport` advises
-    fn kept_answer<'f>(&self, file: &'f S::File) -> Option<&'f [u8]> {
+    fn kept_answer<'a>(&'a self, file: &'a S::File) -> Option<&'a [u8]> {
         self.store.kept_answer(file)
     }
 }

@@ -248,7 +248,7 @@ impl Store for &DirectoryStore {
     }
 
     #[inline(always)] // as `Transport` advises
-    fn kept_answer<'f>(&self, file: &'f File) -> Option<&'f [u8]> {
+    fn kept_answer<'a>(&'a self, file: &'a File) -> Option<&'a [u8]> {
         file.as_kept()?.answer()
     }
 }

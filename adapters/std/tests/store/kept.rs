@@ -66,6 +66,31 @@ fn only_small_files_that_have_settled_are_kept() {
 }
 
 #[test]
+fn one_answer_is_kept_for_all_as_long_as_its_file() {
+    let tree = Tree::new();
+    tree.write("f", "12345");
+    tree.write("longer", vec![7; 4097]);
+    settle();
+    let store = tree.store();
+    let mut store = &store;
+    let [first, second, longer] = ["f", "f", "longer"].map(|name| store.open(FileName::from_static(name)).expect(name));
+    assert_eq!(store.kept_answer(&first), None);
+    for (file, answer) in [(&first, "one"), (&second, "two"), (&longer, "none")] {
+        store.keep_answer(file, answer.as_bytes());
+    }
+    let third = store.open(FileName::from_static("f")).expect("there");
+    for file in [&first, &second, &third] {
+        assert_eq!(store.kept_answer(file), Some(&b"one"[..]));
+    }
+    assert_eq!(store.kept_answer(&longer), None, "it may change");
+    tree.write("f", "54321");
+    settle();
+    let changed = store.open(FileName::from_static("f")).expect("there");
+    assert!(store.is_constant(&changed) && !store.is_current(&first));
+    assert_eq!((store.kept_answer(&changed), store.kept_answer(&first)), (None, Some(&b"one"[..])));
+}
+
+#[test]
 fn reading_behind_the_end_finds_nothing() {
     let tree = Tree::new();
     tree.write("f", "12345");
