@@ -59,6 +59,8 @@ struct State {
 struct Staff {
     /// How many wait for a client.
     waiting: usize,
+    /// One gathers clients, and nobody else may wait.
+    gathers: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -292,10 +294,28 @@ impl Hall {
         let mut state = self.state();
         let is_open = state.phase == Phase::Open;
         state.staff(listener).is_some_and(|staff| {
-            let may_wait = is_open && staff.waiting < MAX_WAITING;
+            let may_wait = is_open && staff.waiting < MAX_WAITING && !staff.gathers;
             staff.waiting += usize::from(may_wait);
             may_wait
         })
+    }
+
+    /// A thread that has come to wait may gather so many clients first, if nobody else waits there, and nobody will before
+    /// [`Hall::end_gathering`].
+    pub(super) fn begin_gathering(&self, listener: &Arc<Listener>) -> usize {
+        let mut state = self.state();
+        let places = self.max_clients.saturating_sub(state.live.len() + listener.gathered_count());
+        let is_open = state.phase == Phase::Open && !self.keeps_order;
+        state.staff(listener).filter(|staff| is_open && staff.waiting == 1 && !staff.gathers).map_or(0, |staff| {
+            staff.gathers = places > 0;
+            places
+        })
+    }
+
+    pub(super) fn end_gathering(&self, listener: &Arc<Listener>) {
+        if let Some(staff) = self.state().staff(listener) {
+            staff.gathers = false;
+        }
     }
 
     /// Whether a thread that has waited for long may end.

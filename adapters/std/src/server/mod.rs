@@ -24,6 +24,7 @@
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 
 mod cut;
+mod descriptors;
 mod hall;
 mod limits;
 mod linger;
@@ -177,6 +178,7 @@ where
     pub fn run(self) -> io::Result<Summary> {
         let Self { server, handle } = self;
         let lingering = Lingering::new()?;
+        descriptors::make_room(server.limits.max_clients);
         let config = match ServerName::new(&server.name) {
             Ok(name) => server.limits.config().server_name(name),
             Err(_) => server.limits.config(),

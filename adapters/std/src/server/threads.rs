@@ -56,6 +56,7 @@ where
 {
     fn work(mut self) {
         let_others_finish();
+        self.gather();
         let mut pause = FIRST_PAUSE;
         let mut failures = 0;
         while !self.listener.is_closed.load(Ordering::Acquire) {
@@ -127,6 +128,17 @@ where
 
     // What follows has large frames, and is kept out of the one in which a thread waits: thousands of threads that wait
     // for a client's first byte are to cost two pages of stack each.
+
+    /// Accepts all clients that are there before the first of them is served: the kernel's queue is full after some
+    /// thousand, and who finds it full tries again only after a second. A thread for each takes much longer to make.
+    #[inline(never)]
+    fn gather(&self) {
+        let most = self.house.hall.begin_gathering(&self.listener);
+        if most > 0 {
+            self.listener.gather(most);
+            self.house.hall.end_gathering(&self.listener);
+        }
+    }
 
     /// Sends another thread to wait at the listener; false when there can be none.
     #[inline(never)]
