@@ -60,13 +60,16 @@ NETWORK = {
     "ioctl": ["EIO"],
     "close": ["EIO", "EINTR"],
     "clone3": ["EAGAIN", "ENOMEM"],
+    # Refused by sandboxes.
+    "sched_getscheduler": ["EPERM", "ENOSYS"],
+    "sched_setscheduler": ["EPERM", "ENOSYS"],
 }
 
 # What cannot fail, or of whose failure only the language's runtime learns, which ends the program then.
 EXEMPT = {
     "mmap", "mprotect", "munmap", "madvise", "brk", "mremap", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
     "sigaltstack", "futex", "set_robust_list", "rseq", "prctl", "gettid", "getpid", "sched_getaffinity", "sched_yield",
-    "exit", "exit_group", "getrandom", "clock_nanosleep", "nanosleep", "clock_gettime", "prlimit64",
+    "exit", "exit_group", "getcpu", "getrandom", "clock_nanosleep", "nanosleep", "clock_gettime", "prlimit64",
 }
 
 # What an interrupted or short call does to a program that makes it again: nothing.
