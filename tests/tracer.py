@@ -24,19 +24,20 @@ Registers = ctypes.c_uint64 * 27
 # From <asm/unistd_64.h>: the calls of the programs that are looked at.
 NAMES = {
     0: "read", 1: "write", 2: "open", 3: "close", 4: "stat", 5: "fstat", 6: "lstat", 7: "poll", 8: "lseek", 9: "mmap",
-    10: "mprotect", 11: "munmap", 12: "brk", 13: "rt_sigaction", 14: "rt_sigprocmask", 15: "rt_sigreturn", 16: "ioctl",
-    17: "pread64", 18: "pwrite64", 19: "readv", 20: "writev", 21: "access", 24: "sched_yield", 25: "mremap",
-    28: "madvise", 35: "nanosleep", 39: "getpid", 40: "sendfile", 41: "socket", 42: "connect", 43: "accept",
-    44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg", 48: "shutdown", 49: "bind", 50: "listen",
-    51: "getsockname", 52: "getpeername", 53: "socketpair", 54: "setsockopt", 55: "getsockopt", 56: "clone",
-    59: "execve", 60: "exit", 63: "uname", 72: "fcntl", 73: "flock", 74: "fsync", 75: "fdatasync", 76: "truncate",
-    77: "ftruncate", 79: "getcwd", 80: "chdir", 82: "rename", 83: "mkdir", 87: "unlink", 89: "readlink", 97: "getrlimit",
-    131: "sigaltstack", 137: "statfs", 138: "fstatfs", 144: "sched_setscheduler", 145: "sched_getscheduler", 157: "prctl",
-    158: "arch_prctl", 186: "gettid", 200: "tkill", 202: "futex", 204: "sched_getaffinity", 217: "getdents64",
-    218: "set_tid_address", 228: "clock_gettime", 230: "clock_nanosleep", 231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 234: "tgkill", 257: "openat",
-    258: "mkdirat", 262: "newfstatat", 263: "unlinkat", 264: "renameat", 265: "linkat", 267: "readlinkat",
-    271: "ppoll", 273: "set_robust_list", 280: "utimensat", 288: "accept4", 291: "epoll_create1", 293: "pipe2",
-    302: "prlimit64", 309: "getcpu", 316: "renameat2", 318: "getrandom", 332: "statx", 334: "rseq", 435: "clone3", 437: "openat2",
+    10: "mprotect", 11: "munmap", 12: "brk", 13: "rt_sigaction", 14: "rt_sigprocmask", 15: "rt_sigreturn",
+    16: "ioctl", 17: "pread64", 18: "pwrite64", 19: "readv", 20: "writev", 21: "access", 24: "sched_yield",
+    25: "mremap", 28: "madvise", 35: "nanosleep", 39: "getpid", 40: "sendfile", 41: "socket", 42: "connect",
+    43: "accept", 44: "sendto", 45: "recvfrom", 46: "sendmsg", 47: "recvmsg", 48: "shutdown", 49: "bind",
+    50: "listen", 51: "getsockname", 52: "getpeername", 53: "socketpair", 54: "setsockopt", 55: "getsockopt",
+    56: "clone", 59: "execve", 60: "exit", 63: "uname", 72: "fcntl", 73: "flock", 74: "fsync", 75: "fdatasync",
+    76: "truncate", 77: "ftruncate", 79: "getcwd", 80: "chdir", 82: "rename", 83: "mkdir", 87: "unlink",
+    89: "readlink", 97: "getrlimit", 131: "sigaltstack", 137: "statfs", 138: "fstatfs", 144: "sched_setscheduler",
+    145: "sched_getscheduler", 157: "prctl", 158: "arch_prctl", 186: "gettid", 200: "tkill", 202: "futex",
+    204: "sched_getaffinity", 217: "getdents64", 218: "set_tid_address", 228: "clock_gettime", 230: "clock_nanosleep",
+    231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 234: "tgkill", 257: "openat", 258: "mkdirat",
+    262: "newfstatat", 263: "unlinkat", 264: "renameat", 265: "linkat", 267: "readlinkat", 271: "ppoll",
+    273: "set_robust_list", 280: "utimensat", 288: "accept4", 291: "epoll_create1", 293: "pipe2", 302: "prlimit64",
+    309: "getcpu", 316: "renameat2", 318: "getrandom", 332: "statx", 334: "rseq", 435: "clone3", 437: "openat2",
 }
 # Which register holds how many bytes a call is to move.
 LENGTHS = {name: RDX for name in ("read", "write", "pread64", "pwrite64", "recvfrom", "sendto")} | {"sendfile": R10}
