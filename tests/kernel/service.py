@@ -20,12 +20,16 @@ from tracer import Traced
 
 FILE = checks.noise(200_000, 1)
 SMALL = checks.noise(3_000, 2)
+# Longer than what goes through a pipe at once.
+LONG = checks.noise(1_500_000, 3)
 PATIENCE_S = 30
 # What an answer may come to. Anything else is wrong.
 ANSWERED, REFUSED, CUT = "answered", "refused", "cut off"
 REQUESTS = {
     "sendfile": {"type": "get", "fileName": "a", "digest": "none"},
     "sendfile and crc32": {"type": "get", "fileName": "a"},
+    "splice": {"type": "get", "fileName": "long", "digest": "none"},
+    "splice and crc32": {"type": "get", "fileName": "long"},
     "sha256 of a prefix": {"type": "get", "fileName": "a", "offset": 70_000, "digestFrom": 0, "digest": "sha256"},
     "a file that was just written": {"type": "get", "fileName": "fresh", "digest": "crc32"},
     "list": {"type": "list"},
@@ -41,9 +45,9 @@ class Service:
         self.program = program
         self.root = tempfile.mkdtemp(prefix="coracle-kernel-", dir=checks.memory())
         os.mkdir(os.path.join(self.root, "below"))
-        for name in ("a", "below/b", "below/c"):
+        for name, contents in {"a": FILE, "long": LONG, "below/b": SMALL, "below/c": SMALL}.items():
             with open(os.path.join(self.root, name), "wb") as file:
-                file.write(FILE if name == "a" else SMALL)
+                file.write(contents)
         # A file that was modified within the last 2 s is served more carefully.
         time.sleep(2.1)
         self.counts = collections.Counter()
@@ -165,12 +169,12 @@ def read(request, answer):
             head = line(answer)
         if head["type"] == "error":
             return REFUSED
-        expected = {"below/b", "below/c"} if "path" in request else {"a", "below", "fresh"}
+        expected = {"below/b", "below/c"} if "path" in request else {"a", "below", "fresh", "long"}
         left_out = head.get("skipped", 0)
         assert names <= expected and head["count"] == len(names), f"{names} of {expected}, {head}"
         assert len(names) + left_out >= len(expected) - ("fresh" not in names), f"{names} and {left_out} left out"
         return ANSWERED
-    file = SMALL if request["fileName"] == "fresh" else FILE
+    file = {"a": FILE, "fresh": SMALL, "long": LONG}[request["fileName"]]
     body = answer.read(head["length"])
     offset = request.get("offset", 0)
     assert file[offset:].startswith(body), f"wrong bytes among {len(body)}"

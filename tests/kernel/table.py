@@ -35,7 +35,8 @@ LOCAL = {
     "unlinkat": ["EIO", "EACCES", "EROFS"],
     "mkdir": [*FULL, "EACCES"],
     "mkdirat": [*FULL, "EACCES"],
-    "fcntl": ["EINTR", "EMFILE"],
+    "fcntl": ["EINTR", "EMFILE", "EPERM"],
+    "pipe2": NO_ROOM,
     "lseek": ["EIO"],
     # The descriptor is closed all the same.
     "close": ["EIO", "EINTR", "ENOSPC"],
@@ -55,6 +56,7 @@ NETWORK = {
     "recvfrom": ["EINTR", "ENOMEM", *GONE, SHORT],
     "sendto": ["EINTR", "EPIPE", "ENOBUFS", *GONE, SHORT],
     "sendfile": ["EINTR", "EIO", "EINVAL", "ENOMEM", "EPIPE", *GONE, SHORT],
+    "splice": ["EINTR", "EIO", "EINVAL", "ENOMEM", "EPIPE", *GONE, SHORT],
     "shutdown": ["ENOTCONN"],
     "fcntl": ["EINTR"],
     "ioctl": ["EIO"],

@@ -9,7 +9,7 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use coracle::metrics::{Metrics, Page};
-use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, Server, ServerHandle};
+use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, SPARE_DESCRIPTORS, Server, ServerHandle};
 use coracle::store::{DirectoryStore, SwitchedStore};
 use coracle::transport::KernelFile;
 use coracle_core::{ServerName, Store};
@@ -353,8 +353,9 @@ pub fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
             allowed = maximum;
         }
     }
-    // A socket and an open file for each, and some for the server and the small files that it keeps.
-    let needed = u64::try_from(max_clients).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(96);
+    // A socket and an open file for each.
+    let needed = max_clients.saturating_mul(2).saturating_add(SPARE_DESCRIPTORS);
+    let needed = u64::try_from(needed).unwrap_or(u64::MAX);
     let allowed = allowed.filter(|allowed| *allowed < needed)?;
     Some(format!("{max_clients} clients may need {needed} open files, and the limit is {allowed} (see 'ulimit -Hn')"))
 }

@@ -6,8 +6,11 @@ use std::os::unix::net::UnixDatagram;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
-/// What a server has open beside its clients' sockets: no more than this matters.
-const OTHERS: usize = 96;
+use crate::{store, transport};
+
+/// What a server has open at most, beside a socket and a file for each client: its own, the small files that it keeps, and
+/// the pipes of long ones.
+pub const SPARE_DESCRIPTORS: usize = 32 + store::OPEN_MAX + 2 * transport::MOST_PIPES;
 
 /// Lets the process's table of descriptors have room for `max_clients` from the beginning, as far as the limit goes.
 ///
@@ -16,7 +19,7 @@ const OTHERS: usize = 96;
 /// those that were not accepted yet (`tests/bench/run --only idle`). The table does not get shorter again.
 pub(super) fn make_room(max_clients: usize) {
     let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let last = max_clients.saturating_add(OTHERS).min(limit).saturating_sub(1);
+    let last = max_clients.saturating_add(SPARE_DESCRIPTORS).min(limit).saturating_sub(1);
     // Where there is no room, the server does without.
     drop(reach(last));
 }
@@ -32,7 +35,7 @@ fn reach(number: usize) -> io::Result<()> {
 mod tests {
     use rustix::process::{Resource, getrlimit};
 
-    use super::{OTHERS, make_room};
+    use super::{SPARE_DESCRIPTORS, make_room};
 
     /// The length of the table, by proc_pid_status(5).
     fn table_len() -> usize {
@@ -44,7 +47,7 @@ mod tests {
     #[test]
     fn there_is_room_for_all_or_as_many_as_may_be() {
         make_room(600);
-        assert!(table_len() >= 600 + OTHERS, "{}", table_len());
+        assert!(table_len() >= 600 + SPARE_DESCRIPTORS, "{}", table_len());
         // No more than the limit allows is asked for, which would fail.
         let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
         if let Some(limit) = limit.filter(|limit| *limit <= 1 << 20) {

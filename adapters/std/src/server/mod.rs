@@ -50,6 +50,7 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, ServerName, Store};
 
+pub use descriptors::SPARE_DESCRIPTORS;
 pub use limits::{Admission, Limits, OnText, OnTextError};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};

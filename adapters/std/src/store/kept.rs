@@ -28,7 +28,7 @@ const TRUSTED_MS: u64 = 1000;
 const TELLING: [u64; 2] = [0xEF53, 0x0102_1994];
 
 /// How many files are held open at most, and which part of the descriptors that the process may have.
-const OPEN_MAX: usize = 64;
+pub(crate) const OPEN_MAX: usize = 64;
 const OPEN_SHARE: u64 = 16;
 
 /// The contents of a bounded number of small files, of which the one that nobody asked for longest makes room for a new

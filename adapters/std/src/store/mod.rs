@@ -20,6 +20,7 @@ use rustix::io::Errno;
 
 pub use file::File;
 use kept::KeptFiles;
+pub(crate) use kept::OPEN_MAX;
 pub use listing::Listing;
 use remembered::Remembered;
 pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
