@@ -73,13 +73,13 @@ def at_least(least, ours, theirs, words, floor=None):
 
 
 def bulk(work):
-    yield from at_least(1.0, "coracle", "nginx", "nginx", "floor: sendfile")(work)
+    yield from at_least(1.0, "coracle", "nginx", "nginx", "floor: splice")(work)
 
     def ratio(name):
         return median(work, name, cost) / median(work, "nginx", cost)
 
     yield Bar(title(work, ", CPU per GB"), "at most 1.1 x nginx's", f"{ratio('coracle'):.2f}", ratio("coracle") <= 1.1,
-              ratio("floor: sendfile") / ratio("coracle"), who_holds(work, "nginx", lambda name: ratio(name) <= 1.1))
+              ratio("floor: splice") / ratio("coracle"), who_holds(work, "nginx", lambda name: ratio(name) <= 1.1))
 
 
 def kept(work):
@@ -120,7 +120,7 @@ RULES = [
     ("bulk drop", bulk),
     ("bulk splice", bulk),
     ("known", at_least(0.95, "coracle", "coracle, no digest", "our own without digest")),
-    ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: sendfile, hashed")),
+    ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: splice, hashed")),
     *((f"kept {clients}", kept) for clients in (1, 8, 64)),
     *((f"new {clients}", at_least(1.0, "coracle", "nginx", "nginx", "floor: fstat, send")) for clients in (1, 8, 64)),
     ("text 1", at_least(1.2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: fstat, send")),

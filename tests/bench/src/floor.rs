@@ -17,12 +17,16 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, fstat, open, sendfile, statx};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, fstat, open, statx};
 use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 use serde_json::{Value, json};
 
 use crate::dialect::{SENTENCE, TEXT};
+
+/// As much as a pipe may hold where nobody changed that.
+const PIPE_LEN: usize = 1 << 20;
 
 /// Threads that wait in `accept`. They are as many as were needed at once, as any server's: the kernel leaves a thread where it
 /// ran last, and of a hundred that take turns most would stand where no client has been yet.
@@ -31,9 +35,9 @@ static WAITING: AtomicUsize = AtomicUsize::new(1);
 /// How a body leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
-    /// `sendfile`.
-    Sendfile,
-    /// `sendfile`, and the same bytes read and hashed.
+    /// `splice` through a pipe.
+    Splice,
+    /// The same, and its bytes read and hashed.
     Hashed,
     /// A small file that is in memory already: the kernel is asked whether it has changed, and it is sent together with
     /// what stands around it.
@@ -48,7 +52,7 @@ pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
     println!("listening on {}", listener.local_addr().map_err(|error| error.to_string())?);
     let small = match way {
         Way::Ask => Some(Small::read(path).map_err(|error| error.to_string())?),
-        Way::Sendfile | Way::Hashed => None,
+        Way::Splice | Way::Hashed => None,
     };
     thread::scope(|scope| work(scope, &listener, path, way, small.as_ref()));
     Err("no client could be accepted".to_owned())
@@ -109,12 +113,16 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
         let head = head(size);
         send(&socket, head.as_bytes(), SendFlags::NOSIGNAL | SendFlags::MORE)?;
         set_tcp_cork(&socket, true)?;
+        let (out, into) = pipe()?;
+        fcntl_setpipe_size(&into, PIPE_LEN)?;
         let mut hasher = crc32fast::Hasher::new();
         let mut offset = 0;
         while offset < size {
-            let start = offset;
-            sendfile(&socket, &file, Some(&mut offset), 1 << 22)?;
-            let mut place = start;
+            let mut place = offset;
+            let mut held = splice(&file, Some(&mut offset), &into, None, PIPE_LEN, SpliceFlags::empty())?;
+            while held > 0 {
+                held -= splice(&out, None, &socket, None, held, SpliceFlags::MORE)?;
+            }
             while way == Way::Hashed && place < offset {
                 let most = usize::try_from(offset - place).unwrap_or(usize::MAX).min(buf.len());
                 let len = file.read_at(&mut buf[..most], place)?;

@@ -95,7 +95,7 @@ enum Work {
         /// The file
         file: PathBuf,
         /// How its bytes leave
-        #[arg(long, default_value = "sendfile")]
+        #[arg(long, default_value = "splice")]
         way: floor::Way,
     },
     /// List a directory with nothing but the system calls that cannot be left out
