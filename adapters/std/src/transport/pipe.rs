@@ -2,8 +2,7 @@
 //!
 //! `sendfile(2)` moves 64 KiB at a time, through a pipe of its own; through one of 1 MiB the same bytes take the kernel a tenth
 //! less time. And a client that reads as fast as it can is held up by having to wake who sends, so that one looks after it by
-//! the clock. `tests/bench/run --only bulk` shows both beside sendfile: the first where the client splices, the second where
-//! it reads.
+//! the clock. `tests/bench/run --only bulk` shows the first where the client splices, and the second where it reads.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -25,7 +24,7 @@ pub(super) const LONG: usize = 1024 * 1024;
 const PIPE_LEN: usize = 1024 * 1024;
 /// How long a client that fetches fast is left alone with a full socket, at most: a part of the time in which it empties one.
 const LONGEST_NAP: Duration = Duration::from_micros(250);
-/// The system's own delay is as long (`PR_SET_TIMERSLACK`, prctl(2)).
+/// The system may let one take as much longer (`PR_SET_TIMERSLACK`, prctl(2)).
 const SHORTEST_NAP: Duration = Duration::from_micros(50);
 /// A socket that has room again so soon belongs to a client that fetches fast.
 const BRIEF: Duration = Duration::from_micros(600);
