@@ -46,7 +46,7 @@ pub struct TcpTransport<S> {
     can_splice: bool,
     /// Of a long body that is under way, corked.
     #[cfg(target_os = "linux")]
-    pipe: Option<pipe::FilePipe>,
+    pipe: Option<Box<pipe::FilePipe>>,
     last_error: Option<io::Error>,
     option_error: Option<io::Error>,
 }
@@ -137,7 +137,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
         len: usize,
     ) -> Option<Result<usize, SendFileError<TransportError>>> {
         if self.pipe.is_none() && self.can_splice && len >= pipe::LONG {
-            self.pipe = pipe::FilePipe::open(self.socket());
+            self.pipe = pipe::FilePipe::open(self.socket()).map(Box::new);
         }
         let sent = self.pipe.as_mut()?.send(self.socket.borrow(), file, offset, len, self.limit_ms);
         if !matches!(sent, Ok(sent) if 0 < sent && sent < len) {
@@ -265,7 +265,9 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
     #[inline(always)] // as `Transport` advises
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         #[cfg(target_os = "linux")]
-        self.close_pipe();
+        if self.is_corked {
+            self.close_pipe();
+        }
         self.arm_write();
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         let sent = rustix::net::send(self.socket.borrow(), bytes, flags).map_err(|error| self.fail(error.into()))?;
@@ -349,8 +351,9 @@ fn is_of_the_file(error: &io::Error) -> bool {
 
 /// An open file of a store, as far as the kernel can send it by itself.
 pub trait KernelFile {
-    /// The file for `sendfile(2)` and `splice(2)`, whose position means nothing; `None` where its bytes have to be read: because they are
-    /// none of the kernel's, or since the file may be changing, and then a digest has to cover the very bytes sent.
+    /// The file for `sendfile(2)` and `splice(2)`, whose position means nothing; `None` where its bytes have to be read:
+    /// because they are none of the kernel's, or since the file may be changing, and then a digest has to cover the very
+    /// bytes sent.
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
         None
     }
