@@ -1,7 +1,7 @@
 //! Long files on their way through a pipe.
 //!
-//! `sendfile(2)` moves 64 KiB at a time, through a pipe of its own; through one of 1 MiB the same bytes take the kernel a tenth
-//! less time. And a client that reads as fast as it can is held up by having to wake who sends, so that one looks after it by
+//! `sendfile(2)` moves 64 KiB at a time, through a pipe of its own; through one of 1 MiB the same bytes take the kernel up to a
+//! tenth less time. And a client that reads as fast as it can is held up by having to wake who sends, so that one looks after it by
 //! the clock. `tests/bench/run --only bulk` shows the first where the client splices, and the second where it reads.
 
 use std::io;
