@@ -216,8 +216,6 @@ impl std::error::Error for TransportError {}
 impl embedded_io::Error for TransportError {
     fn kind(&self) -> ErrorKind {
         match self.kind {
-            #[cfg(planted)]
-            io::ErrorKind::WouldBlock if coracle_core::planted("K5") => ErrorKind::Other,
             // How an expired SO_RCVTIMEO or SO_SNDTIMEO is told.
             io::ErrorKind::WouldBlock => ErrorKind::TimedOut,
             // ETIMEDOUT: the peer's machine is gone. That is no deadline of ours, and trying again would not help.

@@ -175,8 +175,6 @@ impl Hall {
             return Verdict::Refused { socket, code: Code::Busy, is_over_share: true };
         }
         let is_full = state.live.len() >= self.max_clients;
-        #[cfg(planted)]
-        let is_full = is_full && !coracle_core::planted("C8");
         if let Some(queue) = &mut state.queue {
             // A place that is free while somebody waits is about to be taken by who has waited for longest.
             if is_full || queue.len() > 0 {
@@ -278,10 +276,6 @@ impl Hall {
     /// A client has left. Returns how many are here.
     pub(super) fn leave(&self, seat: &Seat) -> usize {
         let mut state = self.state();
-        #[cfg(planted)]
-        if coracle_core::planted("C6") {
-            return state.live.len();
-        }
         state.unseat(seat);
         if state.phase != Phase::Open {
             self.changed.notify_all();
@@ -358,8 +352,6 @@ impl Hall {
 
     /// Accepts nobody any more and tells every client; [`Phase::Cut`] cuts them off.
     pub(super) fn stop(&self, phase: Phase) {
-        #[cfg(planted)]
-        let phase = if coracle_core::planted("C11") { Phase::Cut } else { phase };
         let mut state = self.state();
         if state.phase >= phase {
             return;
@@ -442,10 +434,6 @@ impl State {
 
     /// Drops the oldest client that may be dropped; false where there is none.
     fn drop_silent(&mut self) -> bool {
-        #[cfg(planted)]
-        if coracle_core::planted("X3") {
-            return false;
-        }
         while let Some(oldest) = self.silent.front() {
             match oldest.upgrade() {
                 Some(seat) if seat.is_silent() && self.live.contains_key(&seat.peer.id()) => {

@@ -43,14 +43,8 @@ impl File {
     pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
         let stat = fstat(&file).map_err(|_| StoreError::Io)?;
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        #[cfg(planted)]
-        let is_regular = is_regular || coracle_core::planted("S8");
         if !is_regular {
             return Err(StoreError::NotFile);
-        }
-        #[cfg(planted)]
-        if coracle_core::planted("P20") && stat.st_nlink > 1 {
-            return Err(StoreError::Denied);
         }
         let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
@@ -169,17 +163,8 @@ fn read_at(file: &std::fs::File, offset: u64, buf: &mut [u8]) -> Result<usize, S
     if buf.is_empty() {
         return Ok(0);
     }
-    #[cfg(planted)]
-    let offset = if coracle_core::planted("R8") { offset & 0xFFFF_FFFF } else { offset };
-    #[cfg(planted)]
-    if (coracle_core::planted("S3") || coracle_core::planted("S4")) && fstat(file).is_ok_and(|stat| stat.st_nlink == 0)
-    {
-        return Err(StoreError::NotFound);
-    }
     loop {
         match file.read_at(buf, offset) {
-            #[cfg(planted)]
-            Ok(len) if len > 0 && coracle_core::planted("K2") => return Ok(buf.len()),
             Ok(len) => return Ok(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return Err(StoreError::Io),

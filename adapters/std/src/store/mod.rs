@@ -1,7 +1,5 @@
 //! The files beneath a directory, as a [`Store`].
 
-#[cfg(planted)]
-mod astray;
 mod file;
 mod kept;
 mod listing;
@@ -84,12 +82,6 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = Dir::open_ambient_dir(path, ambient_authority());
-        #[cfg(planted)]
-        let root = if coracle_core::planted("P25") {
-            root.or_else(|_| Dir::open_ambient_dir(".", ambient_authority()))
-        } else {
-            root
-        };
         let root = root.map_err(explain)?;
         // The descriptor was opened without looking whether the directory may be searched.
         root.metadata(".").map_err(explain)?;
@@ -141,12 +133,6 @@ impl DirectoryStore {
     fn open_confined(&self, path: &str, wanted: Wanted) -> Result<std::fs::File, StoreError> {
         // A FIFO without a writer would block, and a terminal become the server's own.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        #[cfg(planted)]
-        let flags = if coracle_core::planted("P18") { OFlags::NOCTTY.bits().cast_signed() } else { flags };
-        #[cfg(planted)]
-        if let Some(opened) = astray::open(&self.root, path) {
-            return opened.map_err(|error| store_error(&error));
-        }
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(flags);
         let mut swaps = 0;
@@ -276,13 +262,6 @@ impl Wanted {
 /// The reason for a client. A component that is longer than the file system allows is a name that this store cannot
 /// have; having too many files open is trouble of the server's own, as a failing disk is.
 fn store_error(error: &io::Error) -> StoreError {
-    #[cfg(planted)]
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) if coracle_core::planted("P15") => return StoreError::Io,
-        Some(Errno::ACCESS) if coracle_core::planted("P19") => return StoreError::NotFound,
-        Some(_) if coracle_core::planted("K9") => return StoreError::NotFound,
-        _ => {}
-    }
     match Errno::from_io_error(error) {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => StoreError::NotFound,
         Some(Errno::NAMETOOLONG | Errno::ILSEQ) => StoreError::BadName,

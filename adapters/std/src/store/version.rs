@@ -68,10 +68,6 @@ impl Stamp {
 
     /// Seconds since 1970-01-01 00:00 UTC; `None` before.
     pub(super) fn modified(&self) -> Option<u64> {
-        #[cfg(planted)]
-        if coracle_core::planted("R12") {
-            return Some(u64::from(u32::try_from(self.modified.0).expect("a time between 1970 and 2106")));
-        }
         u64::try_from(self.modified.0).ok()
     }
 
