@@ -361,7 +361,7 @@ impl KernelFile for &StaticFile<'_> {}
 
 impl KernelFile for store::File {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.as_std().filter(|_| self.is_settled()).map(AsFd::as_fd)
+        self.is_settled().then(|| self.as_std().as_fd())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_core::{DigestKind, Hasher, Version};
-use rustix::fs::{Stat, Statx, StatxFlags, makedev};
+use rustix::fs::Stat;
 
 /// How old the last change of a file has to be before its times can tell that there was no other one since.
 ///
@@ -36,19 +36,6 @@ impl Stamp {
             modified: (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
             changed: (i64::from(stat.st_ctime), i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
         }
-    }
-
-    /// The same from the newer question, which an old kernel does not know; `None` where it tells too little.
-    pub(super) fn of_statx(statx: &Statx) -> Option<Self> {
-        let needed = StatxFlags::INO | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::CTIME;
-        let is_told = StatxFlags::from_bits_retain(statx.stx_mask).contains(needed);
-        is_told.then(|| Self {
-            device: makedev(statx.stx_dev_major, statx.stx_dev_minor),
-            inode: statx.stx_ino,
-            size: statx.stx_size,
-            modified: (statx.stx_mtime.tv_sec, i64::from(statx.stx_mtime.tv_nsec)),
-            changed: (statx.stx_ctime.tv_sec, i64::from(statx.stx_ctime.tv_nsec)),
-        })
     }
 
     /// The same for the same state of a file, in another process and after a restart of the server too.
