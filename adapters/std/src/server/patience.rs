@@ -54,7 +54,6 @@ impl<'v> Patient<'v> {
     }
 
     /// Reads while somebody else looks at the clock.
-    #[inline(always)] // as `Transport` advises
     fn read_watched(&mut self, buf: &mut [u8], limit_ms: u64) -> Result<usize, TransportError> {
         let now_ms = coarse_ms();
         let until_ms = now_ms.saturating_add(limit_ms);
@@ -75,7 +74,6 @@ impl ErrorType for Patient<'_> {
 }
 
 impl Read for Patient<'_> {
-    #[inline(always)] // as `Transport` advises
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.waits = self.waits.saturating_add(1);
         match self.limit_ms {
@@ -107,7 +105,6 @@ impl Transport for Patient<'_> {
         Ok(())
     }
 
-    #[inline(always)] // as `Transport` advises
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.limit(self.limit_ms)?;
         self.transport.write_part(bytes, more)

@@ -92,7 +92,6 @@ impl Turns {
     }
 
     /// Before each wait for what `socket` brings, which begins at `now_ms`.
-    #[inline(always)] // as `Transport` advises
     pub(super) fn before_wait(&mut self, socket: &Socket, hall: &Hall, now_ms: u64) {
         self.waits_left -= 1;
         if self.waits_left == 0 {
