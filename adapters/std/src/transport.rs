@@ -144,13 +144,6 @@ pub struct TransportError {
     kind: io::ErrorKind,
 }
 
-impl TransportError {
-    /// The time for it was over.
-    pub(crate) const fn timed_out() -> Self {
-        Self { kind: io::ErrorKind::WouldBlock }
-    }
-}
-
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {

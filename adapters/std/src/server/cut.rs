@@ -14,7 +14,7 @@ pub(super) struct UntilCut<'v, S> {
 impl<S> UntilCut<'_, S> {
     fn check(&self) -> Result<(), StoreError> {
         match self.seat.fate() {
-            Fate::None | Fate::Told | Fate::Overdue => Ok(()),
+            Fate::None | Fate::Told => Ok(()),
             Fate::Dropped | Fate::Cut => Err(StoreError::Io),
         }
     }

@@ -13,10 +13,8 @@ use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
-use super::schedule::Sighting;
 use super::seat::{Fate, Seat};
 use super::shares::Shares;
-use crate::clock::coarse_ms;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
@@ -34,7 +32,6 @@ pub(super) struct Hall {
     keeps_order: bool,
     /// A copy of the state's, so that a client's thread can look at each step.
     is_stopping: AtomicBool,
-    pub(super) apart: Sighting,
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +108,6 @@ impl Hall {
             changed: Condvar::new(),
             queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
-            apart: Sighting::default(),
         }
     }
 
@@ -249,18 +245,6 @@ impl Hall {
                 self.queue_changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
             };
         }
-    }
-
-    /// Waits for `pause_ms`, then ends the waits of clients that have taken as long as they may. Returns when the next one
-    /// will have ([`coarse_ms`]); `None` when the server is being stopped.
-    pub(super) fn end_waits(&self, pause_ms: u64) -> Option<u64> {
-        self.pause(Duration::from_millis(pause_ms));
-        let state = self.state();
-        let now_ms = coarse_ms();
-        (state.phase == Phase::Open).then(|| {
-            let ends = state.live.values().map(|seat| seat.end_wait(now_ms));
-            ends.min().unwrap_or(u64::MAX)
-        })
     }
 
     /// Whether clients have to be admitted in the order in which they were accepted.

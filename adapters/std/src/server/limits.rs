@@ -9,8 +9,7 @@ use coracle_core::{ServerConfig, TextPolicy};
 
 /// What a server grants its clients. Start from the default and change what differs.
 ///
-/// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never. That a client has waited for 5 s or longer may
-/// be noticed half a second late.
+/// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never.
 ///
 /// ```
 /// let mut limits = coracle::server::Limits::default();

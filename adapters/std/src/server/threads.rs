@@ -15,7 +15,6 @@ use super::hall::Verdict;
 use super::listen::{AcceptFailure, Listener};
 use super::observer::{Event, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
-use super::schedule::let_others_finish;
 use super::seat::{Fate, Seat};
 use super::visit::{Buffers, refuse, visit};
 use crate::transport::KernelFile;
@@ -55,7 +54,6 @@ where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
     fn work(mut self) {
-        let_others_finish();
         self.gather();
         let mut pause = FIRST_PAUSE;
         let mut failures = 0;
@@ -183,7 +181,7 @@ where
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
-                let is_blind = matches!(seat.fate(), Fate::Told | Fate::Overdue);
+                let is_blind = seat.fate() == Fate::Told;
                 house.lingering.take(seat.socket, is_blind);
             }
             CloseHow::Abort => {
