@@ -23,6 +23,7 @@
 //!
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 
+mod acceptor;
 mod cut;
 mod descriptors;
 mod hall;
@@ -34,8 +35,9 @@ mod observer;
 mod queue;
 mod seat;
 mod shares;
-mod threads;
 mod visit;
+mod worker;
+mod worker_pool;
 
 use std::fmt;
 use std::io;
@@ -59,6 +61,7 @@ use crate::transport::KernelFile;
 use hall::{Chore, Hall, Phase};
 use linger::Lingering;
 use listen::{Inherited, bind_all};
+use worker_pool::WorkerPool;
 
 /// A server to be.
 ///
@@ -191,19 +194,20 @@ where
             inherited: handle.inherited,
             began_ms: coarse_ms(),
             threads_made: AtomicU64::new(0),
+            workers: WorkerPool::default(),
         };
         let grace = server.limits.grace;
         thread::scope(|scope| {
             let lingerer = thread::Builder::new().name("linger".to_owned()).stack_size(64 * 1024);
             let lingerer = lingerer.spawn_scoped(scope, || lingering.run())?;
             let attendant = house.hall.keeps_order().then(|| {
-                let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(threads::STACK_SIZE);
+                let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
                 attendant.spawn_scoped(scope, || queue::attend(&house))
             });
             let outcome = attendant.transpose().and_then(|attendant| {
                 while let Some(chore) = house.hall.next_chore() {
                     let listener = match chore {
-                        Chore::Staff(listener) => listener,
+                        Chore::Accept(listener) => listener,
                         Chore::TellClosed(address) => {
                             house.tell(&Event::Unlistened { address });
                             continue;
@@ -213,7 +217,7 @@ where
                         house.tell(&Event::Trouble { what, error });
                     }
                     house.tell(&Event::Listening { address: listener.address });
-                    threads::staff(scope, &house, listener, server.store.clone())?;
+                    acceptor::spawn_acceptor(scope, &house, listener, server.store.clone())?;
                 }
                 let summary = house.close(grace);
                 // Whom it dismisses lingers, too.
@@ -224,6 +228,7 @@ where
             if outcome.is_err() {
                 house.hall.stop(Phase::Cut);
             }
+            house.workers.close();
             lingering.finish();
             while !lingerer.is_finished() {
                 if house.hall.phase() == Phase::Cut {
@@ -325,6 +330,7 @@ struct House<'h> {
     /// The zero of the sessions' time.
     began_ms: u64,
     threads_made: AtomicU64,
+    workers: WorkerPool,
 }
 
 impl House<'_> {
