@@ -25,7 +25,6 @@
 
 mod acceptor;
 mod cut;
-mod descriptors;
 mod hall;
 mod limits;
 mod linger;
@@ -50,8 +49,7 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, ServerName, Store};
 
-pub use descriptors::SPARE_DESCRIPTORS;
-pub use limits::{Admission, Limits, OnText, OnTextError};
+pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
@@ -180,7 +178,6 @@ where
     pub fn run(self) -> io::Result<Summary> {
         let Self { server, handle } = self;
         let lingering = Lingering::new()?;
-        descriptors::make_room(server.limits.max_clients);
         let config = match ServerName::new(&server.name) {
             Ok(name) => server.limits.config().server_name(name),
             Err(_) => server.limits.config(),
