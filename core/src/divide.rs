@@ -1,22 +1,11 @@
 //! Division of 64 bits without the compiler's routine for it, which takes 540 bytes on a 32-bit processor.
 
-/// The quotient and the rest of `dividend` by `divisor`; of a divisor of 0 the quotient has every bit set.
-#[inline(never)]
-#[cfg(target_pointer_width = "64")]
-pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
-    let wide = u64::from(divisor);
-    (dividend.checked_div(wide).unwrap_or(u64::MAX), dividend.checked_rem(wide).unwrap_or(0))
-}
-
-#[cfg(not(target_pointer_width = "64"))]
-pub(crate) use narrow_div_rem as div_rem;
-
 /// `number` in decimal digits, at the end of `digits`.
 pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
     for (place, byte) in digits.iter_mut().enumerate().rev() {
-        let (quotient, digit) = tenth(rest);
+        let (quotient, digit) = div_rem(rest, 10);
         *byte = b'0' | digit.to_le_bytes()[0];
         start = place;
         rest = quotient;
@@ -27,21 +16,9 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     digits.get(start..).unwrap_or_default()
 }
 
-/// By a constant a processor of 64 bits need not divide.
-#[cfg(target_pointer_width = "64")]
-const fn tenth(number: u64) -> (u64, u64) {
-    (number / 10, number % 10)
-}
-
-#[cfg(not(target_pointer_width = "64"))]
-fn tenth(number: u64) -> (u64, u64) {
-    div_rem(number, 10)
-}
-
-/// [`div_rem`] where it is long; tested everywhere.
+/// The quotient and the remainder of `dividend` by `divisor`; for a divisor of 0 the quotient has every bit set.
 #[inline(never)]
-#[cfg(any(test, not(target_pointer_width = "64")))]
-pub(crate) fn narrow_div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
+pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
     match u32::try_from(dividend) {
         Ok(short) if divisor > 0 => ((short / divisor).into(), (short % divisor).into()),
         _ => long_division(dividend, divisor.into()),
@@ -49,7 +26,6 @@ pub(crate) fn narrow_div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
 }
 
 /// A bit a turn, as on paper: a board has few files of 4 GiB.
-#[cfg(any(test, not(target_pointer_width = "64")))]
 fn long_division(dividend: u64, divisor: u64) -> (u64, u64) {
     let (mut quotient, mut rest) = (dividend, 0);
     for _ in 0..u64::BITS {
@@ -71,7 +47,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{decimal, div_rem, long_division, narrow_div_rem};
+    use super::{decimal, div_rem, long_division};
 
     proptest! {
         #[test]
@@ -79,9 +55,7 @@ mod tests {
             let dividend = dividend >> shift;
             let wide = u64::from(divisor);
             prop_assert_eq!(long_division(dividend, wide), (dividend / wide, dividend % wide));
-            for divide in [div_rem, narrow_div_rem] {
-                prop_assert_eq!(divide(dividend, divisor), (dividend / wide, dividend % wide));
-            }
+            prop_assert_eq!(div_rem(dividend, divisor), (dividend / wide, dividend % wide));
         }
 
         #[test]
@@ -94,12 +68,10 @@ mod tests {
 
     #[test]
     fn the_ends() {
-        assert_eq!((div_rem(7, 0).0, narrow_div_rem(7, 0).0), (u64::MAX, u64::MAX));
-        for divide in [div_rem, narrow_div_rem] {
-            assert_eq!(divide(7, 2), (3, 1));
-            assert_eq!(divide(u64::from(u32::MAX), 1), (u64::from(u32::MAX), 0));
-            assert_eq!(divide(u64::from(u32::MAX) + 1, u32::MAX), (1, 1));
-        }
+        assert_eq!(div_rem(7, 0).0, u64::MAX);
+        assert_eq!(div_rem(7, 2), (3, 1));
+        assert_eq!(div_rem(u64::from(u32::MAX), 1), (u64::from(u32::MAX), 0));
+        assert_eq!(div_rem(u64::from(u32::MAX) + 1, u32::MAX), (1, 1));
         assert_eq!(long_division(u64::MAX, 1), (u64::MAX, 0));
         assert_eq!(decimal(0, &mut [0; 20]), b"0");
         assert_eq!(decimal(u64::MAX, &mut [0; 20]), b"18446744073709551615");

@@ -98,8 +98,6 @@ mod json;
 mod members;
 mod message;
 mod name;
-#[cfg(planted)]
-mod planted;
 mod reply;
 mod request;
 mod scan;
@@ -116,8 +114,6 @@ pub use client::{
 pub use digest::{Digest, DigestKind, Hasher, Hex};
 pub use error::Code;
 pub use name::{FileName, NameError, Version, VersionError};
-#[cfg(planted)]
-pub use planted::planted;
 pub use request::Kind as RequestKind;
 pub use scan::{ScanError, Scanned, Scanner};
 #[cfg(feature = "classic")]

@@ -103,45 +103,19 @@ impl Message {
     }
 }
 
-/// Words or texts, looked up by their number, counted from 0. A board searches the one string for them; elsewhere they stand in
-/// a table, since a listing looks up several for each entry.
+/// Words or texts in one string, a line each, counted from 0: a table of slices would cost a board 8 bytes for each.
 #[derive(Debug)]
-pub(crate) struct Lines {
-    #[cfg(not(target_pointer_width = "64"))]
-    text: &'static str,
-    #[cfg(target_pointer_width = "64")]
-    table: [&'static str; 32],
-}
+pub(crate) struct Lines(&'static str);
 
 impl Lines {
-    /// The lines of `text`: at most 32.
+    /// The lines of `text`.
     pub(crate) const fn new(text: &'static str) -> Self {
-        #[cfg(not(target_pointer_width = "64"))]
-        return Self { text };
-        #[cfg(target_pointer_width = "64")]
-        {
-            let mut table = [""; 32];
-            let mut place: u8 = 0;
-            while place < 32 {
-                table[place as usize] = search(text, place);
-                place += 1;
-            }
-            assert!(search(text, place).is_empty());
-            Self { table }
-        }
+        Self(text)
     }
 
     /// The line number `index`; empty where there is none.
-    #[cfg(target_pointer_width = "64")]
     pub(crate) const fn get(&self, index: u8) -> &'static str {
-        let index = index as usize;
-        if index < self.table.len() { self.table[index] } else { "" }
-    }
-
-    /// The line number `index`; empty where there is none.
-    #[cfg(not(target_pointer_width = "64"))]
-    pub(crate) const fn get(&self, index: u8) -> &'static str {
-        search(self.text, index)
+        search(self.0, index)
     }
 }
 

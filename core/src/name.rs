@@ -54,21 +54,8 @@ impl<'a> FileName<'a> {
 
     /// A name that was checked before.
     pub(crate) const fn known(name: &'a str) -> Self {
-        debug_assert!(cfg!(planted) || check(name.as_bytes()).is_none(), "a name that breaks a rule was let pass");
+        debug_assert!(check(name.as_bytes()).is_none(), "a name that breaks a rule was let pass");
         Self(name)
-    }
-
-    /// A bad name that a planted fault lets pass.
-    #[cfg(planted)]
-    pub(crate) fn let_pass(name: &'a str) -> Option<Self> {
-        let passes = match Self::new(name).err()? {
-            NameError::Component if name.split('/').any(|part| matches!(part, "." | "..")) => crate::planted("P1"),
-            NameError::Component | NameError::Empty => crate::planted("P3"),
-            NameError::Character if name.contains('\\') => crate::planted("P4") || crate::planted("P5"),
-            NameError::Character if name.contains('\0') => crate::planted("P8"),
-            _ => false,
-        };
-        passes.then_some(Self(name))
     }
 
     /// A name that is known when the program is compiled.

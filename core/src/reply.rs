@@ -158,7 +158,7 @@ impl Line {
     }
 
     /// A line of which nothing is left.
-    #[cfg(any(feature = "classic", target_pointer_width = "64"))]
+    #[cfg(feature = "classic")]
     pub(crate) const fn finished() -> Self {
         Self { content: Content::Heartbeat, member: 1, phase: Phase::Whole, position: 0 }
     }
@@ -169,17 +169,10 @@ impl Line {
 
     /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
-        #[cfg(target_pointer_width = "64")]
-        let mut filled = self.fill_by_members(facts, name, window);
-        #[cfg(not(target_pointer_width = "64"))]
         let mut filled: usize = 0;
         while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
             let Some(len) = self.write_step(facts, name, room) else {
-                #[cfg(planted)]
-                if crate::planted("J18") {
-                    self.member = usize::MAX;
-                }
                 break;
             };
             filled = filled.saturating_add(len);
@@ -230,7 +223,6 @@ impl Line {
     }
 
     /// What a member that is a text says.
-    #[cfg_attr(target_pointer_width = "64", inline(always))]
     fn text<'a>(&self, member: Member, facts: &'a Facts<'_>, name: &'a [u8], hex: &'a mut Option<Hex>) -> &'a [u8] {
         match member {
             Member::Type => TYPES.get(self.content as u8).as_bytes(),
@@ -246,57 +238,6 @@ impl Line {
             }
             _ => name,
         }
-    }
-
-    /// The same for as long as whole members fit, without phases: on a host a header is written for each small file, and
-    /// by phases that takes twice as many instructions. The classic lines are left to the phases.
-    #[cfg(target_pointer_width = "64")]
-    #[inline(never)] // as below
-    fn fill_by_members(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
-        #[cfg(feature = "classic")]
-        if self.content > Content::Heartbeat {
-            return 0;
-        }
-        let window_len = window.len();
-        let mut room = window;
-        if self.phase == Phase::Whole {
-            for member in self.content.members().get(self.member..).unwrap_or_default() {
-                let Some(written) = self.write_member(*member, facts, name, room) else { break };
-                room = room.get_mut(written..).unwrap_or_default();
-                self.member = self.member.wrapping_add(1);
-            }
-        }
-        window_len.saturating_sub(room.len())
-    }
-
-    /// Writes a member in one go; `None` where there is no room for that, or it is a message, which has two parts.
-    #[cfg(target_pointer_width = "64")]
-    #[inline(always)]
-    fn write_member(&self, member: Member, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
-        let (mut hex, mut digits) = (None, [0; 20]);
-        let (is_text, value) = match member {
-            Member::Message => return None,
-            Member::Digest if facts.digest.is_none() => return Some(0),
-            _ if member.is_text() => (true, self.text(member, facts, name, &mut hex)),
-            _ => match facts.json(member, &mut digits) {
-                Some(json) => (false, json),
-                None => return Some(0),
-            },
-        };
-        let room_len = room.len();
-        let rest = put_at_front(room, if self.member == 0 { b"{\"" } else { b",\"" })?;
-        let rest = put_at_front(rest, facts.label(member).as_bytes())?;
-        let rest = if is_text {
-            let rest = put_at_front(rest, b"\":\"")?;
-            let (consumed, written) = escape_piece(value, rest);
-            if consumed < value.len() {
-                return None;
-            }
-            put_at_front(rest.get_mut(written..)?, b"\"")?
-        } else {
-            put_at_front(put_at_front(rest, b"\":")?, value)?
-        };
-        room_len.checked_sub(rest.len())
     }
 
     /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
@@ -376,8 +317,6 @@ impl Facts<'_> {
                 // A body that ends with a chunk ends with a full one; an empty one has none.
                 let (count, rest) = match length.checked_sub(1) {
                     Some(last) => div_rem(last, config.chunk_size.get()),
-                    #[cfg(planted)]
-                    None if crate::planted("R7") => return Some(1),
                     None => return Some(0),
                 };
                 (if member == Member::ReadCount { count } else { rest }).wrapping_add(1)
@@ -469,15 +408,6 @@ impl Serialize for Json<'_> {
     }
 }
 
-/// Writes `bytes`, and returns the room behind them.
-#[cfg(target_pointer_width = "64")]
-#[inline(always)]
-fn put_at_front<'r>(room: &'r mut [u8], bytes: &[u8]) -> Option<&'r mut [u8]> {
-    let (place, rest) = room.split_at_mut_checked(bytes.len())?;
-    place.copy_from_slice(bytes);
-    Some(rest)
-}
-
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
     room.get_mut(..bytes.len())?.copy_from_slice(bytes);
     Some(bytes.len())
@@ -491,78 +421,4 @@ fn excerpt(name: &[u8]) -> &[u8] {
         len -= 1;
     }
     name.get(..len).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    extern crate std;
-    use std::string::String;
-    use std::vec::Vec;
-
-    use super::{Content, Facts, Line};
-    use crate::digest::Digest;
-    use crate::error::Code;
-    use crate::message::Message;
-    use crate::request::Question;
-    use crate::server::{ServerConfig, ServerName};
-
-    const NAME: &[u8] = "a\"\u{9}\u{1F6F6}".as_bytes();
-    const CONTENTS: [Content; 10] = [
-        Content::Hello,
-        Content::Header,
-        Content::StatHeader,
-        Content::FileEntry,
-        Content::DirectoryEntry,
-        Content::LinkEntry,
-        Content::BodyEnd,
-        Content::ListEnd,
-        Content::Error,
-        Content::Heartbeat,
-    ];
-
-    fn facts<'c>(config: &'c ServerConfig<'c>, modified: Option<u64>, digest: Option<Digest>) -> Facts<'c> {
-        let (code, message) = (Code::NotFound, Message::of_store(Code::NotFound));
-        let question = Question::new();
-        let (size, end, count, skipped) = (2_100, 2_100, 3, 4);
-        Facts { config, max_request: 512, question, size, end, modified, digest, count, skipped, code, message }
-    }
-
-    /// What is left of `line`, by phases alone.
-    fn by_phases(line: &mut Line, facts: &Facts<'_>) -> Vec<u8> {
-        let (mut text, mut room) = (Vec::new(), [0; 512]);
-        while !line.is_done() {
-            let len = line.write_step(facts, NAME, &mut room).expect("room enough");
-            assert!(text.len() < 1_000, "no end in sight");
-            text.extend_from_slice(&room[..len]);
-        }
-        text
-    }
-
-    /// Each line is the same by whole members as by phases, wherever the room for the members ends; and where it does not
-    /// end, no member is left to the phases but a message.
-    #[cfg(target_pointer_width = "64")]
-    #[test]
-    fn a_line_by_members_is_that_by_phases() {
-        let config = ServerConfig::new().server_name(ServerName::new("a \"b\"").expect("a name"));
-        for (modified, digest) in [(None, None), (Some(7), Some(Digest::Crc32(0xffab_723a)))] {
-            let facts = facts(&config, modified, digest);
-            for content in CONTENTS {
-                let expected = by_phases(&mut Line::new(content), &facts);
-                for window_len in 0..=expected.len() {
-                    let (mut line, mut window) = (Line::new(content), [0; 512]);
-                    let len = line.fill_by_members(&facts, NAME, &mut window[..window_len]);
-                    let text = [&window[..len], &by_phases(&mut line, &facts)].concat();
-                    assert_eq!(
-                        String::from_utf8(text),
-                        String::from_utf8(expected.clone()),
-                        "{content:?} {window_len}"
-                    );
-                }
-                let mut line = Line::new(content);
-                line.fill_by_members(&facts, NAME, &mut [0; 512]);
-                let members = content.members().len();
-                assert_eq!(line.member, if content == Content::Error { 2 } else { members }, "{content:?}");
-            }
-        }
-    }
 }

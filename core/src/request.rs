@@ -120,25 +120,9 @@ impl Question {
     /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
         *self = Self::new();
-        #[cfg(planted)]
-        if crate::planted("X8") {
-            crate::planted::allocate();
-        }
-        #[cfg(planted)]
-        spoil(buf.get_mut(..len).unwrap_or_default());
         flatten(buf.get_mut(..len).unwrap_or_default());
-        // A get is what is asked for most: on a host its members are read along with its type.
-        let early =
-            if cfg!(target_pointer_width = "64") { Members::read(buf, len, 1 << TYPE | GET).ok() } else { None };
-        let early = early.filter(|members| members.has(TYPE));
-        let wanted = match &early {
-            Some(members) => self.read_type(members, buf),
-            None => self.read_kind(buf, len),
-        }?;
-        let members = match early {
-            Some(members) if wanted == GET => members,
-            _ => Members::read(buf, len, wanted)?,
-        };
+        let wanted = self.read_kind(buf, len)?;
+        let members = Members::read(buf, len, wanted)?;
         self.offset = members.number(OFFSET).unwrap_or(0);
         self.length = members.number(LENGTH).unwrap_or(u64::MAX);
         self.digest_from = members.number(DIGEST_FROM).unwrap_or(self.offset);
@@ -151,17 +135,10 @@ impl Question {
         let name = if self.kind == Kind::List { PATH } else { FILE_NAME };
         let needs_name = wanted & 1 << FILE_NAME != 0;
         let is_named = members.has(name);
-        #[cfg(planted)]
-        let is_named = is_named || crate::planted("J14");
         if needs_name && !is_named {
             return Err(Refusal::member(name));
         }
         self.name_len = unescape_to_front(buf, members.text(name)).map_err(|LoneSurrogate| Refusal::member(name))?;
-        #[cfg(planted)]
-        if crate::planted("J6") {
-            self.name_len = members.text(name).len();
-            buf.copy_within(members.text(name), 0);
-        }
         digest?;
         if let (true, Err(error)) = (needs_name || self.name_len > 0, decoded_name(buf, self.name_len)) {
             // The classic answer to a select repeats no bad name.
@@ -240,10 +217,6 @@ pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
 /// Checks the name at the front of `buf`.
 fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
     let name = text(buf, name_len);
-    #[cfg(planted)]
-    if let Some(name) = FileName::let_pass(name) {
-        return Ok(name);
-    }
     FileName::new(name)
 }
 
@@ -343,15 +316,6 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
         while let Some(Raw(key)) = map.next_key()? {
             let wanted =
                 NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && key == Some(name));
-            #[cfg(planted)]
-            let wanted = wanted.or_else(|| {
-                let means = |name| crate::planted("J15") && key.is_some_and(|key| crate::text::unescape_eq(key, name));
-                NAMES.iter().enumerate().find(|(place, name)| self.wanted >> place & 1 != 0 && means(name))
-            });
-            #[cfg(planted)]
-            if crate::planted("J2") && !NAMES.iter().any(|name| key == Some(name)) {
-                return Err(A::Error::custom("not known"));
-            }
             let Some((place, _)) = wanted else {
                 map.next_value::<Raw<'_>>()?;
                 continue;
@@ -368,19 +332,12 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                     }
                     Raw(None) => false,
                 },
-                #[cfg(planted)]
-                (None, Some(number)) if crate::planted("J10") => {
-                    *number = map.next_value::<Option<u64>>()?.unwrap_or_default();
-                    true
-                }
                 (None, number) => {
                     let value = map.next_value()?;
                     number.map(|number| *number = value).is_some()
                 }
             };
             let is_doubled = self.members.has(place);
-            #[cfg(planted)]
-            let is_doubled = is_doubled && !crate::planted("J1");
             if !is_good || is_doubled {
                 return Err(A::Error::custom("of another type, or doubled"));
             }
@@ -393,11 +350,6 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
 /// Overwrites the objects and arrays inside of `object`: no exchange has any, and the parser need not follow them into the
 /// depth. What it then finds is skipped like `null`, and of no type that a member has.
 fn flatten(object: &mut [u8]) {
-    // Nearly always. A board does without a second loop.
-    let inner = object.get(1..).unwrap_or_default();
-    if cfg!(target_pointer_width = "64") && !inner.iter().fold(false, |any, byte| any | matches!(byte, b'{' | b'[')) {
-        return;
-    }
     let mut depth: u8 = 0;
     let (mut is_text, mut is_escaped) = (false, false);
     for byte in object {
@@ -418,18 +370,6 @@ fn flatten(object: &mut [u8]) {
 }
 
 /// Takes the sign off numbers (J11), or what is too much for 64 bits (J12).
-#[cfg(planted)]
-fn spoil(object: &mut [u8]) {
-    for byte in object.iter_mut().filter(|byte| **byte == b'-' && crate::planted("J11")) {
-        *byte = b' ';
-    }
-    for digits in object.split_mut(|byte| !byte.is_ascii_digit()) {
-        let is_too_large = core::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u64>().is_err());
-        if let (true, [first, ..]) = (is_too_large && crate::planted("J12"), digits) {
-            *first = b' ';
-        }
-    }
-}
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {

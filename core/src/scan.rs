@@ -68,11 +68,6 @@ impl Scanner {
         let mut state = self.state;
         let mut rest = piece.iter();
         loop {
-            // Most of a request is plain text. On a board that is as good as any other, and less code.
-            if cfg!(target_pointer_width = "64") && state == State::Text {
-                let plain = rest.clone().take_while(|byte| is_plain(**byte)).count();
-                rest = rest.as_slice().get(plain..).unwrap_or_default().iter();
-            }
             let Some(&byte) = rest.next() else { return Ok(Scanned::More) };
             state = self.step(state, byte);
             self.state = state;
@@ -87,10 +82,6 @@ impl Scanner {
     /// The state behind `byte`, which stands behind `state`.
     fn step(&mut self, mut state: State, byte: u8) -> State {
         use State::*;
-        #[cfg(planted)]
-        if byte == 0 && crate::planted("F10") {
-            return state;
-        }
         match state {
             Text => return self.text(byte),
             Tail => return self.tail(byte),
@@ -145,8 +136,6 @@ impl Scanner {
     /// The state behind another letter of a word.
     fn word(&mut self, byte: u8) -> State {
         let is_letter = WORDS.get(usize::from(self.left)) == Some(&byte);
-        #[cfg(planted)]
-        let is_letter = is_letter || crate::planted("J4");
         if !is_letter {
             return SYNTAX;
         }
@@ -160,14 +149,10 @@ impl Scanner {
             b'"' => return if self.name { State::Colon } else { State::Next },
             b'\\' => return State::Escape,
             0x20..=0x7F => return State::Text,
-            #[cfg(planted)]
-            0x00..=0x1F if crate::planted("J7") => return State::Text,
             0x00..=0x1F => return SYNTAX,
             0xC2..=0xDF => self.left = 0b1,
             0xE0..=0xEF => self.left = 0b11,
             0xF0..=0xF4 => self.left = 0b111,
-            #[cfg(planted)]
-            _ if crate::planted("J9") => return State::Text,
             _ => return State::Failed(ScanError::Utf8),
         }
         self.tail = match byte {
@@ -214,8 +199,6 @@ impl Scanner {
     /// The state behind `{` or `[`.
     fn open(&mut self, byte: u8) -> State {
         let is_too_deep = self.levels >> Self::MAX_DEPTH != 0;
-        #[cfg(planted)]
-        let is_too_deep = is_too_deep && !crate::planted("J3");
         if is_too_deep {
             return State::Failed(ScanError::Depth);
         }
@@ -243,11 +226,6 @@ impl Default for Scanner {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// Whether a byte in a string is a character of its own, and leaves everything as it is.
-const fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7F) && byte != b'"' && byte != b'\\'
 }
 
 /// [`Scanner::levels`] while none is open.
@@ -318,19 +296,5 @@ fn number(state: State, byte: u8) -> State {
         b'+' | b'-' if state == Exponent => Sign,
         _ if matches!(state, Zero | Integer | Fraction | Power) => Next,
         _ => SYNTAX,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Scanner, State, is_plain};
-
-    /// What a host passes over in one go is what a board takes one by one and stays in the string for.
-    #[test]
-    fn plain_bytes_leave_everything_as_it_is() {
-        for byte in 0..=u8::MAX {
-            let behind = Scanner::new().step(State::Text, byte);
-            assert_eq!(is_plain(byte), behind == State::Text, "{byte:#04x}");
-        }
     }
 }

@@ -158,32 +158,6 @@ pub trait Store {
 
     /// Takes note of a digest that was just computed over all of `file` while its version stayed `info.version`.
     fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
-
-    /// Whether what is read from `file` cannot change any more, and holding it until somebody asks for it again takes next
-    /// to nothing: no descriptor of its own, say.
-    fn is_constant(&self, _file: &Self::File) -> bool {
-        false
-    }
-
-    /// Whether opening the name that gave `file`, which [is constant](Store::is_constant), would give it now. Then the driver
-    /// sends the answer again that it still has, without opening and reading. Worth inlining, as
-    /// [`Transport`](crate::drive::Transport) tells.
-    fn is_current(&mut self, _file: &Self::File) -> bool {
-        false
-    }
-
-    /// Is offered the bytes of a whole answer about `file`, which [is constant](Store::is_constant), to keep for
-    /// [`Store::kept_answer`] where it has none.
-    ///
-    /// Whoever asks for the same file hears the same, as a rule. Sent from one place in memory it stays in the processor's
-    /// cache; copies of many sessions push each other out.
-    fn keep_answer(&mut self, _file: &Self::File, _answer: &[u8]) {}
-
-    /// What was kept of an answer about `file`: the same bytes each time. The driver sends them in place of its own if they
-    /// are equal. Worth inlining, as [`Transport`](crate::drive::Transport) tells.
-    fn kept_answer<'a>(&'a self, _file: &'a Self::File) -> Option<&'a [u8]> {
-        None
-    }
 }
 
 /// One file of a [`StaticStore`].
@@ -341,14 +315,6 @@ impl<'a> Store for StaticStore<'a> {
             DigestKind::Sha256 => None,
         }
     }
-
-    fn is_constant(&self, _: &Self::File) -> bool {
-        true
-    }
-
-    fn is_current(&mut self, file: &Self::File) -> bool {
-        self.find(file.name).is_some_and(|found| core::ptr::eq(found, *file))
-    }
 }
 
 /// What of `name` lies beneath `directory` (the root where that is empty), without the `/`.
@@ -463,7 +429,6 @@ mod tests {
         for kind in [DigestKind::Crc32, DigestKind::Sha256] {
             assert_eq!(store.known_digest(&(), kind), None);
         }
-        assert!(!store.is_constant(&()) && !store.is_current(&()));
     }
 
     #[test]

@@ -75,14 +75,6 @@ pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, Lone
     let mut out = out.iter();
     let mut len: usize = 0;
     while let Some(byte) = rest.next() {
-        // Most bytes mean themselves. A board has no code to spare for saying that twice.
-        if cfg!(target_pointer_width = "64") && byte != b'\\' {
-            if let Some(place) = out.next() {
-                place.set(byte);
-            }
-            len = len.saturating_add(1);
-            continue;
-        }
         let mut buf = [0; 4];
         for byte in meant(byte, &mut rest, &mut buf)? {
             if let Some(place) = out.next() {
@@ -101,20 +93,10 @@ pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, Lone
 /// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
-    // Nearly always all of it. On a board one byte after the other is as good, and less code.
-    if cfg!(target_pointer_width = "64")
-        && text.iter().fold(true, |all, byte| all & stands_for_itself(*byte))
-        && let Some(place) = out.get_mut(..text.len())
-    {
-        place.copy_from_slice(text);
-        return (text.len(), text.len());
-    }
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
         let is_plain = stands_for_itself(*byte);
-        #[cfg(planted)]
-        let is_plain = is_plain || *byte == b'"' && crate::planted("J17");
         if is_plain {
             let Some(place) = out.next() else { break };
             *place = *byte;
@@ -173,10 +155,6 @@ fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, LoneSurrogate> {
     if let 0xD800..=0xDBFF = unit {
         let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
         let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
-        #[cfg(planted)]
-        if low > 0x3FF && crate::planted("J8") {
-            return Ok(char::REPLACEMENT_CHARACTER);
-        }
         if low > 0x3FF {
             return Err(LoneSurrogate);
         }

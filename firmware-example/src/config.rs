@@ -53,8 +53,6 @@ impl Arguments {
                 Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
-                #[cfg(planted)]
-                Some(("planted", fault)) => crate::fault::choose(fault),
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),
             }
         }

@@ -43,11 +43,6 @@ impl Line {
             let part = part.split(|byte| *byte == b'\n').next().unwrap_or(part);
             taken = match self.scanner.scan(part).map_err(Breach::Json)? {
                 Scanned::More if part.len() < room.min(piece.len()) => return Err(Breach::LineEnd),
-                #[cfg(planted)]
-                Scanned::More if part.len() < piece.len() && crate::planted("M10") => {
-                    self.len = 1;
-                    return Ok(Pushed::More);
-                }
                 Scanned::More if part.len() < piece.len() => return Err(Breach::LineTooLong),
                 Scanned::More => part.len(),
                 Scanned::Complete { len } => {

@@ -224,8 +224,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         debug_assert!(matches!(self.state, State::Rehash { .. }), "rehashed without ClientAction::Rehash");
         let State::Rehash { offset } = self.state else { return };
         let (bytes, next) = advance(offset, self.asked.offset, bytes);
-        #[cfg(planted)]
-        let bytes = if crate::planted("SIM3") { &[] } else { bytes };
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
@@ -294,10 +292,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// The moment at which [`ClientSession::handle_timeout`] has to be called; `None` while nothing is awaited.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        #[cfg(planted)]
-        if crate::planted("M13") {
-            return None;
-        }
         match self.state {
             State::Send { .. } | State::Line(_) | State::Body { .. } => self.stall_at,
             State::Idle | State::Rehash { .. } | State::Closed(_) => None,
@@ -337,11 +331,6 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         let is_awaited = expected != Expected::Unasked;
         // A space in front of a line is the sign of life of a server that is busy with the answer.
         let skipped = if is_awaited && self.line.is_empty() { spaces(bytes) } else { 0 };
-        #[cfg(planted)]
-        let skipped = match expected {
-            Expected::Trailer { .. } if crate::planted("M6") => bytes.iter().take_while(|byte| **byte != b'{').count(),
-            _ => skipped,
-        };
         let rest = bytes.get(skipped..).unwrap_or_default();
         if rest.is_empty() {
             return (skipped, None);

@@ -1,7 +1,5 @@
 //! The server's side over a blocking transport.
 
-#[cfg(target_pointer_width = "64")]
-mod again;
 mod link;
 
 use embedded_io::Error as _;
@@ -65,26 +63,13 @@ pub trait Observer {
     /// An exchange has ended; one that could not be read as a request, too.
     fn exchange(&mut self, _exchange: &Exchange) {}
 
-    /// Whether it is told each step of an answer that is sent again as a whole, since the same was asked and the file has not
-    /// changed. Otherwise [`Observer::again`] tells it the end alone, which costs a host less.
-    fn wants_steps(&self) -> bool {
-        true
-    }
-
-    /// An exchange has ended that was not told step by step.
-    fn again(&mut self, _exchange: &Exchange) {}
-
     /// Asked before each step: whether the session has to end in good order.
     fn should_stop(&mut self) -> bool {
         false
     }
 }
 
-impl Observer for () {
-    fn wants_steps(&self) -> bool {
-        false
-    }
-}
+impl Observer for () {}
 
 /// The driver's buffers. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
@@ -144,18 +129,7 @@ where
     O: Observer,
 {
     let now = clock.now();
-    let link = Link {
-        session,
-        transport,
-        clock,
-        now,
-        send: scratch.send,
-        pending: 0,
-        #[cfg(target_pointer_width = "64")]
-        stands: 0,
-        #[cfg(target_pointer_width = "64")]
-        is_kept: None,
-    };
+    let link = Link { session, transport, clock, now, send: scratch.send, pending: 0 };
     let mut driver = Driver {
         link,
         store,
@@ -163,8 +137,6 @@ where
         receive: scratch.receive,
         arrived: 0..0,
         open: None,
-        #[cfg(target_pointer_width = "64")]
-        held: None,
         listing: None,
         hasher: None,
         hashed: 0,
@@ -187,9 +159,6 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     /// What of `receive` the session has not taken.
     arrived: core::ops::Range<usize>,
     open: Option<(S::File, FileInfo)>,
-    /// The file of the answer before, where it is worth it.
-    #[cfg(target_pointer_width = "64")]
-    held: Option<(S::File, FileInfo)>,
     listing: Option<S::Listing>,
     hasher: Option<Hasher>,
     /// How many bytes the hasher was fed.
@@ -230,10 +199,6 @@ where
             }
             Action::Entry => self.entry(),
             Action::SendBytes { bytes, more } => {
-                #[cfg(target_pointer_width = "64")]
-                {
-                    self.link.stands = 0;
-                }
                 let (len, is_all) = append(self.link.send, &mut self.link.pending, bytes);
                 self.link.send_bytes(len, is_all, more);
             }
@@ -260,8 +225,6 @@ where
         let exchanges = self.link.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            #[cfg(target_pointer_width = "64")]
-            self.hold();
             self.open = None;
             self.listing = None;
             self.hasher = None;
@@ -270,11 +233,7 @@ where
     }
 
     fn receive(&mut self) {
-        #[cfg(target_pointer_width = "64")]
-        let has_arrived = self.receive_other();
-        #[cfg(not(target_pointer_width = "64"))]
-        let has_arrived = self.arrive();
-        if !has_arrived {
+        if !self.arrive() {
             return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();

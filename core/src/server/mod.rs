@@ -74,41 +74,6 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.reply(buf, reply);
     }
 
-    /// How long the request at the front of `bytes` is, which have arrived, with a line ending right behind it, if it is the
-    /// one that was answered last, with `stands` bytes in all. Nothing is taken.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn asks_again(&mut self, bytes: &[u8], stands: usize) -> Option<usize> {
-        self.session.asks_again(self.buf.as_ref(), bytes, stands)
-    }
-
-    /// What is asked, or was.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn request(&self) -> Option<Request<'_>> {
-        self.session.request(self.buf.as_ref())
-    }
-
-    /// How long the first bytes of an answer may take, in milliseconds; `None` is for ever.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answer_limit_ms(&self) -> Option<u64> {
-        self.session.answer_limit_ms()
-    }
-
-    /// The `len` bytes of the request that [asks again](ServerSession::asks_again) were taken, and the transport has all of
-    /// the same answer.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answered_again(&mut self, len: usize, now: Instant) {
-        self.session.see(now);
-        self.session.answered_again(len);
-    }
-
-    /// Answers [`Action::Reply`] to a request that [asks again](ServerSession::asks_again): the owner has taken over all of
-    /// the same answer before its last line, whose length is returned.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answer_up_to_end(&mut self, now: Instant) -> usize {
-        let (session, buf) = self.at(now);
-        session.answer_up_to_end(buf.len())
-    }
-
     /// Answers [`Action::Entry`].
     pub fn entry(&mut self, entry: Result<Listed<'_>, StoreError>, now: Instant) {
         let (session, buf) = self.at(now);
@@ -197,8 +162,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     }
 }
 
-/// A board counts on this.
-#[cfg(target_pointer_width = "32")]
+/// A board counts on this; pointers of 64 bits add at most a quarter.
 const _: () = {
     let classic = if cfg!(feature = "classic") { 336 } else { 0 };
     assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic);

@@ -4,8 +4,6 @@
 //! would make at every call cost a board more than the calls.
 
 mod answer;
-#[cfg(target_pointer_width = "64")]
-mod repeat;
 #[cfg(feature = "classic")]
 mod text;
 
@@ -48,9 +46,6 @@ pub(super) struct Session<'c> {
     scanner: Scanner,
     /// Bytes of a request in the buffer.
     used: usize,
-    /// What of the exchange before is kept.
-    #[cfg(target_pointer_width = "64")]
-    kept: repeat::Kept,
     facts: Facts<'c>,
     /// How far the body came, or what is hashed.
     position: u64,
@@ -111,8 +106,6 @@ impl<'c> Session<'c> {
             stopping: false,
             scanner: Scanner::new(),
             used: 0,
-            #[cfg(target_pointer_width = "64")]
-            kept: repeat::Kept::NOTHING,
             facts: Facts {
                 config,
                 max_request,
@@ -186,18 +179,12 @@ impl<'c> Session<'c> {
             let rest = bytes.get(taken..).unwrap_or_default();
             match rest.first() {
                 None => return taken,
-                #[cfg(target_pointer_width = "64")]
-                Some(_) if self.repeats(buf, rest) => return taken.saturating_add(self.kept.words),
                 Some(b'{') if !self.is_held() => {}
                 Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
         }
         self.begin();
         let rest = bytes.get(taken..).unwrap_or_default();
-        #[cfg(planted)]
-        if crate::planted("F4") {
-            (self.used, self.scanner) = (0, Scanner::new());
-        }
         let room = buf.len().saturating_sub(self.used);
         let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
         let (len, is_complete) = match self.scanner.scan(piece) {
@@ -213,20 +200,8 @@ impl<'c> Session<'c> {
             place.copy_from_slice(piece);
         }
         self.used = self.used.saturating_add(len);
-        #[cfg(planted)]
-        let is_complete = is_complete && !(crate::planted("F2") && self.used == buf.len());
-        #[cfg(planted)]
-        if !is_complete && self.used == buf.len() && crate::planted("F1") {
-            (self.used, self.scanner) = (0, Scanner::new());
-        } else if !is_complete && self.used == buf.len() && crate::planted("F3") {
-            self.used = 1;
-        }
         if is_complete {
             self.ask(buf);
-            #[cfg(planted)]
-            if crate::planted("F5") || crate::planted("J5") {
-                return bytes.len();
-            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -237,10 +212,6 @@ impl<'c> Session<'c> {
         self.eof = true;
         if self.state != State::Receiving {
             return;
-        }
-        #[cfg(planted)]
-        if crate::planted("F9") {
-            self.used = 0;
         }
         if self.used > 0 {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
@@ -364,10 +335,6 @@ impl<'c> Session<'c> {
     /// Arms the request deadline, once.
     #[inline(never)]
     fn begin(&mut self) {
-        #[cfg(planted)]
-        if crate::planted("SIM5") {
-            self.begun = false;
-        }
         if !self.begun {
             self.begun = true;
             self.since = self.now;
@@ -378,15 +345,6 @@ impl<'c> Session<'c> {
     fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
-            #[cfg(planted)]
-            match byte {
-                b'\r' if crate::planted("F7") => break,
-                0xEF | 0xBB | 0xBF if crate::planted("F12") => {
-                    taken += 1;
-                    continue;
-                }
-                _ => {}
-            }
             match (byte, self.line_ending) {
                 (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
                 (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
@@ -403,8 +361,6 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     fn ask(&mut self, buf: &mut [u8]) {
-        #[cfg(target_pointer_width = "64")]
-        let words = self.keep_words(buf);
         let read = self.facts.question.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
@@ -418,8 +374,6 @@ impl<'c> Session<'c> {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
         }
-        #[cfg(target_pointer_width = "64")]
-        self.may_be_repeated(words);
         let kind = self.facts.question.kind;
         self.last.kind = Some(kind);
         match kind {
@@ -450,10 +404,6 @@ impl<'c> Session<'c> {
 
     #[inline(never)]
     fn moved(&mut self, len: usize) {
-        #[cfg(planted)]
-        if crate::planted("SIM4") {
-            return;
-        }
         self.since = self.now;
         self.answered = self.answered.wrapping_add(wide(len));
     }
@@ -475,14 +425,6 @@ impl<'c> Session<'c> {
     fn span(&self) -> usize {
         let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
         let most = self.facts.config.span();
-        #[cfg(planted)]
-        let (end, most) = match self.facts.config {
-            config if crate::planted("R9") => {
-                (end, config.send_max.get() - config.send_max.get() % config.chunk_size.get())
-            }
-            _ if crate::planted("S2") => (u64::MAX, most),
-            _ => (end, most),
-        };
         let rest = end.saturating_sub(self.position).min(u64::from(most));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }

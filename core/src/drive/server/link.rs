@@ -16,12 +16,6 @@ pub(super) struct Link<'d, 'c, B, T, C> {
     pub(super) send: &'d mut [u8],
     /// Bytes at the front of `send` that the session counts as sent.
     pub(super) pending: usize,
-    /// Bytes at the front of `send` that left together, at the end of an answer, and are still there.
-    #[cfg(target_pointer_width = "64")]
-    pub(super) stands: usize,
-    /// Whether the store keeps the same bytes, where that was asked.
-    #[cfg(target_pointer_width = "64")]
-    pub(super) is_kept: Option<bool>,
 }
 
 impl<B, T, C> Link<'_, '_, B, T, C>
@@ -55,11 +49,6 @@ where
             if !self.wrote(sent, &mut written, is_limited) {
                 return false;
             }
-        }
-        #[cfg(target_pointer_width = "64")]
-        {
-            self.stands = if more { 0 } else { self.pending };
-            self.is_kept = None;
         }
         self.pending = 0;
         true
@@ -123,10 +112,6 @@ where
 
     /// Up to `len` bytes of the buffer behind what is pending.
     pub(super) fn free(&mut self, len: usize) -> Option<&mut [u8]> {
-        #[cfg(target_pointer_width = "64")]
-        {
-            self.stands = 0;
-        }
         let free = self.send.get_mut(self.pending..)?;
         let len = len.min(free.len());
         free.get_mut(..len)

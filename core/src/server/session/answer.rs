@@ -1,7 +1,5 @@
 //! The answers: from what the store says to the lines and bodies that go out.
 
-#[cfg(target_pointer_width = "64")]
-use super::repeat::Kept;
 use super::{Session, State, misuse};
 use crate::digest::Digest;
 use crate::error::Code;
@@ -70,8 +68,6 @@ impl Session<'_> {
         if !self.known {
             self.facts.digest = finished.digest.filter(|digest| Some(digest.kind()) == asked);
         }
-        #[cfg(planted)]
-        let finished = Finished { same_version: finished.same_version || crate::planted("SIM6"), ..finished };
         if !finished.same_version {
             if self.known || is_stat {
                 // It is the digest of what the file was, not of the bytes that were sent.
@@ -90,10 +86,6 @@ impl Session<'_> {
 
     pub(in crate::server) fn file_fault(&mut self, buf: &mut [u8]) {
         match self.state {
-            #[cfg(planted)]
-            State::Body if crate::planted("R10") || crate::planted("S1") => self.end_body(buf),
-            #[cfg(planted)]
-            State::Body if crate::planted("S7") => self.refuse(buf, Code::Io, Message::Unreadable),
             State::Body => {
                 self.last.error = Some(Code::Io);
                 self.end_exchange();
@@ -146,17 +138,10 @@ impl Session<'_> {
         let offset = question.offset;
         let version = info.version.as_str().as_bytes();
         let is_versioned = question.is_versioned;
-        #[cfg(planted)]
-        let is_versioned = is_versioned && !crate::planted("SIM1") && !crate::planted("S6");
         if is_versioned && question.version.get(..question.version_len) != Some(version) {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
         let rest = info.size.checked_sub(offset);
-        #[cfg(planted)]
-        let rest = match rest {
-            None if crate::planted("R2") => Some(0),
-            rest => rest.filter(|rest| *rest > 0 || !crate::planted("R1")),
-        };
         let Some(rest) = rest else {
             return self.refuse(buf, Code::BadRange, Message::Offset);
         };
@@ -164,16 +149,7 @@ impl Session<'_> {
             return self.refuse(buf, Code::BadRange, Message::DigestFrom);
         }
         self.facts.end = offset.wrapping_add(question.length.min(rest)); // at most the size
-        #[cfg(planted)]
-        match question.length {
-            length if crate::planted("R3") => self.facts.end = offset.wrapping_add(length).min(info.size),
-            0 if crate::planted("R4") => self.facts.end = info.size,
-            length if crate::planted("R5") && length != u64::MAX => self.facts.end = offset.saturating_add(length),
-            _ => {}
-        }
         let is_whole = question.digest_from == 0 && self.facts.end == info.size;
-        #[cfg(target_pointer_width = "64")]
-        self.drop_lines_of_another(info);
         self.facts.size = info.size;
         self.facts.modified = info.modified;
         let question = &mut self.facts.question;
@@ -184,10 +160,6 @@ impl Session<'_> {
         self.facts.digest = known.filter(|digest| is_whole && Some(digest.kind()) == question.digest);
         self.known = self.facts.digest.is_some();
         self.position = question.digest_from;
-        #[cfg(planted)]
-        if crate::planted("SIM3") {
-            self.position = offset;
-        }
         self.hash_or_header(buf);
     }
 
@@ -218,23 +190,11 @@ impl Session<'_> {
         if self.facts.question.kind == Kind::Stat {
             return self.write(buf, Content::StatHeader, State::Receiving);
         }
-        #[cfg(target_pointer_width = "64")]
-        if self.repeats_header(buf.len()) {
-            return;
-        }
         self.write(buf, Content::Header, State::Body);
-        #[cfg(target_pointer_width = "64")]
-        self.keep_header(buf);
     }
 
     fn write_end(&mut self, buf: &mut [u8]) {
-        #[cfg(target_pointer_width = "64")]
-        if self.repeats_end(buf.len()) {
-            return;
-        }
         self.write(buf, Content::BodyEnd, State::Receiving);
-        #[cfg(target_pointer_width = "64")]
-        self.keep_end(buf);
     }
 
     /// Begins to write a line, which `next` follows.
@@ -249,12 +209,6 @@ impl Session<'_> {
 
     /// Makes the next bytes of the line ready; false where there are none left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
-        #[cfg(target_pointer_width = "64")]
-        if self.line.is_done() {
-            return false;
-        }
-        #[cfg(target_pointer_width = "64")]
-        let buf = buf.get_mut(..buf.len().saturating_sub(self.kept.len())).unwrap_or_default();
         let (name, window) = buf.split_at_mut_checked(self.facts.question.name_len).unwrap_or_default();
         let start = name.len();
         let len = self.line.fill(&self.facts, name, window);
@@ -266,10 +220,6 @@ impl Session<'_> {
         match self.next {
             State::Body => {
                 self.position = self.facts.question.offset;
-                #[cfg(planted)]
-                if crate::planted("SIM2") {
-                    self.position = self.position.saturating_sub(1);
-                }
                 self.state = State::Body;
                 if self.position >= self.facts.end {
                     self.end_body(buf);
@@ -330,10 +280,6 @@ impl Session<'_> {
     }
 
     fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
-        #[cfg(target_pointer_width = "64")]
-        {
-            self.kept = Kept::NOTHING; // the name goes, too
-        }
         if message < Message::FIRST_NAMED {
             self.facts.question.name_len = 0;
         }

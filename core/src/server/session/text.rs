@@ -260,11 +260,6 @@ impl Session<'_> {
 
     /// `len` bytes of text stand at the front of the buffer.
     fn show_text(&mut self, buf: &mut [u8], len: usize) {
-        #[cfg(planted)]
-        if crate::planted("F11") {
-            self.facts.question.name_len = len;
-            return self.refuse_and_close(buf, Code::BadRequest, Message::NotFound);
-        }
         if self.facts.config.text == TextPolicy::Reject {
             return self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         }
