@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use asking::{NAME, answer, header};
-use coracle_core::drive::{ClientError, Connection, ReadBackError, Sink, Transport, read_back};
+use coracle_core::blocking::{ClientError, Connection, ReadBackError, Sink, Transport, read_back};
 use coracle_core::{
     Ask, Breach, ClientAction, ClientSession, Code, DigestKind, End, Failure, Get, Header, Instant, StartError,
 };

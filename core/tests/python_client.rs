@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use coracle_core::drive::{Scratch, SendFile, Transport, serve};
+use coracle_core::blocking::{Scratch, SendFile, Transport, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 

@@ -3,7 +3,7 @@
 mod common;
 mod driving;
 
-use coracle_core::drive::{Plain, Scratch, SendFileError, Transport, serve};
+use coracle_core::blocking::{Plain, Scratch, SendFileError, Transport, serve};
 use coracle_core::{
     Action, CloseHow, CloseReason, Code, Digest, DigestKind, Exchange, FileInfo, Hasher, Instant, Reply, RequestKind,
     ServerConfig, ServerSession, StoreError, Version,

@@ -1,6 +1,6 @@
 //! The client's side: fetches a file into something that takes bytes.
 
-use coracle_core::drive::Sink;
+use coracle_core::blocking::Sink;
 use coracle_core::{Ask, ClientAction, ClientSession, Code, End, Event, Failure, Get, StartError};
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;

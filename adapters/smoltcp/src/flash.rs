@@ -1,7 +1,7 @@
 //! Fetching into NOR flash.
 
 use coracle_core::Header;
-use coracle_core::drive::Sink;
+use coracle_core::blocking::Sink;
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::wide;

@@ -1,8 +1,8 @@
 //! Gathers one line of the server's in a buffer, from any pieces.
 
-use crate::scan::{Scanned, Scanner};
+use crate::wire::scanner::{Scanned, Scanner};
 
-use super::failure::Breach;
+use super::error::Breach;
 
 /// The longest line of a server, its newline included, in bytes.
 pub(super) const LINE_MAX: usize = 1_024;

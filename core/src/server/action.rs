@@ -1,10 +1,10 @@
 //! What a server session wants done, and what it is told.
 
-use crate::digest::{Digest, DigestKind};
-use crate::error::Code;
-use crate::name::FileName;
-use crate::request::Kind;
 use crate::store::FileInfo;
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::name::FileName;
+use crate::wire::code::Code;
+use crate::wire::request_reader::Kind;
 
 /// What the owner of the connection has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]

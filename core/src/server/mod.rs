@@ -1,6 +1,9 @@
 //! The server's side of one connection.
 
 mod action;
+mod answer;
+#[cfg(feature = "classic")]
+mod classic;
 mod config;
 mod session;
 
@@ -11,9 +14,9 @@ pub use config::{ServerConfig, ServerName, ServerNameError};
 
 use session::Session;
 
-use crate::error::Code;
 use crate::store::{Listed, StoreError};
-use crate::time::Instant;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.
 ///

@@ -3,19 +3,17 @@
 //! `#[inline(never)]` stands, here and in what it calls, where tests/footprint shows that the copies which the compiler
 //! would make at every call cost a board more than the calls.
 
-mod answer;
-#[cfg(feature = "classic")]
-mod text;
-
 use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange};
+#[cfg(feature = "classic")]
+use super::classic;
 use super::config::ServerConfig;
-use crate::divide::div_rem;
-use crate::error::Code;
-use crate::message::Message;
-use crate::reply::{Content, Facts, Line};
-use crate::request::{Kind, Question};
-use crate::scan::{ScanError, Scanned, Scanner};
-use crate::time::Instant;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
+use crate::wire::decimal::div_rem;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{Kind, Question};
+use crate::wire::response_writer::{Content, Facts, Line};
+use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall deadline is off, the lowest rate counts after this start.
@@ -25,43 +23,43 @@ const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
-    state: State,
+    pub(super) state: State,
     /// What follows the line that is sent.
-    next: State,
+    pub(super) next: State,
     /// How it ended, once the state says so.
-    close: Close,
+    pub(super) close: Close,
     /// The latest moment that was told.
-    now: Instant,
+    pub(super) now: Instant,
     /// When the armed deadline's time began: the end of an exchange, a request's first byte, the last progress.
-    since: Instant,
+    pub(super) since: Instant,
     /// When sending the answer began, and how much was sent of it.
-    started: Instant,
-    answered: u64,
+    pub(super) started: Instant,
+    pub(super) answered: u64,
     /// White space or a request has arrived.
-    begun: bool,
+    pub(super) begun: bool,
     /// A line ending may follow that belongs to the request before.
-    line_ending: LineEnding,
-    eof: bool,
-    stopping: bool,
-    scanner: Scanner,
+    pub(super) line_ending: LineEnding,
+    pub(super) eof: bool,
+    pub(super) stopping: bool,
+    pub(super) scanner: Scanner,
     /// Bytes of a request in the buffer.
-    used: usize,
-    facts: Facts<'c>,
+    pub(super) used: usize,
+    pub(super) facts: Facts<'c>,
     /// How far the body came, or what is hashed.
-    position: u64,
+    pub(super) position: u64,
     /// The digest was known before a byte was read.
-    known: bool,
-    line: Line,
+    pub(super) known: bool,
+    pub(super) line: Line,
     /// Bytes of the line that are ready, in the buffer.
-    ready: core::ops::Range<usize>,
-    exchanges: u32,
-    last: Exchange,
+    pub(super) ready: core::ops::Range<usize>,
+    pub(super) exchanges: u32,
+    pub(super) last: Exchange,
     #[cfg(feature = "classic")]
-    text: text::Text,
+    pub(super) text: classic::Text,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// After a line: the exchange has ended.
     Receiving,
     Asked,
@@ -83,7 +81,7 @@ enum State {
 
 /// What may still come of a line ending: `\n`, `\r` or `\r\n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LineEnding {
+pub(super) enum LineEnding {
     Any,
     LineFeed,
     Nothing,
@@ -126,7 +124,7 @@ impl<'c> Session<'c> {
             exchanges: 0,
             last: Exchange { kind: None, error: None, body_len: 0 },
             #[cfg(feature = "classic")]
-            text: text::Text::new(),
+            text: classic::Text::new(),
         }
     }
 
@@ -170,7 +168,7 @@ impl<'c> Session<'c> {
     }
 
     #[inline(never)]
-    fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
+    pub(super) fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         let mut taken = 0;
         if self.used == 0 {
             if !self.is_in_text() {
@@ -334,7 +332,7 @@ impl<'c> Session<'c> {
 
     /// Arms the request deadline, once.
     #[inline(never)]
-    fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         if !self.begun {
             self.begun = true;
             self.since = self.now;
@@ -342,7 +340,7 @@ impl<'c> Session<'c> {
     }
 
     /// Takes white space in front of a request. One line ending right behind the request before belongs to that.
-    fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
             match (byte, self.line_ending) {
@@ -360,7 +358,7 @@ impl<'c> Session<'c> {
     }
 
     /// A request is complete in the buffer.
-    fn ask(&mut self, buf: &mut [u8]) {
+    pub(super) fn ask(&mut self, buf: &mut [u8]) {
         let read = self.facts.question.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
@@ -384,7 +382,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    fn is_sending(&self) -> bool {
+    pub(super) fn is_sending(&self) -> bool {
         match self.state {
             State::Line | State::Body => true,
             #[cfg(feature = "classic")]
@@ -394,7 +392,7 @@ impl<'c> Session<'c> {
     }
 
     /// Lets a sign of life out, when one is due.
-    fn keep_alive(&mut self, buf: &mut [u8]) {
+    pub(super) fn keep_alive(&mut self, buf: &mut [u8]) {
         let is_working = matches!(self.state, State::Hashing | State::Finishing);
         if is_working && self.now.since(self.since) >= u64::from(HEARTBEAT_MS) {
             self.started = self.now;
@@ -403,13 +401,13 @@ impl<'c> Session<'c> {
     }
 
     #[inline(never)]
-    fn moved(&mut self, len: usize) {
+    pub(super) fn moved(&mut self, len: usize) {
         self.since = self.now;
         self.answered = self.answered.wrapping_add(wide(len));
     }
 
     /// When the answer is too slow, unless more of it is sent.
-    fn rate_deadline(&self) -> Instant {
+    pub(super) fn rate_deadline(&self) -> Instant {
         let config = self.facts.config;
         if config.min_rate == 0 {
             return NEVER;
@@ -422,7 +420,7 @@ impl<'c> Session<'c> {
     /// What the next action asks for at most, in bytes: never more than there is up to the end, so that what is added to
     /// the position and the counts cannot wrap.
     #[inline(never)]
-    fn span(&self) -> usize {
+    pub(super) fn span(&self) -> usize {
         let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
         let most = self.facts.config.span();
         let rest = end.saturating_sub(self.position).min(u64::from(most));
@@ -439,7 +437,7 @@ const fn scan_message(error: ScanError) -> Message {
 }
 
 /// A report that does not fit the action.
-fn misuse(report: &str) {
+pub(super) fn misuse(report: &str) {
     debug_assert!(false, "{report} does not answer the action");
     let _ = report;
 }
@@ -452,15 +450,15 @@ fn wide(len: usize) -> u64 {
 /// A build without the classic dialect knows no text.
 #[cfg(not(feature = "classic"))]
 impl Session<'_> {
-    const fn is_in_text(&self) -> bool {
+    pub(super) const fn is_in_text(&self) -> bool {
         false
     }
 
-    const fn is_held(&self) -> bool {
+    pub(super) const fn is_held(&self) -> bool {
         false
     }
 
-    fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
+    pub(super) fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
         self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         1
     }

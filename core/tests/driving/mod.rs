@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Digest, DigestKind, Entry, EntryKind, Exchange, FileInfo, FileName, Instant,
     Listed, Request, ServerConfig, ServerSession, Store, StoreError, Version,

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
 use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 

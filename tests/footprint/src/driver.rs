@@ -1,6 +1,6 @@
 //! The blocking driver over the register, with files in flash.
 
-use coracle_core::drive::{Plain, Scratch, serve};
+use coracle_core::blocking::{Plain, Scratch, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 

@@ -2,7 +2,7 @@
 
 use core::hint::black_box;
 
-use coracle_core::drive::{ClientError, Connection, Plain, Scratch, Sink, serve};
+use coracle_core::blocking::{ClientError, Connection, Plain, Scratch, Sink, serve};
 use coracle_core::{Close, DigestKind, End, Entry, FileName, Get, Instant, Listing, ServerSession, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::drive::Sink;
+use coracle_core::blocking::Sink;
 use coracle_core::{Digest, DigestKind, End, FileName, Get, Hasher, ServerConfig, StaticFile, StaticStore, Store};
 use coracle_smoltcp::{Fetch, FetchError, Gone, Observer, Progress, Server, sink_fn};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};

@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_core::drive::{self, ClientError, Clock as _, Connection, Sink, read_back};
+use coracle_core::blocking::{self, ClientError, Clock as _, Connection, Sink, read_back};
 use coracle_core::{
     Ask, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, Get, Header, Listing, StartError,
 };
@@ -296,8 +296,8 @@ impl Client {
         self.connection = None;
         let mut buf = receive_buf();
         read_back(&mut session, sink, &mut buf, || ticks.now()).map_err(|error| match error {
-            drive::ReadBackError::Sink(error) => Failed::new(error),
-            drive::ReadBackError::TooFew => Failed::new(too_few()),
+            blocking::ReadBackError::Sink(error) => Failed::new(error),
+            blocking::ReadBackError::TooFew => Failed::new(too_few()),
         })?;
         let mut connection = self.connect(session, buf, ticks)?;
         let outcome = connection.finish_get(sink);

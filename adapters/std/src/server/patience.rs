@@ -7,7 +7,7 @@
 use std::io;
 
 use coracle_core::Store;
-use coracle_core::drive::{SendFile, SendFileError, Transport};
+use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;
 
@@ -145,7 +145,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::time::Duration;
 
-    use coracle_core::drive::Transport;
+    use coracle_core::blocking::Transport;
     use embedded_io::{Error as _, ErrorKind, Read as _};
 
     use super::super::hall::Hall;

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::drive::{self, Scratch, serve};
+use coracle_core::blocking::{self, Scratch, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, FileName, Instant, Request, RequestKind,
     ServerSession, Store,
@@ -148,7 +148,7 @@ impl<'h> Watch<'h> {
     }
 }
 
-impl drive::Observer for Watch<'_> {
+impl blocking::Observer for Watch<'_> {
     fn request(&mut self, request: &Request<'_>) {
         self.seat.note_asked();
         let is_told = self.house.tells_answers;

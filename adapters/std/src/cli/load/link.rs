@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use coracle::transport::{TcpTransport, TransportError};
-use coracle_core::drive::{ClientError, Connection, Sink, Transport};
+use coracle_core::blocking::{ClientError, Connection, Sink, Transport};
 use coracle_core::{ClientSession, Failure, FileName, Get};
 use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;

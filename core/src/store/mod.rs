@@ -1,8 +1,8 @@
 //! What a server serves: the read half of a store, and a store of byte slices.
 
-use crate::digest::{Digest, DigestKind};
-use crate::error::Code;
-use crate::name::{FileName, Version};
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::name::{FileName, Version};
+use crate::wire::code::Code;
 
 /// What a server knows of an open file.
 #[derive(Clone, Debug, PartialEq, Eq)]

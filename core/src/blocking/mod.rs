@@ -4,6 +4,7 @@
 //! whatever it does can be done differently elsewhere.
 
 mod client;
+mod send_buffer;
 mod server;
 
 pub use client::{ClientError, Connection, ReadBackError, Sink, read_back};
@@ -11,7 +12,7 @@ pub use server::{Observer, Scratch, SendFile, SendFileError, serve};
 
 use embedded_io::{ErrorType, Read, Write};
 
-use crate::time::Instant;
+use crate::types::time::Instant;
 
 /// Tells the time to a driver.
 pub trait Clock {

@@ -2,9 +2,9 @@
 
 use embedded_io::{Error as _, ErrorKind};
 
-use crate::drive::{Clock, Transport};
+use crate::blocking::{Clock, Transport};
 use crate::server::{Action, Close, CloseHow, ServerSession};
-use crate::time::Instant;
+use crate::types::time::Instant;
 
 /// The session with its way out.
 pub(super) struct Link<'d, 'c, B, T, C> {

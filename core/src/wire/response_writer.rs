@@ -2,14 +2,14 @@
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use crate::digest::{Digest, DigestKind, Hex};
-use crate::divide::{decimal, div_rem};
-use crate::error::Code;
-use crate::json;
-use crate::message::{Lines, Message};
-use crate::request::Question;
 use crate::server::ServerConfig;
-use crate::text::escape_piece;
+use crate::types::digest::{Digest, DigestKind, Hex};
+use crate::wire::code::Code;
+use crate::wire::decimal::{decimal, div_rem};
+use crate::wire::escape::escape_piece;
+use crate::wire::json;
+use crate::wire::message::{Lines, Message};
+use crate::wire::request_reader::Question;
 
 const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
 /// A name in a message is repeated up to this many bytes.

@@ -1,13 +1,13 @@
 //! From a whole line of the server's to an event: every check of an answer against its question.
 
-use crate::answer::{self, ErrorAnswer, Kind};
-use crate::digest::Hasher;
-use crate::error::Code;
+use crate::types::digest::Hasher;
+use crate::wire::code::Code;
+use crate::wire::response_reader::{self, ErrorAnswer, Kind};
 
+use super::error::{Breach, Failure};
 use super::event::{End, Event, Header, Listing, Verified};
-use super::failure::{Breach, Failure};
 use super::line::Line;
-use super::{Asked, ClientSession, Expected, State};
+use super::session::{Asked, ClientSession, Expected, State};
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Reads the line that is the first `len` bytes of the buffer, and goes on to the state behind it.
@@ -15,10 +15,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.line = Line::default();
         let Self { buf, state, asked, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
-        let read = match (answer::kind(line), expected) {
+        let read = match (response_reader::kind(line), expected) {
             (Err(breach), _) => Err(Failure::Breach(breach)),
             (Ok(Kind::Error), _) => error(line, asked, expected, hasher.take(), refusal),
-            (Ok(Kind::Hello), Expected::Hello) => answer::hello(line).map_err(Failure::Breach).map(|hello| {
+            (Ok(Kind::Hello), Expected::Hello) => response_reader::hello(line).map_err(Failure::Breach).map(|hello| {
                 *max_request = usize::try_from(hello.max_request).unwrap_or(usize::MAX);
                 (State::Idle, Event::Hello(hello))
             }),
@@ -51,7 +51,7 @@ impl From<Breach> for Failure {
 type Read<'e> = Result<(State, Event<'e>), Failure>;
 
 fn entry<'e>(line: &'e mut [u8], asked: &Asked, seen: u64) -> Read<'e> {
-    let entry = answer::entry(line)?;
+    let entry = response_reader::entry(line)?;
     let path = entry.name.as_str();
     let inside = if asked.name.is_empty() {
         Some(path)
@@ -66,7 +66,7 @@ fn entry<'e>(line: &'e mut [u8], asked: &Asked, seen: u64) -> Read<'e> {
 }
 
 fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
-    let (count, skipped) = answer::listing_end(line)?;
+    let (count, skipped) = response_reader::listing_end(line)?;
     if count != seen {
         return Err(Failure::Breach(Breach::Count));
     }
@@ -74,7 +74,7 @@ fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
 }
 
 fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
-    let file = answer::file(line, &asked.name, asked.digest)?;
+    let file = response_reader::file(line, &asked.name, asked.digest)?;
     let is_other = file.offset != asked.offset;
     if is_other || file.offset > file.size {
         return Err(Failure::Breach(Breach::Offset));
@@ -88,7 +88,7 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
     }
     let is_stat = expected == Expected::Stat;
     let digest = match asked.digest {
-        Some(kind) if is_stat => Some(answer::digest(line, kind)?.ok_or(Breach::Digest)?),
+        Some(kind) if is_stat => Some(response_reader::digest(line, kind)?.ok_or(Breach::Digest)?),
         _ => None,
     };
     let end = file.offset.saturating_add(file.length);
@@ -108,7 +108,7 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
 fn trailer(line: &[u8], asked: &Asked, hasher: Option<Hasher>, end: u64, size: u64) -> Read<'static> {
     let Some(kind) = asked.digest else { return Ok((State::Idle, Event::End(End::Unchecked))) };
     let computed = hasher.map(Hasher::finish);
-    let told = answer::digest(line, kind).and_then(|told| told.ok_or(Breach::Digest));
+    let told = response_reader::digest(line, kind).and_then(|told| told.ok_or(Breach::Digest));
     let told = told?;
     if computed != Some(told) {
         return Err(Failure::Digest);
@@ -126,10 +126,10 @@ fn error<'e>(
 ) -> Read<'e> {
     // Read first, since decoding the texts writes over the line.
     let told = match (expected, asked.digest) {
-        (Expected::Trailer { .. }, Some(kind)) => answer::digest(line, kind),
+        (Expected::Trailer { .. }, Some(kind)) => response_reader::digest(line, kind),
         _ => Ok(None),
     };
-    let answer = answer::refusal(line)?;
+    let answer = response_reader::refusal(line)?;
     let code = answer.code;
     let said = refusal.insert(answer).refusal(line);
     match (code, expected) {

@@ -1,16 +1,16 @@
 //! The answers: from what the store says to the lines and bodies that go out.
 
-use super::{Session, State, misuse};
-use crate::digest::Digest;
-use crate::error::Code;
-use crate::message::Message;
-use crate::reply::{Content, Line};
-use crate::request::{self, Kind};
+use super::session::{Session, State, misuse};
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
+use crate::types::digest::Digest;
+use crate::wire::code::Code;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{self, Kind};
+use crate::wire::response_writer::{Content, Line};
 
 impl Session<'_> {
-    pub(in crate::server) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+    pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
         if self.state != State::Asked {
             return misuse("reply");
         }
@@ -30,7 +30,7 @@ impl Session<'_> {
         }
     }
 
-    pub(in crate::server) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
+    pub(super) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         if self.state != State::Entries {
             return misuse("entry");
         }
@@ -59,7 +59,7 @@ impl Session<'_> {
         }
     }
 
-    pub(in crate::server) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
+    pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
         if self.state != State::Finishing {
             return misuse("finished");
         }
@@ -84,7 +84,7 @@ impl Session<'_> {
         }
     }
 
-    pub(in crate::server) fn file_fault(&mut self, buf: &mut [u8]) {
+    pub(super) fn file_fault(&mut self, buf: &mut [u8]) {
         match self.state {
             State::Body => {
                 self.last.error = Some(Code::Io);
@@ -99,15 +99,15 @@ impl Session<'_> {
         }
     }
 
-    pub(in crate::server) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
+    pub(super) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
         if self.state == State::Receiving {
             self.refuse_and_close(buf, code, Message::Busy);
         }
     }
 
-    pub(in crate::server) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
         let question = &self.facts.question;
-        let name = request::known_name(buf, question.name_len);
+        let name = request_reader::known_name(buf, question.name_len);
         let digest = question.digest;
         Some(match question.kind {
             Kind::List => Request::List { path: name },
@@ -133,7 +133,7 @@ impl Session<'_> {
     }
 
     /// Answers a `get` or a `stat`, which is a `get` of everything without the body.
-    fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
+    pub(super) fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
         let question = &self.facts.question;
         let offset = question.offset;
         let version = info.version.as_str().as_bytes();
@@ -185,7 +185,7 @@ impl Session<'_> {
         }
     }
 
-    fn write_header(&mut self, buf: &mut [u8]) {
+    pub(super) fn write_header(&mut self, buf: &mut [u8]) {
         self.started = self.now;
         if self.facts.question.kind == Kind::Stat {
             return self.write(buf, Content::StatHeader, State::Receiving);
@@ -193,7 +193,7 @@ impl Session<'_> {
         self.write(buf, Content::Header, State::Body);
     }
 
-    fn write_end(&mut self, buf: &mut [u8]) {
+    pub(super) fn write_end(&mut self, buf: &mut [u8]) {
         self.write(buf, Content::BodyEnd, State::Receiving);
     }
 
@@ -279,7 +279,7 @@ impl Session<'_> {
         self.write_error(buf, code, message, State::Closed);
     }
 
-    fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
+    pub(super) fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
         if message < Message::FIRST_NAMED {
             self.facts.question.name_len = 0;
         }

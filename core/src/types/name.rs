@@ -4,7 +4,7 @@ use core::fmt;
 
 use heapless::String;
 
-use crate::message::Message;
+use crate::wire::message::Message;
 
 /// The path of a file or directory, relative to what the server serves.
 ///

@@ -7,13 +7,13 @@ use core::ops::Range;
 use embedded_io::{Error as _, ErrorKind};
 
 use super::{Clock, Transport};
-use crate::ask::{Ask, Get};
 use crate::client::{ClientAction, ClientSession, End, Event, Failure, Header, Hello, Listing, Refusal, StartError};
-use crate::digest::DigestKind;
-use crate::error::Code;
-use crate::name::FileName;
 use crate::store::Entry;
-use crate::time::Instant;
+use crate::types::digest::DigestKind;
+use crate::types::name::FileName;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
+use crate::wire::request_writer::{Ask, Get};
 
 /// Where a body goes. An error ends the connection.
 pub trait Sink {
@@ -88,7 +88,7 @@ pub enum ClientError<T, S = Infallible> {
 /// A client's connection: the session with all that it takes to run it.
 ///
 /// ```
-/// use coracle_core::drive::{Connection, Plain, Sink};
+/// use coracle_core::blocking::{Connection, Plain, Sink};
 /// use coracle_core::{ClientSession, End, FileName, Get, Instant};
 ///
 /// struct Memory(Vec<u8>);
@@ -121,7 +121,7 @@ pub enum ClientError<T, S = Infallible> {
 /// let end = connection.get(&Get::new(FileName::from_static("motd")), &mut memory)?;
 /// assert!(matches!(end, End::Verified(verified) if verified.is_whole()));
 /// assert_eq!(memory.0, b"Mind the step.\n");
-/// # Ok::<(), coracle_core::drive::ClientError<embedded_io::ErrorKind>>(())
+/// # Ok::<(), coracle_core::blocking::ClientError<embedded_io::ErrorKind>>(())
 /// ```
 ///
 /// `B` is the session's buffer, `R` the buffer for arriving bytes; the longer that is, the fewer calls of the transport and of

@@ -2,8 +2,8 @@
 
 use core::fmt;
 
-use crate::error::Code;
-use crate::scan::ScanError;
+use crate::wire::code::Code;
+use crate::wire::scanner::ScanError;
 
 /// Why a client session's connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

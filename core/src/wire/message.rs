@@ -1,7 +1,7 @@
 //! What an error says to people.
 
-use crate::error::Code;
-use crate::name::NameError;
+use crate::types::name::NameError;
+use crate::wire::code::Code;
 
 /// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

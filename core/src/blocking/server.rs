@@ -1,16 +1,14 @@
 //! The server's side over a blocking transport.
 
-mod link;
-
 use embedded_io::Error as _;
 
-use link::Link;
+use super::send_buffer::Link;
 
 use super::{Clock, Plain, Transport};
-use crate::digest::{Digest, Hasher};
-use crate::name::FileName;
 use crate::server::{Action, Close, Exchange, Finished, Reply, Request, ServerSession};
 use crate::store::{FileInfo, Store, StoreError};
+use crate::types::digest::{Digest, Hasher};
+use crate::types::name::FileName;
 
 /// A transport that a server can send files over.
 ///
@@ -86,7 +84,7 @@ pub struct Scratch<'a> {
 /// waits for anything.
 ///
 /// ```
-/// use coracle_core::drive::{Plain, Scratch, serve};
+/// use coracle_core::blocking::{Plain, Scratch, serve};
 /// use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 ///
 /// # struct Wire { input: &'static [u8], output: Vec<u8> }

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::digest::DigestKind;
-use crate::json;
-use crate::name::{FileName, Version};
+use crate::types::digest::DigestKind;
+use crate::types::name::{FileName, Version};
+use crate::wire::json;
 
 /// A request, as its client means it. Lent for the call that starts it: the session keeps what it needs for its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

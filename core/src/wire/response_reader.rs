@@ -3,12 +3,12 @@
 use core::ops::Range;
 
 use crate::client::{Breach, Digests, Features, Hello, Refusal};
-use crate::digest::{Digest, DigestKind};
-use crate::error::Code;
-use crate::members::{self, BadMember, Members, Slot, Table};
-use crate::name::{FileName, Version};
 use crate::store::{Entry, EntryKind};
-use crate::text::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::name::{FileName, Version};
+use crate::wire::code::Code;
+use crate::wire::escape::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
+use crate::wire::members::{self, BadMember, Members, Slot, Table};
 
 /// The shortest `maxRequest` that a server may have.
 const MAX_REQUEST_LEAST: u64 = 512;

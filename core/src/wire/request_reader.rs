@@ -6,12 +6,12 @@ use core::ops::Range;
 
 use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
-use crate::digest::DigestKind;
-use crate::error::Code;
-use crate::json;
-use crate::message::Message;
-use crate::name::{FileName, NameError, Version};
-use crate::text::{LoneSurrogate, unescape, unescape_to_front};
+use crate::types::digest::DigestKind;
+use crate::types::name::{FileName, NameError, Version};
+use crate::wire::code::Code;
+use crate::wire::escape::{LoneSurrogate, unescape, unescape_to_front};
+use crate::wire::json;
+use crate::wire::message::Message;
 
 /// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use core::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use crate::json;
-use crate::text::unescape_eq;
+use crate::wire::escape::unescape_eq;
+use crate::wire::json;
 
 /// The members that a reading looks at, and where their values go.
 pub(crate) type Table = [(&'static str, Slot)];

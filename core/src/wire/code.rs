@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::message::Lines;
+use crate::wire::message::Lines;
 
 /// A code of an `error` message: what was refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,15 +2,15 @@
 
 use heapless::String;
 
-use super::{LineEnding, Session, State, misuse};
-use crate::error::Code;
-use crate::message::Message;
-use crate::name::{FileName, Version};
-use crate::reply::{Content, Line};
-use crate::request::{self, Kind};
+use super::session::{LineEnding, Session, State, misuse};
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
-use crate::time::Instant;
+use crate::types::name::{FileName, Version};
+use crate::types::time::Instant;
+use crate::wire::code::Code;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{self, Kind};
+use crate::wire::response_writer::{Content, Line};
 
 /// The longest arrival that gets one reply.
 const ARRIVAL_LEN: usize = 1024;
@@ -139,7 +139,7 @@ impl Session<'_> {
         self.show_text(buf, held);
     }
 
-    pub(in crate::server) fn text_seen(&mut self, buf: &mut [u8]) {
+    pub(super) fn text_seen(&mut self, buf: &mut [u8]) {
         if self.state != State::Text {
             return misuse("text_seen");
         }
@@ -206,8 +206,8 @@ impl Session<'_> {
         self.write(buf, Content::ClassicNoFile, State::Receiving);
     }
 
-    fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
-        let name = request::known_name(buf, self.facts.question.name_len);
+    pub(super) fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
+        let name = request_reader::known_name(buf, self.facts.question.name_len);
         let name = name.and_then(|name| String::try_from(name.as_str()).ok());
         // A name that begins like a request or with white space would not be seen as a name.
         match name.filter(|name| !name.starts_with(['{', ' ', '\t', '\r', '\n'])) {
@@ -222,7 +222,7 @@ impl Session<'_> {
     }
 
     /// The selected file's name has arrived.
-    fn confirm(&mut self, buf: &mut [u8]) {
+    pub(super) fn confirm(&mut self, buf: &mut [u8]) {
         self.text.held = 0;
         self.text.is_under_way = false;
         let Some(selected) = &self.text.selected else { return };
@@ -240,7 +240,7 @@ impl Session<'_> {
         self.state = State::Asked;
     }
 
-    fn send_selected(&mut self, buf: &mut [u8], size: u64) {
+    pub(super) fn send_selected(&mut self, buf: &mut [u8], size: u64) {
         self.position = 0;
         self.facts.end = size;
         self.started = self.now;
@@ -252,14 +252,14 @@ impl Session<'_> {
     }
 
     /// The dialect has no error for it: the connection ends.
-    fn fail_classic(&mut self, code: Code) {
+    pub(super) fn fail_classic(&mut self, code: Code) {
         self.last.error = Some(code);
         self.end_exchange();
         self.close(CloseHow::Finish, CloseReason::Classic);
     }
 
     /// `len` bytes of text stand at the front of the buffer.
-    fn show_text(&mut self, buf: &mut [u8], len: usize) {
+    pub(super) fn show_text(&mut self, buf: &mut [u8], len: usize) {
         if self.facts.config.text == TextPolicy::Reject {
             return self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         }
