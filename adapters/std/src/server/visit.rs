@@ -14,10 +14,9 @@ use socket2::Socket;
 use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
-use super::patience::Patient;
 use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
-use crate::transport::KernelFile;
+use crate::transport::{KernelFile, TcpTransport};
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
@@ -50,7 +49,7 @@ where
     let mut watch = Watch::new(house, seat);
     let mut session = ServerSession::new(&house.config, request, house.now());
     let mut transport =
-        Patient::new(house.hall, seat, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+        TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
     let scratch = Scratch { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
@@ -134,7 +133,7 @@ impl<'h> Watch<'h> {
         let (how, reason) = match self.seat.fate() {
             Fate::Dropped => (CloseHow::Finish, Reason::Dropped),
             Fate::Cut => (CloseHow::Abort, Reason::Cut),
-            Fate::None | Fate::Told | Fate::Overdue => (close.how, Reason::new(close.why, error)),
+            Fate::None | Fate::Told => (close.how, Reason::new(close.why, error)),
         };
         if let Some(current) = &self.current {
             let (kind, body_len) = (current.kind, current.body_len);
@@ -186,15 +185,6 @@ impl blocking::Observer for Watch<'_> {
         self.seat.note_asked();
         let outcome = exchange.error.map_or(Outcome::Done, Outcome::Refused);
         self.finished(exchange.kind, exchange.body_len, outcome);
-    }
-
-    fn wants_steps(&self) -> bool {
-        self.house.tells_answers
-    }
-
-    fn again(&mut self, exchange: &Exchange) {
-        self.answers += 1;
-        self.body_len += exchange.body_len;
     }
 
     fn should_stop(&mut self) -> bool {

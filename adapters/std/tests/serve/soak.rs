@@ -1,8 +1,6 @@
 //! What is left behind when many clients have come and gone. `tests/soak` does it for ten minutes.
 
 use std::fs;
-use std::thread;
-use std::time::Duration;
 
 use crate::fixture::{Program, code, wait_for};
 
@@ -43,8 +41,6 @@ fn x6_many_clients_leave_nothing_behind() {
     program.connect().hello();
     // The line in the log comes a moment before the socket is closed.
     wait_for(|| (program.log().contains("disconnected") && sockets(&program) == AT_REST).then_some(()));
-    // The small file that everybody gets is kept, and may be open as long as that, once it has not changed for 2 s.
-    thread::sleep(Duration::from_millis(2_100));
     visits(&program, 1);
     wait_for(|| (sockets(&program) == AT_REST).then_some(()));
     let idle = descriptors(&program);
