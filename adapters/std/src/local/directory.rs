@@ -89,8 +89,6 @@ impl Directory {
     /// is there.
     pub fn open_file(&self, name: &OsStr, flags: OFlags) -> Result<Option<File>, LocalError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        #[cfg(planted)]
-        let flags = if coracle_core::planted("M4") { flags - OFlags::NOFOLLOW } else { flags };
         let path = self.path_of(name);
         let file = match retry_on_intr(|| openat(&self.dir, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => File::from(file),
@@ -121,8 +119,6 @@ impl Directory {
     pub fn check_free(&self, needed: u64) -> Result<(), LocalError> {
         let stat = fstatvfs(&self.dir).map_err(LocalError::io("measure the free space of", &self.path))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        #[cfg(planted)]
-        let needed = if coracle_core::planted("M5") { 0 } else { needed };
         // A file system that counts no blocks cannot tell.
         if stat.f_blocks > 0 && needed > free {
             return Err(LocalError::NoSpace { path: self.path.clone(), needed, free });

@@ -54,10 +54,6 @@ impl Part {
     /// Of what it is the beginning, where that is known and its length agrees.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
-        #[cfg(planted)]
-        if coracle_core::planted("D6") {
-            return self.origin.as_ref();
-        }
         self.origin.as_ref().filter(|origin| self.len <= origin.size)
     }
 
@@ -92,8 +88,6 @@ impl Part {
                     self.len += n as u64;
                     rest = &rest[n..];
                 }
-                #[cfg(planted)]
-                Err(error) if coracle_core::planted("K1") => return Err(self.write_failed(error)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.write_failed(error)),
             }
@@ -131,21 +125,8 @@ impl Part {
             // The contents are right either way, and not every file system can hold every time.
             let _ = file.set_times(FileTimes::new().set_modified(time));
         }
-        let sync = || {
-            #[cfg(planted)]
-            if coracle_core::planted("D2") {
-                return Ok(());
-            }
-            #[cfg(planted)]
-            if coracle_core::planted("K10") {
-                return file.sync_all().or(Ok(()));
-            }
-            file.sync_all()
-        };
-        let written = sync().and_then(|()| Ok(file.metadata()?.len()));
+        let written = file.sync_all().and_then(|()| Ok(file.metadata()?.len()));
         let close = || nix::unistd::close(file).map_err(io::Error::from);
-        #[cfg(planted)]
-        let close = || if coracle_core::planted("K12") { close().or(Ok(())) } else { close() };
         let closed = written.and_then(|len| close().map(|()| len));
         let is_ours = place.part_identity()? == Some(identity);
         match closed {
@@ -164,10 +145,6 @@ impl Part {
         let _ = place.remove_sidecar();
         drop(note_file);
         let target = place.target();
-        #[cfg(planted)]
-        if coracle_core::planted("D4") {
-            return Ok(target);
-        }
         match place.directory().sync() {
             Ok(()) => Ok(target),
             Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target, error }),
@@ -189,10 +166,6 @@ impl Part {
     }
 
     fn write_failed(&self, error: io::Error) -> LocalError {
-        #[cfg(planted)]
-        if coracle_core::planted("D8") {
-            drop(self.place.remove_part());
-        }
         LocalError::io("write", &self.place.part())(error)
     }
 }

@@ -161,23 +161,12 @@ impl Place {
 
     /// Gives the part the target's name, and replaces nothing unless `force` is given.
     pub fn rename(&self, force: bool) -> Result<(), LocalError> {
-        #[cfg(planted)]
-        let force = force || coracle_core::planted("M3");
         let fd = self.directory.as_fd();
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
             self.check_target(true)?;
-            #[cfg(planted)]
-            if coracle_core::planted("D3") {
-                self.remove(target)?;
-            }
             renameat(fd, part, fd, target)
         } else {
-            #[cfg(planted)]
-            if coracle_core::planted("D1") {
-                drop(self.directory.open_file(target, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?);
-                return renameat(fd, part, fd, target).map_err(|error| LocalError::io("rename", &self.part())(error));
-            }
             match renameat_with(fd, part, fd, target, RenameFlags::NOREPLACE) {
                 // File systems that cannot refuse to replace mostly can link, which never replaces.
                 Err(Errno::INVAL | Errno::NOSYS) => {
@@ -189,21 +178,13 @@ impl Place {
         match renamed {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(LocalError::Exists(self.target())),
-            Err(error) => {
-                #[cfg(planted)]
-                if coracle_core::planted("K11") {
-                    self.remove(part)?;
-                }
-                Err(LocalError::io("give its real name to", &self.part())(error))
-            }
+            Err(error) => Err(LocalError::io("give its real name to", &self.part())(error)),
         }
     }
 
     /// Whether the file is locked and still the one that stands at the sidecar's name.
     fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
         match retry_on_intr(|| flock(note_file, FlockOperation::NonBlockingLockExclusive)) {
-            #[cfg(planted)]
-            Err(_) if coracle_core::planted("M17") => {}
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
             Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),

@@ -52,10 +52,6 @@ pub fn shown_json(json: &str) -> String {
 }
 
 fn must_hide(character: char) -> bool {
-    #[cfg(planted)]
-    if coracle_core::planted("M12") {
-        return false;
-    }
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
