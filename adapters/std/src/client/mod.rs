@@ -390,7 +390,7 @@ impl fmt::Display for Note<'_> {
             Self::Changed => f.write_str("the file changed at the server: starting over"),
             Self::WrongDigest => f.write_str("the digest is wrong: starting over"),
             Self::SetAside(path) => {
-                write!(f, "what was in the way lies at {} now", crate::local::shown_path(path))
+                write!(f, "what was in the way lies at {} now", crate::local::escape_path(path))
             }
         }
     }

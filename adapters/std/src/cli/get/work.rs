@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
-use coracle::local::{Directory, LocalError, Naming, Place, Shown, refusal, shown_path};
+use coracle::local::{Directory, Escaped, LocalError, Naming, Place, escape_path, refusal};
 use coracle_core::FileName;
 
 use super::super::peer::{Peer, failed};
@@ -331,8 +331,8 @@ fn saved(name: FileName<'_>, place: &Place, fetched: &Fetched) -> String {
     };
     let resumed = if fetched.resumed > 0 { format!(", resumed at {}", fetched.resumed) } else { String::new() };
     let snapshot = if fetched.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
-    let path = shown_path(&place.target());
-    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Shown(name.as_str()), fetched.size)
+    let path = escape_path(&place.target());
+    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), fetched.size)
 }
 
 impl fmt::Display for Tally {
