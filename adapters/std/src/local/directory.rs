@@ -77,9 +77,9 @@ impl Directory {
     }
 
     /// What stands at `name`; a link is not followed.
-    pub fn stat(&self, name: &OsStr) -> Result<Option<Standing>, LocalError> {
+    pub fn stat(&self, name: &OsStr) -> Result<Option<FileStatus>, LocalError> {
         match statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Standing::new(&stat))),
+            Ok(stat) => Ok(Some(FileStatus::new(&stat))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(error) => Err(LocalError::io("look at", &self.path_of(name))(error)),
         }
@@ -104,7 +104,7 @@ impl Directory {
             }
             LocalError::io("look at", &path)(error)
         })?;
-        if Standing::new(&stat).kind != FileType::RegularFile {
+        if FileStatus::new(&stat).kind != FileType::RegularFile {
             return Err(LocalError::NotFile(path));
         }
         Ok(Some(file))
@@ -152,7 +152,7 @@ impl AsFd for Directory {
 
 /// What stands at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct FileStatus {
     /// A regular file, a link or something else.
     pub kind: FileType,
     /// Which one.
@@ -161,7 +161,7 @@ pub struct Standing {
     pub size: u64,
 }
 
-impl Standing {
+impl FileStatus {
     /// What `stat` says.
     pub fn new(stat: &Stat) -> Self {
         Self {

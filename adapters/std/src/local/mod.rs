@@ -15,7 +15,7 @@ mod sidecar;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{Directory, Standing};
+pub use directory::{Directory, FileStatus};
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
 pub use names::{Naming, refusal};

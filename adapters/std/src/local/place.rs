@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags, flock, linkat, renameat, renameat_with, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::directory::{Directory, Standing};
+use super::directory::{Directory, FileStatus};
 use super::error::LocalError;
 use super::names::{Names, Naming};
 use super::part::Part;
@@ -64,7 +64,7 @@ impl Place {
 
     /// Which file stands at the part's name, if any.
     pub fn part_identity(&self) -> Result<Option<Identity>, LocalError> {
-        Ok(self.directory.stat(&self.names.part)?.map(|standing| standing.identity))
+        Ok(self.directory.stat(&self.names.part)?.map(|status| status.identity))
     }
 
     /// Removes the part.
@@ -84,9 +84,9 @@ impl Place {
     }
 
     /// What stands at the target, which is a regular file if anything.
-    pub fn standing(&self) -> Result<Option<Standing>, LocalError> {
-        let standing = self.directory.stat(&self.names.target)?;
-        standing.map(|standing| standing.must_be_file(|| self.target())).transpose()
+    pub fn status(&self) -> Result<Option<FileStatus>, LocalError> {
+        let status = self.directory.stat(&self.names.target)?;
+        status.map(|status| status.must_be_file(|| self.target())).transpose()
     }
 
     /// Opens what stands at the target, for reading.
@@ -96,7 +96,7 @@ impl Place {
 
     /// Errs where the target cannot be written: it is there already and `force` is not given, or it is no regular file.
     pub fn check_target(&self, force: bool) -> Result<(), LocalError> {
-        match self.standing()? {
+        match self.status()? {
             Some(_) if !force => Err(LocalError::Exists(self.target())),
             _ => Ok(()),
         }
@@ -190,7 +190,7 @@ impl Place {
             Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),
         }
         let locked = self.identity(note_file)?;
-        Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|standing| standing.identity == locked))
+        Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|status| status.identity == locked))
     }
 
     fn take(&self, note_file: File, found: Found) -> Result<Beginning, LocalError> {
@@ -203,7 +203,7 @@ impl Place {
             return Ok(Beginning::None);
         };
         let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part()))?;
-        let Standing { identity, size: len, .. } = Standing::new(&stat);
+        let FileStatus { identity, size: len, .. } = FileStatus::new(&stat);
         let origin = match found {
             Found::Note(Note { origin, part: Some(noted) }) if noted == identity => Some(origin),
             // Nothing is written to a part before it is noted.
@@ -240,7 +240,7 @@ impl Place {
 
     fn identity(&self, file: &File) -> Result<Identity, LocalError> {
         let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part()))?;
-        Ok(Standing::new(&stat).identity)
+        Ok(FileStatus::new(&stat).identity)
     }
 
     fn set_aside(&self) -> Result<Beginning, LocalError> {

@@ -38,13 +38,13 @@ pub fn is_equal(
     size: Option<u64>,
     digest: Option<DigestKind>,
 ) -> Result<bool, Error> {
-    let Some(standing) = place.standing()? else { return Ok(false) };
-    if size.is_some_and(|size| size != standing.size) {
+    let Some(status) = place.status()? else { return Ok(false) };
+    if size.is_some_and(|size| size != status.size) {
         return Ok(false);
     }
     let kind = digest.unwrap_or(DigestKind::Crc32);
     let header = client.stat(name, Some(kind))?;
-    if header.size != standing.size || header.digest.is_none() || header.digest != digest_of(place, kind)? {
+    if header.size != status.size || header.digest.is_none() || header.digest != digest_of(place, kind)? {
         return Ok(false);
     }
     // A sidecar may be left over from a run that ended right behind the rename; looking for it removes it.
