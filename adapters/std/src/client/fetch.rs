@@ -7,7 +7,7 @@ use coracle_core::{Code, Digest, End, FileName, Get, Header};
 
 use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
-use crate::local::{Beginning, LocalError, Origin, Part, Place, Proof};
+use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
 
 /// A file that changes while it is fetched is fetched again this often.
 const CHANGES: u32 = 3;
@@ -38,15 +38,15 @@ impl Download {
 pub(super) fn download(
     client: &mut Client,
     name: FileName<'_>,
-    place: &Place,
+    place: &DownloadTarget,
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
     place.check_target(options.force)?;
     let mut part = match place.find()? {
-        Beginning::None => None,
-        Beginning::Part(part) => Some(*part),
-        Beginning::SetAside(paths) => {
+        ExistingPart::None => None,
+        ExistingPart::Part(part) => Some(*part),
+        ExistingPart::SetAside(paths) => {
             paths.iter().for_each(|path| progress.note(&Note::SetAside(path)));
             None
         }
@@ -84,7 +84,7 @@ pub(super) fn download(
 struct Fetch<'a> {
     name: FileName<'a>,
     peer: String,
-    place: &'a Place,
+    place: &'a DownloadTarget,
     options: &'a Options,
     progress: &'a mut dyn Progress,
     part: Option<Part>,

@@ -10,8 +10,8 @@ mod error;
 mod escaped;
 mod names;
 mod part;
-mod place;
 mod sidecar;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -20,5 +20,5 @@ pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
 pub use names::{Naming, refusal};
 pub use part::{Part, Proof};
-pub use place::{Beginning, Place};
 pub use sidecar::Origin;
+pub use target::{DownloadTarget, ExistingPart};

@@ -9,13 +9,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use coracle_core::Verified;
 
 use super::error::LocalError;
-use super::place::Place;
 use super::sidecar::{Identity, Note, Origin};
+use super::target::DownloadTarget;
 
 /// An unfinished download: the open temporary file, and its sidecar, locked as long as this lives.
 #[derive(Debug)]
 pub struct Part {
-    place: Place,
+    place: DownloadTarget,
     note_file: File,
     file: File,
     identity: Identity,
@@ -35,7 +35,7 @@ pub enum Proof {
 impl Part {
     /// The part that is open as `file` in `place`; `note_file` is locked.
     pub(super) fn new(
-        place: Place,
+        place: DownloadTarget,
         note_file: File,
         file: File,
         identity: Identity,

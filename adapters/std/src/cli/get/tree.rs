@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coracle::client::{Client, Error};
-use coracle::local::{Directory, LocalError, Naming, Place};
+use coracle::local::{Directory, DownloadTarget, LocalError, Naming};
 use coracle_core::{Breach, Code, Digest, DigestKind, EntryKind, FileName, Hasher};
 
 use super::work::{Job, Outcome, Task, file};
@@ -34,7 +34,7 @@ pub fn directory(job: &Job<'_>, client: &mut Client, name: &str, local: &str, li
 pub fn is_equal(
     client: &mut Client,
     name: FileName<'_>,
-    place: &Place,
+    place: &DownloadTarget,
     size: Option<u64>,
     digest: Option<DigestKind>,
 ) -> Result<bool, Error> {
@@ -117,7 +117,7 @@ pub fn file_name(path: &str) -> Result<FileName<'_>, Error> {
     FileName::new(path).map_err(|_| Error::Breach(Breach::EntryName))
 }
 
-fn digest_of(place: &Place, kind: DigestKind) -> Result<Option<Digest>, Error> {
+fn digest_of(place: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>, Error> {
     let (Some(file), Some(mut hasher)) = (place.open_target()?, Hasher::new(kind)) else { return Ok(None) };
     let mut buf = vec![0; 256 * 1024];
     let mut reader = file;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
-use coracle::local::{Directory, Escaped, LocalError, Naming, Place, escape_path, refusal};
+use coracle::local::{Directory, DownloadTarget, Escaped, LocalError, Naming, escape_path, refusal};
 use coracle_core::FileName;
 
 use super::super::peer::{Peer, failed};
@@ -309,7 +309,7 @@ pub fn file(
     if let (None, Some(why)) = (leaf, refusal(name.last())) {
         return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
     }
-    let place = &Place::new(directory.clone(), leaf.unwrap_or(name.last().as_ref()), naming);
+    let place = &DownloadTarget::new(directory.clone(), leaf.unwrap_or(name.last().as_ref()), naming);
     if job.recursive && tree::is_equal(client, name, place, size, job.options.digest)? {
         return Ok(Outcome::Equal);
     }
@@ -324,7 +324,7 @@ pub fn file(
     Ok(Outcome::Fetched(fetched))
 }
 
-fn saved(name: FileName<'_>, place: &Place, fetched: &Fetched) -> String {
+fn saved(name: FileName<'_>, place: &DownloadTarget, fetched: &Fetched) -> String {
     let verified = match fetched.digest {
         Some(digest) => format!("{} {digest}", digest.kind()),
         None => "not verified".to_owned(),

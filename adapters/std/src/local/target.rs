@@ -21,14 +21,14 @@ const LOOKS: usize = 10;
 
 /// Where one download goes.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct DownloadTarget {
     directory: Arc<Directory>,
     names: Names,
 }
 
 /// What stands at the temporary name.
 #[derive(Debug)]
-pub enum Beginning {
+pub enum ExistingPart {
     /// Nothing.
     None,
     /// An unfinished download, locked.
@@ -37,7 +37,7 @@ pub enum Beginning {
     SetAside(Vec<PathBuf>),
 }
 
-impl Place {
+impl DownloadTarget {
     /// The place of `target`, one component, in `directory`.
     #[must_use]
     pub fn new(directory: Arc<Directory>, target: &OsStr, naming: Naming) -> Self {
@@ -108,14 +108,14 @@ impl Place {
     ///
     /// [`LocalError::Locked`] while another process has it; [`LocalError::Foreign`] for a file at the temporary name
     /// that has no sidecar, or another one's: it is left alone.
-    pub fn find(&self) -> Result<Beginning, LocalError> {
+    pub fn find(&self) -> Result<ExistingPart, LocalError> {
         for _ in 0..LOOKS {
             let part = self.directory.stat(&self.names.part)?;
             let part = part.map(|part| part.must_be_file(|| self.part())).transpose()?;
             let Some(note_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
                 // A sidecar is made before its part and removed after it, so a part of ours cannot have been there
                 // when the sidecar was not.
-                let Some(before) = part else { return Ok(Beginning::None) };
+                let Some(before) = part else { return Ok(ExistingPart::None) };
                 match self.directory.stat(&self.names.part)? {
                     Some(after) if after.identity == before.identity => return Err(LocalError::Foreign(self.part())),
                     _ => continue,
@@ -134,7 +134,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// As [`Place::find`].
+    /// As [`DownloadTarget::find`].
     pub fn create(&self, origin: Origin) -> Result<Part, LocalError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         for _ in 0..LOOKS {
@@ -193,14 +193,14 @@ impl Place {
         Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|status| status.identity == locked))
     }
 
-    fn take(&self, note_file: File, found: Found) -> Result<Beginning, LocalError> {
+    fn take(&self, note_file: File, found: Found) -> Result<ExistingPart, LocalError> {
         let Some(file) = self.directory.open_file(&self.names.part, OFlags::RDWR)? else {
             // Left over from between the rename and the end, or from before the part was made.
             match found {
                 Found::Note(_) | Found::Damaged | Found::Empty => self.remove(&self.names.sidecar)?,
                 Found::Foreign => return self.set_aside(),
             }
-            return Ok(Beginning::None);
+            return Ok(ExistingPart::None);
         };
         let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part()))?;
         let FileStatus { identity, size: len, .. } = FileStatus::new(&stat);
@@ -213,7 +213,7 @@ impl Place {
             // Somebody's file; or a power cut took the bytes of the note, and not those of the part.
             Found::Note(_) | Found::Foreign | Found::Empty => return self.set_aside(),
         };
-        Ok(Beginning::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
+        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
     }
 
     fn create_part(&self, note_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
@@ -243,12 +243,12 @@ impl Place {
         Ok(FileStatus::new(&stat).identity)
     }
 
-    fn set_aside(&self) -> Result<Beginning, LocalError> {
+    fn set_aside(&self) -> Result<ExistingPart, LocalError> {
         let mut moved = Vec::new();
         for name in [&self.names.part, &self.names.sidecar] {
             moved.extend(self.set_one_aside(name)?);
         }
-        Ok(Beginning::SetAside(moved))
+        Ok(ExistingPart::SetAside(moved))
     }
 
     fn set_one_aside(&self, name: &OsStr) -> Result<Option<PathBuf>, LocalError> {
