@@ -68,7 +68,7 @@ pub(super) fn download(
         (Ok((proof, fetched)), Some(part)) => {
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
-        (Ok(_), None) => Err(LocalError::Replaced(place.part()).into()),
+        (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
         #[cfg(planted)]
         (Err(error), part) if coracle_core::planted("M7") => {
             part.map_or(Ok(()), Part::discard)?;
@@ -204,7 +204,7 @@ impl Sink for Fetch<'_> {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part()))?;
+        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part_path()))?;
         debug_assert_eq!(offset, part.size(), "bodies come in order");
         part.append(bytes)?;
         self.progress.reached(part.size());
@@ -214,10 +214,10 @@ impl Sink for Fetch<'_> {
     fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         match &self.part {
             Some(part) => match part.read_at(buf, offset)? {
-                0 => Err(LocalError::Replaced(self.place.part()).into()),
+                0 => Err(LocalError::Replaced(self.place.part_path()).into()),
                 len => Ok(len),
             },
-            None => Err(LocalError::Replaced(self.place.part()).into()),
+            None => Err(LocalError::Replaced(self.place.part_path()).into()),
         }
     }
 }

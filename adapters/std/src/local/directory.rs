@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat,
 use rustix::io::retry_on_intr;
 
 use super::error::LocalError;
-use super::names::refusal;
+use super::names::name_restriction;
 use super::sidecar::Identity;
 
 /// An open directory.
@@ -48,7 +48,7 @@ impl Directory {
     pub fn open_below(&self, below: FileName<'_>) -> Result<Self, LocalError> {
         let path = self.path.join(below.as_str());
         for component in below.components() {
-            if let Some(why) = refusal(component) {
+            if let Some(why) = name_restriction(component) {
                 return Err(LocalError::Name { name: below.as_str().to_owned(), why });
             }
         }

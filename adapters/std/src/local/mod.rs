@@ -18,7 +18,7 @@ mod tests;
 pub use directory::{Directory, FileStatus};
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
-pub use names::{Naming, refusal};
+pub use names::{Naming, name_restriction};
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
 pub use target::{DownloadTarget, ExistingPart};

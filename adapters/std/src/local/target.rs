@@ -14,7 +14,7 @@ use super::directory::{Directory, FileStatus};
 use super::error::LocalError;
 use super::names::{Names, Naming};
 use super::part::Part;
-use super::sidecar::{Found, Identity, Note, Origin};
+use super::sidecar::{Identity, Origin, Sidecar, SidecarState};
 
 /// Others may come and go between two looks at the same name; after this many there is somebody playing with it.
 const LOOKS: usize = 10;
@@ -46,19 +46,19 @@ impl DownloadTarget {
 
     /// The path in the end, as it is shown.
     #[must_use]
-    pub fn target(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.directory.path_of(&self.names.target)
     }
 
     /// The path until then.
     #[must_use]
-    pub fn part(&self) -> PathBuf {
+    pub fn part_path(&self) -> PathBuf {
         self.directory.path_of(&self.names.part)
     }
 
     /// The path of what is known about the part.
     #[must_use]
-    pub fn sidecar(&self) -> PathBuf {
+    pub fn sidecar_path(&self) -> PathBuf {
         self.directory.path_of(&self.names.sidecar)
     }
 
@@ -86,7 +86,7 @@ impl DownloadTarget {
     /// What stands at the target, which is a regular file if anything.
     pub fn status(&self) -> Result<Option<FileStatus>, LocalError> {
         let status = self.directory.stat(&self.names.target)?;
-        status.map(|status| status.must_be_file(|| self.target())).transpose()
+        status.map(|status| status.must_be_file(|| self.path())).transpose()
     }
 
     /// Opens what stands at the target, for reading.
@@ -97,7 +97,7 @@ impl DownloadTarget {
     /// Errs where the target cannot be written: it is there already and `force` is not given, or it is no regular file.
     pub fn check_target(&self, force: bool) -> Result<(), LocalError> {
         match self.status()? {
-            Some(_) if !force => Err(LocalError::Exists(self.target())),
+            Some(_) if !force => Err(LocalError::Exists(self.path())),
             _ => Ok(()),
         }
     }
@@ -111,23 +111,25 @@ impl DownloadTarget {
     pub fn find(&self) -> Result<ExistingPart, LocalError> {
         for _ in 0..LOOKS {
             let part = self.directory.stat(&self.names.part)?;
-            let part = part.map(|part| part.must_be_file(|| self.part())).transpose()?;
-            let Some(note_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
+            let part = part.map(|part| part.must_be_file(|| self.part_path())).transpose()?;
+            let Some(sidecar_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
                 // A sidecar is made before its part and removed after it, so a part of ours cannot have been there
                 // when the sidecar was not.
                 let Some(before) = part else { return Ok(ExistingPart::None) };
                 match self.directory.stat(&self.names.part)? {
-                    Some(after) if after.identity == before.identity => return Err(LocalError::Foreign(self.part())),
+                    Some(after) if after.identity == before.identity => {
+                        return Err(LocalError::Foreign(self.part_path()));
+                    }
                     _ => continue,
                 }
             };
-            if !self.lock(&note_file)? {
+            if !self.lock(&sidecar_file)? {
                 continue;
             }
-            let found = Note::read(&note_file).map_err(LocalError::io("read", &self.sidecar()))?;
-            return self.take(note_file, found);
+            let found = Sidecar::read(&sidecar_file).map_err(LocalError::io("read", &self.sidecar_path()))?;
+            return self.take(sidecar_file, found);
         }
-        Err(LocalError::Locked(self.part()))
+        Err(LocalError::Locked(self.part_path()))
     }
 
     /// Creates the part, empty, for a file that comes from `origin`.
@@ -138,25 +140,25 @@ impl DownloadTarget {
     pub fn create(&self, origin: Origin) -> Result<Part, LocalError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         for _ in 0..LOOKS {
-            let note_file = match self.directory.open_file(&self.names.sidecar, flags) {
-                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar()))?,
+            let sidecar_file = match self.directory.open_file(&self.names.sidecar, flags) {
+                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar_path()))?,
                 Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(LocalError::Locked(self.part()));
+                    return Err(LocalError::Locked(self.part_path()));
                 }
                 Err(error) => return Err(error),
             };
             // Whoever came in between took the empty sidecar for a stale one and removed it.
-            if !self.lock(&note_file)? {
+            if !self.lock(&sidecar_file)? {
                 continue;
             }
-            let result = self.create_part(&note_file, origin);
+            let result = self.create_part(&sidecar_file, origin);
             if result.is_err() {
                 self.remove(&self.names.sidecar)?;
             }
             let (file, identity, origin) = result?;
-            return Ok(Part::new(self.clone(), note_file, file, identity, Some(origin), 0));
+            return Ok(Part::new(self.clone(), sidecar_file, file, identity, Some(origin), 0));
         }
-        Err(LocalError::Locked(self.part()))
+        Err(LocalError::Locked(self.part_path()))
     }
 
     /// Gives the part the target's name, and replaces nothing unless `force` is given.
@@ -177,59 +179,61 @@ impl DownloadTarget {
         };
         match renamed {
             Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(LocalError::Exists(self.target())),
-            Err(error) => Err(LocalError::io("give its real name to", &self.part())(error)),
+            Err(Errno::EXIST) => Err(LocalError::Exists(self.path())),
+            Err(error) => Err(LocalError::io("give its real name to", &self.part_path())(error)),
         }
     }
 
     /// Whether the file is locked and still the one that stands at the sidecar's name.
-    fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
-        match retry_on_intr(|| flock(note_file, FlockOperation::NonBlockingLockExclusive)) {
+    fn lock(&self, sidecar_file: &File) -> Result<bool, LocalError> {
+        match retry_on_intr(|| flock(sidecar_file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
-            Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),
+            Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part_path())),
+            Err(error) => return Err(LocalError::io("lock", &self.sidecar_path())(error)),
         }
-        let locked = self.identity(note_file)?;
+        let locked = self.identity(sidecar_file)?;
         Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|status| status.identity == locked))
     }
 
-    fn take(&self, note_file: File, found: Found) -> Result<ExistingPart, LocalError> {
+    fn take(&self, sidecar_file: File, found: SidecarState) -> Result<ExistingPart, LocalError> {
         let Some(file) = self.directory.open_file(&self.names.part, OFlags::RDWR)? else {
             // Left over from between the rename and the end, or from before the part was made.
             match found {
-                Found::Note(_) | Found::Damaged | Found::Empty => self.remove(&self.names.sidecar)?,
-                Found::Foreign => return self.set_aside(),
+                SidecarState::Valid(_) | SidecarState::Damaged | SidecarState::Empty => {
+                    self.remove(&self.names.sidecar)?
+                }
+                SidecarState::Foreign => return self.set_aside(),
             }
             return Ok(ExistingPart::None);
         };
-        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part()))?;
+        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part_path()))?;
         let FileStatus { identity, size: len, .. } = FileStatus::new(&stat);
         let origin = match found {
-            Found::Note(Note { origin, part: Some(noted) }) if noted == identity => Some(origin),
+            SidecarState::Valid(Sidecar { origin, part: Some(noted) }) if noted == identity => Some(origin),
             // Nothing is written to a part before it is noted.
-            Found::Note(Note { part: None, .. }) if len == 0 => None,
-            Found::Note(Note { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part())),
-            Found::Damaged => None,
+            SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
+            SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),
+            SidecarState::Damaged => None,
             // Somebody's file; or a power cut took the bytes of the note, and not those of the part.
-            Found::Note(_) | Found::Foreign | Found::Empty => return self.set_aside(),
+            SidecarState::Valid(_) | SidecarState::Foreign | SidecarState::Empty => return self.set_aside(),
         };
-        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
+        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), sidecar_file, file, identity, origin, len))))
     }
 
-    fn create_part(&self, note_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
-        let mut note = Note { origin, part: None };
-        note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+    fn create_part(&self, sidecar_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
+        let mut note = Sidecar { origin, part: None };
+        note.write(sidecar_file).map_err(LocalError::io("write", &self.sidecar_path()))?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = match self.directory.open_file(&self.names.part, flags) {
-            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part()))?,
+            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part_path()))?,
             Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(LocalError::Foreign(self.part()));
+                return Err(LocalError::Foreign(self.part_path()));
             }
             Err(error) => return Err(error),
         };
         let noted = self.identity(&file).and_then(|identity| {
             note.part = Some(identity);
-            note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+            note.write(sidecar_file).map_err(LocalError::io("write", &self.sidecar_path()))?;
             Ok(identity)
         });
         if noted.is_err() {
@@ -239,7 +243,7 @@ impl DownloadTarget {
     }
 
     fn identity(&self, file: &File) -> Result<Identity, LocalError> {
-        let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part()))?;
+        let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part_path()))?;
         Ok(FileStatus::new(&stat).identity)
     }
 

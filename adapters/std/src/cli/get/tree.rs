@@ -126,7 +126,7 @@ fn digest_of(place: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>,
             Ok(0) => return Ok(Some(hasher.finish())),
             Ok(len) => hasher.update(&buf[..len]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(LocalError::Io { doing: "read", path: place.target(), error }.into()),
+            Err(error) => return Err(LocalError::Io { doing: "read", path: place.path(), error }.into()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
-use coracle::local::{Directory, DownloadTarget, Escaped, LocalError, Naming, escape_path, refusal};
+use coracle::local::{Directory, DownloadTarget, Escaped, LocalError, Naming, escape_path, name_restriction};
 use coracle_core::FileName;
 
 use super::super::peer::{Peer, failed};
@@ -306,7 +306,7 @@ pub fn file(
     size: Option<u64>,
 ) -> Result<Outcome, Error> {
     let name = tree::file_name(name)?;
-    if let (None, Some(why)) = (leaf, refusal(name.last())) {
+    if let (None, Some(why)) = (leaf, name_restriction(name.last())) {
         return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
     }
     let place = &DownloadTarget::new(directory.clone(), leaf.unwrap_or(name.last().as_ref()), naming);
@@ -331,7 +331,7 @@ fn saved(name: FileName<'_>, place: &DownloadTarget, fetched: &Fetched) -> Strin
     };
     let resumed = if fetched.resumed > 0 { format!(", resumed at {}", fetched.resumed) } else { String::new() };
     let snapshot = if fetched.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
-    let path = escape_path(&place.target());
+    let path = escape_path(&place.path());
     format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), fetched.size)
 }
 
