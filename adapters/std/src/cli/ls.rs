@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
 
 use clap::Args;
 use coracle::client::{Client, Error};
-use coracle::local::{Shown, shown_json};
+use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
 use serde::Serialize;
 
@@ -140,7 +140,7 @@ impl List<'_> {
         }
         if self.args.json {
             let json = serde_json::to_string(&Line::new(name, entry.kind)).map_err(io::Error::from)?;
-            return writeln!(self.out, "{}", shown_json(&json));
+            return writeln!(self.out, "{}", escape_json(&json));
         }
         let (size, modified, mark) = match entry.kind {
             EntryKind::File { size, modified } => (size.to_string(), modified, ""),
@@ -150,7 +150,7 @@ impl List<'_> {
         if self.args.long {
             write!(self.out, "{size:>14}  {}  ", time(modified))?;
         }
-        writeln!(self.out, "{}{mark}", Shown(name))
+        writeln!(self.out, "{}{mark}", Escaped(name))
     }
 
     fn fail(&mut self, what: &str, error: &Error) {

@@ -17,7 +17,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use coracle::Shown;
+use coracle::Escaped;
 
 /// Serves a directory over TCP; fetches from it, resumes and verifies.
 #[derive(Debug, Parser)]
@@ -116,7 +116,7 @@ pub fn run() -> ExitCode {
 /// since messages repeat what peers and file systems say.
 pub fn complain(message: impl Display) {
     // In one write, so that programs that share it do not mix their lines.
-    let line = format!("coracle: {}\n", Shown(&message.to_string()));
+    let line = format!("coracle: {}\n", Escaped(&message.to_string()));
     // Nobody is left to tell when standard error is gone.
     drop(std::io::stderr().lock().write_all(line.as_bytes()));
 }

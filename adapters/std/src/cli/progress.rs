@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use coracle::client::{Note, Progress};
-use coracle::local::Shown;
+use coracle::local::Escaped;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const BAR: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {binary_bytes_per_sec:>12} {eta:>4}";
@@ -34,7 +34,7 @@ impl Screen {
 
     /// A bar for `name`.
     pub fn bar(&self, name: &str) -> Bar {
-        let name = Shown(name).to_string();
+        let name = Escaped(name).to_string();
         // It is drawn once there is something to show.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(BAR) {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use coracle::client::Error;
-use coracle::local::{Shown, shown_json};
+use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
 
 use super::Exit;
@@ -50,7 +50,7 @@ pub fn run(args: &Stat) -> Exit {
 }
 
 fn text(name: FileName<'_>, header: &Header) -> String {
-    let mut text = format!("{}\n", Shown(name.as_str()));
+    let mut text = format!("{}\n", Escaped(name.as_str()));
     let mut line = |title: &str, value: &str| text.push_str(&format!("  {title:<9} {value}\n"));
     line("size", &format!("{} bytes", header.size));
     line("modified", time(header.modified).trim_end());
@@ -74,5 +74,5 @@ fn json(name: FileName<'_>, header: &Header) -> String {
         object.insert("digest".into(), kind.as_str().into());
         object.insert(kind.as_str().into(), digest.to_hex().as_str().into());
     }
-    format!("{}\n", shown_json(&serde_json::Value::Object(object).to_string()))
+    format!("{}\n", escape_json(&serde_json::Value::Object(object).to_string()))
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use coracle_core::{Breach, Code, Failure, StartError};
 
-use crate::local::{LocalError, Shown};
+use crate::local::{Escaped, LocalError};
 
 /// Why something was not fetched, listed or told.
 #[derive(Debug)]
@@ -106,13 +106,13 @@ impl From<LocalError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect { peer, error } => write!(f, "cannot connect to {}: {error}", Shown(peer)),
+            Self::Connect { peer, error } => write!(f, "cannot connect to {}: {error}", Escaped(peer)),
             Self::Connection { peer, error: Some(error), .. } => {
-                write!(f, "the connection to {} broke: {error}", Shown(peer))
+                write!(f, "the connection to {} broke: {error}", Escaped(peer))
             }
-            Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Shown(peer)),
-            Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Shown(word)),
-            Self::Refused { word, text, .. } => write!(f, "{} ({})", Shown(text), Shown(word)),
+            Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Escaped(peer)),
+            Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Escaped(word)),
+            Self::Refused { word, text, .. } => write!(f, "{} ({})", Escaped(text), Escaped(word)),
             Self::Changed => f.write_str("the file changed each time while it was fetched"),
             Self::Breach(breach) => breach.fmt(f),
             Self::Digest => f.write_str("what was received does not have the server's digest"),

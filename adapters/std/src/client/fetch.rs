@@ -7,7 +7,7 @@ use coracle_core::{Code, Digest, End, FileName, Get, Header};
 
 use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
-use crate::local::{Beginning, LocalError, Origin, Part, Place, Proof};
+use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
 
 /// A file that changes while it is fetched is fetched again this often.
 const CHANGES: u32 = 3;
@@ -38,15 +38,15 @@ impl Download {
 pub(super) fn download(
     client: &mut Client,
     name: FileName<'_>,
-    place: &Place,
+    place: &DownloadTarget,
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
     place.check_target(options.force)?;
     let mut part = match place.find()? {
-        Beginning::None => None,
-        Beginning::Part(part) => Some(*part),
-        Beginning::SetAside(paths) => {
+        ExistingPart::None => None,
+        ExistingPart::Part(part) => Some(*part),
+        ExistingPart::SetAside(paths) => {
             paths.iter().for_each(|path| progress.note(&Note::SetAside(path)));
             None
         }
@@ -68,7 +68,7 @@ pub(super) fn download(
         (Ok((proof, fetched)), Some(part)) => {
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
-        (Ok(_), None) => Err(LocalError::Replaced(place.part()).into()),
+        (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
         #[cfg(planted)]
         (Err(error), part) if coracle_core::planted("M7") => {
             part.map_or(Ok(()), Part::discard)?;
@@ -84,7 +84,7 @@ pub(super) fn download(
 struct Fetch<'a> {
     name: FileName<'a>,
     peer: String,
-    place: &'a Place,
+    place: &'a DownloadTarget,
     options: &'a Options,
     progress: &'a mut dyn Progress,
     part: Option<Part>,
@@ -204,7 +204,7 @@ impl Sink for Fetch<'_> {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part()))?;
+        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part_path()))?;
         debug_assert_eq!(offset, part.size(), "bodies come in order");
         part.append(bytes)?;
         self.progress.reached(part.size());
@@ -214,10 +214,10 @@ impl Sink for Fetch<'_> {
     fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         match &self.part {
             Some(part) => match part.read_at(buf, offset)? {
-                0 => Err(LocalError::Replaced(self.place.part()).into()),
+                0 => Err(LocalError::Replaced(self.place.part_path()).into()),
                 len => Ok(len),
             },
-            None => Err(LocalError::Replaced(self.place.part()).into()),
+            None => Err(LocalError::Replaced(self.place.part_path()).into()),
         }
     }
 }

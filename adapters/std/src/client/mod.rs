@@ -41,7 +41,7 @@ pub use fetch::Download;
 use link::{Link, Ticks, connect};
 use retry::Tries;
 
-use crate::local::{Directory, Naming, Place};
+use crate::local::{Directory, DownloadTarget, Naming};
 use crate::transport::TransportError;
 
 /// Bytes that are asked of the socket at once.
@@ -227,7 +227,7 @@ impl Client {
     pub fn get(
         &mut self,
         name: FileName<'_>,
-        place: &Place,
+        place: &DownloadTarget,
         options: &Options,
         progress: &mut dyn Progress,
     ) -> Result<Fetched, Error> {
@@ -243,7 +243,7 @@ impl Client {
     pub fn download(
         &mut self,
         name: FileName<'_>,
-        place: &Place,
+        place: &DownloadTarget,
         options: &Options,
         progress: &mut dyn Progress,
     ) -> Result<Download, Error> {
@@ -264,7 +264,7 @@ impl Client {
     ) -> Result<Fetched, Error> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let leaf = path.file_name().unwrap_or(OsStr::new(name.last()));
-        let place = Place::new(Arc::new(Directory::open(parent)?), leaf, Naming::Single);
+        let place = DownloadTarget::new(Arc::new(Directory::open(parent)?), leaf, Naming::Single);
         self.get(name, &place, options, progress)
     }
 
@@ -390,7 +390,7 @@ impl fmt::Display for Note<'_> {
             Self::Changed => f.write_str("the file changed at the server: starting over"),
             Self::WrongDigest => f.write_str("the digest is wrong: starting over"),
             Self::SetAside(path) => {
-                write!(f, "what was in the way lies at {} now", crate::local::shown_path(path))
+                write!(f, "what was in the way lies at {} now", crate::local::escape_path(path))
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use coracle::Shown;
+use coracle::Escaped;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::field::Field;
@@ -69,7 +69,7 @@ impl Desk {
 
     /// Says something, with control characters escaped.
     pub fn say(&mut self, text: &str, is_bad: bool) {
-        self.notice = Notice { text: Shown(text).to_string(), is_bad };
+        self.notice = Notice { text: Escaped(text).to_string(), is_bad };
     }
 
     /// Does what `event` of the terminal says. `page` is how many lines are scrolled by at a time.

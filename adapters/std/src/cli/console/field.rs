@@ -1,6 +1,6 @@
 //! A line of text that can be edited.
 
-use coracle::Shown;
+use coracle::Escaped;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::text::Span;
 
@@ -57,7 +57,8 @@ impl Field {
 
     /// What of it to show in `width` columns, escaped, and in which of them the cursor stands.
     pub fn visible(&self, width: usize) -> (String, usize) {
-        let pieces: Vec<String> = self.text.iter().map(|character| Shown(&character.to_string()).to_string()).collect();
+        let pieces: Vec<String> =
+            self.text.iter().map(|character| Escaped(&character.to_string()).to_string()).collect();
         let (before, after) = pieces.split_at(self.cursor);
         let mut first = before.len();
         let mut column = 0;

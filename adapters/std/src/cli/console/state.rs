@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use coracle::Shown;
+use coracle::Escaped;
 use coracle::server::{Event, Outcome};
 
 /// A throughput is measured over this long; a column of the graph.
@@ -175,7 +175,7 @@ impl State {
             self.lines.pop_front();
         }
         // Most have been escaped already; twice does no harm.
-        self.lines.push_back(Shown(line).to_string());
+        self.lines.push_back(Escaped(line).to_string());
     }
 
     /// Measures throughputs when it is time for that.
@@ -238,7 +238,7 @@ fn described(kind: &str, name: &str) -> String {
     match (kind, name) {
         ("hello" | "unreadable", _) => kind.to_owned(),
         (_, "") => format!("{kind} /"),
-        _ => format!("{kind} {}", Shown(name)),
+        _ => format!("{kind} {}", Escaped(name)),
     }
 }
 

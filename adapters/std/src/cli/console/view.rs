@@ -8,7 +8,7 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Borders, Cell, Clear, List, ListState, Paragraph, Row, Sparkline, Table, Wrap};
 
-use coracle::Shown;
+use coracle::Escaped;
 
 use super::desk::{Desk, Edited, Mode};
 use super::field::Field;
@@ -83,7 +83,7 @@ fn draw_refusal(frame: &mut Frame<'_>, area: Rect) {
 }
 
 fn draw_title(frame: &mut Frame<'_>, area: Rect, facts: &Facts, state: &State) {
-    let name = format!(" coracle {}  {}", env!("CARGO_PKG_VERSION"), Shown(&facts.name));
+    let name = format!(" coracle {}  {}", env!("CARGO_PKG_VERSION"), Escaped(&facts.name));
     let (text, color) = match state.stage {
         Stage::Stopping => ("stopping: answers under way are finished".to_owned(), Color::Yellow),
         Stage::Cutting => ("cutting off who is left".to_owned(), Color::Red),
@@ -116,7 +116,7 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, desk: &Desk) {
         match &desk.mode {
             Mode::Edit(now_edited, field) if *now_edited == edited => draw_field(frame, area, field),
             _ => {
-                let text = fit(&Shown(text).to_string(), usize::from(area.width).saturating_sub(1));
+                let text = fit(&Escaped(text).to_string(), usize::from(area.width).saturating_sub(1));
                 frame.render_widget(Line::styled(text, BOLD), area);
             }
         }
@@ -276,7 +276,8 @@ fn draw_keys(frame: &mut Frame<'_>, area: Rect, desk: &Desk, state: &State) {
 }
 
 fn draw_picker(frame: &mut Frame<'_>, area: Rect, picker: &Picker) {
-    let path = fit(&Shown(&picker.directory.to_string_lossy()).to_string(), usize::from(area.width).saturating_sub(22));
+    let path =
+        fit(&Escaped(&picker.directory.to_string_lossy()).to_string(), usize::from(area.width).saturating_sub(22));
     let [area] = Layout::horizontal([Constraint::Length(area.width.saturating_sub(2))]).flex(Flex::Center).areas(area);
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" Folder to serve: {path} "));
@@ -286,14 +287,14 @@ fn draw_picker(frame: &mut Frame<'_>, area: Rect, picker: &Picker) {
     let rows = picker.entries.iter().map(|entry| match entry {
         Entry::This => "this folder".to_owned(),
         Entry::Parent => "..".to_owned(),
-        Entry::Child(name) => fit(&Shown(&name.to_string_lossy()).to_string(), width.saturating_sub(1)) + "/",
+        Entry::Child(name) => fit(&Escaped(&name.to_string_lossy()).to_string(), width.saturating_sub(1)) + "/",
     });
     let list = List::new(rows).highlight_symbol("› ").highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut selected = ListState::default().with_selected(Some(picker.selected));
     frame.render_stateful_widget(list, inner, &mut selected);
     if let Some(error) = &picker.error {
         let y = inner.bottom().saturating_sub(1);
-        let text = format!(" it cannot be read: {}", Shown(error));
+        let text = format!(" it cannot be read: {}", Escaped(error));
         frame.render_widget(Line::styled(text, BAD), Rect { y, height: 1, ..inner });
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coracle::client::{Client, Error};
-use coracle::local::{Directory, LocalError, Naming, Place};
+use coracle::local::{Directory, DownloadTarget, LocalError, Naming};
 use coracle_core::{Breach, Code, Digest, DigestKind, EntryKind, FileName, Hasher};
 
 use super::work::{Job, Outcome, Task, file};
@@ -34,17 +34,17 @@ pub fn directory(job: &Job<'_>, client: &mut Client, name: &str, local: &str, li
 pub fn is_equal(
     client: &mut Client,
     name: FileName<'_>,
-    place: &Place,
+    place: &DownloadTarget,
     size: Option<u64>,
     digest: Option<DigestKind>,
 ) -> Result<bool, Error> {
-    let Some(standing) = place.standing()? else { return Ok(false) };
-    if size.is_some_and(|size| size != standing.size) {
+    let Some(status) = place.status()? else { return Ok(false) };
+    if size.is_some_and(|size| size != status.size) {
         return Ok(false);
     }
     let kind = digest.unwrap_or(DigestKind::Crc32);
     let header = client.stat(name, Some(kind))?;
-    if header.size != standing.size || header.digest.is_none() || header.digest != digest_of(place, kind)? {
+    if header.size != status.size || header.digest.is_none() || header.digest != digest_of(place, kind)? {
         return Ok(false);
     }
     // A sidecar may be left over from a run that ended right behind the rename; looking for it removes it.
@@ -117,7 +117,7 @@ pub fn file_name(path: &str) -> Result<FileName<'_>, Error> {
     FileName::new(path).map_err(|_| Error::Breach(Breach::EntryName))
 }
 
-fn digest_of(place: &Place, kind: DigestKind) -> Result<Option<Digest>, Error> {
+fn digest_of(place: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>, Error> {
     let (Some(file), Some(mut hasher)) = (place.open_target()?, Hasher::new(kind)) else { return Ok(None) };
     let mut buf = vec![0; 256 * 1024];
     let mut reader = file;
@@ -126,7 +126,7 @@ fn digest_of(place: &Place, kind: DigestKind) -> Result<Option<Digest>, Error> {
             Ok(0) => return Ok(Some(hasher.finish())),
             Ok(len) => hasher.update(&buf[..len]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(LocalError::Io { doing: "read", path: place.target(), error }.into()),
+            Err(error) => return Err(LocalError::Io { doing: "read", path: place.path(), error }.into()),
         }
     }
 }

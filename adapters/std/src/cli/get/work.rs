@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
-use coracle::local::{Directory, LocalError, Naming, Place, Shown, refusal, shown_path};
+use coracle::local::{Directory, DownloadTarget, Escaped, LocalError, Naming, escape_path, name_restriction};
 use coracle_core::FileName;
 
 use super::super::peer::{Peer, failed};
@@ -306,10 +306,10 @@ pub fn file(
     size: Option<u64>,
 ) -> Result<Outcome, Error> {
     let name = tree::file_name(name)?;
-    if let (None, Some(why)) = (leaf, refusal(name.last())) {
+    if let (None, Some(why)) = (leaf, name_restriction(name.last())) {
         return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
     }
-    let place = &Place::new(directory.clone(), leaf.unwrap_or(name.last().as_ref()), naming);
+    let place = &DownloadTarget::new(directory.clone(), leaf.unwrap_or(name.last().as_ref()), naming);
     if job.recursive && tree::is_equal(client, name, place, size, job.options.digest)? {
         return Ok(Outcome::Equal);
     }
@@ -324,15 +324,15 @@ pub fn file(
     Ok(Outcome::Fetched(fetched))
 }
 
-fn saved(name: FileName<'_>, place: &Place, fetched: &Fetched) -> String {
+fn saved(name: FileName<'_>, place: &DownloadTarget, fetched: &Fetched) -> String {
     let verified = match fetched.digest {
         Some(digest) => format!("{} {digest}", digest.kind()),
         None => "not verified".to_owned(),
     };
     let resumed = if fetched.resumed > 0 { format!(", resumed at {}", fetched.resumed) } else { String::new() };
     let snapshot = if fetched.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
-    let path = shown_path(&place.target());
-    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Shown(name.as_str()), fetched.size)
+    let path = escape_path(&place.path());
+    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), fetched.size)
 }
 
 impl fmt::Display for Tally {

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
-use coracle::Shown;
+use coracle::Escaped;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
@@ -167,7 +167,7 @@ impl Report {
             latency_ms: Some(latencies).filter(|all| !all.is_empty()).map(|all| all.into_iter().collect()),
         };
         // Nothing in it can fail to be JSON.
-        coracle::shown_json(&serde_json::to_string(&json).unwrap_or_default()) + "\n"
+        coracle::escape_json(&serde_json::to_string(&json).unwrap_or_default()) + "\n"
     }
 
     fn table(&self) -> String {
@@ -184,7 +184,7 @@ impl Report {
         row("succeeded", &self.succeeded(), &format_args!("{:.1} requests/s", self.rate(self.succeeded())));
         row("failed", &self.failed(), &"");
         for (kind, count) in &self.all.failures {
-            row("", count, &Shown(kind));
+            row("", count, &Escaped(kind));
         }
         row("time", &format_args!("{:.3} s", self.seconds()), &"");
         row("received", &ByteSize::b(self.all.received).display().iec(), &per_second(self.all.received));

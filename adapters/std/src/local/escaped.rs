@@ -9,16 +9,16 @@ use std::path::Path;
 /// UAX #9, the line and paragraph separators, and the invisible tag and annotation characters. ASCII ones print as
 /// `\n`, `\r`, `\t` or `\x1b`, the others as `\u{202e}`. A backslash of the text's own stays as it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a>(pub &'a str);
+pub struct Escaped<'a>(pub &'a str);
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
             match character {
                 '\n' => f.write_str("\\n")?,
                 '\r' => f.write_str("\\r")?,
                 '\t' => f.write_str("\\t")?,
-                _ if !must_hide(character) => f.write_char(character)?,
+                _ if !must_escape(character) => f.write_char(character)?,
                 _ if character.is_ascii() => write!(f, "\\x{:02x}", u32::from(character))?,
                 _ => write!(f, "\\u{{{:x}}}", u32::from(character))?,
             }
@@ -27,20 +27,20 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// A path as text, escaped like [`Shown`]; bytes that are no UTF-8 print as U+FFFD.
+/// A path as text, escaped like [`Escaped`]; bytes that are no UTF-8 print as U+FFFD.
 #[must_use]
-pub fn shown_path(path: &Path) -> String {
-    Shown(&path.to_string_lossy()).to_string()
+pub fn escape_path(path: &Path) -> String {
+    Escaped(&path.to_string_lossy()).to_string()
 }
 
-/// `json`, a JSON text, with the characters that [`Shown`] would escape written as JSON escapes: the same value, safe
+/// `json`, a JSON text, with the characters that [`Escaped`] would escape written as JSON escapes: the same value, safe
 /// to print.
 #[must_use]
-pub fn shown_json(json: &str) -> String {
+pub fn escape_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     let mut units = [0; 2];
     for character in json.chars() {
-        if must_hide(character) {
+        if must_escape(character) {
             for unit in character.encode_utf16(&mut units) {
                 safe.push_str(&format!("\\u{unit:04x}"));
             }
@@ -51,11 +51,7 @@ pub fn shown_json(json: &str) -> String {
     safe
 }
 
-fn must_hide(character: char) -> bool {
-    #[cfg(planted)]
-    if coracle_core::planted("M12") {
-        return false;
-    }
+fn must_escape(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
@@ -64,7 +60,7 @@ fn must_hide(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shown, shown_json};
+    use super::{Escaped, escape_json};
 
     #[test]
     fn m12_what_steers_a_terminal_is_escaped() {
@@ -77,15 +73,15 @@ mod tests {
             ("\u{2066}x\u{2069}\u{2028}", "\\u{2066}x\\u{2069}\\u{2028}"),
             ("a\\b", "a\\b"),
         ] {
-            assert_eq!(Shown(text).to_string(), shown);
+            assert_eq!(Escaped(text).to_string(), shown);
         }
     }
 
     #[test]
     fn m12_json_keeps_its_value() {
         for text in ["\u{202e}\u{9b}\x1b\"\\", "\u{e0041}", "caf\u{e9}"] {
-            let json = shown_json(&serde_json::to_string(text).expect("a string serialises"));
-            assert!(!json.chars().any(super::must_hide), "{json:?}");
+            let json = escape_json(&serde_json::to_string(text).expect("a string serialises"));
+            assert!(!json.chars().any(super::must_escape), "{json:?}");
             assert_eq!(serde_json::from_str::<String>(&json).expect("valid JSON"), text);
         }
     }

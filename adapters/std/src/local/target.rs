@@ -10,25 +10,25 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, RenameFlags, flock, linkat, renameat, renameat_with, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::directory::{Directory, Standing};
+use super::directory::{Directory, FileStatus};
 use super::error::LocalError;
 use super::names::{Names, Naming};
 use super::part::Part;
-use super::sidecar::{Found, Identity, Note, Origin};
+use super::sidecar::{Identity, Origin, Sidecar, SidecarState};
 
 /// Others may come and go between two looks at the same name; after this many there is somebody playing with it.
 const LOOKS: usize = 10;
 
 /// Where one download goes.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct DownloadTarget {
     directory: Arc<Directory>,
     names: Names,
 }
 
 /// What stands at the temporary name.
 #[derive(Debug)]
-pub enum Beginning {
+pub enum ExistingPart {
     /// Nothing.
     None,
     /// An unfinished download, locked.
@@ -37,7 +37,7 @@ pub enum Beginning {
     SetAside(Vec<PathBuf>),
 }
 
-impl Place {
+impl DownloadTarget {
     /// The place of `target`, one component, in `directory`.
     #[must_use]
     pub fn new(directory: Arc<Directory>, target: &OsStr, naming: Naming) -> Self {
@@ -46,25 +46,25 @@ impl Place {
 
     /// The path in the end, as it is shown.
     #[must_use]
-    pub fn target(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.directory.path_of(&self.names.target)
     }
 
     /// The path until then.
     #[must_use]
-    pub fn part(&self) -> PathBuf {
+    pub fn part_path(&self) -> PathBuf {
         self.directory.path_of(&self.names.part)
     }
 
     /// The path of what is known about the part.
     #[must_use]
-    pub fn sidecar(&self) -> PathBuf {
+    pub fn sidecar_path(&self) -> PathBuf {
         self.directory.path_of(&self.names.sidecar)
     }
 
     /// Which file stands at the part's name, if any.
     pub fn part_identity(&self) -> Result<Option<Identity>, LocalError> {
-        Ok(self.directory.stat(&self.names.part)?.map(|standing| standing.identity))
+        Ok(self.directory.stat(&self.names.part)?.map(|status| status.identity))
     }
 
     /// Removes the part.
@@ -84,9 +84,9 @@ impl Place {
     }
 
     /// What stands at the target, which is a regular file if anything.
-    pub fn standing(&self) -> Result<Option<Standing>, LocalError> {
-        let standing = self.directory.stat(&self.names.target)?;
-        standing.map(|standing| standing.must_be_file(|| self.target())).transpose()
+    pub fn status(&self) -> Result<Option<FileStatus>, LocalError> {
+        let status = self.directory.stat(&self.names.target)?;
+        status.map(|status| status.must_be_file(|| self.path())).transpose()
     }
 
     /// Opens what stands at the target, for reading.
@@ -96,8 +96,8 @@ impl Place {
 
     /// Errs where the target cannot be written: it is there already and `force` is not given, or it is no regular file.
     pub fn check_target(&self, force: bool) -> Result<(), LocalError> {
-        match self.standing()? {
-            Some(_) if !force => Err(LocalError::Exists(self.target())),
+        match self.status()? {
+            Some(_) if !force => Err(LocalError::Exists(self.path())),
             _ => Ok(()),
         }
     }
@@ -108,76 +108,67 @@ impl Place {
     ///
     /// [`LocalError::Locked`] while another process has it; [`LocalError::Foreign`] for a file at the temporary name
     /// that has no sidecar, or another one's: it is left alone.
-    pub fn find(&self) -> Result<Beginning, LocalError> {
+    pub fn find(&self) -> Result<ExistingPart, LocalError> {
         for _ in 0..LOOKS {
             let part = self.directory.stat(&self.names.part)?;
-            let part = part.map(|part| part.must_be_file(|| self.part())).transpose()?;
-            let Some(note_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
+            let part = part.map(|part| part.must_be_file(|| self.part_path())).transpose()?;
+            let Some(sidecar_file) = self.directory.open_file(&self.names.sidecar, OFlags::RDWR)? else {
                 // A sidecar is made before its part and removed after it, so a part of ours cannot have been there
                 // when the sidecar was not.
-                let Some(before) = part else { return Ok(Beginning::None) };
+                let Some(before) = part else { return Ok(ExistingPart::None) };
                 match self.directory.stat(&self.names.part)? {
-                    Some(after) if after.identity == before.identity => return Err(LocalError::Foreign(self.part())),
+                    Some(after) if after.identity == before.identity => {
+                        return Err(LocalError::Foreign(self.part_path()));
+                    }
                     _ => continue,
                 }
             };
-            if !self.lock(&note_file)? {
+            if !self.lock(&sidecar_file)? {
                 continue;
             }
-            let found = Note::read(&note_file).map_err(LocalError::io("read", &self.sidecar()))?;
-            return self.take(note_file, found);
+            let found = Sidecar::read(&sidecar_file).map_err(LocalError::io("read", &self.sidecar_path()))?;
+            return self.take(sidecar_file, found);
         }
-        Err(LocalError::Locked(self.part()))
+        Err(LocalError::Locked(self.part_path()))
     }
 
     /// Creates the part, empty, for a file that comes from `origin`.
     ///
     /// # Errors
     ///
-    /// As [`Place::find`].
+    /// As [`DownloadTarget::find`].
     pub fn create(&self, origin: Origin) -> Result<Part, LocalError> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         for _ in 0..LOOKS {
-            let note_file = match self.directory.open_file(&self.names.sidecar, flags) {
-                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar()))?,
+            let sidecar_file = match self.directory.open_file(&self.names.sidecar, flags) {
+                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar_path()))?,
                 Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(LocalError::Locked(self.part()));
+                    return Err(LocalError::Locked(self.part_path()));
                 }
                 Err(error) => return Err(error),
             };
             // Whoever came in between took the empty sidecar for a stale one and removed it.
-            if !self.lock(&note_file)? {
+            if !self.lock(&sidecar_file)? {
                 continue;
             }
-            let result = self.create_part(&note_file, origin);
+            let result = self.create_part(&sidecar_file, origin);
             if result.is_err() {
                 self.remove(&self.names.sidecar)?;
             }
             let (file, identity, origin) = result?;
-            return Ok(Part::new(self.clone(), note_file, file, identity, Some(origin), 0));
+            return Ok(Part::new(self.clone(), sidecar_file, file, identity, Some(origin), 0));
         }
-        Err(LocalError::Locked(self.part()))
+        Err(LocalError::Locked(self.part_path()))
     }
 
     /// Gives the part the target's name, and replaces nothing unless `force` is given.
     pub fn rename(&self, force: bool) -> Result<(), LocalError> {
-        #[cfg(planted)]
-        let force = force || coracle_core::planted("M3");
         let fd = self.directory.as_fd();
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
             self.check_target(true)?;
-            #[cfg(planted)]
-            if coracle_core::planted("D3") {
-                self.remove(target)?;
-            }
             renameat(fd, part, fd, target)
         } else {
-            #[cfg(planted)]
-            if coracle_core::planted("D1") {
-                drop(self.directory.open_file(target, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)?);
-                return renameat(fd, part, fd, target).map_err(|error| LocalError::io("rename", &self.part())(error));
-            }
             match renameat_with(fd, part, fd, target, RenameFlags::NOREPLACE) {
                 // File systems that cannot refuse to replace mostly can link, which never replaces.
                 Err(Errno::INVAL | Errno::NOSYS) => {
@@ -188,67 +179,61 @@ impl Place {
         };
         match renamed {
             Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(LocalError::Exists(self.target())),
-            Err(error) => {
-                #[cfg(planted)]
-                if coracle_core::planted("K11") {
-                    self.remove(part)?;
-                }
-                Err(LocalError::io("give its real name to", &self.part())(error))
-            }
+            Err(Errno::EXIST) => Err(LocalError::Exists(self.path())),
+            Err(error) => Err(LocalError::io("give its real name to", &self.part_path())(error)),
         }
     }
 
     /// Whether the file is locked and still the one that stands at the sidecar's name.
-    fn lock(&self, note_file: &File) -> Result<bool, LocalError> {
-        match retry_on_intr(|| flock(note_file, FlockOperation::NonBlockingLockExclusive)) {
-            #[cfg(planted)]
-            Err(_) if coracle_core::planted("M17") => {}
+    fn lock(&self, sidecar_file: &File) -> Result<bool, LocalError> {
+        match retry_on_intr(|| flock(sidecar_file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part())),
-            Err(error) => return Err(LocalError::io("lock", &self.sidecar())(error)),
+            Err(Errno::WOULDBLOCK) => return Err(LocalError::Locked(self.part_path())),
+            Err(error) => return Err(LocalError::io("lock", &self.sidecar_path())(error)),
         }
-        let locked = self.identity(note_file)?;
-        Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|standing| standing.identity == locked))
+        let locked = self.identity(sidecar_file)?;
+        Ok(self.directory.stat(&self.names.sidecar)?.is_some_and(|status| status.identity == locked))
     }
 
-    fn take(&self, note_file: File, found: Found) -> Result<Beginning, LocalError> {
+    fn take(&self, sidecar_file: File, found: SidecarState) -> Result<ExistingPart, LocalError> {
         let Some(file) = self.directory.open_file(&self.names.part, OFlags::RDWR)? else {
             // Left over from between the rename and the end, or from before the part was made.
             match found {
-                Found::Note(_) | Found::Damaged | Found::Empty => self.remove(&self.names.sidecar)?,
-                Found::Foreign => return self.set_aside(),
+                SidecarState::Valid(_) | SidecarState::Damaged | SidecarState::Empty => {
+                    self.remove(&self.names.sidecar)?
+                }
+                SidecarState::Foreign => return self.set_aside(),
             }
-            return Ok(Beginning::None);
+            return Ok(ExistingPart::None);
         };
-        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part()))?;
-        let Standing { identity, size: len, .. } = Standing::new(&stat);
+        let stat = rustix::fs::fstat(&file).map_err(LocalError::io("look at", &self.part_path()))?;
+        let FileStatus { identity, size: len, .. } = FileStatus::new(&stat);
         let origin = match found {
-            Found::Note(Note { origin, part: Some(noted) }) if noted == identity => Some(origin),
+            SidecarState::Valid(Sidecar { origin, part: Some(noted) }) if noted == identity => Some(origin),
             // Nothing is written to a part before it is noted.
-            Found::Note(Note { part: None, .. }) if len == 0 => None,
-            Found::Note(Note { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part())),
-            Found::Damaged => None,
+            SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
+            SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),
+            SidecarState::Damaged => None,
             // Somebody's file; or a power cut took the bytes of the note, and not those of the part.
-            Found::Note(_) | Found::Foreign | Found::Empty => return self.set_aside(),
+            SidecarState::Valid(_) | SidecarState::Foreign | SidecarState::Empty => return self.set_aside(),
         };
-        Ok(Beginning::Part(Box::new(Part::new(self.clone(), note_file, file, identity, origin, len))))
+        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), sidecar_file, file, identity, origin, len))))
     }
 
-    fn create_part(&self, note_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
-        let mut note = Note { origin, part: None };
-        note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+    fn create_part(&self, sidecar_file: &File, origin: Origin) -> Result<(File, Identity, Origin), LocalError> {
+        let mut note = Sidecar { origin, part: None };
+        note.write(sidecar_file).map_err(LocalError::io("write", &self.sidecar_path()))?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         let file = match self.directory.open_file(&self.names.part, flags) {
-            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part()))?,
+            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part_path()))?,
             Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(LocalError::Foreign(self.part()));
+                return Err(LocalError::Foreign(self.part_path()));
             }
             Err(error) => return Err(error),
         };
         let noted = self.identity(&file).and_then(|identity| {
             note.part = Some(identity);
-            note.write(note_file).map_err(LocalError::io("write", &self.sidecar()))?;
+            note.write(sidecar_file).map_err(LocalError::io("write", &self.sidecar_path()))?;
             Ok(identity)
         });
         if noted.is_err() {
@@ -258,16 +243,16 @@ impl Place {
     }
 
     fn identity(&self, file: &File) -> Result<Identity, LocalError> {
-        let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part()))?;
-        Ok(Standing::new(&stat).identity)
+        let stat = rustix::fs::fstat(file).map_err(LocalError::io("look at", &self.part_path()))?;
+        Ok(FileStatus::new(&stat).identity)
     }
 
-    fn set_aside(&self) -> Result<Beginning, LocalError> {
+    fn set_aside(&self) -> Result<ExistingPart, LocalError> {
         let mut moved = Vec::new();
         for name in [&self.names.part, &self.names.sidecar] {
             moved.extend(self.set_one_aside(name)?);
         }
-        Ok(Beginning::SetAside(moved))
+        Ok(ExistingPart::SetAside(moved))
     }
 
     fn set_one_aside(&self, name: &OsStr) -> Result<Option<PathBuf>, LocalError> {
