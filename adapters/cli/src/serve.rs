@@ -381,10 +381,6 @@ fn is_ignored(signal: i32) -> bool {
 pub(super) fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
     let mut is_stopping = false;
     for signal in signals.forever() {
-        #[cfg(planted)]
-        if is_stopping && coracle_core::planted("C12") {
-            continue;
-        }
         if is_stopping {
             last_signal.store(u8::try_from(signal).unwrap_or(0), Ordering::Relaxed);
             handle.stop_now();

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// However slow the machine is, what takes longer hangs. With a fault planted it is expected to.
-pub const PATIENCE: Duration = Duration::from_secs(if cfg!(planted) { 10 } else { 30 });
+/// However slow the machine is, what takes longer hangs.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const HELLO: &[u8] = br#"{"type":"hello"}"#;
 
 /// A client without any manners but those of a test.
