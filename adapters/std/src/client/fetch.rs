@@ -69,11 +69,6 @@ pub(super) fn download(
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
         (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
-        #[cfg(planted)]
-        (Err(error), part) if coracle_core::planted("M7") => {
-            part.map_or(Ok(()), Part::discard)?;
-            Err(error)
-        }
         (Err(error), part) => {
             part.map_or(Ok(()), Part::leave)?;
             Err(error)
@@ -122,8 +117,6 @@ impl Fetch<'_> {
                 Err(failed) => failed,
             };
             match failed.error {
-                #[cfg(planted)]
-                error if coracle_core::planted("S10") => return Err(error),
                 // Asked for a version that is no more, or for a place behind the end.
                 Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
                     self.start_over(&mut changes)?;
@@ -137,8 +130,6 @@ impl Fetch<'_> {
                     self.resumed = 0;
                     self.progress.note(&Note::WrongDigest);
                 }
-                #[cfg(planted)]
-                error if coracle_core::planted("K4") => return Err(error),
                 error if error.is_temporary() => {
                     if failed.was_kept && !progressed {
                         continue;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use clap::{Args, ValueEnum};
-use coracle::metrics::{Metrics, Page};
+use coracle::metrics::Metrics;
 use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, SPARE_DESCRIPTORS, Server, ServerHandle};
 use coracle::store::{DirectoryStore, SwitchedStore};
 use coracle::transport::KernelFile;
@@ -17,6 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::metrics_page::Page;
 use super::newcomers::Newcomers;
 use super::values::{Limit, rate, size_at_least_1};
 use super::{Exit, complain, console};
@@ -380,10 +381,6 @@ fn is_ignored(signal: i32) -> bool {
 pub(super) fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
     let mut is_stopping = false;
     for signal in signals.forever() {
-        #[cfg(planted)]
-        if is_stopping && coracle_core::planted("C12") {
-            continue;
-        }
         if is_stopping {
             last_signal.store(u8::try_from(signal).unwrap_or(0), Ordering::Relaxed);
             handle.stop_now();

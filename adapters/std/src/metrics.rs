@@ -1,21 +1,14 @@
-//! A server's numbers: an observer that counts, and a page of HTTP on which Prometheus reads them.
+//! A server's numbers: an observer that counts, and their text for Prometheus.
 //!
 //! ```
-//! use coracle::metrics::{Metrics, Page};
+//! use coracle::metrics::Metrics;
 //! use coracle::server::Server;
 //! use coracle_core::StaticStore;
 //!
-//! # fn main() -> std::io::Result<()> {
 //! let metrics = Metrics::new();
-//! let page = Page::open("127.0.0.1:0".parse().unwrap(), metrics.clone())?;
-//! println!("http://{}/metrics", page.address());
 //! let server = Server::new(StaticStore::new(&[])).observer(metrics.clone());
 //! assert!(metrics.text().contains("coracle_clients 0\n"));
-//! # Ok(())
-//! # }
 //! ```
-
-mod page;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +21,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::server::{Event, Observer, Outcome, WaitEnd};
-
-pub use page::Page;
 
 /// Counts what a server does, since this was made. Clones count together.
 ///

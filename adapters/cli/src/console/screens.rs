@@ -86,7 +86,7 @@ impl Scene {
         };
         terminal.draw(|frame| draw(frame, &facts, &mut self.desk, &self.state, self.now)).expect("drawn");
         let buffer = terminal.backend().buffer().clone();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/console/screens").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console/screens").join(name);
         let screen = lines(&buffer).join("\n") + "\n";
         if std::env::var_os("CORACLE_BLESS").is_some() {
             fs::write(&path, &screen).expect("written");

@@ -1,10 +1,11 @@
-//! The program's arguments, subcommands and exit codes. One file a subcommand.
+//! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
 mod console;
 mod generate;
 mod get;
 mod load;
 mod ls;
+mod metrics_page;
 mod newcomers;
 mod peer;
 mod progress;
@@ -21,7 +22,7 @@ use coracle::Escaped;
 
 /// Serves a directory over TCP; fetches from it, resumes and verifies.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXAMPLES, after_long_help = LONG_HELP, max_term_width = 100)]
+#[command(name = "coracle", version, after_help = EXAMPLES, after_long_help = LONG_HELP, max_term_width = 100)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -98,8 +99,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Runs the program with the process's arguments.
-pub fn run() -> ExitCode {
+fn main() -> ExitCode {
     let exit = match Program::parse().command {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),

@@ -269,10 +269,6 @@ impl Shared {
 }
 
 fn commit(download: Download) -> Result<Outcome, Error> {
-    #[cfg(planted)]
-    if coracle_core::planted("D5") {
-        writeln!(io::stdout(), "1 fetched").map_err(Error::Write)?;
-    }
     Ok(Outcome::Fetched(download.commit()?))
 }
 

@@ -7,9 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use coracle::metrics::Metrics;
 use socket2::Socket;
-
-use super::Metrics;
 
 /// For all of a visit.
 const MAX_TIME: Duration = Duration::from_secs(2);

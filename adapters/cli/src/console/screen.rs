@@ -164,7 +164,7 @@ mod tests {
     /// What a terminal is sent by this test when it runs on one, and by `stty` after it.
     fn inside(who: &str) -> String {
         let program = env::current_exe().expect("a path");
-        let test = "cli::console::screen::tests::a_panic_gives_the_terminal_back";
+        let test = "console::screen::tests::a_panic_gives_the_terminal_back";
         let script = format!("stty rows 24 cols 80; '{}' --exact {test} --nocapture; stty -a", program.display());
         let output = Command::new("script")
             .args(["-qec", &script, "/dev/null"])

@@ -134,10 +134,6 @@ impl List<'_> {
 
     fn write(&mut self, entry: Entry<'_>) -> io::Result<()> {
         let name = entry.name.as_str();
-        #[cfg(planted)]
-        if coracle_core::planted("X7") {
-            name.to_owned().leak();
-        }
         if self.args.json {
             let json = serde_json::to_string(&Line::new(name, entry.kind)).map_err(io::Error::from)?;
             return writeln!(self.out, "{}", escape_json(&json));
