@@ -12,7 +12,7 @@ TOP = os.path.dirname(os.path.dirname(HERE))
 ANCESTORS = os.path.join(TOP, "tests", "ancestors")
 # Debian's package for each command that is needed.
 PACKAGES = {"nginx": "nginx-light", "lighttpd": "lighttpd", "iperf3": "iperf3", "curl": "curl", "ip": "iproute2",
-            "unshare": "util-linux", "chrt": "util-linux"}
+            "unshare": "util-linux"}
 MOST_CLIENTS = 12_000
 
 NGINX = """
@@ -178,7 +178,7 @@ def http_server(name, files):
 
 
 def floor(name, client, file, way):
-    return Server(name, "coracle", lambda *_: ["chrt", "--batch", "0", client, "floor", file, "--way", way], says_port=True)
+    return Server(name, "coracle", lambda *_: [client, "floor", file, "--way", way], says_port=True)
 
 
 def ack_ancestor(name):
