@@ -49,12 +49,6 @@ fn main() -> ExitCode {
                 write_header(&mut session, &info);
                 if is_hashed { send_body_crc32(&mut session, &body) } else { send_body(&mut session, &body) }
             }
-            "repeat_request" => {
-                read_request(&mut session, WHOLE_FILE);
-                write_header(&mut session, &info);
-                send_body(&mut session, &body);
-                repeat_request(&mut session);
-            }
             "write_entry" => {
                 read_request(&mut session, LIST);
                 session.reply(Reply::Listing, NOW);
@@ -76,13 +70,6 @@ fn main() -> ExitCode {
 #[inline(never)]
 fn read_request(session: &mut Session<'_>, request: &[u8]) {
     assert_eq!(session.receive(black_box(request), NOW), request.len());
-    assert!(matches!(black_box(session.action()), Action::Reply(_)));
-}
-
-/// The same where it was asked just before.
-#[inline(never)]
-fn repeat_request(session: &mut Session<'_>) {
-    assert_eq!(session.receive(black_box(WHOLE_FILE), NOW), WHOLE_FILE.len());
     assert!(matches!(black_box(session.action()), Action::Reply(_)));
 }
 
