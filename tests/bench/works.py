@@ -36,7 +36,7 @@ class Bench:
             rivals.lighttpd("lighttpd", root),
             rivals.http_server("http.server", root),
             rivals.http_server("http.server, many", many),
-            rivals.ack_ancestor("Python ancestor"),
+            rivals.legacy_server("legacy Python server"),
             rivals.iperf3("iperf3"),
             rivals.floor("floor: sendfile", client, files.big, "sendfile"),
             rivals.floor("floor: sendfile, hashed", client, files.big, "hashed"),
@@ -207,7 +207,7 @@ def all_works():
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n, True), both))
     for clients in (1, 64):
         works.append(Work(f"text {clients}", f"text acknowledged, {count(clients)}", "small",
-                          ["coracle, text", "Python ancestor", "floor: small"], "Python ancestor",
+                          ["coracle, text", "legacy Python server", "floor: small"], "legacy Python server",
                           lambda bench, server, pin, n=clients: bench.text(server, pin, n), both))
     works.append(Work("list", "list of 100,000 files", "list",
                       ["coracle, many", "nginx, many", "http.server, many", "floor: getdents, statx"], "nginx, many",

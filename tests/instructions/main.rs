@@ -1,4 +1,4 @@
-//! Runs one piece of work again and again, for a tool that counts instructions (`tests/bench/instructions`).
+//! Runs one piece of work again and again, for a tool that counts instructions (`tests/instructions/run`).
 //!
 //! What is counted is a function of this file's that bears the work's name; setting the work up is not.
 
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
             "httparse" => httparse(HTTP_REQUEST),
             "memchr" => memchr(REQUEST),
             _ => {
-                eprintln!("instructions: no work {work:?}; this program is run by tests/bench/instructions");
+                eprintln!("instructions: no work {work:?}; this program is run by tests/instructions/run");
                 return ExitCode::from(2);
             }
         }
