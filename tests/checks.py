@@ -87,7 +87,7 @@ def same(found, expected, what):
 
 
 def figure(text):
-    """A line for the table of tests/FAULTS.md."""
+    """A line for the table at the end of tests/long."""
     print(f"figure: {text}", flush=True)
 
 

@@ -1,4 +1,4 @@
-//! What is left behind when many clients have come and gone. `tests/soak` does it for ten minutes.
+//! What is left behind when many clients have come and gone. `tests/load/soak` does it for ten minutes.
 
 use std::fs;
 

@@ -15,7 +15,7 @@ import time
 import unittest
 import zlib
 
-from world import Settings, amount, figure
+from harness import Settings, amount, figure
 
 # The client gives up by itself: three tries without progress, four times a changed file, each after a pause.
 LONGEST = 20

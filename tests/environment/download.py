@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import checks
-from table import EXEMPT, HARMLESS, SHORT, faults
+from system_calls import EXEMPT, HARMLESS, SHORT, faults
 from tracer import Traced
 
 NEW = checks.noise(200_000, 1)

@@ -10,7 +10,7 @@ import struct
 import time
 import unittest
 
-from world import PATIENCE, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
+from harness import PATIENCE, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
 
 SMALL = os.urandom(1024)
 RESET = struct.pack("ii", 1, 0)

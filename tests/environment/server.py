@@ -15,7 +15,7 @@ import zlib
 
 import checks
 from download import chosen, report, spawn, tampered_with
-from table import EXEMPT, HARMLESS, faults
+from system_calls import EXEMPT, HARMLESS, faults
 from tracer import Traced
 
 FILE = checks.noise(200_000, 1)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The file server that came before Coracle, re-created: a thread per client, JSON that nothing frames, an echo.
+"""The older file server, re-created: a thread per client, JSON without framing, an echo.
 
 usage: file_server.py FOLDER [PORT]
 
 A client asks for the names of the folder's files, selects one, and confirms with its bare name; then it gets the bytes.
-Anything else comes back as it came. One `recv` is one message: what arrives cut or joined is echoed, which is the
-ancestor's weakness and not asked of its successor.
+Anything else comes back as it came. One `recv` is one message: what arrives cut or joined is echoed, a weakness that
+Coracle need not share.
 """
 import json
 import os

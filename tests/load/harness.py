@@ -44,7 +44,7 @@ class Server:
     """`coracle serve`, in a fresh directory unless one is given; gone at the end of the `with`."""
 
     def __init__(self, *arguments, folder=None):
-        self.own_folder = tempfile.TemporaryDirectory(prefix="coracle-adversaries-")
+        self.own_folder = tempfile.TemporaryDirectory(prefix="coracle-load-")
         self.folder = folder or self.own_folder.name
         self.log = tempfile.TemporaryFile("w+")
         command = [Settings.program, "serve", self.folder, "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]

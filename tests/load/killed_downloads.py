@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from proxy import Proxy
-from world import PATIENCE, Server, Settings, amount, figure
+from harness import PATIENCE, Server, Settings, amount, figure
 
 SIZES = [1, 5_000, 70_000, 700_000, 4_000_000, 4_000_000]
 

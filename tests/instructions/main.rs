@@ -1,4 +1,4 @@
-//! Runs one piece of work again and again, for a tool that counts instructions (`tests/bench/instructions`).
+//! Runs one piece of work again and again, for a tool that counts instructions (`tests/instructions/run`).
 //!
 //! What is counted is a function of this file's that bears the work's name; setting the work up is not.
 
@@ -49,12 +49,6 @@ fn main() -> ExitCode {
                 write_header(&mut session, &info);
                 if is_hashed { send_body_crc32(&mut session, &body) } else { send_body(&mut session, &body) }
             }
-            "repeat_request" => {
-                read_request(&mut session, WHOLE_FILE);
-                write_header(&mut session, &info);
-                send_body(&mut session, &body);
-                repeat_request(&mut session);
-            }
             "write_entry" => {
                 read_request(&mut session, LIST);
                 session.reply(Reply::Listing, NOW);
@@ -63,7 +57,7 @@ fn main() -> ExitCode {
             "httparse" => httparse(HTTP_REQUEST),
             "memchr" => memchr(REQUEST),
             _ => {
-                eprintln!("instructions: no work {work:?}; this program is run by tests/bench/instructions");
+                eprintln!("instructions: no work {work:?}; this program is run by tests/instructions/run");
                 return ExitCode::from(2);
             }
         }
@@ -76,13 +70,6 @@ fn main() -> ExitCode {
 #[inline(never)]
 fn read_request(session: &mut Session<'_>, request: &[u8]) {
     assert_eq!(session.receive(black_box(request), NOW), request.len());
-    assert!(matches!(black_box(session.action()), Action::Reply(_)));
-}
-
-/// The same where it was asked just before.
-#[inline(never)]
-fn repeat_request(session: &mut Session<'_>) {
-    assert_eq!(session.receive(black_box(WHOLE_FILE), NOW), WHOLE_FILE.len());
     assert!(matches!(black_box(session.action()), Action::Reply(_)));
 }
 

@@ -10,7 +10,7 @@ import time
 import unittest
 
 from proxy import Proxy
-from world import Connection, Server, Settings, amount, attacking, figure
+from harness import Connection, Server, Settings, amount, attacking, figure
 
 INSIDE = b"inside\n"
 OUTSIDE = b"what lies outside of the root\n"
