@@ -25,7 +25,7 @@ pub struct Stat {
     /// The file
     name: String,
 
-    /// Ask for this digest of the whole file, which the server may have to read for it
+    /// ClientRequest for this digest of the whole file, which the server may have to read for it
     #[arg(long, value_enum, default_value_t = DigestArg::None)]
     digest: DigestArg,
 

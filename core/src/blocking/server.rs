@@ -4,11 +4,11 @@ use embedded_io::Error as _;
 
 use super::send_buffer::Link;
 
-use super::{Clock, Plain, Transport};
+use super::{Clock, NoTimeout, Transport};
 use crate::server::{Action, Close, Exchange, Finished, Reply, Request, ServerSession};
 use crate::store::{FileInfo, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};
-use crate::types::name::FileName;
+use crate::types::file_name::FileName;
 
 /// A transport that a server can send files over.
 ///
@@ -32,7 +32,7 @@ pub trait SendFile<S: Store>: Transport {
     }
 }
 
-impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for Plain<T> {}
+impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for NoTimeout<T> {}
 
 /// Which side of [`SendFile::send_file`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Observer for () {}
 
 /// The driver's buffers. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
-pub struct Scratch<'a> {
+pub struct Buffers<'a> {
     /// For arriving bytes; at least 1.
     pub receive: &'a mut [u8],
     /// For departing bytes and for hashing; at least 1.
@@ -84,7 +84,7 @@ pub struct Scratch<'a> {
 /// waits for anything.
 ///
 /// ```
-/// use coracle_core::blocking::{Plain, Scratch, serve};
+/// use coracle_core::blocking::{NoTimeout, Buffers, serve};
 /// use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 ///
 /// # struct Wire { input: &'static [u8], output: Vec<u8> }
@@ -103,9 +103,9 @@ pub struct Scratch<'a> {
 /// let mut millis = 0; // a board asks its timer
 /// let mut clock = || { millis += 1; Instant::from_millis(millis) };
 /// let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-/// let mut transport = Plain(wire); // any embedded-io Read + Write
+/// let mut transport = NoTimeout(wire); // any embedded-io Read + Write
 /// let (mut receive, mut send) = ([0; 256], [0; 1024]);
-/// let scratch = Scratch { receive: &mut receive, send: &mut send };
+/// let scratch = Buffers { receive: &mut receive, send: &mut send };
 /// let mut store = StaticStore::new(&FILES);
 /// serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut ());
 /// # let text = String::from_utf8(transport.0.output).unwrap();
@@ -115,7 +115,7 @@ pub fn serve<B, T, S, C, O>(
     session: &mut ServerSession<'_, B>,
     transport: &mut T,
     store: &mut S,
-    scratch: Scratch<'_>,
+    scratch: Buffers<'_>,
     clock: &mut C,
     observer: &mut O,
 ) -> Close

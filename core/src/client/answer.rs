@@ -4,7 +4,7 @@ use crate::types::digest::Hasher;
 use crate::wire::code::Code;
 use crate::wire::response_reader::{self, ErrorAnswer, Kind};
 
-use super::error::{Breach, Failure};
+use super::error::{Failure, Violation};
 use super::event::{End, Event, Header, Listing, Verified};
 use super::line::Line;
 use super::session::{Asked, ClientSession, Expected, State};
@@ -16,18 +16,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         let Self { buf, state, asked, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
         let read = match (response_reader::kind(line), expected) {
-            (Err(breach), _) => Err(Failure::Breach(breach)),
+            (Err(breach), _) => Err(Failure::Violation(breach)),
             (Ok(Kind::Error), _) => error(line, asked, expected, hasher.take(), refusal),
-            (Ok(Kind::Hello), Expected::Hello) => response_reader::hello(line).map_err(Failure::Breach).map(|hello| {
-                *max_request = usize::try_from(hello.max_request).unwrap_or(usize::MAX);
-                (State::Idle, Event::Hello(hello))
-            }),
+            (Ok(Kind::Hello), Expected::Hello) => {
+                response_reader::hello(line).map_err(Failure::Violation).map(|hello| {
+                    *max_request = usize::try_from(hello.max_request).unwrap_or(usize::MAX);
+                    (State::Idle, Event::Hello(hello))
+                })
+            }
             (Ok(Kind::Entry), Expected::Listing { seen }) => entry(line, asked, seen),
             (Ok(Kind::End), Expected::Listing { seen }) => listing_end(line, seen),
             (Ok(Kind::File), Expected::Stat | Expected::Header) => header(line, asked, expected),
             (Ok(Kind::End), Expected::Trailer { end, size }) => trailer(line, asked, hasher.take(), end, size),
-            (Ok(_), Expected::Unasked) => Err(Failure::Breach(Breach::Unasked)),
-            (Ok(_), _) => Err(Failure::Breach(Breach::Type)),
+            (Ok(_), Expected::Unasked) => Err(Failure::Violation(Violation::Unasked)),
+            (Ok(_), _) => Err(Failure::Violation(Violation::Type)),
         };
         match read {
             Ok((next, event)) => {
@@ -42,9 +44,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     }
 }
 
-impl From<Breach> for Failure {
-    fn from(breach: Breach) -> Self {
-        Self::Breach(breach)
+impl From<Violation> for Failure {
+    fn from(breach: Violation) -> Self {
+        Self::Violation(breach)
     }
 }
 
@@ -60,7 +62,7 @@ fn entry<'e>(line: &'e mut [u8], asked: &Asked, seen: u64) -> Read<'e> {
     };
     // Directly beneath, so that who follows directories goes deeper with every step, and leaves no directory.
     if inside.is_none_or(|rest| rest.as_bytes().contains(&b'/')) {
-        return Err(Failure::Breach(Breach::EntryName));
+        return Err(Failure::Violation(Violation::EntryName));
     }
     Ok((State::Line(Expected::Listing { seen: seen.saturating_add(1) }), Event::Entry(entry)))
 }
@@ -68,7 +70,7 @@ fn entry<'e>(line: &'e mut [u8], asked: &Asked, seen: u64) -> Read<'e> {
 fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
     let (count, skipped) = response_reader::listing_end(line)?;
     if count != seen {
-        return Err(Failure::Breach(Breach::Count));
+        return Err(Failure::Violation(Violation::Count));
     }
     Ok((State::Idle, Event::Listed(Listing { count, skipped })))
 }
@@ -77,18 +79,18 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
     let file = response_reader::file(line, &asked.name, asked.digest)?;
     let is_other = file.offset != asked.offset;
     if is_other || file.offset > file.size {
-        return Err(Failure::Breach(Breach::Offset));
+        return Err(Failure::Violation(Violation::Offset));
     }
     let rest = file.size.saturating_sub(file.offset);
     if file.length != asked.length.map_or(rest, |length| length.min(rest)) {
-        return Err(Failure::Breach(Breach::Length));
+        return Err(Failure::Violation(Violation::Length));
     }
     if asked.version.as_ref().is_some_and(|version| *version != file.version) {
-        return Err(Failure::Breach(Breach::OtherVersion));
+        return Err(Failure::Violation(Violation::OtherVersion));
     }
     let is_stat = expected == Expected::Stat;
     let digest = match asked.digest {
-        Some(kind) if is_stat => Some(response_reader::digest(line, kind)?.ok_or(Breach::Digest)?),
+        Some(kind) if is_stat => Some(response_reader::digest(line, kind)?.ok_or(Violation::Digest)?),
         _ => None,
     };
     let end = file.offset.saturating_add(file.length);
@@ -108,7 +110,7 @@ fn header(line: &[u8], asked: &Asked, expected: Expected) -> Read<'static> {
 fn trailer(line: &[u8], asked: &Asked, hasher: Option<Hasher>, end: u64, size: u64) -> Read<'static> {
     let Some(kind) = asked.digest else { return Ok((State::Idle, Event::End(End::Unchecked))) };
     let computed = hasher.map(Hasher::finish);
-    let told = response_reader::digest(line, kind).and_then(|told| told.ok_or(Breach::Digest));
+    let told = response_reader::digest(line, kind).and_then(|told| told.ok_or(Violation::Digest));
     let told = told?;
     if computed != Some(told) {
         return Err(Failure::Digest);
@@ -136,7 +138,7 @@ fn error<'e>(
         (Some(code @ (Code::Busy | Code::Timeout | Code::ShuttingDown)), _) => {
             Ok((State::Closed(Failure::Ended(code)), Event::Unasked(code)))
         }
-        (_, Expected::Unasked) => Err(Failure::Breach(Breach::Unasked)),
+        (_, Expected::Unasked) => Err(Failure::Violation(Violation::Unasked)),
         (Some(Code::Changed), Expected::Trailer { end, size }) => {
             let computed = hasher.map(Hasher::finish);
             let digest = told?.filter(|told| computed == Some(*told));

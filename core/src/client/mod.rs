@@ -4,8 +4,10 @@ mod answer;
 mod error;
 mod event;
 mod line;
+mod request;
 mod session;
 
-pub use error::{Breach, Failure, StartError};
+pub use error::{Failure, StartError, Violation};
 pub use event::{ClientAction, Digests, End, Event, Features, Header, Hello, Listing, Refusal, Verified};
+pub use request::{ClientRequest, GetRequest};
 pub use session::ClientSession;

@@ -2,10 +2,12 @@
 
 use heapless::String;
 
+use super::request::ClientRequest;
 use crate::types::digest::{DigestKind, Hasher};
-use crate::types::name::{FileName, Version};
+use crate::types::file_name::FileName;
 use crate::types::time::Instant;
-use crate::wire::request_writer::Ask;
+use crate::types::version::Version;
+use crate::wire::request_writer;
 use crate::wire::response_reader::ErrorAnswer;
 
 use super::error::{Failure, StartError};
@@ -25,11 +27,11 @@ const STALL_MS: u32 = 30_000;
 /// the same.
 ///
 /// ```
-/// use coracle_core::{Ask, ClientAction, ClientSession, End, Event, FileName, Get, Instant};
+/// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, Event, FileName, GetRequest, Instant};
 ///
 /// let now = Instant::from_millis(0); // a board asks its timer
 /// let mut session = ClientSession::new([0; 1024]);
-/// session.start(Ask::Get(Get::new(FileName::from_static("motd"))), now).unwrap();
+/// session.start(ClientRequest::Get(GetRequest::new(FileName::from_static("motd"))), now).unwrap();
 /// while let ClientAction::SendBytes { bytes } = session.action() {
 ///     let sent = bytes.len(); // or as many as the transport took
 ///     session.sent(sent, now);
@@ -163,7 +165,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// # Errors
     ///
     /// Why nothing was started; the session is what it was.
-    pub fn start(&mut self, ask: Ask<'_>, now: Instant) -> Result<(), StartError> {
+    pub fn start(&mut self, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
         if self.state != State::Idle {
             return Err(StartError::NotIdle);
         }
@@ -176,7 +178,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
         self.refusal = None;
         let buf = self.buf.as_mut();
-        let len = ask.write(buf).filter(|len| *len <= self.max_request).ok_or(StartError::NameDoesNotFit)?;
+        let len = request_writer::write(&ask, buf)
+            .filter(|len| *len <= self.max_request)
+            .ok_or(StartError::NameDoesNotFit)?;
         // The server needs no newline: it is for people who read a log of the connection.
         *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
         asked.request_len = len.saturating_add(1);
@@ -334,7 +338,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             Ok(Pushed::More) => (bytes.len(), None),
             Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(expected, len)),
             Err(breach) => {
-                self.state = State::Closed(Failure::Breach(breach));
+                self.state = State::Closed(Failure::Violation(breach));
                 (bytes.len(), None)
             }
         }
@@ -362,23 +366,23 @@ impl Asked {
         }
     }
 
-    fn new(ask: &Ask<'_>) -> Result<Self, StartError> {
+    fn new(ask: &ClientRequest<'_>) -> Result<Self, StartError> {
         let mut asked = Self::nothing();
         let name = match ask {
-            Ask::Hello => {
+            ClientRequest::Hello => {
                 asked.expected = Expected::Hello;
                 None
             }
-            Ask::List { path } => {
+            ClientRequest::List { path } => {
                 asked.expected = Expected::Listing { seen: 0 };
                 *path
             }
-            Ask::Stat { name, digest } => {
+            ClientRequest::Stat { name, digest } => {
                 asked.expected = Expected::Stat;
                 asked.digest = *digest;
                 Some(*name)
             }
-            Ask::Get(get) => {
+            ClientRequest::Get(get) => {
                 asked.expected = Expected::Header;
                 asked.offset = get.offset;
                 asked.length = get.length;

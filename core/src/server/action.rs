@@ -2,7 +2,7 @@
 
 use crate::store::FileInfo;
 use crate::types::digest::{Digest, DigestKind};
-use crate::types::name::FileName;
+use crate::types::file_name::FileName;
 use crate::wire::code::Code;
 use crate::wire::request_reader::Kind;
 

@@ -7,7 +7,8 @@ use core::ops::Range;
 use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
 use crate::types::digest::DigestKind;
-use crate::types::name::{FileName, NameError, Version};
+use crate::types::file_name::{FileName, NameError};
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::escape::{LoneSurrogate, unescape, unescape_to_front};
 use crate::wire::json;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use coracle::client::{Client, Error};
 use coracle::local::{Directory, DownloadTarget, LocalError, Naming};
-use coracle_core::{Breach, Code, Digest, DigestKind, EntryKind, FileName, Hasher};
+use coracle_core::{Code, Digest, DigestKind, EntryKind, FileName, Hasher, Violation};
 
 use super::work::{Job, Outcome, Task, file};
 
@@ -114,7 +114,7 @@ fn open(job: &Job<'_>, local: Option<&str>) -> Result<Arc<Directory>, Error> {
 
 /// Paths here are made of components that were checked.
 pub fn file_name(path: &str) -> Result<FileName<'_>, Error> {
-    FileName::new(path).map_err(|_| Error::Breach(Breach::EntryName))
+    FileName::new(path).map_err(|_| Error::Violation(Violation::EntryName))
 }
 
 fn digest_of(place: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>, Error> {

@@ -38,13 +38,13 @@ pub struct Load {
     /// Begin requests for this long
     #[arg(long, short, value_name = "DURATION", conflicts_with = "requests", value_parser = more_than_nothing)]
     duration: Option<Duration>,
-    /// Ask for this file, and verify what comes
+    /// ClientRequest for this file, and verify what comes
     #[arg(long, value_name = "NAME", group = "what")]
     get: Option<String>,
     /// Send this text, and wait for one reply, which is whatever arrives first
     #[arg(long, group = "what", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     text: Option<String>,
-    /// Ask for the listing of what is served
+    /// ClientRequest for the listing of what is served
     #[arg(long, group = "what")]
     list: bool,
     /// Which digest verifies a file
