@@ -110,5 +110,5 @@ pub use types::file_name::{FileName, NameError};
 pub use types::time::Instant;
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
-pub use wire::request_reader::Kind as RequestKind;
+pub use wire::request_reader::RequestKind;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

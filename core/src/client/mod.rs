@@ -3,7 +3,7 @@
 mod answer;
 mod error;
 mod event;
-mod line;
+mod line_buffer;
 mod request;
 mod session;
 

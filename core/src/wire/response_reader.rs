@@ -1,4 +1,4 @@
-//! Reads the server's lines: from one JSON object to checked values. What depends on the question is checked elsewhere.
+//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
 
 use core::ops::Range;
 
@@ -8,7 +8,7 @@ use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
+use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_to_front};
 use crate::wire::members::{self, BadMember, Members, Slot, Table};
 
 /// The shortest `maxRequest` that a server may have.
@@ -50,7 +50,7 @@ const ERROR: &Table = &[("code", Slot::Text(0)), ("message", Slot::Text(1))];
 
 /// Which message a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ResponseKind {
     Hello,
     Entry,
     File,
@@ -60,7 +60,7 @@ pub(crate) enum Kind {
 
 /// A `file` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileAnswer {
+pub(crate) struct FileResponse {
     pub size: u64,
     pub offset: u64,
     pub length: u64,
@@ -71,13 +71,13 @@ pub(crate) struct FileAnswer {
 
 /// An `error` line, decoded in the buffer that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ErrorAnswer {
+pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
     word: Range<usize>,
     message: Range<usize>,
 }
 
-impl ErrorAnswer {
+impl ErrorResponse {
     /// What it says; `line` is what it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
         Refusal { code: self.code, word: text(line, self.word.clone()), text: text(line, self.message.clone()) }
@@ -85,15 +85,15 @@ impl ErrorAnswer {
 }
 
 /// The `type` of `line`, a whole JSON object that the scanner passed, as are the lines of the functions below.
-pub(crate) fn kind(line: &[u8]) -> Result<Kind, Violation> {
+pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     let [word, ..] = read(line, &[("type", Slot::Text(0))])?.texts;
     let word = word.ok_or(Violation::Member)?;
     let kinds = [
-        ("hello", Kind::Hello),
-        ("entry", Kind::Entry),
-        ("file", Kind::File),
-        ("end", Kind::End),
-        ("error", Kind::Error),
+        ("hello", ResponseKind::Hello),
+        ("entry", ResponseKind::Entry),
+        ("file", ResponseKind::File),
+        ("end", ResponseKind::End),
+        ("error", ResponseKind::Error),
     ];
     kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
 }
@@ -150,7 +150,7 @@ pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
 }
 
 /// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
-pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileAnswer, Violation> {
+pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
     let Members { texts: [Some(file_name), Some(raw_version), word], numbers, .. } = read(line, FILE)? else {
         return Err(Violation::Member);
     };
@@ -174,7 +174,7 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
         return Err(Violation::Chunks);
     }
     let version = version(raw_version)?;
-    Ok(FileAnswer { size, offset, length, chunk_size, version, modified })
+    Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
 /// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
@@ -185,11 +185,11 @@ pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Vi
 }
 
 /// Reads an `error` line, and decodes its texts within it.
-pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorAnswer, Violation> {
+pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let [word, message, _] = read(line, ERROR)?.texts;
     let places = [Some(place(line, word.ok_or(Violation::Member)?)), message.map(|message| place(line, message))];
     let [word, message] = decode(line, places)?;
-    Ok(ErrorAnswer { code: Code::from_word(text(line, word.clone())), word, message })
+    Ok(ErrorResponse { code: Code::from_word(text(line, word.clone())), word, message })
 }
 
 fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Violation> {
@@ -212,7 +212,7 @@ fn version(raw: &str) -> Result<Version, Violation> {
     let mut bytes = [0; Version::MAX_LEN];
     let mut places = bytes.iter_mut();
     for character in Unescape::new(raw) {
-        let character = character.map_err(|LoneSurrogate| Violation::Surrogate)?;
+        let character = character.map_err(|BadEscape| Violation::Surrogate)?;
         // No version has any other characters than ASCII's.
         let byte = u8::try_from(character).map_err(|_| Violation::Version)?;
         *places.next().ok_or(Violation::Version)? = byte;
@@ -234,10 +234,10 @@ fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<u
     // A text shrinks when it is decoded: begun with the one that stands further to the front, none overwrites another.
     let is_swapped = second.start < first.start;
     let (front, back) = if is_swapped { (second, first) } else { (first, second) };
-    let front_len = unescape_to_front(line, front).map_err(|LoneSurrogate| Violation::Surrogate)?;
+    let front_len = unescape_to_front(line, front).map_err(|BadEscape| Violation::Surrogate)?;
     let rest = line.get_mut(front_len..).unwrap_or_default();
     let back = back.start.saturating_sub(front_len)..back.end.saturating_sub(front_len);
-    let back_len = unescape_to_front(rest, back).map_err(|LoneSurrogate| Violation::Surrogate)?;
+    let back_len = unescape_to_front(rest, back).map_err(|BadEscape| Violation::Surrogate)?;
     let (front, back) = (0..front_len, front_len..front_len.saturating_add(back_len));
     Ok(if is_swapped { [back, front] } else { [front, back] })
 }

@@ -39,7 +39,7 @@ enum Meaning {
     Hello,
     List(Option<String>),
     Stat(String, Option<DigestKind>),
-    GetRequest { name: String, offset: u64, length: u64, digest: Option<DigestKind> },
+    Get { name: String, offset: u64, length: u64, digest: Option<DigestKind> },
     ClassicList,
     Select(Option<String>),
     Refused(Code),

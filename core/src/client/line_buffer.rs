@@ -9,13 +9,13 @@ pub(super) const LINE_MAX: usize = 1_024;
 
 /// A line that arrives.
 #[derive(Debug, Default)]
-pub(super) struct Line {
+pub(super) struct LineBuffer {
     scanner: Scanner,
     len: usize,
     is_object_complete: bool,
 }
 
-/// How far a [`Line`] came with a piece of input.
+/// How far a [`LineBuffer`] came with a piece of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     /// All of the piece was taken, and the line goes on.
@@ -24,7 +24,7 @@ pub(super) enum Pushed {
     Complete { taken: usize, len: usize },
 }
 
-impl Line {
+impl LineBuffer {
     /// Whether nothing of it has come.
     pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
