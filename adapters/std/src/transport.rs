@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::drive::{SendFile, SendFileError, Transport};
+use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use rustix::net::{RecvFlags, SendFlags};

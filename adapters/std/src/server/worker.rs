@@ -13,7 +13,7 @@ use super::House;
 use super::observer::{Event, Peer, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
 use super::seat::{Fate, Seat};
-use super::visit::{Buffers, refuse, visit};
+use super::visit::{WorkerBuffers, refuse, visit};
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
@@ -38,7 +38,7 @@ struct Worker<'env, S> {
     house: &'env House<'env>,
     store: S,
     thread: Arc<str>,
-    buffers: Option<Buffers>,
+    buffers: Option<WorkerBuffers>,
 }
 
 impl<'env, S> Worker<'env, S>
@@ -84,7 +84,7 @@ where
     fn serve(&mut self, seat: Arc<Seat>) {
         let house = self.house;
         let peer = self.peer(&seat);
-        let buffers = match self.buffers.take().map_or_else(Buffers::new, Ok) {
+        let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
             Ok(buffers) => self.buffers.insert(buffers),
             Err(error) => {
                 house.tell(&Event::Trouble { what: "making a client's buffers", error: &error });

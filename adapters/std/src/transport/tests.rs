@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use coracle_core::StaticStore;
-use coracle_core::drive::{SendFile, SendFileError, Transport};
+use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use embedded_io::{Error as _, ErrorKind, Read as _};
 use socket2::Socket;
 
