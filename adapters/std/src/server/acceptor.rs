@@ -17,12 +17,13 @@ use socket2::Socket;
 
 use super::House;
 use super::hall::Verdict;
-use super::listen::{AcceptFailure, Listener};
+use super::listen::Listener;
 use super::observer::Event;
 use super::queue::dismiss;
 use super::seat::Seat;
 use super::visit::refuse;
 use super::worker::{STACK_SIZE, spawn_worker};
+use crate::sys::{AcceptError, accept_error};
 use crate::transport::KernelFile;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -79,10 +80,10 @@ where
                 Ok(accepted) => return Some(accepted),
                 Err(error) => error,
             };
-            match AcceptFailure::of(&error) {
-                AcceptFailure::Quiet => {}
+            match accept_error(&error) {
+                AcceptError::TimedOut => {}
                 // Clients that are gone come in numbers, but a system that fails so for ever must not keep this busy.
-                AcceptFailure::Again if failures < MAX_FAILURES => failures += 1,
+                AcceptError::ClientGone if failures < MAX_FAILURES => failures += 1,
                 _ if self.listener.is_closed.load(Ordering::Acquire) => return None,
                 _ => {
                     self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });

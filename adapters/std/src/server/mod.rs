@@ -47,15 +47,15 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use coracle_core::{ServerConfig, ServerName, Store};
+use coracle_core::{Instant, ServerConfig, ServerName, Store};
 
 pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
 
-use crate::clock::coarse_ms;
-use crate::transport::KernelFile;
+use crate::sys;
+use crate::transport::{KernelFile, whole_millis};
 use hall::{Chore, Hall, Phase};
 use linger::Lingering;
 use listen::{Inherited, bind_all};
@@ -189,7 +189,7 @@ where
             observers: &server.observers,
             tells_answers: server.observers.iter().any(|observer| observer.sees_answers()),
             inherited: handle.inherited,
-            began_ms: coarse_ms(),
+            began: sys::monotonic(),
             threads_made: AtomicU64::new(0),
             workers: WorkerPool::default(),
         };
@@ -325,12 +325,17 @@ struct House<'h> {
     tells_answers: bool,
     inherited: Inherited,
     /// The zero of the sessions' time.
-    began_ms: u64,
+    began: Duration,
     threads_made: AtomicU64,
     workers: WorkerPool,
 }
 
 impl House<'_> {
+    /// This moment as the sessions count.
+    fn now(&self) -> Instant {
+        Instant::from_millis(whole_millis(sys::monotonic().saturating_sub(self.began)))
+    }
+
     fn tell(&self, event: &Event<'_>) {
         for observer in self.observers {
             // A fault of an observer's is no reason to leave a client, or a place, as it is. The panic has said what it was.

@@ -1,13 +1,12 @@
 //! Clients that wait for a place, in the order in which they came.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coracle_core::Code;
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use super::House;
@@ -15,6 +14,7 @@ use super::limits::Admission;
 use super::observer::{Event, WaitEnd};
 use super::seat::Seat;
 use super::visit::refuse;
+use crate::sys;
 
 /// How often it is looked who is gone, and a little more for each client, so that looking takes a small part of the time.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -124,12 +124,11 @@ impl Waiting {
     /// Whether nobody is there any more. A client that has sent something and then ended its sending side is still there:
     /// it may well wait for an answer, and nothing tells it from one that has closed.
     fn is_gone(&self) -> bool {
-        match rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => true,
+        match sys::peek_now(&self.socket, &mut [0; 1]) {
+            Ok(0) => true,
             // A reset does not take away what came before it.
             Ok(_) => !matches!(self.socket.take_error(), Ok(None)),
-            Err(Errno::AGAIN | Errno::INTR) => false,
-            Err(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
 }

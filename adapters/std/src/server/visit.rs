@@ -5,8 +5,8 @@ use std::time::{Duration, Instant as Moment};
 
 use coracle_core::blocking::{self, Buffers, serve};
 use coracle_core::{
-    Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, FileName, Instant, Request, RequestKind,
-    ServerSession, Store,
+    Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, FileName, Request, RequestKind, ServerSession,
+    Store,
 };
 use memmap2::MmapMut;
 use socket2::Socket;
@@ -15,7 +15,7 @@ use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
 use super::seat::{Fate, Seat};
-use crate::clock::{coarse_ms, whole_millis};
+use crate::sys;
 use crate::transport::{KernelFile, TcpTransport};
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
@@ -55,7 +55,7 @@ where
     let mut watch = Watch::new(house, seat, peer);
     let mut session = ServerSession::new(&house.config, request, house.now());
     let mut transport =
-        TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+        TcpTransport::with_limits(&seat.socket, Some(house.inherited.read_limit), house.inherited.write_limit);
     let scratch = Buffers { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
@@ -74,8 +74,7 @@ pub(super) fn refuse(house: &House<'_>, socket: Socket, code: Code) {
     let mut session = ServerSession::refusing(code, &house.config, &mut buf, now);
     while let Action::SendBytes { bytes, .. } = session.action() {
         // The socket is fresh: its send buffer has room for a line, or the client is gone.
-        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
-        match rustix::net::send(&socket, bytes, flags) {
+        match sys::send_now(&socket, bytes) {
             Ok(len) => session.sent(len, now),
             Err(_) => session.send_failed(),
         }
@@ -192,17 +191,5 @@ impl blocking::Observer for Watch<'_> {
 
     fn should_stop(&mut self) -> bool {
         self.house.hall.is_stopping()
-    }
-}
-
-impl House<'_> {
-    /// This moment as the sessions count. A tick of the kernel's, 1 to 10 ms, is as fine as the deadlines have to be, and
-    /// takes less than half as long to read as the clock itself, which is read a dozen times for a request.
-    fn now(&self) -> Instant {
-        Instant::from_millis(coarse_ms().saturating_sub(self.began_ms))
-    }
-
-    fn inherited_ms(&self) -> Option<u64> {
-        Some(whole_millis(self.inherited.read_limit))
     }
 }
