@@ -8,8 +8,8 @@ use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
 use serde::Serialize;
 
-use super::peer::{Peer, failed, file_name, time};
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
+use crate::peer::{Peer, failed, file_name, time};
 
 /// Names that `-r` keeps to go on with, in bytes.
 const PENDING_MAX: usize = 256 * 1024 * 1024;
@@ -61,7 +61,7 @@ pub fn run(args: &Ls) -> Exit {
         list.fail("standard output", &Error::Write(error));
     }
     if list.skipped > 0 {
-        complain(format_args!(
+        print_error(format_args!(
             "{} more cannot be asked for (their names, links or kinds) and are left out",
             list.skipped
         ));

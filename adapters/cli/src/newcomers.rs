@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use coracle::server::{Admission, Limits, OnText};
 
-use super::values::Limit;
+use crate::values::Limit;
 
 /// How clients are let in, and what those get who send plain text.
 #[derive(Debug, Args)]

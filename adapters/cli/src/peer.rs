@@ -6,8 +6,8 @@ use clap::Args;
 use coracle::client::{Address, Blame, Client, Error};
 use coracle_core::{DigestKind, FileName};
 
-use super::values::Limit;
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
+use crate::values::Limit;
 
 /// The server, and how patient to be with it.
 #[derive(Debug, Args)]
@@ -78,7 +78,7 @@ pub fn failed(what: &str, error: &Error) -> Exit {
         // Who reads standard output has seen enough, as `head` has.
         Error::Write(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Done,
         error => {
-            complain(format_args!("{what}: {error}"));
+            print_error(format_args!("{what}: {error}"));
             error.blame().into()
         }
     }
@@ -87,7 +87,7 @@ pub fn failed(what: &str, error: &Error) -> Exit {
 /// Reads a name that is to be asked for; says what is wrong with it.
 pub fn file_name(text: &str) -> Result<FileName<'_>, Exit> {
     FileName::new(text).map_err(|error| {
-        complain(format_args!("{text:?} cannot be asked for: {error}"));
+        print_error(format_args!("{text:?} cannot be asked for: {error}"));
         Exit::Usage
     })
 }

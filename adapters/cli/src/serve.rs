@@ -17,10 +17,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::metrics_page::Page;
-use super::newcomers::Newcomers;
-use super::values::{Limit, rate, size_at_least_1};
-use super::{Exit, complain, console};
+use crate::console;
+use crate::exit::{Exit, print_error};
+use crate::metrics_page::Page;
+use crate::newcomers::Newcomers;
+use crate::values::{Limit, rate, size_at_least_1};
 
 /// Serve a directory
 #[derive(Debug, Args)]
@@ -149,7 +150,7 @@ pub fn serve(args: &Serve) -> Exit {
         return serve_on_console(args, store);
     }
     if args.console {
-        complain("there is no terminal for a console; here is the log");
+        print_error("there is no terminal for a console; here is the log");
     }
     let mut addresses = Vec::new();
     for text in &args.listen {
@@ -159,7 +160,7 @@ pub fn serve(args: &Serve) -> Exit {
         }
     }
     if let Some(message) = raise_descriptor_limit(args.max_clients) {
-        complain(message);
+        print_error(message);
     }
     let (level, format) = log_manner(args);
     let log = match Log::new(io::stderr(), format, level) {
@@ -204,7 +205,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
     if let Some(message) = raise_descriptor_limit(args.max_clients) {
-        complain(message);
+        print_error(message);
     }
     let store = SwitchedStore::new(store);
     let (level, format) = log_manner(args);
@@ -264,7 +265,7 @@ fn log_manner(args: &Serve) -> (LogLevel, LogFormat) {
 }
 
 fn fail(exit: Exit, message: &dyn std::fmt::Display) -> Exit {
-    complain(message);
+    print_error(message);
     exit
 }
 

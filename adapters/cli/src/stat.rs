@@ -7,8 +7,8 @@ use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
 
-use super::Exit;
-use super::peer::{DigestArg, Peer, failed, file_name, time};
+use crate::exit::Exit;
+use crate::peer::{DigestArg, Peer, failed, file_name, time};
 
 /// Show what a file is: size, time, version, digest
 #[derive(Debug, Args)]

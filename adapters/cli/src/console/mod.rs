@@ -27,8 +27,8 @@ use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
 
-use super::serve::{signals_to_catch, stop_on_signals};
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
+use crate::serve::{signals_to_catch, stop_on_signals};
 use desk::{Command, Desk};
 pub use place::Place;
 use screen::Screen;
@@ -114,7 +114,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
 }
 
 fn fail(message: &str) -> Exit {
-    complain(message);
+    print_error(message);
     Exit::LocalFile
 }
 

@@ -70,7 +70,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         give_back();
         for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            super::complain(panic);
+            crate::exit::print_error(panic);
         }
     }
 }

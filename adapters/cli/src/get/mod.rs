@@ -15,9 +15,10 @@ use coracle::client::{Error, Options};
 use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
-use super::peer::{DigestArg, Peer, failed, file_name};
-use super::progress::Screen;
-use super::{Exit, complain, values};
+use crate::exit::{Exit, print_error};
+use crate::peer::{DigestArg, Peer, failed, file_name};
+use crate::progress::Screen;
+use crate::values;
 use work::{Job, Task};
 
 /// Fetch files: resume them, verify them, and only then give them their names
@@ -112,7 +113,7 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
     let output = args.output.as_deref();
     if output == Some(Path::new("-")) {
         if args.recursive {
-            complain("-r needs a directory to fetch to, and '-o -' is none");
+            print_error("-r needs a directory to fetch to, and '-o -' is none");
             return Err(Exit::Usage);
         }
         return Ok(Plan::Stdout(args.names.iter().map(|name| file_name(name)).collect::<Result<_, _>>()?));
@@ -172,7 +173,9 @@ fn must_be_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            complain(format_args!("two of these would be fetched to the name {name}: fetch them to two directories"));
+            print_error(format_args!(
+                "two of these would be fetched to the name {name}: fetch them to two directories"
+            ));
             return Err(Exit::Usage);
         }
     }
@@ -186,7 +189,7 @@ fn destination(output: Option<&Path>) -> Result<Arc<Directory>, Exit> {
 
 fn opened(directory: Result<Directory, LocalError>) -> Result<Arc<Directory>, Exit> {
     directory.map(Arc::new).map_err(|error| {
-        complain(&error);
+        print_error(&error);
         Exit::LocalFile
     })
 }

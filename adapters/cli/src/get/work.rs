@@ -11,10 +11,10 @@ use coracle::client::{Blame, Client, Download, Error, Fetched, Options};
 use coracle::local::{Directory, DownloadTarget, Escaped, LocalError, Naming, escape_path, name_restriction};
 use coracle_core::FileName;
 
-use super::super::peer::{Peer, failed};
-use super::super::progress::Screen;
-use super::super::{Exit, complain};
 use super::tree;
+use crate::exit::{Exit, print_error};
+use crate::peer::{Peer, failed};
+use crate::progress::Screen;
 
 /// So many files of `-r` wait for the disk at the same time: a journal that is synced for one is synced for all.
 const COMMITTERS: usize = 16;
@@ -148,7 +148,7 @@ pub fn run(job: &Job<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
         // Who reads standard output may have gone.
         drop(writeln!(io::stdout(), "{tally}"));
     } else if tally.not_tried > 0 {
-        complain(format_args!("{} more were not tried", tally.not_tried));
+        print_error(format_args!("{} more were not tried", tally.not_tried));
     }
     tally.first_failure.unwrap_or(Exit::Done)
 }
@@ -161,7 +161,7 @@ struct Shared {
 /// Whether there is a thread for `work` now.
 fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
-    spawned.map_err(|error| complain(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+    spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
 }
 
 type Committed = (Task, Download);

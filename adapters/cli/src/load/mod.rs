@@ -14,10 +14,10 @@ use clap::Args;
 use coracle::client::Address;
 use coracle_core::DigestKind;
 
-use super::peer::{DigestArg, file_name};
-use super::serve::raise_descriptor_limit;
-use super::values::Limit;
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
+use crate::peer::{DigestArg, file_name};
+use crate::serve::raise_descriptor_limit;
+use crate::values::Limit;
 use gate::{Gate, Turns};
 use report::Report;
 use worker::Worker;
@@ -141,7 +141,7 @@ pub fn run(args: &Load) -> Exit {
         Err(exit) => return exit,
     };
     if let Some(message) = raise_descriptor_limit(plan.clients) {
-        complain(message);
+        print_error(message);
     }
     let (gate, turns) = (Gate::default(), Turns::default());
     let tallies = thread::scope(|scope| {
@@ -153,7 +153,7 @@ pub fn run(args: &Load) -> Exit {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
                     gate.cancel();
-                    complain(format_args!("no thread for client {} of {}: {error}", number + 1, plan.clients));
+                    print_error(format_args!("no thread for client {} of {}: {error}", number + 1, plan.clients));
                     return None;
                 }
             }
@@ -166,7 +166,7 @@ pub fn run(args: &Load) -> Exit {
     let report = Report::new(plan.clients, tallies);
     match report.print(args.json) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(format_args!("cannot write the report: {error}"));
+            print_error(format_args!("cannot write the report: {error}"));
             Exit::LocalFile
         }
         _ if report.failed() > 0 => Exit::Refused,
@@ -182,7 +182,7 @@ fn plan(args: &Load) -> Result<Plan, Exit> {
         _ => What::Hello,
     };
     let addresses = args.host.resolve().map_err(|error| {
-        complain(format_args!("{}: {error}", args.host));
+        print_error(format_args!("{}: {error}", args.host));
         Exit::Network
     })?;
     let clients = args.clients.get();
