@@ -1,16 +1,17 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
 mod console;
+mod descriptor_limit;
 mod exit;
 mod generate;
 mod get;
+mod listen_address;
 mod load;
 mod ls;
-mod metrics_page;
-mod newcomers;
 mod peer;
 mod progress;
 mod serve;
+mod signals;
 mod stat;
 mod values;
 

@@ -8,13 +8,13 @@ use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModif
 
 use super::field::Field;
 use super::picker::{Picked, Picker};
-use super::place::Place;
+use crate::listen_address::ListenAddress;
 
 /// The console's own state.
 #[derive(Debug)]
 pub struct Desk {
     pub folder: PathBuf,
-    pub place: Place,
+    pub listen: ListenAddress,
     pub mode: Mode,
     pub notice: Notice,
     /// How many clients are scrolled past.
@@ -55,7 +55,7 @@ pub enum Command {
     /// Serve this directory.
     Serve(PathBuf),
     /// Listen there.
-    Move(Place),
+    Move(ListenAddress),
     /// End in good order.
     Quit,
     /// What a signal would do.
@@ -63,8 +63,8 @@ pub enum Command {
 }
 
 impl Desk {
-    pub fn new(folder: PathBuf, place: Place, hidden: bool) -> Self {
-        Self { folder, place, mode: Mode::Watch, notice: Notice::default(), first_client: 0, hidden }
+    pub fn new(folder: PathBuf, listen: ListenAddress, hidden: bool) -> Self {
+        Self { folder, listen, mode: Mode::Watch, notice: Notice::default(), first_client: 0, hidden }
     }
 
     /// Says something, with control characters escaped.
@@ -154,8 +154,8 @@ impl Desk {
     fn text(&self, edited: Edited) -> String {
         match edited {
             Edited::Folder => self.folder.to_string_lossy().into_owned(),
-            Edited::Address => self.place.host.clone(),
-            Edited::Port => self.place.port.clone(),
+            Edited::Address => self.listen.host.clone(),
+            Edited::Port => self.listen.port.clone(),
         }
     }
 
@@ -167,8 +167,8 @@ impl Desk {
         }
         match edited {
             Edited::Folder => Command::Serve(expanded(&text, std::env::var_os("HOME").as_deref())),
-            Edited::Address => Command::Move(Place { host: text.trim().to_owned(), ..self.place.clone() }),
-            Edited::Port => Command::Move(Place { port: text.trim().to_owned(), ..self.place.clone() }),
+            Edited::Address => Command::Move(ListenAddress { host: text.trim().to_owned(), ..self.listen.clone() }),
+            Edited::Port => Command::Move(ListenAddress { port: text.trim().to_owned(), ..self.listen.clone() }),
         }
     }
 }
@@ -189,10 +189,10 @@ mod tests {
 
     use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 
-    use super::{Command, Desk, Edited, Mode, Place, expanded};
+    use super::{Command, Desk, Edited, ListenAddress, Mode, expanded};
 
     fn desk() -> Desk {
-        Desk::new(PathBuf::from("/srv"), Place::default(), false)
+        Desk::new(PathBuf::from("/srv"), ListenAddress::default(), false)
     }
 
     fn press(desk: &mut Desk, code: KeyCode) -> Command {
@@ -233,12 +233,15 @@ mod tests {
         assert!(matches!(desk.mode, Mode::Edit(Edited::Address, _)));
         type_in(&mut desk, "1");
         let host = "::1".to_owned();
-        assert_eq!(press(&mut desk, KeyCode::Enter), Command::Move(Place { host, ..Place::default() }));
+        assert_eq!(press(&mut desk, KeyCode::Enter), Command::Move(ListenAddress { host, ..ListenAddress::default() }));
         press(&mut desk, KeyCode::Char('p'));
         press(&mut desk, KeyCode::Backspace);
         desk.event(&Event::Paste("9\n".to_owned()), 5);
         let port = "8889".to_owned();
-        assert_eq!(press(&mut desk, KeyCode::BackTab), Command::Move(Place { port, ..Place::default() }));
+        assert_eq!(
+            press(&mut desk, KeyCode::BackTab),
+            Command::Move(ListenAddress { port, ..ListenAddress::default() })
+        );
         assert!(matches!(desk.mode, Mode::Edit(Edited::Address, _)));
         // Unchanged or given up, nothing happens.
         assert_eq!(press(&mut desk, KeyCode::Enter), Command::Nothing);
@@ -246,14 +249,14 @@ mod tests {
         type_in(&mut desk, "q");
         assert_eq!(press(&mut desk, KeyCode::Esc), Command::Nothing);
         assert!(matches!(desk.mode, Mode::Watch));
-        assert_eq!(desk.place, Place::default());
+        assert_eq!(desk.listen, ListenAddress::default());
     }
 
     #[test]
     fn a_folder_can_be_picked() {
         let folder = tempfile::tempdir().expect("a directory");
         std::fs::create_dir(folder.path().join("images")).expect("made");
-        let mut desk = Desk::new(folder.path().to_owned(), Place::default(), false);
+        let mut desk = Desk::new(folder.path().to_owned(), ListenAddress::default(), false);
         press(&mut desk, KeyCode::Char('b'));
         press(&mut desk, KeyCode::End);
         let images = folder.path().canonicalize().expect("a path").join("images");

@@ -5,7 +5,6 @@
 mod desk;
 mod field;
 mod picker;
-mod place;
 mod screen;
 #[cfg(test)]
 mod screens;
@@ -28,9 +27,9 @@ use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
 
 use crate::exit::{Exit, print_error};
-use crate::serve::{signals_to_catch, stop_on_signals};
+use crate::listen_address::ListenAddress;
+use crate::signals::{stop_on_signals, stop_signals};
 use desk::{Command, Desk};
-pub use place::Place;
 use screen::Screen;
 pub use screen::is_possible;
 use state::{Stage, State};
@@ -47,7 +46,7 @@ pub struct Setup {
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
     /// Where to listen at first.
-    pub place: Place,
+    pub listen: ListenAddress,
     /// As in `hello`.
     pub name: String,
     /// For the title.
@@ -63,7 +62,7 @@ pub struct Setup {
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
 pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setup) -> Exit {
     let shared = Shared::new();
-    let Setup { folder, hidden, place, name, max_clients, max_clients_per_address, level, format } = setup;
+    let Setup { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = setup;
     let mut server = server.observer(shared.observer());
     // What is seen is for people; what is kept looks as it was asked for.
     let mut logs = vec![Log::new(Lines(shared.clone()), LogFormat::Text, level)];
@@ -77,7 +76,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
         }
     }
     let server = server.bind_later();
-    let mut wanted = signals_to_catch();
+    let mut wanted = stop_signals();
     wanted.push(SIGQUIT);
     let mut signals = match Signals::new(wanted) {
         Ok(signals) => signals,
@@ -85,7 +84,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
     };
     let handle = server.handle();
     let mut console = Console {
-        desk: Desk::new(folder, place, hidden),
+        desk: Desk::new(folder, listen, hidden),
         facts: Facts { name, max_clients, max_clients_per_address },
         shared,
         handle: handle.clone(),
@@ -218,13 +217,13 @@ impl Console {
                 }
                 Err(error) => self.desk.say(&error.to_string(), true),
             },
-            Command::Move(place) if is_serving => {
+            Command::Move(listen) if is_serving => {
                 if self.handle.addresses().is_empty() {
-                    self.desk.place = place;
+                    self.desk.listen = listen;
                 } else {
-                    let before = std::mem::replace(&mut self.desk.place, place);
+                    let before = std::mem::replace(&mut self.desk.listen, listen);
                     if !self.listen() {
-                        self.desk.place = before;
+                        self.desk.listen = before;
                     }
                 }
             }
@@ -235,7 +234,7 @@ impl Console {
 
     /// Listens where the fields say, and there only; says what comes of it.
     fn listen(&mut self) -> bool {
-        let bound = self.desk.place.resolve().and_then(|addresses| {
+        let bound = self.desk.listen.resolve().and_then(|addresses| {
             let bound = self.handle.listen_only_on(&addresses).map_err(|error| error.to_string())?;
             Ok(bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         });

@@ -13,9 +13,9 @@ use ratatui::crossterm::event::{Event, KeyCode, KeyEvent};
 use ratatui::style::{Color, Modifier};
 
 use super::desk::Desk;
-use super::place::Place;
 use super::state::{Stage, State};
 use super::view::{Facts, draw};
+use crate::listen_address::ListenAddress;
 
 struct Scene {
     desk: Desk,
@@ -27,11 +27,11 @@ struct Scene {
 impl Scene {
     /// A server that listens, and nobody is there.
     fn new() -> Self {
-        let place = Place { host: "127.0.0.1".to_owned(), port: "8888".to_owned() };
+        let listen = ListenAddress { host: "127.0.0.1".to_owned(), port: "8888".to_owned() };
         let now = Instant::now();
         let mut state = State::new(now);
         state.listening.push(address("127.0.0.1:8888"));
-        Self { desk: Desk::new(PathBuf::from("/srv/images"), place, false), state, now, max_clients_per_address: None }
+        Self { desk: Desk::new(PathBuf::from("/srv/images"), listen, false), state, now, max_clients_per_address: None }
     }
 
     /// Three clients, one of which is far away.

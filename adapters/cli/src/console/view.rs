@@ -107,8 +107,8 @@ fn draw_fields(frame: &mut Frame<'_>, area: Rect, desk: &Desk) {
     let folder = desk.folder.to_string_lossy();
     for (area, edited, label, text) in [
         (first, Edited::Folder, " Folder   ", folder.as_ref()),
-        (address, Edited::Address, " Address  ", if desk.place.host.is_empty() { "::" } else { &desk.place.host }),
-        (port, Edited::Port, " Port  ", &desk.place.port),
+        (address, Edited::Address, " Address  ", if desk.listen.host.is_empty() { "::" } else { &desk.listen.host }),
+        (port, Edited::Port, " Port  ", &desk.listen.port),
     ] {
         let label_width = u16::try_from(label.len()).unwrap_or(0);
         let [label_area, area] = Layout::horizontal([Constraint::Length(label_width), Constraint::Fill(1)]).areas(area);

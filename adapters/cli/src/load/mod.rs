@@ -14,9 +14,9 @@ use clap::Args;
 use coracle::client::Address;
 use coracle_core::DigestKind;
 
+use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
 use crate::peer::{DigestArg, file_name};
-use crate::serve::raise_descriptor_limit;
 use crate::values::Limit;
 use gate::{Gate, Turns};
 use report::Report;
@@ -140,8 +140,8 @@ pub fn run(args: &Load) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    if let Some(message) = raise_descriptor_limit(plan.clients) {
-        print_error(message);
+    if let Some(warning) = descriptor_limit::raise(plan.clients) {
+        print_error(warning);
     }
     let (gate, turns) = (Gate::default(), Turns::default());
     let tallies = thread::scope(|scope| {

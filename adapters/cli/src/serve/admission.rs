@@ -7,10 +7,10 @@ use crate::values::Limit;
 
 /// How clients are let in, and what those get who send plain text.
 #[derive(Debug, Args)]
-pub struct Newcomers {
+pub struct AdmissionArgs {
     /// What becomes of a client when every place is taken
     #[arg(long, value_name = "HOW", default_value = "busy")]
-    admission: How,
+    admission: AdmissionPolicy,
     /// How many clients may wait for a place; who comes on top of them is told 'busy'
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(..=65_536))]
     queue_length: usize,
@@ -23,19 +23,19 @@ pub struct Newcomers {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum How {
+enum AdmissionPolicy {
     /// One that has asked nothing for over a second loses its place, or else the newcomer is told to try again
     Busy,
     /// It waits; who came first is served first
     Queue,
 }
 
-impl Newcomers {
+impl AdmissionArgs {
     /// Notes it all in `limits`.
     pub fn apply(&self, limits: &mut Limits) {
         limits.admission = match self.admission {
-            How::Busy => Admission::Busy,
-            How::Queue => Admission::Queue { length: self.queue_length, timeout: self.queue_timeout.0 },
+            AdmissionPolicy::Busy => Admission::Busy,
+            AdmissionPolicy::Queue => Admission::Queue { length: self.queue_length, timeout: self.queue_timeout.0 },
         };
         limits.on_text = self.on_text.clone();
     }
