@@ -29,39 +29,6 @@ fn serves_and_stops_in_good_order_on_each_signal() {
 }
 
 #[test]
-fn who_is_alone_interrupts_and_a_crowd_lets_each_other_finish() {
-    const USUAL: &str = "0"; // SCHED_OTHER, in the 41st field of proc_pid_stat(5)
-    let program = Program::start(&[]);
-    let tasks = format!("/proc/{}/task", program.child.id());
-    let wait_for_usual = |count| {
-        wait_for(|| {
-            let stats = fs::read_dir(&tasks).expect("Linux").flatten();
-            let stats = stats.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
-            let usual = stats.filter(|stat| {
-                let (name, rest) = stat.rsplit_once(')').expect("a name");
-                name.contains("(client-") && rest.split_whitespace().nth(38) == Some(USUAL)
-            });
-            (usual.count() == count).then_some(())
-        });
-    };
-    let ask = |clients: &mut [Client]| {
-        for _ in 0..4 {
-            clients.iter_mut().for_each(|client| drop(client.hello()));
-            thread::sleep(Duration::from_millis(20));
-        }
-    };
-    let mut client = [program.connect()];
-    ask(&mut client);
-    wait_for_usual(1);
-    drop(client);
-    wait_for_usual(0);
-
-    let mut crowd: Vec<_> = (0..16).map(|_| program.connect()).collect();
-    ask(&mut crowd);
-    wait_for_usual(0);
-}
-
-#[test]
 fn c12_a_second_signal_stops_at_once() {
     let mut program = Program::start(&["--grace", "1m"]);
     fs::File::create(program.path("big")).expect("a file").set_len(1 << 30).expect("long");
