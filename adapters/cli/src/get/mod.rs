@@ -1,7 +1,10 @@
-//! `coracle get`: files from a server, resumed, verified, and only then under their names.
+//! `coracle get`: fetches files, resumes and verifies them, and only then gives them their names.
 
+mod file;
+mod queue;
+mod summary;
+mod task;
 mod tree;
-mod work;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -15,11 +18,11 @@ use coracle::client::{Error, Options};
 use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
+use self::task::{Context, FileTask, Task};
 use crate::exit::{Exit, print_error};
 use crate::peer::{DigestArg, Peer, failed, file_name};
 use crate::progress::Screen;
 use crate::values;
-use work::{Job, Task};
 
 /// Fetch files: resume them, verify them, and only then give them their names
 #[derive(Debug, Args)]
@@ -88,7 +91,7 @@ pub fn run(args: &Get) -> Exit {
             Err(error) => failed(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
-            let job = Job {
+            let context = Context {
                 peer: &args.peer,
                 options: options(args),
                 recursive: args.recursive,
@@ -96,7 +99,7 @@ pub fn run(args: &Get) -> Exit {
                 root,
                 screen: Screen::new(false),
             };
-            work::run(&job, tasks, usize::from(args.jobs))
+            queue::run(&context, tasks, usize::from(args.jobs))
         }
         Err(exit) => exit,
     }
@@ -104,7 +107,7 @@ pub fn run(args: &Get) -> Exit {
 
 enum Plan<'a> {
     Stdout(Vec<FileName<'a>>),
-    /// A device or FIFO that the user named: nothing can be renamed to it.
+    /// To a device or FIFO, to which nothing can be renamed.
     Device(FileName<'a>, PathBuf),
     Tasks(Vec<Task>, Arc<Directory>),
 }
@@ -122,22 +125,19 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         let root = destination(output)?;
         let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
-            tasks.push(Task::named(None, None));
+            tasks.push(Task::Named { name: None, local: None });
         }
-        must_be_distinct(tasks.iter().filter_map(Task::local))?;
+        check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
     }
     let names = args.names.iter().map(|name| file_name(name)).collect::<Result<Vec<_>, _>>()?;
-    must_be_distinct(names.iter().map(|name| name.last()))?;
+    check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
         let naming = if names.len() == 1 { Naming::Single } else { Naming::Several };
-        let tasks = names.iter().map(|name| Task::File {
-            name: name.as_str().to_owned(),
-            directory: root.clone(),
-            leaf: None,
-            naming,
-            size: None,
+        let tasks = names.iter().map(|name| {
+            let (name, directory) = (name.as_str().to_owned(), root.clone());
+            Task::File(FileTask { name, directory, leaf: None, naming, size: None })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
@@ -153,23 +153,31 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         }
         _ => (destination(Some(path))?, None),
     };
-    let name = name.as_str().to_owned();
-    let task = Task::File { name, directory: root.clone(), leaf, naming: Naming::Single, size: None };
-    Ok(Plan::Tasks(vec![task], root))
+    let (name, directory) = (name.as_str().to_owned(), root.clone());
+    let task = FileTask { name, directory, leaf, naming: Naming::Single, size: None };
+    Ok(Plan::Tasks(vec![Task::File(task)], root))
 }
 
-/// A NAME of `-r`: where it comes from, and beneath what it goes.
+/// Parses a NAME of `-r`.
 fn named(name: &str) -> Result<Task, Exit> {
     let trimmed = name.trim_end_matches('/');
     if matches!(trimmed, "" | ".") {
-        return Ok(Task::named(None, None));
+        return Ok(Task::Named { name: None, local: None });
     }
     let path = file_name(trimmed)?;
     let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
-    Ok(Task::named(Some(trimmed.to_owned()), local))
+    Ok(Task::Named { name: Some(trimmed.to_owned()), local })
 }
 
-fn must_be_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit> {
+fn local_path(task: &Task) -> Option<&str> {
+    match task {
+        Task::Named { local, .. } => local.as_deref(),
+        Task::Directory { local, .. } => Some(local),
+        Task::File(_) => None,
+    }
+}
+
+fn check_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit> {
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
@@ -182,7 +190,7 @@ fn must_be_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit
     Ok(())
 }
 
-/// The directory that files go to; it is created where only it is missing.
+/// Opens the directory that files go to. Creates it where its parent exists.
 fn destination(output: Option<&Path>) -> Result<Arc<Directory>, Exit> {
     opened(output.map_or_else(|| Directory::open(Path::new(".")), Directory::open_or_create))
 }
@@ -211,7 +219,7 @@ fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bo
         let mut bar = screen.bar(name.as_str());
         let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);
         drop(bar);
-        // What comes after a file that is not whole would be taken for its end.
+        // The next file would be taken for the rest of one that is not whole.
         if let Err(error) = fetched {
             return screen.suspend(|| failed(name.as_str(), &error));
         }
