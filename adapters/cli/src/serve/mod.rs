@@ -150,7 +150,7 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(store) => store.hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
-    if args.console && console::is_possible() {
+    if args.console && console::is_available() {
         return serve_on_console(args, store);
     }
     if args.console {
@@ -213,7 +213,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
     }
     let store = SwitchedStore::new(store);
     let (level, format) = log_manner(args);
-    let setup = console::Setup {
+    let config = console::ConsoleConfig {
         folder: args.directory.clone(),
         hidden: args.hidden,
         listen,
@@ -230,7 +230,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    let exit = console::run(server, &store, setup);
+    let exit = console::run(server, &store, config);
     drop(page);
     exit
 }
