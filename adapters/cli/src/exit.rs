@@ -1,10 +1,11 @@
 //! Exit codes and error messages.
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use coracle::Escaped;
+use coracle::client::{Blame, Error};
 
 /// How the program ended. The numbers are part of the interface of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,30 @@ impl From<Exit> for ExitCode {
             Exit::LocalFile => 5,
             Exit::Signal(number) => number.saturating_add(128),
         })
+    }
+}
+
+impl From<Blame> for Exit {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::Refused => Self::Refused,
+            Blame::Usage => Self::Usage,
+            Blame::Network => Self::Network,
+            Blame::Verification => Self::Verification,
+            Blame::Local => Self::LocalFile,
+        }
+    }
+}
+
+/// Prints why `what` failed, and returns the exit code.
+pub fn report_failure(what: &str, error: &Error) -> Exit {
+    match error {
+        // The reader of standard output wants no more, as `head` does.
+        Error::Write(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
+        error => {
+            print_error(format_args!("{what}: {error}"));
+            error.blame().into()
+        }
     }
 }
 

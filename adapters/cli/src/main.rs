@@ -1,5 +1,6 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod client_args;
 mod console;
 mod descriptor_limit;
 mod exit;
@@ -8,7 +9,6 @@ mod get;
 mod listen_address;
 mod load;
 mod ls;
-mod peer;
 mod progress;
 mod serve;
 mod signals;

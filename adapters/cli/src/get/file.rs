@@ -19,14 +19,14 @@ pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Res
     if context.recursive && is_unchanged(client, name, target, task.size, context.options.digest)? {
         return Ok(TaskOutcome::Unchanged);
     }
-    let mut bar = context.screen.bar(name.as_str());
+    let mut bar = context.display.bar(name.as_str());
     let download = client.download(name, target, &context.options, &mut bar)?;
     drop(bar);
     if context.recursive {
         return Ok(TaskOutcome::Downloaded(Box::new(download)));
     }
     let fetched = download.commit()?;
-    context.screen.say(&describe(name, target, &fetched));
+    context.display.println(&describe(name, target, &fetched));
     Ok(TaskOutcome::Fetched(fetched))
 }
 

@@ -19,10 +19,10 @@ use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
 use self::task::{Context, FileTask, Task};
-use crate::exit::{Exit, print_error};
-use crate::peer::{DigestArg, Peer, failed, file_name};
-use crate::progress::Screen;
-use crate::values;
+use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::exit::{Exit, print_error, report_failure};
+use crate::progress::ProgressDisplay;
+use crate::values::parse_size;
 
 /// Fetch files: resume them, verify them, and only then give them their names
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ A download lies at NAME.part, and what is known of it at NAME.part.json, until i
 digest is right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
 pub struct Get {
     #[command(flatten)]
-    peer: Peer,
+    client_args: ClientArgs,
 
     /// The files; with -r directories, too, and all that is served where there is no NAME.
     /// With -r, 'DIR/' stands for what is in DIR
@@ -67,7 +67,7 @@ pub struct Get {
     no_resume: bool,
 
     /// Refuse files that are larger
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
 
     /// Keep a file that changed while it was fetched, as it was sent, if its digest is right
@@ -88,16 +88,16 @@ pub fn run(args: &Get) -> Exit {
         Ok(Plan::Stdout(names)) => stream(args, &names, &mut io::stdout().lock(), true),
         Ok(Plan::Device(name, path)) => match OpenOptions::new().write(true).open(&path) {
             Ok(mut device) => stream(args, &[name], &mut device, false),
-            Err(error) => failed(&path.to_string_lossy(), &Error::Write(error)),
+            Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
             let context = Context {
-                peer: &args.peer,
+                client_args: &args.client_args,
                 options: options(args),
                 recursive: args.recursive,
                 follow_links: args.follow_links,
                 root,
-                screen: Screen::new(false),
+                display: ProgressDisplay::new(false),
             };
             queue::run(&context, tasks, usize::from(args.jobs))
         }
@@ -119,7 +119,7 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
             print_error("-r needs a directory to fetch to, and '-o -' is none");
             return Err(Exit::Usage);
         }
-        return Ok(Plan::Stdout(args.names.iter().map(|name| file_name(name)).collect::<Result<_, _>>()?));
+        return Ok(Plan::Stdout(args.names.iter().map(|name| parse_file_name(name)).collect::<Result<_, _>>()?));
     }
     if args.recursive {
         let root = destination(output)?;
@@ -130,7 +130,7 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
     }
-    let names = args.names.iter().map(|name| file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    let names = args.names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
     check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
@@ -164,7 +164,7 @@ fn named(name: &str) -> Result<Task, Exit> {
     if matches!(trimmed, "" | ".") {
         return Ok(Task::Named { name: None, local: None });
     }
-    let path = file_name(trimmed)?;
+    let path = parse_file_name(trimmed)?;
     let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
     Ok(Task::Named { name: Some(trimmed.to_owned()), local })
 }
@@ -213,15 +213,15 @@ fn options(args: &Get) -> Options {
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
-    let mut client = args.peer.client();
-    let screen = Screen::new(to_stdout);
+    let mut client = args.client_args.client();
+    let display = ProgressDisplay::new(to_stdout);
     for name in names {
-        let mut bar = screen.bar(name.as_str());
+        let mut bar = display.bar(name.as_str());
         let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);
         drop(bar);
         // The next file would be taken for the rest of one that is not whole.
         if let Err(error) = fetched {
-            return screen.suspend(|| failed(name.as_str(), &error));
+            return display.suspend(|| report_failure(name.as_str(), &error));
         }
     }
     Exit::Done

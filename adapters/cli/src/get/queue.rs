@@ -10,8 +10,7 @@ use coracle::client::{Blame, Client, Download, Error};
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
 use super::{file, tree};
-use crate::exit::{Exit, print_error};
-use crate::peer::failed;
+use crate::exit::{Exit, print_error, report_failure};
 
 /// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
 const COMMITTERS: usize = 16;
@@ -75,7 +74,7 @@ type Uncommitted = (Task, Download);
 impl Queue {
     /// A worker: takes tasks until there are no more. Leaves downloads to the `committers`, where there are any.
     fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
-        let mut client = context.peer.client();
+        let mut client = context.client_args.client();
         while let Some(task) = self.take() {
             match (perform(context, &mut client, &task), &committers) {
                 (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
@@ -120,7 +119,7 @@ impl Queue {
     fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
-            let exit = context.screen.suspend(|| failed(task.name(), error));
+            let exit = context.display.suspend(|| report_failure(task.name(), error));
             (exit, error.blame() == Blame::Network)
         });
         let mut state = self.lock();

@@ -6,18 +6,18 @@ use std::sync::Arc;
 use coracle::client::{Download, Fetched, Options};
 use coracle::local::{Directory, Naming};
 
-use crate::peer::Peer;
-use crate::progress::Screen;
+use crate::client_args::ClientArgs;
+use crate::progress::ProgressDisplay;
 
 /// What all tasks of a run share.
 pub struct Context<'a> {
-    pub peer: &'a Peer,
+    pub client_args: &'a ClientArgs,
     pub options: Options,
     pub recursive: bool,
     pub follow_links: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
-    pub screen: Screen,
+    pub display: ProgressDisplay,
 }
 
 /// A directory or a file to fetch.

@@ -13,10 +13,10 @@ use std::time::Duration;
 use clap::Args;
 use coracle::client::Address;
 
+use crate::client_args::{DigestArg, parse_file_name};
 use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
-use crate::peer::{DigestArg, file_name};
-use crate::values::Limit;
+use crate::values::DurationArg;
 use coordination::{StartBarrier, TurnQueue};
 use plan::{Plan, RequestKind, StopCondition};
 use report::{ClientStats, Report};
@@ -61,13 +61,13 @@ pub struct Load {
     serial: bool,
     /// With --serial: rest this long after each request
     #[arg(long, value_name = "DURATION", default_value = "0", requires = "serial")]
-    pause: Limit,
+    pause: DurationArg,
     /// How long connecting may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    connect_timeout: Limit,
+    connect_timeout: DurationArg,
     /// How long the server may send nothing while something is awaited
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    stall_timeout: Limit,
+    stall_timeout: DurationArg,
     /// Report as one JSON object
     #[arg(long)]
     json: bool,
@@ -144,7 +144,7 @@ pub fn run(args: &Load) -> Exit {
 
 fn plan(args: &Load) -> Result<Plan, Exit> {
     let request = match (&args.get, &args.text, args.list) {
-        (Some(name), ..) => RequestKind::Get(file_name(name)?.as_str().to_owned(), args.digest.kind()),
+        (Some(name), ..) => RequestKind::Get(parse_file_name(name)?.as_str().to_owned(), args.digest.kind()),
         (_, Some(text), _) => RequestKind::Text(text.clone()),
         (.., true) => RequestKind::List,
         _ => RequestKind::Hello,
@@ -182,5 +182,5 @@ fn request_rate(text: &str) -> Result<f64, String> {
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
-    text.parse::<Limit>()?.0.ok_or_else(|| "more than 0".to_owned())
+    text.parse::<DurationArg>()?.0.ok_or_else(|| "more than 0".to_owned())
 }

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use coracle::server::{Admission, Limits, OnText};
 
-use crate::values::Limit;
+use crate::values::DurationArg;
 
 /// How clients are let in, and what those get who send plain text.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub struct AdmissionArgs {
     queue_length: usize,
     /// How long a client may wait for a place before it is told 'busy'
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    queue_timeout: Limit,
+    queue_timeout: DurationArg,
     /// What is done with bytes that are no request: reject, echo, or reply:TEXT, one reply for each arrival
     #[arg(long, value_name = "WHAT", default_value = "reject")]
     on_text: OnText,

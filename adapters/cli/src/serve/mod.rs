@@ -22,7 +22,7 @@ use signal_hook::iterator::Signals;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
-use crate::values::{Limit, rate, size_at_least_1};
+use crate::values::{DurationArg, parse_chunk_size, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use metrics_page::MetricsPage;
@@ -44,23 +44,23 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients_per_address: Option<usize>,
     /// Bytes of a chunk, as the headers tell them
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size_at_least_1)]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
     chunk_size: NonZeroU32,
     /// Close connections that rest this long between requests
     #[arg(long, value_name = "DURATION", default_value = "1m")]
-    idle_timeout: Limit,
+    idle_timeout: DurationArg,
     /// How long a request may take to arrive, from its first byte to its last
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    request_timeout: Limit,
+    request_timeout: DurationArg,
     /// Drop clients that take no byte of an answer for this long
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    stall_timeout: Limit,
+    stall_timeout: DurationArg,
     /// Drop clients that take fewer bytes a second than this on average; 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = rate)]
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
     min_rate: u32,
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    grace: Limit,
+    grace: DurationArg,
     /// What this server calls itself to clients (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = server_name)]
     name: String,
