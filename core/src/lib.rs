@@ -95,8 +95,8 @@ mod types;
 mod wire;
 
 pub use client::{
-    Breach, ClientAction, ClientSession, Digests, End, Event, Failure, Features, Header, Hello, Listing, Refusal,
-    StartError, Verified,
+    ClientAction, ClientRequest, ClientSession, Digests, End, Event, Failure, Features, GetRequest, Header, Hello,
+    Listing, Refusal, StartError, Verified, Violation,
 };
 #[cfg(feature = "classic")]
 pub use server::TextPolicy;
@@ -106,9 +106,9 @@ pub use server::{
 };
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
-pub use types::name::{FileName, NameError, Version, VersionError};
+pub use types::file_name::{FileName, NameError};
 pub use types::time::Instant;
+pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
-pub use wire::request_reader::Kind as RequestKind;
-pub use wire::request_writer::{Ask, Get};
+pub use wire::request_reader::RequestKind;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

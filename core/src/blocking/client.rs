@@ -8,12 +8,12 @@ use embedded_io::{Error as _, ErrorKind};
 
 use super::{Clock, Transport};
 use crate::client::{ClientAction, ClientSession, End, Event, Failure, Header, Hello, Listing, Refusal, StartError};
+use crate::client::{ClientRequest, GetRequest};
 use crate::store::Entry;
 use crate::types::digest::DigestKind;
-use crate::types::name::FileName;
+use crate::types::file_name::FileName;
 use crate::types::time::Instant;
 use crate::wire::code::Code;
-use crate::wire::request_writer::{Ask, Get};
 
 /// Where a body goes. An error ends the connection.
 pub trait Sink {
@@ -38,7 +38,7 @@ pub trait Sink {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
 
     /// Reads what an earlier try has brought, from `offset` in the file on, into `buf`, and returns how many bytes;
-    /// `Ok(0)`: there is no more. Asked only for a [`Get`] whose digest begins in front of its offset.
+    /// `Ok(0)`: there is no more. Asked only for a [`GetRequest`] whose digest begins in front of its offset.
     ///
     /// # Errors
     ///
@@ -88,8 +88,8 @@ pub enum ClientError<T, S = Infallible> {
 /// A client's connection: the session with all that it takes to run it.
 ///
 /// ```
-/// use coracle_core::blocking::{Connection, Plain, Sink};
-/// use coracle_core::{ClientSession, End, FileName, Get, Instant};
+/// use coracle_core::blocking::{Connection, NoTimeout, Sink};
+/// use coracle_core::{ClientSession, End, FileName, GetRequest, Instant};
 ///
 /// struct Memory(Vec<u8>);
 ///
@@ -115,10 +115,10 @@ pub enum ClientError<T, S = Infallible> {
 /// #     \"readCnt\":1,\"lastSize\":15,\"version\":\"b17\",\"digest\":\"crc32\"}\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n");
 /// let mut millis = 0; // a board asks its timer
 /// let clock = || { millis += 1; Instant::from_millis(millis) };
-/// let transport = Plain(wire); // any embedded-io Read + Write
+/// let transport = NoTimeout(wire); // any embedded-io Read + Write
 /// let mut connection = Connection::new(ClientSession::new([0; 1024]), transport, [0; 512], clock);
 /// let mut memory = Memory(Vec::new());
-/// let end = connection.get(&Get::new(FileName::from_static("motd")), &mut memory)?;
+/// let end = connection.get(&GetRequest::new(FileName::from_static("motd")), &mut memory)?;
 /// assert!(matches!(end, End::Verified(verified) if verified.is_whole()));
 /// assert_eq!(memory.0, b"Mind the step.\n");
 /// # Ok::<(), coracle_core::blocking::ClientError<embedded_io::ErrorKind>>(())
@@ -156,7 +156,7 @@ where
     ///
     /// See [`ClientError`].
     pub fn hello<A>(&mut self, take: impl FnOnce(&Hello<'_>) -> A) -> Result<A, ClientError<T::Error>> {
-        self.start(Ask::Hello)?;
+        self.start(ClientRequest::Hello)?;
         let mut take = Some(take);
         self.run(|event| match event {
             Event::Hello(hello) => Ok(take.take().map(|take| take(&hello))),
@@ -174,7 +174,7 @@ where
         path: Option<FileName<'_>>,
         mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<Listing, ClientError<T::Error, E>> {
-        self.start(Ask::List { path })?;
+        self.start(ClientRequest::List { path })?;
         self.run(|event| match event {
             Event::Entry(entry) => each(entry).map(|()| None),
             Event::Listed(listing) => Ok(Some(listing)),
@@ -188,7 +188,7 @@ where
     ///
     /// See [`ClientError`].
     pub fn stat(&mut self, name: FileName<'_>, digest: Option<DigestKind>) -> Result<Header, ClientError<T::Error>> {
-        self.start(Ask::Stat { name, digest })?;
+        self.start(ClientRequest::Stat { name, digest })?;
         self.run(|event| match event {
             Event::Header(header) => Ok(Some(header)),
             _ => Ok(None),
@@ -201,8 +201,8 @@ where
     ///
     /// See [`ClientError`]. What the sink was given before is what the server sent, and can be resumed from, unless the
     /// failure is [`Failure::Digest`].
-    pub fn get<S: Sink>(&mut self, get: &Get<'_>, sink: &mut S) -> Result<End, ClientError<T::Error, S::Error>> {
-        self.start(Ask::Get(*get))?;
+    pub fn get<S: Sink>(&mut self, get: &GetRequest<'_>, sink: &mut S) -> Result<End, ClientError<T::Error, S::Error>> {
+        self.start(ClientRequest::Get(*get))?;
         self.finish_get(sink)
     }
 
@@ -249,7 +249,7 @@ where
         (self.transport, self.session.into_buf(), self.receive)
     }
 
-    fn start<S>(&mut self, ask: Ask<'_>) -> Result<(), ClientError<T::Error, S>> {
+    fn start<S>(&mut self, ask: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
         if !self.arrived.is_empty() && self.is_idle() {
             // It can be nothing but a reason for closing, and ends in one.
             self.run(|_| Ok(None::<Infallible>))?;

@@ -8,7 +8,7 @@ mod send_buffer;
 mod server;
 
 pub use client::{ClientError, Connection, ReadBackError, Sink, read_back};
-pub use server::{Observer, Scratch, SendFile, SendFileError, serve};
+pub use server::{Buffers, Observer, SendFile, SendFileError, serve};
 
 use embedded_io::{ErrorType, Read, Write};
 
@@ -62,19 +62,19 @@ pub trait Transport: Read + Write {
 
 /// Any embedded-io stream as a [`Transport`] whose waiting has no limit.
 #[derive(Debug)]
-pub struct Plain<T>(pub T);
+pub struct NoTimeout<T>(pub T);
 
-impl<T: ErrorType> ErrorType for Plain<T> {
+impl<T: ErrorType> ErrorType for NoTimeout<T> {
     type Error = T::Error;
 }
 
-impl<T: Read> Read for Plain<T> {
+impl<T: Read> Read for NoTimeout<T> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
         self.0.read(buf)
     }
 }
 
-impl<T: Write> Write for Plain<T> {
+impl<T: Write> Write for NoTimeout<T> {
     fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
         self.0.write(buf)
     }
@@ -84,4 +84,4 @@ impl<T: Write> Write for Plain<T> {
     }
 }
 
-impl<T: Read + Write> Transport for Plain<T> {}
+impl<T: Read + Write> Transport for NoTimeout<T> {}

@@ -7,7 +7,7 @@ use crate::server::{Action, Close, CloseHow, ServerSession};
 use crate::types::time::Instant;
 
 /// The session with its way out.
-pub(super) struct Link<'d, 'c, B, T, C> {
+pub(super) struct SendBuffer<'d, 'c, B, T, C> {
     pub(super) session: &'d mut ServerSession<'c, B>,
     pub(super) transport: &'d mut T,
     pub(super) clock: &'d mut C,
@@ -18,7 +18,7 @@ pub(super) struct Link<'d, 'c, B, T, C> {
     pub(super) pending: usize,
 }
 
-impl<B, T, C> Link<'_, '_, B, T, C>
+impl<B, T, C> SendBuffer<'_, '_, B, T, C>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
     T: Transport,

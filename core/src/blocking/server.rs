@@ -2,13 +2,13 @@
 
 use embedded_io::Error as _;
 
-use super::send_buffer::Link;
+use super::send_buffer::SendBuffer;
 
-use super::{Clock, Plain, Transport};
+use super::{Clock, NoTimeout, Transport};
 use crate::server::{Action, Close, Exchange, Finished, Reply, Request, ServerSession};
 use crate::store::{FileInfo, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};
-use crate::types::name::FileName;
+use crate::types::file_name::FileName;
 
 /// A transport that a server can send files over.
 ///
@@ -32,7 +32,7 @@ pub trait SendFile<S: Store>: Transport {
     }
 }
 
-impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for Plain<T> {}
+impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for NoTimeout<T> {}
 
 /// Which side of [`SendFile::send_file`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Observer for () {}
 
 /// The driver's buffers. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
-pub struct Scratch<'a> {
+pub struct Buffers<'a> {
     /// For arriving bytes; at least 1.
     pub receive: &'a mut [u8],
     /// For departing bytes and for hashing; at least 1.
@@ -84,7 +84,7 @@ pub struct Scratch<'a> {
 /// waits for anything.
 ///
 /// ```
-/// use coracle_core::blocking::{Plain, Scratch, serve};
+/// use coracle_core::blocking::{NoTimeout, Buffers, serve};
 /// use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 ///
 /// # struct Wire { input: &'static [u8], output: Vec<u8> }
@@ -103,9 +103,9 @@ pub struct Scratch<'a> {
 /// let mut millis = 0; // a board asks its timer
 /// let mut clock = || { millis += 1; Instant::from_millis(millis) };
 /// let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-/// let mut transport = Plain(wire); // any embedded-io Read + Write
+/// let mut transport = NoTimeout(wire); // any embedded-io Read + Write
 /// let (mut receive, mut send) = ([0; 256], [0; 1024]);
-/// let scratch = Scratch { receive: &mut receive, send: &mut send };
+/// let scratch = Buffers { receive: &mut receive, send: &mut send };
 /// let mut store = StaticStore::new(&FILES);
 /// serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut ());
 /// # let text = String::from_utf8(transport.0.output).unwrap();
@@ -115,7 +115,7 @@ pub fn serve<B, T, S, C, O>(
     session: &mut ServerSession<'_, B>,
     transport: &mut T,
     store: &mut S,
-    scratch: Scratch<'_>,
+    scratch: Buffers<'_>,
     clock: &mut C,
     observer: &mut O,
 ) -> Close
@@ -127,9 +127,9 @@ where
     O: Observer,
 {
     let now = clock.now();
-    let link = Link { session, transport, clock, now, send: scratch.send, pending: 0 };
+    let out = SendBuffer { session, transport, clock, now, send: scratch.send, pending: 0 };
     let mut driver = Driver {
-        link,
+        out,
         store,
         observer,
         receive: scratch.receive,
@@ -150,7 +150,7 @@ where
 }
 
 struct Driver<'d, 'c, B, T, S: Store, C, O> {
-    link: Link<'d, 'c, B, T, C>,
+    out: SendBuffer<'d, 'c, B, T, C>,
     store: &'d mut S,
     observer: &'d mut O,
     receive: &'d mut [u8],
@@ -179,10 +179,10 @@ where
     fn step(&mut self) -> Option<Close> {
         if !self.is_stopping && self.observer.should_stop() {
             self.is_stopping = true;
-            self.link.look_at_clock();
-            self.link.session.stop(self.link.now);
+            self.out.look_at_clock();
+            self.out.session.stop(self.out.now);
         }
-        match self.link.session.action() {
+        match self.out.session.action() {
             Action::Receive => self.receive(),
             Action::Reply(request) => {
                 self.observer.request(&request);
@@ -197,8 +197,8 @@ where
             }
             Action::Entry => self.entry(),
             Action::SendBytes { bytes, more } => {
-                let (len, is_all) = append(self.link.send, &mut self.link.pending, bytes);
-                self.link.send_bytes(len, is_all, more);
+                let (len, is_all) = append(self.out.send, &mut self.out.pending, bytes);
+                self.out.send_bytes(len, is_all, more);
             }
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
             Action::Hash { offset, len } => self.hash(offset, len),
@@ -206,12 +206,12 @@ where
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 self.observer.text(text);
-                self.link.look_at_clock();
-                self.link.session.text_seen(self.link.now);
+                self.out.look_at_clock();
+                self.out.session.text_seen(self.out.now);
             }
             Action::Close(close) => {
                 self.note_exchange();
-                debug_assert_eq!(self.link.pending, 0, "what was written has left, or never will");
+                debug_assert_eq!(self.out.pending, 0, "what was written has left, or never will");
                 return Some(close);
             }
         }
@@ -220,13 +220,13 @@ where
     }
 
     fn note_exchange(&mut self) {
-        let exchanges = self.link.session.exchanges();
+        let exchanges = self.out.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
             self.open = None;
             self.listing = None;
             self.hasher = None;
-            self.observer.exchange(&self.link.session.last_exchange());
+            self.observer.exchange(&self.out.session.last_exchange());
         }
     }
 
@@ -235,7 +235,7 @@ where
             return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
-        self.arrived.start += self.link.session.receive(bytes, self.link.now);
+        self.arrived.start += self.out.session.receive(bytes, self.out.now);
     }
 
     /// Waits until something has arrived, if all that did was taken; false where nothing has.
@@ -244,35 +244,35 @@ where
         if !self.arrived.is_empty() {
             return true;
         }
-        self.link.flush(false);
-        self.link.limit_wait();
-        let read = self.link.transport.read(self.receive);
-        self.link.look_at_clock();
-        let now = self.link.now;
+        self.out.flush(false);
+        self.out.limit_wait();
+        let read = self.out.transport.read(self.receive);
+        self.out.look_at_clock();
+        let now = self.out.now;
         match read {
             // A stopping server wakes its waiting threads by ending their input.
             Ok(0) if self.observer.should_stop() => {
                 self.is_stopping = true;
-                self.link.session.stop(now);
+                self.out.session.stop(now);
             }
-            Ok(0) => self.link.session.receive_eof(now),
+            Ok(0) => self.out.session.receive_eof(now),
             Ok(len) => {
                 self.arrived = 0..len.min(self.receive.len());
                 return true;
             }
-            Err(error) => self.link.fail(error.kind()),
+            Err(error) => self.out.fail(error.kind()),
         }
         false
     }
 
     fn reply(&mut self, found: Result<Option<Digest>, StoreError>) {
-        self.link.look_at_clock();
+        self.out.look_at_clock();
         let reply = match (found, &self.open) {
             (Err(error), _) => Reply::Refuse(error.code()),
             (Ok(known), Some((_, info))) => Reply::File { info, known },
             (Ok(_), None) => Reply::Listing,
         };
-        self.link.session.reply(reply, self.link.now);
+        self.out.session.reply(reply, self.out.now);
     }
 
     fn entry(&mut self) {
@@ -280,42 +280,42 @@ where
             Some(listing) => self.store.next(listing),
             None => Err(StoreError::Io),
         };
-        self.link.look_at_clock();
-        self.link.session.entry(entry, self.link.now);
+        self.out.look_at_clock();
+        self.out.session.entry(entry, self.out.now);
     }
 
     fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
         let Some((file, _)) = &mut self.open else { return self.body_fault() };
-        if len > self.link.room() {
-            if !self.link.flush(true) {
+        if len > self.out.room() {
+            if !self.out.flush(true) {
                 return;
             }
-            self.link.limit_wait();
-            let sent = self.link.transport.send_file(self.store, file, offset, len, more);
-            self.link.look_at_clock();
+            self.out.limit_wait();
+            let sent = self.out.transport.send_file(self.store, file, offset, len, more);
+            self.out.look_at_clock();
             match sent {
                 Some(Ok(0)) => return self.body_fault(),
                 Some(Ok(sent)) => {
                     let sent = sent.min(len);
                     if hash {
                         let is_hashed = self.hash_beside(offset, sent);
-                        self.link.look_at_clock();
+                        self.out.look_at_clock();
                         if !is_hashed {
-                            return self.link.file_fault();
+                            return self.out.file_fault();
                         }
                     }
-                    self.link.sent(sent);
+                    self.out.sent(sent);
                     return self.observer.body(sent);
                 }
-                Some(Err(SendFileError::Transport(error))) => return self.link.fail(error.kind()),
+                Some(Err(SendFileError::Transport(error))) => return self.out.fail(error.kind()),
                 Some(Err(SendFileError::File)) => return self.body_fault(),
                 None => {}
             }
         }
-        let Some(free) = self.link.free(len) else { return };
+        let Some(free) = self.out.free(len) else { return };
         match self.store.read(file, offset, free) {
             Ok(0) | Err(_) => {
-                self.link.look_at_clock();
+                self.out.look_at_clock();
                 self.body_fault();
             }
             Ok(read) => {
@@ -324,12 +324,12 @@ where
                     hasher.update(bytes);
                     self.hashed = self.hashed.saturating_add(wide(read));
                 }
-                self.link.pending += read;
-                self.link.look_at_clock();
+                self.out.pending += read;
+                self.out.look_at_clock();
                 self.observer.body(read);
                 // The trailer follows, so nothing has to leave yet.
-                if more || self.link.flush(false) {
-                    self.link.sent(read);
+                if more || self.out.flush(false) {
+                    self.out.sent(read);
                 }
             }
         }
@@ -341,7 +341,7 @@ where
         let (Some((file, _)), Some(hasher)) = (&mut self.open, &mut self.hasher) else { return false };
         let mut hashed = 0;
         while hashed < len {
-            let Some(free) = self.link.free(len - hashed) else { return false };
+            let Some(free) = self.out.free(len - hashed) else { return false };
             match self.store.read(file, offset.saturating_add(wide(hashed)), free) {
                 Ok(0) | Err(_) => return false,
                 Ok(read) => {
@@ -357,32 +357,31 @@ where
 
     /// The body cannot be finished; what there was of it still leaves.
     fn body_fault(&mut self) {
-        if self.link.flush(false) {
-            self.link.file_fault();
+        if self.out.flush(false) {
+            self.out.file_fault();
         }
     }
 
     /// What is hashed comes before the header, and every answer before it has left whole: nothing is pending.
     fn hash(&mut self, offset: u64, len: usize) {
-        let (Some((file, _)), Some(hasher), Some(free)) = (&mut self.open, &mut self.hasher, self.link.free(len))
-        else {
-            return self.link.file_fault();
+        let (Some((file, _)), Some(hasher), Some(free)) = (&mut self.open, &mut self.hasher, self.out.free(len)) else {
+            return self.out.file_fault();
         };
         let read = self.store.read(file, offset, free).map_or(0, |read| read.min(free.len()));
         hasher.update(free.get(..read).unwrap_or_default());
         self.hashed = self.hashed.saturating_add(wide(read));
-        self.link.look_at_clock();
+        self.out.look_at_clock();
         match read {
-            0 => self.link.file_fault(),
-            _ => self.link.session.hashed(read, self.link.now),
+            0 => self.out.file_fault(),
+            _ => self.out.session.hashed(read, self.out.now),
         }
     }
 
     fn finish(&mut self, from: u64, to: u64) {
-        let Some((file, info)) = &self.open else { return self.link.file_fault() };
+        let Some((file, info)) = &self.open else { return self.out.file_fault() };
         let now_info = self.store.info(file);
-        self.link.look_at_clock();
-        let Ok(now_info) = now_info else { return self.link.file_fault() };
+        self.out.look_at_clock();
+        let Ok(now_info) = now_info else { return self.out.file_fault() };
         let same_version = now_info.version == info.version;
         // Where the session knew the digest, it had nothing hashed.
         let is_hashed = self.hashed == to.saturating_sub(from);
@@ -391,7 +390,7 @@ where
         if let (true, 0, Some(digest)) = (same_version && to == info.size, from, &digest) {
             self.store.remember_digest(file, info, digest);
         }
-        self.link.session.finished(Finished { digest, same_version }, self.link.now);
+        self.out.session.finished(Finished { digest, same_version }, self.out.now);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::wire::scanner::ScanError;
 #[non_exhaustive]
 pub enum Failure {
     /// The server does not keep to the protocol, or lies.
-    Breach(Breach),
+    Violation(Violation),
     /// All bytes came, and their digest is not the server's.
     Digest,
     /// The server refused the request and closes the connection; `None` for a code that this version does not know.
@@ -34,7 +34,7 @@ pub enum Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Breach {
+pub enum Violation {
     /// Something else than a JSON object begins where a line has to.
     LineStart,
     /// A line is no JSON.
@@ -97,7 +97,7 @@ impl Failure {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Breach(breach) => breach.as_str(),
+            Self::Violation(breach) => breach.as_str(),
             Self::Digest => "the digest of what was received is not the server's",
             Self::Refused(_) => "the server refused the request",
             Self::Ended(Code::Busy) => "the server is busy",
@@ -118,7 +118,7 @@ impl Failure {
     }
 }
 
-impl Breach {
+impl Violation {
     /// The rule as a fragment of a sentence.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -157,13 +157,13 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-impl fmt::Display for Breach {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl core::error::Error for Breach {}
+impl core::error::Error for Violation {}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -185,11 +185,11 @@ mod tests {
     use std::collections::BTreeSet;
     use std::string::{String, ToString};
 
-    use super::{Breach, Failure, StartError};
+    use super::{Failure, StartError, Violation};
     use crate::{Code, ScanError};
 
     const FAILURES: [Failure; 11] = [
-        Failure::Breach(Breach::Name),
+        Failure::Violation(Violation::Name),
         Failure::Digest,
         Failure::Refused(None),
         Failure::Ended(Code::Busy),
@@ -202,26 +202,26 @@ mod tests {
         Failure::BufTooShort,
     ];
 
-    const BREACHES: [Breach; 19] = [
-        Breach::LineStart,
-        Breach::Json(ScanError::Syntax),
-        Breach::LineTooLong,
-        Breach::LineEnd,
-        Breach::Member,
-        Breach::Surrogate,
-        Breach::Type,
-        Breach::Unasked,
-        Breach::Name,
-        Breach::EntryName,
-        Breach::Offset,
-        Breach::Length,
-        Breach::Chunks,
-        Breach::Version,
-        Breach::OtherVersion,
-        Breach::DigestKind,
-        Breach::Digest,
-        Breach::Count,
-        Breach::Limit,
+    const BREACHES: [Violation; 19] = [
+        Violation::LineStart,
+        Violation::Json(ScanError::Syntax),
+        Violation::LineTooLong,
+        Violation::LineEnd,
+        Violation::Member,
+        Violation::Surrogate,
+        Violation::Type,
+        Violation::Unasked,
+        Violation::Name,
+        Violation::EntryName,
+        Violation::Offset,
+        Violation::Length,
+        Violation::Chunks,
+        Violation::Version,
+        Violation::OtherVersion,
+        Violation::DigestKind,
+        Violation::Digest,
+        Violation::Count,
+        Violation::Limit,
     ];
 
     /// Fragments of sentences, each its own.
@@ -245,7 +245,7 @@ mod tests {
         }
         for breach in BREACHES {
             assert_eq!(breach.to_string(), breach.as_str());
-            assert_eq!(Failure::Breach(breach).as_str(), breach.as_str());
+            assert_eq!(Failure::Violation(breach).as_str(), breach.as_str());
         }
         let starts = [
             StartError::NotIdle,

@@ -2,7 +2,7 @@
 
 use crate::store::Entry;
 use crate::types::digest::{Digest, DigestKind};
-use crate::types::name::Version;
+use crate::types::version::Version;
 use crate::wire::code::Code;
 
 use super::error::Failure;

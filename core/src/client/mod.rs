@@ -3,9 +3,11 @@
 mod answer;
 mod error;
 mod event;
-mod line;
+mod line_buffer;
+mod request;
 mod session;
 
-pub use error::{Breach, Failure, StartError};
+pub use error::{Failure, StartError, Violation};
 pub use event::{ClientAction, Digests, End, Event, Features, Header, Hello, Listing, Refusal, Verified};
+pub use request::{ClientRequest, GetRequest};
 pub use session::ClientSession;

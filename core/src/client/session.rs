@@ -2,15 +2,17 @@
 
 use heapless::String;
 
+use super::request::ClientRequest;
 use crate::types::digest::{DigestKind, Hasher};
-use crate::types::name::{FileName, Version};
+use crate::types::file_name::FileName;
 use crate::types::time::Instant;
-use crate::wire::request_writer::Ask;
-use crate::wire::response_reader::ErrorAnswer;
+use crate::types::version::Version;
+use crate::wire::request_writer;
+use crate::wire::response_reader::ErrorResponse;
 
 use super::error::{Failure, StartError};
 use super::event::{ClientAction, Event, Refusal};
-use super::line::{LINE_MAX, Line, Pushed};
+use super::line_buffer::{LINE_MAX, LineBuffer, Pushed};
 
 /// `maxRequest` of a server that did not tell: the least that there is.
 const MAX_REQUEST: usize = 512;
@@ -21,15 +23,15 @@ const STALL_MS: u32 = 30_000;
 /// The client's side of one connection, for any number of requests, one after the other.
 ///
 /// It does no input and output of its own: [`ClientSession::action`] says what is to be done next; the owner of the
-/// connection does that one thing, reports how far it came, and asks again. Asked again without a report, the answer is
+/// connection does that one thing, reports how far it came, and asks again. Expectation again without a report, the answer is
 /// the same.
 ///
 /// ```
-/// use coracle_core::{Ask, ClientAction, ClientSession, End, Event, FileName, Get, Instant};
+/// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, Event, FileName, GetRequest, Instant};
 ///
 /// let now = Instant::from_millis(0); // a board asks its timer
 /// let mut session = ClientSession::new([0; 1024]);
-/// session.start(Ask::Get(Get::new(FileName::from_static("motd"))), now).unwrap();
+/// session.start(ClientRequest::Get(GetRequest::new(FileName::from_static("motd"))), now).unwrap();
 /// while let ClientAction::SendBytes { bytes } = session.action() {
 ///     let sent = bytes.len(); // or as many as the transport took
 ///     session.sent(sent, now);
@@ -57,11 +59,11 @@ const STALL_MS: u32 = 30_000;
 pub struct ClientSession<B> {
     pub(super) buf: B,
     pub(super) state: State,
-    pub(super) line: Line,
-    pub(super) asked: Asked,
+    pub(super) line: LineBuffer,
+    pub(super) expectation: Expectation,
     pub(super) hasher: Option<Hasher>,
     /// The last `error` line, for as long as `buf` holds it.
-    pub(super) refusal: Option<ErrorAnswer>,
+    pub(super) refusal: Option<ErrorResponse>,
     pub(super) max_request: usize,
     pub(super) has_send_failed: bool,
     pub(super) stall_ms: u32,
@@ -80,7 +82,7 @@ pub(super) enum State {
     Send {
         sent: usize,
     },
-    Line(Expected),
+    Line(AwaitedLine),
     Body {
         offset: u64,
         end: u64,
@@ -91,9 +93,9 @@ pub(super) enum State {
 
 /// What the line that arrives may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
+pub(super) enum AwaitedLine {
     /// An `error` that closes, since nothing was asked.
-    Unasked,
+    Nothing,
     Hello,
     Listing {
         seen: u64,
@@ -109,8 +111,8 @@ pub(super) enum Expected {
 
 /// What of the request the answer is checked against.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) expected: Expected,
+pub(super) struct Expectation {
+    pub(super) awaited: AwaitedLine,
     /// Of a listing the path, empty for the root.
     pub(super) name: String<{ FileName::MAX_LEN }, u8>,
     pub(super) offset: u64,
@@ -133,8 +135,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         Self {
             buf,
             state: if is_long { State::Idle } else { State::Closed(Failure::BufTooShort) },
-            line: Line::default(),
-            asked: Asked::nothing(),
+            line: LineBuffer::default(),
+            expectation: Expectation::nothing(),
             hasher: None,
             refusal: None,
             max_request: MAX_REQUEST,
@@ -163,31 +165,33 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// # Errors
     ///
     /// Why nothing was started; the session is what it was.
-    pub fn start(&mut self, ask: Ask<'_>, now: Instant) -> Result<(), StartError> {
+    pub fn start(&mut self, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
         if self.state != State::Idle {
             return Err(StartError::NotIdle);
         }
-        let mut asked = Asked::new(&ask)?;
+        let mut expectation = Expectation::new(&ask)?;
         // The digest of a stat is told, not computed.
-        let computed = asked.digest.filter(|_| asked.expected == Expected::Header);
+        let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
         let hasher = match computed {
             Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
             None => None,
         };
         self.refusal = None;
         let buf = self.buf.as_mut();
-        let len = ask.write(buf).filter(|len| *len <= self.max_request).ok_or(StartError::NameDoesNotFit)?;
+        let len = request_writer::write(&ask, buf)
+            .filter(|len| *len <= self.max_request)
+            .ok_or(StartError::NameDoesNotFit)?;
         // The server needs no newline: it is for people who read a log of the connection.
         *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
-        asked.request_len = len.saturating_add(1);
-        self.state = if hasher.is_some() && asked.digest_from < asked.offset {
-            State::Rehash { offset: asked.digest_from }
+        expectation.request_len = len.saturating_add(1);
+        self.state = if hasher.is_some() && expectation.digest_from < expectation.offset {
+            State::Rehash { offset: expectation.digest_from }
         } else {
             State::Send { sent: 0 }
         };
-        self.asked = asked;
+        self.expectation = expectation;
         self.hasher = hasher;
-        self.line = Line::default();
+        self.line = LineBuffer::default();
         self.has_send_failed = false;
         self.arm(now);
         Ok(())
@@ -198,9 +202,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     pub fn action(&self) -> ClientAction<'_> {
         match self.state {
             State::Idle => ClientAction::Idle,
-            State::Rehash { offset } => ClientAction::Rehash { offset, len: self.asked.offset.saturating_sub(offset) },
+            State::Rehash { offset } => {
+                ClientAction::Rehash { offset, len: self.expectation.offset.saturating_sub(offset) }
+            }
             State::Send { sent } => {
-                let bytes = self.buf.as_ref().get(sent..self.asked.request_len).unwrap_or_default();
+                let bytes = self.buf.as_ref().get(sent..self.expectation.request_len).unwrap_or_default();
                 ClientAction::SendBytes { bytes }
             }
             State::Line(_) | State::Body { .. } => ClientAction::Receive,
@@ -218,11 +224,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     pub fn rehashed(&mut self, bytes: &[u8], now: Instant) {
         debug_assert!(matches!(self.state, State::Rehash { .. }), "rehashed without ClientAction::Rehash");
         let State::Rehash { offset } = self.state else { return };
-        let (bytes, next) = advance(offset, self.asked.offset, bytes);
+        let (bytes, next) = advance(offset, self.expectation.offset, bytes);
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
-        self.state = if next < self.asked.offset { State::Rehash { offset: next } } else { State::Send { sent: 0 } };
+        self.state =
+            if next < self.expectation.offset { State::Rehash { offset: next } } else { State::Send { sent: 0 } };
         self.arm(now);
     }
 
@@ -230,13 +237,16 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     pub fn sent(&mut self, n: usize, now: Instant) {
         debug_assert!(matches!(self.state, State::Send { .. }), "sent without ClientAction::SendBytes");
         let State::Send { sent } = self.state else { return };
-        debug_assert!(n <= self.asked.request_len.saturating_sub(sent), "more sent than there was");
+        debug_assert!(n <= self.expectation.request_len.saturating_sub(sent), "more sent than there was");
         let sent = sent.saturating_add(n);
         if n > 0 {
             self.arm(now);
         }
-        self.state =
-            if sent < self.asked.request_len { State::Send { sent } } else { State::Line(self.asked.expected) };
+        self.state = if sent < self.expectation.request_len {
+            State::Send { sent }
+        } else {
+            State::Line(self.expectation.awaited)
+        };
     }
 
     /// The connection takes no more bytes. What the server said before it closed may still be read.
@@ -244,7 +254,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         debug_assert!(matches!(self.state, State::Send { .. }), "send_failed without ClientAction::SendBytes");
         if matches!(self.state, State::Send { .. }) {
             self.has_send_failed = true;
-            self.state = State::Line(self.asked.expected);
+            self.state = State::Line(self.expectation.awaited);
         }
     }
 
@@ -269,11 +279,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             }
             State::Idle => {
                 self.refusal = None;
-                self.line = Line::default();
-                self.state = State::Line(Expected::Unasked);
-                self.receive_line(Expected::Unasked, bytes, now)
+                self.line = LineBuffer::default();
+                self.state = State::Line(AwaitedLine::Nothing);
+                self.receive_line(AwaitedLine::Nothing, bytes, now)
             }
-            State::Line(expected) => self.receive_line(expected, bytes, now),
+            State::Line(awaited) => self.receive_line(awaited, bytes, now),
         }
     }
 
@@ -309,7 +319,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
     }
 
-    /// What the last `error` line said, until something else is asked.
+    /// What the last `error` line said, until the next request.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal<'_>> {
         self.refusal.as_ref().map(|answer| answer.refusal(self.buf.as_ref()))
@@ -321,9 +331,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.stall_at = (self.stall_ms > 0).then(|| self.latest.after(u64::from(self.stall_ms)));
     }
 
-    fn receive_line<'e>(&'e mut self, expected: Expected, bytes: &[u8], now: Instant) -> (usize, Option<Event<'e>>) {
+    fn receive_line<'e>(&'e mut self, awaited: AwaitedLine, bytes: &[u8], now: Instant) -> (usize, Option<Event<'e>>) {
         self.arm(now);
-        let is_awaited = expected != Expected::Unasked;
+        let is_awaited = awaited != AwaitedLine::Nothing;
         // A space in front of a line is the sign of life of a server that is busy with the answer.
         let skipped = if is_awaited && self.line.is_empty() { spaces(bytes) } else { 0 };
         let rest = bytes.get(skipped..).unwrap_or_default();
@@ -332,9 +342,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
         match self.line.push(self.buf.as_mut(), rest) {
             Ok(Pushed::More) => (bytes.len(), None),
-            Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(expected, len)),
+            Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(awaited, len)),
             Err(breach) => {
-                self.state = State::Closed(Failure::Breach(breach));
+                self.state = State::Closed(Failure::Violation(breach));
                 (bytes.len(), None)
             }
         }
@@ -344,14 +354,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 impl State {
     /// Behind a byte of a body, where the next one would be at `offset`.
     pub(super) const fn after_body_byte(offset: u64, end: u64, size: u64) -> Self {
-        if offset < end { Self::Body { offset, end, size } } else { Self::Line(Expected::Trailer { end, size }) }
+        if offset < end { Self::Body { offset, end, size } } else { Self::Line(AwaitedLine::Trailer { end, size }) }
     }
 }
 
-impl Asked {
+impl Expectation {
     const fn nothing() -> Self {
         Self {
-            expected: Expected::Unasked,
+            awaited: AwaitedLine::Nothing,
             name: String::new(),
             offset: 0,
             length: None,
@@ -362,38 +372,38 @@ impl Asked {
         }
     }
 
-    fn new(ask: &Ask<'_>) -> Result<Self, StartError> {
-        let mut asked = Self::nothing();
+    fn new(ask: &ClientRequest<'_>) -> Result<Self, StartError> {
+        let mut expectation = Self::nothing();
         let name = match ask {
-            Ask::Hello => {
-                asked.expected = Expected::Hello;
+            ClientRequest::Hello => {
+                expectation.awaited = AwaitedLine::Hello;
                 None
             }
-            Ask::List { path } => {
-                asked.expected = Expected::Listing { seen: 0 };
+            ClientRequest::List { path } => {
+                expectation.awaited = AwaitedLine::Listing { seen: 0 };
                 *path
             }
-            Ask::Stat { name, digest } => {
-                asked.expected = Expected::Stat;
-                asked.digest = *digest;
+            ClientRequest::Stat { name, digest } => {
+                expectation.awaited = AwaitedLine::Stat;
+                expectation.digest = *digest;
                 Some(*name)
             }
-            Ask::Get(get) => {
-                asked.expected = Expected::Header;
-                asked.offset = get.offset;
-                asked.length = get.length;
-                asked.version = get.version.cloned();
-                asked.digest = get.digest;
-                asked.digest_from = get.digest_from.unwrap_or(get.offset);
+            ClientRequest::Get(get) => {
+                expectation.awaited = AwaitedLine::Header;
+                expectation.offset = get.offset;
+                expectation.length = get.length;
+                expectation.version = get.version.cloned();
+                expectation.digest = get.digest;
+                expectation.digest_from = get.digest_from.unwrap_or(get.offset);
                 Some(get.name)
             }
         };
-        if asked.digest_from > asked.offset {
+        if expectation.digest_from > expectation.offset {
             return Err(StartError::DigestRange);
         }
         let name = name.map_or("", FileName::as_str);
-        asked.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
-        Ok(asked)
+        expectation.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
+        Ok(expectation)
     }
 }
 

@@ -5,12 +5,13 @@ use heapless::String;
 use super::session::{LineEnding, Session, State, misuse};
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
-use crate::types::name::{FileName, Version};
+use crate::types::file_name::FileName;
 use crate::types::time::Instant;
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{self, Kind};
-use crate::wire::response_writer::{Content, Line};
+use crate::wire::request_reader::{self, RequestKind};
+use crate::wire::response_writer::{LineKind, LineWriter};
 
 /// The longest arrival that gets one reply.
 const ARRIVAL_LEN: usize = 1024;
@@ -59,7 +60,8 @@ impl Session<'_> {
     /// Cuts `bytes` to the arrival at hand.
     pub(super) fn arrive<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         if self.text.arrival == 0 {
-            let longest = if matches!(self.facts.config.text, TextPolicy::Reply(_)) { ARRIVAL_LEN } else { usize::MAX };
+            let longest =
+                if matches!(self.context.config.text, TextPolicy::Reply(_)) { ARRIVAL_LEN } else { usize::MAX };
             self.text.arrival = bytes.len().min(longest);
             self.text.is_replied = false;
             self.text.is_searching = true;
@@ -94,7 +96,7 @@ impl Session<'_> {
     }
 
     pub(super) fn fixed_reply(&self) -> &[u8] {
-        if let TextPolicy::Reply(text) = self.facts.config.text { text.as_bytes() } else { b"" }
+        if let TextPolicy::Reply(text) = self.context.config.text { text.as_bytes() } else { b"" }
     }
 
     /// Takes some of `bytes`, which do not begin a request.
@@ -144,16 +146,16 @@ impl Session<'_> {
             return misuse("text_seen");
         }
         self.begin_answer();
-        match self.facts.config.text {
+        match self.context.config.text {
             TextPolicy::Echo => {
-                self.line = Line::finished();
-                self.state = State::Line;
+                self.line = LineWriter::finished();
+                self.state = State::SendLine;
                 self.next = State::Text;
             }
             TextPolicy::Reply(text) if !self.text.is_replied && !text.is_empty() => {
                 self.text.is_replied = true;
                 self.ready = 0..text.len();
-                self.state = State::FixedReply;
+                self.state = State::SendFixedReply;
                 self.next = State::Text;
             }
             TextPolicy::Reject | TextPolicy::Reply(_) => self.rest(buf),
@@ -162,10 +164,10 @@ impl Session<'_> {
 
     /// The store's answer to a classic request.
     pub(super) fn reply_classic(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        match (reply, self.facts.question.kind) {
-            (Reply::Listing, Kind::List) => self.write(buf, Content::ClassicList, State::Entries),
-            (Reply::File { info, .. }, Kind::Select) => self.select(buf, info),
-            (Reply::File { info, .. }, Kind::Confirm) => {
+        match (reply, self.context.request.kind) {
+            (Reply::Listing, RequestKind::List) => self.write(buf, LineKind::ClassicList, State::List),
+            (Reply::File { info, .. }, RequestKind::Select) => self.select(buf, info),
+            (Reply::File { info, .. }, RequestKind::Confirm) => {
                 let selected = self.text.selected.as_ref();
                 let size = selected.filter(|selected| selected.version == info.version).map(|selected| selected.size);
                 match size.filter(|size| *size <= info.size) {
@@ -173,7 +175,7 @@ impl Session<'_> {
                     None => self.fail_classic(Code::Changed),
                 }
             }
-            (Reply::Refuse(code), Kind::Select) => self.refuse_select(buf, code),
+            (Reply::Refuse(code), RequestKind::Select) => self.refuse_select(buf, code),
             (Reply::Refuse(code), _) => self.fail_classic(code),
             _ => {
                 misuse("reply");
@@ -187,13 +189,13 @@ impl Session<'_> {
         match entry {
             Ok(Listed::Entry(entry)) if matches!(entry.kind, EntryKind::File { .. }) => {
                 self.put_name(buf, entry.name.as_str());
-                let first = self.facts.count == 0;
-                self.facts.count = self.facts.count.saturating_add(1);
-                let content = if first { Content::ClassicFirstEntry } else { Content::ClassicEntry };
-                self.write(buf, content, State::Entries);
+                let first = self.context.count == 0;
+                self.context.count = self.context.count.saturating_add(1);
+                let content = if first { LineKind::ClassicFirstEntry } else { LineKind::ClassicEntry };
+                self.write(buf, content, State::List);
             }
             Ok(Listed::Entry(_) | Listed::Skipped) => {}
-            Ok(Listed::End) => self.write(buf, Content::ClassicListEnd, State::Receiving),
+            Ok(Listed::End) => self.write(buf, LineKind::ClassicListEnd, State::Receive),
             Err(error) => self.fail_classic(error.code()),
         }
     }
@@ -202,20 +204,20 @@ impl Session<'_> {
     pub(super) fn refuse_select(&mut self, buf: &mut [u8], code: Code) {
         self.text.selected = None;
         self.last.error = Some(code);
-        self.facts.end = 0;
-        self.write(buf, Content::ClassicNoFile, State::Receiving);
+        self.context.end = 0;
+        self.write(buf, LineKind::ClassicNoFile, State::Receive);
     }
 
     pub(super) fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
-        let name = request_reader::known_name(buf, self.facts.question.name_len);
+        let name = request_reader::known_name(buf, self.context.request.name_len);
         let name = name.and_then(|name| String::try_from(name.as_str()).ok());
         // A name that begins like a request or with white space would not be seen as a name.
         match name.filter(|name| !name.starts_with(['{', ' ', '\t', '\r', '\n'])) {
             Some(name) => {
                 self.text.selected = Some(Selected { name, version: info.version.clone(), size: info.size });
-                self.facts.end = info.size;
-                self.facts.question.offset = 0;
-                self.write(buf, Content::ClassicFile, State::Receiving);
+                self.context.end = info.size;
+                self.context.request.offset = 0;
+                self.write(buf, LineKind::ClassicFile, State::Receive);
             }
             None => self.refuse_select(buf, Code::BadName),
         }
@@ -230,22 +232,22 @@ impl Session<'_> {
         if let Some(place) = buf.get_mut(..len) {
             place.copy_from_slice(selected.name.as_bytes());
         }
-        self.facts.question.name_len = len;
-        self.facts.question.kind = Kind::Confirm;
-        self.facts.question.is_classic = true;
-        self.facts.question.digest = None;
+        self.context.request.name_len = len;
+        self.context.request.kind = RequestKind::Confirm;
+        self.context.request.is_classic = true;
+        self.context.request.digest = None;
         self.begun = false;
         self.line_ending = LineEnding::Nothing;
-        self.last = Exchange { kind: Some(Kind::Confirm), error: None, body_len: 0 };
-        self.state = State::Asked;
+        self.last = Exchange { kind: Some(RequestKind::Confirm), error: None, body_len: 0 };
+        self.state = State::AwaitReply;
     }
 
     pub(super) fn send_selected(&mut self, buf: &mut [u8], size: u64) {
         self.position = 0;
-        self.facts.end = size;
+        self.context.end = size;
         self.started = self.now;
         if size > 0 {
-            self.state = State::Body;
+            self.state = State::SendBody;
         } else {
             self.end_answer(buf);
         }
@@ -260,13 +262,13 @@ impl Session<'_> {
 
     /// `len` bytes of text stand at the front of the buffer.
     pub(super) fn show_text(&mut self, buf: &mut [u8], len: usize) {
-        if self.facts.config.text == TextPolicy::Reject {
+        if self.context.config.text == TextPolicy::Reject {
             return self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         }
         self.begun = false;
         self.line_ending = LineEnding::Nothing;
         self.text.is_under_way = true;
-        self.facts.question.name_len = 0;
+        self.context.request.name_len = 0;
         self.ready = 0..len;
         self.state = State::Text;
     }

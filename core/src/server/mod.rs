@@ -20,7 +20,7 @@ use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.
 ///
-/// Ask [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
+/// ClientRequest [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
 /// request is collected and replies are written, at least [`ServerSession::MIN_BUF_LEN`] bytes; its length is the
 /// longest request (`maxRequest`). `[u8; 512]` makes a session without a pointer.
 ///

@@ -11,8 +11,8 @@ use crate::types::time::Instant;
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{Kind, Question};
-use crate::wire::response_writer::{Content, Facts, Line};
+use crate::wire::request_reader::{ParsedRequest, RequestKind};
+use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 const HEARTBEAT_MS: u32 = 10_000;
@@ -44,12 +44,12 @@ pub(super) struct Session<'c> {
     pub(super) scanner: Scanner,
     /// Bytes of a request in the buffer.
     pub(super) used: usize,
-    pub(super) facts: Facts<'c>,
+    pub(super) context: ResponseContext<'c>,
     /// How far the body came, or what is hashed.
     pub(super) position: u64,
     /// The digest was known before a byte was read.
     pub(super) known: bool,
-    pub(super) line: Line,
+    pub(super) line: LineWriter,
     /// Bytes of the line that are ready, in the buffer.
     pub(super) ready: core::ops::Range<usize>,
     pub(super) exchanges: u32,
@@ -61,21 +61,21 @@ pub(super) struct Session<'c> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// After a line: the exchange has ended.
-    Receiving,
-    Asked,
+    Receive,
+    AwaitReply,
     /// A line, or a sign of life before one, is sent.
-    Line,
-    Entries,
-    Hashing,
-    Body,
-    Finishing,
+    SendLine,
+    List,
+    Hash,
+    SendBody,
+    Finish,
     /// Bytes that are no request stand in the buffer, and the owner looks at them. After a line: back to receiving,
     /// without an exchange.
     #[cfg(feature = "classic")]
     Text,
     /// The text policy's reply is sent.
     #[cfg(feature = "classic")]
-    FixedReply,
+    SendFixedReply,
     Closed,
 }
 
@@ -91,8 +91,8 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn new(config: &'c ServerConfig<'c>, max_request: usize, now: Instant) -> Self {
         Self {
-            state: State::Receiving,
-            next: State::Receiving,
+            state: State::Receive,
+            next: State::Receive,
             close: Close { how: CloseHow::Finish, why: CloseReason::Done },
             now,
             since: now,
@@ -104,10 +104,10 @@ impl<'c> Session<'c> {
             stopping: false,
             scanner: Scanner::new(),
             used: 0,
-            facts: Facts {
+            context: ResponseContext {
                 config,
                 max_request,
-                question: Question::new(),
+                request: ParsedRequest::new(),
                 size: 0,
                 end: 0,
                 modified: None,
@@ -119,7 +119,7 @@ impl<'c> Session<'c> {
             },
             position: 0,
             known: false,
-            line: Line::new(Content::Hello),
+            line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
             last: Exchange { kind: None, error: None, body_len: 0 },
@@ -130,25 +130,25 @@ impl<'c> Session<'c> {
 
     pub(super) fn action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
         match self.state {
-            State::Receiving => Action::Receive,
-            State::Asked => self.request(buf).map_or(Action::Receive, Action::Reply),
-            State::Line => Action::SendBytes {
+            State::Receive => Action::Receive,
+            State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
+            State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
-                more: !self.line.is_done() || matches!(self.next, State::Entries | State::Body),
+                more: !self.line.is_done() || matches!(self.next, State::List | State::SendBody),
             },
-            State::Entries => Action::Entry,
-            State::Hashing => Action::Hash { offset: self.position, len: self.span() },
-            State::Body => {
+            State::List => Action::Entry,
+            State::Hash => Action::Hash { offset: self.position, len: self.span() },
+            State::SendBody => {
                 let len = self.span();
                 // Only a classic body has nothing behind it.
-                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.facts.end;
+                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
-            State::Finishing => Action::Finish { from: self.facts.question.digest_from, to: self.facts.end },
+            State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
             #[cfg(feature = "classic")]
             State::Text => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
             #[cfg(feature = "classic")]
-            State::FixedReply => {
+            State::SendFixedReply => {
                 Action::SendBytes { bytes: self.fixed_reply().get(self.ready.clone()).unwrap_or_default(), more: false }
             }
             State::Closed => Action::Close(self.close),
@@ -156,7 +156,7 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
-        if self.state != State::Receiving {
+        if self.state != State::Receive {
             return 0;
         }
         #[cfg(feature = "classic")]
@@ -208,7 +208,7 @@ impl<'c> Session<'c> {
 
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
-        if self.state != State::Receiving {
+        if self.state != State::Receive {
             return;
         }
         if self.used > 0 {
@@ -226,12 +226,12 @@ impl<'c> Session<'c> {
             return;
         }
         match self.state {
-            State::Body => {
+            State::SendBody => {
                 let len = len.min(self.span());
                 self.moved(len);
                 self.position = self.position.wrapping_add(wide(len));
                 self.last.body_len = self.last.body_len.wrapping_add(wide(len));
-                if self.position >= self.facts.end {
+                if self.position >= self.context.end {
                     self.end_body(buf);
                 }
             }
@@ -239,7 +239,7 @@ impl<'c> Session<'c> {
                 let len = len.min(self.ready.len());
                 self.moved(len);
                 self.ready.start = self.ready.start.saturating_add(len);
-                if self.ready.is_empty() && !(self.state == State::Line && self.fill(buf)) {
+                if self.ready.is_empty() && !(self.state == State::SendLine && self.fill(buf)) {
                     self.after_line(buf);
                 }
             }
@@ -254,7 +254,7 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize) {
-        if self.state != State::Hashing {
+        if self.state != State::Hash {
             return misuse("hashed");
         }
         self.position = self.position.wrapping_add(wide(len.min(self.span())));
@@ -264,19 +264,19 @@ impl<'c> Session<'c> {
 
     pub(super) fn working(&mut self, buf: &mut [u8]) {
         match self.state {
-            State::Finishing => self.keep_alive(buf),
+            State::Finish => self.keep_alive(buf),
             _ => misuse("working"),
         }
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
-        let config = self.facts.config;
+        let config = self.context.config;
         let (ms, deadline) = match self.state {
             #[cfg(feature = "classic")]
-            State::Receiving if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
-            State::Receiving if self.begun => (config.request_ms, Deadline::Request),
-            State::Receiving => (config.idle_ms, Deadline::Idle),
-            State::Hashing | State::Finishing => (HEARTBEAT_MS, Deadline::Heartbeat),
+            State::Receive if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
+            State::Receive if self.begun => (config.request_ms, Deadline::Request),
+            State::Receive => (config.idle_ms, Deadline::Idle),
+            State::Hash | State::Finish => (HEARTBEAT_MS, Deadline::Heartbeat),
             _ if self.is_sending() => (config.stall_ms, Deadline::Stall),
             _ => return None,
         };
@@ -303,7 +303,7 @@ impl<'c> Session<'c> {
 
     pub(super) fn stop(&mut self, buf: &mut [u8]) {
         self.stopping = true;
-        if self.state == State::Receiving {
+        if self.state == State::Receive {
             self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         }
     }
@@ -359,7 +359,7 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.facts.question.read(buf, self.used);
+        let read = self.context.request.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
         self.begun = false;
@@ -372,31 +372,31 @@ impl<'c> Session<'c> {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
         }
-        let kind = self.facts.question.kind;
+        let kind = self.context.request.kind;
         self.last.kind = Some(kind);
         match kind {
-            Kind::Hello => self.write(buf, Content::Hello, State::Receiving),
+            RequestKind::Hello => self.write(buf, LineKind::Hello, State::Receive),
             #[cfg(feature = "classic")]
-            Kind::Select if self.facts.question.name_len == 0 => self.refuse_select(buf, Code::BadName),
-            _ => self.state = State::Asked,
+            RequestKind::Select if self.context.request.name_len == 0 => self.refuse_select(buf, Code::BadName),
+            _ => self.state = State::AwaitReply,
         }
     }
 
     pub(super) fn is_sending(&self) -> bool {
         match self.state {
-            State::Line | State::Body => true,
+            State::SendLine | State::SendBody => true,
             #[cfg(feature = "classic")]
-            State::FixedReply => true,
+            State::SendFixedReply => true,
             _ => false,
         }
     }
 
     /// Lets a sign of life out, when one is due.
     pub(super) fn keep_alive(&mut self, buf: &mut [u8]) {
-        let is_working = matches!(self.state, State::Hashing | State::Finishing);
+        let is_working = matches!(self.state, State::Hash | State::Finish);
         if is_working && self.now.since(self.since) >= u64::from(HEARTBEAT_MS) {
             self.started = self.now;
-            self.write(buf, Content::Heartbeat, self.state);
+            self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
 
@@ -408,7 +408,7 @@ impl<'c> Session<'c> {
 
     /// When the answer is too slow, unless more of it is sent.
     pub(super) fn rate_deadline(&self) -> Instant {
-        let config = self.facts.config;
+        let config = self.context.config;
         if config.min_rate == 0 {
             return NEVER;
         }
@@ -421,8 +421,8 @@ impl<'c> Session<'c> {
     /// the position and the counts cannot wrap.
     #[inline(never)]
     pub(super) fn span(&self) -> usize {
-        let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
-        let most = self.facts.config.span();
+        let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
+        let most = self.context.config.span();
         let rest = end.saturating_sub(self.position).min(u64::from(most));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }

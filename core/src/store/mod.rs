@@ -1,7 +1,8 @@
 //! What a server serves: the read half of a store, and a store of byte slices.
 
 use crate::types::digest::{Digest, DigestKind};
-use crate::types::name::{FileName, Version};
+use crate::types::file_name::FileName;
+use crate::types::version::Version;
 use crate::wire::code::Code;
 
 /// What a server knows of an open file.

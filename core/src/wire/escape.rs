@@ -6,7 +6,7 @@ use core::str::Chars;
 
 /// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LoneSurrogate;
+pub(crate) struct BadEscape;
 
 /// The characters that a JSON string means (RFC 8259, section 7). After an error comes nothing more.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl<'a> Unescape<'a> {
 }
 
 impl Iterator for Unescape<'_> {
-    type Item = Result<char, LoneSurrogate>;
+    type Item = Result<char, BadEscape>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let character = self.rest.next()?;
@@ -58,9 +58,9 @@ pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
 /// # Errors
 ///
 /// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
-pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, LoneSurrogate> {
+pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let cells = Cell::from_mut(buf).as_slice_of_cells();
-    unescape(cells.get(range).ok_or(LoneSurrogate)?, cells)
+    unescape(cells.get(range).ok_or(BadEscape)?, cells)
 }
 
 /// Decodes `raw`, what stands between a string's quotes, into `out`, and returns the decoded length, which is never more
@@ -70,7 +70,7 @@ pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<u
 /// # Errors
 ///
 /// As [`Unescape`].
-pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, LoneSurrogate> {
+pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, BadEscape> {
     let mut rest = raw.iter().map(Cell::get);
     let mut out = out.iter();
     let mut len: usize = 0;
@@ -134,7 +134,7 @@ const fn stands_for_itself(byte: u8) -> bool {
 
 /// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
 #[inline(never)]
-fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], LoneSurrogate> {
+fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], BadEscape> {
     if byte == b'\\' {
         return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
     }
@@ -143,24 +143,24 @@ fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]
 }
 
 /// The character of an escape, of which `rest` begins behind the backslash.
-fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, LoneSurrogate> {
-    let letter = rest.next().ok_or(LoneSurrogate)?;
+fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
+    let letter = rest.next().ok_or(BadEscape)?;
     if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| *short == letter) {
         return Ok(char::from(*meaning));
     }
     if letter != b'u' {
-        return Err(LoneSurrogate);
+        return Err(BadEscape);
     }
     let mut unit = hex4(rest)?;
     if let 0xD800..=0xDBFF = unit {
         let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
         let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
         if low > 0x3FF {
-            return Err(LoneSurrogate);
+            return Err(BadEscape);
         }
         unit = 0x1_0000 + ((unit & 0x3FF) << 10 | low);
     }
-    char::from_u32(unit).ok_or(LoneSurrogate)
+    char::from_u32(unit).ok_or(BadEscape)
 }
 
 /// The letters of the escapes that are one letter, and what they mean.
@@ -176,10 +176,10 @@ const SHORT_ESCAPES: [(u8, u8); 8] = [
 ];
 
 /// The value of four hexadecimal digits.
-fn hex4(rest: &mut impl Iterator<Item = u8>) -> Result<u32, LoneSurrogate> {
+fn hex4(rest: &mut impl Iterator<Item = u8>) -> Result<u32, BadEscape> {
     let mut value = 0;
     for _ in 0..4 {
-        let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(LoneSurrogate)?;
+        let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(BadEscape)?;
         value = value << 4 | digit;
     }
     Ok(value)
@@ -193,7 +193,7 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
-    fn decoded(raw: &str) -> Result<String, LoneSurrogate> {
+    fn decoded(raw: &str) -> Result<String, BadEscape> {
         let by_characters: Result<String, _> = Unescape::new(raw).collect();
         let start = 3;
         let mut buf = std::format!("???{raw}???").into_bytes();
@@ -248,10 +248,10 @@ mod tests {
             r"\é",
             r"\u00é1",
         ] {
-            assert_eq!(decoded(raw), Err(LoneSurrogate), "{raw}");
+            assert_eq!(decoded(raw), Err(BadEscape), "{raw}");
             let behind = std::format!("ok{raw} more");
             let items: Vec<_> = Unescape::new(&behind).collect();
-            assert_eq!(items, [Ok('o'), Ok('k'), Err(LoneSurrogate)], "{raw}");
+            assert_eq!(items, [Ok('o'), Ok('k'), Err(BadEscape)], "{raw}");
         }
     }
 
@@ -259,7 +259,7 @@ mod tests {
     fn a_range_outside_of_the_buffer_is_an_error() {
         let mut buf = *b"abc";
         for (start, end) in [(0, 4), (4, 4), (2, 1), (usize::MAX, usize::MAX), (1, usize::MAX)] {
-            assert_eq!(unescape_to_front(&mut buf, start..end), Err(LoneSurrogate));
+            assert_eq!(unescape_to_front(&mut buf, start..end), Err(BadEscape));
         }
         assert_eq!(unescape_to_front(&mut buf, 3..3), Ok(0));
         assert_eq!(unescape_to_front(&mut buf, 1..3), Ok(2));
@@ -355,7 +355,7 @@ mod tests {
         let rounds = rounds();
         for _ in 0..rounds {
             let raw = numbers.raw();
-            let judged = serde_json::from_str::<String>(&std::format!("\"{raw}\"")).map_err(|_| LoneSurrogate);
+            let judged = serde_json::from_str::<String>(&std::format!("\"{raw}\"")).map_err(|_| BadEscape);
             assert_eq!(decoded(&raw), judged, "{raw}");
             if let Ok(meaning) = judged {
                 good += 1;

@@ -1,6 +1,6 @@
 //! What an error says to people.
 
-use crate::types::name::NameError;
+use crate::types::file_name::NameError;
 use crate::wire::code::Code;
 
 /// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.

@@ -1,4 +1,4 @@
-//! Reading requests: from the bytes of one JSON object to a checked question.
+//! Reading requests: from the bytes of one JSON object to a checked request.
 
 use core::cell::Cell;
 use core::fmt;
@@ -7,16 +7,17 @@ use core::ops::Range;
 use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
 use crate::types::digest::DigestKind;
-use crate::types::name::{FileName, NameError, Version};
+use crate::types::file_name::{FileName, NameError};
+use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{LoneSurrogate, unescape, unescape_to_front};
+use crate::wire::escape::{BadEscape, unescape, unescape_to_front};
 use crate::wire::json;
 use crate::wire::message::Message;
 
 /// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
 #[derive(Clone, Debug)]
-pub(crate) struct Question {
-    pub kind: Kind,
+pub(crate) struct ParsedRequest {
+    pub kind: RequestKind,
     /// Bytes of the decoded name; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
@@ -37,7 +38,7 @@ pub(crate) struct Question {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
-pub enum Kind {
+pub enum RequestKind {
     /// What the server is and can do.
     Hello,
     /// The entries of a directory.
@@ -54,7 +55,7 @@ pub enum Kind {
     Confirm,
 }
 
-impl Kind {
+impl RequestKind {
     const ALL: [Self; 4] = [Self::Hello, Self::List, Self::Stat, Self::Get];
 
     /// The word of the request's `type`.
@@ -96,10 +97,10 @@ impl Refusal {
     }
 }
 
-impl Question {
+impl ParsedRequest {
     pub(crate) const fn new() -> Self {
         Self {
-            kind: Kind::Hello,
+            kind: RequestKind::Hello,
             name_len: 0,
             offset: 0,
             length: u64::MAX,
@@ -132,13 +133,13 @@ impl Question {
         if digest == Err(Refusal::member(DIGEST)) {
             return digest;
         }
-        let name = if self.kind == Kind::List { PATH } else { FILE_NAME };
+        let name = if self.kind == RequestKind::List { PATH } else { FILE_NAME };
         let needs_name = wanted & 1 << FILE_NAME != 0;
         let is_named = members.has(name);
         if needs_name && !is_named {
             return Err(Refusal::member(name));
         }
-        self.name_len = unescape_to_front(buf, members.text(name)).map_err(|LoneSurrogate| Refusal::member(name))?;
+        self.name_len = unescape_to_front(buf, members.text(name)).map_err(|BadEscape| Refusal::member(name))?;
         digest?;
         if let (true, Err(error)) = (needs_name || self.name_len > 0, decoded_name(buf, self.name_len)) {
             // The classic answer to a select repeats no bad name.
@@ -163,12 +164,12 @@ impl Question {
             Ok(members) => match members.number(TYPE_NUMBER) {
                 #[cfg(feature = "classic")]
                 Some(1) => {
-                    (self.kind, self.is_classic) = (Kind::List, true);
+                    (self.kind, self.is_classic) = (RequestKind::List, true);
                     Ok(0)
                 }
                 #[cfg(feature = "classic")]
                 Some(2) => {
-                    (self.kind, self.is_classic) = (Kind::Select, true);
+                    (self.kind, self.is_classic) = (RequestKind::Select, true);
                     Ok(SELECT)
                 }
                 Some(_) => Err(Refusal::UNKNOWN_TYPE),
@@ -182,12 +183,12 @@ impl Question {
     fn read_type(&mut self, members: &Members, buf: &mut [u8]) -> Result<u16, Refusal> {
         let mut word = Word::default();
         let is = members.decode(TYPE, buf, &mut word);
-        let kind = Kind::ALL.into_iter().find(|kind| is_word(&word, is, kind.as_str()));
+        let kind = RequestKind::ALL.into_iter().find(|kind| is_word(&word, is, kind.as_str()));
         self.kind = kind.ok_or(Refusal::UNKNOWN_TYPE)?;
         Ok(match self.kind {
-            Kind::List => LIST,
-            Kind::Stat => STAT,
-            Kind::Get => GET,
+            RequestKind::List => LIST,
+            RequestKind::Stat => STAT,
+            RequestKind::Get => GET,
             _ => 0,
         })
     }
@@ -201,14 +202,14 @@ impl Question {
             if self.digest.is_none() && !is_word(&word, Ok(len), "none") {
                 return Err(Refusal::UNSUPPORTED_DIGEST);
             }
-        } else if self.kind == Kind::Get {
+        } else if self.kind == RequestKind::Get {
             self.digest = Some(DigestKind::Crc32);
         }
         Ok(())
     }
 }
 
-/// The name that [`Question::read`] left at the front of `buf`, and has checked; `None` where there was none.
+/// The name that [`ParsedRequest::read`] left at the front of `buf`, and has checked; `None` where there was none.
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
     (!name.is_empty()).then(|| FileName::known(name))
@@ -293,7 +294,7 @@ impl Members {
     /// Decodes a text into `out`, and returns its length, which is greater than that of `out` where it does not fit.
     fn decode(&self, place: usize, buf: &mut [u8], out: &mut [u8]) -> Result<usize, Refusal> {
         let raw = Cell::from_mut(buf).as_slice_of_cells().get(self.text(place)).unwrap_or_default();
-        unescape(raw, Cell::from_mut(out).as_slice_of_cells()).map_err(|LoneSurrogate| Refusal::member(place))
+        unescape(raw, Cell::from_mut(out).as_slice_of_cells()).map_err(|BadEscape| Refusal::member(place))
     }
 }
 

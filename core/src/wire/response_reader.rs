@@ -1,13 +1,14 @@
-//! Reads the server's lines: from one JSON object to checked values. What depends on the question is checked elsewhere.
+//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
 
 use core::ops::Range;
 
-use crate::client::{Breach, Digests, Features, Hello, Refusal};
+use crate::client::{Digests, Features, Hello, Refusal, Violation};
 use crate::store::{Entry, EntryKind};
 use crate::types::digest::{Digest, DigestKind};
-use crate::types::name::{FileName, Version};
+use crate::types::file_name::FileName;
+use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{LoneSurrogate, Unescape, unescape_eq, unescape_to_front};
+use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_to_front};
 use crate::wire::members::{self, BadMember, Members, Slot, Table};
 
 /// The shortest `maxRequest` that a server may have.
@@ -49,7 +50,7 @@ const ERROR: &Table = &[("code", Slot::Text(0)), ("message", Slot::Text(1))];
 
 /// Which message a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ResponseKind {
     Hello,
     Entry,
     File,
@@ -59,7 +60,7 @@ pub(crate) enum Kind {
 
 /// A `file` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileAnswer {
+pub(crate) struct FileResponse {
     pub size: u64,
     pub offset: u64,
     pub length: u64,
@@ -70,13 +71,13 @@ pub(crate) struct FileAnswer {
 
 /// An `error` line, decoded in the buffer that holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ErrorAnswer {
+pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
     word: Range<usize>,
     message: Range<usize>,
 }
 
-impl ErrorAnswer {
+impl ErrorResponse {
     /// What it says; `line` is what it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
         Refusal { code: self.code, word: text(line, self.word.clone()), text: text(line, self.message.clone()) }
@@ -84,33 +85,33 @@ impl ErrorAnswer {
 }
 
 /// The `type` of `line`, a whole JSON object that the scanner passed, as are the lines of the functions below.
-pub(crate) fn kind(line: &[u8]) -> Result<Kind, Breach> {
+pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     let [word, ..] = read(line, &[("type", Slot::Text(0))])?.texts;
-    let word = word.ok_or(Breach::Member)?;
+    let word = word.ok_or(Violation::Member)?;
     let kinds = [
-        ("hello", Kind::Hello),
-        ("entry", Kind::Entry),
-        ("file", Kind::File),
-        ("end", Kind::End),
-        ("error", Kind::Error),
+        ("hello", ResponseKind::Hello),
+        ("entry", ResponseKind::Entry),
+        ("file", ResponseKind::File),
+        ("end", ResponseKind::End),
+        ("error", ResponseKind::Error),
     ];
-    kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Breach::Type)
+    kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
 }
 
 /// Reads a `hello` line, and decodes its texts within it.
-pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Breach> {
+pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let Members { texts: [Some(server), name, _], numbers, words: [Some(features), Some(digests)], .. } =
         read(line, HELLO)?
     else {
-        return Err(Breach::Member);
+        return Err(Violation::Member);
     };
     let [Some(protocol), Some(max_request), Some(chunk_size), Some(idle_ms), Some(request_ms), Some(stall_ms), _] =
         numbers
     else {
-        return Err(Breach::Member);
+        return Err(Violation::Member);
     };
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
-        return Err(Breach::Limit);
+        return Err(Violation::Limit);
     }
     let places = [Some(place(line, server)), name.map(|name| place(line, name))];
     let [server, name] = decode(line, places)?;
@@ -129,70 +130,70 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Breach> {
 }
 
 /// Reads an `entry` line, and decodes its name within it.
-pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Breach> {
+pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     let Members { texts: [name, ..], numbers: [size, modified, ..], flags: [directory, link], .. } = read(line, ENTRY)?;
     let kind = match (directory, size) {
         (Some(true), _) => EntryKind::Directory { link: link == Some(true) },
         (_, Some(size)) => EntryKind::File { size, modified },
-        (_, None) => return Err(Breach::Member),
+        (_, None) => return Err(Violation::Member),
     };
-    let place = place(line, name.ok_or(Breach::Member)?);
+    let place = place(line, name.ok_or(Violation::Member)?);
     let [name, _] = decode(line, [Some(place), None])?;
-    let name = FileName::new(text(line, name)).map_err(|_| Breach::EntryName)?;
+    let name = FileName::new(text(line, name)).map_err(|_| Violation::EntryName)?;
     Ok(Entry { name, kind })
 }
 
 /// Reads the `end` line of a listing: how many entries there were, and what was skipped.
-pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Breach> {
+pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
     let [count, skipped, ..] = read(line, LISTING_END)?.numbers;
-    Ok((count.ok_or(Breach::Member)?, skipped.unwrap_or(0)))
+    Ok((count.ok_or(Violation::Member)?, skipped.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
-pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileAnswer, Breach> {
+pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
     let Members { texts: [Some(file_name), Some(raw_version), word], numbers, .. } = read(line, FILE)? else {
-        return Err(Breach::Member);
+        return Err(Violation::Member);
     };
     let [Some(size), Some(offset), Some(length), Some(chunk_size), Some(read_count), Some(last_size), modified] =
         numbers
     else {
-        return Err(Breach::Member);
+        return Err(Violation::Member);
     };
     let is_same = unescape_eq(file_name, name);
     if !is_same {
-        return Err(Breach::Name);
+        return Err(Violation::Name);
     }
     let is_kind = match (digest, word) {
         (kind, Some(word)) => unescape_eq(word, kind.map_or("none", DigestKind::as_str)),
         (kind, None) => kind.is_none(),
     };
     if !is_kind {
-        return Err(Breach::DigestKind);
+        return Err(Violation::DigestKind);
     }
     if !chunks_add_up(length, chunk_size, read_count, last_size) {
-        return Err(Breach::Chunks);
+        return Err(Violation::Chunks);
     }
     let version = version(raw_version)?;
-    Ok(FileAnswer { size, offset, length, chunk_size, version, modified })
+    Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
 /// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
-pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Breach> {
+pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
     // The other kind's member is none that this exchange looks at.
     let [digits, ..] = read(line, &[(kind.as_str(), Slot::Text(0))])?.texts;
-    digits.map(|digits| Digest::from_hex(kind, digits).ok_or(Breach::Digest)).transpose()
+    digits.map(|digits| Digest::from_hex(kind, digits).ok_or(Violation::Digest)).transpose()
 }
 
 /// Reads an `error` line, and decodes its texts within it.
-pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorAnswer, Breach> {
+pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let [word, message, _] = read(line, ERROR)?.texts;
-    let places = [Some(place(line, word.ok_or(Breach::Member)?)), message.map(|message| place(line, message))];
+    let places = [Some(place(line, word.ok_or(Violation::Member)?)), message.map(|message| place(line, message))];
     let [word, message] = decode(line, places)?;
-    Ok(ErrorAnswer { code: Code::from_word(text(line, word.clone())), word, message })
+    Ok(ErrorResponse { code: Code::from_word(text(line, word.clone())), word, message })
 }
 
-fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Breach> {
-    members::read(line, table).map_err(|BadMember| Breach::Member)
+fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Violation> {
+    members::read(line, table).map_err(|BadMember| Violation::Member)
 }
 
 /// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since
@@ -207,18 +208,18 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
     }
 }
 
-fn version(raw: &str) -> Result<Version, Breach> {
+fn version(raw: &str) -> Result<Version, Violation> {
     let mut bytes = [0; Version::MAX_LEN];
     let mut places = bytes.iter_mut();
     for character in Unescape::new(raw) {
-        let character = character.map_err(|LoneSurrogate| Breach::Surrogate)?;
+        let character = character.map_err(|BadEscape| Violation::Surrogate)?;
         // No version has any other characters than ASCII's.
-        let byte = u8::try_from(character).map_err(|_| Breach::Version)?;
-        *places.next().ok_or(Breach::Version)? = byte;
+        let byte = u8::try_from(character).map_err(|_| Violation::Version)?;
+        *places.next().ok_or(Violation::Version)? = byte;
     }
     let free = places.len();
     let len = bytes.len().saturating_sub(free);
-    Version::new(text(&bytes, 0..len)).map_err(|_| Breach::Version)
+    Version::new(text(&bytes, 0..len)).map_err(|_| Violation::Version)
 }
 
 /// Where in `line` the text stands that was read from it.
@@ -228,15 +229,15 @@ fn place(line: &[u8], raw: &str) -> Range<usize> {
 }
 
 /// Decodes the two texts at `places` within `line`, and returns where they stand then; one that is missing is empty.
-fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<usize>; 2], Breach> {
+fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<usize>; 2], Violation> {
     let [first, second] = places.map(Option::unwrap_or_default);
     // A text shrinks when it is decoded: begun with the one that stands further to the front, none overwrites another.
     let is_swapped = second.start < first.start;
     let (front, back) = if is_swapped { (second, first) } else { (first, second) };
-    let front_len = unescape_to_front(line, front).map_err(|LoneSurrogate| Breach::Surrogate)?;
+    let front_len = unescape_to_front(line, front).map_err(|BadEscape| Violation::Surrogate)?;
     let rest = line.get_mut(front_len..).unwrap_or_default();
     let back = back.start.saturating_sub(front_len)..back.end.saturating_sub(front_len);
-    let back_len = unescape_to_front(rest, back).map_err(|LoneSurrogate| Breach::Surrogate)?;
+    let back_len = unescape_to_front(rest, back).map_err(|BadEscape| Violation::Surrogate)?;
     let (front, back) = (0..front_len, front_len..front_len.saturating_add(back_len));
     Ok(if is_swapped { [back, front] } else { [front, back] })
 }

@@ -9,7 +9,7 @@ use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
 use crate::wire::json;
 use crate::wire::message::{Lines, Message};
-use crate::wire::request_reader::Question;
+use crate::wire::request_reader::ParsedRequest;
 
 const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
 /// A name in a message is repeated up to this many bytes.
@@ -17,19 +17,19 @@ const EXCERPT_LEN: usize = 64;
 
 /// A line under way: which one, and how much of it was written.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
-    content: Content,
+pub(crate) struct LineWriter {
+    content: LineKind,
     /// The member under way; behind the last one the line is closed.
     member: usize,
-    phase: Phase,
-    /// How much of the phase's text was written, in bytes.
+    stage: WriteStage,
+    /// How much of the stage's text was written, in bytes.
     position: usize,
 }
 
 /// Which line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 #[repr(u8)]
-pub(crate) enum Content {
+pub(crate) enum LineKind {
     Hello,
     /// A file's header.
     Header,
@@ -63,11 +63,11 @@ pub(crate) enum Content {
 
 /// What the exchange under way is about, and its lines are made of.
 #[derive(Debug)]
-pub(crate) struct Facts<'c> {
+pub(crate) struct ResponseContext<'c> {
     pub config: &'c ServerConfig<'c>,
     pub max_request: usize,
     /// Its version is the one that was asked for, until the file's own takes its place.
-    pub question: Question,
+    pub request: ParsedRequest,
     pub size: u64,
     /// The end of the body, or for `stat` of what is hashed.
     pub end: u64,
@@ -81,7 +81,7 @@ pub(crate) struct Facts<'c> {
 
 /// A member that is a long text is written in these phases, any other one in the first alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum WriteStage {
     Whole,
     /// A message has a beginning of its own.
     FixedText,
@@ -146,21 +146,21 @@ impl Member {
     }
 }
 
-/// The type of each [`Content`], a line each.
+/// The type of each [`LineKind`], a line each.
 const TYPES: &Lines = &Lines::new("hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n");
 
 const FEATURES: &[u8] = br#"["list","stat","get"]"#;
 const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
 
-impl Line {
-    pub(crate) const fn new(content: Content) -> Self {
-        Self { content, member: 0, phase: Phase::Whole, position: 0 }
+impl LineWriter {
+    pub(crate) const fn new(content: LineKind) -> Self {
+        Self { content, member: 0, stage: WriteStage::Whole, position: 0 }
     }
 
     /// A line of which nothing is left.
     #[cfg(feature = "classic")]
     pub(crate) const fn finished() -> Self {
-        Self { content: Content::Heartbeat, member: 1, phase: Phase::Whole, position: 0 }
+        Self { content: LineKind::Heartbeat, member: 1, stage: WriteStage::Whole, position: 0 }
     }
 
     pub(crate) const fn is_done(&self) -> bool {
@@ -168,11 +168,11 @@ impl Line {
     }
 
     /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
-    pub(crate) fn fill(&mut self, facts: &Facts<'_>, name: &[u8], window: &mut [u8]) -> usize {
+    pub(crate) fn fill(&mut self, context: &ResponseContext<'_>, name: &[u8], window: &mut [u8]) -> usize {
         let mut filled: usize = 0;
         while !self.is_done() {
             let Some(room) = window.get_mut(filled..) else { break };
-            let Some(len) = self.write_step(facts, name, room) else {
+            let Some(len) = self.write_step(context, name, room) else {
                 break;
             };
             filled = filled.saturating_add(len);
@@ -182,40 +182,40 @@ impl Line {
 
     /// Writes (a piece of) the next step; `None` for lack of room.
     #[inline(never)] // one function out of all would have more variables than registers
-    fn write_step(&mut self, facts: &Facts<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
+    fn write_step(&mut self, context: &ResponseContext<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let Some(&member) = self.content.members().get(self.member) else {
             let len = put(room, self.content.end())?;
             self.member = self.member.wrapping_add(1);
             return Some(len);
         };
         let mut hex = None;
-        let text = match self.phase {
-            Phase::Whole => {
-                let len = self.write_whole(member, facts, room)?;
-                self.phase = match member {
-                    Member::Message => Phase::FixedText,
-                    _ if member.is_text() && len > 0 => Phase::Text,
+        let text = match self.stage {
+            WriteStage::Whole => {
+                let len = self.write_whole(member, context, room)?;
+                self.stage = match member {
+                    Member::Message => WriteStage::FixedText,
+                    _ if member.is_text() && len > 0 => WriteStage::Text,
                     _ => {
                         self.member = self.member.wrapping_add(1);
-                        Phase::Whole
+                        WriteStage::Whole
                     }
                 };
                 return Some(len);
             }
-            Phase::Quote => {
+            WriteStage::Quote => {
                 let len = put(room, b"\"")?;
                 *self = Self { member: self.member.wrapping_add(1), ..Self::new(self.content) };
                 return Some(len);
             }
-            Phase::FixedText => facts.message.as_str().as_bytes(),
-            Phase::Text => self.text(member, facts, name, &mut hex),
+            WriteStage::FixedText => context.message.as_str().as_bytes(),
+            WriteStage::Text => self.text(member, context, name, &mut hex),
         };
         let rest = text.get(self.position..).unwrap_or_default();
         let (consumed, written) = escape_piece(rest, room);
         self.position = self.position.wrapping_add(consumed); // at most the text's length
         if consumed == rest.len() {
             self.position = 0;
-            self.phase = if self.phase == Phase::FixedText { Phase::Text } else { Phase::Quote };
+            self.stage = if self.stage == WriteStage::FixedText { WriteStage::Text } else { WriteStage::Quote };
         } else if written == 0 {
             return None;
         }
@@ -223,17 +223,23 @@ impl Line {
     }
 
     /// What a member that is a text says.
-    fn text<'a>(&self, member: Member, facts: &'a Facts<'_>, name: &'a [u8], hex: &'a mut Option<Hex>) -> &'a [u8] {
+    fn text<'a>(
+        &self,
+        member: Member,
+        context: &'a ResponseContext<'_>,
+        name: &'a [u8],
+        hex: &'a mut Option<Hex>,
+    ) -> &'a [u8] {
         match member {
             Member::Type => TYPES.get(self.content as u8).as_bytes(),
             Member::Server => SERVER.as_bytes(),
-            Member::Name => facts.config.name.as_str().as_bytes(),
-            Member::Version => facts.question.version.get(..facts.question.version_len).unwrap_or_default(),
-            Member::DigestKind => facts.question.digest.map_or("none", DigestKind::as_str).as_bytes(),
-            Member::Code => facts.code.as_str().as_bytes(),
+            Member::Name => context.config.name.as_str().as_bytes(),
+            Member::Version => context.request.version.get(..context.request.version_len).unwrap_or_default(),
+            Member::DigestKind => context.request.digest.map_or("none", DigestKind::as_str).as_bytes(),
+            Member::Code => context.code.as_str().as_bytes(),
             Member::Message => excerpt(name),
             Member::Digest => {
-                *hex = facts.digest.as_ref().map(Digest::to_hex);
+                *hex = context.digest.as_ref().map(Digest::to_hex);
                 hex.as_ref().map_or("", Hex::as_str).as_bytes()
             }
             _ => name,
@@ -243,13 +249,13 @@ impl Line {
     /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
     /// is the line's first, and without the closing quote where the text is to follow. Nothing where it is left out.
     #[inline(never)] // as above
-    fn write_whole(&self, member: Member, facts: &Facts<'_>, room: &mut [u8]) -> Option<usize> {
+    fn write_whole(&self, member: Member, context: &ResponseContext<'_>, room: &mut [u8]) -> Option<usize> {
         let is_first = self.member == 0;
         #[cfg(feature = "classic")]
         let (is_first, room, before) = match self.content {
-            Content::ClassicFirstEntry => return put(room, b"\""),
-            Content::ClassicEntry => return put(room, b",\""),
-            Content::ClassicListEnd => {
+            LineKind::ClassicFirstEntry => return put(room, b"\""),
+            LineKind::ClassicEntry => return put(room, b",\""),
+            LineKind::ClassicListEnd => {
                 let before = put(room, b"]")?;
                 (false, room.get_mut(before..)?, before)
             }
@@ -260,14 +266,14 @@ impl Line {
         let is_text = member.is_text();
         let mut digits = [0; 20];
         let json = match member {
-            Member::Digest if facts.digest.is_none() => return Some(0),
+            Member::Digest if context.digest.is_none() => return Some(0),
             _ if is_text => b"\"\"",
-            _ => match facts.json(member, &mut digits) {
+            _ => match context.json(member, &mut digits) {
                 Some(json) => json,
                 None => return Some(0),
             },
         };
-        let written = json::write(&Object { name: facts.label(member), value: Json(json) }, room)?;
+        let written = json::write(&Object { name: context.label(member), value: Json(json) }, room)?;
         if !is_first {
             *room.first_mut()? = b',';
         }
@@ -275,7 +281,7 @@ impl Line {
     }
 }
 
-impl Facts<'_> {
+impl ResponseContext<'_> {
     /// A member's name.
     #[inline(always)]
     fn label(&self, member: Member) -> &'static str {
@@ -302,7 +308,7 @@ impl Facts<'_> {
     #[inline(never)] // as above
     fn number(&self, member: Member) -> Option<u64> {
         let config = self.config;
-        let offset = self.question.offset;
+        let offset = self.request.offset;
         let length = self.end.wrapping_sub(offset); // the end lies behind it, or nobody asks
         Some(match member {
             Member::MaxRequest => u64::try_from(self.max_request).unwrap_or(u64::MAX),
@@ -336,7 +342,7 @@ impl Facts<'_> {
     }
 }
 
-impl Content {
+impl LineKind {
     const fn members(self) -> &'static [Member] {
         use Member::*;
         match self {

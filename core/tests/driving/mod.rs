@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::blocking::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, Observer, SendFile, SendFileError, Transport, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Digest, DigestKind, Entry, EntryKind, Exchange, FileInfo, FileName, Instant,
     Listed, Request, ServerConfig, ServerSession, Store, StoreError, Version,
@@ -283,7 +283,7 @@ pub fn served_by(
         Instant::from_millis(now.get())
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut store, scratch, &mut clock, &mut log);
     assert_eq!(session.action(), Action::Close(close));
     Served { close, wire, store, log }

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read};
 
 use coracle::client::{Client, Error, Fetched};
 use coracle::local::{DownloadTarget, Escaped, LocalError, escape_path, name_restriction};
-use coracle_core::{Breach, Digest, DigestKind, FileName, Hasher};
+use coracle_core::{Digest, DigestKind, FileName, Hasher, Violation};
 
 use super::task::{Context, FileTask, TaskOutcome};
 
@@ -32,7 +32,7 @@ pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Res
 
 /// Parses a name that is a listed name, or a path made of such: one that is none is the server's mistake.
 pub fn parse_name(path: &str) -> Result<FileName<'_>, Error> {
-    FileName::new(path).map_err(|_| Error::Breach(Breach::EntryName))
+    FileName::new(path).map_err(|_| Error::Violation(Violation::EntryName))
 }
 
 /// Whether the file at `target` has the size and the digest of the server's.

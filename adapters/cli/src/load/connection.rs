@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use coracle::transport::{TcpTransport, TransportError};
 use coracle_core::blocking::{ClientError, Connection, Sink, Transport};
-use coracle_core::{ClientSession, Failure, FileName, Get};
+use coracle_core::{ClientSession, Failure, FileName, GetRequest};
 use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;
 
@@ -87,7 +87,9 @@ impl ClientConnection {
                 let mut discard = Discard(0);
                 let outcome = match kind {
                     RequestKind::Get(name, digest) => match FileName::new(name) {
-                        Ok(name) => connection.get(&Get { digest: *digest, ..Get::new(name) }, &mut discard).map(drop),
+                        Ok(name) => connection
+                            .get(&GetRequest { digest: *digest, ..GetRequest::new(name) }, &mut discard)
+                            .map(drop),
                         Err(error) => return (Err(error.to_string()), ByteCounts::default()),
                     },
                     RequestKind::List => connection.list(None, |_| Ok::<(), Infallible>(())).map(drop),

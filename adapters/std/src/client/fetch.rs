@@ -3,7 +3,7 @@
 use std::thread::sleep;
 
 use coracle_core::blocking::Sink;
-use coracle_core::{Code, Digest, End, FileName, Get, Header};
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
 
 use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
@@ -98,7 +98,8 @@ impl Fetch<'_> {
             let offset = origin.as_ref().map_or(0, |_| self.len());
             let version = origin.as_ref().map(|origin| &origin.version);
             let digest_from = self.options.digest.map(|_| 0);
-            let get = Get { offset, version, digest: self.options.digest, digest_from, ..Get::new(self.name) };
+            let get =
+                GetRequest { offset, version, digest: self.options.digest, digest_from, ..GetRequest::new(self.name) };
             let outcome = client.get_once(&get, self);
             let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {

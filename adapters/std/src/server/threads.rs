@@ -16,7 +16,7 @@ use super::listen::{AcceptFailure, Listener};
 use super::observer::{Event, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
 use super::seat::{Fate, Seat};
-use super::visit::{Buffers, refuse, visit};
+use super::visit::{WorkerBuffers, refuse, visit};
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
@@ -46,7 +46,7 @@ struct Worker<'scope, 'env, S> {
     listener: Arc<Listener>,
     store: S,
     thread: Arc<str>,
-    buffers: Option<Buffers>,
+    buffers: Option<WorkerBuffers>,
 }
 
 impl<'env, S> Worker<'_, 'env, S>
@@ -158,7 +158,7 @@ where
     #[inline(never)]
     fn receive(&mut self, seat: Arc<Seat>) {
         let house = self.house;
-        let buffers = match self.buffers.take().map_or_else(Buffers::new, Ok) {
+        let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
             Ok(buffers) => self.buffers.insert(buffers),
             Err(error) => {
                 house.tell(&Event::Trouble { what: "making a client's buffers", error: &error });

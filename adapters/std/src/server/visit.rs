@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::blocking::{self, Scratch, serve};
+use coracle_core::blocking::{self, Buffers, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, FileName, Instant, Request, RequestKind,
     ServerSession, Store,
@@ -28,11 +28,11 @@ const SEND_BUF_LEN: usize = 64 * 1024;
 ///
 /// They lie in pages of their own: what a client does not use takes no memory, and all of it goes back to the system with
 /// the thread. An allocator would keep most of it.
-pub(super) struct Buffers {
+pub(super) struct WorkerBuffers {
     pages: MmapMut,
 }
 
-impl Buffers {
+impl WorkerBuffers {
     /// Fails where the process may not have more memory.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { pages: MmapMut::map_anon(REQUEST_BUF_LEN + RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
@@ -40,7 +40,7 @@ impl Buffers {
 }
 
 /// Serves the client of `seat`. Afterwards the socket is to be closed as the returned value says.
-pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut Buffers) -> CloseHow
+pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut WorkerBuffers) -> CloseHow
 where
     S: Store<File: KernelFile>,
 {
@@ -50,7 +50,7 @@ where
     let mut session = ServerSession::new(&house.config, request, house.now());
     let mut transport =
         TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
-    let scratch = Scratch { receive, send };
+    let scratch = Buffers { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
     let close = serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut watch);
