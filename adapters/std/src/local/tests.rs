@@ -1,4 +1,4 @@
-//! A part and its target, from every state that a kill can leave.
+//! Downloads on a real file system, continued from every state that a killed process leaves.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -42,7 +42,7 @@ fn names(root: &TempDir) -> Vec<String> {
     names
 }
 
-/// Leaves an unfinished download of `bytes`.
+/// Creates an unfinished download of `bytes`.
 fn begun(target: &DownloadTarget, bytes: &[u8]) {
     let mut part = target.create_part(origin(10)).expect("create");
     part.append(bytes).expect("append");
@@ -83,7 +83,7 @@ fn what_is_not_proven_keeps_its_name() {
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
 }
 
-/// A proof of the last three of five bytes, as a session makes it.
+/// A proof of the last three of five bytes, from a client session.
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
@@ -182,7 +182,7 @@ fn m17_many_at_once_never_share_a_part() {
                         part.append(&[writer; 10]).expect("append");
                     }
                     let path = part.promote(Proof::Unchecked, None, true).expect("promote");
-                    // Another may have replaced it by now, whole.
+                    // Another thread may have replaced it by now, by a whole file.
                     let bytes = fs::read(path).expect("read");
                     assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
                     done += 1;
@@ -193,7 +193,6 @@ fn m17_many_at_once_never_share_a_part() {
     assert_eq!(names(&root), ["a"]);
 }
 
-/// Killed at every step of beginning, finishing: the next run goes on.
 #[test]
 fn a_part_that_was_taken_away_is_not_promoted() {
     let (root, target) = fresh();
@@ -239,7 +238,7 @@ fn a_foreign_file_at_the_temporary_name_is_left_alone() {
     assert!(matches!(target.find_part(), Err(LocalError::Foreign(_))));
     assert!(matches!(target.create_part(origin(1)), Err(LocalError::Foreign(_))));
     assert_eq!(names(&root), ["a.part"]);
-    // A sidecar of another file's does not make it ours either.
+    // The sidecar of another file does not make it ours either.
     fs::remove_file(root.path().join("a.part")).expect("remove");
     begun(&target, b"012");
     fs::write(root.path().join("new"), "precious").expect("write");
@@ -284,12 +283,12 @@ fn d6_a_part_longer_than_noted_has_no_origin() {
 #[test]
 fn d1_every_state_in_between_is_recovered() {
     let (root, target) = fresh();
-    // Before the part was made; and after it was renamed.
+    // The process was killed before the part was created, or after it was renamed.
     begun(&target, b"0");
     fs::remove_file(root.path().join("a.part")).expect("remove");
     assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
     assert!(names(&root).is_empty());
-    // The part was made, and not noted yet.
+    // It was killed when the part was created, and the sidecar did not name it yet.
     drop(target.create_part(origin(10)).expect("create"));
     let path = root.path().join("a.part.json");
     let note = fs::read_to_string(&path).expect("read");
@@ -297,7 +296,7 @@ fn d1_every_state_in_between_is_recovered() {
     let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
     fs::write(&path, &unnoted).expect("write");
     assert_eq!(found(&target).size(), 0);
-    // That it was noted is what a power cut took.
+    // A power cut took the last write to the sidecar.
     fs::write(root.path().join("a.part"), "precious").expect("write");
     assert!(matches!(target.find_part(), Ok(ExistingPart::SetAside(_))));
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
