@@ -1,11 +1,31 @@
-# What the steps of tests/run and tests/long are written with; sourced at the top of the repository.
+# What the steps of tests/run and tests/long share; sourced at the top of the repository.
 # $NOTES is a directory of the run's own.
 
-# Shows a command, notes it for the report of a failure, and runs it.
+# The package of the program, and what cargo makes of it.
+PROGRAM_PACKAGE=coracle-cli
+PROGRAM=${CARGO_TARGET_DIR:-target}/debug/coracle
+RELEASED_PROGRAM=${CARGO_TARGET_DIR:-target}/release/coracle
+
+build_program() {
+    run cargo build --locked -p "$PROGRAM_PACKAGE"
+}
+
+# The same packages wherever a release is built, or what they share would be built twice.
+build_release() {
+    run cargo build --release --locked -p "$PROGRAM_PACKAGE" -p coracle-bench
+}
+
+# Prints a command, notes it for the report of a failure, runs it, and notes the time where it only compiles.
 run() {
+    local begun=$SECONDS
     printf '+ %s\n' "$*"
     printf '%s\n' "$*" >"$NOTES/command"
-    "$@"
+    "$@" || return
+    case "$*" in
+    *"cargo build"* | *"cargo clippy"* | *"cargo doc"* | *"cargo test"*" --no-run"* | *"tests/cross build"*)
+        echo "$((SECONDS - begun))" >>"$NOTES/compiling"
+        ;;
+    esac
 }
 
 fail() {

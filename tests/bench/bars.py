@@ -73,24 +73,13 @@ def at_least(least, ours, theirs, words, floor=None):
 
 
 def bulk(work):
-    yield from at_least(1.0, "coracle", "nginx", "nginx", "floor: splice")(work)
+    yield from at_least(0.95, "coracle", "nginx", "nginx", "floor: sendfile")(work)
 
     def ratio(name):
         return median(work, name, cost) / median(work, "nginx", cost)
 
     yield Bar(title(work, ", CPU per GB"), "at most 1.1 x nginx's", f"{ratio('coracle'):.2f}", ratio("coracle") <= 1.1,
-              ratio("floor: splice") / ratio("coracle"), who_holds(work, "nginx", lambda name: ratio(name) <= 1.1))
-
-
-def kept(work):
-    yield from at_least(1.5, "coracle", "nginx", "nginx", "floor: fstat, send")(work)
-
-    def p99(name):
-        return median(work, name, lambda taken: taken["p99_us"])
-
-    ours, theirs = p99("coracle"), p99("nginx")
-    yield Bar(title(work, ", p99"), "no worse than nginx's", f"{ours:.0f} and {theirs:.0f} µs", ours <= theirs,
-              p99("floor: fstat, send") / ours, who_holds(work, "nginx", lambda name: p99(name) <= theirs))
+              ratio("floor: sendfile") / ratio("coracle"), who_holds(work, "nginx", lambda name: ratio(name) <= 1.1))
 
 
 def listing(work):
@@ -103,8 +92,8 @@ def listing(work):
 
 def idle(work):
     taken = work["rounds"]["coracle, idle"][0]
-    yield Bar(title(work, ", time to connect"), "under 5 s", f"{taken['connect_seconds']:.2f} s",
-              taken["connect_seconds"] < 5)
+    yield Bar(title(work, ", time to connect"), "under 1 s", f"{taken['connect_seconds']:.2f} s",
+              taken["connect_seconds"] < 1)
     each = taken["resident_each"] / 1024
     yield Bar(title(work, ", memory of the process"), "at most 12 KiB each", f"{each:.1f} KiB", each <= 12)
 
@@ -120,11 +109,9 @@ RULES = [
     ("bulk drop", bulk),
     ("bulk splice", bulk),
     ("known", at_least(0.95, "coracle", "coracle, no digest", "our own without digest")),
-    ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: splice, hashed")),
-    *((f"kept {clients}", kept) for clients in (1, 8, 64)),
-    *((f"new {clients}", at_least(1.0, "coracle", "nginx", "nginx", "floor: fstat, send")) for clients in (1, 8, 64)),
-    ("text 1", at_least(1.2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: fstat, send")),
-    ("text 64", at_least(2, "coracle, text", "Python ancestor", "the Python ancestor", "floor: fstat, send")),
+    ("first", at_least(0.9, "coracle", "nginx, no sendfile", "nginx without sendfile", "floor: sendfile, hashed")),
+    ("text 1", at_least(1.2, "coracle, text", "legacy Python server", "the legacy Python server", "floor: small")),
+    ("text 64", at_least(2, "coracle, text", "legacy Python server", "the legacy Python server", "floor: small")),
     ("list", listing),
     ("idle", idle),
     ("get", at_least(0.8, "coracle", "nginx", "curl from nginx")),

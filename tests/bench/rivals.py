@@ -9,10 +9,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-ANCESTORS = os.path.join(TOP, "tests", "ancestors")
+LEGACY = os.path.join(TOP, "tests", "legacy")
 # Debian's package for each command that is needed.
 PACKAGES = {"nginx": "nginx-light", "lighttpd": "lighttpd", "iperf3": "iperf3", "curl": "curl", "ip": "iproute2",
-            "unshare": "util-linux", "chrt": "util-linux"}
+            "unshare": "util-linux"}
 MOST_CLIENTS = 12_000
 
 NGINX = """
@@ -178,11 +178,11 @@ def http_server(name, files):
 
 
 def floor(name, client, file, way):
-    return Server(name, "coracle", lambda *_: ["chrt", "--batch", "0", client, "floor", file, "--way", way], says_port=True)
+    return Server(name, "coracle", lambda *_: [client, "floor", file, "--way", way], says_port=True)
 
 
-def ack_ancestor(name):
-    return Server(name, "text", lambda port, _: [sys.executable, os.path.join(ANCESTORS, "ack_server.py"), str(port)])
+def legacy_server(name):
+    return Server(name, "text", lambda port, _: [sys.executable, os.path.join(LEGACY, "ack_server.py"), str(port)])
 
 
 def iperf3(name):

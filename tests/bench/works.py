@@ -36,11 +36,11 @@ class Bench:
             rivals.lighttpd("lighttpd", root),
             rivals.http_server("http.server", root),
             rivals.http_server("http.server, many", many),
-            rivals.ack_ancestor("Python ancestor"),
+            rivals.legacy_server("legacy Python server"),
             rivals.iperf3("iperf3"),
-            rivals.floor("floor: splice", client, files.big, "splice"),
-            rivals.floor("floor: splice, hashed", client, files.big, "hashed"),
-            rivals.floor("floor: fstat, send", client, files.small, "ask"),
+            rivals.floor("floor: sendfile", client, files.big, "sendfile"),
+            rivals.floor("floor: sendfile, hashed", client, files.big, "hashed"),
+            rivals.floor("floor: small", client, files.small, "sendfile"),
         ]}
 
     def start(self, name):
@@ -184,7 +184,7 @@ def all_works():
     bulk = [APART, UNPINNED]
     works = []
     for sink in ("drop", "splice"):
-        contestants = ["coracle", "nginx", "lighttpd", "floor: splice"]
+        contestants = ["coracle", "nginx", "lighttpd", "floor: sendfile"]
         contestants += ["http.server", "iperf3"] if sink == "drop" else []
         works.append(Work(f"bulk {sink}", f"1 GiB, digest none, a client that {SINKS[sink]}", "bulk", contestants, "nginx",
                           lambda bench, server, pin, sink=sink: bench.bulk(server, pin, sink), bulk,
@@ -192,22 +192,22 @@ def all_works():
     works.append(Work("known", "1 GiB, CRC-32 of a file fetched before", "bulk", ["coracle", "coracle, no digest"], "coracle, no digest",
                       lambda bench, server, pin: bench.known_digest(server, pin), bulk, times=3))
     works.append(Work("first", "1 GiB, CRC-32, first fetch of the file", "bulk",
-                      ["coracle", "nginx, no sendfile", "floor: splice, hashed"], "nginx, no sendfile",
+                      ["coracle", "nginx, no sendfile", "floor: sendfile, hashed"], "nginx, no sendfile",
                       lambda bench, server, pin: bench.first_fetch(server, pin), bulk))
     for clients in (1, 8, 64):
         works.append(Work(f"kept {clients}", f"1 KiB, connection kept, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: fstat, send"], "nginx",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: small"], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n), both,
                           times=5))
     for clients in (1, 8, 64):
         works.append(Work(f"new {clients}", f"1 KiB, new connection each, {count(clients)}", "small",
-                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: fstat, send",
+                          ["coracle", "nginx", "lighttpd", "coracle, log", "nginx, log", "floor: small",
                            # More clients than that overflow the five places of its accept queue.
                            *(["http.server"] if clients == 1 else [])], "nginx",
                           lambda bench, server, pin, n=clients: bench.small(server, pin, n, True), both))
     for clients in (1, 64):
         works.append(Work(f"text {clients}", f"text acknowledged, {count(clients)}", "small",
-                          ["coracle, text", "Python ancestor", "floor: fstat, send"], "Python ancestor",
+                          ["coracle, text", "legacy Python server", "floor: small"], "legacy Python server",
                           lambda bench, server, pin, n=clients: bench.text(server, pin, n), both))
     works.append(Work("list", "list of 100,000 files", "list",
                       ["coracle, many", "nginx, many", "http.server, many", "floor: getdents, statx"], "nginx, many",
@@ -232,9 +232,9 @@ def count(clients):
 
 def check_bodies(bench):
     """Every server that serves the large file does so byte for byte; the timed runs look at lengths and ends only."""
-    for name in ("coracle", "nginx", "nginx, no sendfile", "lighttpd", "http.server", "floor: splice"):
+    for name in ("coracle", "nginx", "nginx, no sendfile", "lighttpd", "http.server", "floor: sendfile"):
         bench.bulk(bench.start(name), UNPINNED, "check")
-    for name in ("coracle", "coracle", "coracle, log", "floor: splice, hashed"):
+    for name in ("coracle", "coracle", "coracle, log", "floor: sendfile, hashed"):
         bench.bulk(bench.start(name), UNPINNED, "check", digest=True)
 
 

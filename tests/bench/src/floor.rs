@@ -1,10 +1,7 @@
-//! The system calls that no server can leave out, and nothing else.
+//! The fewest system calls that serve one file with a thread for each client: what no such server can beat.
 //!
-//! It takes any arrival for a request, answers in the bytes that the protocol asks for, which it has put together before,
-//! and makes a thread only where none waits in `accept`. They run under `SCHED_BATCH`, which costs the fewest switches between
-//! threads (`works.py` starts it so). A small file is asked for, looked at and sent in one loop
-//! without a function around the system calls: returning from one would cost more than the calls' own work
-//! (`Transport` in core/src/drive tells why).
+//! Any arrival counts as a request, the header is put together in advance, and a thread is spawned only where none waits in
+//! `accept`.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,44 +14,34 @@ use std::thread::{self, Scope};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, fstat, open, statx};
-use rustix::net::sockopt::set_tcp_cork;
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, StatxFlags, open, sendfile, statx};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
 use serde_json::{Value, json};
 
 use crate::dialect::{SENTENCE, TEXT};
 
-/// As much as a pipe may hold where nobody changed that.
-const PIPE_LEN: usize = 1 << 20;
+/// The most that one `sendfile` sends, in bytes.
+const SEND_MAX: usize = 1 << 20;
 
-/// Threads that wait in `accept`. They are as many as were needed at once, as any server's: the kernel leaves a thread where it
-/// ran last, and of a hundred that take turns most would stand where no client has been yet.
+/// Threads that wait in `accept`.
 static WAITING: AtomicUsize = AtomicUsize::new(1);
 
 /// How a body leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
-    /// `splice` through a pipe.
-    Splice,
-    /// The same, and its bytes read and hashed.
+    /// By `sendfile`.
+    Sendfile,
+    /// The same, and its bytes are read and hashed.
     Hashed,
-    /// A small file that is in memory already: the kernel is asked whether it has changed, and it is sent together with
-    /// what stands around it.
-    Ask,
 }
 
 /// Serves until it is ended.
 pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    // Who is accepted inherits it.
+    // Accepted sockets inherit it.
     socket2::SockRef::from(&listener).set_tcp_nodelay(true).map_err(|error| error.to_string())?;
     println!("listening on {}", listener.local_addr().map_err(|error| error.to_string())?);
-    let small = match way {
-        Way::Ask => Some(Small::read(path).map_err(|error| error.to_string())?),
-        Way::Splice | Way::Hashed => None,
-    };
-    thread::scope(|scope| work(scope, &listener, path, way, small.as_ref()));
+    thread::scope(|scope| accept(scope, &listener, path, way));
     Err("no client could be accepted".to_owned())
 }
 
@@ -75,13 +62,13 @@ pub fn list(directory: &Path) -> Result<Value, String> {
     Ok(json!({ "seconds": started.elapsed().as_secs_f64(), "count": count, "size": size }))
 }
 
-fn work<'s>(scope: &'s Scope<'s, '_>, listener: &'s TcpListener, path: &'s Path, way: Way, small: Option<&'s Small>) {
+fn accept<'s>(scope: &'s Scope<'s, '_>, listener: &'s TcpListener, path: &'s Path, way: Way) {
     while let Ok((socket, _)) = listener.accept() {
         if WAITING.fetch_sub(1, Ordering::Relaxed) == 1 {
             WAITING.fetch_add(1, Ordering::Relaxed);
-            scope.spawn(move || work(scope, listener, path, way, small));
+            scope.spawn(move || accept(scope, listener, path, way));
         }
-        if let Err(error) = visit(socket, path, way, small)
+        if let Err(error) = serve_connection(socket, path, way)
             && error.kind() != std::io::ErrorKind::ConnectionReset
         {
             eprintln!("bench-client floor: {error}");
@@ -90,7 +77,7 @@ fn work<'s>(scope: &'s Scope<'s, '_>, listener: &'s TcpListener, path: &'s Path,
     }
 }
 
-fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) -> std::io::Result<()> {
+fn serve_connection(mut socket: TcpStream, path: &Path, way: Way) -> std::io::Result<()> {
     let mut buf = vec![0; 64 * 1024];
     loop {
         let (len, _) = recv(&socket, &mut buf, RecvFlags::empty())?;
@@ -101,73 +88,28 @@ fn visit(mut socket: TcpStream, path: &Path, way: Way, small: Option<&Small>) ->
             socket.write_all(SENTENCE)?;
             continue;
         }
-        if let Some(small) = small {
-            let answer = small.answer()?;
-            if send(&socket, answer, SendFlags::NOSIGNAL)? != answer.len() {
-                return Err(std::io::Error::other("a send buffer without room for a small file"));
-            }
-            continue;
-        }
         let file = File::open(path)?;
         let size = file.metadata()?.len();
-        let head = head(size);
-        send(&socket, head.as_bytes(), SendFlags::NOSIGNAL | SendFlags::MORE)?;
-        set_tcp_cork(&socket, true)?;
-        let (out, into) = pipe()?;
-        fcntl_setpipe_size(&into, PIPE_LEN)?;
+        send(&socket, head(size).as_bytes(), SendFlags::NOSIGNAL | SendFlags::MORE)?;
         let mut hasher = crc32fast::Hasher::new();
         let mut offset = 0;
         while offset < size {
-            let mut place = offset;
-            let mut held = splice(&file, Some(&mut offset), &into, None, PIPE_LEN, SpliceFlags::empty())?;
-            while held > 0 {
-                held -= splice(&out, None, &socket, None, held, SpliceFlags::MORE)?;
+            let mut start = offset;
+            if sendfile(&socket, &file, Some(&mut offset), SEND_MAX)? == 0 {
+                return Err(std::io::Error::other("the file got shorter"));
             }
-            while way == Way::Hashed && place < offset {
-                let most = usize::try_from(offset - place).unwrap_or(usize::MAX).min(buf.len());
-                let len = file.read_at(&mut buf[..most], place)?;
+            while way == Way::Hashed && start < offset {
+                let most = usize::try_from(offset - start).unwrap_or(usize::MAX).min(buf.len());
+                let len = file.read_at(&mut buf[..most], start)?;
                 hasher.update(&buf[..len]);
-                place += len as u64;
+                start += len as u64;
             }
         }
         match way {
             Way::Hashed => writeln!(socket, r#"{{"type":"end","crc32":"{:08x}"}}"#, hasher.finalize())?,
-            _ => socket.write_all(END)?,
-        }
-        set_tcp_cork(&socket, false)?;
-    }
-}
-
-/// A small file that is in memory.
-struct Small {
-    file: File,
-    changed: (i64, u64),
-    answer: Vec<u8>,
-}
-
-impl Small {
-    fn read(path: &Path) -> std::io::Result<Self> {
-        let file = File::open(path)?;
-        let contents = std::fs::read(path)?;
-        let answer = [head(contents.len() as u64).as_bytes(), &contents, END].concat();
-        Ok(Self { changed: changed(&file)?, file, answer })
-    }
-
-    /// What answers for it, if it has not changed.
-    #[inline(always)]
-    fn answer(&self) -> std::io::Result<&[u8]> {
-        if changed(&self.file)? == self.changed {
-            Ok(&self.answer)
-        } else {
-            Err(std::io::Error::other("the file has changed"))
+            Way::Sendfile => socket.write_all(b"{\"type\":\"end\"}\n")?,
         }
     }
-}
-
-#[inline(always)]
-fn changed(file: &File) -> std::io::Result<(i64, u64)> {
-    let now = fstat(file)?;
-    Ok((now.st_ctime, now.st_ctime_nsec))
 }
 
 /// The header of a file that is fetched from its beginning to its end, with a version and a time as long as real ones.
@@ -180,5 +122,3 @@ fn head(size: u64) -> String {
     });
     format!("{header}\n")
 }
-
-const END: &[u8] = b"{\"type\":\"end\"}\n";

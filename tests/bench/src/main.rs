@@ -49,7 +49,7 @@ enum Work {
         #[arg(long)]
         count: usize,
     },
-    /// Ask for a small file, or send text, again and again
+    /// ClientRequest for a small file, or send text, again and again
     Small {
         #[command(flatten)]
         server: Server,
@@ -90,15 +90,15 @@ enum Work {
         #[arg(long, default_value_t = 3)]
         seconds: u64,
     },
-    /// Serve one file with nothing but the system calls that cannot be left out: what no server can beat
+    /// Serve one file with the fewest system calls
     Floor {
         /// The file
         file: PathBuf,
         /// How its bytes leave
-        #[arg(long, default_value = "splice")]
+        #[arg(long, default_value = "sendfile")]
         way: floor::Way,
     },
-    /// List a directory with nothing but the system calls that cannot be left out
+    /// List a directory with the fewest system calls
     FloorList {
         /// The directory
         directory: PathBuf,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use coracle_core::{Breach, Code, Failure, StartError};
+use coracle_core::{Code, Failure, StartError, Violation};
 
 use crate::local::{Escaped, LocalError};
 
@@ -39,7 +39,7 @@ pub enum Error {
     /// The file changed while it was fetched, again and again.
     Changed,
     /// The server does not keep to the protocol, or lies.
-    Breach(Breach),
+    Violation(Violation),
     /// All bytes came, twice, and their digest is not the server's.
     Digest,
     /// It cannot be asked like this.
@@ -84,7 +84,7 @@ impl Error {
         match self {
             Self::Connect { .. } | Self::Connection { .. } => Blame::Network,
             Self::Refused { .. } | Self::Changed => Blame::Refused,
-            Self::Breach(_) | Self::Digest => Blame::Verification,
+            Self::Violation(_) | Self::Digest => Blame::Verification,
             Self::Start(_) => Blame::Usage,
             Self::TooLarge { .. } | Self::TooMany { .. } | Self::Local(_) | Self::Write(_) => Blame::Local,
         }
@@ -114,7 +114,7 @@ impl fmt::Display for Error {
             Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Escaped(word)),
             Self::Refused { word, text, .. } => write!(f, "{} ({})", Escaped(text), Escaped(word)),
             Self::Changed => f.write_str("the file changed each time while it was fetched"),
-            Self::Breach(breach) => breach.fmt(f),
+            Self::Violation(breach) => breach.fmt(f),
             Self::Digest => f.write_str("what was received does not have the server's digest"),
             Self::Start(error) => error.fmt(f),
             Self::TooLarge { size, limit } => write!(f, "the file has {size} bytes, more than the limit of {limit}"),

@@ -2,8 +2,8 @@
 
 use std::thread::sleep;
 
-use coracle_core::drive::Sink;
-use coracle_core::{Code, Digest, End, FileName, Get, Header};
+use coracle_core::blocking::Sink;
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
 
 use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
@@ -69,11 +69,6 @@ pub(super) fn download(
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
         (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
-        #[cfg(planted)]
-        (Err(error), part) if coracle_core::planted("M7") => {
-            part.map_or(Ok(()), Part::discard)?;
-            Err(error)
-        }
         (Err(error), part) => {
             part.map_or(Ok(()), Part::suspend)?;
             Err(error)
@@ -103,7 +98,8 @@ impl Fetch<'_> {
             let offset = origin.as_ref().map_or(0, |_| self.len());
             let version = origin.as_ref().map(|origin| &origin.version);
             let digest_from = self.options.digest.map(|_| 0);
-            let get = Get { offset, version, digest: self.options.digest, digest_from, ..Get::new(self.name) };
+            let get =
+                GetRequest { offset, version, digest: self.options.digest, digest_from, ..GetRequest::new(self.name) };
             let outcome = client.get_once(&get, self);
             let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {
@@ -122,8 +118,6 @@ impl Fetch<'_> {
                 Err(failed) => failed,
             };
             match failed.error {
-                #[cfg(planted)]
-                error if coracle_core::planted("S10") => return Err(error),
                 // Asked for a version that is no more, or for a place behind the end.
                 Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
                     self.start_over(&mut changes)?;
@@ -137,8 +131,6 @@ impl Fetch<'_> {
                     self.resumed = 0;
                     self.progress.note(&Note::WrongDigest);
                 }
-                #[cfg(planted)]
-                error if coracle_core::planted("K4") => return Err(error),
                 error if error.is_temporary() => {
                     if failed.was_kept && !progressed {
                         continue;

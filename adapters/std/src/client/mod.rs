@@ -30,9 +30,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_core::drive::{self, ClientError, Clock as _, Connection, Sink, read_back};
+use coracle_core::blocking::{self, ClientError, Clock as _, Connection, Sink, read_back};
 use coracle_core::{
-    Ask, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, Get, Header, Listing, StartError,
+    ClientRequest, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, GetRequest, Header, Listing,
+    StartError,
 };
 
 pub use address::{Address, AddressError};
@@ -285,19 +286,19 @@ impl Client {
     }
 
     /// One try to get something.
-    fn get_once<S: Sink<Error = Error>>(&mut self, get: &Get<'_>, sink: &mut S) -> Result<End, Failed> {
+    fn get_once<S: Sink<Error = Error>>(&mut self, get: &GetRequest<'_>, sink: &mut S) -> Result<End, Failed> {
         let rereads = get.digest.is_some() && get.digest_from.is_some_and(|from| from < get.offset);
         let mut session = self.session();
         let mut ticks = Ticks::new();
-        if !rereads || session.start(Ask::Get(*get), ticks.now()).is_err() {
+        if !rereads || session.start(ClientRequest::Get(*get), ticks.now()).is_err() {
             return self.once(|connection| connection.get(get, sink));
         }
         // A server would not wait until all that is here has been read.
         self.connection = None;
         let mut buf = receive_buf();
         read_back(&mut session, sink, &mut buf, || ticks.now()).map_err(|error| match error {
-            drive::ReadBackError::Sink(error) => Failed::new(error),
-            drive::ReadBackError::TooFew => Failed::new(too_few()),
+            blocking::ReadBackError::Sink(error) => Failed::new(error),
+            blocking::ReadBackError::TooFew => Failed::new(too_few()),
         })?;
         let mut connection = self.connect(session, buf, ticks)?;
         let outcome = connection.finish_get(sink);
@@ -435,7 +436,7 @@ fn explain<S: Into<Error>>(error: ClientError<TransportError, S>, connection: &m
     match error {
         ClientError::Start(error) => Error::Start(error),
         ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => refused(code, connection),
-        ClientError::Failed(Failure::Breach(breach)) => Error::Breach(breach),
+        ClientError::Failed(Failure::Violation(breach)) => Error::Violation(breach),
         ClientError::Failed(Failure::Digest) => Error::Digest,
         ClientError::Failed(failure) => Error::Connection { peer: address.to_string(), error: None, failure },
         ClientError::Transport(error) => {

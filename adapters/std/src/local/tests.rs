@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, DigestKind, End, Event, FileName, Get, Hasher, Instant, Verified, Version,
+    ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    Verified, Version,
 };
 use tempfile::TempDir;
 
@@ -87,8 +88,8 @@ fn what_is_not_proven_keeps_its_name() {
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
-    let get = Get { offset: 2, ..Get::new(FileName::from_static("a")) };
-    session.start(Ask::Get(get), now).expect("started");
+    let get = GetRequest { offset: 2, ..GetRequest::new(FileName::from_static("a")) };
+    session.start(ClientRequest::Get(get), now).expect("started");
     while let ClientAction::SendBytes { bytes } = session.action() {
         let len = bytes.len();
         session.sent(len, now);

@@ -131,12 +131,6 @@ impl Pending {
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.lines.len() + line.len() > MAX_PENDING {
-            #[cfg(planted)]
-            if coracle_core::planted("X10") && state.dropped == 0 {
-                // Waits for somebody to take it.
-                state =
-                    self.changed.wait_timeout(state, Duration::from_secs(10)).unwrap_or_else(PoisonError::into_inner).0;
-            }
             state.dropped += 1;
             return;
         }
