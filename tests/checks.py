@@ -125,7 +125,7 @@ def main(doc, checks, begin=None):
     target = os.environ.get("CARGO_TARGET_DIR", os.path.join(TOP, "target"))
     program = os.path.abspath(rest[0] if rest else os.path.join(target, "debug", "coracle"))
     if len(rest) > 1 or not os.access(program, os.X_OK):
-        sys.exit(usage(f"{program} is not there: cargo build -p coracle"))
+        sys.exit(usage(f"{program} is not there: cargo build -p coracle-cli"))
     if unknown := set(chosen) - {check.__name__ for check in checks}:
         sys.exit(usage(f"no such check: {', '.join(sorted(unknown))}"))
     end = begin(program) if begin else None

@@ -2,7 +2,7 @@
 # $NOTES is a directory of the run's own.
 
 # The package of the program, and what cargo makes of it.
-PROGRAM_PACKAGE=coracle
+PROGRAM_PACKAGE=coracle-cli
 PROGRAM=${CARGO_TARGET_DIR:-target}/debug/coracle
 RELEASED_PROGRAM=${CARGO_TARGET_DIR:-target}/release/coracle
 

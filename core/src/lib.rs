@@ -20,7 +20,7 @@
 //! test by slicing. While an answer is under way `receive` takes nothing, which is all the back-pressure that there is.
 //!
 //! - [`ServerSession`] with a [`Store`] is the server's side, [`ClientSession`] the client's.
-//! - [`drive`] runs either over anything that is `embedded_io::Read + Write` and may block.
+//! - [`blocking`] runs either over anything that is `embedded_io::Read + Write` and may block.
 //! - [`FileName`], [`Version`], [`Digest`] exist only when they are good.
 //!
 //! # A session in a test, without a socket
@@ -87,39 +87,17 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-mod answer;
-mod ask;
+pub mod blocking;
 mod client;
-mod digest;
-mod divide;
-pub mod drive;
-mod error;
-mod json;
-mod members;
-mod message;
-mod name;
-#[cfg(planted)]
-mod planted;
-mod reply;
-mod request;
-mod scan;
 mod server;
 mod store;
-mod text;
-mod time;
+mod types;
+mod wire;
 
-pub use ask::{Ask, Get};
 pub use client::{
-    Breach, ClientAction, ClientSession, Digests, End, Event, Failure, Features, Header, Hello, Listing, Refusal,
-    StartError, Verified,
+    ClientAction, ClientRequest, ClientSession, Digests, End, Event, Failure, Features, GetRequest, Header, Hello,
+    Listing, Refusal, StartError, Verified, Violation,
 };
-pub use digest::{Digest, DigestKind, Hasher, Hex};
-pub use error::Code;
-pub use name::{FileName, NameError, Version, VersionError};
-#[cfg(planted)]
-pub use planted::planted;
-pub use request::Kind as RequestKind;
-pub use scan::{ScanError, Scanned, Scanner};
 #[cfg(feature = "classic")]
 pub use server::TextPolicy;
 pub use server::{
@@ -127,4 +105,10 @@ pub use server::{
     ServerNameError, ServerSession,
 };
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
-pub use time::Instant;
+pub use types::digest::{Digest, DigestKind, Hasher, Hex};
+pub use types::file_name::{FileName, NameError};
+pub use types::time::Instant;
+pub use types::version::{Version, VersionError};
+pub use wire::code::Code;
+pub use wire::request_reader::RequestKind;
+pub use wire::scanner::{ScanError, Scanned, Scanner};

@@ -4,8 +4,8 @@ mod asking;
 
 use asking::{GET, NAME, Wants, answer, answered, asked, digest, header};
 use coracle_core::{
-    Ask, Breach, ClientAction, ClientSession, Code, DigestKind, End, Event, Failure, FileName, Get, Instant,
-    StartError, Version,
+    ClientAction, ClientRequest, ClientSession, Code, DigestKind, End, Event, Failure, FileName, GetRequest, Instant,
+    StartError, Version, Violation,
 };
 use proptest::prelude::*;
 
@@ -20,7 +20,7 @@ fn hello_tells_all() {
     let line = "{\"type\":\"hello\",\"name\":\"b\\u0065nch \\uD83D\\uDE00\",\"later\":[{}],\"protocol\":1,\"server\":\"c\\/0.1\",\
                 \"maxRequest\":4096,\"chunkSize\":65536,\"idle_ms\":60000,\"request_ms\":10000,\"stall_ms\":30000,\
                 \"features\":[\"g\\u0065t\",\"wait\",\"stat\"],\"digests\":[\"crc32\",\"blake3\"]}\n";
-    let seen = answered(Ask::Hello, b"", line);
+    let seen = answered(ClientRequest::Hello, b"", line);
     assert_eq!(seen.last, None);
     assert_eq!(
         seen.events,
@@ -29,13 +29,13 @@ fn hello_tells_all() {
           digests: Digests { crc32: true, sha256: false } }"]
     );
     let nameless = line.replace("\"name\":\"b\\u0065nch \\uD83D\\uDE00\",", "");
-    assert!(answered(Ask::Hello, b"", nameless).events[0].contains("name: \"\""));
+    assert!(answered(ClientRequest::Hello, b"", nameless).events[0].contains("name: \"\""));
 }
 
 #[test]
 fn list_is_counted() {
     let seen = answered(
-        Ask::List { path: Some(FileName::from_static("d")) },
+        ClientRequest::List { path: Some(FileName::from_static("d")) },
         b"",
         concat!(
             r#"  {"type":"entry","fileName":"d/\u0061 \"b\"","fileSize":5321,"modified":1763769600}"#,
@@ -62,7 +62,7 @@ fn list_is_counted() {
     );
     assert_eq!(seen.last, None);
     assert_eq!(
-        answered(Ask::List { path: None }, b"", "{\"type\":\"end\",\"count\":0}\n").events,
+        answered(ClientRequest::List { path: None }, b"", "{\"type\":\"end\",\"count\":0}\n").events,
         ["listed 0 skipped 0"]
     );
 }
@@ -71,13 +71,13 @@ fn list_is_counted() {
 fn stat_tells_the_digest() {
     let line = header(FILE, 0).replace("\"crc32\"}", "\"sha256\",\"modified\":5,\"sha256\":\"DIGEST\"}");
     let hex = "09ca7e4eaa6e8ae9c7d261167129184883644d07dfba7cbfbc4c8a2e08360d5b";
-    let ask = Ask::Stat { name: NAME, digest: Some(DigestKind::Sha256) };
+    let ask = ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Sha256) };
     let seen = answered(ask, b"", line.replace("DIGEST", hex));
     assert_eq!(seen.events, [format!("header 0+12/12 chunks 1024 version v1 modified Some(5) digest Some({hex:?})")]);
     assert_eq!(seen.last, None);
     for word in [",\"digest\":\"none\"", ""] {
         let line = header(FILE, 0).replace(",\"digest\":\"crc32\"", word);
-        let seen = answered(Ask::Stat { name: NAME, digest: None }, b"", line);
+        let seen = answered(ClientRequest::Stat { name: NAME, digest: None }, b"", line);
         assert_eq!(seen.events, ["header 0+12/12 chunks 1024 version v1 modified None digest None"]);
     }
 }
@@ -97,26 +97,27 @@ fn get_is_verified() {
 #[test]
 fn a_resume_covers_what_is_held() {
     let version = Version::new("v1").expect("a version");
-    let get = Get { offset: 7, version: Some(&version), digest_from: Some(0), ..Get::new(NAME) };
-    let seen = answered(Ask::Get(get), &FILE[..7], answer(FILE, 7));
+    let get = GetRequest { offset: 7, version: Some(&version), digest_from: Some(0), ..GetRequest::new(NAME) };
+    let seen = answered(ClientRequest::Get(get), &FILE[..7], answer(FILE, 7));
     assert_eq!(seen.body, b"world");
     assert_eq!(seen.events[1..], ["body from 7", "verified 0..12/12 ffab723a"]);
 
     // One bit of what is held is wrong: the session notices, whoever is to blame.
-    let seen = answered(Ask::Get(get), b"hellO, ", answer(FILE, 7));
+    let seen = answered(ClientRequest::Get(get), b"hellO, ", answer(FILE, 7));
     assert_eq!(seen.failure(), Some(Failure::Digest));
 
     // There is nothing left to fetch, and all to verify.
-    let get = Get { offset: 12, ..get };
-    assert_eq!(answered(Ask::Get(get), FILE, answer(FILE, 12)).events[1..], ["verified 0..12/12 ffab723a"]);
+    let get = GetRequest { offset: 12, ..get };
+    assert_eq!(answered(ClientRequest::Get(get), FILE, answer(FILE, 12)).events[1..], ["verified 0..12/12 ffab723a"]);
 }
 
 #[test]
 fn a_part_is_verified_as_a_part() {
-    let get = Get { offset: 7, length: Some(3), ..Get::new(NAME) };
+    let get = GetRequest { offset: 7, length: Some(3), ..GetRequest::new(NAME) };
     let line = header(FILE, 7).replace("\"length\":5", "\"length\":3").replace("\"lastSize\":5", "\"lastSize\":3");
     let crc32 = digest(DigestKind::Crc32, b"wor");
-    let seen = answered(Ask::Get(get), b"", format!("{line}wor  {{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n"));
+    let seen =
+        answered(ClientRequest::Get(get), b"", format!("{line}wor  {{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n"));
     assert_eq!(seen.events[2..], [format!("verified 7..10/12 {crc32}")]);
 
     let mut session = asked(GET, b"");
@@ -133,8 +134,8 @@ fn a_part_is_verified_as_a_part() {
 
     // A part is no whole, whether its beginning is missing or its end.
     for (offset, length) in [(7, 5), (0, 7), (7, 3)] {
-        let get = Get { offset: offset as u64, length: Some(length as u64), ..Get::new(NAME) };
-        let mut session = asked(Ask::Get(get), b"");
+        let get = GetRequest { offset: offset as u64, length: Some(length as u64), ..GetRequest::new(NAME) };
+        let mut session = asked(ClientRequest::Get(get), b"");
         let line =
             header(FILE, offset).replace(&format!("\"length\":{}", 12 - offset), &format!("\"length\":{length}"));
         let line = line.replace(&format!("\"lastSize\":{}", 12 - offset), &format!("\"lastSize\":{length}"));
@@ -159,13 +160,17 @@ fn a_part_is_verified_as_a_part() {
 #[test]
 fn without_a_digest_nothing_is_verified() {
     let line = header(FILE, 0).replace("crc32", "none");
-    let get = Get { digest: None, digest_from: Some(0), ..Get::new(NAME) };
-    let seen = answered(Ask::Get(get), b"", format!("{line}hello, world{{\"type\":\"end\"}}\n"));
+    let get = GetRequest { digest: None, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let seen = answered(ClientRequest::Get(get), b"", format!("{line}hello, world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 
     // Nothing is read back for a digest that nobody computes.
     let line = header(FILE, 7).replace("crc32", "none");
-    let seen = answered(Ask::Get(Get { offset: 7, ..get }), b"", format!("{line}world{{\"type\":\"end\"}}\n"));
+    let seen = answered(
+        ClientRequest::Get(GetRequest { offset: 7, ..get }),
+        b"",
+        format!("{line}world{{\"type\":\"end\"}}\n"),
+    );
     assert_eq!(seen.events[2..], ["unchecked"]);
 }
 
@@ -182,9 +187,13 @@ fn a_file_that_changed_may_be_kept_as_a_snapshot() {
     assert_eq!(kept.events[2..], ["changed Some(\"0..12/12 ffab723a\")"]);
     assert_eq!(kept.last, None);
 
-    let get = Get { digest: None, ..Get::new(NAME) };
+    let get = GetRequest { digest: None, ..GetRequest::new(NAME) };
     let line = header(FILE, 0).replace("crc32", "none");
-    let seen = answered(Ask::Get(get), b"", format!("{line}hello, world{{\"type\":\"error\",\"code\":\"changed\"}}\n"));
+    let seen = answered(
+        ClientRequest::Get(get),
+        b"",
+        format!("{line}hello, world{{\"type\":\"error\",\"code\":\"changed\"}}\n"),
+    );
     assert_eq!(seen.events[2..], ["changed None"]);
 }
 
@@ -222,7 +231,7 @@ fn the_words_of_a_refusal_stay_until_the_next_request() {
     assert!(matches!(event, Some(Event::Refused(refusal)) if refusal.code == Some(Code::Denied)));
     let refusal = session.refusal().expect("it is kept");
     assert_eq!((refusal.word, refusal.text), ("denied", "permission denied: a.txt"));
-    session.start(Ask::Hello, at(1)).expect("idle");
+    session.start(ClientRequest::Hello, at(1)).expect("idle");
     assert_eq!(session.refusal(), None);
 }
 
@@ -235,31 +244,33 @@ fn an_idle_session_takes_a_reason_for_closing_and_nothing_else() {
         assert_eq!(seen.events[2], "verified 0..12/12 ffab723a");
         (seen.events.get(3).cloned(), seen.failure())
     };
-    let breach = |breach| (None, Some(Failure::Breach(breach)));
+    let breach = |breach| (None, Some(Failure::Violation(breach)));
     for code in [Code::Busy, Code::Timeout, Code::ShuttingDown] {
         assert_eq!(
             after(&format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"\"}}\n")),
             (Some(format!("unasked {code}")), Some(Failure::Ended(code)))
         );
     }
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Breach::Unasked));
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Breach::Unasked));
-    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Breach::Unasked));
-    assert_eq!(after(&header(FILE, 0)), breach(Breach::Unasked));
-    assert_eq!(after(" "), breach(Breach::LineStart));
-    assert_eq!(after("\n"), breach(Breach::LineStart));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Violation::Unasked));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Violation::Unasked));
+    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Violation::Unasked));
+    assert_eq!(after(&header(FILE, 0)), breach(Violation::Unasked));
+    assert_eq!(after(" "), breach(Violation::LineStart));
+    assert_eq!(after("\n"), breach(Violation::LineStart));
 }
 
 #[test]
 fn one_connection_serves_many_requests() {
-    let mut session = asked(Ask::Hello, b"");
+    let mut session = asked(ClientRequest::Hello, b"");
     let hello = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"\",\"name\":\"\",\"maxRequest\":600,\"chunkSize\":1,\"idle_ms\":0,\
                   \"request_ms\":0,\"stall_ms\":0,\"features\":[],\"digests\":[]}\n";
     assert!(matches!(session.receive(hello, at(0)), (_, Some(Event::Hello(_)))));
 
     // The longest of names, each byte of it escaped, does not fit 512 bytes; this server takes more.
     let name = "\"".repeat(255);
-    session.start(Ask::Stat { name: FileName::new(&name).expect("a name"), digest: None }, at(0)).expect("it fits");
+    session
+        .start(ClientRequest::Stat { name: FileName::new(&name).expect("a name"), digest: None }, at(0))
+        .expect("it fits");
     session.abandon();
     session.start(GET, at(0)).expect("idle");
     let ClientAction::SendBytes { bytes } = session.action() else { panic!() };
@@ -273,7 +284,7 @@ fn a_request_keeps_to_the_longest_that_the_server_takes() {
     let quotes = (512 - around) / 2;
     for (plain, quotes, fits) in [((512 - around) % 2, quotes, true), ((512 - around) % 2 + 1, quotes, false)] {
         let name = "x".repeat(plain) + &"\"".repeat(quotes);
-        let ask = Ask::Stat { name: FileName::new(&name).expect("a name"), digest: Some(DigestKind::Sha256) };
+        let ask = ClientRequest::Stat { name: FileName::new(&name).expect("a name"), digest: Some(DigestKind::Sha256) };
         let mut session = ClientSession::new([0; 1_024]);
         let started = session.start(ask, at(0));
         assert_eq!(started, if fits { Ok(()) } else { Err(StartError::NameDoesNotFit) });
@@ -287,11 +298,11 @@ fn a_request_keeps_to_the_longest_that_the_server_takes() {
 #[test]
 fn what_cannot_be_started() {
     let mut session = ClientSession::new([0; 1_024]);
-    let get = Get { offset: 3, digest_from: Some(4), ..Get::new(NAME) };
-    assert_eq!(session.start(Ask::Get(get), at(0)), Err(StartError::DigestRange));
-    let get = Get { digest: Some(DigestKind::Sha256), ..Get::new(NAME) };
+    let get = GetRequest { offset: 3, digest_from: Some(4), ..GetRequest::new(NAME) };
+    assert_eq!(session.start(ClientRequest::Get(get), at(0)), Err(StartError::DigestRange));
+    let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(NAME) };
     let expected = if DigestKind::Sha256.is_supported() { Ok(()) } else { Err(StartError::DigestUnsupported) };
-    assert_eq!(session.start(Ask::Get(get), at(0)), expected);
+    assert_eq!(session.start(ClientRequest::Get(get), at(0)), expected);
     session.abandon();
     assert_eq!(session.action(), ClientAction::Idle);
     session.start(GET, at(0)).expect("idle");
@@ -308,8 +319,8 @@ fn what_cannot_be_started() {
 fn waits_only_for_an_answer_and_only_so_long() {
     let mut session = ClientSession::new([0; 1_024]).with_stall_ms(100);
     assert_eq!(session.deadline(), None);
-    let get = Get { offset: 1, digest_from: Some(0), ..Get::new(NAME) };
-    session.start(Ask::Get(get), at(5)).expect("idle");
+    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    session.start(ClientRequest::Get(get), at(5)).expect("idle");
     assert_eq!(session.deadline(), None, "reading back takes what it takes");
     session.rehashed(b"h", at(1_000));
     assert_eq!(session.deadline(), Some(at(1_100)));
@@ -407,8 +418,8 @@ fn a_request_that_cannot_be_sent_may_have_been_answered() {
 fn what_was_not_sent_can_be_taken_back() {
     let mut session = ClientSession::new([0; 1_024]);
     session.abandon();
-    let get = Get { offset: 1, digest_from: Some(0), ..Get::new(NAME) };
-    session.start(Ask::Get(get), at(0)).expect("idle");
+    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    session.start(ClientRequest::Get(get), at(0)).expect("idle");
     assert_eq!(session.action(), ClientAction::Rehash { offset: 0, len: 1 });
     assert_eq!(session.receive(b"{", at(0)), (0, None));
     session.abandon();
@@ -440,16 +451,16 @@ proptest! {
         tail in prop_oneof![Just(""), Just("{\"type\":\"error\",\"code\":\"shuttingDown\"}\n"), Just("x")],
     ) {
         let offset = held.min(file.len());
-        let get = Get { offset: offset as u64, digest_from: Some(0), ..Get::new(NAME) };
+        let get = GetRequest { offset: offset as u64, digest_from: Some(0), ..GetRequest::new(NAME) };
         let mut input = answer(&file, offset);
         input.extend_from_slice(tail.as_bytes());
         if let Some((index, bit)) = flip {
             let index = index.index(input.len());
             input[index] ^= 1 << bit;
         }
-        let whole = asking::answered_in(Ask::Get(get), &file, &input, &[usize::MAX]);
-        prop_assert_eq!(&asking::answered_in(Ask::Get(get), &file, &input, &pieces), &whole);
-        prop_assert_eq!(&asking::answered_in(Ask::Get(get), &file, &input, &[1]), &whole);
+        let whole = asking::answered_in(ClientRequest::Get(get), &file, &input, &[usize::MAX]);
+        prop_assert_eq!(&asking::answered_in(ClientRequest::Get(get), &file, &input, &pieces), &whole);
+        prop_assert_eq!(&asking::answered_in(ClientRequest::Get(get), &file, &input, &[1]), &whole);
         if flip.is_none() {
             prop_assert_eq!(&whole.body, &file[offset..]);
         }

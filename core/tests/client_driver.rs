@@ -8,9 +8,10 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use asking::{NAME, answer, header};
-use coracle_core::drive::{ClientError, Connection, ReadBackError, Sink, Transport, read_back};
+use coracle_core::blocking::{ClientError, Connection, ReadBackError, Sink, Transport, read_back};
 use coracle_core::{
-    Ask, Breach, ClientAction, ClientSession, Code, DigestKind, End, Failure, Get, Header, Instant, StartError,
+    ClientAction, ClientRequest, ClientSession, Code, DigestKind, End, Failure, GetRequest, Header, Instant,
+    StartError, Violation,
 };
 use embedded_io::ErrorKind;
 
@@ -195,7 +196,9 @@ fn every_exchange_on_one_connection() {
     assert_eq!(connection.refusal().map(|refusal| refusal.text.to_owned()), Some("no such file: a.txt".to_owned()));
     assert!(connection.is_idle());
     let mut held = Held::new(b"");
-    let Ok(End::Verified(verified)) = connection.get(&Get::new(NAME), &mut &mut held) else { panic!("not verified") };
+    let Ok(End::Verified(verified)) = connection.get(&GetRequest::new(NAME), &mut &mut held) else {
+        panic!("not verified")
+    };
     assert!(verified.is_whole());
     assert_eq!((held.bytes.as_slice(), held.header.map(|header| header.length)), (FILE, Some(12)));
     assert!(connection.is_idle());
@@ -226,21 +229,21 @@ fn k1_k2_interrupted_and_short_calls_change_nothing() {
     wire.flushes = [ErrorKind::Interrupted, ErrorKind::TimedOut].into();
     let mut connection = connection(wire);
     let mut held = Held::new(b"");
-    assert!(matches!(connection.get(&Get::new(NAME), &mut held), Ok(End::Verified(_))));
+    assert!(matches!(connection.get(&GetRequest::new(NAME), &mut held), Ok(End::Verified(_))));
     assert_eq!(held.bytes, FILE);
     assert_eq!(connection.transport_mut().sent, b"{\"type\":\"get\",\"fileName\":\"a.txt\"}\n");
 }
 
 #[test]
 fn resumes_from_what_is_held() {
-    let get = Get { offset: 5, digest_from: Some(0), ..Get::new(NAME) };
+    let get = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
     let mut held = Held::new(b"hello");
     assert!(matches!(connection(wire([bytes(answer(FILE, 5))])).get(&get, &mut &mut held), Ok(End::Verified(_))));
     assert_eq!(held.bytes, FILE);
 
     // Read back before the connection is made.
     let mut session = ClientSession::new([0; 1_024]);
-    session.start(Ask::Get(get), Instant::from_millis(0)).expect("idle");
+    session.start(ClientRequest::Get(get), Instant::from_millis(0)).expect("idle");
     let mut held = Held::new(b"hello");
     let clock = || Instant::from_millis(9);
     read_back(&mut session, &mut held, &mut [0; 4], clock).expect("read back");
@@ -253,14 +256,14 @@ fn resumes_from_what_is_held() {
 
 #[test]
 fn what_cannot_be_read_back_is_not_asked_for() {
-    let get = Get { offset: 5, digest_from: Some(0), ..Get::new(NAME) };
+    let get = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
     let mut connection = connection(wire([bytes(answer(FILE, 0))]));
     let mut short = Held::new(b"hell");
     assert_eq!(connection.get(&get, &mut short), Err(ClientError::TooFewToReadBack));
     let mut unreadable = Held { readable: false, ..Held::new(b"hello") };
     assert_eq!(connection.get(&get, &mut unreadable), Err(ClientError::Sink("unreadable")));
     assert!(connection.transport_mut().sent.is_empty() && connection.is_idle());
-    assert!(matches!(connection.get(&Get::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
+    assert!(matches!(connection.get(&GetRequest::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
 
     struct Blind;
     impl Sink for Blind {
@@ -271,12 +274,12 @@ fn what_cannot_be_read_back_is_not_asked_for() {
         }
     }
     let mut session = ClientSession::new([0; 1_024]);
-    session.start(Ask::Get(get), Instant::from_millis(0)).expect("idle");
+    session.start(ClientRequest::Get(get), Instant::from_millis(0)).expect("idle");
     let read = read_back(&mut session, &mut Blind, &mut [0; 4], || Instant::from_millis(0));
     assert_eq!(read, Err(ReadBackError::TooFew));
 
     // Something else is asked while it still wants to read back.
-    session.start(Ask::Get(get), Instant::from_millis(0)).expect("idle");
+    session.start(ClientRequest::Get(get), Instant::from_millis(0)).expect("idle");
     let mut connection = connection_of(session, wire([]));
     assert_eq!(connection.hello(|_| ()), Err(ClientError::Start(StartError::NotIdle)));
 }
@@ -285,13 +288,13 @@ fn what_cannot_be_read_back_is_not_asked_for() {
 fn a_sink_that_fails_ends_the_connection() {
     let mut connection = connection(wire([bytes(answer(FILE, 0))]));
     let mut held = Held { room: 3, ..Held::new(b"") };
-    assert_eq!(connection.get(&Get::new(NAME), &mut held), Err(ClientError::Sink("full")));
+    assert_eq!(connection.get(&GetRequest::new(NAME), &mut held), Err(ClientError::Sink("full")));
     assert_eq!(connection.hello(|_| ()), Err(ClientError::Failed(Failure::Abandoned)));
 
     let large = header(&[0; 1_001], 0);
     let mut held = Held::new(b"");
     assert_eq!(
-        connection_of(ClientSession::new([0; 1_024]), wire([bytes(large)])).get(&Get::new(NAME), &mut held),
+        connection_of(ClientSession::new([0; 1_024]), wire([bytes(large)])).get(&GetRequest::new(NAME), &mut held),
         Err(ClientError::Sink("too large"))
     );
 
@@ -307,11 +310,11 @@ fn k5_a_stall_is_noticed_on_time() {
     let (first, rest) = answer.split_at(150);
     let reads = [Step::Wait(29_000), bytes(first), Step::Wait(29_000), bytes(rest)];
     let mut slow = connection(wire(reads));
-    assert!(matches!(slow.get(&Get::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
+    assert!(matches!(slow.get(&GetRequest::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
     assert_eq!(slow.transport_mut().limits, [Some(30_000)]);
 
     let mut stalled = connection(wire([bytes(first), Step::Wait(30_001), bytes(rest)]));
-    let got = stalled.get(&Get::new(NAME), &mut Held::new(b""));
+    let got = stalled.get(&GetRequest::new(NAME), &mut Held::new(b""));
     assert_eq!(got, Err(ClientError::Failed(Failure::Stalled)));
     assert_eq!(stalled.transport_mut().now.get(), 30_000);
 
@@ -340,7 +343,7 @@ fn k5_a_stall_is_noticed_on_time() {
 fn k4_what_broke_is_told() {
     let kind = ErrorKind::ConnectionReset;
     let mut reset = connection(wire([bytes(&answer(FILE, 0)[..150]), Step::Fail(kind)]));
-    assert_eq!(reset.get(&Get::new(NAME), &mut Held::new(b"")), Err(ClientError::Transport(Broken(kind))));
+    assert_eq!(reset.get(&GetRequest::new(NAME), &mut Held::new(b"")), Err(ClientError::Transport(Broken(kind))));
     assert_eq!(reset.hello(|_| ()), Err(ClientError::Failed(Failure::Closed)));
 
     let unsent = |writes: &[Result<usize, ErrorKind>], reads: &[Step]| {
@@ -378,7 +381,7 @@ fn what_comes_unasked_is_no_answer() {
         assert_eq!(connection(line()).stat(NAME, None), Err(ended));
         assert_eq!(connection(line()).list(None, |_| Ok::<_, Infallible>(())).err(), Some(ended));
         assert_eq!(
-            connection(line()).get(&Get::new(NAME), &mut Held::new(b"")).err(),
+            connection(line()).get(&GetRequest::new(NAME), &mut Held::new(b"")).err(),
             Some(ClientError::Failed(Failure::Ended(code)))
         );
     }
@@ -398,10 +401,10 @@ fn a_sink_need_not_do_more_than_write() {
         }
     }
     let mut memory = Memory::default();
-    let end = connection(wire([bytes(answer(FILE, 0))])).get(&Get::new(NAME), &mut memory);
+    let end = connection(wire([bytes(answer(FILE, 0))])).get(&GetRequest::new(NAME), &mut memory);
     assert!(matches!(end, Ok(End::Verified(verified)) if verified.is_whole()));
     assert_eq!(memory.0, FILE);
-    let resume = Get { offset: 5, digest_from: Some(0), ..Get::new(NAME) };
+    let resume = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
     let end = connection(wire([])).get(&resume, &mut &mut memory);
     assert_eq!(end, Err(ClientError::TooFewToReadBack));
 }
@@ -415,12 +418,12 @@ fn bytes_behind_an_answer_are_seen_before_the_next_request() {
         let mut connection = Connection::new(ClientSession::new([0; 1_024]), wire([bytes(input)]), [0; 4_096], || {
             Instant::from_millis(0)
         });
-        assert!(matches!(connection.get(&Get::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
+        assert!(matches!(connection.get(&GetRequest::new(NAME), &mut Held::new(b"")), Ok(End::Verified(_))));
         let told = connection.hello(|_| ());
         assert_eq!(connection.transport_mut().sent.iter().filter(|byte| **byte == b'\n').count(), 1);
         told
     };
-    assert_eq!(with_tail("x"), Err(ClientError::Failed(Failure::Breach(Breach::LineStart))));
+    assert_eq!(with_tail("x"), Err(ClientError::Failed(Failure::Violation(Violation::LineStart))));
     assert_eq!(with_tail("{\"type\":"), Err(ClientError::Failed(Failure::Closed)));
     assert_eq!(
         with_tail("{\"type\":\"error\",\"code\":\"shuttingDown\"}\n"),
@@ -435,7 +438,7 @@ fn errors_read_as_fragments() {
         (ClientError::Start(StartError::NameDoesNotFit), "the name is too long to be asked of this server"),
         (ClientError::Refused(Some(Code::NotFound)), "the server refused the request: notFound"),
         (ClientError::Refused(None), "the server refused the request"),
-        (ClientError::Failed(Failure::Breach(Breach::Name)), "the server answered with another file"),
+        (ClientError::Failed(Failure::Violation(Violation::Name)), "the server answered with another file"),
         (ClientError::Failed(Failure::Ended(Code::Busy)), "the server is busy"),
         (ClientError::Transport(Broken(ErrorKind::BrokenPipe)), "the connection broke: BrokenPipe"),
         (ClientError::Sink(Broken(ErrorKind::Other)), "Other"),

@@ -3,7 +3,7 @@
 mod asking;
 
 use asking::{GET, NAME, answer, answered, digest, header};
-use coracle_core::{Ask, Breach, DigestKind, Failure, FileName, Get, ScanError, Version};
+use coracle_core::{ClientRequest, DigestKind, Failure, FileName, GetRequest, ScanError, Version, Violation};
 
 const FILE: &[u8] = b"hello, world";
 const HELLO: &str = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\":\"n\",\"maxRequest\":512,\"chunkSize\":1024,\
@@ -12,16 +12,16 @@ const LISTING: &str = "{\"type\":\"entry\",\"fileName\":\"d/a\",\"fileSize\":5,\
                        \"directory\":true,\"link\":false}\n{\"type\":\"end\",\"count\":2,\"skipped\":1}\n";
 
 /// What `honest` says with `from` put as `to` breaks the rule `breach`. As it stands it breaks none.
-fn lie(ask: Ask<'_>, honest: &str, from: &str, to: &str, breach: Breach) {
+fn lie(ask: ClientRequest<'_>, honest: &str, from: &str, to: &str, breach: Violation) {
     let seen = answered(ask, b"hello, ", honest);
     assert_eq!(seen.last, None, "the honest answer is refused: {honest}");
     assert!(honest.contains(from), "{from} is not in {honest}");
     let seen = answered(ask, b"hello, ", honest.replacen(from, to, 1));
-    assert_eq!(seen.failure(), Some(Failure::Breach(breach)), "{from} -> {to}");
+    assert_eq!(seen.failure(), Some(Failure::Violation(breach)), "{from} -> {to}");
     assert!(!seen.events.iter().any(|event| event.starts_with("verified") || event.starts_with("listed")));
 }
 
-fn lie_to_get(from: &str, to: &str, breach: Breach) {
+fn lie_to_get(from: &str, to: &str, breach: Violation) {
     let honest = String::from_utf8(answer(FILE, 0)).expect("text");
     lie(GET, &honest, from, to, breach);
 }
@@ -29,10 +29,10 @@ fn lie_to_get(from: &str, to: &str, breach: Breach) {
 #[test]
 fn m2_another_file_is_refused() {
     for name in ["b.txt", "a.txt/", "./a.txt", "A.TXT", "a.tx", "a.txt2", "", "..", "../../.ssh/authorized_keys"] {
-        lie_to_get("a.txt", name, Breach::Name);
+        lie_to_get("a.txt", name, Violation::Name);
     }
-    lie_to_get("a.txt", "a.\\ud800txt", Breach::Name);
-    lie_to_get("\"a.txt\"", "null", Breach::Member);
+    lie_to_get("a.txt", "a.\\ud800txt", Violation::Name);
+    lie_to_get("\"a.txt\"", "null", Violation::Member);
     // The same name written otherwise is the same name.
     let honest = String::from_utf8(answer(FILE, 0)).expect("text");
     assert_eq!(answered(GET, b"", honest.replacen("a.txt", "\\u0061.t\\u0078t", 1)).last, None);
@@ -40,11 +40,11 @@ fn m2_another_file_is_refused() {
 
 #[test]
 fn m6_bytes_behind_the_body_are_refused() {
-    lie_to_get("world{", "worlds{", Breach::LineStart);
-    lie_to_get("world{", "world\n{", Breach::LineStart);
-    lie_to_get("world{", "world{{", Breach::Json(ScanError::Syntax));
-    lie_to_get("world{", "world{\"type\":\"x\"}{", Breach::LineEnd);
-    lie_to_get("world{", "world{\"type\":\"x\"}\n{", Breach::Type);
+    lie_to_get("world{", "worlds{", Violation::LineStart);
+    lie_to_get("world{", "world\n{", Violation::LineStart);
+    lie_to_get("world{", "world{{", Violation::Json(ScanError::Syntax));
+    lie_to_get("world{", "world{\"type\":\"x\"}{", Violation::LineEnd);
+    lie_to_get("world{", "world{\"type\":\"x\"}\n{", Violation::Type);
     // A space is the sign of life of a server that still hashes; it is no part of the body.
     let honest = String::from_utf8(answer(FILE, 0)).expect("text");
     let seen = answered(GET, b"", honest.replacen("world{", "world   {", 1));
@@ -64,33 +64,33 @@ fn m8_a_wrong_digest_verifies_nothing() {
 #[test]
 fn m9_a_digest_is_there_and_exact() {
     for digest in ["FFAB723A", "ffab723", "0ffab723a", "ffab723a ", " ffab723", "0xffab72", "", "\\u0066fab723a"] {
-        lie_to_get("\"ffab723a\"", &format!("{digest:?}").replace("\\\\", "\\"), Breach::Digest);
+        lie_to_get("\"ffab723a\"", &format!("{digest:?}").replace("\\\\", "\\"), Violation::Digest);
     }
-    lie_to_get(",\"crc32\":\"ffab723a\"", "", Breach::Digest);
+    lie_to_get(",\"crc32\":\"ffab723a\"", "", Violation::Digest);
     let sha256 = "09ca7e4eaa6e8ae9c7d261167129184883644d07dfba7cbfbc4c8a2e08360d5b";
-    lie_to_get("\"crc32\":\"ffab723a\"", &format!("\"sha256\":\"{sha256}\""), Breach::Digest);
-    lie_to_get("\"ffab723a\"", "null", Breach::Member);
-    lie_to_get("\"ffab723a\"", "4289425978", Breach::Member);
-    lie_to_get("\"crc32\":\"ffab723a\"", "\"crc32\":\"ffab723a\",\"crc32\":\"ffab723a\"", Breach::Member);
+    lie_to_get("\"crc32\":\"ffab723a\"", &format!("\"sha256\":\"{sha256}\""), Violation::Digest);
+    lie_to_get("\"ffab723a\"", "null", Violation::Member);
+    lie_to_get("\"ffab723a\"", "4289425978", Violation::Member);
+    lie_to_get("\"crc32\":\"ffab723a\"", "\"crc32\":\"ffab723a\",\"crc32\":\"ffab723a\"", Violation::Member);
     for kind in ["\"sha256\"", "\"none\"", "\"CRC32\"", "\"crc32 \""] {
-        lie_to_get("\"crc32\"}", &format!("{kind}}}"), Breach::DigestKind);
+        lie_to_get("\"crc32\"}", &format!("{kind}}}"), Violation::DigestKind);
     }
-    lie_to_get(",\"digest\":\"crc32\"}", "}", Breach::DigestKind);
-    lie_to_get(",\"digest\":\"crc32\"}", ",\"digest\":null}", Breach::Member);
+    lie_to_get(",\"digest\":\"crc32\"}", "}", Violation::DigestKind);
+    lie_to_get(",\"digest\":\"crc32\"}", ",\"digest\":null}", Violation::Member);
 
     let stat = header(FILE, 0).replace("\"crc32\"}", "\"crc32\",\"crc32\":\"ffab723a\"}");
-    let ask = Ask::Stat { name: NAME, digest: Some(DigestKind::Crc32) };
-    lie(ask, &stat, ",\"crc32\":\"ffab723a\"", "", Breach::Digest);
-    lie(ask, &stat, "ffab723a", "FFAB723A", Breach::Digest);
-    lie(ask, &stat, "\"digest\":\"crc32\"", "\"digest\":\"sha256\"", Breach::DigestKind);
+    let ask = ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Crc32) };
+    lie(ask, &stat, ",\"crc32\":\"ffab723a\"", "", Violation::Digest);
+    lie(ask, &stat, "ffab723a", "FFAB723A", Violation::Digest);
+    lie(ask, &stat, "\"digest\":\"crc32\"", "\"digest\":\"sha256\"", Violation::DigestKind);
     let none = header(FILE, 0).replace("\"crc32\"", "\"none\"");
-    lie(Ask::Stat { name: NAME, digest: None }, &none, "\"none\"", "\"crc32\"", Breach::DigestKind);
+    lie(ClientRequest::Stat { name: NAME, digest: None }, &none, "\"none\"", "\"crc32\"", Violation::DigestKind);
 
     // Where a changed file's digest is told, it is in good form too.
     let line = "{\"type\":\"error\",\"code\":\"changed\",\"crc32\":\"ffab723a\"}\n";
     let changed = format!("{}hello, world{line}", header(FILE, 0));
-    lie(GET, &changed, "ffab723a", "FFAB723A", Breach::Digest);
-    lie(GET, &changed, "\"ffab723a\"", "7", Breach::Member);
+    lie(GET, &changed, "ffab723a", "FFAB723A", Violation::Digest);
+    lie(GET, &changed, "\"ffab723a\"", "7", Violation::Member);
 }
 
 #[test]
@@ -106,63 +106,63 @@ fn m10_a_line_is_bounded() {
     assert_eq!((seen.events.len(), seen.failure()), (1, None));
     for len in [1_025, 1_026, 2_000, 100_000] {
         let seen = answered(GET, b"", padded(len));
-        assert_eq!((seen.events.len(), seen.failure()), (0, Some(Failure::Breach(Breach::LineTooLong))), "{len}");
+        assert_eq!((seen.events.len(), seen.failure()), (0, Some(Failure::Violation(Violation::LineTooLong))), "{len}");
     }
     // No end at all: it stops at once.
     for endless in ["{\"type\":\"", "{\"a\":[", "{                "] {
         let seen = answered(GET, b"", format!("{endless}{}", " ".repeat(10_000)));
-        assert_eq!(seen.failure(), Some(Failure::Breach(Breach::LineTooLong)));
+        assert_eq!(seen.failure(), Some(Failure::Violation(Violation::LineTooLong)));
     }
     let nested = |depth: usize| {
         let value = "[".repeat(depth) + &"]".repeat(depth);
         header(FILE, 0).replace("}\n", &format!(",\"p\":{value}}}\n"))
     };
     assert_eq!(answered(GET, b"", nested(7)).failure(), None);
-    assert_eq!(answered(GET, b"", nested(8)).failure(), Some(Failure::Breach(Breach::Json(ScanError::Depth))));
+    assert_eq!(answered(GET, b"", nested(8)).failure(), Some(Failure::Violation(Violation::Json(ScanError::Depth))));
 }
 
 #[test]
 fn m11_another_offset_is_refused() {
     let version = Version::new("v1").expect("a version");
-    let get = Get { offset: 7, version: Some(&version), digest_from: Some(0), ..Get::new(NAME) };
+    let get = GetRequest { offset: 7, version: Some(&version), digest_from: Some(0), ..GetRequest::new(NAME) };
     let honest = String::from_utf8(answer(FILE, 7)).expect("text");
     for offset in [0, 6, 8, 12, u64::MAX] {
         let to = format!("\"offset\":{offset}");
-        lie(Ask::Get(get), &honest, "\"offset\":7", &to, Breach::Offset);
+        lie(ClientRequest::Get(get), &honest, "\"offset\":7", &to, Violation::Offset);
     }
-    lie(Ask::Get(get), &honest, "\"v1\"", "\"v2\"", Breach::OtherVersion);
-    lie(Ask::Get(get), &honest, "\"fileSize\":12", "\"fileSize\":6", Breach::Offset);
+    lie(ClientRequest::Get(get), &honest, "\"v1\"", "\"v2\"", Violation::OtherVersion);
+    lie(ClientRequest::Get(get), &honest, "\"fileSize\":12", "\"fileSize\":6", Violation::Offset);
     lie(
-        Ask::Stat { name: NAME, digest: None },
+        ClientRequest::Stat { name: NAME, digest: None },
         &header(FILE, 0).replace("crc32", "none"),
         "\"offset\":0",
         "\"offset\":1",
-        Breach::Offset,
+        Violation::Offset,
     );
 }
 
 #[test]
 fn the_length_is_what_was_asked_for() {
     for length in [0, 11, 13, u64::MAX] {
-        lie_to_get("\"length\":12", &format!("\"length\":{length},\"x\":12"), Breach::Chunks);
+        lie_to_get("\"length\":12", &format!("\"length\":{length},\"x\":12"), Violation::Chunks);
     }
     // With chunks that add up to it, it is still another length than asked for.
     lie_to_get(
         "\"length\":12,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":12",
         "\"length\":11,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":11",
-        Breach::Length,
+        Violation::Length,
     );
-    lie_to_get("\"fileSize\":12", "\"fileSize\":13", Breach::Length);
-    let get = Get { length: Some(5), ..Get::new(NAME) };
+    lie_to_get("\"fileSize\":12", "\"fileSize\":13", Violation::Length);
+    let get = GetRequest { length: Some(5), ..GetRequest::new(NAME) };
     let crc32 = digest(DigestKind::Crc32, b"hello");
     let line = header(FILE, 0).replace("\"length\":12", "\"length\":5").replace("\"lastSize\":12", "\"lastSize\":5");
     let honest = format!("{line}hello{{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n");
     lie(
-        Ask::Get(get),
+        ClientRequest::Get(get),
         &honest,
         "\"length\":5,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":5",
         "\"length\":6,\"chunkSize\":6,\"readCnt\":1,\"lastSize\":6",
-        Breach::Length,
+        Violation::Length,
     );
 }
 
@@ -188,7 +188,7 @@ fn chunks_add_up() {
             &honest,
             numbers,
             &format!("\"chunkSize\":{size},\"readCnt\":{count},\"lastSize\":{last}"),
-            Breach::Chunks,
+            Violation::Chunks,
         );
     }
     for (size, count, last) in [(4_096, 1, 4_096), (u64::MAX, 1, 4_096), (1, 4_096, 1), (4_095, 2, 1)] {
@@ -196,9 +196,9 @@ fn chunks_add_up() {
         assert_eq!(answered(GET, b"", honest.replace(numbers, &other)).last, None, "{other}");
     }
     let empty = String::from_utf8(answer(b"", 0)).expect("text");
-    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":1,\"lastSize\":0", Breach::Chunks);
-    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":0,\"lastSize\":1", Breach::Chunks);
-    lie(GET, &empty, "\"chunkSize\":1024", "\"chunkSize\":0", Breach::Chunks);
+    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":1,\"lastSize\":0", Violation::Chunks);
+    lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":0,\"lastSize\":1", Violation::Chunks);
+    lie(GET, &empty, "\"chunkSize\":1024", "\"chunkSize\":0", Violation::Chunks);
 }
 
 #[test]
@@ -215,19 +215,19 @@ fn numbers_are_digits_below_2_to_the_64th() {
         "[]",
         "{}",
     ] {
-        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Member);
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Violation::Member);
     }
     for number in ["-12", "-0"] {
-        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Member);
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Violation::Member);
     }
     for number in ["012", "+12", "0xc", "12x", "NaN", "", "1_2"] {
-        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Breach::Json(ScanError::Syntax));
+        lie_to_get("\"fileSize\":12", &format!("\"fileSize\":{number}"), Violation::Json(ScanError::Syntax));
     }
-    lie_to_get("\"digest\":", "\"modified\":-1,\"digest\":", Breach::Member);
-    lie_to_get("\"digest\":", "\"modified\":null,\"digest\":", Breach::Member);
+    lie_to_get("\"digest\":", "\"modified\":-1,\"digest\":", Violation::Member);
+    lie_to_get("\"digest\":", "\"modified\":null,\"digest\":", Violation::Member);
     let stat = header(FILE, 0).replace("crc32", "none");
     let far = stat.replace("\"digest\":", "\"modified\":18446744073709551615,\"digest\":");
-    let seen = answered(Ask::Stat { name: NAME, digest: None }, b"", far);
+    let seen = answered(ClientRequest::Stat { name: NAME, digest: None }, b"", far);
     assert!(seen.events[0].contains("modified Some(18446744073709551615)"));
 }
 
@@ -235,25 +235,25 @@ fn numbers_are_digits_below_2_to_the_64th() {
 fn each_member_of_a_header_is_there_once() {
     for member in ["fileName", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "version"] {
         let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-        lie(GET, &honest, &format!("\"{member}\""), &format!("\"{member}2\""), Breach::Member);
+        lie(GET, &honest, &format!("\"{member}\""), &format!("\"{member}2\""), Violation::Member);
         // Written with an escape, it is a member that nobody knows.
         let (first, rest) = member.split_at(1);
         let escaped = format!("\"\\u00{:02x}{rest}\"", first.as_bytes()[0]);
-        lie(GET, &honest, &format!("\"{member}\""), &escaped, Breach::Member);
+        lie(GET, &honest, &format!("\"{member}\""), &escaped, Violation::Member);
         let value =
             honest.split_once(&format!("\"{member}\":")).and_then(|(_, rest)| rest.split_once(',')).expect("a value").0;
-        lie(GET, &honest, "\"type\"", &format!("\"{member}\":{value},\"type\""), Breach::Member);
-        lie(GET, &honest, &format!("\"{member}\":{value}"), &format!("\"{member}\":null"), Breach::Member);
+        lie(GET, &honest, "\"type\"", &format!("\"{member}\":{value},\"type\""), Violation::Member);
+        lie(GET, &honest, &format!("\"{member}\":{value}"), &format!("\"{member}\":null"), Violation::Member);
     }
 }
 
 #[test]
 fn versions_are_versions() {
     for version in ["", " ", "v 1", "v\\n", "\\u007f", "\u{e9}", &"v".repeat(65)] {
-        lie_to_get("\"v1\"", &format!("\"{version}\""), Breach::Version);
+        lie_to_get("\"v1\"", &format!("\"{version}\""), Violation::Version);
     }
-    lie_to_get("\"v1\"", "\"\\ud83d\"", Breach::Surrogate);
-    lie_to_get("\"v1\"", "1", Breach::Member);
+    lie_to_get("\"v1\"", "\"\\ud83d\"", Violation::Surrogate);
+    lie_to_get("\"v1\"", "1", Violation::Member);
     let get = |version: &str| {
         let honest = String::from_utf8(answer(FILE, 0)).expect("text");
         answered(GET, b"", honest.replace("\"v1\"", version))
@@ -265,42 +265,46 @@ fn versions_are_versions() {
 #[test]
 fn a_line_is_json_of_the_right_type() {
     for (from, to, breach) in [
-        ("{\"type\":\"file\"", "[{\"type\":\"file\"", Breach::LineStart),
-        ("{\"type\":\"file\"", "\u{feff}{\"type\":\"file\"", Breach::LineStart),
-        ("{\"type\":\"file\"", "\t{\"type\":\"file\"", Breach::LineStart),
-        ("{\"type\":\"file\"", "HTTP/1.1 200 OK\r\n{\"type\":\"file\"", Breach::LineStart),
-        ("\"type\":\"file\"", "\"type\":\"end\"", Breach::Type),
-        ("\"type\":\"file\"", "\"type\":\"entry\"", Breach::Type),
-        ("\"type\":\"file\"", "\"type\":\"hello\"", Breach::Type),
-        ("\"type\":\"file\"", "\"type\":\"File\"", Breach::Type),
-        ("\"type\":\"file\"", "\"type\":2", Breach::Member),
-        ("\"type\":\"file\"", "\"type\":null", Breach::Member),
-        ("\"type\":\"file\",", "", Breach::Member),
-        ("\"type\":\"file\"", "\"type\":\"file\",\"type\":\"file\"", Breach::Member),
-        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":nope", Breach::Json(ScanError::Syntax)),
-        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":\"\u{1}\"", Breach::Json(ScanError::Syntax)),
-        ("\"type\":\"file\"", "\"type\":\"file\",\n\"x\":1", Breach::LineEnd),
-        ("\"type\":\"file\"", "\"type\":\"fi\nle\"", Breach::LineEnd),
-        ("}\n", "} \n", Breach::LineEnd),
-        ("}\n", "}\r\n", Breach::LineEnd),
-        ("}\n", "}", Breach::LineEnd),
-        ("\"type\":\"end\"", "\"type\":\"file\"", Breach::Type),
-        ("\"type\":\"end\"", "\"type\":\"entry\"", Breach::Type),
+        ("{\"type\":\"file\"", "[{\"type\":\"file\"", Violation::LineStart),
+        ("{\"type\":\"file\"", "\u{feff}{\"type\":\"file\"", Violation::LineStart),
+        ("{\"type\":\"file\"", "\t{\"type\":\"file\"", Violation::LineStart),
+        ("{\"type\":\"file\"", "HTTP/1.1 200 OK\r\n{\"type\":\"file\"", Violation::LineStart),
+        ("\"type\":\"file\"", "\"type\":\"end\"", Violation::Type),
+        ("\"type\":\"file\"", "\"type\":\"entry\"", Violation::Type),
+        ("\"type\":\"file\"", "\"type\":\"hello\"", Violation::Type),
+        ("\"type\":\"file\"", "\"type\":\"File\"", Violation::Type),
+        ("\"type\":\"file\"", "\"type\":2", Violation::Member),
+        ("\"type\":\"file\"", "\"type\":null", Violation::Member),
+        ("\"type\":\"file\",", "", Violation::Member),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"type\":\"file\"", Violation::Member),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":nope", Violation::Json(ScanError::Syntax)),
+        ("\"type\":\"file\"", "\"type\":\"file\",\"x\":\"\u{1}\"", Violation::Json(ScanError::Syntax)),
+        ("\"type\":\"file\"", "\"type\":\"file\",\n\"x\":1", Violation::LineEnd),
+        ("\"type\":\"file\"", "\"type\":\"fi\nle\"", Violation::LineEnd),
+        ("}\n", "} \n", Violation::LineEnd),
+        ("}\n", "}\r\n", Violation::LineEnd),
+        ("}\n", "}", Violation::LineEnd),
+        ("\"type\":\"end\"", "\"type\":\"file\"", Violation::Type),
+        ("\"type\":\"end\"", "\"type\":\"entry\"", Violation::Type),
     ] {
         lie_to_get(from, to, breach);
     }
     let mut input = answer(FILE, 0);
     input[10] = 0xFF;
-    assert_eq!(answered(GET, b"", &input).failure(), Some(Failure::Breach(Breach::Json(ScanError::Utf8))));
-    lie_to_get("\"type\":\"file\"", "\"type\":\"error\"", Breach::Member);
-    lie_to_get("\"type\":\"file\"", "\"code\":\"\\udc00\",\"type\":\"error\"", Breach::Surrogate);
-    lie_to_get("\"type\":\"file\"", "\"code\":\"io\",\"message\":\"\\ud800x\",\"type\":\"error\"", Breach::Surrogate);
-    lie_to_get("\"type\":\"file\"", "\"code\":\"io\",\"message\":null,\"type\":\"error\"", Breach::Member);
+    assert_eq!(answered(GET, b"", &input).failure(), Some(Failure::Violation(Violation::Json(ScanError::Utf8))));
+    lie_to_get("\"type\":\"file\"", "\"type\":\"error\"", Violation::Member);
+    lie_to_get("\"type\":\"file\"", "\"code\":\"\\udc00\",\"type\":\"error\"", Violation::Surrogate);
+    lie_to_get(
+        "\"type\":\"file\"",
+        "\"code\":\"io\",\"message\":\"\\ud800x\",\"type\":\"error\"",
+        Violation::Surrogate,
+    );
+    lie_to_get("\"type\":\"file\"", "\"code\":\"io\",\"message\":null,\"type\":\"error\"", Violation::Member);
 }
 
 #[test]
 fn a_listing_lists_one_directory() {
-    let ask = Ask::List { path: Some(FileName::from_static("d")) };
+    let ask = ClientRequest::List { path: Some(FileName::from_static("d")) };
     for name in [
         "d",
         "d/",
@@ -319,30 +323,30 @@ fn a_listing_lists_one_directory() {
         "d/a\\u0000",
         "D/a",
     ] {
-        lie(ask, LISTING, "d/a", name, Breach::EntryName);
+        lie(ask, LISTING, "d/a", name, Violation::EntryName);
     }
-    lie(ask, LISTING, "d/a", &format!("d/{}", "x".repeat(254)), Breach::EntryName);
-    lie(ask, LISTING, "d/a", "d/\\ud800", Breach::Surrogate);
+    lie(ask, LISTING, "d/a", &format!("d/{}", "x".repeat(254)), Violation::EntryName);
+    lie(ask, LISTING, "d/a", "d/\\ud800", Violation::Surrogate);
     let root = LISTING.replace("d/", "");
     for name in ["a/b", "../a", "/a", ""] {
-        lie(Ask::List { path: None }, &root, "\"a\"", &format!("\"{name}\""), Breach::EntryName);
+        lie(ClientRequest::List { path: None }, &root, "\"a\"", &format!("\"{name}\""), Violation::EntryName);
     }
     for (from, to, breach) in [
-        ("\"count\":2", "\"count\":1", Breach::Count),
-        ("\"count\":2", "\"count\":3", Breach::Count),
-        ("\"count\":2", "\"count\":18446744073709551616", Breach::Member),
-        ("\"count\":2,", "", Breach::Member),
-        ("\"skipped\":1", "\"skipped\":null", Breach::Member),
-        ("\"type\":\"end\"", "\"type\":\"file\"", Breach::Type),
-        (",\"fileSize\":5", "", Breach::Member),
-        ("\"fileSize\":5", "\"fileSize\":null", Breach::Member),
-        ("\"modified\":7", "\"modified\":\"7\"", Breach::Member),
-        ("\"directory\":true", "\"directory\":1", Breach::Member),
-        ("\"directory\":true", "\"directory\":null", Breach::Member),
-        ("\"directory\":true", "\"directory\":false", Breach::Member),
-        ("\"link\":false", "\"link\":\"no\"", Breach::Member),
-        ("\"fileName\":\"d/a\"", "\"fileName\":[\"d/a\"]", Breach::Member),
-        ("\"fileName\":\"d/a\"", "\"fileName\":\"d/a\",\"fileName\":\"d/a\"", Breach::Member),
+        ("\"count\":2", "\"count\":1", Violation::Count),
+        ("\"count\":2", "\"count\":3", Violation::Count),
+        ("\"count\":2", "\"count\":18446744073709551616", Violation::Member),
+        ("\"count\":2,", "", Violation::Member),
+        ("\"skipped\":1", "\"skipped\":null", Violation::Member),
+        ("\"type\":\"end\"", "\"type\":\"file\"", Violation::Type),
+        (",\"fileSize\":5", "", Violation::Member),
+        ("\"fileSize\":5", "\"fileSize\":null", Violation::Member),
+        ("\"modified\":7", "\"modified\":\"7\"", Violation::Member),
+        ("\"directory\":true", "\"directory\":1", Violation::Member),
+        ("\"directory\":true", "\"directory\":null", Violation::Member),
+        ("\"directory\":true", "\"directory\":false", Violation::Member),
+        ("\"link\":false", "\"link\":\"no\"", Violation::Member),
+        ("\"fileName\":\"d/a\"", "\"fileName\":[\"d/a\"]", Violation::Member),
+        ("\"fileName\":\"d/a\"", "\"fileName\":\"d/a\",\"fileName\":\"d/a\"", Violation::Member),
     ] {
         lie(ask, LISTING, from, to, breach);
     }
@@ -353,21 +357,21 @@ fn a_hello_is_whole() {
     for member in
         ["protocol", "server", "maxRequest", "chunkSize", "idle_ms", "request_ms", "stall_ms", "features", "digests"]
     {
-        lie(Ask::Hello, HELLO, &format!("\"{member}\""), "\"x\"", Breach::Member);
+        lie(ClientRequest::Hello, HELLO, &format!("\"{member}\""), "\"x\"", Violation::Member);
     }
     for (from, to, breach) in [
-        ("\"maxRequest\":512", "\"maxRequest\":511", Breach::Limit),
-        ("\"chunkSize\":1024", "\"chunkSize\":0", Breach::Limit),
-        ("\"name\":\"n\"", "\"name\":null", Breach::Member),
-        ("\"name\":\"n\"", "\"name\":7", Breach::Member),
-        ("\"name\":\"n\"", "\"name\":\"\\udfff\"", Breach::Surrogate),
-        ("\"server\":\"s\"", "\"server\":\"\\udfff\"", Breach::Surrogate),
-        ("[\"get\"]", "\"get\"", Breach::Member),
-        ("[\"get\"]", "[\"get\",7]", Breach::Member),
-        ("[\"crc32\"]", "[null]", Breach::Member),
-        ("\"type\":\"hello\"", "\"type\":\"end\"", Breach::Type),
-        ("\"protocol\":1", "\"protocol\":1,\"protocol\":1", Breach::Member),
+        ("\"maxRequest\":512", "\"maxRequest\":511", Violation::Limit),
+        ("\"chunkSize\":1024", "\"chunkSize\":0", Violation::Limit),
+        ("\"name\":\"n\"", "\"name\":null", Violation::Member),
+        ("\"name\":\"n\"", "\"name\":7", Violation::Member),
+        ("\"name\":\"n\"", "\"name\":\"\\udfff\"", Violation::Surrogate),
+        ("\"server\":\"s\"", "\"server\":\"\\udfff\"", Violation::Surrogate),
+        ("[\"get\"]", "\"get\"", Violation::Member),
+        ("[\"get\"]", "[\"get\",7]", Violation::Member),
+        ("[\"crc32\"]", "[null]", Violation::Member),
+        ("\"type\":\"hello\"", "\"type\":\"end\"", Violation::Type),
+        ("\"protocol\":1", "\"protocol\":1,\"protocol\":1", Violation::Member),
     ] {
-        lie(Ask::Hello, HELLO, from, to, breach);
+        lie(ClientRequest::Hello, HELLO, from, to, breach);
     }
 }

@@ -7,7 +7,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use common::Rig;
-use coracle_core::{Ask, ClientAction, ClientSession, FileName, Get, Instant, ServerConfig, StartError, StaticFile};
+use coracle_core::{
+    ClientAction, ClientRequest, ClientSession, FileName, GetRequest, Instant, ServerConfig, StartError, StaticFile,
+};
 
 /// Reads lines of a text's bytes in hexadecimal and of a reply, and checks that the reply is JSON, and tells the text.
 const ORACLE: &str = r#"
@@ -115,9 +117,13 @@ fn j18_a_request_that_does_not_fit_is_an_error_before_a_byte_is_sent() {
     let name = FileName::new(&name).expect("good");
     let now = Instant::default();
     let mut session = ClientSession::new([0; 1_024]);
-    for ask in [Ask::Get(Get::new(name)), Ask::List { path: Some(name) }, Ask::Stat { name, digest: None }] {
+    for ask in [
+        ClientRequest::Get(GetRequest::new(name)),
+        ClientRequest::List { path: Some(name) },
+        ClientRequest::Stat { name, digest: None },
+    ] {
         assert_eq!(session.start(ask, now), Err(StartError::NameDoesNotFit));
         assert_eq!(session.action(), ClientAction::Idle);
     }
-    session.start(Ask::Hello, now).expect("this one fits");
+    session.start(ClientRequest::Hello, now).expect("this one fits");
 }

@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use asking::{GET, answer, asked};
 use common::{Buf, Rig};
 use coracle_core::{
-    Action, Ask, ClientAction, ClientSession, Code, Digest, FileInfo, Finished, Instant, Listed, Reply, ServerConfig,
-    ServerSession, StaticFile, Version,
+    Action, ClientAction, ClientRequest, ClientSession, Code, Digest, FileInfo, Finished, Instant, Listed, Reply,
+    ServerConfig, ServerSession, StaticFile, Version,
 };
 
 const NOW: Instant = Instant::from_millis(7);
@@ -181,7 +181,7 @@ fn a_report_to_a_client_that_fits_another_action() {
         }
     }
     let mut session = ClientSession::new([0; 1_024]);
-    session.start(Ask::Hello, NOW).expect("idle");
+    session.start(ClientRequest::Hello, NOW).expect("idle");
     assert_misuse(&mut session, "rehashed without", seen, |session| session.rehashed(b"x", NOW));
 }
 

@@ -5,7 +5,8 @@ mod common;
 mod link;
 
 use coracle_core::{
-    Ask, ClientAction, Code, DigestKind, End, Event, Failure, FileName, Get, Header, ServerConfig, Version,
+    ClientAction, ClientRequest, Code, DigestKind, End, Event, Failure, FileName, GetRequest, Header, ServerConfig,
+    Version,
 };
 use link::{Disk, Pair, Random, Tear};
 
@@ -33,14 +34,14 @@ enum Outcome {
 fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: DigestKind) -> Outcome {
     let held = part.bytes.clone();
     let version = part.version.clone();
-    let get = Get {
+    let get = GetRequest {
         offset: held.len() as u64,
         version: version.as_ref(),
         digest: Some(kind),
         digest_from: Some(0),
-        ..Get::new(NAME)
+        ..GetRequest::new(NAME)
     };
-    pair.client.start(Ask::Get(get), pair.now()).expect("idle");
+    pair.client.start(ClientRequest::Get(get), pair.now()).expect("idle");
     let mut shown = 0;
     while let ClientAction::Rehash { offset, len } = pair.client.action() {
         let offset = usize::try_from(offset).expect("short");
@@ -91,12 +92,12 @@ fn every_exchange_over_the_smallest_window() {
     let mut pair = Pair::new(&config, &disk, 1, Tear::default());
     let mut seen = Vec::new();
 
-    pair.client.start(Ask::Hello, pair.now()).expect("idle");
+    pair.client.start(ClientRequest::Hello, pair.now()).expect("idle");
     assert_eq!(pair.run(&mut random, |event| seen.push(format!("{event:?}"))), None);
     assert!(seen[0].starts_with("Hello(Hello { protocol: 1, server: \"coracle/"), "{seen:?}");
 
     let path = Some(FileName::from_static("many"));
-    pair.client.start(Ask::List { path }, pair.now()).expect("idle");
+    pair.client.start(ClientRequest::List { path }, pair.now()).expect("idle");
     let mut names = Vec::new();
     let mut listing = None;
     let failure = pair.run(&mut random, |event| match event {
@@ -114,7 +115,7 @@ fn every_exchange_over_the_smallest_window() {
     assert_eq!((listing.count, listing.skipped), (257, 43));
 
     for digest in [None, Some(DigestKind::Crc32), Some(STRONGEST)] {
-        pair.client.start(Ask::Stat { name: NAME, digest }, pair.now()).expect("idle");
+        pair.client.start(ClientRequest::Stat { name: NAME, digest }, pair.now()).expect("idle");
         let mut header = None;
         let failure = pair.run(&mut random, |event| {
             if let Event::Header(told) = event {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use coracle_core::drive::{Scratch, SendFile, Transport, serve};
+use coracle_core::blocking::{Buffers, SendFile, Transport, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -85,7 +85,7 @@ fn fetch(directory: &Path, version: &'static str, bytes: &[u8], fault: Fault) ->
     let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
     let mut wire = Wire { stream, written: 0, fault };
     let (mut receive, mut send) = ([0; 512], [0; 2048]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     serve(&mut session, &mut wire, &mut StaticStore::new(&files), scratch, &mut clock, &mut ());
     let written = wire.written;
     drop(wire);

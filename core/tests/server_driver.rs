@@ -3,7 +3,7 @@
 mod common;
 mod driving;
 
-use coracle_core::drive::{Plain, Scratch, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, NoTimeout, SendFileError, Transport, serve};
 use coracle_core::{
     Action, CloseHow, CloseReason, Code, Digest, DigestKind, Exchange, FileInfo, Hasher, Instant, Reply, RequestKind,
     ServerConfig, ServerSession, StoreError, Version,
@@ -67,16 +67,16 @@ fn a_buffer_of_any_length_does() {
 #[test]
 fn a_plain_stream_serves() {
     let config = ServerConfig::new();
-    let mut wire = Plain(Wire::default());
+    let mut wire = NoTimeout(Wire::default());
     for send_len in [5, 64] {
         // With an observer that would notice that there is no end.
         assert_eq!(served(asking(GET), Shelf::new(FILE), send_len).why(), DONE);
-        wire = Plain(asking(GET));
+        wire = NoTimeout(asking(GET));
         // What its own transport could send, a plain stream cannot.
         wire.0.direct = [Ok(12)].into();
         let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
         let (mut receive, mut send) = ([0; 7], vec![0; send_len]);
-        let scratch = Scratch { receive: &mut receive, send: &mut send };
+        let scratch = Buffers { receive: &mut receive, send: &mut send };
         let mut clock = || Instant::from_millis(0);
         let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut clock, &mut ());
         assert_eq!((close.how, close.why), DONE);
@@ -422,7 +422,7 @@ fn an_observer_need_not_look() {
     let mut wire = asking(&[GET, GET].concat());
     let mut session = ServerSession::new(&config, [0; 512], now);
     let (mut receive, mut send) = ([0; 100], [0; 100]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut Shelf::new(FILE), scratch, &mut || now, &mut ());
     assert_eq!((close, &wire.sent), (looked_at.close, &looked_at.wire.sent));
     assert_eq!(String::from_utf8(wire.sent).expect("text"), answer(12, WHOLE).repeat(2));

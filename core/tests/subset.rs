@@ -2,8 +2,6 @@
 //! it out, since it runs each of these by itself.
 #![allow(clippy::duplicate_mod, reason = "each test program has what it shares with others")]
 
-#[path = "again.rs"]
-mod again;
 #[path = "classic.rs"]
 mod classic;
 #[path = "client.rs"]
@@ -20,8 +18,6 @@ mod misuse;
 mod pair;
 #[path = "properties.rs"]
 mod properties;
-#[path = "repeat.rs"]
-mod repeat;
 #[path = "scan_grammar.rs"]
 mod scan_grammar;
 #[path = "server.rs"]

@@ -31,8 +31,6 @@ impl BootLog {
     /// Appends a line; where there is no room for it, everything else goes.
     pub fn append(&mut self, line: &Line) {
         if self.text.capacity() - self.text.len() < line.0.len() + 1 {
-            #[cfg(planted)]
-            while crate::fault::planted("W12") {}
             self.text.clear();
             self.generation = self.generation.wrapping_add(1);
         }

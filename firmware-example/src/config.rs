@@ -1,6 +1,6 @@
 //! The board's settings: its own, then the PC's `config.json`, fetched at start-up by the board as a client.
 
-use coracle_core::{DigestKind, End, FileName, Get, ServerName};
+use coracle_core::{DigestKind, End, FileName, GetRequest, ServerName};
 use coracle_smoltcp::{Fetch, FetchError, Progress, sink_fn};
 use heapless::{String, Vec};
 use serde::Deserialize;
@@ -53,8 +53,6 @@ impl Arguments {
                 Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
-                #[cfg(planted)]
-                Some(("planted", fault)) => crate::fault::choose(fault),
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),
             }
         }
@@ -206,7 +204,7 @@ impl Configurator {
         let Some(buf) = self.buf.take() else { return };
         self.bytes.clear();
         self.tries += 1;
-        let get = Get { digest: Some(DigestKind::Sha256), ..Get::new(CONFIG) };
+        let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(CONFIG) };
         self.fetch = Fetch::new(&get, server, socket, FIRST_PORT + self.tries, buf, network::instant(now_ms)).ok();
     }
 }

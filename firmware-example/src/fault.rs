@@ -28,10 +28,6 @@ pub fn provoke(reason: Reason) -> ! {
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    #[cfg(planted)]
-    if planted("W13") {
-        semihosting::process::exit(0);
-    }
     // The message is left out: formatting it would link core::fmt, 8 KB of flash. The place is enough to find it.
     match info.location() {
         Some(place) => defmt::error!("panicked at {=str}:{=u32}", place.file(), place.line()),
@@ -44,32 +40,4 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
 #[defmt::panic_handler]
 fn defmt_panicked() -> ! {
     exit(Reason::Panic)
-}
-
-/// The fault that `planted=` chose, its characters in a number.
-#[cfg(planted)]
-static CHOSEN: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
-
-/// Chooses a fault on purpose: the number of a line in `tests/FAULTS.md`.
-#[cfg(planted)]
-pub fn choose(fault: &str) {
-    CHOSEN.store(packed(fault), core::sync::atomic::Ordering::Relaxed);
-}
-
-/// Whether that fault was chosen.
-#[cfg(planted)]
-pub fn planted(fault: &str) -> bool {
-    CHOSEN.load(core::sync::atomic::Ordering::Relaxed) == packed(fault)
-}
-
-#[cfg(planted)]
-fn packed(fault: &str) -> u32 {
-    fault.bytes().fold(0, |packed, byte| packed << 8 | u32::from(byte))
-}
-
-/// Takes more of the stack than there should ever be in use.
-#[cfg(planted)]
-#[inline(never)]
-pub fn waste_stack() {
-    core::hint::black_box(&mut [0_u8; 4_500]);
 }

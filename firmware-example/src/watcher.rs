@@ -50,10 +50,6 @@ impl Observer for Watcher<'_> {
     }
 
     fn exchange(&mut self, place: usize, exchange: &Exchange) {
-        #[cfg(planted)]
-        if crate::fault::planted("W11") || crate::fault::planted("X9") {
-            crate::fault::waste_stack();
-        }
         let shared = &mut *self.shared.borrow_mut();
         shared.exchanges += 1;
         let mut line = Line::at(shared.now_ms);

@@ -8,8 +8,6 @@ use smoltcp::socket::tcp;
 
 use crate::observer::Observer;
 use crate::wide;
-#[cfg(planted)]
-use coracle_core::planted;
 
 /// What one poll may do for a connection before the others have their turn, in actions.
 const ACTIONS_A_POLL: usize = 16;
@@ -77,21 +75,13 @@ impl<'c, S: Store> Connection<'c, S> {
             // Reset by the peer, or our address is no longer ours.
             self.session.send_failed();
         }
-        #[cfg(planted)]
-        if planted("W6") && !socket.may_recv() {
-            self.session.send_failed();
-        }
         let actions = ACTIONS_A_POLL;
-        #[cfg(planted)]
-        let actions = if planted("W15") { usize::MAX } else { actions };
         for _ in 0..actions {
             let step = self.step(place, socket, store, observer, now);
             self.note_exchange(place, observer);
             match step {
                 Step::Done => {}
                 Step::Over(close) => return Outcome::Over(close),
-                #[cfg(planted)]
-                Step::Blocked if planted("W5") => return Outcome::Waiting(None),
                 Step::Blocked => match self.session.deadline() {
                     Some((when, _)) if when <= now => self.session.handle_timeout(now),
                     deadline => return Outcome::Waiting(deadline.map(|(when, _)| when)),
@@ -117,19 +107,10 @@ impl<'c, S: Store> Connection<'c, S> {
             Action::Entry => self.entry(store, now),
             Action::SendBytes { bytes, .. } => match socket.send_slice(bytes) {
                 Ok(0) => return Step::Blocked,
-                #[cfg(planted)]
-                Ok(_) if planted("W1") => {
-                    let len = bytes.len();
-                    self.session.sent(len, now);
-                }
                 Ok(len) => self.session.sent(len, now),
                 Err(tcp::SendError::InvalidState) => self.session.send_failed(),
             },
             Action::SendFile { offset, len, hash, .. } => {
-                #[cfg(planted)]
-                if planted("W2") && socket.send_capacity() - socket.send_queue() < 2 {
-                    return Step::Blocked;
-                }
                 if socket.may_send() && !socket.can_send() {
                     return Step::Blocked;
                 }
@@ -245,14 +226,8 @@ impl<'c, S: Store> Connection<'c, S> {
                     if let (Some(hasher), Some(bytes)) = (hasher, place.get(..read)) {
                         hasher.update(bytes);
                     }
-                    #[cfg(planted)]
-                    if let (true, 0, [first, ..]) = (planted("W8"), offset, place) {
-                        *first ^= 1;
-                    }
                     (read, Some(read))
                 }
-                #[cfg(planted)]
-                Ok(_) | Err(_) if planted("W9") => (len, Some(len)),
                 Ok(_) | Err(_) => (0, None),
             }
         })?;

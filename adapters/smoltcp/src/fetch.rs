@@ -1,7 +1,7 @@
 //! The client's side: fetches a file into something that takes bytes.
 
-use coracle_core::drive::Sink;
-use coracle_core::{Ask, ClientAction, ClientSession, Code, End, Event, Failure, Get, StartError};
+use coracle_core::blocking::Sink;
+use coracle_core::{ClientAction, ClientRequest, ClientSession, Code, End, Event, Failure, GetRequest, StartError};
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// One try to fetch one file over one connection.
 ///
 /// Where it fails, what the [`Sink`] was given is what the server sent (unless the failure is [`Failure::Digest`]), and the
-/// next try may go on from there: with an [`offset`](Get::offset), a [`version`](Get::version) and `digest_from: Some(0)`
+/// next try may go on from there: with an [`offset`](GetRequest::offset), a [`version`](GetRequest::version) and `digest_from: Some(0)`
 /// the bytes that are there are read back first, so that the digest at the end covers the whole file.
 pub struct Fetch<'b> {
     session: Session<'b>,
@@ -97,7 +97,7 @@ impl<'b> Fetch<'b> {
     ///
     /// The request cannot be asked like this.
     pub fn new(
-        get: &Get<'_>,
+        get: &GetRequest<'_>,
         server: IpEndpoint,
         handle: SocketHandle,
         local_port: u16,
@@ -105,7 +105,7 @@ impl<'b> Fetch<'b> {
         now: Instant,
     ) -> Result<Self, StartError> {
         let mut session = ClientSession::new(buf);
-        session.start(Ask::Get(*get), moment(now))?;
+        session.start(ClientRequest::Get(*get), moment(now))?;
         Ok(Self { session, handle, server, local_port, state: State::ReadingBack })
     }
 

@@ -1,7 +1,7 @@
 //! Fetching into NOR flash.
 
 use coracle_core::Header;
-use coracle_core::drive::Sink;
+use coracle_core::blocking::Sink;
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::wide;
@@ -81,12 +81,8 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
         let offset = self.offset;
         if offset.is_multiple_of(sector_len) {
             let end = offset.checked_add(sector_len).ok_or(FlashError::TooLong)?;
-            #[cfg(planted)]
-            let end = if coracle_core::planted("D10") { end.saturating_add(sector_len) } else { end };
             self.flash.erase(offset, end).map_err(FlashError::Flash)?;
         }
-        #[cfg(planted)]
-        let sector_len = if coracle_core::planted("D10") { 1 } else { sector_len };
         if let Err(error) = self.flash.write(offset, &self.unit) {
             // What is half-written can be written again only when its sector has been erased.
             self.offset = offset - offset % sector_len;

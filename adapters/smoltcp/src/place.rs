@@ -184,10 +184,6 @@ impl<'c, S: Store> Place<'c, S> {
                 // An answer is written whole before the interface is polled: there is nothing to wait for.
                 socket.set_nagle_enabled(false);
                 socket.set_timeout(None);
-                #[cfg(planted)]
-                if coracle_core::planted("W4") {
-                    socket.set_timeout(Some(smoltcp::time::Duration::from_secs(1)));
-                }
                 let is_listening = socket.listen(port).is_ok();
                 debug_assert!(is_listening, "the port is not 0 and the socket is closed");
             }

@@ -141,10 +141,6 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
 
     /// The place whose client has been silent for the longest time, if that is long enough.
     fn silent(&self, now: coracle_core::Instant) -> Option<usize> {
-        #[cfg(planted)]
-        if coracle_core::planted("W7") {
-            return Some(0);
-        }
         let silent = self.places.iter().enumerate().filter_map(|(index, place)| Some((place.silent_since()?, index)));
         silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)
     }

@@ -2,7 +2,7 @@
 
 mod net;
 
-use coracle_core::{DigestKind, End, FileName, Get, StaticFile, StaticStore};
+use coracle_core::{DigestKind, End, FileName, GetRequest, StaticFile, StaticStore};
 use coracle_smoltcp::{FetchError, FlashError, FlashSink};
 use embedded_storage::nor_flash::{
     ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash, check_erase, check_read, check_write,
@@ -98,8 +98,8 @@ impl NorFlash for Flash {
 
 const FILES: [(&str, usize); 3] = [("image", 50_001), ("page", 256), ("empty", 0)];
 
-fn get(name: &'static str) -> Get<'static> {
-    Get::new(FileName::from_static(name))
+fn get(name: &'static str) -> GetRequest<'static> {
+    GetRequest::new(FileName::from_static(name))
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn a_cut_fetch_is_resumed() {
             let mut world = World::<_, 2>::new(store(&FILES), Link::default());
             let mut flash = Flash::new(13);
             let mut sink = FlashSink::<_, PAGE>::new(&mut flash);
-            let cut = Get { length: Some(cut_at), digest: None, ..get("image") };
+            let cut = GetRequest { length: Some(cut_at), digest: None, ..get("image") };
             let mut fetch = world.fetch(&cut);
             world.finish(&mut fetch, &mut sink).expect("the first part");
             let offset = sink.resume_offset();
@@ -137,7 +137,7 @@ fn a_cut_fetch_is_resumed() {
                 sink = FlashSink::resuming(&mut flash, offset + 3);
                 assert_eq!(sink.resume_offset() as usize, offset as usize / SECTOR * SECTOR);
             }
-            let rest = Get { offset: sink.resume_offset().into(), digest_from: Some(0), ..get("image") };
+            let rest = GetRequest { offset: sink.resume_offset().into(), digest_from: Some(0), ..get("image") };
             let mut fetch = world.fetch(&rest);
             match world.finish(&mut fetch, &mut sink) {
                 Ok(End::Verified(verified)) => assert!(verified.is_whole()),
@@ -164,7 +164,7 @@ fn a_file_that_is_too_long_is_refused_before_a_sector_is_erased() {
 fn a_gap_is_refused() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
     let mut sink = FlashSink::<_, PAGE>::new(Flash::new(13));
-    let mut fetch = world.fetch(&Get { offset: 256, ..get("image") });
+    let mut fetch = world.fetch(&GetRequest { offset: 256, ..get("image") });
     let end = world.finish(&mut fetch, &mut sink);
     assert!(matches!(end, Err(FetchError::Sink(FlashError::Gap))), "{end:?}");
 }
@@ -203,7 +203,7 @@ fn d10_a_power_cut_at_any_write_leaves_the_image_before() {
         flash.power = None;
         let mut sink = FlashSink::<_, PAGE>::resuming(&mut flash, kept);
         let from = sink.resume_offset();
-        let rest = Get { offset: from.into(), digest_from: Some(0), ..get("image") };
+        let rest = GetRequest { offset: from.into(), digest_from: Some(0), ..get("image") };
         let mut fetch = world.fetch(&rest);
         match world.finish(&mut fetch, &mut sink) {
             Ok(End::Verified(verified)) => assert!(verified.is_whole()),

@@ -2,7 +2,7 @@
 
 mod net;
 
-use coracle_core::{DigestKind, End, FileName, Get};
+use coracle_core::{DigestKind, End, FileName, GetRequest};
 use net::{Link, World, content, store};
 
 const SIZES: [(&str, usize); 7] =
@@ -47,7 +47,7 @@ fn many_requests_share_a_connection() {
 fn a_part_of_a_file_is_covered_from_its_beginning() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
     let have = content(150_001);
-    let get = Get { offset: 150_001, digest_from: Some(0), ..Get::new(FileName::from_static("200000")) };
+    let get = GetRequest { offset: 150_001, digest_from: Some(0), ..GetRequest::new(FileName::from_static("200000")) };
     let mut fetch = world.fetch(&get);
     let mut sink = Resumed { bytes: have };
     match world.finish(&mut fetch, &mut sink) {
@@ -61,7 +61,7 @@ struct Resumed {
     bytes: Vec<u8>,
 }
 
-impl coracle_core::drive::Sink for Resumed {
+impl coracle_core::blocking::Sink for Resumed {
     type Error = ();
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {
@@ -89,7 +89,11 @@ fn w8_loss_and_corruption() {
         let mut in_vain = 0;
         loop {
             let had = sink.bytes.len();
-            let get = Get { offset: had as u64, digest_from: Some(0), ..Get::new(FileName::from_static("200000")) };
+            let get = GetRequest {
+                offset: had as u64,
+                digest_from: Some(0),
+                ..GetRequest::new(FileName::from_static("200000"))
+            };
             let mut fetch = world.fetch(&get);
             match world.finish(&mut fetch, &mut sink) {
                 Ok(End::Verified(verified)) => break assert!(verified.is_whole()),
@@ -123,7 +127,7 @@ fn w2_small_segments() {
 #[test]
 fn w4_a_link_that_is_down_for_5_s_costs_no_connection() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
-    let mut fetch = world.fetch(&Get::new(FileName::from_static("200000")));
+    let mut fetch = world.fetch(&GetRequest::new(FileName::from_static("200000")));
     let mut bytes = Vec::new();
     while bytes.len() < 50_000 {
         world.poll_fetch(&mut fetch, &mut net::into_vec(&mut bytes));
@@ -141,7 +145,7 @@ fn w4_a_link_that_is_down_for_5_s_costs_no_connection() {
 #[test]
 fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
-    let get = Get { digest: None, ..Get::new(FileName::from_static("200000")) };
+    let get = GetRequest { digest: None, ..GetRequest::new(FileName::from_static("200000")) };
     let mut fetch = world.fetch(&get);
     let mut bytes = Vec::new();
     while bytes.len() < 50_000 {
@@ -154,7 +158,7 @@ fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
     world.cut(false);
     let end = world.finish(&mut fetch, &mut net::into_vec(&mut bytes));
     assert!(end.is_err_and(|error| error.is_temporary()));
-    let mut fetch = world.fetch(&Get { offset: bytes.len() as u64, ..get });
+    let mut fetch = world.fetch(&GetRequest { offset: bytes.len() as u64, ..get });
     assert!(matches!(world.finish(&mut fetch, &mut net::into_vec(&mut bytes)), Ok(End::Unchecked)));
     assert_eq!(bytes, content(200_000));
 }
@@ -163,7 +167,7 @@ fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
 fn a_server_that_is_stopped_finishes_what_it_is_at() {
     let mut world = World::<_, 2>::new(store(&SIZES), Link::default());
     let idle = world.connect_and_send(b"");
-    let mut fetch = world.fetch(&Get::new(FileName::from_static("200000")));
+    let mut fetch = world.fetch(&GetRequest::new(FileName::from_static("200000")));
     let mut bytes = Vec::new();
     while bytes.is_empty() {
         world.poll_fetch(&mut fetch, &mut net::into_vec(&mut bytes));

@@ -15,4 +15,4 @@ pub mod store;
 #[cfg(unix)]
 pub mod transport;
 
-pub use local::{Shown, shown_json};
+pub use local::{Escaped, escape_json};

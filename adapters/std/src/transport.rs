@@ -1,8 +1,5 @@
 //! A TCP socket as the drivers of the core want it.
 
-#[cfg(target_os = "linux")]
-mod pipe;
-
 use std::borrow::Borrow;
 use std::fmt;
 use std::io;
@@ -10,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::drive::{SendFile, SendFileError, Transport};
+use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use rustix::net::{RecvFlags, SendFlags};
@@ -18,16 +15,13 @@ use socket2::Socket;
 
 use crate::store;
 
-/// Long bodies that go through a pipe at the same time.
-pub(crate) const MOST_PIPES: usize = 16;
 /// From this many bytes of a file on, whole segments are worth two system calls.
 const LARGE: usize = 256 * 1024;
 /// As much as the kernel's send buffer takes at most (the last of `net.ipv4.tcp_wmem`, unless somebody changed it).
 const LARGEST_BITE: usize = 4 * 1024 * 1024;
 
 /// A connected TCP socket as a [`Transport`]: waiting is bounded by the socket's own time-outs, pieces that belong
-/// together leave together (`MSG_MORE`), and files leave by `sendfile(2)`, long ones by `splice(2)`, where [`KernelFile`]
-/// allows it.
+/// together leave together (`MSG_MORE`), and files leave by `sendfile(2)` where [`KernelFile`] allows it.
 ///
 /// `S` is what holds the socket: the socket itself, a reference or an [`Arc`](std::sync::Arc).
 #[derive(Debug)]
@@ -42,11 +36,6 @@ pub struct TcpTransport<S> {
     is_corked: bool,
     /// The most that the next `sendfile` gets.
     bite: usize,
-    #[cfg(target_os = "linux")]
-    can_splice: bool,
-    /// Of a long body that is under way, corked.
-    #[cfg(target_os = "linux")]
-    pipe: Option<Box<pipe::FilePipe>>,
     last_error: Option<io::Error>,
     option_error: Option<io::Error>,
 }
@@ -67,10 +56,6 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             can_sendfile: true,
             is_corked: false,
             bite: LARGE,
-            #[cfg(target_os = "linux")]
-            can_splice: true,
-            #[cfg(target_os = "linux")]
-            pipe: None,
             last_error: None,
             option_error: None,
         }
@@ -122,43 +107,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
         self.is_corked = is_wanted;
         #[cfg(target_os = "linux")]
         {
-            self.close_pipe();
             let set = self.socket().set_tcp_cork(is_wanted);
-            self.note_option(set);
-        }
-    }
-
-    /// Sends a long file, or goes on with it; `None` where it has to go another way.
-    #[cfg(target_os = "linux")]
-    fn send_through_pipe(
-        &mut self,
-        file: BorrowedFd<'_>,
-        offset: u64,
-        len: usize,
-    ) -> Option<Result<usize, SendFileError<TransportError>>> {
-        if self.pipe.is_none() && self.can_splice && len >= pipe::LONG {
-            self.pipe = pipe::FilePipe::open(self.socket()).map(Box::new);
-        }
-        let sent = self.pipe.as_mut()?.send(self.socket.borrow(), file, offset, len, self.limit_ms);
-        if !matches!(sent, Ok(sent) if 0 < sent && sent < len) {
-            self.close_pipe();
-        }
-        Some(match sent {
-            Ok(sent) => Ok(sent),
-            Err(pipe::Fault::File) => Err(SendFileError::File),
-            Err(pipe::Fault::Socket(error)) => Err(SendFileError::Transport(self.fail(error))),
-            Err(pipe::Fault::Unable) => {
-                self.can_splice = false;
-                return None;
-            }
-        })
-    }
-
-    /// From here on the socket waits again.
-    #[cfg(target_os = "linux")]
-    fn close_pipe(&mut self) {
-        if let Some(pipe) = self.pipe.take() {
-            let set = pipe.close(self.socket());
             self.note_option(set);
         }
     }
@@ -195,13 +144,6 @@ pub struct TransportError {
     kind: io::ErrorKind,
 }
 
-impl TransportError {
-    /// The time for it was over.
-    pub(crate) const fn timed_out() -> Self {
-        Self { kind: io::ErrorKind::WouldBlock }
-    }
-}
-
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -216,8 +158,6 @@ impl std::error::Error for TransportError {}
 impl embedded_io::Error for TransportError {
     fn kind(&self) -> ErrorKind {
         match self.kind {
-            #[cfg(planted)]
-            io::ErrorKind::WouldBlock if coracle_core::planted("K5") => ErrorKind::Other,
             // How an expired SO_RCVTIMEO or SO_SNDTIMEO is told.
             io::ErrorKind::WouldBlock => ErrorKind::TimedOut,
             // ETIMEDOUT: the peer's machine is gone. That is no deadline of ours, and trying again would not help.
@@ -236,7 +176,6 @@ impl<S> ErrorType for TcpTransport<S> {
 }
 
 impl<S: Borrow<Socket>> Read for TcpTransport<S> {
-    #[inline(always)] // as `Transport` advises
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.cork(false);
         self.arm_read();
@@ -262,12 +201,7 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
         Ok(())
     }
 
-    #[inline(always)] // as `Transport` advises
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
-        #[cfg(target_os = "linux")]
-        if self.is_corked {
-            self.close_pipe();
-        }
         self.arm_write();
         let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
         let sent = rustix::net::send(self.socket.borrow(), bytes, flags).map_err(|error| self.fail(error.into()))?;
@@ -296,13 +230,6 @@ where
         let is_large = len.get() >= LARGE;
         if is_large {
             self.cork(true);
-        }
-        #[cfg(target_os = "linux")]
-        if let Some(sent) = self.send_through_pipe(file, offset, len.get()) {
-            if !more && sent == Ok(len.get()) {
-                self.cork(false);
-            }
-            return Some(sent);
         }
         let bite = len.min(NonZeroUsize::new(self.bite).unwrap_or(len));
         let began = is_large.then(Moment::now);
@@ -351,7 +278,7 @@ fn is_of_the_file(error: &io::Error) -> bool {
 
 /// An open file of a store, as far as the kernel can send it by itself.
 pub trait KernelFile {
-    /// The file for `sendfile(2)` and `splice(2)`, whose position means nothing; `None` where its bytes have to be read:
+    /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read:
     /// because they are none of the kernel's, or since the file may be changing, and then a digest has to cover the very
     /// bytes sent.
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
@@ -363,7 +290,7 @@ impl KernelFile for &StaticFile<'_> {}
 
 impl KernelFile for store::File {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.as_std().filter(|_| self.is_settled()).map(AsFd::as_fd)
+        self.is_settled().then(|| self.as_std().as_fd())
     }
 }
 

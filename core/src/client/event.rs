@@ -1,11 +1,11 @@
 //! What a client session tells its owner.
 
-use crate::digest::{Digest, DigestKind};
-use crate::error::Code;
-use crate::name::Version;
 use crate::store::Entry;
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::version::Version;
+use crate::wire::code::Code;
 
-use super::failure::Failure;
+use super::error::Failure;
 
 /// What the owner of the connection has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! What a server session wants done, and what it is told.
 
-use crate::digest::{Digest, DigestKind};
-use crate::error::Code;
-use crate::name::FileName;
-use crate::request::Kind;
 use crate::store::FileInfo;
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::file_name::FileName;
+use crate::wire::code::Code;
+use crate::wire::request_reader::RequestKind;
 
 /// What the owner of the connection has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,15 +99,15 @@ pub enum Request<'a> {
 impl<'a> Request<'a> {
     /// Which exchange it begins.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    pub const fn kind(&self) -> RequestKind {
         match self {
-            Self::List { .. } => Kind::List,
-            Self::Stat { .. } => Kind::Stat,
-            Self::Get { .. } => Kind::Get,
+            Self::List { .. } => RequestKind::List,
+            Self::Stat { .. } => RequestKind::Stat,
+            Self::Get { .. } => RequestKind::Get,
             #[cfg(feature = "classic")]
-            Self::Select { .. } => Kind::Select,
+            Self::Select { .. } => RequestKind::Select,
             #[cfg(feature = "classic")]
-            Self::Confirm { .. } => Kind::Confirm,
+            Self::Confirm { .. } => RequestKind::Confirm,
         }
     }
 
@@ -227,7 +227,7 @@ pub enum Deadline {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Exchange {
     /// Which one; `None` where the request could not be read that far.
-    pub kind: Option<Kind>,
+    pub kind: Option<RequestKind>,
     /// The error that it ended with.
     pub error: Option<Code>,
     /// Bytes of the body that were sent.
@@ -236,25 +236,25 @@ pub struct Exchange {
 
 #[cfg(test)]
 mod tests {
-    use super::{DigestKind, FileName, Kind, Request};
+    use super::{DigestKind, FileName, Request, RequestKind};
 
     #[test]
     fn a_request_says_what_it_is_about() {
         let name = FileName::from_static("a");
         let digest = Some(DigestKind::Crc32);
         for (request, kind, word, named, hashed) in [
-            (Request::List { path: None }, Kind::List, "list", None, None),
-            (Request::List { path: Some(name) }, Kind::List, "list", Some(name), None),
-            (Request::Stat { name, digest }, Kind::Stat, "stat", Some(name), digest),
-            (Request::Get { name, digest }, Kind::Get, "get", Some(name), digest),
+            (Request::List { path: None }, RequestKind::List, "list", None, None),
+            (Request::List { path: Some(name) }, RequestKind::List, "list", Some(name), None),
+            (Request::Stat { name, digest }, RequestKind::Stat, "stat", Some(name), digest),
+            (Request::Get { name, digest }, RequestKind::Get, "get", Some(name), digest),
             #[cfg(feature = "classic")]
-            (Request::Select { name }, Kind::Select, "select", Some(name), None),
+            (Request::Select { name }, RequestKind::Select, "select", Some(name), None),
             #[cfg(feature = "classic")]
-            (Request::Confirm { name }, Kind::Confirm, "confirm", Some(name), None),
+            (Request::Confirm { name }, RequestKind::Confirm, "confirm", Some(name), None),
         ] {
             assert_eq!((request.kind(), request.kind().as_str()), (kind, word));
             assert_eq!((request.name(), request.digest()), (named, hashed));
         }
-        assert_eq!(Kind::Hello.as_str(), "hello");
+        assert_eq!(RequestKind::Hello.as_str(), "hello");
     }
 }

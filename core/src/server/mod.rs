@@ -1,6 +1,9 @@
 //! The server's side of one connection.
 
 mod action;
+mod answer;
+#[cfg(feature = "classic")]
+mod classic;
 mod config;
 mod session;
 
@@ -11,13 +14,13 @@ pub use config::{ServerConfig, ServerName, ServerNameError};
 
 use session::Session;
 
-use crate::error::Code;
 use crate::store::{Listed, StoreError};
-use crate::time::Instant;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.
 ///
-/// Ask [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
+/// ClientRequest [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
 /// request is collected and replies are written, at least [`ServerSession::MIN_BUF_LEN`] bytes; its length is the
 /// longest request (`maxRequest`). `[u8; 512]` makes a session without a pointer.
 ///
@@ -72,41 +75,6 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) {
         let (session, buf) = self.at(now);
         session.reply(buf, reply);
-    }
-
-    /// How long the request at the front of `bytes` is, which have arrived, with a line ending right behind it, if it is the
-    /// one that was answered last, with `stands` bytes in all. Nothing is taken.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn asks_again(&mut self, bytes: &[u8], stands: usize) -> Option<usize> {
-        self.session.asks_again(self.buf.as_ref(), bytes, stands)
-    }
-
-    /// What is asked, or was.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn request(&self) -> Option<Request<'_>> {
-        self.session.request(self.buf.as_ref())
-    }
-
-    /// How long the first bytes of an answer may take, in milliseconds; `None` is for ever.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answer_limit_ms(&self) -> Option<u64> {
-        self.session.answer_limit_ms()
-    }
-
-    /// The `len` bytes of the request that [asks again](ServerSession::asks_again) were taken, and the transport has all of
-    /// the same answer.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answered_again(&mut self, len: usize, now: Instant) {
-        self.session.see(now);
-        self.session.answered_again(len);
-    }
-
-    /// Answers [`Action::Reply`] to a request that [asks again](ServerSession::asks_again): the owner has taken over all of
-    /// the same answer before its last line, whose length is returned.
-    #[cfg(target_pointer_width = "64")]
-    pub(crate) fn answer_up_to_end(&mut self, now: Instant) -> usize {
-        let (session, buf) = self.at(now);
-        session.answer_up_to_end(buf.len())
     }
 
     /// Answers [`Action::Entry`].
@@ -197,8 +165,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     }
 }
 
-/// A board counts on this.
-#[cfg(target_pointer_width = "32")]
+/// A board counts on this; pointers of 64 bits add at most a quarter.
 const _: () = {
     let classic = if cfg!(feature = "classic") { 336 } else { 0 };
     assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic);

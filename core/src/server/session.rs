@@ -3,21 +3,17 @@
 //! `#[inline(never)]` stands, here and in what it calls, where tests/footprint shows that the copies which the compiler
 //! would make at every call cost a board more than the calls.
 
-mod answer;
-#[cfg(target_pointer_width = "64")]
-mod repeat;
-#[cfg(feature = "classic")]
-mod text;
-
 use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange};
+#[cfg(feature = "classic")]
+use super::classic;
 use super::config::ServerConfig;
-use crate::divide::div_rem;
-use crate::error::Code;
-use crate::message::Message;
-use crate::reply::{Content, Facts, Line};
-use crate::request::{Kind, Question};
-use crate::scan::{ScanError, Scanned, Scanner};
-use crate::time::Instant;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
+use crate::wire::decimal::div_rem;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{ParsedRequest, RequestKind};
+use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
+use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall deadline is off, the lowest rate counts after this start.
@@ -27,68 +23,65 @@ const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
-    state: State,
+    pub(super) state: State,
     /// What follows the line that is sent.
-    next: State,
+    pub(super) next: State,
     /// How it ended, once the state says so.
-    close: Close,
+    pub(super) close: Close,
     /// The latest moment that was told.
-    now: Instant,
+    pub(super) now: Instant,
     /// When the armed deadline's time began: the end of an exchange, a request's first byte, the last progress.
-    since: Instant,
+    pub(super) since: Instant,
     /// When sending the answer began, and how much was sent of it.
-    started: Instant,
-    answered: u64,
+    pub(super) started: Instant,
+    pub(super) answered: u64,
     /// White space or a request has arrived.
-    begun: bool,
+    pub(super) begun: bool,
     /// A line ending may follow that belongs to the request before.
-    line_ending: LineEnding,
-    eof: bool,
-    stopping: bool,
-    scanner: Scanner,
+    pub(super) line_ending: LineEnding,
+    pub(super) eof: bool,
+    pub(super) stopping: bool,
+    pub(super) scanner: Scanner,
     /// Bytes of a request in the buffer.
-    used: usize,
-    /// What of the exchange before is kept.
-    #[cfg(target_pointer_width = "64")]
-    kept: repeat::Kept,
-    facts: Facts<'c>,
+    pub(super) used: usize,
+    pub(super) context: ResponseContext<'c>,
     /// How far the body came, or what is hashed.
-    position: u64,
+    pub(super) position: u64,
     /// The digest was known before a byte was read.
-    known: bool,
-    line: Line,
+    pub(super) known: bool,
+    pub(super) line: LineWriter,
     /// Bytes of the line that are ready, in the buffer.
-    ready: core::ops::Range<usize>,
-    exchanges: u32,
-    last: Exchange,
+    pub(super) ready: core::ops::Range<usize>,
+    pub(super) exchanges: u32,
+    pub(super) last: Exchange,
     #[cfg(feature = "classic")]
-    text: text::Text,
+    pub(super) text: classic::Text,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// After a line: the exchange has ended.
-    Receiving,
-    Asked,
+    Receive,
+    AwaitReply,
     /// A line, or a sign of life before one, is sent.
-    Line,
-    Entries,
-    Hashing,
-    Body,
-    Finishing,
+    SendLine,
+    List,
+    Hash,
+    SendBody,
+    Finish,
     /// Bytes that are no request stand in the buffer, and the owner looks at them. After a line: back to receiving,
     /// without an exchange.
     #[cfg(feature = "classic")]
     Text,
     /// The text policy's reply is sent.
     #[cfg(feature = "classic")]
-    FixedReply,
+    SendFixedReply,
     Closed,
 }
 
 /// What may still come of a line ending: `\n`, `\r` or `\r\n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LineEnding {
+pub(super) enum LineEnding {
     Any,
     LineFeed,
     Nothing,
@@ -98,8 +91,8 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn new(config: &'c ServerConfig<'c>, max_request: usize, now: Instant) -> Self {
         Self {
-            state: State::Receiving,
-            next: State::Receiving,
+            state: State::Receive,
+            next: State::Receive,
             close: Close { how: CloseHow::Finish, why: CloseReason::Done },
             now,
             since: now,
@@ -111,12 +104,10 @@ impl<'c> Session<'c> {
             stopping: false,
             scanner: Scanner::new(),
             used: 0,
-            #[cfg(target_pointer_width = "64")]
-            kept: repeat::Kept::NOTHING,
-            facts: Facts {
+            context: ResponseContext {
                 config,
                 max_request,
-                question: Question::new(),
+                request: ParsedRequest::new(),
                 size: 0,
                 end: 0,
                 modified: None,
@@ -128,36 +119,36 @@ impl<'c> Session<'c> {
             },
             position: 0,
             known: false,
-            line: Line::new(Content::Hello),
+            line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
             last: Exchange { kind: None, error: None, body_len: 0 },
             #[cfg(feature = "classic")]
-            text: text::Text::new(),
+            text: classic::Text::new(),
         }
     }
 
     pub(super) fn action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
         match self.state {
-            State::Receiving => Action::Receive,
-            State::Asked => self.request(buf).map_or(Action::Receive, Action::Reply),
-            State::Line => Action::SendBytes {
+            State::Receive => Action::Receive,
+            State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
+            State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
-                more: !self.line.is_done() || matches!(self.next, State::Entries | State::Body),
+                more: !self.line.is_done() || matches!(self.next, State::List | State::SendBody),
             },
-            State::Entries => Action::Entry,
-            State::Hashing => Action::Hash { offset: self.position, len: self.span() },
-            State::Body => {
+            State::List => Action::Entry,
+            State::Hash => Action::Hash { offset: self.position, len: self.span() },
+            State::SendBody => {
                 let len = self.span();
                 // Only a classic body has nothing behind it.
-                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.facts.end;
+                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
-            State::Finishing => Action::Finish { from: self.facts.question.digest_from, to: self.facts.end },
+            State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
             #[cfg(feature = "classic")]
             State::Text => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
             #[cfg(feature = "classic")]
-            State::FixedReply => {
+            State::SendFixedReply => {
                 Action::SendBytes { bytes: self.fixed_reply().get(self.ready.clone()).unwrap_or_default(), more: false }
             }
             State::Closed => Action::Close(self.close),
@@ -165,7 +156,7 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
-        if self.state != State::Receiving {
+        if self.state != State::Receive {
             return 0;
         }
         #[cfg(feature = "classic")]
@@ -177,7 +168,7 @@ impl<'c> Session<'c> {
     }
 
     #[inline(never)]
-    fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
+    pub(super) fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         let mut taken = 0;
         if self.used == 0 {
             if !self.is_in_text() {
@@ -186,18 +177,12 @@ impl<'c> Session<'c> {
             let rest = bytes.get(taken..).unwrap_or_default();
             match rest.first() {
                 None => return taken,
-                #[cfg(target_pointer_width = "64")]
-                Some(_) if self.repeats(buf, rest) => return taken.saturating_add(self.kept.words),
                 Some(b'{') if !self.is_held() => {}
                 Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
         }
         self.begin();
         let rest = bytes.get(taken..).unwrap_or_default();
-        #[cfg(planted)]
-        if crate::planted("F4") {
-            (self.used, self.scanner) = (0, Scanner::new());
-        }
         let room = buf.len().saturating_sub(self.used);
         let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
         let (len, is_complete) = match self.scanner.scan(piece) {
@@ -213,20 +198,8 @@ impl<'c> Session<'c> {
             place.copy_from_slice(piece);
         }
         self.used = self.used.saturating_add(len);
-        #[cfg(planted)]
-        let is_complete = is_complete && !(crate::planted("F2") && self.used == buf.len());
-        #[cfg(planted)]
-        if !is_complete && self.used == buf.len() && crate::planted("F1") {
-            (self.used, self.scanner) = (0, Scanner::new());
-        } else if !is_complete && self.used == buf.len() && crate::planted("F3") {
-            self.used = 1;
-        }
         if is_complete {
             self.ask(buf);
-            #[cfg(planted)]
-            if crate::planted("F5") || crate::planted("J5") {
-                return bytes.len();
-            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -235,12 +208,8 @@ impl<'c> Session<'c> {
 
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
-        if self.state != State::Receiving {
+        if self.state != State::Receive {
             return;
-        }
-        #[cfg(planted)]
-        if crate::planted("F9") {
-            self.used = 0;
         }
         if self.used > 0 {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
@@ -257,12 +226,12 @@ impl<'c> Session<'c> {
             return;
         }
         match self.state {
-            State::Body => {
+            State::SendBody => {
                 let len = len.min(self.span());
                 self.moved(len);
                 self.position = self.position.wrapping_add(wide(len));
                 self.last.body_len = self.last.body_len.wrapping_add(wide(len));
-                if self.position >= self.facts.end {
+                if self.position >= self.context.end {
                     self.end_body(buf);
                 }
             }
@@ -270,7 +239,7 @@ impl<'c> Session<'c> {
                 let len = len.min(self.ready.len());
                 self.moved(len);
                 self.ready.start = self.ready.start.saturating_add(len);
-                if self.ready.is_empty() && !(self.state == State::Line && self.fill(buf)) {
+                if self.ready.is_empty() && !(self.state == State::SendLine && self.fill(buf)) {
                     self.after_line(buf);
                 }
             }
@@ -285,7 +254,7 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize) {
-        if self.state != State::Hashing {
+        if self.state != State::Hash {
             return misuse("hashed");
         }
         self.position = self.position.wrapping_add(wide(len.min(self.span())));
@@ -295,19 +264,19 @@ impl<'c> Session<'c> {
 
     pub(super) fn working(&mut self, buf: &mut [u8]) {
         match self.state {
-            State::Finishing => self.keep_alive(buf),
+            State::Finish => self.keep_alive(buf),
             _ => misuse("working"),
         }
     }
 
     pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
-        let config = self.facts.config;
+        let config = self.context.config;
         let (ms, deadline) = match self.state {
             #[cfg(feature = "classic")]
-            State::Receiving if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
-            State::Receiving if self.begun => (config.request_ms, Deadline::Request),
-            State::Receiving => (config.idle_ms, Deadline::Idle),
-            State::Hashing | State::Finishing => (HEARTBEAT_MS, Deadline::Heartbeat),
+            State::Receive if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
+            State::Receive if self.begun => (config.request_ms, Deadline::Request),
+            State::Receive => (config.idle_ms, Deadline::Idle),
+            State::Hash | State::Finish => (HEARTBEAT_MS, Deadline::Heartbeat),
             _ if self.is_sending() => (config.stall_ms, Deadline::Stall),
             _ => return None,
         };
@@ -334,7 +303,7 @@ impl<'c> Session<'c> {
 
     pub(super) fn stop(&mut self, buf: &mut [u8]) {
         self.stopping = true;
-        if self.state == State::Receiving {
+        if self.state == State::Receive {
             self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         }
     }
@@ -363,11 +332,7 @@ impl<'c> Session<'c> {
 
     /// Arms the request deadline, once.
     #[inline(never)]
-    fn begin(&mut self) {
-        #[cfg(planted)]
-        if crate::planted("SIM5") {
-            self.begun = false;
-        }
+    pub(super) fn begin(&mut self) {
         if !self.begun {
             self.begun = true;
             self.since = self.now;
@@ -375,18 +340,9 @@ impl<'c> Session<'c> {
     }
 
     /// Takes white space in front of a request. One line ending right behind the request before belongs to that.
-    fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
-            #[cfg(planted)]
-            match byte {
-                b'\r' if crate::planted("F7") => break,
-                0xEF | 0xBB | 0xBF if crate::planted("F12") => {
-                    taken += 1;
-                    continue;
-                }
-                _ => {}
-            }
             match (byte, self.line_ending) {
                 (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
                 (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
@@ -402,10 +358,8 @@ impl<'c> Session<'c> {
     }
 
     /// A request is complete in the buffer.
-    fn ask(&mut self, buf: &mut [u8]) {
-        #[cfg(target_pointer_width = "64")]
-        let words = self.keep_words(buf);
-        let read = self.facts.question.read(buf, self.used);
+    pub(super) fn ask(&mut self, buf: &mut [u8]) {
+        let read = self.context.request.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
         self.begun = false;
@@ -418,49 +372,43 @@ impl<'c> Session<'c> {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
         }
-        #[cfg(target_pointer_width = "64")]
-        self.may_be_repeated(words);
-        let kind = self.facts.question.kind;
+        let kind = self.context.request.kind;
         self.last.kind = Some(kind);
         match kind {
-            Kind::Hello => self.write(buf, Content::Hello, State::Receiving),
+            RequestKind::Hello => self.write(buf, LineKind::Hello, State::Receive),
             #[cfg(feature = "classic")]
-            Kind::Select if self.facts.question.name_len == 0 => self.refuse_select(buf, Code::BadName),
-            _ => self.state = State::Asked,
+            RequestKind::Select if self.context.request.name_len == 0 => self.refuse_select(buf, Code::BadName),
+            _ => self.state = State::AwaitReply,
         }
     }
 
-    fn is_sending(&self) -> bool {
+    pub(super) fn is_sending(&self) -> bool {
         match self.state {
-            State::Line | State::Body => true,
+            State::SendLine | State::SendBody => true,
             #[cfg(feature = "classic")]
-            State::FixedReply => true,
+            State::SendFixedReply => true,
             _ => false,
         }
     }
 
     /// Lets a sign of life out, when one is due.
-    fn keep_alive(&mut self, buf: &mut [u8]) {
-        let is_working = matches!(self.state, State::Hashing | State::Finishing);
+    pub(super) fn keep_alive(&mut self, buf: &mut [u8]) {
+        let is_working = matches!(self.state, State::Hash | State::Finish);
         if is_working && self.now.since(self.since) >= u64::from(HEARTBEAT_MS) {
             self.started = self.now;
-            self.write(buf, Content::Heartbeat, self.state);
+            self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
 
     #[inline(never)]
-    fn moved(&mut self, len: usize) {
-        #[cfg(planted)]
-        if crate::planted("SIM4") {
-            return;
-        }
+    pub(super) fn moved(&mut self, len: usize) {
         self.since = self.now;
         self.answered = self.answered.wrapping_add(wide(len));
     }
 
     /// When the answer is too slow, unless more of it is sent.
-    fn rate_deadline(&self) -> Instant {
-        let config = self.facts.config;
+    pub(super) fn rate_deadline(&self) -> Instant {
+        let config = self.context.config;
         if config.min_rate == 0 {
             return NEVER;
         }
@@ -472,17 +420,9 @@ impl<'c> Session<'c> {
     /// What the next action asks for at most, in bytes: never more than there is up to the end, so that what is added to
     /// the position and the counts cannot wrap.
     #[inline(never)]
-    fn span(&self) -> usize {
-        let end = if self.state == State::Hashing { self.hash_end() } else { self.facts.end };
-        let most = self.facts.config.span();
-        #[cfg(planted)]
-        let (end, most) = match self.facts.config {
-            config if crate::planted("R9") => {
-                (end, config.send_max.get() - config.send_max.get() % config.chunk_size.get())
-            }
-            _ if crate::planted("S2") => (u64::MAX, most),
-            _ => (end, most),
-        };
+    pub(super) fn span(&self) -> usize {
+        let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
+        let most = self.context.config.span();
         let rest = end.saturating_sub(self.position).min(u64::from(most));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }
@@ -497,7 +437,7 @@ const fn scan_message(error: ScanError) -> Message {
 }
 
 /// A report that does not fit the action.
-fn misuse(report: &str) {
+pub(super) fn misuse(report: &str) {
     debug_assert!(false, "{report} does not answer the action");
     let _ = report;
 }
@@ -510,15 +450,15 @@ fn wide(len: usize) -> u64 {
 /// A build without the classic dialect knows no text.
 #[cfg(not(feature = "classic"))]
 impl Session<'_> {
-    const fn is_in_text(&self) -> bool {
+    pub(super) const fn is_in_text(&self) -> bool {
         false
     }
 
-    const fn is_held(&self) -> bool {
+    pub(super) const fn is_held(&self) -> bool {
         false
     }
 
-    fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
+    pub(super) fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
         self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
         1
     }

@@ -2,12 +2,12 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, Digest, DigestKind, End, EntryKind, Event, Failure, FileName, Get, Hasher,
-    Instant, Verified,
+    ClientAction, ClientRequest, ClientSession, Digest, DigestKind, End, EntryKind, Event, Failure, FileName,
+    GetRequest, Hasher, Instant, Verified,
 };
 
 pub const NAME: FileName<'static> = FileName::from_static("a.txt");
-pub const GET: Ask<'static> = Ask::Get(Get::new(NAME));
+pub const GET: ClientRequest<'static> = ClientRequest::Get(GetRequest::new(NAME));
 
 /// What came of an ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Seen {
 }
 
 /// A session that has asked, and been shown `held` where it wanted to see what is there already.
-pub fn asked(ask: Ask<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> {
+pub fn asked(ask: ClientRequest<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0xAA; 1_024]);
     session.start(ask, now).expect("idle");
@@ -57,7 +57,7 @@ pub fn asked(ask: Ask<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> {
 }
 
 /// Asks `ask` and answers with `input`, in pieces of the lengths `pieces`, repeated.
-pub fn answered_in(ask: Ask<'_>, held: &[u8], input: &[u8], pieces: &[usize]) -> Seen {
+pub fn answered_in(ask: ClientRequest<'_>, held: &[u8], input: &[u8], pieces: &[usize]) -> Seen {
     let now = Instant::from_millis(0);
     let mut session = asked(ask, held);
     let mut seen = Seen { events: Vec::new(), body: Vec::new(), last: None };
@@ -95,7 +95,7 @@ pub fn answered_in(ask: Ask<'_>, held: &[u8], input: &[u8], pieces: &[usize]) ->
 }
 
 /// Asks `ask` and answers with `input`, whole, byte by byte and in pieces of 7: all three come to the same.
-pub fn answered(ask: Ask<'_>, held: &[u8], input: impl AsRef<[u8]>) -> Seen {
+pub fn answered(ask: ClientRequest<'_>, held: &[u8], input: impl AsRef<[u8]>) -> Seen {
     let input = input.as_ref();
     let whole = answered_in(ask, held, input, &[usize::MAX]);
     for piece in [1, 7] {

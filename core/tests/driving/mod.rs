@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, Observer, SendFile, SendFileError, Transport, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Digest, DigestKind, Entry, EntryKind, Exchange, FileInfo, FileName, Instant,
     Listed, Request, ServerConfig, ServerSession, Store, StoreError, Version,
@@ -139,17 +139,6 @@ pub struct Shelf {
     /// The steps of a listing; behind the last one is its end.
     pub listing: VecDeque<Result<bool, StoreError>>,
     pub read_len: usize,
-    /// Whether its file may be held.
-    pub is_constant: bool,
-    /// Whether the file that is held is still the same, at each look; behind the last one it is.
-    pub current: VecDeque<bool>,
-    /// How often it was opened, and how often was asked whether it is still the same.
-    pub opened: usize,
-    pub looks: usize,
-    /// Whether it keeps an answer, the first one.
-    pub keeps: bool,
-    pub kept: Option<Vec<u8>>,
-    pub offers: usize,
 }
 
 impl Shelf {
@@ -162,13 +151,6 @@ impl Shelf {
             remembered: Vec::new(),
             listing: VecDeque::new(),
             read_len: 0,
-            is_constant: false,
-            current: VecDeque::new(),
-            opened: 0,
-            looks: 0,
-            keeps: false,
-            kept: None,
-            offers: 0,
         }
     }
 }
@@ -178,7 +160,6 @@ impl Store for Shelf {
     type Listing = ();
 
     fn open(&mut self, name: FileName<'_>) -> Result<(), StoreError> {
-        self.opened += 1;
         if name.as_str() == "a.txt" { Ok(()) } else { Err(StoreError::NotFound) }
     }
 
@@ -214,28 +195,6 @@ impl Store for Shelf {
     fn remember_digest(&mut self, (): &(), info: &FileInfo, digest: &Digest) {
         self.remembered.push((info.size, *digest));
     }
-
-    fn is_constant(&self, (): &()) -> bool {
-        self.is_constant
-    }
-
-    fn is_current(&mut self, (): &()) -> bool {
-        assert!(self.is_constant);
-        self.looks += 1;
-        self.current.pop_front().unwrap_or(true)
-    }
-
-    fn keep_answer(&mut self, (): &(), answer: &[u8]) {
-        assert!(self.is_constant);
-        self.offers += 1;
-        if self.keeps && self.kept.is_none() {
-            self.kept = Some(answer.to_vec());
-        }
-    }
-
-    fn kept_answer<'a>(&'a self, (): &'a ()) -> Option<&'a [u8]> {
-        self.kept.as_deref()
-    }
 }
 
 /// What an owner hears of a session, in words.
@@ -243,9 +202,6 @@ impl Store for Shelf {
 pub struct Log {
     pub lines: Vec<String>,
     pub exchanges: Vec<Exchange>,
-    /// Steps of answers that are sent again are nothing to it, and those that it was told the end of alone.
-    pub is_brief: bool,
-    pub again: Vec<Exchange>,
     /// Asked so often, it wants the session to stop.
     pub stop_after: Option<usize>,
     pub asked: usize,
@@ -271,15 +227,6 @@ impl Observer for Log {
 
     fn exchange(&mut self, exchange: &Exchange) {
         self.exchanges.push(*exchange);
-    }
-
-    fn wants_steps(&self) -> bool {
-        !self.is_brief
-    }
-
-    fn again(&mut self, exchange: &Exchange) {
-        assert!(self.is_brief);
-        self.again.push(*exchange);
     }
 
     fn should_stop(&mut self) -> bool {
@@ -336,7 +283,7 @@ pub fn served_by(
         Instant::from_millis(now.get())
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut store, scratch, &mut clock, &mut log);
     assert_eq!(session.action(), Action::Close(close));
     Served { close, wire, store, log }

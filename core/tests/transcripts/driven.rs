@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use coracle_core::drive::{Observer, Scratch, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, Observer, SendFile, SendFileError, Transport, serve};
 use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -60,7 +60,7 @@ pub fn drive(
         Instant::from_millis(clock_ms.get())
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
 
     let mut script = wire.script;

@@ -1,7 +1,7 @@
 //! One client whose owner asks whatever the register says.
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, DigestKind, End, Event, FileName, Get, Header, Instant, Verified, Version,
+    ClientRequest, ClientAction, ClientSession, DigestKind, End, Event, FileName, GetRequest, Header, Instant, Verified, Version,
 };
 
 use crate::board::{input, output, receive, send};
@@ -64,16 +64,16 @@ fn ask(session: &mut Session) -> Option<()> {
     let version = Version::new(core::str::from_utf8(receive(&mut version)).ok()?).ok();
     let digest = (input() == 0).then_some(DigestKind::Crc32);
     let ask = match input() {
-        0 => Ask::Hello,
-        1 => Ask::List { path: (input() == 0).then_some(name) },
-        2 => Ask::Stat { name, digest },
-        _ => Ask::Get(Get {
+        0 => ClientRequest::Hello,
+        1 => ClientRequest::List { path: (input() == 0).then_some(name) },
+        2 => ClientRequest::Stat { name, digest },
+        _ => ClientRequest::Get(GetRequest {
             offset: wide(),
             length: (input() == 0).then(wide),
             version: version.as_ref(),
             digest,
             digest_from: (input() == 0).then(wide),
-            ..Get::new(name)
+            ..GetRequest::new(name)
         }),
     };
     session.start(ask, now()).ok()

@@ -1,6 +1,6 @@
 //! The blocking driver over the register, with files in flash.
 
-use coracle_core::drive::{Plain, Scratch, serve};
+use coracle_core::blocking::{NoTimeout, Buffers, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -12,9 +12,9 @@ pub fn run() {
     let config = ServerConfig::new();
     let mut clock = || Instant::from_millis(u64::from(board::input()));
     let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-    let mut transport = Plain(Register);
+    let mut transport = NoTimeout(Register);
     let (mut receive, mut send) = ([0; 256], [0; 256]);
-    let scratch = Scratch { receive: &mut receive, send: &mut send };
+    let scratch = Buffers { receive: &mut receive, send: &mut send };
     let close = serve(&mut session, &mut transport, &mut StaticStore::new(&FILES), scratch, &mut clock, &mut ());
     board::output(close.how as u32);
 }

@@ -1,7 +1,8 @@
 //! A client's session, against a server that says anything.
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, Digest, DigestKind, End, Event, FileName, Get, Hasher, Instant, Version,
+    ClientAction, ClientRequest, ClientSession, Digest, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    Version,
 };
 
 use crate::pieces;
@@ -51,24 +52,24 @@ impl Run {
     fn ask(&mut self) {
         let version = Version::new("v1").expect("a version");
         let offset = if self.resumes() { HELD.len() as u64 } else { 0 };
-        let get = Get {
+        let get = GetRequest {
             offset,
             length: Some(20).filter(|_| self.choice & 16 != 0),
             version: Some(&version).filter(|_| self.resumes()),
             digest: Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0),
             digest_from: Some(0),
-            ..Get::new(NAME)
+            ..GetRequest::new(NAME)
         };
         let asks = [
-            Ask::Get(get),
-            Ask::Hello,
-            Ask::List { path: None },
-            Ask::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
-            Ask::List { path: Some(FileName::from_static("d")) },
+            ClientRequest::Get(get),
+            ClientRequest::Hello,
+            ClientRequest::List { path: None },
+            ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
+            ClientRequest::List { path: Some(FileName::from_static("d")) },
         ];
         let ask = asks[(usize::from(self.choice & 7) + self.asked) % asks.len()];
         self.asked += 1;
-        self.body = if matches!(ask, Ask::Get(_)) && self.resumes() { HELD.to_vec() } else { Vec::new() };
+        self.body = if matches!(ask, ClientRequest::Get(_)) && self.resumes() { HELD.to_vec() } else { Vec::new() };
         self.end = None;
         self.session.start(ask, NOW).expect("an idle session starts");
         while let ClientAction::Rehash { offset, len } = self.session.action() {

@@ -1,7 +1,8 @@
 //! The client's reading of replies.
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, DigestKind, EntryKind, Event, FileName, Get, Header, Hello, Instant, Refusal,
+    ClientAction, ClientRequest, ClientSession, DigestKind, EntryKind, Event, FileName, GetRequest, Header, Hello,
+    Instant, Refusal,
 };
 use serde_json::Value;
 
@@ -9,13 +10,13 @@ use crate::judge;
 
 const NAME: FileName<'static> = FileName::from_static("a");
 const NOW: Instant = Instant::from_millis(0);
-const ASKS: [Ask<'static>; 6] = [
-    Ask::Hello,
-    Ask::List { path: None },
-    Ask::List { path: Some(FileName::from_static("d")) },
-    Ask::Stat { name: NAME, digest: None },
-    Ask::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
-    Ask::Get(Get { offset: 7, digest_from: Some(7), ..Get::new(NAME) }),
+const ASKS: [ClientRequest<'static>; 6] = [
+    ClientRequest::Hello,
+    ClientRequest::List { path: None },
+    ClientRequest::List { path: Some(FileName::from_static("d")) },
+    ClientRequest::Stat { name: NAME, digest: None },
+    ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
+    ClientRequest::Get(GetRequest { offset: 7, digest_from: Some(7), ..GetRequest::new(NAME) }),
 ];
 
 /// What the client says of a line is what another parser finds in it; what it believes is one JSON object, has no member

@@ -1,6 +1,6 @@
 //! The client's session.
 
-use coracle_core::{Ask, ClientAction, ClientSession, Event, Instant, Refusal, StartError};
+use coracle_core::{ClientRequest, ClientAction, ClientSession, Event, Instant, Refusal, StartError};
 
 use crate::entries;
 
@@ -11,7 +11,7 @@ entries! {
 
     fn client_into_buf(session: Session) -> [u8; 1024] { session.into_buf() }
 
-    fn client_start(session: &mut Session, ask: Ask<'_>, now: Instant) -> Result<(), StartError> { session.start(ask, now) }
+    fn client_start(session: &mut Session, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> { session.start(ask, now) }
 
     fn client_action<'s>(session: &'s Session) -> ClientAction<'s> { session.action() }
 

@@ -2,8 +2,8 @@
 
 use core::hint::black_box;
 
-use coracle_core::drive::{ClientError, Connection, Plain, Scratch, Sink, serve};
-use coracle_core::{Close, DigestKind, End, Entry, FileName, Get, Instant, Listing, ServerSession, StaticStore};
+use coracle_core::blocking::{ClientError, Connection, NoTimeout, Buffers, Sink, serve};
+use coracle_core::{Close, DigestKind, End, Entry, FileName, GetRequest, Instant, Listing, ServerSession, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use crate::entries;
@@ -46,7 +46,7 @@ impl Sink for Anything {
     }
 }
 
-type Client = Connection<[u8; 1024], [u8; 512], Plain<Anything>, fn() -> Instant>;
+type Client = Connection<[u8; 1024], [u8; 512], NoTimeout<Anything>, fn() -> Instant>;
 
 entries! {
     fn drive_hello(client: &mut Client) -> Result<u64, ClientError<ErrorKind>> {
@@ -60,7 +60,7 @@ entries! {
         })
     }
 
-    fn drive_get(client: &mut Client, get: &Get<'_>) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
+    fn drive_get(client: &mut Client, get: &GetRequest<'_>) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
         client.get(get, &mut Anything)
     }
 
@@ -79,6 +79,6 @@ entries! {
         send: &mut [u8],
     ) -> Close {
         let mut clock = || Instant::from_millis(black_box(0));
-        serve(session, &mut Plain(Anything), store, Scratch { receive, send }, &mut clock, &mut ())
+        serve(session, &mut NoTimeout(Anything), store, Buffers { receive, send }, &mut clock, &mut ())
     }
 }

@@ -61,20 +61,4 @@ entries! {
     fn store_known_digest(store: &mut StaticStore<'static>, file: File, kind: DigestKind) -> Option<Digest> {
         store.known_digest(&file, kind)
     }
-
-    fn store_is_constant(store: &mut StaticStore<'static>, file: File) -> bool {
-        store.is_constant(&file)
-    }
-
-    fn store_is_current(store: &mut StaticStore<'static>, file: File) -> bool {
-        store.is_current(&file)
-    }
-
-    fn store_keep_answer(store: &mut StaticStore<'static>, file: File, answer: &[u8]) {
-        store.keep_answer(&file, answer)
-    }
-
-    fn store_kept_answer<'s>(store: &'s StaticStore<'static>, file: &'s File) -> Option<&'s [u8]> {
-        store.kept_answer(file)
-    }
 }

@@ -2,8 +2,8 @@
 //! them, and now and then dies.
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, Code, Digest, DigestKind, End, Event, Failure, FileName, Get, Hasher, Header,
-    Instant, Version,
+    ClientAction, ClientRequest, ClientSession, Code, Digest, DigestKind, End, Event, Failure, FileName, GetRequest,
+    Hasher, Header, Instant, Version,
 };
 
 use crate::disk::{Name, Origin};
@@ -370,9 +370,9 @@ impl<'c> Client<'c> {
                     Asked::Get
                 };
                 let ask = match attempt.asked {
-                    Asked::Hello => Ask::Hello,
-                    Asked::List => Ask::List { path: None },
-                    Asked::Stat => Ask::Stat { name: name(self.slot), digest: Some(self.kind) },
+                    Asked::Hello => ClientRequest::Hello,
+                    Asked::List => ClientRequest::List { path: None },
+                    Asked::Stat => ClientRequest::Stat { name: name(self.slot), digest: Some(self.kind) },
                     Asked::Get | Asked::Nothing => get(self.slot, self.kind, 0, None),
                 };
                 session.start(ask, now).expect("an idle session starts");
@@ -579,8 +579,14 @@ fn name(slot: usize) -> FileName<'static> {
     FileName::from_static(NAMES[slot])
 }
 
-fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> Ask<'_> {
-    Ask::Get(Get { offset, version, digest: Some(kind), digest_from: Some(0), ..Get::new(name(slot)) })
+fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> ClientRequest<'_> {
+    ClientRequest::Get(GetRequest {
+        offset,
+        version,
+        digest: Some(kind),
+        digest_from: Some(0),
+        ..GetRequest::new(name(slot))
+    })
 }
 
 fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {

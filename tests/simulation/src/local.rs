@@ -138,10 +138,6 @@ impl Local {
         let part = self.part.as_ref().expect("nothing to promote");
         match step {
             0 => {
-                #[cfg(planted)]
-                if coracle_core::planted("SIM7") {
-                    return false;
-                }
                 self.disk.sync(part.inode);
             }
             1 => self.disk.rename(),

@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Instant as Stopwatch;
 
 use coracle_core::{
-    Action, Ask, ClientAction, ClientSession, Close, CloseReason, Deadline, End, Event, FileInfo, FileName, Finished,
-    Get, Hasher, Instant, Reply, ServerConfig, ServerSession, Version,
+    Action, ClientAction, ClientRequest, ClientSession, Close, CloseReason, Deadline, End, Event, FileInfo, FileName,
+    Finished, GetRequest, Hasher, Instant, Reply, ServerConfig, ServerSession, Version,
 };
 
 use crate::random::Random;
@@ -80,8 +80,8 @@ impl Pair<'_> {
     /// Goes on to somewhere in the middle.
     fn begin(&mut self, pool: &[u8]) {
         let name = format!("file {}", self.number);
-        let get = Get::new(FileName::from_static(&name));
-        self.client.start(Ask::Get(get), clock(self.number)).expect("idle");
+        let get = GetRequest::new(FileName::from_static(&name));
+        self.client.start(ClientRequest::Get(get), clock(self.number)).expect("idle");
         let request = self.request_len();
         if self.number.is_multiple_of(2) {
             let sent = 1 + self.number % (request - 2);

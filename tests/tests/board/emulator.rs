@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How long the emulated board may take for what takes it a fraction of a second on a machine that has nothing else to do.
-/// With a fault planted it is expected to take for ever.
-pub const PATIENCE: Duration = Duration::from_secs(if cfg!(planted) { 20 } else { 60 });
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The repository.
 pub fn top() -> PathBuf {
@@ -49,7 +48,7 @@ pub fn programs() -> &'static Programs {
         let tool = Command::new("qemu-system-arm").arg("--version").output();
         let is_there = tool.is_ok_and(|output| output.status.success());
         assert!(is_there, "qemu-system-arm is missing. This installs it: sudo apt-get install qemu-system-arm");
-        run(cargo().args(["build", "--quiet", "--locked", "-p", "coracle", "-p", "coracle-defmt-log"]));
+        run(cargo().args(["build", "--quiet", "--locked", "-p", "coracle-cli", "-p", "coracle-defmt-log"]));
         let built = target().join("debug");
         Programs {
             firmware: firmware(None, "firmware.elf"),
@@ -67,12 +66,6 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     let mut command = Command::new(top().join("tests/cross"));
     command.args(["build", "--release", "--locked"]).current_dir(top().join("firmware-example"));
     command.env("CARGO_TARGET_DIR", target()).env_remove("CORACLE_FILES");
-    if cfg!(planted) {
-        // Beside the flags of the board's own configuration, which the variable would replace.
-        command
-            .env_remove("RUSTFLAGS")
-            .args(["--config", r#"target.thumbv7m-none-eabi.rustflags=["--cfg","planted"]"#]);
-    }
     if let Some(folder) = folder {
         command.env("CORACLE_FILES", folder);
     }
@@ -84,12 +77,6 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &copy).expect("the image was built");
     fs::rename(&copy, &kept).expect("the same directory");
     kept
-}
-
-/// The planted fault that was chosen, as the firmware takes it: it has no environment.
-fn planted() -> Option<String> {
-    let chosen = std::env::var("CORACLE_PLANTED").ok().filter(|chosen| cfg!(planted) && !chosen.is_empty())?;
-    Some(format!("planted={chosen}"))
 }
 
 /// A running board.
@@ -120,7 +107,6 @@ impl Board {
         let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
             .arg(firmware)
             .args(arguments)
-            .args(planted())
             .env("CORACLE_PORT", port.to_string())
             .env("CORACLE_DEFMT_LOG", &programs().log_decoder)
             .stdin(Stdio::null())

@@ -7,8 +7,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::drive::Sink;
-use coracle_core::{Digest, DigestKind, End, FileName, Get, Hasher, ServerConfig, StaticFile, StaticStore, Store};
+use coracle_core::blocking::Sink;
+use coracle_core::{
+    Digest, DigestKind, End, FileName, GetRequest, Hasher, ServerConfig, StaticFile, StaticStore, Store,
+};
 use coracle_smoltcp::{Fetch, FetchError, Gone, Observer, Progress, Server, sink_fn};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, FaultInjector, Medium};
@@ -310,7 +312,7 @@ impl<S: Store, const N: usize> World<S, N> {
         String::from_utf8_lossy(&buf[..len]).into_owned()
     }
 
-    pub fn fetch(&mut self, get: &Get<'_>) -> Fetch<'static> {
+    pub fn fetch(&mut self, get: &GetRequest<'_>) -> Fetch<'static> {
         let handle = self.client_host.socket(self.link.client_receive, 512);
         let port = self.port();
         Fetch::new(get, IpEndpoint::new(SERVER, PORT), handle, port, vec![0; Fetch::BUF_LEN].leak(), self.now)
@@ -337,7 +339,7 @@ impl<S: Store, const N: usize> World<S, N> {
 
     /// Fetches the file `name` and checks that it is verified.
     pub fn get(&mut self, name: &'static str, digest: DigestKind) -> Vec<u8> {
-        let get = Get { digest: Some(digest), ..Get::new(FileName::from_static(name)) };
+        let get = GetRequest { digest: Some(digest), ..GetRequest::new(FileName::from_static(name)) };
         let mut fetch = self.fetch(&get);
         let mut bytes = Vec::new();
         let end = self.finish(&mut fetch, &mut into_vec(&mut bytes));

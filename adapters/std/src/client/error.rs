@@ -3,9 +3,9 @@
 use std::fmt;
 use std::io;
 
-use coracle_core::{Breach, Code, Failure, StartError};
+use coracle_core::{Code, Failure, StartError, Violation};
 
-use crate::local::{LocalError, Shown};
+use crate::local::{Escaped, LocalError};
 
 /// Why something was not fetched, listed or told.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ pub enum Error {
     /// The file changed while it was fetched, again and again.
     Changed,
     /// The server does not keep to the protocol, or lies.
-    Breach(Breach),
+    Violation(Violation),
     /// All bytes came, twice, and their digest is not the server's.
     Digest,
     /// It cannot be asked like this.
@@ -84,7 +84,7 @@ impl Error {
         match self {
             Self::Connect { .. } | Self::Connection { .. } => Blame::Network,
             Self::Refused { .. } | Self::Changed => Blame::Refused,
-            Self::Breach(_) | Self::Digest => Blame::Verification,
+            Self::Violation(_) | Self::Digest => Blame::Verification,
             Self::Start(_) => Blame::Usage,
             Self::TooLarge { .. } | Self::TooMany { .. } | Self::Local(_) | Self::Write(_) => Blame::Local,
         }
@@ -106,15 +106,15 @@ impl From<LocalError> for Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect { peer, error } => write!(f, "cannot connect to {}: {error}", Shown(peer)),
+            Self::Connect { peer, error } => write!(f, "cannot connect to {}: {error}", Escaped(peer)),
             Self::Connection { peer, error: Some(error), .. } => {
-                write!(f, "the connection to {} broke: {error}", Shown(peer))
+                write!(f, "the connection to {} broke: {error}", Escaped(peer))
             }
-            Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Shown(peer)),
-            Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Shown(word)),
-            Self::Refused { word, text, .. } => write!(f, "{} ({})", Shown(text), Shown(word)),
+            Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Escaped(peer)),
+            Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Escaped(word)),
+            Self::Refused { word, text, .. } => write!(f, "{} ({})", Escaped(text), Escaped(word)),
             Self::Changed => f.write_str("the file changed each time while it was fetched"),
-            Self::Breach(breach) => breach.fmt(f),
+            Self::Violation(breach) => breach.fmt(f),
             Self::Digest => f.write_str("what was received does not have the server's digest"),
             Self::Start(error) => error.fmt(f),
             Self::TooLarge { size, limit } => write!(f, "the file has {size} bytes, more than the limit of {limit}"),

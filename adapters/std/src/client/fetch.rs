@@ -2,12 +2,12 @@
 
 use std::thread::sleep;
 
-use coracle_core::drive::Sink;
-use coracle_core::{Code, Digest, End, FileName, Get, Header};
+use coracle_core::blocking::Sink;
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
 
 use super::retry::{Tries, pause_for_change};
 use super::{Client, Error, Fetched, Note, Options, Progress};
-use crate::local::{Beginning, LocalError, Origin, Part, Place, Proof};
+use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
 
 /// A file that changes while it is fetched is fetched again this often.
 const CHANGES: u32 = 3;
@@ -38,15 +38,15 @@ impl Download {
 pub(super) fn download(
     client: &mut Client,
     name: FileName<'_>,
-    place: &Place,
+    place: &DownloadTarget,
     options: &Options,
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
     place.check_target(options.force)?;
     let mut part = match place.find()? {
-        Beginning::None => None,
-        Beginning::Part(part) => Some(*part),
-        Beginning::SetAside(paths) => {
+        ExistingPart::None => None,
+        ExistingPart::Part(part) => Some(*part),
+        ExistingPart::SetAside(paths) => {
             paths.iter().for_each(|path| progress.note(&Note::SetAside(path)));
             None
         }
@@ -68,12 +68,7 @@ pub(super) fn download(
         (Ok((proof, fetched)), Some(part)) => {
             Ok(Download { part, proof, modified: fetch.modified, force: options.force, fetched })
         }
-        (Ok(_), None) => Err(LocalError::Replaced(place.part()).into()),
-        #[cfg(planted)]
-        (Err(error), part) if coracle_core::planted("M7") => {
-            part.map_or(Ok(()), Part::discard)?;
-            Err(error)
-        }
+        (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
         (Err(error), part) => {
             part.map_or(Ok(()), Part::leave)?;
             Err(error)
@@ -84,7 +79,7 @@ pub(super) fn download(
 struct Fetch<'a> {
     name: FileName<'a>,
     peer: String,
-    place: &'a Place,
+    place: &'a DownloadTarget,
     options: &'a Options,
     progress: &'a mut dyn Progress,
     part: Option<Part>,
@@ -103,7 +98,8 @@ impl Fetch<'_> {
             let offset = origin.as_ref().map_or(0, |_| self.len());
             let version = origin.as_ref().map(|origin| &origin.version);
             let digest_from = self.options.digest.map(|_| 0);
-            let get = Get { offset, version, digest: self.options.digest, digest_from, ..Get::new(self.name) };
+            let get =
+                GetRequest { offset, version, digest: self.options.digest, digest_from, ..GetRequest::new(self.name) };
             let outcome = client.get_once(&get, self);
             let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {
@@ -122,8 +118,6 @@ impl Fetch<'_> {
                 Err(failed) => failed,
             };
             match failed.error {
-                #[cfg(planted)]
-                error if coracle_core::planted("S10") => return Err(error),
                 // Asked for a version that is no more, or for a place behind the end.
                 Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
                     self.start_over(&mut changes)?;
@@ -137,8 +131,6 @@ impl Fetch<'_> {
                     self.resumed = 0;
                     self.progress.note(&Note::WrongDigest);
                 }
-                #[cfg(planted)]
-                error if coracle_core::planted("K4") => return Err(error),
                 error if error.is_temporary() => {
                     if failed.was_kept && !progressed {
                         continue;
@@ -204,7 +196,7 @@ impl Sink for Fetch<'_> {
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part()))?;
+        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.place.part_path()))?;
         debug_assert_eq!(offset, part.size(), "bodies come in order");
         part.append(bytes)?;
         self.progress.reached(part.size());
@@ -214,10 +206,10 @@ impl Sink for Fetch<'_> {
     fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         match &self.part {
             Some(part) => match part.read_at(buf, offset)? {
-                0 => Err(LocalError::Replaced(self.place.part()).into()),
+                0 => Err(LocalError::Replaced(self.place.part_path()).into()),
                 len => Ok(len),
             },
-            None => Err(LocalError::Replaced(self.place.part()).into()),
+            None => Err(LocalError::Replaced(self.place.part_path()).into()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use coracle_core::drive::Clock;
+use coracle_core::blocking::Clock;
 use socket2::{Socket, TcpKeepalive};
 
 use super::address::Address;
@@ -67,7 +67,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener};
     use std::time::{Duration, Instant};
 
-    use coracle_core::drive::Transport;
+    use coracle_core::blocking::Transport;
     use embedded_io::{Error as _, ErrorKind, Read};
     use socket2::{Domain, SockAddr, Socket, Type};
 

@@ -30,9 +30,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_core::drive::{self, ClientError, Clock as _, Connection, Sink, read_back};
+use coracle_core::blocking::{self, ClientError, Clock as _, Connection, Sink, read_back};
 use coracle_core::{
-    Ask, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, Get, Header, Listing, StartError,
+    ClientRequest, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, GetRequest, Header, Listing,
+    StartError,
 };
 
 pub use address::{Address, AddressError};
@@ -41,7 +42,7 @@ pub use fetch::Download;
 use link::{Link, Ticks, connect};
 use retry::Tries;
 
-use crate::local::{Directory, Naming, Place};
+use crate::local::{Directory, DownloadTarget, Naming};
 use crate::transport::TransportError;
 
 /// Bytes that are asked of the socket at once.
@@ -227,7 +228,7 @@ impl Client {
     pub fn get(
         &mut self,
         name: FileName<'_>,
-        place: &Place,
+        place: &DownloadTarget,
         options: &Options,
         progress: &mut dyn Progress,
     ) -> Result<Fetched, Error> {
@@ -243,7 +244,7 @@ impl Client {
     pub fn download(
         &mut self,
         name: FileName<'_>,
-        place: &Place,
+        place: &DownloadTarget,
         options: &Options,
         progress: &mut dyn Progress,
     ) -> Result<Download, Error> {
@@ -264,7 +265,7 @@ impl Client {
     ) -> Result<Fetched, Error> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let leaf = path.file_name().unwrap_or(OsStr::new(name.last()));
-        let place = Place::new(Arc::new(Directory::open(parent)?), leaf, Naming::Single);
+        let place = DownloadTarget::new(Arc::new(Directory::open(parent)?), leaf, Naming::Single);
         self.get(name, &place, options, progress)
     }
 
@@ -285,19 +286,19 @@ impl Client {
     }
 
     /// One try to get something.
-    fn get_once<S: Sink<Error = Error>>(&mut self, get: &Get<'_>, sink: &mut S) -> Result<End, Failed> {
+    fn get_once<S: Sink<Error = Error>>(&mut self, get: &GetRequest<'_>, sink: &mut S) -> Result<End, Failed> {
         let rereads = get.digest.is_some() && get.digest_from.is_some_and(|from| from < get.offset);
         let mut session = self.session();
         let mut ticks = Ticks::new();
-        if !rereads || session.start(Ask::Get(*get), ticks.now()).is_err() {
+        if !rereads || session.start(ClientRequest::Get(*get), ticks.now()).is_err() {
             return self.once(|connection| connection.get(get, sink));
         }
         // A server would not wait until all that is here has been read.
         self.connection = None;
         let mut buf = receive_buf();
         read_back(&mut session, sink, &mut buf, || ticks.now()).map_err(|error| match error {
-            drive::ReadBackError::Sink(error) => Failed::new(error),
-            drive::ReadBackError::TooFew => Failed::new(too_few()),
+            blocking::ReadBackError::Sink(error) => Failed::new(error),
+            blocking::ReadBackError::TooFew => Failed::new(too_few()),
         })?;
         let mut connection = self.connect(session, buf, ticks)?;
         let outcome = connection.finish_get(sink);
@@ -390,7 +391,7 @@ impl fmt::Display for Note<'_> {
             Self::Changed => f.write_str("the file changed at the server: starting over"),
             Self::WrongDigest => f.write_str("the digest is wrong: starting over"),
             Self::SetAside(path) => {
-                write!(f, "what was in the way lies at {} now", crate::local::shown_path(path))
+                write!(f, "what was in the way lies at {} now", crate::local::escape_path(path))
             }
         }
     }
@@ -435,7 +436,7 @@ fn explain<S: Into<Error>>(error: ClientError<TransportError, S>, connection: &m
     match error {
         ClientError::Start(error) => Error::Start(error),
         ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => refused(code, connection),
-        ClientError::Failed(Failure::Breach(breach)) => Error::Breach(breach),
+        ClientError::Failed(Failure::Violation(breach)) => Error::Violation(breach),
         ClientError::Failed(Failure::Digest) => Error::Digest,
         ClientError::Failed(failure) => Error::Connection { peer: address.to_string(), error: None, failure },
         ClientError::Transport(error) => {

@@ -25,8 +25,6 @@ impl Tries {
 
     /// A try failed, after it `progressed` or not: how long to wait before the next one, or `None` to give up.
     pub fn failed(&mut self, progressed: bool) -> Option<Duration> {
-        #[cfg(planted)]
-        let progressed = progressed && !coracle_core::planted("M15");
         self.fruitless = if progressed { 0 } else { self.fruitless.saturating_add(1) };
         (self.retries > 0 && self.fruitless <= self.retries).then(|| jittered(pause(self.fruitless)))
     }

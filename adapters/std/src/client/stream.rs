@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::thread::sleep;
 
-use coracle_core::drive::Sink;
-use coracle_core::{Code, Digest, End, FileName, Get, Hasher, Header, Version};
+use coracle_core::blocking::Sink;
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Version};
 
 use super::retry::Tries;
 use super::{Client, Error, Fetched, Note, Options, Progress};
@@ -25,8 +25,13 @@ pub(super) fn fetch(
     loop {
         let offset = stream.written;
         let version = stream.version.clone();
-        let get =
-            Get { offset, version: version.as_ref(), digest: options.digest, digest_from: None, ..Get::new(name) };
+        let get = GetRequest {
+            offset,
+            version: version.as_ref(),
+            digest: options.digest,
+            digest_from: None,
+            ..GetRequest::new(name)
+        };
         let failed = match client.get_once(&get, &mut stream) {
             Ok(End::Verified(verified)) if verified.is_whole() => return stream.done(Some(*verified.digest()), false),
             Ok(End::Verified(_)) => break,

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat,
 use rustix::io::retry_on_intr;
 
 use super::error::LocalError;
-use super::names::refusal;
+use super::names::name_restriction;
 use super::sidecar::Identity;
 
 /// An open directory.
@@ -48,7 +48,7 @@ impl Directory {
     pub fn open_below(&self, below: FileName<'_>) -> Result<Self, LocalError> {
         let path = self.path.join(below.as_str());
         for component in below.components() {
-            if let Some(why) = refusal(component) {
+            if let Some(why) = name_restriction(component) {
                 return Err(LocalError::Name { name: below.as_str().to_owned(), why });
             }
         }
@@ -77,9 +77,9 @@ impl Directory {
     }
 
     /// What stands at `name`; a link is not followed.
-    pub fn stat(&self, name: &OsStr) -> Result<Option<Standing>, LocalError> {
+    pub fn stat(&self, name: &OsStr) -> Result<Option<FileStatus>, LocalError> {
         match statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(Standing::new(&stat))),
+            Ok(stat) => Ok(Some(FileStatus::new(&stat))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(error) => Err(LocalError::io("look at", &self.path_of(name))(error)),
         }
@@ -89,8 +89,6 @@ impl Directory {
     /// is there.
     pub fn open_file(&self, name: &OsStr, flags: OFlags) -> Result<Option<File>, LocalError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        #[cfg(planted)]
-        let flags = if coracle_core::planted("M4") { flags - OFlags::NOFOLLOW } else { flags };
         let path = self.path_of(name);
         let file = match retry_on_intr(|| openat(&self.dir, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => File::from(file),
@@ -106,7 +104,7 @@ impl Directory {
             }
             LocalError::io("look at", &path)(error)
         })?;
-        if Standing::new(&stat).kind != FileType::RegularFile {
+        if FileStatus::new(&stat).kind != FileType::RegularFile {
             return Err(LocalError::NotFile(path));
         }
         Ok(Some(file))
@@ -121,8 +119,6 @@ impl Directory {
     pub fn check_free(&self, needed: u64) -> Result<(), LocalError> {
         let stat = fstatvfs(&self.dir).map_err(LocalError::io("measure the free space of", &self.path))?;
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        #[cfg(planted)]
-        let needed = if coracle_core::planted("M5") { 0 } else { needed };
         // A file system that counts no blocks cannot tell.
         if stat.f_blocks > 0 && needed > free {
             return Err(LocalError::NoSpace { path: self.path.clone(), needed, free });
@@ -156,7 +152,7 @@ impl AsFd for Directory {
 
 /// What stands at a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct FileStatus {
     /// A regular file, a link or something else.
     pub kind: FileType,
     /// Which one.
@@ -165,7 +161,7 @@ pub struct Standing {
     pub size: u64,
 }
 
-impl Standing {
+impl FileStatus {
     /// What `stat` says.
     pub fn new(stat: &Stat) -> Self {
         Self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::shown::{Shown, shown_path};
+use super::escaped::{Escaped, escape_path};
 
 /// Trouble with local files. Nothing that stood under a real name was changed, unless the variant says otherwise.
 #[derive(Debug)]
@@ -68,27 +68,27 @@ impl LocalError {
 impl fmt::Display for LocalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exists(path) => write!(f, "{} exists already: --force would replace it", shown_path(path)),
+            Self::Exists(path) => write!(f, "{} exists already: --force would replace it", escape_path(path)),
             Self::Symlink(path) => {
-                write!(f, "{} is a symbolic link, which is neither followed nor replaced", shown_path(path))
+                write!(f, "{} is a symbolic link, which is neither followed nor replaced", escape_path(path))
             }
-            Self::NotFile(path) => write!(f, "{} is no regular file", shown_path(path)),
+            Self::NotFile(path) => write!(f, "{} is no regular file", escape_path(path)),
             Self::Foreign(path) => write!(
                 f,
                 "{} is in the way: it is not an unfinished download of this file; move it away",
-                shown_path(path)
+                escape_path(path)
             ),
-            Self::Locked(path) => write!(f, "another coracle is writing {}", shown_path(path)),
-            Self::Replaced(path) => write!(f, "{} was replaced or removed while it was written", shown_path(path)),
-            Self::Unproven(path) => write!(f, "{} is not proven to be whole", shown_path(path)),
+            Self::Locked(path) => write!(f, "another coracle is writing {}", escape_path(path)),
+            Self::Replaced(path) => write!(f, "{} was replaced or removed while it was written", escape_path(path)),
+            Self::Unproven(path) => write!(f, "{} is not proven to be whole", escape_path(path)),
             Self::NoSpace { path, needed, free } => {
-                write!(f, "no room in {}: {needed} bytes are needed, {free} are free", shown_path(path))
+                write!(f, "no room in {}: {needed} bytes are needed, {free} are free", escape_path(path))
             }
-            Self::Name { name, why } => write!(f, "{} cannot be saved under its name: {why}", Shown(name)),
+            Self::Name { name, why } => write!(f, "{} cannot be saved under its name: {why}", Escaped(name)),
             Self::NotDurable { path, error } => {
-                write!(f, "{} is complete, but may not survive a power cut: {error}", shown_path(path))
+                write!(f, "{} is complete, but may not survive a power cut: {error}", escape_path(path))
             }
-            Self::Io { doing, path, error } => write!(f, "cannot {doing} {}: {error}", shown_path(path)),
+            Self::Io { doing, path, error } => write!(f, "cannot {doing} {}: {error}", escape_path(path)),
         }
     }
 }

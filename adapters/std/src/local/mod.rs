@@ -7,18 +7,18 @@
 
 mod directory;
 mod error;
+mod escaped;
 mod names;
 mod part;
-mod place;
-mod shown;
 mod sidecar;
+mod target;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{Directory, Standing};
+pub use directory::{Directory, FileStatus};
 pub use error::LocalError;
-pub use names::{Naming, refusal};
+pub use escaped::{Escaped, escape_json, escape_path};
+pub use names::{Naming, name_restriction};
 pub use part::{Part, Proof};
-pub use place::{Beginning, Place};
-pub use shown::{Shown, shown_json, shown_path};
 pub use sidecar::Origin;
+pub use target::{DownloadTarget, ExistingPart};

@@ -59,12 +59,12 @@ impl Names {
 /// Why a component of a served name cannot be a file's name on this machine, if so. What every machine must refuse,
 /// [`FileName`](coracle_core::FileName) has refused already.
 #[must_use]
-pub fn refusal(component: &str) -> Option<&'static str> {
-    if cfg!(windows) { windows_refusal(component) } else { None }
+pub fn name_restriction(component: &str) -> Option<&'static str> {
+    if cfg!(windows) { windows_restriction(component) } else { None }
 }
 
 /// Windows gives meanings of its own to these: streams, devices, and endings that it drops silently.
-fn windows_refusal(component: &str) -> Option<&'static str> {
+fn windows_restriction(component: &str) -> Option<&'static str> {
     if component.contains(['<', '>', ':', '"', '|', '?', '*']) {
         return Some("one of < > : \" | ? * is not possible in a name on Windows");
     }
@@ -104,7 +104,7 @@ mod tests {
 
     use coracle_core::FileName;
 
-    use super::{MAX_LEN, Names, Naming, SPARE, windows_refusal};
+    use super::{MAX_LEN, Names, Naming, SPARE, windows_restriction};
 
     fn names(target: &str, naming: Naming) -> Names {
         Names::new(OsStr::new(target), naming)
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn p6_p7_windows_names() {
         for name in ["CON", "nul.txt", "COM1", "com\u{b9}.log", "aux .c", "a.", "a ", "f:stream", "a?b", "lpt9"] {
-            assert!(windows_refusal(name).is_some(), "{name}");
+            assert!(windows_restriction(name).is_some(), "{name}");
         }
         for name in ["console", "COM", "COM10", "a.b", ".hidden", "null"] {
-            assert_eq!(windows_refusal(name), None, "{name}");
+            assert_eq!(windows_restriction(name), None, "{name}");
         }
     }
 }

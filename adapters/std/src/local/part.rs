@@ -9,14 +9,14 @@ use std::time::{Duration, UNIX_EPOCH};
 use coracle_core::Verified;
 
 use super::error::LocalError;
-use super::place::Place;
-use super::sidecar::{Identity, Note, Origin};
+use super::sidecar::{Identity, Origin, Sidecar};
+use super::target::DownloadTarget;
 
 /// An unfinished download: the open temporary file, and its sidecar, locked as long as this lives.
 #[derive(Debug)]
 pub struct Part {
-    place: Place,
-    note_file: File,
+    target: DownloadTarget,
+    sidecar_file: File,
     file: File,
     identity: Identity,
     origin: Option<Origin>,
@@ -33,16 +33,16 @@ pub enum Proof {
 }
 
 impl Part {
-    /// The part that is open as `file` in `place`; `note_file` is locked.
+    /// The part that is open as `file` in `target`; `sidecar_file` is locked.
     pub(super) fn new(
-        place: Place,
-        note_file: File,
+        target: DownloadTarget,
+        sidecar_file: File,
         file: File,
         identity: Identity,
         origin: Option<Origin>,
         len: u64,
     ) -> Self {
-        Self { place, note_file, file, identity, origin, len }
+        Self { target, sidecar_file, file, identity, origin, len }
     }
 
     /// Its length in bytes: what has been fetched so far.
@@ -54,10 +54,6 @@ impl Part {
     /// Of what it is the beginning, where that is known and its length agrees.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
-        #[cfg(planted)]
-        if coracle_core::planted("D6") {
-            return self.origin.as_ref();
-        }
         self.origin.as_ref().filter(|origin| self.len <= origin.size)
     }
 
@@ -69,15 +65,15 @@ impl Part {
     /// Begins again with no byte, for a file that comes from `origin`.
     pub fn restart(&mut self, origin: Origin) -> Result<(), LocalError> {
         self.origin = None;
-        self.file.set_len(0).map_err(LocalError::io("empty", &self.place.part()))?;
+        self.file.set_len(0).map_err(LocalError::io("empty", &self.target.part_path()))?;
         self.len = 0;
         self.note(origin)
     }
 
     /// Notes that the file now comes from `origin`: the same version, of another size perhaps.
     pub fn note(&mut self, origin: Origin) -> Result<(), LocalError> {
-        let note = Note { origin, part: Some(self.identity) };
-        note.write(&self.note_file).map_err(LocalError::io("write", &self.place.sidecar()))?;
+        let note = Sidecar { origin, part: Some(self.identity) };
+        note.write(&self.sidecar_file).map_err(LocalError::io("write", &self.target.sidecar_path()))?;
         self.origin = Some(note.origin);
         Ok(())
     }
@@ -92,8 +88,6 @@ impl Part {
                     self.len += n as u64;
                     rest = &rest[n..];
                 }
-                #[cfg(planted)]
-                Err(error) if coracle_core::planted("K1") => return Err(self.write_failed(error)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.write_failed(error)),
             }
@@ -106,7 +100,7 @@ impl Part {
         loop {
             match self.file.read_at(buf, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read.map_err(LocalError::io("read", &self.place.part())),
+                read => return read.map_err(LocalError::io("read", &self.target.part_path())),
             }
         }
     }
@@ -124,63 +118,45 @@ impl Part {
             Proof::Unchecked => self.origin.as_ref().is_some_and(|origin| origin.size == self.len),
         };
         if !is_proven {
-            return Err(LocalError::Unproven(self.place.part()));
+            return Err(LocalError::Unproven(self.target.part_path()));
         }
-        let Self { place, note_file, file, identity, len, .. } = self;
+        let Self { target, sidecar_file, file, identity, len, .. } = self;
         if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
             // The contents are right either way, and not every file system can hold every time.
             let _ = file.set_times(FileTimes::new().set_modified(time));
         }
-        let sync = || {
-            #[cfg(planted)]
-            if coracle_core::planted("D2") {
-                return Ok(());
-            }
-            #[cfg(planted)]
-            if coracle_core::planted("K10") {
-                return file.sync_all().or(Ok(()));
-            }
-            file.sync_all()
-        };
-        let written = sync().and_then(|()| Ok(file.metadata()?.len()));
+        let written = file.sync_all().and_then(|()| Ok(file.metadata()?.len()));
         let close = || nix::unistd::close(file).map_err(io::Error::from);
-        #[cfg(planted)]
-        let close = || if coracle_core::planted("K12") { close().or(Ok(())) } else { close() };
         let closed = written.and_then(|len| close().map(|()| len));
-        let is_ours = place.part_identity()? == Some(identity);
+        let is_ours = target.part_identity()? == Some(identity);
         match closed {
             Ok(found) if is_ours && found == len => {}
-            Ok(_) => return Err(LocalError::Replaced(place.part())),
+            Ok(_) => return Err(LocalError::Replaced(target.part_path())),
             Err(error) => {
                 if is_ours {
-                    place.remove_part()?;
-                    place.remove_sidecar()?;
+                    target.remove_part()?;
+                    target.remove_sidecar()?;
                 }
-                return Err(LocalError::io("write", &place.part())(error));
+                return Err(LocalError::io("write", &target.part_path())(error));
             }
         }
-        place.rename(force)?;
+        target.rename(force)?;
         // The file is in place; what is left over is found and removed by the next download to it.
-        let _ = place.remove_sidecar();
-        drop(note_file);
-        let target = place.target();
-        #[cfg(planted)]
-        if coracle_core::planted("D4") {
-            return Ok(target);
-        }
-        match place.directory().sync() {
-            Ok(()) => Ok(target),
-            Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target, error }),
+        let _ = target.remove_sidecar();
+        drop(sidecar_file);
+        match target.directory().sync() {
+            Ok(()) => Ok(target.path()),
+            Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target.path(), error }),
             Err(error) => Err(error),
         }
     }
 
     /// Removes it.
     pub fn discard(self) -> Result<(), LocalError> {
-        if self.place.part_identity()? == Some(self.identity) {
-            self.place.remove_part()?;
+        if self.target.part_identity()? == Some(self.identity) {
+            self.target.remove_part()?;
         }
-        self.place.remove_sidecar()
+        self.target.remove_sidecar()
     }
 
     /// Leaves it for another day; where nothing has been fetched, removes it.
@@ -189,10 +165,6 @@ impl Part {
     }
 
     fn write_failed(&self, error: io::Error) -> LocalError {
-        #[cfg(planted)]
-        if coracle_core::planted("D8") {
-            drop(self.place.remove_part());
-        }
-        LocalError::io("write", &self.place.part())(error)
+        LocalError::io("write", &self.target.part_path())(error)
     }
 }

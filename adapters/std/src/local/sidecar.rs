@@ -37,7 +37,7 @@ pub struct Origin {
 
 /// What a note says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Sidecar {
     /// Of what the part is the beginning.
     pub origin: Origin,
     /// Which file the part is; `None` in the moment before it is created.
@@ -46,9 +46,9 @@ pub struct Note {
 
 /// What was found where a note should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum SidecarState {
     /// A note.
-    Note(Note),
+    Valid(Sidecar),
     /// What was a note once.
     Damaged,
     /// Nothing: a note that was about to be written.
@@ -59,7 +59,7 @@ pub enum Found {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Written {
+struct SidecarFields {
     /// The note's own format.
     coracle: u32,
     file_name: String,
@@ -69,10 +69,10 @@ struct Written {
     part: Option<Identity>,
 }
 
-impl Note {
+impl Sidecar {
     /// Replaces what stands in `file`.
     pub fn write(&self, file: &File) -> io::Result<()> {
-        let written = Written {
+        let written = SidecarFields {
             coracle: 1,
             file_name: self.origin.name.clone(),
             peer: self.origin.peer.clone(),
@@ -90,7 +90,7 @@ impl Note {
     }
 
     /// Reads `file`, at most as much of it as a note has.
-    pub fn read(file: &File) -> io::Result<Found> {
+    pub fn read(file: &File) -> io::Result<SidecarState> {
         let mut bytes = vec![0; LEN + 1];
         let mut len = 0;
         while len < bytes.len() {
@@ -103,22 +103,22 @@ impl Note {
         }
         bytes.truncate(len);
         Ok(match parse(&bytes) {
-            Some(note) => Found::Note(note),
-            None if bytes.starts_with(MAGIC) => Found::Damaged,
-            None if bytes.is_empty() => Found::Empty,
-            None => Found::Foreign,
+            Some(note) => SidecarState::Valid(note),
+            None if bytes.starts_with(MAGIC) => SidecarState::Damaged,
+            None if bytes.is_empty() => SidecarState::Empty,
+            None => SidecarState::Foreign,
         })
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Note> {
+fn parse(bytes: &[u8]) -> Option<Sidecar> {
     if bytes.len() != LEN {
         return None;
     }
-    let written: Written = serde_json::from_slice(bytes).ok()?;
+    let written: SidecarFields = serde_json::from_slice(bytes).ok()?;
     let version = Version::new(&written.version).ok()?;
     let origin = Origin { name: written.file_name, peer: written.peer, size: written.file_size, version };
-    (written.coracle == 1).then_some(Note { origin, part: written.part })
+    (written.coracle == 1).then_some(Sidecar { origin, part: written.part })
 }
 
 #[cfg(test)]
@@ -128,16 +128,16 @@ mod tests {
 
     use coracle_core::Version;
 
-    use super::{Found, Identity, LEN, MAGIC, Note, Origin};
+    use super::{Identity, LEN, MAGIC, Origin, Sidecar, SidecarState};
 
-    fn note() -> Note {
+    fn sidecar() -> Sidecar {
         let origin = Origin {
             name: "\"".repeat(255),
             peer: "h".repeat(255),
             size: u64::MAX,
             version: Version::new(&"\\".repeat(64)).expect("a version"),
         };
-        Note { origin, part: Some(Identity { device: u64::MAX, inode: 7 }) }
+        Sidecar { origin, part: Some(Identity { device: u64::MAX, inode: 7 }) }
     }
 
     #[test]
@@ -145,25 +145,25 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("note");
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).expect("open");
-        note().write(&open()).expect("written");
-        assert_eq!(Note::read(&open()).expect("read"), Found::Note(note()));
+        sidecar().write(&open()).expect("written");
+        assert_eq!(Sidecar::read(&open()).expect("read"), SidecarState::Valid(sidecar()));
         let whole = fs::read(&path).expect("whole");
         assert!(whole.starts_with(MAGIC));
         assert_eq!(whole.len(), LEN);
         for len in 0..LEN {
             fs::write(&path, &whole[..len]).expect("cut");
             let expected = match len {
-                0 => Found::Empty,
-                _ if len < MAGIC.len() => Found::Foreign,
-                _ => Found::Damaged,
+                0 => SidecarState::Empty,
+                _ if len < MAGIC.len() => SidecarState::Foreign,
+                _ => SidecarState::Damaged,
             };
-            assert_eq!(Note::read(&open()).expect("read"), expected, "{len}");
+            assert_eq!(Sidecar::read(&open()).expect("read"), expected, "{len}");
         }
         let mut longer = whole.clone();
         longer.push(b' ');
         for other in [longer, vec![0; LEN], vec![b' '; LEN], b"garbage".to_vec()] {
             fs::write(&path, &other).expect("replaced");
-            assert!(!matches!(Note::read(&open()).expect("read"), Found::Note(_)));
+            assert!(!matches!(Sidecar::read(&open()).expect("read"), SidecarState::Valid(_)));
         }
     }
 }

@@ -6,17 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    Ask, ClientAction, ClientSession, DigestKind, End, Event, FileName, Get, Hasher, Instant, Verified, Version,
+    ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    Verified, Version,
 };
 use tempfile::TempDir;
 
-use super::{Beginning, Directory, LocalError, Naming, Origin, Part, Place, Proof};
+use super::{Directory, DownloadTarget, ExistingPart, LocalError, Naming, Origin, Part, Proof};
 
-fn place(root: &Path) -> Place {
-    Place::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref(), Naming::Single)
+fn place(root: &Path) -> DownloadTarget {
+    DownloadTarget::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref(), Naming::Single)
 }
 
-fn fresh() -> (TempDir, Place) {
+fn fresh() -> (TempDir, DownloadTarget) {
     let root = tempfile::tempdir().expect("a directory");
     let place = place(root.path());
     (root, place)
@@ -27,9 +28,9 @@ fn origin(size: u64) -> Origin {
     Origin { name: "dir/a".into(), peer: "host".into(), size, version }
 }
 
-fn found(place: &Place) -> Part {
+fn found(place: &DownloadTarget) -> Part {
     match place.find() {
-        Ok(Beginning::Part(part)) => *part,
+        Ok(ExistingPart::Part(part)) => *part,
         other => panic!("{other:?}"),
     }
 }
@@ -43,7 +44,7 @@ fn names(root: &TempDir) -> Vec<String> {
 }
 
 /// Leaves an unfinished download of `bytes`.
-fn begun(place: &Place, bytes: &[u8]) {
+fn begun(place: &DownloadTarget, bytes: &[u8]) {
     let mut part = place.create(origin(10)).expect("create");
     part.append(bytes).expect("append");
     part.leave().expect("leave");
@@ -52,7 +53,7 @@ fn begun(place: &Place, bytes: &[u8]) {
 #[test]
 fn d1_begun_left_found_finished() {
     let (root, place) = fresh();
-    assert!(matches!(place.find(), Ok(Beginning::None)));
+    assert!(matches!(place.find(), Ok(ExistingPart::None)));
     begun(&place, b"01234");
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
     let mut part = found(&place);
@@ -87,8 +88,8 @@ fn what_is_not_proven_keeps_its_name() {
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
-    let get = Get { offset: 2, ..Get::new(FileName::from_static("a")) };
-    session.start(Ask::Get(get), now).expect("started");
+    let get = GetRequest { offset: 2, ..GetRequest::new(FileName::from_static("a")) };
+    session.start(ClientRequest::Get(get), now).expect("started");
     while let ClientAction::SendBytes { bytes } = session.action() {
         let len = bytes.len();
         session.sent(len, now);
@@ -159,7 +160,7 @@ fn m17_many_at_once_never_share_a_part() {
                 while done < 10 {
                     assert!(std::time::Instant::now() < until, "{writer} has had its turn {done} times");
                     let mut part = match place.find() {
-                        Ok(Beginning::None) => match place.create(origin(100)) {
+                        Ok(ExistingPart::None) => match place.create(origin(100)) {
                             Ok(part) => part,
                             Err(LocalError::Locked(_) | LocalError::Foreign(_)) => {
                                 std::thread::yield_now();
@@ -167,7 +168,7 @@ fn m17_many_at_once_never_share_a_part() {
                             }
                             Err(error) => panic!("{error}"),
                         },
-                        Ok(Beginning::Part(mut part)) => {
+                        Ok(ExistingPart::Part(mut part)) => {
                             part.restart(origin(100)).expect("restart");
                             *part
                         }
@@ -267,7 +268,7 @@ fn d6_what_was_never_a_sidecar_is_set_aside() {
     let (root, place) = fresh();
     fs::write(root.path().join("a.part"), "precious").expect("write");
     fs::write(root.path().join("a.part.json"), "garbage").expect("write");
-    let Ok(Beginning::SetAside(paths)) = place.find() else { panic!("not set aside") };
+    let Ok(ExistingPart::SetAside(paths)) = place.find() else { panic!("not set aside") };
     assert_eq!(paths.len(), 2);
     assert_eq!(names(&root), ["a.part.json.old1", "a.part.old1"]);
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
@@ -287,7 +288,7 @@ fn d1_every_state_in_between_is_recovered() {
     // Before the part was made; and after it was renamed.
     begun(&place, b"0");
     fs::remove_file(root.path().join("a.part")).expect("remove");
-    assert!(matches!(place.find(), Ok(Beginning::None)));
+    assert!(matches!(place.find(), Ok(ExistingPart::None)));
     assert!(names(&root).is_empty());
     // The part was made, and not noted yet.
     drop(place.create(origin(10)).expect("create"));
@@ -299,6 +300,6 @@ fn d1_every_state_in_between_is_recovered() {
     assert_eq!(found(&place).size(), 0);
     // That it was noted is what a power cut took.
     fs::write(root.path().join("a.part"), "precious").expect("write");
-    assert!(matches!(place.find(), Ok(Beginning::SetAside(_))));
+    assert!(matches!(place.find(), Ok(ExistingPart::SetAside(_))));
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
 }

@@ -14,7 +14,7 @@ pub(super) struct UntilCut<'v, S> {
 impl<S> UntilCut<'_, S> {
     fn check(&self) -> Result<(), StoreError> {
         match self.seat.fate() {
-            Fate::None | Fate::Told | Fate::Overdue => Ok(()),
+            Fate::None | Fate::Told => Ok(()),
             Fate::Dropped | Fate::Cut => Err(StoreError::Io),
         }
     }
@@ -52,23 +52,5 @@ impl<S: Store> Store for UntilCut<'_, S> {
 
     fn remember_digest(&mut self, file: &S::File, info: &FileInfo, digest: &Digest) {
         self.store.remember_digest(file, info, digest);
-    }
-
-    fn is_constant(&self, file: &S::File) -> bool {
-        self.store.is_constant(file)
-    }
-
-    #[inline(always)] // as `Transport` advises
-    fn is_current(&mut self, file: &S::File) -> bool {
-        self.store.is_current(file)
-    }
-
-    fn keep_answer(&mut self, file: &S::File, answer: &[u8]) {
-        self.store.keep_answer(file, answer);
-    }
-
-    #[inline(always)] // as `Transport` advises
-    fn kept_answer<'a>(&'a self, file: &'a S::File) -> Option<&'a [u8]> {
-        self.store.kept_answer(file)
     }
 }

@@ -6,11 +6,8 @@ use std::os::unix::net::UnixDatagram;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, getrlimit};
 
-use crate::{store, transport};
-
-/// How many descriptors a server may have beside a socket and a file for each client: its own, the small files that it keeps,
-/// and the pipes of long ones. Sockets that linger after their clients' visits are not counted.
-pub const SPARE_DESCRIPTORS: usize = 32 + store::OPEN_MAX + 2 * transport::MOST_PIPES;
+/// How many descriptors a server may have beside a socket and a file for each client: its own. Sockets that linger after their clients' visits are not counted.
+pub const SPARE_DESCRIPTORS: usize = 32;
 
 /// Lets the process's table of descriptors have room for `max_clients` from the beginning, as far as the limit goes.
 ///

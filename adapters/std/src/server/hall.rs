@@ -13,10 +13,8 @@ use super::limits::Limits;
 use super::listen::Listener;
 use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
-use super::schedule::Sighting;
 use super::seat::{Fate, Seat};
 use super::shares::Shares;
-use crate::clock::coarse_ms;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
@@ -34,7 +32,6 @@ pub(super) struct Hall {
     keeps_order: bool,
     /// A copy of the state's, so that a client's thread can look at each step.
     is_stopping: AtomicBool,
-    pub(super) apart: Sighting,
 }
 
 #[derive(Debug, Default)]
@@ -111,7 +108,6 @@ impl Hall {
             changed: Condvar::new(),
             queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
-            apart: Sighting::default(),
         }
     }
 
@@ -175,8 +171,6 @@ impl Hall {
             return Verdict::Refused { socket, code: Code::Busy, is_over_share: true };
         }
         let is_full = state.live.len() >= self.max_clients;
-        #[cfg(planted)]
-        let is_full = is_full && !coracle_core::planted("C8");
         if let Some(queue) = &mut state.queue {
             // A place that is free while somebody waits is about to be taken by who has waited for longest.
             if is_full || queue.len() > 0 {
@@ -253,18 +247,6 @@ impl Hall {
         }
     }
 
-    /// Waits for `pause_ms`, then ends the waits of clients that have taken as long as they may. Returns when the next one
-    /// will have ([`coarse_ms`]); `None` when the server is being stopped.
-    pub(super) fn end_waits(&self, pause_ms: u64) -> Option<u64> {
-        self.pause(Duration::from_millis(pause_ms));
-        let state = self.state();
-        let now_ms = coarse_ms();
-        (state.phase == Phase::Open).then(|| {
-            let ends = state.live.values().map(|seat| seat.end_wait(now_ms));
-            ends.min().unwrap_or(u64::MAX)
-        })
-    }
-
     /// Whether clients have to be admitted in the order in which they were accepted.
     pub(super) const fn keeps_order(&self) -> bool {
         self.keeps_order
@@ -278,10 +260,6 @@ impl Hall {
     /// A client has left. Returns how many are here.
     pub(super) fn leave(&self, seat: &Seat) -> usize {
         let mut state = self.state();
-        #[cfg(planted)]
-        if coracle_core::planted("C6") {
-            return state.live.len();
-        }
         state.unseat(seat);
         if state.phase != Phase::Open {
             self.changed.notify_all();
@@ -358,8 +336,6 @@ impl Hall {
 
     /// Accepts nobody any more and tells every client; [`Phase::Cut`] cuts them off.
     pub(super) fn stop(&self, phase: Phase) {
-        #[cfg(planted)]
-        let phase = if coracle_core::planted("C11") { Phase::Cut } else { phase };
         let mut state = self.state();
         if state.phase >= phase {
             return;
@@ -442,10 +418,6 @@ impl State {
 
     /// Drops the oldest client that may be dropped; false where there is none.
     fn drop_silent(&mut self) -> bool {
-        #[cfg(planted)]
-        if coracle_core::planted("X3") {
-            return false;
-        }
         while let Some(oldest) = self.silent.front() {
             match oldest.upgrade() {
                 Some(seat) if seat.is_silent() && self.live.contains_key(&seat.peer.id()) => {

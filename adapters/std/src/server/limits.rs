@@ -9,8 +9,7 @@ use coracle_core::{ServerConfig, TextPolicy};
 
 /// What a server grants its clients. Start from the default and change what differs.
 ///
-/// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never. That a client has waited for 5 s or longer may
-/// be noticed half a second late.
+/// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never.
 ///
 /// ```
 /// let mut limits = coracle::server::Limits::default();
@@ -137,20 +136,12 @@ impl Limits {
         const SEND_MAX: NonZeroU32 = NonZeroU32::new(1 << 22).unwrap();
         /// A call that sends a MiB to a slow client hides its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
-        let (idle_ms, request_ms, stall_ms) =
-            (millis(self.idle_timeout), millis(self.request_timeout), millis(self.stall_timeout));
-        #[cfg(planted)]
-        let idle_ms = if coracle_core::planted("C1") { 0 } else { idle_ms };
-        #[cfg(planted)]
-        let request_ms = if coracle_core::planted("C2") { 0 } else { request_ms };
-        #[cfg(planted)]
-        let stall_ms = if coracle_core::planted("C3") { 0 } else { stall_ms };
         ServerConfig::new()
             .chunk_size(self.chunk_size)
             .send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
-            .idle_ms(idle_ms)
-            .request_ms(request_ms)
-            .stall_ms(stall_ms)
+            .idle_ms(millis(self.idle_timeout))
+            .request_ms(millis(self.request_timeout))
+            .stall_ms(millis(self.stall_timeout))
             .min_rate(self.min_rate)
             .text(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,

@@ -66,22 +66,15 @@ impl Listener {
             .with_time(Duration::from_secs(60))
             .with_interval(Duration::from_secs(15))
             .with_retries(4);
-        let is_reused = true;
-        #[cfg(planted)]
-        let is_reused = is_reused && !coracle_core::planted("C13");
         let options = [
             // A restart must not wait for the clients of before.
-            ("SO_REUSEADDR", socket.set_reuse_address(is_reused)),
+            ("SO_REUSEADDR", socket.set_reuse_address(true)),
             ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
             ("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive)),
             ("SO_RCVTIMEO", socket.set_read_timeout(Some(inherited.read_limit))),
             ("SO_SNDTIMEO", socket.set_write_timeout(inherited.write_limit)),
         ];
         let refused_options: Vec<_> = options.into_iter().filter_map(|(name, set)| Some((name, set.err()?))).collect();
-        #[cfg(planted)]
-        if coracle_core::planted("K8") && !refused_options.is_empty() {
-            return Err(io::ErrorKind::Unsupported.into());
-        }
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
@@ -182,10 +175,6 @@ pub(super) enum AcceptFailure {
 
 impl AcceptFailure {
     pub(super) fn of(error: &io::Error) -> Self {
-        #[cfg(planted)]
-        if coracle_core::planted("K6") {
-            return Self::Again;
-        }
         match Errno::from_io_error(error) {
             Some(Errno::AGAIN) => Self::Quiet,
             Some(
@@ -211,10 +200,6 @@ fn is_without_v6(error: &io::Error) -> bool {
 }
 
 fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
-    #[cfg(planted)]
-    if coracle_core::planted("K7") {
-        return io::Error::new(error.kind(), error.to_string());
-    }
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there already".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied (ports below 1024 need a privilege)".to_owned(),

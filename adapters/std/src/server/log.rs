@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::observer::{Event, Observer, Outcome, WaitEnd};
-use crate::Shown;
+use crate::Escaped;
 
 /// Lines that nobody takes are kept up to this many bytes.
 const MAX_PENDING: usize = 1 << 20;
@@ -90,7 +90,7 @@ impl Log {
         let mut text = match self.format {
             LogFormat::Text => line.to_text(),
             // Nothing in a line can fail to be JSON.
-            LogFormat::Json => crate::shown_json(&serde_json::to_string(line).unwrap_or_default()),
+            LogFormat::Json => crate::escape_json(&serde_json::to_string(line).unwrap_or_default()),
         };
         text.push('\n');
         self.pending.push(text.as_bytes());
@@ -131,12 +131,6 @@ impl Pending {
     fn push(&self, line: &[u8]) {
         let mut state = self.state();
         if state.lines.len() + line.len() > MAX_PENDING {
-            #[cfg(planted)]
-            if coracle_core::planted("X10") && state.dropped == 0 {
-                // Waits for somebody to take it.
-                state =
-                    self.changed.wait_timeout(state, Duration::from_secs(10)).unwrap_or_else(PoisonError::into_inner).0;
-            }
             state.dropped += 1;
             return;
         }
@@ -219,10 +213,10 @@ impl Line<'_> {
         }
         put(&self.what.unwrap_or(self.event));
         if let Some(name) = self.file_name {
-            put(&Shown(if name.is_empty() { "/" } else { name }));
+            put(&Escaped(if name.is_empty() { "/" } else { name }));
         }
         if let Some(words) = &self.text {
-            put(&Shown(words));
+            put(&Escaped(words));
         }
         if let Some(answers) = self.answers {
             put(&format_args!("{answers} answers"));

@@ -31,9 +31,7 @@ mod linger;
 mod listen;
 mod log;
 mod observer;
-mod patience;
 mod queue;
-mod schedule;
 mod seat;
 mod shares;
 mod threads;
@@ -198,13 +196,11 @@ where
         thread::scope(|scope| {
             let lingerer = thread::Builder::new().name("linger".to_owned()).stack_size(64 * 1024);
             let lingerer = lingerer.spawn_scoped(scope, || lingering.run())?;
-            let watch = thread::Builder::new().name("waits".to_owned()).stack_size(64 * 1024);
-            let watch = watch.spawn_scoped(scope, || patience::watch(house.hall));
             let attendant = house.hall.keeps_order().then(|| {
                 let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(threads::STACK_SIZE);
                 attendant.spawn_scoped(scope, || queue::attend(&house))
             });
-            let outcome = watch.and_then(|_| attendant.transpose()).and_then(|attendant| {
+            let outcome = attendant.transpose().and_then(|attendant| {
                 while let Some(chore) = house.hall.next_chore() {
                     let listener = match chore {
                         Chore::Staff(listener) => listener,

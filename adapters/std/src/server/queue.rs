@@ -127,22 +127,12 @@ impl Waiting {
     fn is_gone(&self) -> bool {
         match rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
             Ok((_, 0)) => true,
-            #[cfg(planted)]
-            Ok(_) if coracle_core::planted("C5") => has_ended(&self.socket),
             // A reset does not take away what came before it.
             Ok(_) => !matches!(self.socket.take_error(), Ok(None)),
             Err(Errno::AGAIN | Errno::INTR) => false,
             Err(_) => true,
         }
     }
-}
-
-/// Whether nothing more will come.
-#[cfg(planted)]
-fn has_ended(socket: &Socket) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut polled = [PollFd::new(socket, PollFlags::RDHUP)];
-    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }
 
 /// Dismisses clients that wait in vain, until the server is being stopped and nobody waits any more.

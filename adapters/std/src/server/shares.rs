@@ -18,10 +18,6 @@ impl Shares {
 
     /// Whether there is no place for one more client of `address`, whatever is free.
     pub(super) fn is_used_up(&self, address: IpAddr) -> bool {
-        #[cfg(planted)]
-        if coracle_core::planted("X3-share") {
-            return false;
-        }
         self.limit.is_some_and(|limit| self.taken.get(&holder(address)).is_some_and(|taken| *taken >= limit))
     }
 

@@ -15,9 +15,8 @@ use super::hall::Verdict;
 use super::listen::{AcceptFailure, Listener};
 use super::observer::{Event, Reason, Visit, WaitEnd};
 use super::queue::{Called, dismiss};
-use super::schedule::let_others_finish;
 use super::seat::{Fate, Seat};
-use super::visit::{Buffers, refuse, visit};
+use super::visit::{WorkerBuffers, refuse, visit};
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
@@ -47,7 +46,7 @@ struct Worker<'scope, 'env, S> {
     listener: Arc<Listener>,
     store: S,
     thread: Arc<str>,
-    buffers: Option<Buffers>,
+    buffers: Option<WorkerBuffers>,
 }
 
 impl<'env, S> Worker<'_, 'env, S>
@@ -55,7 +54,6 @@ where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
     fn work(mut self) {
-        let_others_finish();
         self.gather();
         let mut pause = FIRST_PAUSE;
         let mut failures = 0;
@@ -73,8 +71,6 @@ where
                         failures += 1;
                         continue;
                     }
-                    #[cfg(planted)]
-                    _ if coracle_core::planted("X1") => return,
                     _ if self.listener.is_closed.load(Ordering::Acquire) => return,
                     _ => {
                         self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });
@@ -86,12 +82,6 @@ where
                 },
             };
             (pause, failures) = (FIRST_PAUSE, 0);
-            #[cfg(planted)]
-            if coracle_core::planted("C7")
-                && let Ok(Some(error)) = socket.take_error()
-            {
-                self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });
-            }
             let verdict = self.house.hall.admit(&listener, socket, address, &self.thread);
             drop(in_order);
             match verdict {
@@ -106,10 +96,6 @@ where
                             refuse(self.house, seat.socket, Code::Busy);
                         }
                         continue;
-                    }
-                    #[cfg(planted)]
-                    if coracle_core::planted("X6") {
-                        std::mem::forget(vec![1_u8; 4096]);
                     }
                     self.house.tell(&Event::Connected { peer: &seat.peer, live });
                     if self.buffers.is_none() {
@@ -145,8 +131,6 @@ where
     fn replace(&self, seat: &Seat) -> bool {
         match staff(self.scope, self.house, Arc::clone(&self.listener), self.store.clone()) {
             Ok(()) => true,
-            #[cfg(planted)]
-            Err(_) if coracle_core::planted("X2") => true,
             Err(error) => {
                 dismiss(self.house, self.house.hall.take_back(seat));
                 self.house.tell(&Event::Trouble { what: "making a thread for a client", error: &error });
@@ -174,7 +158,7 @@ where
     #[inline(never)]
     fn receive(&mut self, seat: Arc<Seat>) {
         let house = self.house;
-        let buffers = match self.buffers.take().map_or_else(Buffers::new, Ok) {
+        let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
             Ok(buffers) => self.buffers.insert(buffers),
             Err(error) => {
                 house.tell(&Event::Trouble { what: "making a client's buffers", error: &error });
@@ -192,20 +176,12 @@ where
             self.give_up(&seat, Reason::Fault);
             CloseHow::Abort
         });
-        #[cfg(planted)]
-        if (coracle_core::planted("C10") || coracle_core::planted("C15")) && how != CloseHow::Linger {
-            house.tell(&Event::Trouble { what: "a client is gone", error: &io::ErrorKind::ConnectionReset.into() });
-        }
-        #[cfg(planted)]
-        if coracle_core::planted("X6") {
-            std::mem::forget(vec![1_u8; 16 * 1024]);
-        }
         // Who drops a client holds it for a moment longer, and then closes it.
         let Some(seat) = Arc::into_inner(seat) else { return };
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
-                let is_blind = matches!(seat.fate(), Fate::Told | Fate::Overdue);
+                let is_blind = seat.fate() == Fate::Told;
                 house.lingering.take(seat.socket, is_blind);
             }
             CloseHow::Abort => {

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::drive::{self, Scratch, serve};
+use coracle_core::blocking::{self, Buffers, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Code, Exchange, FileInfo, FileName, Instant, Request, RequestKind,
     ServerSession, Store,
@@ -14,10 +14,9 @@ use socket2::Socket;
 use super::House;
 use super::cut::UntilCut;
 use super::observer::{Answer, Event, Outcome, Peer, Reason, Visit};
-use super::patience::Patient;
 use super::seat::{Fate, Seat};
 use crate::clock::{coarse_ms, whole_millis};
-use crate::transport::KernelFile;
+use crate::transport::{KernelFile, TcpTransport};
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
@@ -29,11 +28,11 @@ const SEND_BUF_LEN: usize = 64 * 1024;
 ///
 /// They lie in pages of their own: what a client does not use takes no memory, and all of it goes back to the system with
 /// the thread. An allocator would keep most of it.
-pub(super) struct Buffers {
+pub(super) struct WorkerBuffers {
     pages: MmapMut,
 }
 
-impl Buffers {
+impl WorkerBuffers {
     /// Fails where the process may not have more memory.
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self { pages: MmapMut::map_anon(REQUEST_BUF_LEN + RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
@@ -41,7 +40,7 @@ impl Buffers {
 }
 
 /// Serves the client of `seat`. Afterwards the socket is to be closed as the returned value says.
-pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut Buffers) -> CloseHow
+pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut WorkerBuffers) -> CloseHow
 where
     S: Store<File: KernelFile>,
 {
@@ -50,8 +49,8 @@ where
     let mut watch = Watch::new(house, seat);
     let mut session = ServerSession::new(&house.config, request, house.now());
     let mut transport =
-        Patient::new(house.hall, seat, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
-    let scratch = Scratch { receive, send };
+        TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
+    let scratch = Buffers { receive, send };
     let mut clock = || house.now();
     let mut store = UntilCut { store, seat };
     let close = serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut watch);
@@ -134,7 +133,7 @@ impl<'h> Watch<'h> {
         let (how, reason) = match self.seat.fate() {
             Fate::Dropped => (CloseHow::Finish, Reason::Dropped),
             Fate::Cut => (CloseHow::Abort, Reason::Cut),
-            Fate::None | Fate::Told | Fate::Overdue => (close.how, Reason::new(close.why, error)),
+            Fate::None | Fate::Told => (close.how, Reason::new(close.why, error)),
         };
         if let Some(current) = &self.current {
             let (kind, body_len) = (current.kind, current.body_len);
@@ -148,7 +147,7 @@ impl<'h> Watch<'h> {
     }
 }
 
-impl drive::Observer for Watch<'_> {
+impl blocking::Observer for Watch<'_> {
     fn request(&mut self, request: &Request<'_>) {
         self.seat.note_asked();
         let is_told = self.house.tells_answers;
@@ -186,15 +185,6 @@ impl drive::Observer for Watch<'_> {
         self.seat.note_asked();
         let outcome = exchange.error.map_or(Outcome::Done, Outcome::Refused);
         self.finished(exchange.kind, exchange.body_len, outcome);
-    }
-
-    fn wants_steps(&self) -> bool {
-        self.house.tells_answers
-    }
-
-    fn again(&mut self, exchange: &Exchange) {
-        self.answers += 1;
-        self.body_len += exchange.body_len;
     }
 
     fn should_stop(&mut self) -> bool {

@@ -59,10 +59,6 @@ impl Listing {
         if matches!(bytes, b"." | b"..") || (bytes.starts_with(b".") && !self.hidden) {
             return Ok(Step::LeftOut);
         }
-        #[cfg(planted)]
-        if coracle_core::planted("P23") && leaf.to_str().is_err() {
-            return Ok(Step::LeftOut);
-        }
         let Ok(text) = leaf.to_str() else { return Ok(Step::Skipped) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);

@@ -1,9 +1,6 @@
 //! The files beneath a directory, as a [`Store`].
 
-#[cfg(planted)]
-mod astray;
 mod file;
-mod kept;
 mod listing;
 mod remembered;
 mod switched;
@@ -19,8 +16,6 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 pub use file::File;
-use kept::KeptFiles;
-pub(crate) use kept::OPEN_MAX;
 pub use listing::Listing;
 use remembered::Remembered;
 pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
@@ -53,18 +48,12 @@ pub struct DirectoryStore {
     root: Dir,
     hidden: bool,
     remembered: Remembered,
-    kept: KeptFiles,
 }
 
 impl DirectoryStore {
     /// How many digests are remembered unless [`DirectoryStore::remembered_digests`] says otherwise. Each takes about
     /// 200 bytes.
     pub const REMEMBERED_DIGESTS: usize = 4096;
-
-    /// How many small files' contents are kept unless [`DirectoryStore::kept_files`] says otherwise. Each takes up to
-    /// 4 KiB, and about 300 bytes; up to 64 of them, or a sixteenth of the descriptors that the process may have, are held
-    /// open. A client's connection holds on to the one that it asked for last.
-    pub const KEPT_FILES: usize = 256;
 
     /// The files beneath the directory `path`, without hidden ones.
     ///
@@ -84,18 +73,11 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = Dir::open_ambient_dir(path, ambient_authority());
-        #[cfg(planted)]
-        let root = if coracle_core::planted("P25") {
-            root.or_else(|_| Dir::open_ambient_dir(".", ambient_authority()))
-        } else {
-            root
-        };
         let root = root.map_err(explain)?;
         // The descriptor was opened without looking whether the directory may be searched.
         root.metadata(".").map_err(explain)?;
         let remembered = Remembered::new(Self::REMEMBERED_DIGESTS);
-        let kept = KeptFiles::new(&root, Self::KEPT_FILES);
-        Ok(Self { root, hidden: false, remembered, kept })
+        Ok(Self { root, hidden: false, remembered })
     }
 
     /// Whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
@@ -111,26 +93,6 @@ impl DirectoryStore {
         Self { remembered: Remembered::new(max_digests), ..self }
     }
 
-    /// How many files of up to 4 KiB are kept in memory at most, so that they need not be opened for the next client; 0
-    /// for none. Forgets those that are.
-    ///
-    /// The kernel is asked each time whether the name still leads to the same file in the same state, and a file is kept
-    /// only when its last change was 2 s before, so that another one would show in its times. Which contents a client
-    /// gets is the same with and without, with one exception: right beneath a root on ext4 or tmpfs, where removing,
-    /// moving and replacing show in the file itself, it is the open file that is asked, and its name once a second. For so
-    /// long a file may still be served that was hidden without being touched: by a mount over its name, or by permissions
-    /// that were taken from the root.
-    #[must_use]
-    pub fn kept_files(self, max_files: usize) -> Self {
-        Self { kept: KeptFiles::new(&self.root, max_files), ..self }
-    }
-
-    /// How many small files are kept now.
-    #[must_use]
-    pub fn kept_count(&self) -> usize {
-        self.kept.len()
-    }
-
     /// How many digests are remembered now.
     #[must_use]
     pub fn remembered_count(&self) -> usize {
@@ -141,12 +103,6 @@ impl DirectoryStore {
     fn open_confined(&self, path: &str, wanted: Wanted) -> Result<std::fs::File, StoreError> {
         // A FIFO without a writer would block, and a terminal become the server's own.
         let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        #[cfg(planted)]
-        let flags = if coracle_core::planted("P18") { OFlags::NOCTTY.bits().cast_signed() } else { flags };
-        #[cfg(planted)]
-        if let Some(opened) = astray::open(&self.root, path) {
-            return opened.map_err(|error| store_error(&error));
-        }
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(flags);
         let mut swaps = 0;
@@ -187,17 +143,7 @@ impl Store for &DirectoryStore {
         if self.is_left_out(name) {
             return Err(StoreError::NotFound);
         }
-        if let Some(kept) = self.kept.find(&self.root, name.as_str()) {
-            return Ok(File::kept(kept));
-        }
-        let file = File::new(self.open_confined(name.as_str(), Wanted::File)?)?;
-        if !self.kept.would_take(&self.root, name.as_str(), &file.stamp()) {
-            return Ok(file);
-        }
-        match file.read_all() {
-            Some(contents) => Ok(file.keep(contents, &self.kept, name.as_str())),
-            None => Ok(file),
-        }
+        File::new(self.open_confined(name.as_str(), Wanted::File)?)
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
@@ -232,26 +178,6 @@ impl Store for &DirectoryStore {
             self.remembered.insert(&file.stamp(), *digest);
         }
     }
-
-    fn is_constant(&self, file: &File) -> bool {
-        file.as_kept().is_some()
-    }
-
-    #[inline(always)] // as `Transport` advises
-    fn is_current(&mut self, file: &File) -> bool {
-        file.as_kept().is_some_and(|kept| kept.is_current(&self.root))
-    }
-
-    fn keep_answer(&mut self, file: &File, answer: &[u8]) {
-        if let Some(kept) = file.as_kept() {
-            kept.keep_answer(answer);
-        }
-    }
-
-    #[inline(always)] // as `Transport` advises
-    fn kept_answer<'a>(&'a self, file: &'a File) -> Option<&'a [u8]> {
-        file.as_kept()?.answer()
-    }
 }
 
 /// How often a name may be given to something else, just while it is resolved, before its opening fails.
@@ -276,13 +202,6 @@ impl Wanted {
 /// The reason for a client. A component that is longer than the file system allows is a name that this store cannot
 /// have; having too many files open is trouble of the server's own, as a failing disk is.
 fn store_error(error: &io::Error) -> StoreError {
-    #[cfg(planted)]
-    match Errno::from_io_error(error) {
-        Some(Errno::LOOP) if coracle_core::planted("P15") => return StoreError::Io,
-        Some(Errno::ACCESS) if coracle_core::planted("P19") => return StoreError::NotFound,
-        Some(_) if coracle_core::planted("K9") => return StoreError::NotFound,
-        _ => {}
-    }
     match Errno::from_io_error(error) {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => StoreError::NotFound,
         Some(Errno::NAMETOOLONG | Errno::ILSEQ) => StoreError::BadName,

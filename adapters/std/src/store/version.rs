@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_core::{DigestKind, Hasher, Version};
-use rustix::fs::{Stat, Statx, StatxFlags, makedev};
+use rustix::fs::Stat;
 
 /// How old the last change of a file has to be before its times can tell that there was no other one since.
 ///
@@ -38,19 +38,6 @@ impl Stamp {
         }
     }
 
-    /// The same from the newer question, which an old kernel does not know; `None` where it tells too little.
-    pub(super) fn of_statx(statx: &Statx) -> Option<Self> {
-        let needed = StatxFlags::INO | StatxFlags::SIZE | StatxFlags::MTIME | StatxFlags::CTIME;
-        let is_told = StatxFlags::from_bits_retain(statx.stx_mask).contains(needed);
-        is_told.then(|| Self {
-            device: makedev(statx.stx_dev_major, statx.stx_dev_minor),
-            inode: statx.stx_ino,
-            size: statx.stx_size,
-            modified: (statx.stx_mtime.tv_sec, i64::from(statx.stx_mtime.tv_nsec)),
-            changed: (statx.stx_ctime.tv_sec, i64::from(statx.stx_ctime.tv_nsec)),
-        })
-    }
-
     /// The same for the same state of a file, in another process and after a restart of the server too.
     pub(super) fn version(&self) -> Version {
         let (modified, changed) = (self.modified, self.changed);
@@ -68,10 +55,6 @@ impl Stamp {
 
     /// Seconds since 1970-01-01 00:00 UTC; `None` before.
     pub(super) fn modified(&self) -> Option<u64> {
-        #[cfg(planted)]
-        if coracle_core::planted("R12") {
-            return Some(u64::from(u32::try_from(self.modified.0).expect("a time between 1970 and 2106")));
-        }
         u64::try_from(self.modified.0).ok()
     }
 

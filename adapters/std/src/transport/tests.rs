@@ -4,12 +4,10 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use coracle_core::StaticStore;
-use coracle_core::drive::{SendFile, SendFileError, Transport};
+use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use embedded_io::{Error as _, ErrorKind, Read as _};
 use socket2::Socket;
 
-#[cfg(target_os = "linux")]
-use super::pipe::LONG;
 use super::{KernelFile, LARGE, LARGEST_BITE, TcpTransport, needs_change, next_bite};
 
 struct Disk(std::fs::File);
@@ -104,95 +102,6 @@ fn sends_files_from_any_offset_and_says_whose_fault_it_is() {
     let mut slice = &coracle_core::StaticFile::new("a", "1", b"a");
     let (mut transport, _peer) = pair();
     assert_eq!(transport.send_file(&mut StaticStore::new(&[]), &mut slice, 0, 1, false), None);
-}
-
-/// A body of a file that is longer than a pipe and a socket's buffers, with its trailer.
-#[cfg(target_os = "linux")]
-fn long_file() -> (Disk, Vec<u8>) {
-    let mut file = tempfile::tempfile().expect("a file");
-    let bytes: Vec<u8> =
-        (0..24 * LONG as u32 / 4).flat_map(|number| number.wrapping_mul(0x9E37_79B9).to_le_bytes()).collect();
-    file.write_all(&bytes).expect("written");
-    (Disk(file), bytes)
-}
-
-#[cfg(target_os = "linux")]
-fn waits(transport: &TcpTransport<Socket>) -> bool {
-    !rustix::fs::fcntl_getfl(transport.socket()).expect("flags").contains(rustix::fs::OFlags::NONBLOCK)
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn long_files_go_through_a_pipe_and_the_socket_waits_again() {
-    let (mut file, bytes) = long_file();
-    let (mut transport, mut peer) = pair();
-    let body = bytes[1..].to_vec();
-    let reader = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
-        let mut got = Vec::new();
-        peer.read_to_end(&mut got).expect("read");
-        assert!(got.strip_suffix(b"the end").is_some_and(|got| got == body), "{} bytes", got.len());
-    });
-    let mut offset = 1;
-    while offset < bytes.len() {
-        let sent = transport.send_file(&mut DiskStore, &mut file, offset as u64, bytes.len() - offset, true);
-        offset += sent.expect("possible").expect("sent");
-        // Where no pipe was to be had, the socket never stopped waiting.
-        assert_eq!(waits(&transport), transport.pipe.is_none());
-    }
-    assert!(transport.pipe.is_none() && transport.is_corked);
-    assert_eq!(transport.write_part(b"the end", false), Ok(7));
-    assert!(waits(&transport) && !transport.is_corked);
-    drop(transport);
-    reader.join().expect("no panic");
-}
-
-#[test]
-#[cfg(target_os = "linux")]
-fn what_ends_a_long_body_early_is_told_apart_and_leaves_the_socket_waiting() {
-    let (mut file, bytes) = long_file();
-    let mut send = |transport: &mut TcpTransport<Socket>, offset: usize| {
-        let sent = transport.send_file(&mut DiskStore, &mut file, offset as u64, LONG.max(bytes.len() - offset), true);
-        sent.expect("possible")
-    };
-    // Nobody reads.
-    let (mut transport, peer) = pair();
-    transport.limit_wait(Some(60)).expect("a limit");
-    let mut offset = 0;
-    let started = Instant::now();
-    let error = loop {
-        match send(&mut transport, offset) {
-            Ok(sent) => offset += sent,
-            Err(error) => break error,
-        }
-    };
-    assert!(matches!(error, SendFileError::Transport(error) if error.kind() == ErrorKind::TimedOut));
-    assert!(started.elapsed() >= Duration::from_millis(60) && transport.last_error().is_none());
-    assert!(waits(&transport) && transport.pipe.is_none());
-
-    // Nobody is there.
-    drop(peer);
-    let error = (0..3).find_map(|_| send(&mut transport, 0).err());
-    assert!(matches!(error, Some(SendFileError::Transport(_))), "{error:?}");
-    assert!(waits(&transport) && transport.last_error().is_some());
-
-    // The file has become shorter.
-    let (mut transport, _peer) = pair();
-    assert_eq!(send(&mut transport, bytes.len()), Ok(0));
-    assert!(waits(&transport));
-
-    // The driver has something else to say, or to hear.
-    let (mut transport, mut peer) = pair();
-    for is_writing in [true, false] {
-        assert!(send(&mut transport, 0).expect("sent") > 0);
-        if is_writing {
-            assert_eq!(transport.write_part(b"x", true), Ok(1));
-        } else {
-            peer.write_all(b"x").expect("sent");
-            assert_eq!(transport.read(&mut [0; 8]), Ok(1));
-        }
-        assert!(waits(&transport) && transport.pipe.is_none());
-    }
 }
 
 /// The end of a large body, and what is written behind it, leave at once.

@@ -32,7 +32,7 @@ fn hello_list_and_get_on_one_connection() {
     assert_eq!(server.events.count("get boot.log 4 ok"), 1);
 }
 
-/// Who asks for the same small file again and again is answered from memory, until it changes.
+/// Every request finds the file as it is at that moment.
 #[test]
 fn s4_a_file_that_is_followed_is_the_newest_each_time() {
     let server = Running::new();

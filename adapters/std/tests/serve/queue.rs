@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use coracle::server::{Admission, OnText};
 
-use crate::fixture::{Client, HELLO, PATIENCE, Program, Running, code, wait_for};
+use crate::fixture::{Client, HELLO, PATIENCE, Running, code, wait_for};
 
 /// A server with one place.
 fn serial(length: usize, timeout: Option<Duration>) -> Running {
@@ -233,22 +233,4 @@ fn c11_a_stop_empties_the_queue() {
     assert_eq!(server.join().cut, 0);
     assert!(started.elapsed() < PATIENCE);
     assert_eq!(events.count("refused shuttingDown"), 20);
-}
-
-#[test]
-fn the_program_queues() {
-    let program = Program::start(&["--max-clients", "1", "--admission", "queue", "--queue-length", "1", "-v"]);
-    let mut first = program.connect();
-    first.hello();
-    let mut second = program.connect();
-    wait_for(|| program.log().contains(" queued ").then_some(()));
-    assert_eq!(code(&program.connect().rest()), "busy");
-    drop(first);
-    second.hello();
-    wait_for(|| program.log().contains(" disconnected ").then_some(()));
-
-    let program = Program::start(&["--max-clients", "1", "--admission", "queue", "--queue-timeout", "300ms"]);
-    let mut first = program.connect();
-    first.hello();
-    assert_eq!(code(&program.connect().rest()), "busy");
 }

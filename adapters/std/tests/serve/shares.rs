@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coracle::server::Admission;
 
-use crate::fixture::{Client, Program, Running, code, wait_for};
+use crate::fixture::{Client, Running, code, wait_for};
 
 #[test]
 fn x3_an_address_with_its_share_is_told_busy_and_others_are_served() {
@@ -91,26 +91,4 @@ fn x3_who_waits_counts_too() {
     queued(2);
     drop((waiting, last));
     other.hello();
-}
-
-#[test]
-fn x3_the_program_says_why_and_is_dual_stack() {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"));
-    command.args(["serve", "--listen", "[::]:0", "--max-clients-per-address", "1"]);
-    let program = Program::start_as(command);
-    let at = |host: &str| std::net::SocketAddr::new(host.parse().expect("an ip"), program.address.port());
-    // One of each family, and the IPv4 one is known by its IPv4 address.
-    let (mut v4, mut v6) = (Client::new(at("127.0.0.1")), Client::new(at("::1")));
-    v4.hello();
-    v6.hello();
-    for host in ["127.0.0.1", "::1"] {
-        assert_eq!(code(&Client::new(at(host)).rest()), "busy");
-    }
-    Client::coming_from("127.0.0.2", at("127.0.0.1")).hello();
-    let refused = wait_for(|| {
-        let log = program.log();
-        let lines = log.lines().filter(|line| line.ends_with("refused its address has its share of places busy"));
-        Some(lines.count()).filter(|count| *count == 2)
-    });
-    assert_eq!(refused, 2);
 }

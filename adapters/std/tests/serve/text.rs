@@ -1,12 +1,11 @@
 //! Bytes that are no request.
 
-use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use coracle::server::OnText;
 
-use crate::fixture::{HELLO, Program, Running, code, in_time, wait_for};
+use crate::fixture::{Running, code, in_time};
 
 #[test]
 fn f11_text_is_rejected_unless_the_owner_decides_otherwise() {
@@ -88,42 +87,4 @@ fn who_has_sent_text_keeps_its_place() {
     thread::sleep(Duration::from_millis(1200));
     assert_eq!(code(&server.connect().rest()), "busy");
     assert_eq!(client.send("hi").bytes(2), b"hi");
-}
-
-#[test]
-fn the_program_logs_each_arrival_escaped_with_its_peer() {
-    let program = Program::start(&["--on-text", "reply:got it"]);
-    let mut client = program.connect();
-    let peer = client.stream.local_addr().expect("an address");
-    for text in ["早上好", "\x1b[2J\r\n2024-01-01 a forged line", "\u{202e}"] {
-        client.send(text);
-        assert_eq!(client.bytes(6), b"got it");
-    }
-    drop(client);
-    wait_for(|| program.log().contains("disconnected").then_some(()));
-    let log = program.log();
-    let lines: Vec<&str> = log.lines().filter(|line| line.contains(" text ")).collect();
-    assert_eq!(lines.len(), 3, "{log}");
-    assert!(lines.iter().all(|line| line.contains(&peer.to_string())), "{log}");
-    assert!(lines[0].ends_with(" text 早上好"), "{log}");
-    assert!(lines[1].ends_with(r" text \x1b[2J\r\n2024-01-01 a forged line"), "{log}");
-    assert!(lines[2].ends_with(r" text \u{202e}"), "{log}");
-
-    let program = Program::start(&["--on-text", "echo", "--log-format", "json"]);
-    let mut client = program.connect();
-    assert_eq!(client.send("\x1b\"").bytes(2), b"\x1b\"");
-    wait_for(|| program.log().contains(r#""event":"text""#).then_some(()));
-    assert!(!program.log().contains('\x1b'));
-    assert!(program.log().contains(r#""text":"\u001b\"""#), "{}", program.log());
-    client.send(HELLO).line();
-}
-
-#[test]
-fn a_policy_that_there_is_not_is_wrong_usage() {
-    for wrong in ["reply", "reply:", "shout"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
-        let output = command.args(["serve", "--on-text", wrong]).stdin(Stdio::null()).output().expect("run");
-        assert_eq!(output.status.code(), Some(2), "{wrong}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("reply:TEXT"), "{output:?}");
-    }
 }

@@ -131,8 +131,7 @@ fn a_file_that_changed_while_it_was_hashed_is_not_remembered() {
     let tree = Tree::new();
     tree.write("f", "123456789");
     settle();
-    // What is kept in memory does not change.
-    let store = tree.store().kept_files(0);
+    let store = tree.store();
     let mut shared = &store;
     let file = shared.open(FileName::from_static("f")).expect("opened");
     let first = shared.info(&file).expect("info");

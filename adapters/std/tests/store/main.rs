@@ -3,7 +3,6 @@
 mod digests;
 mod faults;
 mod fixture;
-mod kept;
 mod links;
 mod listing;
 mod names;

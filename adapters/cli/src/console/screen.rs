@@ -1,0 +1,178 @@
+//! The terminal: taken over, and given back however the program ends.
+
+use std::io::{self, IsTerminal, Stdout, Write};
+use std::panic;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPaste, Event};
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::{cursor, execute};
+use ratatui::{Frame, Terminal};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+/// The terminal is ours.
+static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+/// What other threads' panics had to say meanwhile.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// The terminal while it is ours.
+#[derive(Debug)]
+pub struct Screen {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+/// What is typed, from now on. An error is the last one.
+pub fn keys() -> io::Result<Receiver<io::Result<Event>>> {
+    let (sender, receiver) = mpsc::channel();
+    // Nobody waits for its end: it may be in the middle of a read.
+    thread::Builder::new().name("keys".to_owned()).spawn(move || {
+        if let Err(error) = read_keys(&sender) {
+            // Nobody listens when the console has ended.
+            drop(sender.send(Err(error)));
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// Whether there is a terminal to show a console on and to read keys from.
+pub fn is_possible() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
+    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
+}
+
+impl Screen {
+    /// Takes the terminal over, on behalf of this thread.
+    pub fn open() -> io::Result<Self> {
+        install_hook();
+        enable_raw_mode()?;
+        IS_TAKEN.store(true, Ordering::SeqCst);
+        let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
+            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        entered.map(|terminal| Self { terminal }).inspect_err(|_| give_back())
+    }
+
+    pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.terminal.draw(draw).map(drop)
+    }
+
+    pub fn height(&self) -> u16 {
+        self.terminal.size().map_or(0, |size| size.height)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+        for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            super::complain(panic);
+        }
+    }
+}
+
+fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
+    let stdin = io::stdin();
+    loop {
+        let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+        match poll(&mut polled, None) {
+            Err(Errno::INTR) => continue,
+            result => drop(result?),
+        }
+        // crossterm would read a terminal that is gone again and again, for ever.
+        if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone"));
+        }
+        while event::poll(Duration::ZERO)? {
+            if sender.send(Ok(event::read()?)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A panic of this thread ends the console, and is to be read on a terminal in good order. One of another thread's ends a
+/// client, and must not be written across the screen.
+fn install_hook() {
+    let (previous, owner) = (panic::take_hook(), thread::current().id());
+    panic::set_hook(Box::new(move |panic| {
+        if !IS_TAKEN.load(Ordering::SeqCst) {
+            return previous(panic);
+        }
+        if thread::current().id() == owner {
+            give_back();
+            return previous(panic);
+        }
+        let name = thread::current().name().unwrap_or("a thread").to_owned();
+        PANICS.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{name}: {panic}"));
+        if !io::stderr().is_terminal() {
+            previous(panic);
+        }
+    }));
+}
+
+fn give_back() {
+    if IS_TAKEN.swap(false, Ordering::SeqCst) {
+        let mut stdout = io::stdout();
+        // A terminal that is gone needs nothing back.
+        drop(execute!(stdout, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show));
+        drop(disable_raw_mode());
+        drop(stdout.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::{env, thread};
+
+    use super::{Screen, is_possible};
+
+    /// A terminal of `script`'s (of the Debian package bsdutils) sees what this test leaves behind in a process of its own.
+    const INSIDE: &str = "CORACLE_TEST_PANIC";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if let Ok(who) = env::var(INSIDE) {
+            assert!(is_possible(), "script makes no terminal");
+            let mut screen = Screen::open().expect("a terminal");
+            screen.draw(|frame| frame.render_widget("drawn", frame.area())).expect("drawn");
+            if who == "another" {
+                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("nobody's fault"));
+                assert!(other.expect("a thread").join().is_err());
+                screen.draw(|frame| frame.render_widget("onwards", frame.area())).expect("drawn");
+                return;
+            }
+            panic!("it was meant to");
+        }
+        let own = inside("own");
+        let (before, after) = own.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
+        assert!(before.contains("\x1b[?1049h") && before.contains("drawn"), "{own:?}");
+        assert!(after.contains("it was meant to") && after.contains("\x1b[?25h"), "{own:?}");
+        assert!(after.contains(" icanon") && after.contains(" echo "), "{own:?}");
+
+        let another = inside("another");
+        let (before, after) = another.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
+        assert!(before.contains("onwards") && !before.contains("fault"), "{another:?}");
+        assert!(after.contains("coracle: client-7: ") && after.contains("nobody's fault"), "{another:?}");
+    }
+
+    /// What a terminal is sent by this test when it runs on one, and by `stty` after it.
+    fn inside(who: &str) -> String {
+        let program = env::current_exe().expect("a path");
+        let test = "console::screen::tests::a_panic_gives_the_terminal_back";
+        let script = format!("stty rows 24 cols 80; '{}' --exact {test} --nocapture; stty -a", program.display());
+        let output = Command::new("script")
+            .args(["-qec", &script, "/dev/null"])
+            .env(INSIDE, who)
+            .env("TERM", "xterm-256color")
+            .stdin(Stdio::null())
+            .output()
+            .expect("script runs (apt-get install bsdutils)");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}

@@ -1,0 +1,216 @@
+//! One connection of a client's, and one request on it.
+
+use std::convert::Infallible;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use coracle::transport::{TcpTransport, TransportError};
+use coracle_core::blocking::{ClientError, Connection, Sink, Transport};
+use coracle_core::{ClientSession, Failure, FileName, GetRequest};
+use embedded_io::{ErrorType, Read, Write};
+use socket2::Socket;
+
+use super::{Plan, What};
+
+/// The longest reply to a text that is read at once, and bytes that are asked of the socket at once.
+const RECEIVE_LEN: usize = 64 * 1024;
+
+/// A connection that stands.
+pub enum Link {
+    Protocol(Box<Protocol>),
+    Text(TcpStream),
+}
+
+type Protocol = Connection<Vec<u8>, Vec<u8>, Counted, fn() -> coracle_core::Instant>;
+
+/// What a request has brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Bytes that were received, headers included.
+    pub received: u64,
+    /// Bytes of a file.
+    pub body: u64,
+}
+
+impl Link {
+    /// Connects to the first of the plan's addresses that answers.
+    ///
+    /// # Errors
+    ///
+    /// The kind of failure, in a few words.
+    pub fn connect(plan: &Plan) -> Result<Self, String> {
+        let mut last = "no address".to_owned();
+        for address in &plan.addresses {
+            let connected = match plan.connect_timeout {
+                Some(limit) => TcpStream::connect_timeout(address, limit),
+                None => TcpStream::connect(address),
+            };
+            let made = connected.and_then(|stream| {
+                stream.set_nodelay(true)?;
+                Self::over(stream, plan)
+            });
+            match made {
+                Ok(link) => return Ok(link),
+                Err(error) => last = format!("connecting: {}", error.kind()),
+            }
+        }
+        Err(last)
+    }
+
+    fn over(stream: TcpStream, plan: &Plan) -> io::Result<Self> {
+        if matches!(plan.what, What::Text(_)) {
+            stream.set_read_timeout(plan.stall_timeout)?;
+            stream.set_write_timeout(plan.stall_timeout)?;
+            return Ok(Self::Text(stream));
+        }
+        let stall_ms =
+            plan.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
+        let session = ClientSession::new(vec![0; ClientSession::<Vec<u8>>::MIN_BUF_LEN]).with_stall_ms(stall_ms);
+        let transport = Counted { inner: TcpTransport::new(Socket::from(stream)), received: 0 };
+        Ok(Self::Protocol(Box::new(Connection::new(session, transport, vec![0; RECEIVE_LEN], ticks))))
+    }
+
+    /// Asks once. After an error the connection is good for nothing.
+    ///
+    /// # Errors
+    ///
+    /// The kind of failure, in a few words; and what came all the same.
+    pub fn ask(&mut self, what: &What) -> (Result<(), String>, Brought) {
+        match (self, what) {
+            (Self::Text(stream), What::Text(text)) => match converse(stream, text) {
+                Ok(received) => (Ok(()), Brought { received, body: 0 }),
+                Err(kind) => (Err(kind), Brought::default()),
+            },
+            (Self::Protocol(connection), what) => {
+                let before = connection.transport_mut().received;
+                let mut discard = Discard(0);
+                let outcome = match what {
+                    What::Get(name, digest) => match FileName::new(name) {
+                        Ok(name) => connection
+                            .get(&GetRequest { digest: *digest, ..GetRequest::new(name) }, &mut discard)
+                            .map(drop),
+                        Err(error) => return (Err(error.to_string()), Brought::default()),
+                    },
+                    What::List => connection.list(None, |_| Ok::<(), Infallible>(())).map(drop),
+                    What::Hello | What::Text(_) => connection.hello(|_| ()),
+                };
+                let outcome = outcome.map_err(|error| kind_of(&error, connection));
+                let received = connection.transport_mut().received - before;
+                (outcome, Brought { received, body: discard.0 })
+            }
+            (Self::Text(_), _) => (Err("no text".to_owned()), Brought::default()),
+        }
+    }
+}
+
+/// Sends `text` and waits for what comes first. Returns its length.
+fn converse(stream: &mut TcpStream, text: &str) -> Result<u64, String> {
+    let kind = |error: io::Error| match error.kind() {
+        io::ErrorKind::WouldBlock => "no reply in time".to_owned(),
+        kind => kind.to_string(),
+    };
+    let mut reply = [0; 4096];
+    // A longer reply to the text before may have come in pieces.
+    while let Ok((_, 1..)) = rustix::net::recv(&*stream, &mut reply, rustix::net::RecvFlags::DONTWAIT) {}
+    stream.write_all(text.as_bytes()).map_err(kind)?;
+    let len = loop {
+        match stream.read(&mut reply) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => break outcome.map_err(kind)?,
+        }
+    };
+    let reply = &reply[..len];
+    if reply.is_empty() {
+        return Err("closed without a reply".to_owned());
+    }
+    match refusal(reply) {
+        Some(code) => Err(code),
+        None => Ok(u64::try_from(len).unwrap_or(u64::MAX)),
+    }
+}
+
+/// The code of an error line of the protocol.
+fn refusal(reply: &[u8]) -> Option<String> {
+    let line = reply.strip_suffix(b"\n").filter(|line| line.starts_with(br#"{"type":"error","#))?;
+    let line: serde_json::Value = serde_json::from_slice(line).ok()?;
+    // A code that a person may read; a server may say anything.
+    let code = line["code"].as_str().filter(|code| code.len() <= 32 && code.chars().all(char::is_alphanumeric));
+    Some(code.unwrap_or("refused").to_owned())
+}
+
+fn kind_of(error: &ClientError<TransportError>, connection: &mut Protocol) -> String {
+    match error {
+        ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => {
+            code.map_or_else(|| "refused".to_owned(), |code| code.as_str().to_owned())
+        }
+        ClientError::Failed(Failure::Ended(code)) => code.as_str().to_owned(),
+        ClientError::Start(error) => error.to_string(),
+        ClientError::Failed(failure) => match connection.transport_mut().inner.last_error() {
+            Some(error) => error.kind().to_string(),
+            None => failure.to_string(),
+        },
+        ClientError::Transport(error) => match connection.transport_mut().inner.last_error() {
+            Some(error) => error.kind().to_string(),
+            None => error.to_string(),
+        },
+        _ => "the request failed".to_owned(),
+    }
+}
+
+/// Milliseconds since the first question.
+fn ticks() -> coracle_core::Instant {
+    static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let passed: Duration = ZERO.get_or_init(Instant::now).elapsed();
+    coracle_core::Instant::from_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A body that nobody keeps.
+struct Discard(u64);
+
+impl Sink for Discard {
+    type Error = Infallible;
+
+    fn write(&mut self, _offset: u64, bytes: &[u8]) -> Result<(), Infallible> {
+        self.0 += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+}
+
+/// A socket that counts what it receives.
+pub struct Counted {
+    inner: TcpTransport<Socket>,
+    received: u64,
+}
+
+impl ErrorType for Counted {
+    type Error = TransportError;
+}
+
+impl Read for Counted {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
+        let len = self.inner.read(buf)?;
+        self.received += u64::try_from(len).unwrap_or(u64::MAX);
+        Ok(len)
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, TransportError> {
+        self.inner.write(buf)
+    }
+
+    fn flush(&mut self) -> Result<(), TransportError> {
+        self.inner.flush()
+    }
+}
+
+impl Transport for Counted {
+    fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), TransportError> {
+        self.inner.limit_wait(limit_ms)
+    }
+
+    fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
+        self.inner.write_part(bytes, more)
+    }
+}

@@ -1,0 +1,9 @@
+//! `coracle serve`, run as a program. Names begin with the number of the fault that they are about.
+
+mod admission;
+#[path = "../../../std/tests/serve/client.rs"]
+mod client;
+mod fixture;
+mod kernel;
+mod program;
+mod soak;

@@ -1,7 +1,0 @@
-//! The `coracle` program.
-
-mod cli;
-
-fn main() -> std::process::ExitCode {
-    cli::run()
-}

@@ -1,0 +1,438 @@
+//! The client's side over a blocking transport.
+
+use core::convert::Infallible;
+use core::fmt;
+use core::ops::Range;
+
+use embedded_io::{Error as _, ErrorKind};
+
+use super::{Clock, Transport};
+use crate::client::{ClientAction, ClientSession, End, Event, Failure, Header, Hello, Listing, Refusal, StartError};
+use crate::client::{ClientRequest, GetRequest};
+use crate::store::Entry;
+use crate::types::digest::DigestKind;
+use crate::types::file_name::FileName;
+use crate::types::time::Instant;
+use crate::wire::code::Code;
+
+/// Where a body goes. An error ends the connection.
+pub trait Sink {
+    /// What can go wrong.
+    type Error;
+
+    /// The body is about to begin; `header` was checked against what was asked. Reserve nothing by its sizes alone.
+    ///
+    /// # Errors
+    ///
+    /// The body is not wanted, or cannot be taken.
+    fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
+        let _ = header;
+        Ok(())
+    }
+
+    /// The next bytes of the body, which belong at `offset` in the file. They come in order, and are not verified yet.
+    ///
+    /// # Errors
+    ///
+    /// They could not be taken.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Reads what an earlier try has brought, from `offset` in the file on, into `buf`, and returns how many bytes;
+    /// `Ok(0)`: there is no more. Asked only for a [`GetRequest`] whose digest begins in front of its offset.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read.
+    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        let (_, _) = (offset, buf);
+        Ok(0)
+    }
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    type Error = S::Error;
+
+    fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
+        (**self).begin(header)
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error> {
+        (**self).write(offset, bytes)
+    }
+
+    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        (**self).read_back(offset, buf)
+    }
+}
+
+/// Why a request was not answered in full: `T` is the transport's error, `S` that of the sink or of the closure that takes
+/// entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ClientError<T, S = Infallible> {
+    /// The request cannot be asked like this.
+    Start(StartError),
+    /// The server refused; `None` for a code that this version does not know. [`Connection::refusal`] has its words.
+    Refused(Option<Code>),
+    /// The session closed the connection.
+    Failed(Failure),
+    /// The connection broke.
+    Transport(T),
+    /// The owner's side of it failed.
+    Sink(S),
+    /// [`Sink::read_back`] has fewer bytes than the request's offset says.
+    TooFewToReadBack,
+}
+
+/// A client's connection: the session with all that it takes to run it.
+///
+/// ```
+/// use coracle_core::blocking::{Connection, NoTimeout, Sink};
+/// use coracle_core::{ClientSession, End, FileName, GetRequest, Instant};
+///
+/// struct Memory(Vec<u8>);
+///
+/// impl Sink for Memory {
+///     type Error = core::convert::Infallible;
+///
+///     fn write(&mut self, _offset: u64, bytes: &[u8]) -> Result<(), Self::Error> {
+///         self.0.extend_from_slice(bytes);
+///         Ok(())
+///     }
+/// }
+///
+/// # struct Wire(&'static [u8]);
+/// # impl embedded_io::ErrorType for Wire { type Error = embedded_io::ErrorKind; }
+/// # impl embedded_io::Read for Wire {
+/// #     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> { self.0.read(buf).map_err(|never| match never {}) }
+/// # }
+/// # impl embedded_io::Write for Wire {
+/// #     fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> { Ok(buf.len()) }
+/// #     fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
+/// # }
+/// # let wire = Wire(b"{\"type\":\"file\",\"fileName\":\"motd\",\"fileSize\":15,\"offset\":0,\"length\":15,\"chunkSize\":1024,\
+/// #     \"readCnt\":1,\"lastSize\":15,\"version\":\"b17\",\"digest\":\"crc32\"}\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n");
+/// let mut millis = 0; // a board asks its timer
+/// let clock = || { millis += 1; Instant::from_millis(millis) };
+/// let transport = NoTimeout(wire); // any embedded-io Read + Write
+/// let mut connection = Connection::new(ClientSession::new([0; 1024]), transport, [0; 512], clock);
+/// let mut memory = Memory(Vec::new());
+/// let end = connection.get(&GetRequest::new(FileName::from_static("motd")), &mut memory)?;
+/// assert!(matches!(end, End::Verified(verified) if verified.is_whole()));
+/// assert_eq!(memory.0, b"Mind the step.\n");
+/// # Ok::<(), coracle_core::blocking::ClientError<embedded_io::ErrorKind>>(())
+/// ```
+///
+/// `B` is the session's buffer, `R` the buffer for arriving bytes; the longer that is, the fewer calls of the transport and of
+/// the [`Sink`] there are. After an error of the kinds `Failed`, `Transport` or `Sink` the connection is over.
+#[derive(Debug)]
+pub struct Connection<B, R, T, C> {
+    session: ClientSession<B>,
+    transport: T,
+    receive: R,
+    /// What of `receive` the session has not taken.
+    arrived: Range<usize>,
+    clock: C,
+    limit_ms: Option<u64>,
+}
+
+impl<B, R, T, C> Connection<B, R, T, C>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    R: AsRef<[u8]> + AsMut<[u8]>,
+    T: Transport,
+    C: Clock,
+{
+    /// A connection over `transport`, which stands. `receive` has room for at least one byte.
+    pub fn new(mut session: ClientSession<B>, transport: T, receive: R, mut clock: C) -> Self {
+        session.connected(clock.now());
+        Self { session, transport, receive, arrived: 0..0, clock, limit_ms: None }
+    }
+
+    /// Asks the server what it is, and gives the answer to `take`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub fn hello<A>(&mut self, take: impl FnOnce(&Hello<'_>) -> A) -> Result<A, ClientError<T::Error>> {
+        self.start(ClientRequest::Hello)?;
+        let mut take = Some(take);
+        self.run(|event| match event {
+            Event::Hello(hello) => Ok(take.take().map(|take| take(&hello))),
+            _ => Ok(None),
+        })
+    }
+
+    /// Lists the directory `path`, or the served one for `None`: gives one entry after the other to `each`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]; an error of `each` ends the connection.
+    pub fn list<E>(
+        &mut self,
+        path: Option<FileName<'_>>,
+        mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
+    ) -> Result<Listing, ClientError<T::Error, E>> {
+        self.start(ClientRequest::List { path })?;
+        self.run(|event| match event {
+            Event::Entry(entry) => each(entry).map(|()| None),
+            Event::Listed(listing) => Ok(Some(listing)),
+            _ => Ok(None),
+        })
+    }
+
+    /// Asks what the file `name` is.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub fn stat(&mut self, name: FileName<'_>, digest: Option<DigestKind>) -> Result<Header, ClientError<T::Error>> {
+        self.start(ClientRequest::Stat { name, digest })?;
+        self.run(|event| match event {
+            Event::Header(header) => Ok(Some(header)),
+            _ => Ok(None),
+        })
+    }
+
+    /// Fetches what `get` says into `sink`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`]. What the sink was given before is what the server sent, and can be resumed from, unless the
+    /// failure is [`Failure::Digest`].
+    pub fn get<S: Sink>(&mut self, get: &GetRequest<'_>, sink: &mut S) -> Result<End, ClientError<T::Error, S::Error>> {
+        self.start(ClientRequest::Get(*get))?;
+        self.finish_get(sink)
+    }
+
+    /// Like [`Connection::get`], for what the session was told to get before this connection was made: so the bytes that are
+    /// there already can be read back while no server waits, by [`read_back`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::get`].
+    pub fn finish_get<S: Sink>(&mut self, sink: &mut S) -> Result<End, ClientError<T::Error, S::Error>> {
+        let clock = &mut self.clock;
+        read_back(&mut self.session, sink, self.receive.as_mut(), || clock.now()).map_err(|error| match error {
+            ReadBackError::Sink(error) => ClientError::Sink(error),
+            ReadBackError::TooFew => ClientError::TooFewToReadBack,
+        })?;
+        self.run(|event| match event {
+            Event::Header(header) => sink.begin(&header).map(|()| None),
+            Event::Body { offset, bytes } => sink.write(offset, bytes).map(|()| None),
+            Event::End(end) => Ok(Some(end)),
+            _ => Ok(None),
+        })
+    }
+
+    /// The words of the last refusal, until something else is asked.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal<'_>> {
+        self.session.refusal()
+    }
+
+    /// Whether the next request can be asked here. What the server has said meanwhile is not looked at.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.session.action() == ClientAction::Idle
+    }
+
+    /// The transport.
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    /// The transport and the buffers, for the next connection.
+    #[must_use]
+    pub fn into_parts(self) -> (T, B, R) {
+        (self.transport, self.session.into_buf(), self.receive)
+    }
+
+    fn start<S>(&mut self, ask: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
+        if !self.arrived.is_empty() && self.is_idle() {
+            // It can be nothing but a reason for closing, and ends in one.
+            self.run(|_| Ok(None::<Infallible>))?;
+        }
+        if let ClientAction::Close(why) = self.session.action() {
+            return Err(ClientError::Failed(why));
+        }
+        let now = self.clock.now();
+        self.session.start(ask, now).map_err(ClientError::Start)
+    }
+
+    /// Does what the session wants until `each` has made something of an event.
+    fn run<A, S>(
+        &mut self,
+        mut each: impl FnMut(Event<'_>) -> Result<Option<A>, S>,
+    ) -> Result<A, ClientError<T::Error, S>> {
+        let mut broken = None;
+        let mut now = self.clock.now();
+        loop {
+            match self.session.action() {
+                ClientAction::SendBytes { .. } => now = self.send(now, &mut broken)?,
+                ClientAction::Receive if self.arrived.is_empty() => now = self.read(now)?,
+                ClientAction::Close(Failure::SendFailed) => {
+                    return Err(broken.map_or(ClientError::Failed(Failure::SendFailed), ClientError::Transport));
+                }
+                ClientAction::Close(why) => return Err(ClientError::Failed(why)),
+                _ if self.arrived.is_empty() => return Err(ClientError::Start(StartError::NotStarted)),
+                _ => {
+                    let bytes = self.receive.as_ref().get(self.arrived.clone()).unwrap_or_default();
+                    let (taken, event) = self.session.receive(bytes, now);
+                    self.arrived.start = self.arrived.start.saturating_add(taken);
+                    let code = match &event {
+                        Some(Event::Refused(refusal)) => Some(refusal.code),
+                        _ => None,
+                    };
+                    if let Some(code) = code {
+                        return Err(ClientError::Refused(code));
+                    }
+                    match event.map(&mut each) {
+                        None | Some(Ok(None)) => {}
+                        Some(Ok(Some(made))) => return Ok(made),
+                        Some(Err(error)) => {
+                            self.session.abandon();
+                            return Err(ClientError::Sink(error));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends some of the request; returns what time it is then. What goes wrong is kept in `broken`.
+    fn send<S>(&mut self, now: Instant, broken: &mut Option<T::Error>) -> Result<Instant, ClientError<T::Error, S>> {
+        self.limit_wait(now)?;
+        let ClientAction::SendBytes { bytes } = self.session.action() else { return Ok(now) };
+        let is_all = |sent| sent >= bytes.len();
+        match self.transport.write_part(bytes, false) {
+            Ok(0) => self.session.send_failed(),
+            // It counts as sent when it has left, or it would be sent twice where leaving takes two tries.
+            Ok(len) if !is_all(len) || self.flush(broken) => {
+                let now = self.clock.now();
+                self.session.sent(len, now);
+            }
+            Ok(_) => {}
+            Err(error) => self.send_error(error, broken),
+        }
+        Ok(self.clock.now())
+    }
+
+    /// Lets go what was written; false when that has failed.
+    fn flush(&mut self, broken: &mut Option<T::Error>) -> bool {
+        while matches!(self.session.action(), ClientAction::SendBytes { .. }) {
+            match self.transport.flush() {
+                Ok(()) => return true,
+                Err(error) => self.send_error(error, broken),
+            }
+        }
+        false
+    }
+
+    fn send_error(&mut self, error: T::Error, broken: &mut Option<T::Error>) {
+        match error.kind() {
+            ErrorKind::Interrupted => {}
+            ErrorKind::TimedOut => {
+                let now = self.clock.now();
+                self.session.handle_timeout(now);
+            }
+            _ => {
+                *broken = Some(error);
+                self.session.send_failed();
+            }
+        }
+    }
+
+    /// Waits for bytes; returns what time it is then.
+    fn read<S>(&mut self, now: Instant) -> Result<Instant, ClientError<T::Error, S>> {
+        self.limit_wait(now)?;
+        let outcome = self.transport.read(self.receive.as_mut());
+        let now = self.clock.now();
+        match outcome {
+            Ok(0) => self.session.receive_eof(),
+            Ok(len) => self.arrived = 0..len.min(self.receive.as_ref().len()),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::TimedOut => self.session.handle_timeout(now),
+                _ => return Err(self.broken(error)),
+            },
+        }
+        Ok(now)
+    }
+
+    /// Tells the transport the session's deadline. Since that is armed anew with each arrival, and a caller passes the time of
+    /// that arrival on, the limit hardly ever changes.
+    fn limit_wait<S>(&mut self, now: Instant) -> Result<(), ClientError<T::Error, S>> {
+        let limit_ms = self.session.deadline().map(|deadline| deadline.since(now).max(1));
+        if limit_ms != self.limit_ms {
+            self.limit_ms = limit_ms;
+            self.transport.limit_wait(limit_ms).map_err(|error| self.broken(error))?;
+        }
+        Ok(())
+    }
+
+    fn broken<S>(&mut self, error: T::Error) -> ClientError<T::Error, S> {
+        self.session.receive_eof();
+        ClientError::Transport(error)
+    }
+}
+
+/// Why what is there already was not read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ReadBackError<S> {
+    /// [`Sink::read_back`] failed.
+    Sink(S),
+    /// There are fewer bytes than the request's offset says.
+    TooFew,
+}
+
+/// Shows a session that has been told to get the rest of a file the bytes that are there already, through `buf`; does nothing
+/// where the session does not want them. After an error the session is idle again.
+///
+/// # Errors
+///
+/// What the sink could not read.
+pub fn read_back<B, S>(
+    session: &mut ClientSession<B>,
+    sink: &mut S,
+    buf: &mut [u8],
+    mut clock: impl Clock,
+) -> Result<(), ReadBackError<S::Error>>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    S: Sink,
+{
+    while let ClientAction::Rehash { offset, len } = session.action() {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(buf.len());
+        let place = buf.get_mut(..len).unwrap_or_default();
+        let error = match sink.read_back(offset, place) {
+            Ok(0) => ReadBackError::TooFew,
+            Ok(len) => {
+                let bytes = place.get(..len).unwrap_or(place);
+                session.rehashed(bytes, clock.now());
+                continue;
+            }
+            Err(error) => ReadBackError::Sink(error),
+        };
+        session.abandon();
+        return Err(error);
+    }
+    Ok(())
+}
+
+impl<T: fmt::Display, S: fmt::Display> fmt::Display for ClientError<T, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Refused(code) => Failure::Refused(*code).fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::Transport(error) => write!(f, "the connection broke: {error}"),
+            Self::Sink(error) => error.fmt(f),
+            Self::TooFewToReadBack => f.write_str("less is there to go on from than the request says"),
+        }
+    }
+}
+
+impl<T: fmt::Display + fmt::Debug, S: fmt::Display + fmt::Debug> core::error::Error for ClientError<T, S> {}

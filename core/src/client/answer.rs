@@ -1,0 +1,154 @@
+//! From a whole line of the server's to an event: every check of an answer against its request.
+
+use crate::types::digest::Hasher;
+use crate::wire::code::Code;
+use crate::wire::response_reader::{self, ErrorResponse, ResponseKind};
+
+use super::error::{Failure, Violation};
+use super::event::{End, Event, Header, Listing, Verified};
+use super::line_buffer::LineBuffer;
+use super::session::{AwaitedLine, ClientSession, Expectation, State};
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
+    /// Reads the line that is the first `len` bytes of the buffer, and goes on to the state behind it.
+    pub(super) fn read_line(&mut self, awaited: AwaitedLine, len: usize) -> Option<Event<'_>> {
+        self.line = LineBuffer::default();
+        let Self { buf, state, expectation, hasher, refusal, max_request, .. } = self;
+        let line = buf.as_mut().get_mut(..len).unwrap_or_default();
+        let read = match (response_reader::kind(line), awaited) {
+            (Err(breach), _) => Err(Failure::Violation(breach)),
+            (Ok(ResponseKind::Error), _) => error(line, expectation, awaited, hasher.take(), refusal),
+            (Ok(ResponseKind::Hello), AwaitedLine::Hello) => {
+                response_reader::hello(line).map_err(Failure::Violation).map(|hello| {
+                    *max_request = usize::try_from(hello.max_request).unwrap_or(usize::MAX);
+                    (State::Idle, Event::Hello(hello))
+                })
+            }
+            (Ok(ResponseKind::Entry), AwaitedLine::Listing { seen }) => entry(line, expectation, seen),
+            (Ok(ResponseKind::End), AwaitedLine::Listing { seen }) => listing_end(line, seen),
+            (Ok(ResponseKind::File), AwaitedLine::Stat | AwaitedLine::Header) => header(line, expectation, awaited),
+            (Ok(ResponseKind::End), AwaitedLine::Trailer { end, size }) => {
+                trailer(line, expectation, hasher.take(), end, size)
+            }
+            (Ok(_), AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unasked)),
+            (Ok(_), _) => Err(Failure::Violation(Violation::Type)),
+        };
+        match read {
+            Ok((next, event)) => {
+                *state = next;
+                Some(event)
+            }
+            Err(failure) => {
+                *state = State::Closed(failure);
+                None
+            }
+        }
+    }
+}
+
+impl From<Violation> for Failure {
+    fn from(breach: Violation) -> Self {
+        Self::Violation(breach)
+    }
+}
+
+type Read<'e> = Result<(State, Event<'e>), Failure>;
+
+fn entry<'e>(line: &'e mut [u8], expectation: &Expectation, seen: u64) -> Read<'e> {
+    let entry = response_reader::entry(line)?;
+    let path = entry.name.as_str();
+    let inside = if expectation.name.is_empty() {
+        Some(path)
+    } else {
+        path.strip_prefix(expectation.name.as_str()).and_then(|rest| rest.strip_prefix('/'))
+    };
+    // Directly beneath, so that who follows directories goes deeper with every step, and leaves no directory.
+    if inside.is_none_or(|rest| rest.as_bytes().contains(&b'/')) {
+        return Err(Failure::Violation(Violation::EntryName));
+    }
+    Ok((State::Line(AwaitedLine::Listing { seen: seen.saturating_add(1) }), Event::Entry(entry)))
+}
+
+fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
+    let (count, skipped) = response_reader::listing_end(line)?;
+    if count != seen {
+        return Err(Failure::Violation(Violation::Count));
+    }
+    Ok((State::Idle, Event::Listed(Listing { count, skipped })))
+}
+
+fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<'static> {
+    let file = response_reader::file(line, &expectation.name, expectation.digest)?;
+    let is_other = file.offset != expectation.offset;
+    if is_other || file.offset > file.size {
+        return Err(Failure::Violation(Violation::Offset));
+    }
+    let rest = file.size.saturating_sub(file.offset);
+    if file.length != expectation.length.map_or(rest, |length| length.min(rest)) {
+        return Err(Failure::Violation(Violation::Length));
+    }
+    if expectation.version.as_ref().is_some_and(|version| *version != file.version) {
+        return Err(Failure::Violation(Violation::OtherVersion));
+    }
+    let is_stat = awaited == AwaitedLine::Stat;
+    let digest = match expectation.digest {
+        Some(kind) if is_stat => Some(response_reader::digest(line, kind)?.ok_or(Violation::Digest)?),
+        _ => None,
+    };
+    let end = file.offset.saturating_add(file.length);
+    let next = if is_stat { State::Idle } else { State::after_body_byte(file.offset, end, file.size) };
+    let header = Header {
+        size: file.size,
+        offset: file.offset,
+        length: file.length,
+        chunk_size: file.chunk_size,
+        version: file.version,
+        modified: file.modified,
+        digest,
+    };
+    Ok((next, Event::Header(header)))
+}
+
+fn trailer(line: &[u8], expectation: &Expectation, hasher: Option<Hasher>, end: u64, size: u64) -> Read<'static> {
+    let Some(kind) = expectation.digest else { return Ok((State::Idle, Event::End(End::Unchecked))) };
+    let computed = hasher.map(Hasher::finish);
+    let told = response_reader::digest(line, kind).and_then(|told| told.ok_or(Violation::Digest));
+    let told = told?;
+    if computed != Some(told) {
+        return Err(Failure::Digest);
+    }
+    let verified = Verified { from: expectation.digest_from, to: end, size, digest: told };
+    Ok((State::Idle, Event::End(End::Verified(verified))))
+}
+
+fn error<'e>(
+    line: &'e mut [u8],
+    expectation: &Expectation,
+    awaited: AwaitedLine,
+    hasher: Option<Hasher>,
+    refusal: &mut Option<ErrorResponse>,
+) -> Read<'e> {
+    // Read first, since decoding the texts writes over the line.
+    let told = match (awaited, expectation.digest) {
+        (AwaitedLine::Trailer { .. }, Some(kind)) => response_reader::digest(line, kind),
+        _ => Ok(None),
+    };
+    let answer = response_reader::refusal(line)?;
+    let code = answer.code;
+    let said = refusal.insert(answer).refusal(line);
+    match (code, awaited) {
+        (Some(code @ (Code::Busy | Code::Timeout | Code::ShuttingDown)), _) => {
+            Ok((State::Closed(Failure::Ended(code)), Event::Unasked(code)))
+        }
+        (_, AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unasked)),
+        (Some(Code::Changed), AwaitedLine::Trailer { end, size }) => {
+            let computed = hasher.map(Hasher::finish);
+            let digest = told?.filter(|told| computed == Some(*told));
+            let snapshot = digest.map(|digest| Verified { from: expectation.digest_from, to: end, size, digest });
+            Ok((State::Idle, Event::End(End::Changed { snapshot })))
+        }
+        // Behind `tooLong` the server closes; behind a code that is not known, who knows.
+        (Some(Code::TooLong) | None, _) => Ok((State::Closed(Failure::Refused(code)), Event::Refused(said))),
+        (Some(_), _) => Ok((State::Idle, Event::Refused(said))),
+    }
+}

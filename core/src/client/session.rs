@@ -1,0 +1,420 @@
+//! The client's side of a connection: asks, and believes no answer unchecked.
+
+use heapless::String;
+
+use super::request::ClientRequest;
+use crate::types::digest::{DigestKind, Hasher};
+use crate::types::file_name::FileName;
+use crate::types::time::Instant;
+use crate::types::version::Version;
+use crate::wire::request_writer;
+use crate::wire::response_reader::ErrorResponse;
+
+use super::error::{Failure, StartError};
+use super::event::{ClientAction, Event, Refusal};
+use super::line_buffer::{LINE_MAX, LineBuffer, Pushed};
+
+/// `maxRequest` of a server that did not tell: the least that there is.
+const MAX_REQUEST: usize = 512;
+
+/// The default of [`ClientSession::with_stall_ms`].
+const STALL_MS: u32 = 30_000;
+
+/// The client's side of one connection, for any number of requests, one after the other.
+///
+/// It does no input and output of its own: [`ClientSession::action`] says what is to be done next; the owner of the
+/// connection does that one thing, reports how far it came, and asks again. Expectation again without a report, the answer is
+/// the same.
+///
+/// ```
+/// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, Event, FileName, GetRequest, Instant};
+///
+/// let now = Instant::from_millis(0); // a board asks its timer
+/// let mut session = ClientSession::new([0; 1024]);
+/// session.start(ClientRequest::Get(GetRequest::new(FileName::from_static("motd"))), now).unwrap();
+/// while let ClientAction::SendBytes { bytes } = session.action() {
+///     let sent = bytes.len(); // or as many as the transport took
+///     session.sent(sent, now);
+/// }
+///
+/// let mut rest: &[u8] = b"{\"type\":\"file\",\"fileName\":\"motd\",\"fileSize\":15,\"offset\":0,\"length\":15,\"chunkSize\":1024,\
+///     \"readCnt\":1,\"lastSize\":15,\"version\":\"b17\",\"digest\":\"crc32\"}\nMind the step.\n{\"type\":\"end\",\"crc32\":\"e7e0539f\"}\n";
+/// let mut file = Vec::new();
+/// let mut is_whole = false;
+/// while session.action() == ClientAction::Receive {
+///     let (taken, event) = session.receive(rest, now);
+///     match event {
+///         Some(Event::Body { bytes, .. }) => file.extend_from_slice(bytes),
+///         Some(Event::End(End::Verified(verified))) => is_whole = verified.is_whole(),
+///         _ => {}
+///     }
+///     rest = &rest[taken..];
+/// }
+/// assert!(is_whole && file == b"Mind the step.\n" && session.action() == ClientAction::Idle);
+/// ```
+///
+/// `B` is the buffer for the request and for each line of the answer, of at least [`ClientSession::MIN_BUF_LEN`] bytes. The
+/// bytes of a body never pass through it.
+#[derive(Debug)]
+pub struct ClientSession<B> {
+    pub(super) buf: B,
+    pub(super) state: State,
+    pub(super) line: LineBuffer,
+    pub(super) expectation: Expectation,
+    pub(super) hasher: Option<Hasher>,
+    /// The last `error` line, for as long as `buf` holds it.
+    pub(super) refusal: Option<ErrorResponse>,
+    pub(super) max_request: usize,
+    pub(super) has_send_failed: bool,
+    pub(super) stall_ms: u32,
+    pub(super) stall_at: Option<Instant>,
+    pub(super) latest: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Idle,
+    /// The next byte to hash is that at `offset`.
+    Rehash {
+        offset: u64,
+    },
+    /// The request stands at the front of the buffer.
+    Send {
+        sent: usize,
+    },
+    Line(AwaitedLine),
+    Body {
+        offset: u64,
+        end: u64,
+        size: u64,
+    },
+    Closed(Failure),
+}
+
+/// What the line that arrives may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AwaitedLine {
+    /// An `error` that closes, since nothing was asked.
+    Nothing,
+    Hello,
+    Listing {
+        seen: u64,
+    },
+    Stat,
+    Header,
+    /// The `end` of a body that ended at `end`, of a file of `size` bytes.
+    Trailer {
+        end: u64,
+        size: u64,
+    },
+}
+
+/// What of the request the answer is checked against.
+#[derive(Debug)]
+pub(super) struct Expectation {
+    pub(super) awaited: AwaitedLine,
+    /// Of a listing the path, empty for the root.
+    pub(super) name: String<{ FileName::MAX_LEN }, u8>,
+    pub(super) offset: u64,
+    pub(super) length: Option<u64>,
+    pub(super) version: Option<Version>,
+    pub(super) digest: Option<DigestKind>,
+    pub(super) digest_from: u64,
+    pub(super) request_len: usize,
+}
+
+impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
+    /// The shortest buffer, in bytes: that of the longest line. With a shorter one the session is closed from the start, for
+    /// [`Failure::BufTooShort`].
+    pub const MIN_BUF_LEN: usize = LINE_MAX;
+
+    /// A session for a connection that stands, or will be made once the first request has been started.
+    #[must_use]
+    pub fn new(buf: B) -> Self {
+        let is_long = buf.as_ref().len() >= Self::MIN_BUF_LEN;
+        Self {
+            buf,
+            state: if is_long { State::Idle } else { State::Closed(Failure::BufTooShort) },
+            line: LineBuffer::default(),
+            expectation: Expectation::nothing(),
+            hasher: None,
+            refusal: None,
+            max_request: MAX_REQUEST,
+            has_send_failed: false,
+            stall_ms: STALL_MS,
+            stall_at: None,
+            latest: Instant::default(),
+        }
+    }
+
+    /// Gives up when no byte moved for `stall_ms` milliseconds while an answer is awaited; 0: never. 30,000 by default, which
+    /// is three times the pause between the signs of life of a server that reads for a digest.
+    #[must_use]
+    pub fn with_stall_ms(self, stall_ms: u32) -> Self {
+        Self { stall_ms, ..self }
+    }
+
+    /// The buffer, for the next session.
+    #[must_use]
+    pub fn into_buf(self) -> B {
+        self.buf
+    }
+
+    /// Asks something. The session has to be [`ClientAction::Idle`].
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was started; the session is what it was.
+    pub fn start(&mut self, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
+        if self.state != State::Idle {
+            return Err(StartError::NotIdle);
+        }
+        let mut expectation = Expectation::new(&ask)?;
+        // The digest of a stat is told, not computed.
+        let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
+        let hasher = match computed {
+            Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
+            None => None,
+        };
+        self.refusal = None;
+        let buf = self.buf.as_mut();
+        let len = request_writer::write(&ask, buf)
+            .filter(|len| *len <= self.max_request)
+            .ok_or(StartError::NameDoesNotFit)?;
+        // The server needs no newline: it is for people who read a log of the connection.
+        *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
+        expectation.request_len = len.saturating_add(1);
+        self.state = if hasher.is_some() && expectation.digest_from < expectation.offset {
+            State::Rehash { offset: expectation.digest_from }
+        } else {
+            State::Send { sent: 0 }
+        };
+        self.expectation = expectation;
+        self.hasher = hasher;
+        self.line = LineBuffer::default();
+        self.has_send_failed = false;
+        self.arm(now);
+        Ok(())
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn action(&self) -> ClientAction<'_> {
+        match self.state {
+            State::Idle => ClientAction::Idle,
+            State::Rehash { offset } => {
+                ClientAction::Rehash { offset, len: self.expectation.offset.saturating_sub(offset) }
+            }
+            State::Send { sent } => {
+                let bytes = self.buf.as_ref().get(sent..self.expectation.request_len).unwrap_or_default();
+                ClientAction::SendBytes { bytes }
+            }
+            State::Line(_) | State::Body { .. } => ClientAction::Receive,
+            State::Closed(why) => ClientAction::Close(why),
+        }
+    }
+
+    /// The connection was made after the request had been started: waiting begins now.
+    pub fn connected(&mut self, now: Instant) {
+        self.arm(now);
+    }
+
+    /// The next bytes that an earlier try has brought, as [`ClientAction::Rehash`] wants them. What is more than that is not
+    /// looked at.
+    pub fn rehashed(&mut self, bytes: &[u8], now: Instant) {
+        debug_assert!(matches!(self.state, State::Rehash { .. }), "rehashed without ClientAction::Rehash");
+        let State::Rehash { offset } = self.state else { return };
+        let (bytes, next) = advance(offset, self.expectation.offset, bytes);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        self.state =
+            if next < self.expectation.offset { State::Rehash { offset: next } } else { State::Send { sent: 0 } };
+        self.arm(now);
+    }
+
+    /// `n` more bytes of [`ClientAction::SendBytes`] were sent; at most as many as there are.
+    pub fn sent(&mut self, n: usize, now: Instant) {
+        debug_assert!(matches!(self.state, State::Send { .. }), "sent without ClientAction::SendBytes");
+        let State::Send { sent } = self.state else { return };
+        debug_assert!(n <= self.expectation.request_len.saturating_sub(sent), "more sent than there was");
+        let sent = sent.saturating_add(n);
+        if n > 0 {
+            self.arm(now);
+        }
+        self.state = if sent < self.expectation.request_len {
+            State::Send { sent }
+        } else {
+            State::Line(self.expectation.awaited)
+        };
+    }
+
+    /// The connection takes no more bytes. What the server said before it closed may still be read.
+    pub fn send_failed(&mut self) {
+        debug_assert!(matches!(self.state, State::Send { .. }), "send_failed without ClientAction::SendBytes");
+        if matches!(self.state, State::Send { .. }) {
+            self.has_send_failed = true;
+            self.state = State::Line(self.expectation.awaited);
+        }
+    }
+
+    /// Takes received bytes and returns how many, and what they mean, if that is known now: one event a call. What was not
+    /// taken is to be given again, unless the session is closed. Nothing is taken while something else is to be done first.
+    ///
+    /// An idle session may be given bytes too: nothing but a reason for closing can be in them.
+    pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<Event<'e>>) {
+        if bytes.is_empty() {
+            return (0, None);
+        }
+        match self.state {
+            State::Rehash { .. } | State::Send { .. } | State::Closed(_) => (0, None),
+            State::Body { offset, end, size } => {
+                self.arm(now);
+                let (bytes, next) = advance(offset, end, bytes);
+                if let Some(hasher) = &mut self.hasher {
+                    hasher.update(bytes);
+                }
+                self.state = State::after_body_byte(next, end, size);
+                (bytes.len(), Some(Event::Body { offset, bytes }))
+            }
+            State::Idle => {
+                self.refusal = None;
+                self.line = LineBuffer::default();
+                self.state = State::Line(AwaitedLine::Nothing);
+                self.receive_line(AwaitedLine::Nothing, bytes, now)
+            }
+            State::Line(awaited) => self.receive_line(awaited, bytes, now),
+        }
+    }
+
+    /// The server will send no more.
+    pub fn receive_eof(&mut self) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(if self.has_send_failed { Failure::SendFailed } else { Failure::Closed });
+        }
+    }
+
+    /// The moment at which [`ClientSession::handle_timeout`] has to be called; `None` while nothing is awaited.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Send { .. } | State::Line(_) | State::Body { .. } => self.stall_at,
+            State::Idle | State::Rehash { .. } | State::Closed(_) => None,
+        }
+    }
+
+    /// Closes the session if its deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.state = State::Closed(Failure::Stalled);
+        }
+    }
+
+    /// Gives up what is under way. If the server has not been sent anything of it, the session is idle again; else it is closed.
+    pub fn abandon(&mut self) {
+        self.state = match self.state {
+            State::Idle | State::Rehash { .. } | State::Send { sent: 0 } => State::Idle,
+            State::Closed(why) => State::Closed(why),
+            _ => State::Closed(Failure::Abandoned),
+        };
+    }
+
+    /// What the last `error` line said, until the next request.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Refusal<'_>> {
+        self.refusal.as_ref().map(|answer| answer.refusal(self.buf.as_ref()))
+    }
+
+    /// Counts the stall deadline from `now` on.
+    fn arm(&mut self, now: Instant) {
+        self.latest = self.latest.max(now);
+        self.stall_at = (self.stall_ms > 0).then(|| self.latest.after(u64::from(self.stall_ms)));
+    }
+
+    fn receive_line<'e>(&'e mut self, awaited: AwaitedLine, bytes: &[u8], now: Instant) -> (usize, Option<Event<'e>>) {
+        self.arm(now);
+        let is_awaited = awaited != AwaitedLine::Nothing;
+        // A space in front of a line is the sign of life of a server that is busy with the answer.
+        let skipped = if is_awaited && self.line.is_empty() { spaces(bytes) } else { 0 };
+        let rest = bytes.get(skipped..).unwrap_or_default();
+        if rest.is_empty() {
+            return (skipped, None);
+        }
+        match self.line.push(self.buf.as_mut(), rest) {
+            Ok(Pushed::More) => (bytes.len(), None),
+            Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(awaited, len)),
+            Err(breach) => {
+                self.state = State::Closed(Failure::Violation(breach));
+                (bytes.len(), None)
+            }
+        }
+    }
+}
+
+impl State {
+    /// Behind a byte of a body, where the next one would be at `offset`.
+    pub(super) const fn after_body_byte(offset: u64, end: u64, size: u64) -> Self {
+        if offset < end { Self::Body { offset, end, size } } else { Self::Line(AwaitedLine::Trailer { end, size }) }
+    }
+}
+
+impl Expectation {
+    const fn nothing() -> Self {
+        Self {
+            awaited: AwaitedLine::Nothing,
+            name: String::new(),
+            offset: 0,
+            length: None,
+            version: None,
+            digest: None,
+            digest_from: 0,
+            request_len: 0,
+        }
+    }
+
+    fn new(ask: &ClientRequest<'_>) -> Result<Self, StartError> {
+        let mut expectation = Self::nothing();
+        let name = match ask {
+            ClientRequest::Hello => {
+                expectation.awaited = AwaitedLine::Hello;
+                None
+            }
+            ClientRequest::List { path } => {
+                expectation.awaited = AwaitedLine::Listing { seen: 0 };
+                *path
+            }
+            ClientRequest::Stat { name, digest } => {
+                expectation.awaited = AwaitedLine::Stat;
+                expectation.digest = *digest;
+                Some(*name)
+            }
+            ClientRequest::Get(get) => {
+                expectation.awaited = AwaitedLine::Header;
+                expectation.offset = get.offset;
+                expectation.length = get.length;
+                expectation.version = get.version.cloned();
+                expectation.digest = get.digest;
+                expectation.digest_from = get.digest_from.unwrap_or(get.offset);
+                Some(get.name)
+            }
+        };
+        if expectation.digest_from > expectation.offset {
+            return Err(StartError::DigestRange);
+        }
+        let name = name.map_or("", FileName::as_str);
+        expectation.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
+        Ok(expectation)
+    }
+}
+
+/// As much of `bytes`, which begin at `offset`, as lies before `end`; and the offset behind that.
+fn advance(offset: u64, end: u64, bytes: &[u8]) -> (&[u8], u64) {
+    let left = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let bytes = bytes.get(..left).unwrap_or(bytes);
+    let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    (bytes, offset.saturating_add(len))
+}
+
+fn spaces(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| **byte == b' ').count()
+}

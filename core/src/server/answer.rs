@@ -1,0 +1,302 @@
+//! The answers: from what the store says to the lines and bodies that go out.
+
+use super::session::{Session, State, misuse};
+use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
+use crate::store::{EntryKind, FileInfo, Listed, StoreError};
+use crate::types::digest::Digest;
+use crate::wire::code::Code;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{self, RequestKind};
+use crate::wire::response_writer::{LineKind, LineWriter};
+
+impl Session<'_> {
+    pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+        if self.state != State::AwaitReply {
+            return misuse("reply");
+        }
+        self.begin_answer();
+        #[cfg(feature = "classic")]
+        if self.context.request.is_classic {
+            return self.reply_classic(buf, reply);
+        }
+        match (reply, self.context.request.kind) {
+            (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
+            (Reply::Listing, RequestKind::List) => self.state = State::List,
+            (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
+            _ => {
+                misuse("reply");
+                self.refuse(buf, Code::Io, Message::Unreadable);
+            }
+        }
+    }
+
+    pub(super) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
+        if self.state != State::List {
+            return misuse("entry");
+        }
+        #[cfg(feature = "classic")]
+        if self.context.request.is_classic {
+            return self.entry_classic(buf, entry);
+        }
+        match entry {
+            Ok(Listed::Skipped) => self.context.skipped = self.context.skipped.saturating_add(1),
+            Ok(Listed::Entry(entry)) => {
+                self.context.count = self.context.count.saturating_add(1);
+                self.put_name(buf, entry.name.as_str());
+                let content = match entry.kind {
+                    EntryKind::File { size, modified } => {
+                        self.context.size = size;
+                        self.context.modified = modified;
+                        LineKind::FileEntry
+                    }
+                    EntryKind::Directory { link: false } => LineKind::DirectoryEntry,
+                    EntryKind::Directory { link: true } => LineKind::LinkEntry,
+                };
+                self.write(buf, content, State::List);
+            }
+            Ok(Listed::End) => self.write(buf, LineKind::ListEnd, State::Receive),
+            Err(error) => self.refuse(buf, error.code(), Message::Listing),
+        }
+    }
+
+    pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
+        if self.state != State::Finish {
+            return misuse("finished");
+        }
+        let asked = self.context.request.digest;
+        let is_stat = self.context.request.kind == RequestKind::Stat;
+        if !self.known {
+            self.context.digest = finished.digest.filter(|digest| Some(digest.kind()) == asked);
+        }
+        if !finished.same_version {
+            if self.known || is_stat {
+                // It is the digest of what the file was, not of the bytes that were sent.
+                self.context.digest = None;
+            }
+            self.refuse(buf, Code::Changed, Message::Changed);
+        } else if asked.is_some() && self.context.digest.is_none() {
+            misuse("finished");
+            self.refuse(buf, Code::Io, Message::NoDigest);
+        } else if is_stat {
+            self.write_header(buf);
+        } else {
+            self.write_end(buf);
+        }
+    }
+
+    pub(super) fn file_fault(&mut self, buf: &mut [u8]) {
+        match self.state {
+            State::SendBody => {
+                self.last.error = Some(Code::Io);
+                self.end_exchange();
+                self.close(CloseHow::Abort, CloseReason::Broken);
+            }
+            State::Hash | State::Finish => {
+                self.context.digest = None;
+                self.refuse(buf, Code::Io, Message::Unreadable);
+            }
+            _ => misuse("file_fault"),
+        }
+    }
+
+    pub(super) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
+        if self.state == State::Receive {
+            self.refuse_and_close(buf, code, Message::Busy);
+        }
+    }
+
+    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+        let request = &self.context.request;
+        let name = request_reader::known_name(buf, request.name_len);
+        let digest = request.digest;
+        Some(match request.kind {
+            RequestKind::List => Request::List { path: name },
+            RequestKind::Stat => Request::Stat { name: name?, digest },
+            // A hello has no name, and asks the store nothing.
+            RequestKind::Get | RequestKind::Hello => Request::Get { name: name?, digest },
+            #[cfg(feature = "classic")]
+            RequestKind::Select => Request::Select { name: name? },
+            #[cfg(feature = "classic")]
+            RequestKind::Confirm => Request::Confirm { name: name? },
+        })
+    }
+
+    #[inline(never)]
+    pub(super) fn begin_answer(&mut self) {
+        self.since = self.now;
+        self.started = self.now;
+        self.answered = 0;
+        self.context.count = 0;
+        self.context.skipped = 0;
+        self.context.digest = None;
+        self.known = false;
+    }
+
+    /// Answers a `get` or a `stat`, which is a `get` of everything without the body.
+    pub(super) fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
+        let request = &self.context.request;
+        let offset = request.offset;
+        let version = info.version.as_str().as_bytes();
+        let is_versioned = request.is_versioned;
+        if is_versioned && request.version.get(..request.version_len) != Some(version) {
+            return self.refuse(buf, Code::Changed, Message::OtherVersion);
+        }
+        let rest = info.size.checked_sub(offset);
+        let Some(rest) = rest else {
+            return self.refuse(buf, Code::BadRange, Message::Offset);
+        };
+        if request.digest_from > offset {
+            return self.refuse(buf, Code::BadRange, Message::DigestFrom);
+        }
+        self.context.end = offset.wrapping_add(request.length.min(rest)); // at most the size
+        let is_whole = request.digest_from == 0 && self.context.end == info.size;
+        self.context.size = info.size;
+        self.context.modified = info.modified;
+        let request = &mut self.context.request;
+        if let Some(place) = request.version.get_mut(..version.len()) {
+            place.copy_from_slice(version);
+        }
+        request.version_len = version.len();
+        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
+        self.known = self.context.digest.is_some();
+        self.position = request.digest_from;
+        self.hash_or_header(buf);
+    }
+
+    /// Whether a digest was asked for that has to be computed.
+    pub(super) fn wants_hashing(&self) -> bool {
+        self.context.request.digest.is_some() && !self.known
+    }
+
+    /// The end of what is hashed before the header.
+    pub(super) fn hash_end(&self) -> u64 {
+        if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
+    }
+
+    pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
+        if !self.wants_hashing() {
+            self.write_header(buf);
+        } else if self.position < self.hash_end() {
+            self.state = State::Hash;
+        } else if self.context.request.kind == RequestKind::Stat {
+            self.state = State::Finish;
+        } else {
+            self.write_header(buf);
+        }
+    }
+
+    pub(super) fn write_header(&mut self, buf: &mut [u8]) {
+        self.started = self.now;
+        if self.context.request.kind == RequestKind::Stat {
+            return self.write(buf, LineKind::StatHeader, State::Receive);
+        }
+        self.write(buf, LineKind::Header, State::SendBody);
+    }
+
+    pub(super) fn write_end(&mut self, buf: &mut [u8]) {
+        self.write(buf, LineKind::BodyEnd, State::Receive);
+    }
+
+    /// Begins to write a line, which `next` follows.
+    #[inline(never)]
+    pub(super) fn write(&mut self, buf: &mut [u8], content: LineKind, next: State) {
+        self.line = LineWriter::new(content);
+        self.since = self.now;
+        self.state = State::SendLine;
+        self.next = next;
+        self.fill(buf);
+    }
+
+    /// Makes the next bytes of the line ready; false where there are none left.
+    pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
+        let (name, window) = buf.split_at_mut_checked(self.context.request.name_len).unwrap_or_default();
+        let start = name.len();
+        let len = self.line.fill(&self.context, name, window);
+        self.ready = start..start.saturating_add(len);
+        len > 0
+    }
+
+    pub(super) fn after_line(&mut self, buf: &mut [u8]) {
+        match self.next {
+            State::SendBody => {
+                self.position = self.context.request.offset;
+                self.state = State::SendBody;
+                if self.position >= self.context.end {
+                    self.end_body(buf);
+                }
+            }
+            State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.context.code)),
+            State::Receive => self.end_answer(buf),
+            #[cfg(feature = "classic")]
+            State::Text => self.rest(buf),
+            next => self.state = next,
+        }
+    }
+
+    /// The answer is sent.
+    pub(super) fn end_answer(&mut self, buf: &mut [u8]) {
+        self.end_exchange();
+        #[cfg(feature = "classic")]
+        self.search_again();
+        self.rest(buf);
+    }
+
+    /// Goes back to receiving, if there is anything to come.
+    pub(super) fn rest(&mut self, buf: &mut [u8]) {
+        self.since = self.now;
+        self.state = State::Receive;
+        if self.stopping {
+            self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
+        } else if self.eof {
+            self.close(CloseHow::Finish, CloseReason::Done);
+        }
+    }
+
+    pub(super) fn end_body(&mut self, buf: &mut [u8]) {
+        if self.has_trailer() {
+            self.state = State::Finish;
+        } else {
+            self.end_answer(buf);
+        }
+    }
+
+    pub(super) fn end_exchange(&mut self) {
+        self.exchanges = self.exchanges.saturating_add(1);
+    }
+
+    /// Answers with an error.
+    #[inline(never)]
+    pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
+        self.last.error = Some(code);
+        self.write_error(buf, code, message, State::Receive);
+    }
+
+    /// Tells an error that ends the connection.
+    #[inline(never)]
+    pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, message: Message) {
+        self.used = 0;
+        self.begin_answer();
+        self.write_error(buf, code, message, State::Closed);
+    }
+
+    pub(super) fn write_error(&mut self, buf: &mut [u8], code: Code, message: Message, next: State) {
+        if message < Message::FIRST_NAMED {
+            self.context.request.name_len = 0;
+        }
+        self.context.code = code;
+        self.context.message = message;
+        self.write(buf, LineKind::Error, next);
+    }
+
+    /// Keeps a name at the front of the buffer, while a line about it is written behind.
+    pub(super) fn put_name(&mut self, buf: &mut [u8], name: &str) {
+        let place = buf.get_mut(..name.len()).unwrap_or_default();
+        place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or_default());
+        self.context.request.name_len = place.len();
+    }
+
+    /// Whether something follows the body.
+    pub(super) fn has_trailer(&self) -> bool {
+        self.context.request.kind == RequestKind::Get
+    }
+}

@@ -1,0 +1,6 @@
+//! Values that exist only when they are valid: names, versions, digests, moments.
+
+pub(crate) mod digest;
+pub(crate) mod file_name;
+pub(crate) mod time;
+pub(crate) mod version;

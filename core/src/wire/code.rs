@@ -1,0 +1,116 @@
+//! The error codes of the protocol.
+
+use core::fmt;
+
+use crate::wire::message::Lines;
+
+/// A code of an `error` message: what was refused, or why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Code {
+    /// The request is no JSON, or a member is missing, doubled or of another type.
+    BadRequest,
+    /// The request's `type` is not known.
+    UnknownType,
+    /// The file name breaks a rule of [`FileName`](crate::FileName).
+    BadName,
+    /// There is no such file or directory.
+    NotFound,
+    /// It is there, and no regular file.
+    NotFile,
+    /// It is there, and no directory.
+    NotDirectory,
+    /// It is there, and may not be read, or lies outside of what is served.
+    Denied,
+    /// The offset lies behind the file's end, or `digestFrom` behind the offset.
+    BadRange,
+    /// The file is no longer the version that was asked for, or changed while it was sent.
+    Changed,
+    /// The request is longer than the server's `maxRequest`.
+    TooLong,
+    /// Every place is taken: try again later.
+    Busy,
+    /// The request did not arrive in time.
+    Timeout,
+    /// The file could not be read.
+    Io,
+    /// The request is well formed, and asks for what this server does not have.
+    Unsupported,
+    /// The server is being stopped.
+    ShuttingDown,
+}
+
+impl Code {
+    /// Every code.
+    pub const ALL: &'static [Self] = &[
+        Self::BadRequest,
+        Self::UnknownType,
+        Self::BadName,
+        Self::NotFound,
+        Self::NotFile,
+        Self::NotDirectory,
+        Self::Denied,
+        Self::BadRange,
+        Self::Changed,
+        Self::TooLong,
+        Self::Busy,
+        Self::Timeout,
+        Self::Io,
+        Self::Unsupported,
+        Self::ShuttingDown,
+    ];
+
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        WORDS.get(self as u8)
+    }
+
+    /// The code with the word `word`; `None` for one that this version does not know.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == word)
+    }
+
+    /// Whether the same request may well be answered a little later.
+    #[must_use]
+    pub const fn is_temporary(self) -> bool {
+        matches!(self, Self::Busy | Self::ShuttingDown | Self::Timeout)
+    }
+}
+
+/// The words, a line each, in the order of the codes: shorter than a pointer and a length to each.
+const WORDS: &Lines = &Lines::new(
+    "\
+badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\ntimeout\n\
+io\nunsupported\nshuttingDown",
+);
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn words_are_distinct_and_read_back() {
+        assert_eq!(Code::ALL.len(), 15);
+        for code in Code::ALL {
+            assert_eq!(Code::from_word(code.as_str()), Some(*code));
+        }
+        assert_eq!(Code::from_word("badrequest"), None);
+    }
+
+    #[test]
+    fn what_is_over_in_a_while() {
+        for code in Code::ALL {
+            let expected = ["busy", "shuttingDown", "timeout"].contains(&code.as_str());
+            assert_eq!(code.is_temporary(), expected, "{code}");
+        }
+    }
+}

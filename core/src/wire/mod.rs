@@ -1,0 +1,13 @@
+//! What goes over the wire: scanning, reading and writing of JSON lines, in both directions.
+
+pub(crate) mod code;
+pub(crate) mod decimal;
+pub(crate) mod escape;
+pub(crate) mod json;
+pub(crate) mod members;
+pub(crate) mod message;
+pub(crate) mod request_reader;
+pub(crate) mod request_writer;
+pub(crate) mod response_reader;
+pub(crate) mod response_writer;
+pub(crate) mod scanner;

@@ -1,0 +1,366 @@
+//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
+
+use core::ops::Range;
+
+use crate::client::{Digests, Features, Hello, Refusal, Violation};
+use crate::store::{Entry, EntryKind};
+use crate::types::digest::{Digest, DigestKind};
+use crate::types::file_name::FileName;
+use crate::types::version::Version;
+use crate::wire::code::Code;
+use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_to_front};
+use crate::wire::members::{self, BadMember, Members, Slot, Table};
+
+/// The shortest `maxRequest` that a server may have.
+const MAX_REQUEST_LEAST: u64 = 512;
+
+const HELLO: &Table = &[
+    ("server", Slot::Text(0)),
+    ("name", Slot::Text(1)),
+    ("protocol", Slot::Number(0)),
+    ("maxRequest", Slot::Number(1)),
+    ("chunkSize", Slot::Number(2)),
+    ("idle_ms", Slot::Number(3)),
+    ("request_ms", Slot::Number(4)),
+    ("stall_ms", Slot::Number(5)),
+    ("features", Slot::Words(0, &["list", "stat", "get"])),
+    ("digests", Slot::Words(1, &["crc32", "sha256"])),
+];
+const ENTRY: &Table = &[
+    ("fileName", Slot::Text(0)),
+    ("fileSize", Slot::Number(0)),
+    ("modified", Slot::Number(1)),
+    ("directory", Slot::Flag(0)),
+    ("link", Slot::Flag(1)),
+];
+const LISTING_END: &Table = &[("count", Slot::Number(0)), ("skipped", Slot::Number(1))];
+const FILE: &Table = &[
+    ("fileName", Slot::Text(0)),
+    ("version", Slot::Text(1)),
+    ("digest", Slot::Text(2)),
+    ("fileSize", Slot::Number(0)),
+    ("offset", Slot::Number(1)),
+    ("length", Slot::Number(2)),
+    ("chunkSize", Slot::Number(3)),
+    ("readCnt", Slot::Number(4)),
+    ("lastSize", Slot::Number(5)),
+    ("modified", Slot::Number(6)),
+];
+const ERROR: &Table = &[("code", Slot::Text(0)), ("message", Slot::Text(1))];
+
+/// Which message a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResponseKind {
+    Hello,
+    Entry,
+    File,
+    End,
+    Error,
+}
+
+/// A `file` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileResponse {
+    pub size: u64,
+    pub offset: u64,
+    pub length: u64,
+    pub chunk_size: u64,
+    pub version: Version,
+    pub modified: Option<u64>,
+}
+
+/// An `error` line, decoded in the buffer that holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ErrorResponse {
+    pub code: Option<Code>,
+    word: Range<usize>,
+    message: Range<usize>,
+}
+
+impl ErrorResponse {
+    /// What it says; `line` is what it was read from.
+    pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
+        Refusal { code: self.code, word: text(line, self.word.clone()), text: text(line, self.message.clone()) }
+    }
+}
+
+/// The `type` of `line`, a whole JSON object that the scanner passed, as are the lines of the functions below.
+pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
+    let [word, ..] = read(line, &[("type", Slot::Text(0))])?.texts;
+    let word = word.ok_or(Violation::Member)?;
+    let kinds = [
+        ("hello", ResponseKind::Hello),
+        ("entry", ResponseKind::Entry),
+        ("file", ResponseKind::File),
+        ("end", ResponseKind::End),
+        ("error", ResponseKind::Error),
+    ];
+    kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
+}
+
+/// Reads a `hello` line, and decodes its texts within it.
+pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
+    let Members { texts: [Some(server), name, _], numbers, words: [Some(features), Some(digests)], .. } =
+        read(line, HELLO)?
+    else {
+        return Err(Violation::Member);
+    };
+    let [Some(protocol), Some(max_request), Some(chunk_size), Some(idle_ms), Some(request_ms), Some(stall_ms), _] =
+        numbers
+    else {
+        return Err(Violation::Member);
+    };
+    if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
+        return Err(Violation::Limit);
+    }
+    let places = [Some(place(line, server)), name.map(|name| place(line, name))];
+    let [server, name] = decode(line, places)?;
+    Ok(Hello {
+        protocol,
+        server: text(line, server),
+        name: text(line, name),
+        max_request,
+        chunk_size,
+        idle_ms,
+        request_ms,
+        stall_ms,
+        features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
+        digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
+    })
+}
+
+/// Reads an `entry` line, and decodes its name within it.
+pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
+    let Members { texts: [name, ..], numbers: [size, modified, ..], flags: [directory, link], .. } = read(line, ENTRY)?;
+    let kind = match (directory, size) {
+        (Some(true), _) => EntryKind::Directory { link: link == Some(true) },
+        (_, Some(size)) => EntryKind::File { size, modified },
+        (_, None) => return Err(Violation::Member),
+    };
+    let place = place(line, name.ok_or(Violation::Member)?);
+    let [name, _] = decode(line, [Some(place), None])?;
+    let name = FileName::new(text(line, name)).map_err(|_| Violation::EntryName)?;
+    Ok(Entry { name, kind })
+}
+
+/// Reads the `end` line of a listing: how many entries there were, and what was skipped.
+pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
+    let [count, skipped, ..] = read(line, LISTING_END)?.numbers;
+    Ok((count.ok_or(Violation::Member)?, skipped.unwrap_or(0)))
+}
+
+/// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
+pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
+    let Members { texts: [Some(file_name), Some(raw_version), word], numbers, .. } = read(line, FILE)? else {
+        return Err(Violation::Member);
+    };
+    let [Some(size), Some(offset), Some(length), Some(chunk_size), Some(read_count), Some(last_size), modified] =
+        numbers
+    else {
+        return Err(Violation::Member);
+    };
+    let is_same = unescape_eq(file_name, name);
+    if !is_same {
+        return Err(Violation::Name);
+    }
+    let is_kind = match (digest, word) {
+        (kind, Some(word)) => unescape_eq(word, kind.map_or("none", DigestKind::as_str)),
+        (kind, None) => kind.is_none(),
+    };
+    if !is_kind {
+        return Err(Violation::DigestKind);
+    }
+    if !chunks_add_up(length, chunk_size, read_count, last_size) {
+        return Err(Violation::Chunks);
+    }
+    let version = version(raw_version)?;
+    Ok(FileResponse { size, offset, length, chunk_size, version, modified })
+}
+
+/// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
+pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
+    // The other kind's member is none that this exchange looks at.
+    let [digits, ..] = read(line, &[(kind.as_str(), Slot::Text(0))])?.texts;
+    digits.map(|digits| Digest::from_hex(kind, digits).ok_or(Violation::Digest)).transpose()
+}
+
+/// Reads an `error` line, and decodes its texts within it.
+pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
+    let [word, message, _] = read(line, ERROR)?.texts;
+    let places = [Some(place(line, word.ok_or(Violation::Member)?)), message.map(|message| place(line, message))];
+    let [word, message] = decode(line, places)?;
+    Ok(ErrorResponse { code: Code::from_word(text(line, word.clone())), word, message })
+}
+
+fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Violation> {
+    members::read(line, table).map_err(|BadMember| Violation::Member)
+}
+
+/// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since
+/// small processors divide 64 bits slowly.
+fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
+    match count.checked_sub(1) {
+        None => size > 0 && last == 0 && length == 0,
+        Some(full) => {
+            let total = full.checked_mul(size).and_then(|bytes| bytes.checked_add(last));
+            last > 0 && last <= size && total == Some(length)
+        }
+    }
+}
+
+fn version(raw: &str) -> Result<Version, Violation> {
+    let mut bytes = [0; Version::MAX_LEN];
+    let mut places = bytes.iter_mut();
+    for character in Unescape::new(raw) {
+        let character = character.map_err(|BadEscape| Violation::Surrogate)?;
+        // No version has any other characters than ASCII's.
+        let byte = u8::try_from(character).map_err(|_| Violation::Version)?;
+        *places.next().ok_or(Violation::Version)? = byte;
+    }
+    let free = places.len();
+    let len = bytes.len().saturating_sub(free);
+    Version::new(text(&bytes, 0..len)).map_err(|_| Violation::Version)
+}
+
+/// Where in `line` the text stands that was read from it.
+fn place(line: &[u8], raw: &str) -> Range<usize> {
+    let start = raw.as_ptr().addr().saturating_sub(line.as_ptr().addr());
+    start..start.saturating_add(raw.len())
+}
+
+/// Decodes the two texts at `places` within `line`, and returns where they stand then; one that is missing is empty.
+fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<usize>; 2], Violation> {
+    let [first, second] = places.map(Option::unwrap_or_default);
+    // A text shrinks when it is decoded: begun with the one that stands further to the front, none overwrites another.
+    let is_swapped = second.start < first.start;
+    let (front, back) = if is_swapped { (second, first) } else { (first, second) };
+    let front_len = unescape_to_front(line, front).map_err(|BadEscape| Violation::Surrogate)?;
+    let rest = line.get_mut(front_len..).unwrap_or_default();
+    let back = back.start.saturating_sub(front_len)..back.end.saturating_sub(front_len);
+    let back_len = unescape_to_front(rest, back).map_err(|BadEscape| Violation::Surrogate)?;
+    let (front, back) = (0..front_len, front_len..front_len.saturating_add(back_len));
+    Ok(if is_swapped { [back, front] } else { [front, back] })
+}
+
+fn text(line: &[u8], place: Range<usize>) -> &str {
+    line.get(place).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::format;
+    use std::string::{String, ToString};
+
+    use proptest::prelude::*;
+
+    use super::{chunks_add_up, entry, hello, refusal};
+    use crate::client::Digests;
+    use crate::{DigestKind, EntryKind};
+
+    /// `text` as a JSON string: as another writer does it, or with every character escaped.
+    fn written(text: &str, is_escaped: bool) -> String {
+        if !is_escaped {
+            return serde_json::to_string(text).expect("JSON");
+        }
+        let mut units = [0; 2];
+        let escapes = text.chars().flat_map(|character| {
+            let units = character.encode_utf16(&mut units);
+            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<std::vec::Vec<_>>()
+        });
+        format!("\"{}\"", escapes.collect::<String>())
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_decoded_in_either_order(first in ".{0,40}", second in ".{0,40}", how: [bool; 3]) {
+            let [is_swapped, is_first_escaped, is_second_escaped] = how;
+            let first_member = written(&first, is_first_escaped);
+            let second_member = written(&second, is_second_escaped);
+            let both = |first_name: &str, second_name: &str| {
+                let members = [format!("\"{first_name}\":{first_member}"), format!("\"{second_name}\":{second_member}")];
+                if is_swapped { format!("{},{}", members[1], members[0]) } else { members.join(",") }
+            };
+
+            let mut line = format!("{{\"type\":\"error\",{}}}", both("code", "message")).into_bytes();
+            let answer = refusal(&mut line).expect("read");
+            let said = answer.refusal(&line);
+            prop_assert_eq!((said.word, said.text), (first.as_str(), second.as_str()));
+
+            let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
+            let rest = format!(r#"{numbers},"features":["list"],"digests":["sha256"]"#);
+            let mut line = format!("{{{rest},{}}}", both("server", "name")).into_bytes();
+            let read = hello(&mut line).expect("read");
+            prop_assert_eq!((read.server, read.name), (first.as_str(), second.as_str()));
+        }
+
+        /// What another writer says of an entry is what is read, whatever is the order and the spelling.
+        #[test]
+        fn entries_are_read_as_they_were_written(text in "\\PC{1,40}", size: u64, modified: Option<u64>, is_escaped: bool) {
+            let Ok(name) = crate::FileName::new(&text) else { return Ok(()) };
+            let mut line = serde_json::json!({ "type": "entry", "fileSize": size });
+            if let Some(modified) = modified {
+                line["modified"] = modified.into();
+            }
+            let line = line.to_string().replacen('{', &format!("{{\"fileName\":{},", written(&text, is_escaped)), 1);
+            let mut line = line.into_bytes();
+            let read = entry(&mut line).expect("read");
+            prop_assert_eq!((read.name, read.kind), (name, EntryKind::File { size, modified }));
+        }
+
+        #[test]
+        fn chunks_add_up_as_division_says(length in 0_u64..5_000, size in 1_u64..600) {
+            let (count, last) = if length == 0 { (0, 0) } else { (length.div_ceil(size), (length - 1) % size + 1) };
+            prop_assert!(chunks_add_up(length, size, count, last));
+        }
+    }
+
+    /// A body is cut into chunks in one way, and into chunks of no byte in none.
+    #[test]
+    fn nothing_else_adds_up() {
+        let cut = |length: u64, size: u64| {
+            let body: std::vec::Vec<u64> = (0..length).collect();
+            let chunks = body.chunks(usize::try_from(size).expect("short"));
+            (chunks.len() as u64, chunks.last().map_or(0, |last| last.len() as u64))
+        };
+        for length in 0..8 {
+            for (count, last) in (0..9).flat_map(|count| (0..9).map(move |last| (count, last))) {
+                assert!(!chunks_add_up(length, 0, count, last), "{length} {count} {last}");
+                for size in 1..9 {
+                    let is_right = (count, last) == cut(length, size);
+                    assert_eq!(chunks_add_up(length, size, count, last), is_right, "{length} {size} {count} {last}");
+                }
+            }
+        }
+        // Nor where the product has more than 64 bits.
+        assert!(chunks_add_up(u64::MAX, 1 << 63, 2, (1 << 63) - 1));
+        assert!(!chunks_add_up(1, 1 << 63, 3, 1));
+        assert!(!chunks_add_up(0, u64::MAX, 2, 1));
+    }
+
+    /// Each word alone is what it says, in whatever order the words come.
+    #[test]
+    fn a_hello_has_the_words_that_it_names() {
+        let told = |features: &str, digests: &str| {
+            let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
+            let mut line =
+                format!(r#"{{"server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#).into_bytes();
+            let hello = hello(&mut line).expect("read");
+            (
+                [hello.features.list, hello.features.stat, hello.features.get],
+                [hello.digests.crc32, hello.digests.sha256],
+            )
+        };
+        assert_eq!(told("", ""), ([false; 3], [false; 2]));
+        assert_eq!(told(r#""list""#, r#""crc32""#), ([true, false, false], [true, false]));
+        assert_eq!(told(r#""stat""#, r#""sha256""#), ([false, true, false], [false, true]));
+        assert_eq!(told(r#""get","x""#, r#""x""#), ([false, false, true], [false; 2]));
+        assert_eq!(told(r#""get","stat","list""#, r#""sha256","crc32""#), ([true; 3], [true; 2]));
+    }
+
+    #[test]
+    fn words_of_a_hello() {
+        let digests = Digests { crc32: true, sha256: false };
+        assert!(digests.has(DigestKind::Crc32) && !digests.has(DigestKind::Sha256));
+    }
+}

@@ -1,0 +1,300 @@
+//! Where a message ends: a JSON scanner that takes its input in any pieces.
+
+/// Follows one JSON object through input that arrives in arbitrary pieces, and checks that it is JSON (RFC 8259).
+///
+/// It looks at each byte once, keeps no copy of the input and needs a few bytes of memory. Objects and arrays may be nested
+/// [`Scanner::MAX_DEPTH`] levels deep, the outermost object included.
+///
+/// What it passes is an object by RFC 8259's grammar, its strings valid UTF-8 (RFC 3629). It leaves to the reader what the
+/// grammar allows: a doubled member, a number of any size, and an escaped surrogate without its other half.
+#[derive(Clone, Debug)]
+pub struct Scanner {
+    state: State,
+    /// Whether the string under way is a member's name.
+    name: bool,
+    /// A bit for each digit of an escape, or byte of a character, to come; in a word, where in [`WORDS`] its next letter stands.
+    left: u8,
+    /// What the next byte of a character can be.
+    tail: (u8, u8),
+    /// The open levels, innermost lowest: 1 for an object, 0 for an array, and a 1 above them all that marks the bottom.
+    levels: u16,
+}
+
+/// How far a [`Scanner`] came with a piece of input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scanned {
+    /// All of the piece was taken, and the object goes on.
+    More,
+    /// The object ended with the `len`th byte of the piece; what follows was not looked at.
+    Complete {
+        /// Bytes of this piece that belong to the object, its closing brace included.
+        len: usize,
+    },
+}
+
+/// The input is no JSON object that the protocol takes; the scanner cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum ScanError {
+    /// A byte that JSON does not have there.
+    Syntax,
+    /// A byte in a string that is no UTF-8 there.
+    Utf8,
+    /// More than [`Scanner::MAX_DEPTH`] levels.
+    Depth,
+}
+
+impl Scanner {
+    /// The deepest nesting, the outermost object included.
+    pub const MAX_DEPTH: u8 = 8;
+
+    /// A scanner in front of an object's opening brace.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { state: State::Start, name: false, left: 0, tail: ANY_TAIL, levels: BOTTOM }
+    }
+
+    /// Takes the next piece. The first byte of all has to be `{`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the first bad byte. Asked again after that, or after the end of the object, the answer is
+    /// [`ScanError::Syntax`].
+    pub fn scan(&mut self, piece: &[u8]) -> Result<Scanned, ScanError> {
+        if matches!(self.state, State::Complete | State::Failed(_)) {
+            return Err(ScanError::Syntax);
+        }
+        let mut state = self.state;
+        let mut rest = piece.iter();
+        loop {
+            let Some(&byte) = rest.next() else { return Ok(Scanned::More) };
+            state = self.step(state, byte);
+            self.state = state;
+            match state {
+                State::Complete => return Ok(Scanned::Complete { len: piece.len().saturating_sub(rest.len()) }),
+                State::Failed(error) => return Err(error),
+                _ => {}
+            }
+        }
+    }
+
+    /// The state behind `byte`, which stands behind `state`.
+    fn step(&mut self, mut state: State, byte: u8) -> State {
+        use State::*;
+        match state {
+            Text => return self.text(byte),
+            Tail => return self.tail(byte),
+            Escape => return self.escape(byte),
+            Hex => return self.hex(byte),
+            Word => return self.word(byte),
+            Minus | Zero | Integer | Point | Fraction | Exponent | Sign | Power => {
+                state = number(state, byte);
+                if state != Next {
+                    return state;
+                }
+            }
+            Start if byte == b'{' => return self.value(byte),
+            Start | Complete | Failed(_) => return SYNTAX,
+            _ => {}
+        }
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            return state;
+        }
+        match state {
+            FirstName | Name if byte == b'"' => {
+                self.name = true;
+                Text
+            }
+            Colon if byte == b':' => Value,
+            FirstValue if byte == b']' => self.after_value(byte),
+            FirstValue | Value => self.value(byte),
+            FirstName if byte == b'}' => self.after_value(byte),
+            Next => self.after_value(byte),
+            _ => SYNTAX,
+        }
+    }
+
+    /// The state behind the first byte of a value.
+    #[inline(never)] // 150 bytes less on thumbv7m
+    fn value(&mut self, byte: u8) -> State {
+        self.left = match byte {
+            b'{' | b'[' => return self.open(byte),
+            b'"' => {
+                self.name = false;
+                return State::Text;
+            }
+            b'-' => return State::Minus,
+            b't' => 3,
+            b'n' => 7,
+            b'f' => 12,
+            _ => return number(State::Value, byte),
+        };
+        State::Word
+    }
+
+    /// The state behind another letter of a word.
+    fn word(&mut self, byte: u8) -> State {
+        let is_letter = WORDS.get(usize::from(self.left)) == Some(&byte);
+        if !is_letter {
+            return SYNTAX;
+        }
+        self.left = self.left.saturating_sub(1);
+        if WORDS.get(usize::from(self.left)) == Some(&b' ') { State::Next } else { State::Word }
+    }
+
+    /// The state behind the first byte of a character in a string (RFC 3629, section 4), or behind the string's end.
+    fn text(&mut self, byte: u8) -> State {
+        match byte {
+            b'"' => return if self.name { State::Colon } else { State::Next },
+            b'\\' => return State::Escape,
+            0x20..=0x7F => return State::Text,
+            0x00..=0x1F => return SYNTAX,
+            0xC2..=0xDF => self.left = 0b1,
+            0xE0..=0xEF => self.left = 0b11,
+            0xF0..=0xF4 => self.left = 0b111,
+            _ => return State::Failed(ScanError::Utf8),
+        }
+        self.tail = match byte {
+            0xE0 => (0xA0, 0xBF),
+            0xED => (0x80, 0x9F),
+            0xF0 => (0x90, 0xBF),
+            0xF4 => (0x80, 0x8F),
+            _ => ANY_TAIL,
+        };
+        State::Tail
+    }
+
+    /// The state behind another byte of a character.
+    fn tail(&mut self, byte: u8) -> State {
+        if byte < self.tail.0 || byte > self.tail.1 {
+            return State::Failed(ScanError::Utf8);
+        }
+        self.tail = ANY_TAIL;
+        self.one_less(State::Tail)
+    }
+
+    /// The state behind the byte behind a backslash.
+    #[expect(clippy::manual_contains, reason = "`contains` brings a word-wise search along, 106 bytes on thumbv7m")]
+    fn escape(&mut self, byte: u8) -> State {
+        self.left = 0b1111;
+        match byte {
+            b'u' => State::Hex,
+            _ if b"\"\\/bfnrt".iter().any(|&known| known == byte) => State::Text,
+            _ => SYNTAX,
+        }
+    }
+
+    /// The state behind another digit of an escape.
+    fn hex(&mut self, byte: u8) -> State {
+        if byte.is_ascii_hexdigit() { self.one_less(State::Hex) } else { SYNTAX }
+    }
+
+    /// `state` again if it lasts, else back in the string.
+    fn one_less(&mut self, state: State) -> State {
+        self.left >>= 1;
+        if self.left == 0 { State::Text } else { state }
+    }
+
+    /// The state behind `{` or `[`.
+    fn open(&mut self, byte: u8) -> State {
+        let is_too_deep = self.levels >> Self::MAX_DEPTH != 0;
+        if is_too_deep {
+            return State::Failed(ScanError::Depth);
+        }
+        let object = byte == b'{';
+        self.levels = self.levels << 1 | u16::from(object);
+        if object { State::FirstName } else { State::FirstValue }
+    }
+
+    /// The state behind the byte that stands behind a value.
+    fn after_value(&mut self, byte: u8) -> State {
+        let object = self.levels & 1 == 1;
+        match byte {
+            b',' if object => State::Name,
+            b',' => State::Value,
+            b'}' | b']' if object == (byte == b'}') => {
+                self.levels >>= 1;
+                if self.levels == BOTTOM { State::Complete } else { State::Next }
+            }
+            _ => SYNTAX,
+        }
+    }
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// [`Scanner::levels`] while none is open.
+const BOTTOM: u16 = 1;
+
+const SYNTAX: State = State::Failed(ScanError::Syntax);
+
+/// The range of a character's bytes behind the first, but for some second ones.
+const ANY_TAIL: (u8, u8) = (0x80, 0xBF);
+
+/// What stands behind the first letter of `true`, `null` and `false`, backwards.
+const WORDS: &[u8; 13] = b" eur llu esla";
+
+/// What the scanner stands in or behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Before the outermost brace.
+    Start,
+    /// Behind `{`: a name or the end.
+    FirstName,
+    /// Behind a comma: a name.
+    Name,
+    Colon,
+    /// Behind `[`: a value or the end.
+    FirstValue,
+    Value,
+    /// Behind a value.
+    Next,
+    /// Inside a number, behind what the name says.
+    Minus,
+    Point,
+    Exponent,
+    /// The exponent's sign.
+    Sign,
+    /// The exponent's digits.
+    Power,
+    Fraction,
+    Integer,
+    Zero,
+    /// Inside `true`, `false` or `null`.
+    Word,
+    /// Inside a string.
+    Text,
+    /// Inside a character of several bytes.
+    Tail,
+    /// Behind a backslash.
+    Escape,
+    /// Behind `\u` and less than four digits.
+    Hex,
+    Complete,
+    Failed(ScanError),
+}
+
+/// The state behind another byte of a number, or [`State::Next`] if the number ended before `byte`.
+fn number(state: State, byte: u8) -> State {
+    use State::*;
+    match byte {
+        b'0'..=b'9' => match state {
+            Point | Fraction => Fraction,
+            Exponent | Sign | Power => Power,
+            Integer => Integer,
+            Zero => SYNTAX,
+            _ if byte == b'0' => Zero,
+            _ => Integer,
+        },
+        b'.' if matches!(state, Zero | Integer) => Point,
+        b'e' | b'E' if matches!(state, Zero | Integer | Fraction) => Exponent,
+        b'+' | b'-' if state == Exponent => Sign,
+        _ if matches!(state, Zero | Integer | Fraction | Power) => Next,
+        _ => SYNTAX,
+    }
+}
