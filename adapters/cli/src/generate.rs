@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
 
 /// Write the completions of a shell to standard output
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ fn done(written: io::Result<()>) -> Exit {
     match written {
         Ok(()) => Exit::Done,
         Err(error) => {
-            complain(error);
+            print_error(error);
             Exit::LocalFile
         }
     }

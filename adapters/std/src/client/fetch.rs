@@ -43,7 +43,7 @@ pub(super) fn download(
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
     place.check_target(options.force)?;
-    let mut part = match place.find()? {
+    let mut part = match place.find_part()? {
         ExistingPart::None => None,
         ExistingPart::Part(part) => Some(*part),
         ExistingPart::SetAside(paths) => {
@@ -58,7 +58,7 @@ pub(super) fn download(
             origin.name == name.as_str() && (options.digest.is_some() || origin.peer == peer)
         });
         if !options.resume || !goes_on {
-            part.forget();
+            part.forget_origin();
         }
     }
     let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.size())).unwrap_or(0);
@@ -70,7 +70,7 @@ pub(super) fn download(
         }
         (Ok(_), None) => Err(LocalError::Replaced(place.part_path()).into()),
         (Err(error), part) => {
-            part.map_or(Ok(()), Part::leave)?;
+            part.map_or(Ok(()), Part::suspend)?;
             Err(error)
         }
     }
@@ -151,7 +151,7 @@ impl Fetch<'_> {
         *changes += 1;
         self.resumed = 0;
         if let Some(part) = &mut self.part {
-            part.forget();
+            part.forget_origin();
         }
         self.progress.note(&Note::Changed);
         Ok(())
@@ -186,9 +186,9 @@ impl Sink for Fetch<'_> {
             version: header.version.clone(),
         };
         match &mut self.part {
-            None => self.part = Some(self.place.create(origin)?),
+            None => self.part = Some(self.place.create_part(origin)?),
             Some(part) if header.offset == 0 => part.restart(origin)?,
-            Some(part) if part.origin() != Some(&origin) => part.note(origin)?,
+            Some(part) if part.origin() != Some(&origin) => part.set_origin(origin)?,
             Some(_) => {}
         }
         self.progress.begin(header.size, header.offset);

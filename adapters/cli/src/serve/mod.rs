@@ -1,7 +1,11 @@
 //! `coracle serve`.
 
-use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+mod admission;
+mod announcement;
+mod metrics_page;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,18 +13,19 @@ use std::thread;
 
 use clap::{Args, ValueEnum};
 use coracle::metrics::Metrics;
-use coracle::server::{DEFAULT_ADDRESS, Limits, Log, LogFormat, LogLevel, SPARE_DESCRIPTORS, Server, ServerHandle};
+use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
 use coracle::store::{DirectoryStore, SwitchedStore};
 use coracle::transport::KernelFile;
 use coracle_core::{ServerName, Store};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::metrics_page::Page;
-use super::newcomers::Newcomers;
-use super::values::{Limit, rate, size_at_least_1};
-use super::{Exit, complain, console};
+use crate::exit::{Exit, print_error};
+use crate::listen_address::ListenAddress;
+use crate::signals::{stop_on_signals, stop_signals};
+use crate::values::{DurationArg, parse_chunk_size, parse_rate};
+use crate::{console, descriptor_limit};
+use admission::AdmissionArgs;
+use metrics_page::MetricsPage;
 
 /// Serve a directory
 #[derive(Debug, Args)]
@@ -39,23 +44,23 @@ pub struct Serve {
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients_per_address: Option<usize>,
     /// Bytes of a chunk, as the headers tell them
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = size_at_least_1)]
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
     chunk_size: NonZeroU32,
     /// Close connections that rest this long between requests
     #[arg(long, value_name = "DURATION", default_value = "1m")]
-    idle_timeout: Limit,
+    idle_timeout: DurationArg,
     /// How long a request may take to arrive, from its first byte to its last
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    request_timeout: Limit,
+    request_timeout: DurationArg,
     /// Drop clients that take no byte of an answer for this long
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    stall_timeout: Limit,
+    stall_timeout: DurationArg,
     /// Drop clients that take fewer bytes a second than this on average; 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = rate)]
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
     min_rate: u32,
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    grace: Limit,
+    grace: DurationArg,
     /// What this server calls itself to clients (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = server_name)]
     name: String,
@@ -66,7 +71,7 @@ pub struct Serve {
     #[arg(long)]
     hidden: bool,
     #[command(flatten)]
-    newcomers: Newcomers,
+    admission: AdmissionArgs,
     /// Show the server's numbers to Prometheus, at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_address)]
     metrics: Option<SocketAddr>,
@@ -145,21 +150,21 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(store) => store.hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
-    if args.console && console::is_possible() {
+    if args.console && console::is_available() {
         return serve_on_console(args, store);
     }
     if args.console {
-        complain("there is no terminal for a console; here is the log");
+        print_error("there is no terminal for a console; here is the log");
     }
     let mut addresses = Vec::new();
     for text in &args.listen {
-        match resolve(text) {
+        match ListenAddress::split(text).resolve() {
             Ok(resolved) => addresses.extend(resolved),
-            Err(error) => return fail(Exit::Network, &format!("cannot listen on {text}: {error}")),
+            Err(error) => return fail(Exit::Network, &error),
         }
     }
-    if let Some(message) = raise_descriptor_limit(args.max_clients) {
-        complain(message);
+    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+        print_error(warning);
     }
     let (level, format) = log_manner(args);
     let log = match Log::new(io::stderr(), format, level) {
@@ -173,7 +178,7 @@ pub fn serve(args: &Serve) -> Exit {
         Err(error) => return fail(Exit::Network, &error),
     };
     // Caught before anybody can know that it is time to send one.
-    let mut signals = match Signals::new(signals_to_catch()) {
+    let mut signals = match Signals::new(stop_signals()) {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };
@@ -181,7 +186,7 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announce(&server.addresses(), page.as_ref());
+    announcement::print(&server.addresses(), page.as_ref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let end_of_signals = signals.handle();
@@ -198,20 +203,20 @@ pub fn serve(args: &Serve) -> Exit {
 }
 
 fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
-    let place = match args.listen.as_slice() {
-        [] => console::Place::default(),
-        [text] => console::Place::split(text),
+    let listen = match args.listen.as_slice() {
+        [] => ListenAddress::default(),
+        [text] => ListenAddress::split(text),
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
-    if let Some(message) = raise_descriptor_limit(args.max_clients) {
-        complain(message);
+    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+        print_error(warning);
     }
     let store = SwitchedStore::new(store);
     let (level, format) = log_manner(args);
-    let setup = console::Setup {
+    let config = console::ConsoleConfig {
         folder: args.directory.clone(),
         hidden: args.hidden,
-        place,
+        listen,
         name: args.name.clone(),
         max_clients: args.max_clients,
         max_clients_per_address: args.max_clients_per_address,
@@ -225,7 +230,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    let exit = console::run(server, &store, setup);
+    let exit = console::run(server, &store, config);
     drop(page);
     exit
 }
@@ -244,10 +249,10 @@ where
     server.limits(limits(args))
 }
 
-fn open_page(args: &Serve, metrics: Metrics) -> Result<Option<Page>, Exit> {
+fn open_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {
     let Some(address) = args.metrics else { return Ok(None) };
     let explain = |error| fail(Exit::Network, &format!("cannot show the numbers at {address}: {error}"));
-    Page::open(address, metrics).map(Some).map_err(explain)
+    MetricsPage::open(address, metrics).map(Some).map_err(explain)
 }
 
 fn log_manner(args: &Serve) -> (LogLevel, LogFormat) {
@@ -264,7 +269,7 @@ fn log_manner(args: &Serve) -> (LogLevel, LogFormat) {
 }
 
 fn fail(exit: Exit, message: &dyn std::fmt::Display) -> Exit {
-    complain(message);
+    print_error(message);
     exit
 }
 
@@ -278,7 +283,7 @@ fn limits(args: &Serve) -> Limits {
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
     limits.grace = args.grace.0;
-    args.newcomers.apply(&mut limits);
+    args.admission.apply(&mut limits);
     limits
 }
 
@@ -291,123 +296,4 @@ fn metrics_address(text: &str) -> Result<SocketAddr, String> {
 
 fn server_name(text: &str) -> Result<String, String> {
     ServerName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
-}
-
-/// `ADDR:PORT`, `ADDR`, `:PORT` or `PORT`. `ADDR` may be a name, and an IPv6 address stands in brackets when a port follows.
-fn resolve(text: &str) -> io::Result<Vec<SocketAddr>> {
-    let default_port = DEFAULT_ADDRESS.port();
-    if let Ok(port) = text.strip_prefix(':').unwrap_or(text).parse() {
-        return Ok(vec![SocketAddr::new(DEFAULT_ADDRESS.ip(), port)]);
-    }
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, default_port)]);
-    }
-    if text.contains(':') { text.to_socket_addrs() } else { (text, default_port).to_socket_addrs() }
-        .map(Iterator::collect)
-}
-
-/// Says where to connect to, and how. Nobody has to read it: the server goes on when standard output is closed.
-fn announce(addresses: &[SocketAddr], page: Option<&Page>) {
-    let mut text = String::new();
-    for address in addresses {
-        text.push_str(&format!("listening on {address}\n"));
-    }
-    if let Some(page) = page {
-        text.push_str(&format!("metrics on http://{}/metrics\n", page.address()));
-    }
-    if let Some(address) = addresses.first() {
-        let port =
-            if address.port() == DEFAULT_ADDRESS.port() { String::new() } else { format!(":{}", address.port()) };
-        let mut hosts = Vec::new();
-        if address.ip().is_unspecified() {
-            hosts.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            hosts.extend(outward_address());
-        } else {
-            hosts.push(address.ip());
-        }
-        for host in hosts {
-            let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
-            text.push_str(&format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"));
-        }
-    }
-    let mut output = io::stdout().lock();
-    drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
-}
-
-/// The address that other machines are likely to know this one by: the one from which packets to far away would leave.
-/// Nothing is sent.
-fn outward_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
-    // TEST-NET-1 (RFC 5737) is nobody's, and reached by the default route.
-    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
-}
-
-/// Lets as many files be open as the system allows. Returns what there is to say when that is too little.
-pub fn raise_descriptor_limit(max_clients: usize) -> Option<String> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let mut allowed = current;
-    if current < maximum || (maximum.is_none() && current.is_some()) {
-        // Where raising is refused, what there was remains.
-        if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
-            allowed = maximum;
-        }
-    }
-    // A socket and an open file for each.
-    let needed = max_clients.saturating_mul(2).saturating_add(SPARE_DESCRIPTORS);
-    let needed = u64::try_from(needed).unwrap_or(u64::MAX);
-    let allowed = allowed.filter(|allowed| *allowed < needed)?;
-    Some(format!("{max_clients} clients may need {needed} open files, and the limit is {allowed} (see 'ulimit -Hn')"))
-}
-
-/// SIGHUP is left alone where it is ignored already: so does nohup ask for it.
-pub(super) fn signals_to_catch() -> Vec<i32> {
-    let mut signals = vec![SIGINT, SIGTERM];
-    if !is_ignored(SIGHUP) {
-        signals.push(SIGHUP);
-    }
-    signals
-}
-
-/// Whether this process was started with `signal` ignored, as Linux tells in `/proc` (`proc_pid_status(5)`).
-fn is_ignored(signal: i32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask & (1 << (signal - 1)) != 0
-}
-
-pub(super) fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
-    let mut is_stopping = false;
-    for signal in signals.forever() {
-        if is_stopping {
-            last_signal.store(u8::try_from(signal).unwrap_or(0), Ordering::Relaxed);
-            handle.stop_now();
-        } else {
-            is_stopping = true;
-            handle.stop();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::resolve;
-
-    #[test]
-    fn addresses_in_all_their_forms() {
-        let one = |text: &str| resolve(text).expect(text).first().expect(text).to_string();
-        assert_eq!(one("127.0.0.1:9000"), "127.0.0.1:9000");
-        assert_eq!(one("127.0.0.1"), "127.0.0.1:8888");
-        assert_eq!(one("[::1]:9000"), "[::1]:9000");
-        assert_eq!(one("::1"), "[::1]:8888");
-        assert_eq!(one("[::1]"), "[::1]:8888");
-        assert_eq!(one(":9000"), "[::]:9000");
-        assert_eq!(one("9000"), "[::]:9000");
-        assert!(one("localhost:9000").ends_with(":9000"));
-        for wrong in ["", "127.0.0.1:", "127.0.0.1:99999", "::1:x"] {
-            assert!(resolve(wrong).is_err(), "{wrong}");
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! What the console knows of the server: made of the library's events, and of nothing else.
+//! The state of the server as the console shows it, from the library's events alone.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -7,95 +7,95 @@ use std::time::{Duration, Instant};
 use coracle::Escaped;
 use coracle::server::{Event, Outcome};
 
-/// A throughput is measured over this long; a column of the graph.
-const SAMPLE: Duration = Duration::from_secs(1);
-/// Samples that are kept: more than any terminal has columns.
+/// The interval over which throughput is measured: one column of the graph.
+const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// More samples than a terminal has columns.
 const MAX_SAMPLES: usize = 1024;
-/// Lines of the log that are kept: more than any terminal has rows.
-const MAX_LINES: usize = 512;
+/// More lines of the log than a terminal has rows.
+const MAX_LOG_LINES: usize = 512;
 
-/// The server as far as events tell.
+/// The server, its clients and its totals.
 #[derive(Debug)]
-pub struct State {
-    pub began: Instant,
-    /// By number, so in the order in which they came.
+pub struct ServerState {
+    pub started: Instant,
+    /// By id, which is the order of arrival.
     pub clients: BTreeMap<u64, Client>,
     pub listening: Vec<SocketAddr>,
-    /// Who waits for a place. Below zero for a moment where the end of a wait is told before its beginning.
+    /// Clients in the queue. Negative for a moment, where the end of a wait is reported before its beginning.
     pub waiting: i64,
     pub stage: Stage,
     pub totals: Totals,
     /// The last lines of the log, oldest first, escaped.
-    pub lines: VecDeque<String>,
+    pub log_lines: VecDeque<String>,
     /// Bytes of bodies sent in each second, oldest first.
     pub samples: VecDeque<u64>,
-    sampled: Instant,
+    last_sampled: Instant,
     sampled_len: u64,
 }
 
-/// How far the server is from its end.
+/// The stages of a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Serving,
     Stopping,
-    Cutting,
+    ClosingConnections,
 }
 
-/// Since the start.
+/// Totals since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     pub clients: u64,
     pub refused: u64,
     pub answers: u64,
-    /// Answers that were an error or were cut short.
+    /// Answers that were an error or not complete.
     pub failures: u64,
-    /// Arrivals of text.
+    /// Arrivals of plain text.
     pub texts: u64,
     /// Bytes of bodies that were sent.
     pub body_len: u64,
 }
 
-/// Somebody who is connected.
+/// A connected client.
 #[derive(Debug)]
 pub struct Client {
     pub address: SocketAddr,
     pub thread: String,
-    /// What it asks for, or has asked for last; escaped, empty before the first request.
-    pub what: String,
-    /// The answer that is under way.
-    pub answer: Option<Answer>,
+    /// The current or last request, escaped; empty before the first one.
+    pub request: String,
+    /// The answer under way.
+    pub answer: Option<AnswerProgress>,
     pub answers: u64,
-    /// Bytes of bodies in a second.
+    /// Bytes of bodies per second.
     pub rate: u64,
     body_len: u64,
     sampled_len: u64,
 }
 
-/// An answer that is under way.
+/// How much of an answer was sent.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Answer {
+pub struct AnswerProgress {
     pub file_size: Option<u64>,
     pub body_len: u64,
 }
 
-impl State {
+impl ServerState {
     pub fn new(now: Instant) -> Self {
         Self {
-            began: now,
+            started: now,
             clients: BTreeMap::new(),
             listening: Vec::new(),
             waiting: 0,
             stage: Stage::Serving,
             totals: Totals::default(),
-            lines: VecDeque::new(),
+            log_lines: VecDeque::new(),
             samples: VecDeque::new(),
-            sampled: now,
+            last_sampled: now,
             sampled_len: 0,
         }
     }
 
-    /// Takes note of `event`.
-    pub fn note(&mut self, event: &Event<'_>) {
+    /// Applies an event.
+    pub fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::Listening { address } if !self.listening.contains(address) => self.listening.push(*address),
             Event::Unlistened { address } => self.listening.retain(|listening| listening != address),
@@ -114,12 +114,12 @@ impl State {
                 let kind = answer.kind.map_or("unreadable", |kind| kind.as_str());
                 self.finished(peer.id(), kind, answer.name, answer.outcome == Outcome::Done);
             }
-            Event::Disconnected { peer, .. } => self.left(peer.id()),
+            Event::Disconnected { peer, .. } => self.disconnected(peer.id()),
             Event::Stopping { .. } => {
                 self.listening.clear();
                 self.stage = Stage::Stopping;
             }
-            Event::Cutting { .. } => self.stage = Stage::Cutting,
+            Event::Cutting { .. } => self.stage = Stage::ClosingConnections,
             _ => {}
         }
     }
@@ -131,13 +131,13 @@ impl State {
 
     pub fn requested(&mut self, id: u64, kind: &str, name: &str) {
         self.client(id, |client| {
-            client.what = described(kind, name);
-            client.answer = Some(Answer::default());
+            client.request = describe(kind, name);
+            client.answer = Some(AnswerProgress::default());
         });
     }
 
     pub fn opened(&mut self, id: u64, file_size: u64) {
-        self.client(id, |client| client.answer = Some(Answer { file_size: Some(file_size), body_len: 0 }));
+        self.client(id, |client| client.answer = Some(AnswerProgress { file_size: Some(file_size), body_len: 0 }));
     }
 
     pub fn sent(&mut self, id: u64, body_len: u64) {
@@ -152,36 +152,36 @@ impl State {
 
     pub fn text(&mut self, id: u64) {
         self.totals.texts += 1;
-        self.client(id, |client| client.what = "text".to_owned());
+        self.client(id, |client| client.request = "text".to_owned());
     }
 
     pub fn finished(&mut self, id: u64, kind: &str, name: &str, is_done: bool) {
         self.totals.answers += 1;
         self.totals.failures += u64::from(!is_done);
         self.client(id, |client| {
-            client.what = described(kind, name);
+            client.request = describe(kind, name);
             client.answer = None;
             client.answers += 1;
         });
     }
 
-    pub fn left(&mut self, id: u64) {
+    pub fn disconnected(&mut self, id: u64) {
         self.clients.remove(&id);
     }
 
-    /// Takes note of a line of the log.
-    pub fn line(&mut self, line: &str) {
-        if self.lines.len() == MAX_LINES {
-            self.lines.pop_front();
+    /// Adds a line of the log.
+    pub fn push_log_line(&mut self, line: &str) {
+        if self.log_lines.len() == MAX_LOG_LINES {
+            self.log_lines.pop_front();
         }
-        // Most have been escaped already; twice does no harm.
-        self.lines.push_back(Escaped(line).to_string());
+        // Escaping twice changes nothing.
+        self.log_lines.push_back(Escaped(line).to_string());
     }
 
-    /// Measures throughputs when it is time for that.
+    /// Measures throughput, once per interval.
     pub fn tick(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.sampled);
-        if elapsed < SAMPLE {
+        let elapsed = now.saturating_duration_since(self.last_sampled);
+        if elapsed < SAMPLE_INTERVAL {
             return;
         }
         let rate = |len: u64| (len as f64 / elapsed.as_secs_f64()) as u64;
@@ -191,15 +191,15 @@ impl State {
         }
         let sample = rate(self.totals.body_len - self.sampled_len);
         self.sampled_len = self.totals.body_len;
-        // A machine that slept has no samples of that time: they all get its mean.
+        // After a pause, as when the machine slept, its mean stands for each interval.
         let count = usize::try_from(elapsed.as_secs()).unwrap_or(MAX_SAMPLES).min(MAX_SAMPLES);
         self.samples.extend(std::iter::repeat_n(sample, count));
         let surplus = self.samples.len().saturating_sub(MAX_SAMPLES);
         self.samples.drain(..surplus);
-        self.sampled = now;
+        self.last_sampled = now;
     }
 
-    /// Bytes of bodies in the last second that is over.
+    /// Bytes of bodies in the last complete second.
     pub fn rate(&self) -> u64 {
         self.samples.back().copied().unwrap_or(0)
     }
@@ -216,7 +216,7 @@ impl Client {
         Self {
             address,
             thread: thread.to_owned(),
-            what: String::new(),
+            request: String::new(),
             answer: None,
             answers: 0,
             rate: 0,
@@ -226,7 +226,7 @@ impl Client {
     }
 }
 
-impl Answer {
+impl AnswerProgress {
     /// How much of the file was sent, from 0 to 1; `None` for an answer without a file.
     pub fn progress(&self) -> Option<f64> {
         let file_size = self.file_size?;
@@ -234,7 +234,7 @@ impl Answer {
     }
 }
 
-fn described(kind: &str, name: &str) -> String {
+fn describe(kind: &str, name: &str) -> String {
     match (kind, name) {
         ("hello" | "unreadable", _) => kind.to_owned(),
         (_, "") => format!("{kind} /"),
@@ -248,26 +248,26 @@ mod tests {
 
     use coracle::server::WaitEnd;
 
-    use super::{Event, MAX_LINES, MAX_SAMPLES, Stage, State, Totals};
+    use super::{Event, MAX_LOG_LINES, MAX_SAMPLES, ServerState, Stage, Totals};
 
     #[test]
     fn follows_a_client_from_its_coming_to_its_going() {
-        let mut state = State::new(Instant::now());
+        let mut state = ServerState::new(Instant::now());
         state.connected(1, "[::1]:4711".parse().expect("an address"), "client-1");
-        assert_eq!(state.clients[&1].what, "");
+        assert_eq!(state.clients[&1].request, "");
         state.requested(1, "get", "boot\u{202e}.log");
         state.opened(1, 4000);
         state.sent(1, 1000);
         let client = &state.clients[&1];
-        assert_eq!((client.what.as_str(), client.answers), ("get boot\\u{202e}.log", 0));
+        assert_eq!((client.request.as_str(), client.answers), ("get boot\\u{202e}.log", 0));
         assert_eq!(client.answer.and_then(|answer| answer.progress()), Some(0.25));
         state.finished(1, "get", "boot.log", true);
         assert!(state.clients[&1].answer.is_none());
         state.requested(1, "list", "");
         state.finished(1, "list", "", false);
-        assert_eq!((state.clients[&1].what.as_str(), state.clients[&1].answers), ("list /", 2));
+        assert_eq!((state.clients[&1].request.as_str(), state.clients[&1].answers), ("list /", 2));
         state.text(1);
-        state.left(1);
+        state.disconnected(1);
         assert!(state.clients.is_empty());
         let totals = Totals { clients: 1, answers: 2, failures: 1, texts: 1, body_len: 1000, ..Totals::default() };
         assert_eq!(state.totals, totals);
@@ -275,27 +275,27 @@ mod tests {
 
     #[test]
     fn knows_where_clients_can_connect() {
-        let mut state = State::new(Instant::now());
+        let mut state = ServerState::new(Instant::now());
         let (one, other) = ("127.0.0.1:1".parse().expect("an address"), "[::1]:2".parse().expect("an address"));
         for address in [one, one, other] {
-            state.note(&Event::Listening { address });
+            state.on_event(&Event::Listening { address });
         }
-        state.note(&Event::Unlistened { address: one });
+        state.on_event(&Event::Unlistened { address: one });
         assert_eq!((state.listening.as_slice(), state.stage), ([other].as_slice(), Stage::Serving));
-        state.note(&Event::Stopping { live: 0 });
+        state.on_event(&Event::Stopping { live: 0 });
         assert_eq!((state.listening.as_slice(), state.stage), ([].as_slice(), Stage::Stopping));
-        state.note(&Event::Cutting { live: 1 });
-        assert_eq!(state.stage, Stage::Cutting);
+        state.on_event(&Event::Cutting { live: 1 });
+        assert_eq!(state.stage, Stage::ClosingConnections);
     }
 
     #[test]
     fn counts_who_waits_in_whatever_order_it_is_told() {
-        let mut state = State::new(Instant::now());
+        let mut state = ServerState::new(Instant::now());
         let address = "127.0.0.1:1".parse().expect("an address");
         let queued = Event::Queued { address, waiting: 1 };
         let dequeued = Event::Dequeued { address, end: WaitEnd::Gone, waited: Duration::ZERO };
         for (event, waiting) in [(&dequeued, -1), (&queued, 0), (&queued, 1), (&queued, 2), (&dequeued, 1)] {
-            state.note(event);
+            state.on_event(event);
             assert_eq!(state.waiting, waiting);
         }
     }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn measures_by_the_second() {
         let began = Instant::now();
-        let mut state = State::new(began);
+        let mut state = ServerState::new(began);
         state.connected(1, "[::1]:4711".parse().expect("an address"), "client-1");
         state.sent(1, 3000);
         state.tick(began + Duration::from_millis(900));
@@ -318,15 +318,15 @@ mod tests {
 
     #[test]
     fn is_bounded_and_escapes() {
-        let mut state = State::new(Instant::now());
-        for number in 0..2 * MAX_LINES {
-            state.line(&format!("{number}\x1b[2J"));
+        let mut state = ServerState::new(Instant::now());
+        for number in 0..2 * MAX_LOG_LINES {
+            state.push_log_line(&format!("{number}\x1b[2J"));
         }
-        assert_eq!((state.lines.len(), state.lines[0].as_str()), (MAX_LINES, "512\\x1b[2J"));
+        assert_eq!((state.log_lines.len(), state.log_lines[0].as_str()), (MAX_LOG_LINES, "512\\x1b[2J"));
         // Nobody is there whom these concern.
         state.sent(9, 1);
         state.opened(9, 1);
-        state.left(9);
+        state.disconnected(9);
         assert!(state.clients.is_empty());
     }
 }

@@ -1,5 +1,5 @@
-//! The drawn screens, compared with the files in `screens/`. `CORACLE_BLESS=1 cargo test` writes them anew: look at them
-//! before they are committed.
+//! Compares the drawn screens with the files in `snapshots/`. `CORACLE_BLESS=1 cargo test` writes them: review them before
+//! they are committed.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -12,14 +12,15 @@ use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent};
 use ratatui::style::{Color, Modifier};
 
-use super::desk::Desk;
-use super::place::Place;
-use super::state::{Stage, State};
-use super::view::{Facts, draw};
+use super::format::display_width;
+use super::model::{ConsoleModel, Mode};
+use super::server_state::{ServerState, Stage};
+use super::view::{ServerInfo, draw};
+use crate::listen_address::ListenAddress;
 
 struct Scene {
-    desk: Desk,
-    state: State,
+    model: ConsoleModel,
+    state: ServerState,
     now: Instant,
     max_clients_per_address: Option<usize>,
 }
@@ -27,11 +28,16 @@ struct Scene {
 impl Scene {
     /// A server that listens, and nobody is there.
     fn new() -> Self {
-        let place = Place { host: "127.0.0.1".to_owned(), port: "8888".to_owned() };
+        let listen = ListenAddress { host: "127.0.0.1".to_owned(), port: "8888".to_owned() };
         let now = Instant::now();
-        let mut state = State::new(now);
+        let mut state = ServerState::new(now);
         state.listening.push(address("127.0.0.1:8888"));
-        Self { desk: Desk::new(PathBuf::from("/srv/images"), place, false), state, now, max_clients_per_address: None }
+        Self {
+            model: ConsoleModel::new(PathBuf::from("/srv/images"), listen, false),
+            state,
+            now,
+            max_clients_per_address: None,
+        }
     }
 
     /// Three clients, one of which is far away.
@@ -60,7 +66,7 @@ impl Scene {
         scene.state.sent(2, 3 << 20);
         scene.passes(1);
         for line in ["127.0.0.1:2 client-5 list / 0 B 0.4 ms ok", "trouble accepting a client Too many open files"] {
-            scene.state.line(&format!("2026-01-31T12:34:56.789Z {line}"));
+            scene.state.push_log_line(&format!("2026-01-31T12:34:56.789Z {line}"));
         }
         scene
     }
@@ -72,21 +78,21 @@ impl Scene {
 
     fn press(&mut self, keys: &[KeyCode]) {
         for key in keys {
-            self.desk.event(&Event::Key(KeyEvent::from(*key)), 5);
+            self.model.on_event(&Event::Key(KeyEvent::from(*key)), 5);
         }
     }
 
-    /// Draws it, and compares it with the file `name`.
-    fn is_as_in(&mut self, name: &str, width: u16, height: u16) -> Buffer {
+    /// Draws it and compares it with the snapshot `name`.
+    fn matches_snapshot(&mut self, name: &str, width: u16, height: u16) -> Buffer {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
-        let facts = Facts {
+        let info = ServerInfo {
             name: "bench-7".to_owned(),
             max_clients: 256,
             max_clients_per_address: self.max_clients_per_address,
         };
-        terminal.draw(|frame| draw(frame, &facts, &mut self.desk, &self.state, self.now)).expect("drawn");
+        terminal.draw(|frame| draw(frame, &info, &mut self.model, &self.state, self.now)).expect("drawn");
         let buffer = terminal.backend().buffer().clone();
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console/screens").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/console/snapshots").join(name);
         let screen = lines(&buffer).join("\n") + "\n";
         if std::env::var_os("CORACLE_BLESS").is_some() {
             fs::write(&path, &screen).expect("written");
@@ -99,20 +105,20 @@ impl Scene {
 
 #[test]
 fn nobody_is_there() {
-    Scene::new().is_as_in("empty-80x24.txt", 80, 24);
+    Scene::new().matches_snapshot("empty-80x24.txt", 80, 24);
 }
 
 #[test]
 fn x3_the_share_of_an_address_is_shown() {
     let mut scene = Scene::new();
     scene.max_clients_per_address = Some(8);
-    scene.is_as_in("share-80x24.txt", 80, 24);
+    scene.matches_snapshot("share-80x24.txt", 80, 24);
 }
 
 #[test]
 fn clients_are_shown_in_each_size() {
     for (width, height) in [(72, 20), (80, 24), (140, 44)] {
-        Scene::busy().is_as_in(&format!("busy-{width}x{height}.txt"), width, height);
+        Scene::busy().matches_snapshot(&format!("busy-{width}x{height}.txt"), width, height);
     }
 }
 
@@ -124,15 +130,15 @@ fn clients_can_be_scrolled() {
     }
     scene.state.waiting = 3;
     scene.press(&[KeyCode::Down, KeyCode::Down]);
-    scene.is_as_in("scrolled-80x24.txt", 80, 24);
+    scene.matches_snapshot("scrolled-80x24.txt", 80, 24);
     scene.press(&[KeyCode::PageDown; 20]);
-    scene.is_as_in("scrolled-to-the-end-80x24.txt", 80, 24);
+    scene.matches_snapshot("scrolled-to-the-end-80x24.txt", 80, 24);
 }
 
 #[test]
 fn a_tiny_terminal_is_refused_politely() {
     for (width, height) in [(71, 24), (80, 19), (20, 5), (1, 1)] {
-        Scene::busy().is_as_in(&format!("tiny-{width}x{height}.txt"), width, height);
+        Scene::busy().matches_snapshot(&format!("tiny-{width}x{height}.txt"), width, height);
     }
 }
 
@@ -140,8 +146,8 @@ fn a_tiny_terminal_is_refused_politely() {
 fn a_failed_start_says_so() {
     let mut scene = Scene::new();
     scene.state.listening.clear();
-    scene.desk.say("cannot listen on 127.0.0.1:8888: another program\x1b[2J listens there already", true);
-    let buffer = scene.is_as_in("failed-80x24.txt", 80, 24);
+    scene.model.notify("cannot listen on 127.0.0.1:8888: another program\x1b[2J listens there already", true);
+    let buffer = scene.matches_snapshot("failed-80x24.txt", 80, 24);
     assert_eq!(buffer[(1, 3)].fg, Color::Red);
 }
 
@@ -149,7 +155,7 @@ fn a_failed_start_says_so() {
 fn a_field_is_edited_where_it_stands() {
     let mut scene = Scene::busy();
     scene.press(&[KeyCode::Char('f'), KeyCode::Char('文'), KeyCode::Char('x')]);
-    let buffer = scene.is_as_in("edited-80x24.txt", 80, 24);
+    let buffer = scene.matches_snapshot("edited-80x24.txt", 80, 24);
     assert!(
         buffer[(40, 1)].modifier.contains(Modifier::REVERSED) && !buffer[(40, 2)].modifier.contains(Modifier::REVERSED)
     );
@@ -159,7 +165,7 @@ fn a_field_is_edited_where_it_stands() {
 fn stopping_is_told() {
     let mut scene = Scene::busy();
     (scene.state.stage, scene.state.listening) = (Stage::Stopping, Vec::new());
-    scene.is_as_in("stopping-80x24.txt", 80, 24);
+    scene.matches_snapshot("stopping-80x24.txt", 80, 24);
 }
 
 #[test]
@@ -169,14 +175,14 @@ fn a_folder_is_picked() {
         fs::create_dir(folder.path().join(name)).expect("made");
     }
     let mut scene = Scene::busy();
-    scene.desk.folder = folder.path().to_owned();
+    scene.model.folder = folder.path().to_owned();
     scene.press(&[KeyCode::Char('b'), KeyCode::Down, KeyCode::Down]);
     // Where it lies differs from run to run.
-    if let super::desk::Mode::Pick(picker) = &mut scene.desk.mode {
+    if let Mode::Pick(picker) = &mut scene.model.mode {
         picker.directory = PathBuf::from("/srv/images");
     }
-    scene.desk.folder = PathBuf::from("/srv/images");
-    scene.is_as_in("picking-80x24.txt", 80, 24);
+    scene.model.folder = PathBuf::from("/srv/images");
+    scene.matches_snapshot("picking-80x24.txt", 80, 24);
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -192,7 +198,7 @@ fn lines(buffer: &Buffer) -> Vec<String> {
         while x < area.width {
             let symbol = buffer[(x, y)].symbol();
             text.push_str(symbol);
-            x += u16::try_from(super::text::columns(symbol)).unwrap_or(1).max(1);
+            x += u16::try_from(display_width(symbol)).unwrap_or(1).max(1);
         }
         text.trim_end().to_owned()
     };

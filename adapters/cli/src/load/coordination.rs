@@ -1,11 +1,11 @@
-//! How the clients begin together, and how they take turns.
+//! A common start of all clients, and turns for one after the other.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Holds back who is ready until all are.
+/// Holds clients back until all are ready.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub struct StartBarrier {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -21,33 +21,33 @@ enum Start {
     #[default]
     NotYet,
     At(Instant),
-    Never,
+    Cancelled,
 }
 
-impl Gate {
-    /// Waits for the others. Returns when it began; `None`: it never will.
-    pub fn pass(&self) -> Option<Instant> {
+impl StartBarrier {
+    /// Waits for the others. Returns the time of the start; `None` where it was cancelled.
+    pub fn wait(&self) -> Option<Instant> {
         let mut state = self.state();
         state.ready += 1;
         self.changed.notify_all();
         let waits = |state: &mut State| matches!(state.start, Start::NotYet);
         match self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner).start {
             Start::At(start) => Some(start),
-            Start::NotYet | Start::Never => None,
+            Start::NotYet | Start::Cancelled => None,
         }
     }
 
-    /// Lets all through as soon as `count` are ready.
-    pub fn open(&self, count: usize) {
+    /// Starts as soon as `count` clients wait.
+    pub fn start_when_ready(&self, count: usize) {
         let state = self.state();
         let waited = self.changed.wait_while(state, |state| state.ready < count);
         waited.unwrap_or_else(PoisonError::into_inner).start = Start::At(Instant::now());
         self.changed.notify_all();
     }
 
-    /// Sends all away.
+    /// Ends all waits without a start.
     pub fn cancel(&self) {
-        self.state().start = Start::Never;
+        self.state().start = Start::Cancelled;
         self.changed.notify_all();
     }
 
@@ -56,27 +56,27 @@ impl Gate {
     }
 }
 
-/// Whose turn it is.
+/// Lets one client after the other, by their numbers.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub struct TurnQueue {
     next: Mutex<usize>,
     changed: Condvar,
 }
 
-impl Turns {
-    /// Waits for the turn of client `number`; it ends when what is returned is dropped.
-    pub fn wait_for(&self, number: usize) -> Turn<'_> {
+impl TurnQueue {
+    /// Waits for the turn of client `number`, which lasts until the permit is dropped.
+    pub fn wait_for(&self, number: usize) -> Permit<'_> {
         let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.changed.wait_while(next, |next| *next < number).unwrap_or_else(PoisonError::into_inner));
-        Turn(self)
+        Permit(self)
     }
 }
 
-/// A client's turn.
+/// The turn of a client.
 #[derive(Debug)]
-pub struct Turn<'t>(&'t Turns);
+pub struct Permit<'t>(&'t TurnQueue);
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.next.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.changed.notify_all();

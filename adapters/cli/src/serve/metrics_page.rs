@@ -21,14 +21,14 @@ const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// `GET /metrics`. Dropping it closes it, and waits for the visit under way.
 #[derive(Debug)]
-pub struct Page {
+pub struct MetricsPage {
     listener: Arc<Socket>,
     address: SocketAddr,
     is_closed: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Page {
+impl MetricsPage {
     /// Listens on `address` (port 0: any free one) and shows `metrics` there.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Page {
     }
 }
 
-impl Drop for Page {
+impl Drop for MetricsPage {
     fn drop(&mut self) {
         self.is_closed.store(true, Ordering::Release);
         // Wakes the thread that waits in `accept`; fails only where it is listening no longer.
@@ -153,13 +153,13 @@ mod tests {
     use std::net::{Shutdown, TcpStream};
     use std::time::{Duration, Instant};
 
-    use super::{MAX_HEAD, Metrics, Page};
+    use super::{MAX_HEAD, Metrics, MetricsPage};
 
-    fn page() -> Page {
-        Page::open("127.0.0.1:0".parse().expect("an address"), Metrics::new()).expect("opened")
+    fn page() -> MetricsPage {
+        MetricsPage::open("127.0.0.1:0".parse().expect("an address"), Metrics::new()).expect("opened")
     }
 
-    fn ask(page: &Page, request: &[u8]) -> String {
+    fn ask(page: &MetricsPage, request: &[u8]) -> String {
         let mut stream = TcpStream::connect(page.address()).expect("connected");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
         stream.write_all(request).expect("sent");

@@ -1,4 +1,4 @@
-//! One connection of a client's, and one request on it.
+//! The connection of a client, and one request on it.
 
 use std::convert::Infallible;
 use std::io::{self, Read as _, Write as _};
@@ -11,29 +11,29 @@ use coracle_core::{ClientSession, Failure, FileName, GetRequest};
 use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;
 
-use super::{Plan, What};
+use super::plan::{Plan, RequestKind};
 
-/// The longest reply to a text that is read at once, and bytes that are asked of the socket at once.
+/// The size of the receive buffer, in bytes.
 const RECEIVE_LEN: usize = 64 * 1024;
 
-/// A connection that stands.
-pub enum Link {
+/// An established connection.
+pub enum ClientConnection {
     Protocol(Box<Protocol>),
     Text(TcpStream),
 }
 
-type Protocol = Connection<Vec<u8>, Vec<u8>, Counted, fn() -> coracle_core::Instant>;
+type Protocol = Connection<Vec<u8>, Vec<u8>, CountingTransport, fn() -> coracle_core::Instant>;
 
-/// What a request has brought.
+/// Bytes that a request has brought.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Brought {
-    /// Bytes that were received, headers included.
+pub struct ByteCounts {
+    /// All that were received, headers included.
     pub received: u64,
-    /// Bytes of a file.
+    /// The body of a file.
     pub body: u64,
 }
 
-impl Link {
+impl ClientConnection {
     /// Connects to the first of the plan's addresses that answers.
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Link {
                 Self::over(stream, plan)
             });
             match made {
-                Ok(link) => return Ok(link),
+                Ok(connection) => return Ok(connection),
                 Err(error) => last = format!("connecting: {}", error.kind()),
             }
         }
@@ -59,7 +59,7 @@ impl Link {
     }
 
     fn over(stream: TcpStream, plan: &Plan) -> io::Result<Self> {
-        if matches!(plan.what, What::Text(_)) {
+        if matches!(plan.request, RequestKind::Text(_)) {
             stream.set_read_timeout(plan.stall_timeout)?;
             stream.set_write_timeout(plan.stall_timeout)?;
             return Ok(Self::Text(stream));
@@ -67,51 +67,51 @@ impl Link {
         let stall_ms =
             plan.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
         let session = ClientSession::new(vec![0; ClientSession::<Vec<u8>>::MIN_BUF_LEN]).with_stall_ms(stall_ms);
-        let transport = Counted { inner: TcpTransport::new(Socket::from(stream)), received: 0 };
-        Ok(Self::Protocol(Box::new(Connection::new(session, transport, vec![0; RECEIVE_LEN], ticks))))
+        let transport = CountingTransport { inner: TcpTransport::new(Socket::from(stream)), received: 0 };
+        Ok(Self::Protocol(Box::new(Connection::new(session, transport, vec![0; RECEIVE_LEN], now))))
     }
 
-    /// Asks once. After an error the connection is good for nothing.
+    /// Makes one request. After an error the connection cannot be used any more.
     ///
     /// # Errors
     ///
-    /// The kind of failure, in a few words; and what came all the same.
-    pub fn ask(&mut self, what: &What) -> (Result<(), String>, Brought) {
-        match (self, what) {
-            (Self::Text(stream), What::Text(text)) => match converse(stream, text) {
-                Ok(received) => (Ok(()), Brought { received, body: 0 }),
-                Err(kind) => (Err(kind), Brought::default()),
+    /// The kind of failure, in a few words, beside the bytes that were received before it.
+    pub fn request(&mut self, kind: &RequestKind) -> (Result<(), String>, ByteCounts) {
+        match (self, kind) {
+            (Self::Text(stream), RequestKind::Text(text)) => match exchange_text(stream, text) {
+                Ok(received) => (Ok(()), ByteCounts { received, body: 0 }),
+                Err(kind) => (Err(kind), ByteCounts::default()),
             },
-            (Self::Protocol(connection), what) => {
+            (Self::Protocol(connection), kind) => {
                 let before = connection.transport_mut().received;
                 let mut discard = Discard(0);
-                let outcome = match what {
-                    What::Get(name, digest) => match FileName::new(name) {
+                let outcome = match kind {
+                    RequestKind::Get(name, digest) => match FileName::new(name) {
                         Ok(name) => connection
                             .get(&GetRequest { digest: *digest, ..GetRequest::new(name) }, &mut discard)
                             .map(drop),
-                        Err(error) => return (Err(error.to_string()), Brought::default()),
+                        Err(error) => return (Err(error.to_string()), ByteCounts::default()),
                     },
-                    What::List => connection.list(None, |_| Ok::<(), Infallible>(())).map(drop),
-                    What::Hello | What::Text(_) => connection.hello(|_| ()),
+                    RequestKind::List => connection.list(None, |_| Ok::<(), Infallible>(())).map(drop),
+                    RequestKind::Hello | RequestKind::Text(_) => connection.hello(|_| ()),
                 };
-                let outcome = outcome.map_err(|error| kind_of(&error, connection));
+                let outcome = outcome.map_err(|error| describe(&error, connection));
                 let received = connection.transport_mut().received - before;
-                (outcome, Brought { received, body: discard.0 })
+                (outcome, ByteCounts { received, body: discard.0 })
             }
-            (Self::Text(_), _) => (Err("no text".to_owned()), Brought::default()),
+            (Self::Text(_), _) => (Err("no text".to_owned()), ByteCounts::default()),
         }
     }
 }
 
-/// Sends `text` and waits for what comes first. Returns its length.
-fn converse(stream: &mut TcpStream, text: &str) -> Result<u64, String> {
+/// Sends `text` and waits for the first bytes in reply. Returns their number.
+fn exchange_text(stream: &mut TcpStream, text: &str) -> Result<u64, String> {
     let kind = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock => "no reply in time".to_owned(),
         kind => kind.to_string(),
     };
     let mut reply = [0; 4096];
-    // A longer reply to the text before may have come in pieces.
+    // The rest of a reply to the previous text may have arrived meanwhile.
     while let Ok((_, 1..)) = rustix::net::recv(&*stream, &mut reply, rustix::net::RecvFlags::DONTWAIT) {}
     stream.write_all(text.as_bytes()).map_err(kind)?;
     let len = loop {
@@ -124,22 +124,22 @@ fn converse(stream: &mut TcpStream, text: &str) -> Result<u64, String> {
     if reply.is_empty() {
         return Err("closed without a reply".to_owned());
     }
-    match refusal(reply) {
+    match error_code(reply) {
         Some(code) => Err(code),
         None => Ok(u64::try_from(len).unwrap_or(u64::MAX)),
     }
 }
 
-/// The code of an error line of the protocol.
-fn refusal(reply: &[u8]) -> Option<String> {
+/// The code of an error line of the protocol, if `reply` is one.
+fn error_code(reply: &[u8]) -> Option<String> {
     let line = reply.strip_suffix(b"\n").filter(|line| line.starts_with(br#"{"type":"error","#))?;
     let line: serde_json::Value = serde_json::from_slice(line).ok()?;
-    // A code that a person may read; a server may say anything.
+    // The server may send anything as a code, and this one is printed.
     let code = line["code"].as_str().filter(|code| code.len() <= 32 && code.chars().all(char::is_alphanumeric));
     Some(code.unwrap_or("refused").to_owned())
 }
 
-fn kind_of(error: &ClientError<TransportError>, connection: &mut Protocol) -> String {
+fn describe(error: &ClientError<TransportError>, connection: &mut Protocol) -> String {
     match error {
         ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => {
             code.map_or_else(|| "refused".to_owned(), |code| code.as_str().to_owned())
@@ -158,14 +158,14 @@ fn kind_of(error: &ClientError<TransportError>, connection: &mut Protocol) -> St
     }
 }
 
-/// Milliseconds since the first question.
-fn ticks() -> coracle_core::Instant {
+/// Milliseconds since the first call.
+fn now() -> coracle_core::Instant {
     static ZERO: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     let passed: Duration = ZERO.get_or_init(Instant::now).elapsed();
     coracle_core::Instant::from_millis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// A body that nobody keeps.
+/// Counts and discards a body.
 struct Discard(u64);
 
 impl Sink for Discard {
@@ -177,17 +177,17 @@ impl Sink for Discard {
     }
 }
 
-/// A socket that counts what it receives.
-pub struct Counted {
+/// A socket that counts the bytes that it receives.
+pub struct CountingTransport {
     inner: TcpTransport<Socket>,
     received: u64,
 }
 
-impl ErrorType for Counted {
+impl ErrorType for CountingTransport {
     type Error = TransportError;
 }
 
-impl Read for Counted {
+impl Read for CountingTransport {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         let len = self.inner.read(buf)?;
         self.received += u64::try_from(len).unwrap_or(u64::MAX);
@@ -195,7 +195,7 @@ impl Read for Counted {
     }
 }
 
-impl Write for Counted {
+impl Write for CountingTransport {
     fn write(&mut self, buf: &[u8]) -> Result<usize, TransportError> {
         self.inner.write(buf)
     }
@@ -205,7 +205,7 @@ impl Write for Counted {
     }
 }
 
-impl Transport for Counted {
+impl Transport for CountingTransport {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), TransportError> {
         self.inner.limit_wait(limit_ms)
     }

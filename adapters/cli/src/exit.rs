@@ -1,0 +1,74 @@
+//! Exit codes and error messages.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use coracle::Escaped;
+use coracle::client::{Blame, Error};
+
+/// How the program ended. The numbers are part of the interface of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Done,
+    /// The peer refused: not found, not allowed, and so on.
+    Refused,
+    /// The arguments contradict each other. (clap itself exits with 2 where one of them is invalid.)
+    Usage,
+    /// Network trouble or a time-out.
+    Network,
+    /// What arrived is not what the server has.
+    Verification,
+    /// A file or directory of this machine could not be read or written.
+    LocalFile,
+    /// Ended by this signal.
+    Signal(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Usage => 2,
+            Exit::Network => 3,
+            Exit::Verification => 4,
+            Exit::LocalFile => 5,
+            Exit::Signal(number) => number.saturating_add(128),
+        })
+    }
+}
+
+impl From<Blame> for Exit {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::Refused => Self::Refused,
+            Blame::Usage => Self::Usage,
+            Blame::Network => Self::Network,
+            Blame::Verification => Self::Verification,
+            Blame::Local => Self::LocalFile,
+        }
+    }
+}
+
+/// Prints why `what` failed, and returns the exit code.
+pub fn report_failure(what: &str, error: &Error) -> Exit {
+    match error {
+        // The reader of standard output wants no more, as `head` does.
+        Error::Write(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
+        error => {
+            print_error(format_args!("{what}: {error}"));
+            error.blame().into()
+        }
+    }
+}
+
+/// Prints `coracle: MESSAGE` on standard error, as one line. Control characters are escaped, since messages contain names and
+/// texts from peers and file systems.
+pub fn print_error(message: impl Display) {
+    // One write, so that lines of programs that share standard error do not mix.
+    let line = format!("coracle: {}\n", Escaped(&message.to_string()));
+    // There is no other place for the message when standard error is closed.
+    drop(std::io::stderr().lock().write_all(line.as_bytes()));
+}
