@@ -63,7 +63,7 @@ pub struct ConsoleConfig {
 pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, config: ConsoleConfig) -> Exit {
     let shared = SharedState::new();
     let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
-    let mut server = server.observer(shared.observer());
+    let mut server = server.with_observer(shared.observer());
     // The console shows text, and a log file has the format that was asked for.
     let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
     if !io::stderr().is_terminal() {
@@ -71,7 +71,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, config: Con
     }
     for log in logs {
         match log {
-            Ok(log) => server = server.observer(log),
+            Ok(log) => server = server.with_observer(log),
             Err(error) => return fail(&format!("cannot begin a log: {error}")),
         }
     }
@@ -207,7 +207,7 @@ impl Console {
                 if self.handle.addresses().is_empty() {
                     self.listen();
                 } else {
-                    self.handle.unlisten();
+                    self.handle.stop_listening();
                     self.model.notify("not listening any more; who is connected stays", false);
                 }
             }

@@ -172,8 +172,8 @@ pub fn serve(args: &Serve) -> Exit {
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
     let metrics = Metrics::new();
-    let server = prepared(Server::new(&store), args, &metrics).observer(log);
-    let server = match addresses.into_iter().fold(server, Server::listen_on).bind() {
+    let server = prepared(Server::new(&store), args, &metrics).with_observer(log);
+    let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
     };
@@ -241,12 +241,12 @@ where
     S: Store<File: KernelFile> + Clone + Send,
 {
     if let Ok(name) = ServerName::new(&args.name) {
-        server = server.name(name);
+        server = server.with_name(name);
     }
     if args.metrics.is_some() {
-        server = server.observer(metrics.clone());
+        server = server.with_observer(metrics.clone());
     }
-    server.limits(limits(args))
+    server.with_limits(limits(args))
 }
 
 fn open_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {

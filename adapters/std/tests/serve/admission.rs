@@ -96,7 +96,7 @@ fn listening_can_be_switched_off_and_on() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
-    assert_eq!(server.handle.unlisten(), [server.address]);
+    assert_eq!(server.handle.stop_listening(), [server.address]);
     assert!(std::net::TcpStream::connect(server.address).is_err());
     client.hello();
     let again = server.handle.listen_on(server.address).expect("free again");

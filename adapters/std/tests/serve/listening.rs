@@ -61,7 +61,7 @@ fn a_server_can_begin_without_listening_and_tells_every_change() {
         };
         noted.lock().expect("no panic").push(line);
     };
-    let server = Server::new(StaticStore::new(&FILES)).observer(note).bind_later();
+    let server = Server::new(StaticStore::new(&FILES)).with_observer(note).bind_later();
     assert_eq!(server.addresses(), []);
     let handle = server.handle();
     let running = thread::spawn(move || server.run());
@@ -70,7 +70,7 @@ fn a_server_can_begin_without_listening_and_tells_every_change() {
         let [address] = handle.listen_only_on(&[free()]).expect("bound")[..] else { panic!("one address") };
         Client::new(address).hello();
         expected.push(format!("+{address}"));
-        assert_eq!(handle.unlisten(), [address]);
+        assert_eq!(handle.stop_listening(), [address]);
         expected.push(format!("-{address}"));
         wait_for(|| (*told.lock().expect("no panic") == expected).then_some(()));
     }

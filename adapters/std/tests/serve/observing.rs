@@ -48,10 +48,10 @@ fn who_does_not_see_answers_is_told_of_them_only_beside_one_who_does() {
         let mut limits = Limits::default();
         limits.on_text = OnText::Echo;
         let server = Server::new(StaticStore::new(&FILES))
-            .listen_on("127.0.0.1:0".parse().expect("an address"))
-            .limits(limits)
-            .observer(notes[0].clone())
-            .observer(notes[1].clone())
+            .with_address("127.0.0.1:0".parse().expect("an address"))
+            .with_limits(limits)
+            .with_observer(notes[0].clone())
+            .with_observer(notes[1].clone())
             .bind()
             .expect("bound");
         let (address, handle) = (server.addresses()[0], server.handle());

@@ -230,7 +230,7 @@ fn c11_a_stop_empties_the_queue() {
     assert_eq!(code(&first.rest()), "shuttingDown");
     let events = server.events.clone();
     drop((waiting, first));
-    assert_eq!(server.join().cut, 0);
+    assert_eq!(server.join().aborted, 0);
     assert!(started.elapsed() < PATIENCE);
     assert_eq!(events.count("refused shuttingDown"), 20);
 }

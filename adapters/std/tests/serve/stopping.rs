@@ -20,7 +20,7 @@ fn c11_answers_under_way_are_finished() {
     assert_eq!(busy.line(), r#"{"type":"end"}"#);
     assert_eq!(code(&busy.rest()), "shuttingDown");
     assert_eq!(server.events.count("cutting"), 0);
-    assert_eq!(server.join().cut, 0);
+    assert_eq!(server.join().aborted, 0);
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn c11_who_is_left_after_the_grace_is_cut() {
     client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
     let (events, started) = (server.events.clone(), Instant::now());
     server.handle.stop();
-    assert_eq!(server.join().cut, 1);
+    assert_eq!(server.join().aborted, 1);
     // Without a grace it were cut for its stalling after 30 s.
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(20));
     assert_eq!(events.wait_for("left", 1), ["left cut live 0"]);
@@ -87,5 +87,5 @@ fn all_threads_end() {
     assert!(named().iter().filter(|name| name.starts_with("client-")).count() >= 20);
     server.handle.stop();
     // `run` joins what it began: it could not return otherwise.
-    assert_eq!(server.join().cut, 0);
+    assert_eq!(server.join().aborted, 0);
 }
