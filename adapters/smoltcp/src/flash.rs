@@ -1,7 +1,7 @@
 //! Fetching into NOR flash.
 
 use coracle_core::Header;
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::wide;

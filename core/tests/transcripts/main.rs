@@ -85,7 +85,7 @@ fn by_another_server() {
     let document = document();
     let name = ServerName::new("on the roof").expect("a name");
     let chunk_size = std::num::NonZeroU32::new(100).expect("not 0");
-    let config = ServerConfig::new().server_name(name).chunk_size(chunk_size);
+    let config = ServerConfig::new().with_name(name).with_chunk_size(chunk_size);
     for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
         let mut other = OtherServer::default();
         let mut store = store_of(&document, transcript).to_vec();

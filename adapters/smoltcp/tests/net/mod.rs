@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use coracle_core::{
     Digest, DigestKind, End, FileName, GetRequest, Hasher, ServerConfig, StaticFile, StaticStore, Store,
 };

@@ -179,7 +179,7 @@ where
         let Self { server, handle } = self;
         let lingering = Lingering::new()?;
         let config = match ServerName::new(&server.name) {
-            Ok(name) => server.limits.config().server_name(name),
+            Ok(name) => server.limits.config().with_name(name),
             Err(_) => server.limits.config(),
         };
         let house = House {

@@ -150,7 +150,7 @@ impl<'h> Watch<'h> {
     }
 }
 
-impl blocking::Observer for Watch<'_> {
+impl blocking::SessionObserver for Watch<'_> {
     fn request(&mut self, request: &Request<'_>) {
         self.seat.note_asked();
         let is_told = self.house.tells_answers;
