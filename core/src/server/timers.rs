@@ -10,6 +10,7 @@ const NEVER: Instant = Instant::from_millis(u64::MAX);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timers([Instant; ALL.len()]);
 
+/// In the order in which they are declared: the table is indexed by them.
 const ALL: &[Timer] = &[
     Timer::Idle,
     Timer::Request,
@@ -26,17 +27,12 @@ impl Timers {
         Self([NEVER; ALL.len()])
     }
 
-    /// Starts `timer`, or moves it. It expires `after_ms` milliseconds after `from`; with 0 it never does.
+    /// Lets `timer` expire `after_ms` milliseconds after `from`, or never where that is 0.
+    #[inline(never)]
     pub(super) fn start(&mut self, timer: Timer, from: Instant, after_ms: u32) {
-        self.set(timer, if after_ms > 0 { from.after(after_ms.into()) } else { NEVER });
-    }
-
-    /// Lets `timer` expire at `at`.
-    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
-        for (name, expiry) in ALL.iter().zip(&mut self.0) {
-            if *name == timer {
-                *expiry = at;
-            }
+        let at = if after_ms > 0 { from.after(after_ms.into()) } else { NEVER };
+        if let Some(expiry) = self.0.get_mut(timer as usize) {
+            *expiry = at;
         }
     }
 
@@ -45,8 +41,14 @@ impl Timers {
     }
 
     /// The timer that expires first.
+    #[inline(never)]
     pub(super) fn next(&self) -> Option<(Instant, Timer)> {
-        let running = self.0.iter().copied().zip(ALL.iter().copied()).filter(|(at, _)| *at < NEVER);
-        running.min_by_key(|(at, _)| *at)
+        let mut first = (NEVER, None);
+        for (expiry, timer) in self.0.iter().zip(ALL) {
+            if *expiry < first.0 {
+                first = (*expiry, Some(*timer));
+            }
+        }
+        first.1.map(|timer| (first.0, timer))
     }
 }
