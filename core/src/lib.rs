@@ -21,7 +21,7 @@
 //!
 //! - [`ServerSession`] is the server's side of a connection, [`ClientSession`] the client's.
 //! - [`Store`] is what is served; [`exec`] does the store's side of an exchange for every owner.
-//! - [`blocking`] runs either session over anything that is `embedded_io::Read + Write` and may block.
+//! - `blocking`, a module behind the feature of that name, runs either session over anything that is `embedded_io::Read + Write` and may block.
 //! - [`FileName`], [`Version`], [`Digest`] exist only when they are good.
 //!
 //! # A session in a test, without a socket
@@ -78,6 +78,7 @@
 //! # Features
 //!
 //! - `sha256` (default): SHA-256 as a digest beside CRC-32.
+//! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
@@ -85,6 +86,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
 pub mod exec;

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod document;
+#[cfg(feature = "blocking")]
 mod driven;
 mod other_server;
 mod output;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use coracle_core::{DigestKind, ServerConfig, ServerName};
 use document::{Document, Step, StoreLine, Transcript};
+#[cfg(feature = "blocking")]
 use driven::drive;
 use other_server::OtherServer;
 use replay::{Pieces, replay, replay_with};
@@ -106,6 +108,7 @@ fn by_another_server() {
     }
 }
 
+#[cfg(feature = "blocking")]
 #[test]
 fn by_the_driver() {
     let document = document();

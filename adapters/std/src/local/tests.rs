@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, End, ClientEvent, FileName, GetRequest, Hasher, Instant,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, GetRequest, Hasher, Instant,
     Verified, Version,
 };
 use tempfile::TempDir;
