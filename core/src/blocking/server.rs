@@ -169,6 +169,7 @@ where
             self.out.look_at_clock();
             self.out.session.stop(self.out.now);
         }
+        #[allow(unreachable_patterns, reason = "outside of this crate there may be more actions")]
         match self.out.session.action() {
             Action::Receive => self.receive(),
             Action::Reply(request) => {
@@ -199,6 +200,7 @@ where
                 debug_assert_eq!(self.out.pending, 0, "what was written has left, or never will");
                 return Some(close);
             }
+            _ => self.out.session.send_failed(),
         }
         self.note_exchange();
         None
