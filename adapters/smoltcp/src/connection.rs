@@ -20,7 +20,7 @@ pub(crate) struct Connection<'c, S: Store> {
 }
 
 /// How far a poll came.
-pub(crate) enum Outcome {
+pub(crate) enum PollOutcome {
     /// Nothing to do until bytes move, or until then.
     Waiting(Option<Instant>),
     /// There is more to do at once.
@@ -52,35 +52,35 @@ impl<'c, S: Store> Connection<'c, S> {
     /// Does what the session wants, as far as the socket lets it.
     pub(crate) fn poll(
         &mut self,
-        place: usize,
+        slot: usize,
         socket: &mut tcp::Socket<'_>,
         store: &mut S,
         observer: &mut impl Observer,
         now: Instant,
-    ) -> Outcome {
+    ) -> PollOutcome {
         if !socket.is_open() {
             // Reset by the peer, or our address is no longer ours.
             self.session.send_failed();
         }
         let actions = ACTIONS_A_POLL;
         for _ in 0..actions {
-            let step = self.step(place, socket, store, observer, now);
-            self.note_exchange(place, observer);
+            let step = self.step(slot, socket, store, observer, now);
+            self.note_exchange(slot, observer);
             match step {
                 Step::Done => {}
-                Step::Over(close) => return Outcome::Over(close),
+                Step::Over(close) => return PollOutcome::Over(close),
                 Step::Blocked => match self.session.deadline() {
                     Some((when, _)) if when <= now => self.session.handle_timeout(now),
-                    deadline => return Outcome::Waiting(deadline.map(|(when, _)| when)),
+                    deadline => return PollOutcome::Waiting(deadline.map(|(when, _)| when)),
                 },
             }
         }
-        Outcome::Busy
+        PollOutcome::Busy
     }
 
     fn step(
         &mut self,
-        place: usize,
+        slot: usize,
         socket: &mut tcp::Socket<'_>,
         store: &mut S,
         observer: &mut impl Observer,
@@ -90,7 +90,7 @@ impl<'c, S: Store> Connection<'c, S> {
         self.has_asked |= !matches!(action, Action::Receive | Action::Close(_));
         match action {
             Action::Receive => return self.receive(socket, now),
-            Action::Reply(_) => self.reply(place, store, observer, now),
+            Action::Reply(_) => self.reply(slot, store, observer, now),
             Action::Entry => self.session.entry(self.exchange.entry(store), now),
             Action::SendBytes { bytes, .. } => match socket.send_slice(bytes) {
                 Ok(0) => return Step::Blocked,
@@ -104,7 +104,7 @@ impl<'c, S: Store> Connection<'c, S> {
                 match self.send_file(socket, store, offset, len, hash) {
                     Ok(Some(sent)) => {
                         self.session.sent(sent, now);
-                        observer.body(place, sent);
+                        observer.body(slot, sent);
                     }
                     Ok(None) => self.session.file_fault(now),
                     Err(tcp::SendError::InvalidState) => self.session.send_failed(),
@@ -119,12 +119,12 @@ impl<'c, S: Store> Connection<'c, S> {
         Step::Done
     }
 
-    fn note_exchange(&mut self, place: usize, observer: &mut impl Observer) {
+    fn note_exchange(&mut self, slot: usize, observer: &mut impl Observer) {
         let exchanges = self.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
             self.exchange.close();
-            observer.exchange(place, &self.session.last_exchange());
+            observer.exchange(slot, &self.session.last_exchange());
         }
     }
 
@@ -151,12 +151,12 @@ impl<'c, S: Store> Connection<'c, S> {
         }
     }
 
-    fn reply(&mut self, place: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
+    fn reply(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
-        observer.request(place, &request);
+        observer.request(slot, &request);
         let reply = self.exchange.open(store, &request);
         if let Reply::File { info, .. } = &reply {
-            observer.opened(place, info);
+            observer.opened(slot, info);
         }
         self.session.reply(reply, now);
     }
@@ -184,8 +184,8 @@ impl<'c, S: Store> Connection<'c, S> {
     #[inline(never)]
     fn hash(&mut self, store: &mut S, offset: u64, len: usize, now: Instant) {
         let mut buf = [0; HASH_LEN];
-        let place = buf.get_mut(..len.min(HASH_LEN)).unwrap_or_default();
-        match self.exchange.read(store, offset, place, true) {
+        let slot = buf.get_mut(..len.min(HASH_LEN)).unwrap_or_default();
+        match self.exchange.read(store, offset, slot, true) {
             Ok(read) => self.session.hashed(read, now),
             Err(_) => self.session.file_fault(now),
         }

@@ -205,11 +205,11 @@ impl<'b> Fetch<'b> {
         if let ClientAction::Rehash { offset, len } = self.session.action() {
             let mut buf = [0; READ_BACK_LEN];
             let len = usize::try_from(len).unwrap_or(READ_BACK_LEN).min(READ_BACK_LEN);
-            let place = buf.get_mut(..len).unwrap_or_default();
-            return match sink.read_back(offset, place) {
+            let slot = buf.get_mut(..len).unwrap_or_default();
+            return match sink.read_back(offset, slot) {
                 Ok(0) => Step::Over(Err(FetchError::TooFewToReadBack)),
                 Ok(read) => {
-                    self.session.rehashed(place.get(..read).unwrap_or(place), moment(now));
+                    self.session.rehashed(slot.get(..read).unwrap_or(slot), moment(now));
                     Step::Done
                 }
                 Err(error) => Step::Over(Err(FetchError::Sink(error))),
