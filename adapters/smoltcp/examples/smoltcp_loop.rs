@@ -36,7 +36,9 @@ fn fetch() -> Vec<u8> {
             file.extend_from_slice(bytes);
             Ok::<(), std::convert::Infallible>(())
         });
-        match fetch.poll(now, &mut interface, &mut sockets, &mut sink) {
+        let progress = fetch.poll(now, &mut interface, &mut sockets, &mut sink);
+        drop(sink);
+        match progress {
             Progress::Waiting(_) => now += Duration::from_millis(1), // a board sleeps until then, or until a frame arrives
             Progress::Done(End::Verified(_)) => return file,
             other => panic!("{other:?}"),
