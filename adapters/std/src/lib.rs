@@ -3,8 +3,6 @@
 #[cfg(unix)]
 pub mod client;
 #[cfg(unix)]
-mod clock;
-#[cfg(unix)]
 pub mod local;
 #[cfg(all(unix, feature = "metrics"))]
 pub mod metrics;
@@ -12,6 +10,8 @@ pub mod metrics;
 pub mod server;
 #[cfg(unix)]
 pub mod store;
+#[cfg(unix)]
+mod sys;
 #[cfg(unix)]
 pub mod transport;
 

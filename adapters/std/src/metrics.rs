@@ -20,7 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::server::{Event, Observer, Outcome, WaitEnd};
+use crate::server::{DequeueReason, Event, Observer, RequestOutcome};
 
 /// Counts what a server does, since this was made. Clones count together.
 ///
@@ -161,35 +161,35 @@ impl Observer for Metrics {
                 numbers.clients.inc();
                 numbers.connections.inc();
             }
-            Event::Disconnected { visit, .. } => {
-                numbers.disconnections.get_or_create(&ReasonLabel { reason: visit.reason.as_str() }).inc();
+            Event::Disconnected { summary, .. } => {
+                numbers.disconnections.get_or_create(&ReasonLabel { reason: summary.reason.as_str() }).inc();
                 numbers.clients.dec();
             }
-            Event::Refused { code, is_over_share, .. } => {
-                numbers.refused_over_share.inc_by(u64::from(is_over_share));
+            Event::Refused { code, is_over_address_limit, .. } => {
+                numbers.refused_over_share.inc_by(u64::from(is_over_address_limit));
                 numbers.refused.get_or_create(&CodeLabel { code: code.as_str() }).inc();
             }
             Event::Queued { .. } => {
                 numbers.waiting.inc();
             }
-            Event::Dequeued { end, waited, .. } => {
+            Event::Dequeued { reason, waited, .. } => {
                 numbers.waiting.dec();
-                let end = match end {
-                    WaitEnd::Served => "served",
-                    WaitEnd::Gone => "gone",
-                    WaitEnd::Refused(code) => code.as_str(),
+                let end = match reason {
+                    DequeueReason::Served => "served",
+                    DequeueReason::Gone => "gone",
+                    DequeueReason::Refused(code) => code.as_str(),
                 };
                 numbers.waits.get_or_create(&EndLabel { end }).observe(waited.as_secs_f64());
             }
-            Event::Finished { answer, .. } => {
-                let request = answer.kind.map_or("unreadable", |kind| kind.as_str());
-                let outcome = match answer.outcome {
-                    Outcome::Done => "ok",
-                    Outcome::Refused(code) => code.as_str(),
-                    Outcome::CutShort(reason) => reason.as_str(),
+            Event::Finished { summary, .. } => {
+                let request = summary.kind.map_or("unreadable", |kind| kind.as_str());
+                let outcome = match summary.outcome {
+                    RequestOutcome::Done => "ok",
+                    RequestOutcome::Refused(code) => code.as_str(),
+                    RequestOutcome::CutShort(reason) => reason.as_str(),
                 };
                 numbers.requests.get_or_create(&AnswerLabels { request, outcome }).inc();
-                let duration = answer.duration.as_secs_f64();
+                let duration = summary.duration.as_secs_f64();
                 numbers.durations.get_or_create(&RequestLabel { request }).observe(duration);
             }
             Event::Progress { body_len, .. } => {
@@ -199,7 +199,7 @@ impl Observer for Metrics {
                 numbers.text_arrivals.inc();
                 numbers.text_bytes.inc_by(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
-            Event::Trouble { .. } => {
+            Event::Warning { .. } => {
                 numbers.troubles.inc();
             }
             _ => {}
@@ -226,12 +226,12 @@ mod tests {
         let metrics = Metrics::new();
         let address = "127.0.0.1:1".parse().expect("an address");
         let other = metrics.clone();
-        for is_over_share in [true, false, true] {
-            other.event(&Event::Refused { address, code: Code::Busy, is_over_share });
+        for is_over_address_limit in [true, false, true] {
+            other.event(&Event::Refused { address, code: Code::Busy, is_over_address_limit });
         }
-        other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_share: false });
+        other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_address_limit: false });
         other.event(&Event::Queued { address, waiting: 1 });
-        other.event(&Event::Trouble { what: "a test", error: &io::Error::other("none") });
+        other.event(&Event::Warning { what: "a test", error: &io::Error::other("none") });
         let text = metrics.text();
         for line in [
             "# TYPE coracle_clients gauge",

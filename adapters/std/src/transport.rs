@@ -4,16 +4,15 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant as Moment};
 
 use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
-use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
-use crate::store;
+use crate::sys;
 
 /// From this many bytes of a file on, whole segments are worth two system calls.
 const LARGE: usize = 256 * 1024;
@@ -42,17 +41,17 @@ pub struct TcpTransport<S> {
 
 impl<S: Borrow<Socket>> TcpTransport<S> {
     /// A transport over a socket whose time-outs were not touched yet.
-    pub const fn new(socket: S) -> Self {
+    pub fn new(socket: S) -> Self {
         Self::with_limits(socket, None, None)
     }
 
-    /// A transport over a socket that has these time-outs already, in milliseconds (inherited from its listener, say).
-    pub const fn with_limits(socket: S, read_limit_ms: Option<u64>, write_limit_ms: Option<u64>) -> Self {
+    /// A transport over a socket that has these time-outs already (inherited from its listener, say).
+    pub fn with_limits(socket: S, read_limit: Option<Duration>, write_limit: Option<Duration>) -> Self {
         Self {
             socket,
             limit_ms: None,
-            read_limit_ms,
-            write_limit_ms,
+            read_limit_ms: read_limit.map(whole_millis),
+            write_limit_ms: write_limit.map(whole_millis),
             can_sendfile: true,
             is_corked: false,
             bite: LARGE,
@@ -105,11 +104,8 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             return;
         }
         self.is_corked = is_wanted;
-        #[cfg(target_os = "linux")]
-        {
-            let set = self.socket().set_tcp_cork(is_wanted);
-            self.note_option(set);
-        }
+        let set = sys::hold_partial_segments(self.socket(), is_wanted);
+        self.note_option(set);
     }
 
     fn note_option(&mut self, set: io::Result<()>) {
@@ -125,6 +121,11 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
         }
         TransportError { kind }
     }
+}
+
+/// The kernel's own count of a time-out is finer.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether a socket's time-out `set_ms` will not do for a wait of `wanted_ms`. One that is a little short costs a turn of
@@ -179,8 +180,7 @@ impl<S: Borrow<Socket>> Read for TcpTransport<S> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.cork(false);
         self.arm_read();
-        let received = rustix::net::recv(self.socket.borrow(), buf, RecvFlags::empty());
-        received.map(|(len, _)| len).map_err(|error| self.fail(error.into()))
+        sys::receive(self.socket(), buf).map_err(|error| self.fail(error))
     }
 }
 
@@ -203,8 +203,7 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.arm_write();
-        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-        let sent = rustix::net::send(self.socket.borrow(), bytes, flags).map_err(|error| self.fail(error.into()))?;
+        let sent = sys::send(self.socket(), bytes, more).map_err(|error| self.fail(error))?;
         if !more && sent == bytes.len() {
             self.cork(false);
         }
@@ -234,7 +233,7 @@ where
         let bite = len.min(NonZeroUsize::new(self.bite).unwrap_or(len));
         let began = is_large.then(Moment::now);
         self.arm_write();
-        match self.socket().sendfile(&file, start, Some(bite)) {
+        match sys::send_file(self.socket(), file, start, bite) {
             Ok(sent) => {
                 if let Some(began) = began {
                     self.bite = next_bite(self.bite, began.elapsed());
@@ -250,7 +249,7 @@ where
                     self.can_sendfile = false;
                     None
                 }
-                _ if is_of_the_file(&error) => Some(Err(SendFileError::File)),
+                _ if sys::is_file_error(&error) => Some(Err(SendFileError::File)),
                 _ => Some(Err(SendFileError::Transport(self.fail(error)))),
             },
         }
@@ -267,15 +266,6 @@ fn next_bite(bite: usize, took: Duration) -> usize {
     }
 }
 
-/// Whether an error of `sendfile` tells of the file rather than of the socket.
-fn is_of_the_file(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::IO | Errno::STALE | Errno::ISDIR | Errno::OVERFLOW | Errno::NOMEM | Errno::BADF)
-    )
-}
-
 /// An open file of a store, as far as the kernel can send it by itself.
 pub trait KernelFile {
     /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read:
@@ -287,12 +277,6 @@ pub trait KernelFile {
 }
 
 impl KernelFile for &StaticFile<'_> {}
-
-impl KernelFile for store::File {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| self.as_std().as_fd())
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use coracle::Escaped;
-use coracle::server::{Event, Outcome};
+use coracle::server::{Event, RequestOutcome};
 
 /// The interval over which throughput is measured: one column of the graph.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ impl ServerState {
     pub fn on_event(&mut self, event: &Event<'_>) {
         match event {
             Event::Listening { address } if !self.listening.contains(address) => self.listening.push(*address),
-            Event::Unlistened { address } => self.listening.retain(|listening| listening != address),
+            Event::ListenerClosed { address } => self.listening.retain(|listening| listening != address),
             Event::Connected { peer, .. } => self.connected(peer.id(), peer.address(), peer.thread()),
             Event::Queued { .. } => self.waiting += 1,
             Event::Dequeued { .. } => self.waiting -= 1,
@@ -110,16 +110,16 @@ impl ServerState {
             Event::Opened { peer, file_size } => self.opened(peer.id(), *file_size),
             Event::Progress { peer, body_len } => self.sent(peer.id(), *body_len),
             Event::Text { peer, .. } => self.text(peer.id()),
-            Event::Finished { peer, answer } => {
-                let kind = answer.kind.map_or("unreadable", |kind| kind.as_str());
-                self.finished(peer.id(), kind, answer.name, answer.outcome == Outcome::Done);
+            Event::Finished { peer, summary } => {
+                let kind = summary.kind.map_or("unreadable", |kind| kind.as_str());
+                self.finished(peer.id(), kind, summary.name, summary.outcome == RequestOutcome::Done);
             }
             Event::Disconnected { peer, .. } => self.disconnected(peer.id()),
             Event::Stopping { .. } => {
                 self.listening.clear();
                 self.stage = Stage::Stopping;
             }
-            Event::Cutting { .. } => self.stage = Stage::ClosingConnections,
+            Event::Aborting { .. } => self.stage = Stage::ClosingConnections,
             _ => {}
         }
     }
@@ -246,7 +246,7 @@ fn describe(kind: &str, name: &str) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use coracle::server::WaitEnd;
+    use coracle::server::DequeueReason;
 
     use super::{Event, MAX_LOG_LINES, MAX_SAMPLES, ServerState, Stage, Totals};
 
@@ -280,11 +280,11 @@ mod tests {
         for address in [one, one, other] {
             state.on_event(&Event::Listening { address });
         }
-        state.on_event(&Event::Unlistened { address: one });
+        state.on_event(&Event::ListenerClosed { address: one });
         assert_eq!((state.listening.as_slice(), state.stage), ([other].as_slice(), Stage::Serving));
         state.on_event(&Event::Stopping { live: 0 });
         assert_eq!((state.listening.as_slice(), state.stage), ([].as_slice(), Stage::Stopping));
-        state.on_event(&Event::Cutting { live: 1 });
+        state.on_event(&Event::Aborting { live: 1 });
         assert_eq!(state.stage, Stage::ClosingConnections);
     }
 
@@ -293,7 +293,7 @@ mod tests {
         let mut state = ServerState::new(Instant::now());
         let address = "127.0.0.1:1".parse().expect("an address");
         let queued = Event::Queued { address, waiting: 1 };
-        let dequeued = Event::Dequeued { address, end: WaitEnd::Gone, waited: Duration::ZERO };
+        let dequeued = Event::Dequeued { address, reason: DequeueReason::Gone, waited: Duration::ZERO };
         for (event, waiting) in [(&dequeued, -1), (&queued, 0), (&queued, 1), (&queued, 2), (&dequeued, 1)] {
             state.on_event(event);
             assert_eq!(state.waiting, waiting);

@@ -16,13 +16,14 @@ use coracle_core::{Code, Store};
 use socket2::Socket;
 
 use super::House;
+use super::event::Event;
 use super::hall::Verdict;
-use super::listen::{AcceptFailure, Listener};
-use super::observer::Event;
+use super::listen::Listener;
 use super::queue::dismiss;
 use super::seat::Seat;
 use super::visit::refuse;
 use super::worker::{STACK_SIZE, spawn_worker};
+use crate::sys::{AcceptError, accept_error};
 use crate::transport::KernelFile;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -62,8 +63,8 @@ where
             match self.house.hall.admit(socket, address) {
                 Verdict::Served(seat) => self.hand_over(seat),
                 Verdict::Queued(waiting) => self.house.tell(&Event::Queued { address, waiting }),
-                Verdict::Refused { socket, code, is_over_share } => {
-                    self.house.tell(&Event::Refused { address, code, is_over_share });
+                Verdict::Refused { socket, code, is_over_address_limit } => {
+                    self.house.tell(&Event::Refused { address, code, is_over_address_limit });
                     refuse(self.house, socket, code);
                 }
             }
@@ -79,13 +80,13 @@ where
                 Ok(accepted) => return Some(accepted),
                 Err(error) => error,
             };
-            match AcceptFailure::of(&error) {
-                AcceptFailure::Quiet => {}
+            match accept_error(&error) {
+                AcceptError::TimedOut => {}
                 // Clients that are gone come in numbers, but a system that fails so for ever must not keep this busy.
-                AcceptFailure::Again if failures < MAX_FAILURES => failures += 1,
+                AcceptError::ClientGone if failures < MAX_FAILURES => failures += 1,
                 _ if self.listener.is_closed.load(Ordering::Acquire) => return None,
                 _ => {
-                    self.house.tell(&Event::Trouble { what: "accepting a client", error: &error });
+                    self.house.tell(&Event::Warning { what: "accepting a client", error: &error });
                     self.house.lingering.make_room();
                     self.house.hall.pause(pause);
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -100,8 +101,8 @@ where
         self.accept_batch();
         let Err(error) = spawn_worker(self.scope, self.house, self.store.clone(), Arc::clone(&seat)) else { return };
         dismiss(self.house, self.house.hall.take_back(&seat));
-        self.house.tell(&Event::Trouble { what: "making a thread for a client", error: &error });
-        self.house.tell(&Event::Refused { address: seat.address, code: Code::Busy, is_over_share: false });
+        self.house.tell(&Event::Warning { what: "making a thread for a client", error: &error });
+        self.house.tell(&Event::Refused { address: seat.address, code: Code::Busy, is_over_address_limit: false });
         if let Some(seat) = Arc::into_inner(seat) {
             refuse(self.house, seat.socket, Code::Busy);
         }

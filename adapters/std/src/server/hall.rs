@@ -77,7 +77,7 @@ pub(super) enum Verdict {
         socket: Socket,
         code: Code,
         /// It is its address that may have no more places.
-        is_over_share: bool,
+        is_over_address_limit: bool,
     },
 }
 
@@ -144,7 +144,7 @@ impl Hall {
         }
         // Before anything else: nobody loses a place to an address that has enough.
         if state.shares.is_used_up(address.ip()) {
-            return Verdict::Refused { socket, code: Code::Busy, is_over_share: true };
+            return Verdict::Refused { socket, code: Code::Busy, is_over_address_limit: true };
         }
         let is_full = state.live.len() >= self.max_clients;
         if let Some(queue) = &mut state.queue {
@@ -357,5 +357,5 @@ impl State {
 }
 
 fn refused(socket: Socket, code: Code) -> Verdict {
-    Verdict::Refused { socket, code, is_over_share: false }
+    Verdict::Refused { socket, code, is_over_address_limit: false }
 }

@@ -5,12 +5,13 @@
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::RecvFlags;
 use socket2::Socket;
+
+use crate::sys;
 
 /// Bytes that are read off at most.
 const MAX_DRAINED: usize = 1 << 20;
@@ -133,15 +134,9 @@ impl Lingering {
         let first_end = sockets.iter().map(|leaving| leaving.until).min();
         // One more millisecond than there is, or it would be polled in a loop for the rest of the last one.
         let wait = first_end.map(|end| end.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
-        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-        let mut polled = vec![PollFd::new(&self.reader, PollFlags::IN)];
-        let seeing = sockets.iter().filter(|leaving| !leaving.is_blind);
-        polled.extend(seeing.map(|leaving| PollFd::new(&leaving.socket, PollFlags::IN)));
-        match poll(&mut polled, wait.as_ref()) {
-            Ok(_) => {
-                let mut found = polled.iter().map(|polled| !polled.revents().is_empty());
-                (found.next().unwrap_or(false), found.collect())
-            }
+        let seeing = sockets.iter().filter(|leaving| !leaving.is_blind).map(|leaving| leaving.socket.as_fd());
+        match sys::poll_readable(std::iter::once(self.reader.as_fd()).chain(seeing), wait) {
+            Ok(mut readable) => (readable.remove(0), readable),
             // Interrupted, or no memory for it: the time-outs still hold.
             Err(_) => {
                 std::thread::sleep(Duration::from_millis(10));
@@ -180,15 +175,14 @@ impl Leaving {
     /// Reads what there is, without waiting; true when there is nothing more to come or to be read.
     fn drain(&mut self, buf: &mut [u8]) -> bool {
         loop {
-            match rustix::net::recv(&self.socket, &mut *buf, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return true,
-                Ok((_, len)) => match self.rest.checked_sub(len) {
+            match sys::receive_now(&self.socket, buf) {
+                Ok(0) => return true,
+                Ok(len) => match self.rest.checked_sub(len) {
                     Some(rest) => self.rest = rest,
                     None => return true,
                 },
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return false,
-                Err(_) => return true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
             }
         }
     }

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use crate::sys;
 
 /// An accept queue that overflows costs a client a second for each lost SYN. (The kernel cuts it to its own limit,
 /// `net.core.somaxconn`.)
@@ -41,7 +41,9 @@ impl Listener {
     /// `0.0.0.0`.
     pub(super) fn bind(address: SocketAddr, only_v6: bool, inherited: Inherited) -> io::Result<Self> {
         match Self::bind_one(address, only_v6, inherited) {
-            Err(error) if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !only_v6 && is_without_v6(&error) => {
+            Err(error)
+                if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !only_v6 && sys::is_without_ipv6(&error) =>
+            {
                 let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
                 Self::bind_one(address, false, inherited)
             }
@@ -83,8 +85,7 @@ impl Listener {
 
     /// Whether a client waits to be accepted.
     pub(super) fn has_more(&self) -> bool {
-        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+        sys::is_readable(&self.socket)
     }
 
     /// Accepts no more, and wakes the thread that waits for a client. True the first time.
@@ -109,43 +110,6 @@ pub(super) fn bind_all(addresses: &[SocketAddr], inherited: Inherited) -> io::Re
     Ok(listeners)
 }
 
-/// What to do after an `accept` that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AcceptFailure {
-    /// Nobody came for as long as the listener's time-out.
-    Quiet,
-    /// The client is gone, or a firewall refused it: try again at once.
-    Again,
-    /// Something is used up: try again after a pause.
-    Pause,
-}
-
-impl AcceptFailure {
-    pub(super) fn of(error: &io::Error) -> Self {
-        match Errno::from_io_error(error) {
-            Some(Errno::AGAIN) => Self::Quiet,
-            Some(
-                Errno::INTR
-                | Errno::CONNABORTED
-                | Errno::PROTO
-                | Errno::PERM
-                | Errno::NETDOWN
-                | Errno::NETUNREACH
-                | Errno::HOSTUNREACH
-                | Errno::HOSTDOWN
-                | Errno::NOPROTOOPT
-                | Errno::OPNOTSUPP,
-            ) => Self::Again,
-            // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else a system may think of: it must not spin.
-            _ => Self::Pause,
-        }
-    }
-}
-
-fn is_without_v6(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
-}
-
 fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
     let why = match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there already".to_owned(),
@@ -162,8 +126,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
 
-    use super::{AcceptFailure, Inherited, Listener, bind_all};
-    use rustix::io::Errno;
+    use super::{Inherited, Listener, bind_all};
 
     const INHERITED: Inherited =
         Inherited { read_limit: Duration::from_millis(1500), write_limit: Some(Duration::from_secs(7)) };
@@ -216,16 +179,5 @@ mod tests {
             assert!(listener.close() && !listener.close());
             assert!(waiting.join().expect("no panic").is_err());
         });
-    }
-
-    #[test]
-    fn k6_no_failure_of_accept_is_the_end() {
-        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM, Errno::INTR] {
-            assert_eq!(AcceptFailure::of(&errno.into()), AcceptFailure::Again);
-        }
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::IO] {
-            assert_eq!(AcceptFailure::of(&errno.into()), AcceptFailure::Pause);
-        }
-        assert_eq!(AcceptFailure::of(&Errno::AGAIN.into()), AcceptFailure::Quiet);
     }
 }

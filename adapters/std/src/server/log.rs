@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::observer::{Event, Observer, Outcome, WaitEnd};
+use super::event::{DequeueReason, Event, RequestOutcome};
+use super::observer::Observer;
 use crate::Escaped;
 
 /// Lines that nobody takes are kept up to this many bytes.
@@ -107,7 +108,7 @@ impl Observer for Log {
         }
     }
 
-    fn sees_answers(&self) -> bool {
+    fn sees_requests(&self) -> bool {
         self.level > LogLevel::Quiet
     }
 }
@@ -240,15 +241,15 @@ impl Line<'_> {
 /// The least talkative log that has a line for an event.
 const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
     match event {
-        Event::Trouble { .. } | Event::Cutting { .. } => Some(LogLevel::Quiet),
+        Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
         Event::Refused { .. }
-        | Event::Dequeued { end: WaitEnd::Gone, .. }
+        | Event::Dequeued { reason: DequeueReason::Gone, .. }
         | Event::Text { .. }
         | Event::Finished { .. }
         | Event::Disconnected { .. }
         | Event::Stopping { .. } => Some(LogLevel::Normal),
         Event::Listening { .. }
-        | Event::Unlistened { .. }
+        | Event::ListenerClosed { .. }
         | Event::Connected { .. }
         | Event::Queued { .. }
         | Event::Requested { .. } => Some(LogLevel::Verbose),
@@ -264,21 +265,21 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
     let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
     Some(match *event {
         Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
-        Event::Unlistened { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
+        Event::ListenerClosed { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
         Event::Connected { peer, live } => {
             let (peer, thread) = at(peer);
             Line { event: "connected", peer, thread, live: Some(live), ..line }
         }
-        Event::Refused { address, code, is_over_share } => {
+        Event::Refused { address, code, is_over_address_limit } => {
             let outcome = Some(code.to_string());
-            let text = is_over_share.then(|| "its address has its share of places".to_owned());
+            let text = is_over_address_limit.then(|| "its address has its share of places".to_owned());
             Line { event: "refused", peer: Some(address), outcome, text, ..line }
         }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));
             Line { event: "queued", peer: Some(address), text, ..line }
         }
-        Event::Dequeued { address, end: WaitEnd::Gone, waited } => {
+        Event::Dequeued { address, reason: DequeueReason::Gone, waited } => {
             let (duration_ms, outcome) = (Some(rounded_ms(waited)), Some("gone".to_owned()));
             Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line }
         }
@@ -294,45 +295,45 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let text = Some(String::from_utf8_lossy(bytes).into_owned());
             Line { event: "text", peer, thread, text, ..line }
         }
-        Event::Finished { peer, answer } => {
+        Event::Finished { peer, summary } => {
             let (peer, thread) = at(peer);
-            let what = Some(answer.kind.map_or("unreadable", |kind| kind.as_str()));
-            let is_named = answer.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
+            let what = Some(summary.kind.map_or("unreadable", |kind| kind.as_str()));
+            let is_named = summary.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
             Line {
                 event: "finished",
                 peer,
                 thread,
                 what,
-                file_name: Some(answer.name).filter(|_| is_named),
-                bytes: Some(answer.body_len),
-                duration_ms: Some(rounded_ms(answer.duration)),
-                outcome: Some(match answer.outcome {
-                    Outcome::CutShort(reason) => format!("cut short: {reason}"),
+                file_name: Some(summary.name).filter(|_| is_named),
+                bytes: Some(summary.body_len),
+                duration_ms: Some(rounded_ms(summary.duration)),
+                outcome: Some(match summary.outcome {
+                    RequestOutcome::CutShort(reason) => format!("cut short: {reason}"),
                     outcome => outcome.to_string(),
                 }),
                 ..line
             }
         }
-        Event::Disconnected { peer, visit, live } => {
+        Event::Disconnected { peer, summary, live } => {
             let (peer, thread) = at(peer);
             Line {
                 event: "disconnected",
                 peer,
                 thread,
-                bytes: Some(visit.body_len),
-                answers: Some(visit.answers),
-                duration_ms: Some(rounded_ms(visit.duration)),
+                bytes: Some(summary.body_len),
+                answers: Some(summary.requests),
+                duration_ms: Some(rounded_ms(summary.duration)),
                 live: Some(live),
-                outcome: Some(visit.reason.to_string()),
+                outcome: Some(summary.reason.to_string()),
                 ..line
             }
         }
-        Event::Trouble { what, error } => {
+        Event::Warning { what, error } => {
             let outcome = Some(error.to_string());
             Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line }
         }
         Event::Stopping { live } => Line { event: "stopping", live: Some(live), ..line },
-        Event::Cutting { live } => Line { event: "cutting", live: Some(live), ..line },
+        Event::Aborting { live } => Line { event: "cutting", live: Some(live), ..line },
         Event::Opened { .. } | Event::Progress { .. } | Event::Dequeued { .. } => return None,
     })
 }
@@ -351,7 +352,7 @@ mod tests {
     use coracle_core::RequestKind;
 
     use super::{Log, LogFormat, LogLevel};
-    use crate::server::{Answer, Event, Observer, Outcome, Peer};
+    use crate::server::{Event, Observer, Peer, RequestOutcome, RequestSummary};
 
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
@@ -379,18 +380,18 @@ mod tests {
     fn written(format: LogFormat, level: LogLevel) -> String {
         let page = Page::default();
         let log = Log::new(page.clone(), format, level).expect("a thread");
-        let answer = Answer {
+        let summary = RequestSummary {
             kind: Some(RequestKind::Get),
             name: "a \u{202e}b",
             file_size: Some(9),
             body_len: 5,
             duration: Duration::from_micros(1234),
-            outcome: Outcome::Done,
+            outcome: RequestOutcome::Done,
         };
         log.event(&Event::Connected { peer: &peer(), live: 1 });
-        log.event(&Event::Finished { peer: &peer(), answer: &answer });
+        log.event(&Event::Finished { peer: &peer(), summary: &summary });
         log.event(&Event::Text { peer: &peer(), bytes: b"\x1b[2J\xff" });
-        log.event(&Event::Trouble { what: "accepting a client", error: &io::Error::other("no more") });
+        log.event(&Event::Warning { what: "accepting a client", error: &io::Error::other("no more") });
         drop(log);
         page.text()
     }

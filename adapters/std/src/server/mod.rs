@@ -25,6 +25,7 @@
 
 mod acceptor;
 mod cut;
+mod event;
 mod hall;
 mod limits;
 mod linger;
@@ -47,15 +48,16 @@ use std::sync::atomic::AtomicU64;
 use std::thread;
 use std::time::Duration;
 
-use coracle_core::{ServerConfig, ServerName, Store};
+use coracle_core::{Instant, ServerConfig, ServerName, Store};
 
+pub use event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
 pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
-pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
+pub use observer::Observer;
 
-use crate::clock::coarse_ms;
-use crate::transport::KernelFile;
+use crate::sys;
+use crate::transport::{KernelFile, whole_millis};
 use hall::{Chore, Hall, Phase};
 use linger::Lingering;
 use listen::{Inherited, bind_all};
@@ -187,9 +189,9 @@ where
             lingering: &lingering,
             config,
             observers: &server.observers,
-            tells_answers: server.observers.iter().any(|observer| observer.sees_answers()),
+            sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             inherited: handle.inherited,
-            began_ms: coarse_ms(),
+            began: sys::monotonic(),
             threads_made: AtomicU64::new(0),
             workers: WorkerPool::default(),
         };
@@ -206,12 +208,12 @@ where
                     let listener = match chore {
                         Chore::Accept(listener) => listener,
                         Chore::TellClosed(address) => {
-                            house.tell(&Event::Unlistened { address });
+                            house.tell(&Event::ListenerClosed { address });
                             continue;
                         }
                     };
                     for (what, error) in &listener.refused_options {
-                        house.tell(&Event::Trouble { what, error });
+                        house.tell(&Event::Warning { what, error });
                     }
                     house.tell(&Event::Listening { address: listener.address });
                     acceptor::spawn_acceptor(scope, &house, listener, server.store.clone())?;
@@ -322,15 +324,20 @@ struct House<'h> {
     config: ServerConfig<'h>,
     observers: &'h [Box<dyn Observer + 'h>],
     /// Whether one of them looks at what clients are answered.
-    tells_answers: bool,
+    sees_requests: bool,
     inherited: Inherited,
     /// The zero of the sessions' time.
-    began_ms: u64,
+    began: Duration,
     threads_made: AtomicU64,
     workers: WorkerPool,
 }
 
 impl House<'_> {
+    /// This moment as the sessions count.
+    fn now(&self) -> Instant {
+        Instant::from_millis(whole_millis(sys::monotonic().saturating_sub(self.began)))
+    }
+
     fn tell(&self, event: &Event<'_>) {
         for observer in self.observers {
             // A fault of an observer's is no reason to leave a client, or a place, as it is. The panic has said what it was.
@@ -345,7 +352,7 @@ impl House<'_> {
             return Summary { cut: 0 };
         }
         let cut = self.hall.live();
-        self.tell(&Event::Cutting { live: cut });
+        self.tell(&Event::Aborting { live: cut });
         self.hall.stop(Phase::Cut);
         self.hall.wait_until_empty(None);
         Summary { cut }

@@ -1,20 +1,20 @@
 //! Clients that wait for a place, in the order in which they came.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coracle_core::Code;
-use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use super::House;
+use super::event::{DequeueReason, Event};
 use super::limits::Admission;
-use super::observer::{Event, WaitEnd};
 use super::seat::Seat;
 use super::visit::refuse;
+use crate::sys;
 
 /// How often it is looked who is gone, and a little more for each client, so that looking takes a small part of the time.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
@@ -47,7 +47,7 @@ pub(super) struct Called {
 #[derive(Debug)]
 pub(super) struct Dismissed {
     client: Waiting,
-    end: WaitEnd,
+    reason: DequeueReason,
 }
 
 impl Queue {
@@ -79,7 +79,7 @@ impl Queue {
             if !client.is_gone() {
                 return Some(client);
             }
-            dismissed.push(Dismissed { client, end: WaitEnd::Gone });
+            dismissed.push(Dismissed { client, reason: DequeueReason::Gone });
         }
     }
 
@@ -90,8 +90,8 @@ impl Queue {
             let Some(client) = self.waiting.pop_front() else { break };
             let is_late = self.timeout.is_some_and(|timeout| client.since.elapsed() >= timeout);
             match (client.is_gone(), is_late) {
-                (true, _) => dismissed.push(Dismissed { client, end: WaitEnd::Gone }),
-                (_, true) => dismissed.push(Dismissed { client, end: WaitEnd::Refused(Code::Busy) }),
+                (true, _) => dismissed.push(Dismissed { client, reason: DequeueReason::Gone }),
+                (_, true) => dismissed.push(Dismissed { client, reason: DequeueReason::Refused(Code::Busy) }),
                 _ => self.waiting.push_back(client),
             }
         }
@@ -101,7 +101,7 @@ impl Queue {
     /// Takes out everybody, to be told `code`.
     pub(super) fn clear(&mut self, code: Code) -> Vec<Dismissed> {
         let all = self.waiting.drain(..);
-        all.map(|client| Dismissed { client, end: WaitEnd::Refused(code) }).collect()
+        all.map(|client| Dismissed { client, reason: DequeueReason::Refused(code) }).collect()
     }
 
     /// How long until [`Queue::sweep`] should be called again.
@@ -124,12 +124,11 @@ impl Waiting {
     /// Whether nobody is there any more. A client that has sent something and then ended its sending side is still there:
     /// it may well wait for an answer, and nothing tells it from one that has closed.
     fn is_gone(&self) -> bool {
-        match rustix::net::recv(&self.socket, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => true,
+        match sys::peek_now(&self.socket, &mut [0; 1]) {
+            Ok(0) => true,
             // A reset does not take away what came before it.
             Ok(_) => !matches!(self.socket.take_error(), Ok(None)),
-            Err(Errno::AGAIN | Errno::INTR) => false,
-            Err(_) => true,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
         }
     }
 }
@@ -143,10 +142,10 @@ pub(super) fn attend(house: &House<'_>) {
 
 /// Tells clients that they are not to wait any more.
 pub(super) fn dismiss(house: &House<'_>, dismissed: Vec<Dismissed>) {
-    for Dismissed { client: Waiting { socket, address, since }, end } in dismissed {
-        house.tell(&Event::Dequeued { address, end, waited: since.elapsed() });
-        if let WaitEnd::Refused(code) = end {
-            house.tell(&Event::Refused { address, code, is_over_share: false });
+    for Dismissed { client: Waiting { socket, address, since }, reason } in dismissed {
+        house.tell(&Event::Dequeued { address, reason, waited: since.elapsed() });
+        if let DequeueReason::Refused(code) = reason {
+            house.tell(&Event::Refused { address, code, is_over_address_limit: false });
             refuse(house, socket, code);
         }
     }
@@ -163,7 +162,7 @@ mod tests {
     use super::super::hall::{Chore, Hall, Verdict};
     use super::super::limits::Limits;
     use super::super::listen::{Inherited, Listener};
-    use super::{Admission, Queue, WaitEnd, Waiting};
+    use super::{Admission, DequeueReason, Queue, Waiting};
 
     fn queue(length: usize, timeout: Option<Duration>) -> Queue {
         Queue::new(Admission::Queue { length, timeout }).expect("a queue")
@@ -207,7 +206,7 @@ mod tests {
         let mut gone = Vec::new();
         let next = queue.pop(&mut gone).expect("somebody is there");
         assert_eq!(next.address, told_all.local_addr().expect("an address"));
-        assert_eq!(gone.iter().map(|one| one.end).collect::<Vec<_>>(), [WaitEnd::Gone; 2]);
+        assert_eq!(gone.iter().map(|one| one.reason).collect::<Vec<_>>(), [DequeueReason::Gone; 2]);
         let next = queue.pop(&mut gone).expect("somebody is there");
         assert_eq!(next.address, stays.local_addr().expect("an address"));
         assert!(queue.pop(&mut gone).is_none() && gone.len() == 2);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use coracle_core::{CloseHow, Code, Store};
 
 use super::House;
-use super::observer::{Event, Peer, Reason, Visit, WaitEnd};
+use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
 use super::queue::{Called, dismiss};
 use super::seat::{Fate, Seat};
 use super::visit::{WorkerBuffers, refuse, visit};
@@ -73,7 +73,7 @@ where
             let (called, gone) = self.house.hall.next_queued();
             dismiss(self.house, gone);
             let Some(Called { seat, waited }) = called else { return };
-            self.house.tell(&Event::Dequeued { address: seat.address, end: WaitEnd::Served, waited });
+            self.house.tell(&Event::Dequeued { address: seat.address, reason: DequeueReason::Served, waited });
             self.begin(&seat);
             self.serve(seat);
         }
@@ -87,8 +87,8 @@ where
         let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
             Ok(buffers) => self.buffers.insert(buffers),
             Err(error) => {
-                house.tell(&Event::Trouble { what: "making a client's buffers", error: &error });
-                self.give_up(&seat, &peer, Reason::Refused(Code::Busy));
+                house.tell(&Event::Warning { what: "making a client's buffers", error: &error });
+                self.give_up(&seat, &peer, DisconnectReason::Refused(Code::Busy));
                 if let Some(seat) = Arc::into_inner(seat) {
                     refuse(house, seat.socket, Code::Busy);
                 }
@@ -99,7 +99,7 @@ where
         let how = catch_unwind(AssertUnwindSafe(|| visit(house, &seat, &peer, store, buffers))).unwrap_or_else(|_| {
             // What it has left half done is in buffers that nobody looks at again.
             self.buffers = None;
-            self.give_up(&seat, &peer, Reason::Fault);
+            self.give_up(&seat, &peer, DisconnectReason::ServerFault);
             CloseHow::Abort
         });
         // Who drops a client holds it for a moment longer, and then closes it.
@@ -112,17 +112,17 @@ where
             }
             CloseHow::Abort => {
                 if let Err(error) = seat.socket.set_linger(Some(Duration::ZERO)) {
-                    house.tell(&Event::Trouble { what: "resetting a connection", error: &error });
+                    house.tell(&Event::Warning { what: "resetting a connection", error: &error });
                 }
             }
         }
     }
 
     /// Frees the place of a client that was not served.
-    fn give_up(&self, seat: &Seat, peer: &Peer, reason: Reason) {
+    fn give_up(&self, seat: &Seat, peer: &Peer, reason: DisconnectReason) {
         let live = self.house.hall.leave(seat);
-        let visit = Visit { reason, answers: 0, body_len: 0, duration: seat.since.elapsed() };
-        self.house.tell(&Event::Disconnected { peer, visit: &visit, live });
+        let summary = ConnectionSummary { duration: seat.since.elapsed(), ..ConnectionSummary::new(reason) };
+        self.house.tell(&Event::Disconnected { peer, summary: &summary, live });
     }
 
     fn peer(&self, seat: &Seat) -> Peer {

@@ -9,16 +9,14 @@ mod version;
 use std::io;
 use std::path::Path;
 
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, FileType, OpenOptions, OpenOptionsExt};
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
-use rustix::fs::OFlags;
-use rustix::io::Errno;
 
 pub use file::File;
 pub use listing::Listing;
 use remembered::Remembered;
 pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
+
+use crate::sys::{ConfinedDirectory, FileKind, store_error};
 
 /// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
 ///
@@ -45,7 +43,7 @@ pub use switched::{SwitchedFile, SwitchedListing, SwitchedStore};
 /// ```
 #[derive(Debug)]
 pub struct DirectoryStore {
-    root: Dir,
+    root: ConfinedDirectory,
     hidden: bool,
     remembered: Remembered,
 }
@@ -72,10 +70,7 @@ impl DirectoryStore {
             };
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
-        let root = Dir::open_ambient_dir(path, ambient_authority());
-        let root = root.map_err(explain)?;
-        // The descriptor was opened without looking whether the directory may be searched.
-        root.metadata(".").map_err(explain)?;
+        let root = ConfinedDirectory::open(path).map_err(explain)?;
         let remembered = Remembered::new(Self::REMEMBERED_DIGESTS);
         Ok(Self { root, hidden: false, remembered })
     }
@@ -100,32 +95,21 @@ impl DirectoryStore {
     }
 
     /// Opens what `path` names, whatever it is, and blocks on none of it.
-    fn open_confined(&self, path: &str, wanted: Wanted) -> Result<std::fs::File, StoreError> {
-        // A FIFO without a writer would block, and a terminal become the server's own.
-        let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(flags);
-        let mut swaps = 0;
-        loop {
-            match self.root.open_with(path, &options) {
-                Ok(file) => return Ok(file.into_std()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A link that was found no longer is one when cap-std reads it.
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput && swaps < MAX_SWAPS => swaps += 1,
-                Err(error) => return Err(self.explain(&error, path, wanted)),
-            }
-        }
+    fn open_confined(&self, path: &str, wanted: FileKind) -> Result<std::fs::File, StoreError> {
+        self.root.open_any(path).map_err(|error| self.explain(&error, path, wanted))
     }
 
     /// What to tell of an open that failed.
-    fn explain(&self, error: &io::Error, path: &str, wanted: Wanted) -> StoreError {
+    fn explain(&self, error: &io::Error, path: &str, wanted: FileKind) -> StoreError {
         let reason = store_error(error);
         if error.raw_os_error().is_none() || !matches!(reason, StoreError::Denied | StoreError::NotFile) {
             return reason;
         }
         // What it is goes before whether it may be read.
         match self.root.metadata(path) {
-            Ok(metadata) => wanted.mismatch(metadata.file_type()).unwrap_or(reason),
+            Ok(metadata) if metadata.kind == wanted => reason,
+            Ok(_) if wanted == FileKind::Directory => StoreError::NotDirectory,
+            Ok(_) => StoreError::NotFile,
             Err(_) => reason,
         }
     }
@@ -143,7 +127,7 @@ impl Store for &DirectoryStore {
         if self.is_left_out(name) {
             return Err(StoreError::NotFound);
         }
-        File::new(self.open_confined(name.as_str(), Wanted::File)?)
+        File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
@@ -158,7 +142,7 @@ impl Store for &DirectoryStore {
         if path.is_some_and(|path| self.is_left_out(path)) {
             return Err(StoreError::NotFound);
         }
-        let directory = self.open_confined(path.map_or(".", FileName::as_str), Wanted::Directory)?;
+        let directory = self.open_confined(path.map_or(".", FileName::as_str), FileKind::Directory)?;
         if !directory.metadata().map_err(|_| StoreError::Io)?.is_dir() {
             return Err(StoreError::NotDirectory);
         }
@@ -170,85 +154,12 @@ impl Store for &DirectoryStore {
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
-        self.remembered.find(&file.stamp(), kind)
+        self.remembered.find(&file.last_stamp(), kind)
     }
 
     fn remember_digest(&mut self, file: &File, info: &FileInfo, digest: &Digest) {
         if file.is_lasting(info) {
-            self.remembered.insert(&file.stamp(), *digest);
+            self.remembered.insert(&file.last_stamp(), *digest);
         }
-    }
-}
-
-/// How often a name may be given to something else, just while it is resolved, before its opening fails.
-const MAX_SWAPS: u32 = 16;
-
-/// What a name has to lead to.
-#[derive(Clone, Copy)]
-enum Wanted {
-    File,
-    Directory,
-}
-
-impl Wanted {
-    fn mismatch(self, file_type: FileType) -> Option<StoreError> {
-        match self {
-            Self::File => (!file_type.is_file()).then_some(StoreError::NotFile),
-            Self::Directory => (!file_type.is_dir()).then_some(StoreError::NotDirectory),
-        }
-    }
-}
-
-/// The reason for a client. A component that is longer than the file system allows is a name that this store cannot
-/// have; having too many files open is trouble of the server's own, as a failing disk is.
-fn store_error(error: &io::Error) -> StoreError {
-    match Errno::from_io_error(error) {
-        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => StoreError::NotFound,
-        Some(Errno::NAMETOOLONG | Errno::ILSEQ) => StoreError::BadName,
-        Some(Errno::ACCESS | Errno::PERM) => StoreError::Denied,
-        // A socket, a device without a driver.
-        Some(Errno::NXIO | Errno::NODEV | Errno::ISDIR) => StoreError::NotFile,
-        Some(_) => StoreError::Io,
-        // How cap-std says that a path leads outside.
-        None if error.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied,
-        None => StoreError::Io,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use coracle_core::StoreError;
-    use rustix::io::Errno;
-
-    use super::store_error;
-
-    /// The line K9 of the faults; `tests/store/faults.rs` has some of them from the kernel.
-    #[test]
-    fn k9_errors_of_opening_are_mapped() {
-        for (errno, expected) in [
-            (Errno::NOENT, StoreError::NotFound),
-            (Errno::NOTDIR, StoreError::NotFound),
-            (Errno::LOOP, StoreError::NotFound),
-            (Errno::NAMETOOLONG, StoreError::BadName),
-            (Errno::ACCESS, StoreError::Denied),
-            (Errno::PERM, StoreError::Denied),
-            (Errno::ISDIR, StoreError::NotFile),
-            (Errno::NXIO, StoreError::NotFile),
-            (Errno::NODEV, StoreError::NotFile),
-            (Errno::MFILE, StoreError::Io),
-            (Errno::NFILE, StoreError::Io),
-            (Errno::NOMEM, StoreError::Io),
-            (Errno::NOSPC, StoreError::Io),
-            (Errno::STALE, StoreError::Io),
-            (Errno::IO, StoreError::Io),
-            (Errno::WOULDBLOCK, StoreError::Io),
-        ] {
-            assert_eq!(store_error(&errno.into()), expected, "{errno:?}");
-        }
-        let outside = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside of the filesystem");
-        assert_eq!(store_error(&outside), StoreError::Denied);
-        assert_eq!(store_error(&io::Error::other("anything else")), StoreError::Io);
     }
 }

@@ -6,14 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use coracle_core::{Digest, DigestKind};
 use lru::LruCache;
 
-use super::version::Stamp;
+use crate::sys::FileStamp;
 
 /// A bounded number of digests, of which the one that nobody asked for longest makes room for a new one. A file has one
 /// digest of each kind: what was known of an earlier state goes when the new state is hashed.
 #[derive(Debug)]
 pub(super) struct Remembered {
     /// `None` where nothing is to be remembered.
-    digests: Option<Mutex<LruCache<Key, (Stamp, Digest)>>>,
+    digests: Option<Mutex<LruCache<Key, (FileStamp, Digest)>>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -29,13 +29,13 @@ impl Remembered {
     }
 
     /// The digest of the file in exactly the state `stamp`.
-    pub(super) fn find(&self, stamp: &Stamp, kind: DigestKind) -> Option<Digest> {
+    pub(super) fn find(&self, stamp: &FileStamp, kind: DigestKind) -> Option<Digest> {
         let mut digests = self.lock()?;
         let (then, digest) = digests.get(&Key::new(stamp, kind))?;
         (then == stamp).then_some(*digest)
     }
 
-    pub(super) fn insert(&self, stamp: &Stamp, digest: Digest) {
+    pub(super) fn insert(&self, stamp: &FileStamp, digest: Digest) {
         if let Some(mut digests) = self.lock() {
             digests.put(Key::new(stamp, digest.kind()), (*stamp, digest));
         }
@@ -46,14 +46,14 @@ impl Remembered {
         self.lock().map_or(0, |digests| digests.len())
     }
 
-    fn lock(&self) -> Option<MutexGuard<'_, LruCache<Key, (Stamp, Digest)>>> {
+    fn lock(&self) -> Option<MutexGuard<'_, LruCache<Key, (FileStamp, Digest)>>> {
         // A thread that panicked here has at worst left a digest out.
         self.digests.as_ref().map(|digests| digests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Key {
-    const fn new(stamp: &Stamp, kind: DigestKind) -> Self {
+    const fn new(stamp: &FileStamp, kind: DigestKind) -> Self {
         Self { device: stamp.device, inode: stamp.inode, kind }
     }
 }

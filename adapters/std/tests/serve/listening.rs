@@ -56,7 +56,7 @@ fn a_server_can_begin_without_listening_and_tells_every_change() {
     let note = move |event: &Event<'_>| {
         let line = match event {
             Event::Listening { address } => format!("+{address}"),
-            Event::Unlistened { address } => format!("-{address}"),
+            Event::ListenerClosed { address } => format!("-{address}"),
             _ => return,
         };
         noted.lock().expect("no panic").push(line);

@@ -49,8 +49,8 @@ fn a_panic_costs_its_own_client_and_nobody_else() {
         .listen_on("127.0.0.1:0".parse().expect("an address"))
         .observer(|event: &Event<'_>| assert!(!matches!(event, Event::Connected { .. }), "an observer's own fault"))
         .observer(move |event: &Event<'_>| {
-            if let Event::Disconnected { visit, live, .. } = event {
-                left.send((visit.reason.to_string(), *live)).expect("somebody waits");
+            if let Event::Disconnected { summary, live, .. } = event {
+                left.send((summary.reason.to_string(), *live)).expect("somebody waits");
             }
         })
         .bind()
