@@ -370,8 +370,6 @@ fn flatten(object: &mut [u8]) {
     }
 }
 
-/// Takes the sign off numbers (J11), or what is too much for 64 bits (J12).
-
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());

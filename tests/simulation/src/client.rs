@@ -2,8 +2,8 @@
 //! them, and now and then dies.
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Code, Digest, DigestKind, End, Event, Failure, FileName, GetRequest,
-    Hasher, Header, Instant, Version,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, Digest, DigestKind, End, Failure, FileName,
+    GetRequest, Hasher, Header, Instant, Version,
 };
 
 use crate::disk::{Name, Origin};
@@ -126,7 +126,7 @@ impl<'c> Client<'c> {
             State::Off | State::Pausing => Some(self.wakes_at),
             State::Talking => {
                 let deadline = self.session.as_ref().and_then(ClientSession::deadline);
-                let deadline = deadline.map(|when| when.as_millis() + self.attempt.late);
+                let deadline = deadline.map(|(when, _)| when.as_millis() + self.attempt.late);
                 let sends_at = Some(self.wakes_at).filter(|when| self.attempt.slow_ms > 0 && *when > now);
                 [deadline, sends_at].into_iter().flatten().min()
             }
@@ -316,7 +316,7 @@ impl<'c> Client<'c> {
         let attempt = &mut self.attempt;
         let mut has_moved = false;
         let waited = context.now - attempt.moved_at;
-        if session.deadline().is_some_and(|when| when.after(attempt.late) <= now) || context.random.chance(10) {
+        if session.deadline().is_some_and(|(when, _)| when.after(attempt.late) <= now) || context.random.chance(10) {
             let was_closed = matches!(session.action(), ClientAction::Close(_));
             session.handle_timeout(now);
             if !was_closed && session.action() == ClientAction::Close(Failure::Stalled) {
@@ -540,9 +540,9 @@ impl Attempt {
         }
     }
 
-    fn see(&mut self, event: Event<'_>, local: &mut Local, slot: usize, kind: DigestKind, context: &mut Context) {
+    fn see(&mut self, event: ClientEvent<'_>, local: &mut Local, slot: usize, kind: DigestKind, context: &mut Context) {
         match (event, self.asked) {
-            (Event::Header(header), Asked::Get) => {
+            (ClientEvent::Header(header), Asked::Get) => {
                 assert_eq!(header.offset, self.offset, "a header with another offset");
                 if header.offset == 0 {
                     local.stamp = self.began;
@@ -550,23 +550,23 @@ impl Attempt {
                 local.begin(header.offset, Origin { slot, size: header.size, version: header.version.clone() });
                 self.told = Some(header);
             }
-            (Event::Body { offset, bytes }, Asked::Get) => local.append(offset, bytes),
-            (Event::End(End::Verified(verified)), Asked::Get) => {
+            (ClientEvent::Body { offset, bytes }, Asked::Get) => local.append(offset, bytes),
+            (ClientEvent::End(End::Verified(verified)), Asked::Get) => {
                 assert!(verified.is_whole() && verified.size() == local.len(), "verified, and not the whole");
                 self.outcome = Some(Outcome::Verified);
             }
-            (Event::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
-            (Event::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
-            (Event::Header(header), Asked::Stat) if !context.is_corrupt => {
+            (ClientEvent::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
+            (ClientEvent::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
+            (ClientEvent::Header(header), Asked::Stat) if !context.is_corrupt => {
                 let past = context.store.past(slot, &header.version, header.size);
                 let past = past.expect("a stat tells of a version that never was");
                 assert_eq!(header.digest, Some(digest(kind, past)), "a stat tells a wrong digest");
             }
-            (Event::Header(_), Asked::Stat)
-            | (Event::Hello(_), Asked::Hello)
-            | (Event::Entry(_) | Event::Listed(_), Asked::List)
-            | (Event::Unasked(_), _) => {}
-            (Event::Refused(refusal), Asked::Stat | Asked::List) => {
+            (ClientEvent::Header(_), Asked::Stat)
+            | (ClientEvent::Hello(_), Asked::Hello)
+            | (ClientEvent::Entry(_) | ClientEvent::Listed(_), Asked::List)
+            | (ClientEvent::ServerClosing(_), _) => {}
+            (ClientEvent::Refused(refusal), Asked::Stat | Asked::List) => {
                 let is_known = matches!(refusal.code, Some(Code::NotFound | Code::Io | Code::Changed));
                 assert!(is_known || context.is_corrupt, "refused: {refusal:?}");
             }

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use coracle::transport::{TcpTransport, TransportError};
-use coracle_core::blocking::{ClientError, Connection, Sink, Transport};
+use coracle_core::blocking::{ClientError, Connection, Transport};
+use coracle_core::exec::Sink;
 use coracle_core::{ClientSession, Failure, FileName, GetRequest};
 use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;

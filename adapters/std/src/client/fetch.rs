@@ -2,7 +2,7 @@
 
 use std::thread::sleep;
 
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
 
 use super::retry::{Tries, pause_for_change};

@@ -30,7 +30,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_core::blocking::{self, ClientError, Clock as _, Connection, Sink, read_back};
+use coracle_core::blocking::{ClientError, Clock as _, Connection};
+use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{
     ClientRequest, ClientSession, Digest, DigestKind, End, Entry, Failure, FileName, GetRequest, Header, Listing,
     StartError,
@@ -297,8 +298,8 @@ impl Client {
         self.connection = None;
         let mut buf = receive_buf();
         read_back(&mut session, sink, &mut buf, || ticks.now()).map_err(|error| match error {
-            blocking::ReadBackError::Sink(error) => Failed::new(error),
-            blocking::ReadBackError::TooFew => Failed::new(too_few()),
+            ReadBackError::Sink(error) => Failed::new(error),
+            ReadBackError::TooFew => Failed::new(too_few()),
         })?;
         let mut connection = self.connect(session, buf, ticks)?;
         let outcome = connection.finish_get(sink);

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::thread::sleep;
 
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Version};
 
 use super::retry::Tries;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, GetRequest, Hasher, Instant,
     Verified, Version,
 };
 use tempfile::TempDir;
@@ -104,7 +104,7 @@ fn verified_tail() -> Verified {
     let mut rest = answer.as_bytes();
     loop {
         let (taken, event) = session.receive(rest, now);
-        if let Some(Event::End(End::Verified(verified))) = event {
+        if let Some(ClientEvent::End(End::Verified(verified))) = event {
             return verified;
         }
         assert!(taken > 0, "stuck at {:?}", std::str::from_utf8(rest));

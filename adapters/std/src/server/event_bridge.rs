@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
-use coracle_core::blocking;
+use coracle_core::blocking::SessionObserver;
 use coracle_core::{Close, CloseHow, Exchange, FileInfo, FileName, Request, RequestKind};
 
 use super::context::ServerContext;
@@ -75,7 +75,7 @@ impl<'c> EventBridge<'c> {
     }
 }
 
-impl blocking::Observer for EventBridge<'_> {
+impl SessionObserver for EventBridge<'_> {
     fn request(&mut self, request: &Request<'_>) {
         self.entry.mark_active();
         let is_seen = self.context.sees_requests;

@@ -215,13 +215,13 @@ impl Limits {
         /// A call that sends a MiB to a slow client would hide its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
         ServerConfig::new()
-            .chunk_size(self.chunk_size)
-            .send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
-            .idle_ms(millis(self.idle_timeout))
-            .request_ms(millis(self.request_timeout))
-            .stall_ms(millis(self.stall_timeout))
-            .min_rate(self.min_rate)
-            .text(match &self.on_text {
+            .with_chunk_size(self.chunk_size)
+            .with_send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
+            .with_idle_ms(millis(self.idle_timeout))
+            .with_request_ms(millis(self.request_timeout))
+            .with_stall_ms(millis(self.stall_timeout))
+            .with_min_rate(self.min_rate)
+            .with_text_policy(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,
                 OnText::Echo => TextPolicy::Echo,
                 OnText::Reply(text) => TextPolicy::Reply(text),

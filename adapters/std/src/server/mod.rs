@@ -196,7 +196,7 @@ where
         let Self { server, handle } = self;
         let lingering = LingeringSockets::new()?;
         let config = match ServerName::new(&server.name) {
-            Ok(name) => server.limits.config().server_name(name),
+            Ok(name) => server.limits.config().with_name(name),
             Err(_) => server.limits.config(),
         };
         let context = ServerContext {

@@ -2,7 +2,8 @@
 
 use core::hint::black_box;
 
-use coracle_core::blocking::{ClientError, Connection, NoTimeout, Buffers, Sink, serve};
+use coracle_core::blocking::{Buffers, ClientError, Connection, NoTimeout, serve};
+use coracle_core::exec::Sink;
 use coracle_core::{Close, DigestKind, End, Entry, FileName, GetRequest, Instant, Listing, ServerSession, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -49,30 +50,30 @@ impl Sink for Anything {
 type Client = Connection<[u8; 1024], [u8; 512], NoTimeout<Anything>, fn() -> Instant>;
 
 entries! {
-    fn drive_hello(client: &mut Client) -> Result<u64, ClientError<ErrorKind>> {
+    fn blocking_hello(client: &mut Client) -> Result<u64, ClientError<ErrorKind>> {
         client.hello(|hello| black_box(hello.max_request))
     }
 
-    fn drive_list(client: &mut Client, path: Option<FileName<'_>>) -> Result<Listing, ClientError<ErrorKind, ErrorKind>> {
+    fn blocking_list(client: &mut Client, path: Option<FileName<'_>>) -> Result<Listing, ClientError<ErrorKind, ErrorKind>> {
         client.list(path, |entry: Entry<'_>| {
             black_box(&entry);
             black_box(Ok(()))
         })
     }
 
-    fn drive_get(client: &mut Client, get: &GetRequest<'_>) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
+    fn blocking_get(client: &mut Client, get: &GetRequest<'_>) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
         client.get(get, &mut Anything)
     }
 
-    fn drive_stat(client: &mut Client, name: FileName<'_>, digest: Option<DigestKind>) -> Result<u64, ClientError<ErrorKind>> {
+    fn blocking_stat(client: &mut Client, name: FileName<'_>, digest: Option<DigestKind>) -> Result<u64, ClientError<ErrorKind>> {
         client.stat(name, digest).map(|header| black_box(header.size))
     }
 
-    fn drive_finish_get(client: &mut Client) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
+    fn blocking_finish_get(client: &mut Client) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
         client.finish_get(&mut Anything)
     }
 
-    fn drive_serve(
+    fn blocking_serve(
         session: &mut ServerSession<'static, [u8; 512]>,
         store: &mut StaticStore<'static>,
         receive: &mut [u8],

@@ -7,8 +7,8 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpEndpoint;
 
-use crate::connection::{Connection, Outcome};
-use crate::observer::{Gone, Observer};
+use crate::connection::{Connection, PollOutcome};
+use crate::observer::{DisconnectReason, Observer};
 
 /// How long a peer may take to complete its handshake. A lost packet costs it 1 s, then 2, then 4.
 const HANDSHAKE_MS: u64 = 10_000;
@@ -20,17 +20,17 @@ const LINGER_LEN: usize = 1 << 20;
 /// How long a reset may wait for the interface to send it (the link may be down).
 const RESET_MS: u64 = 1_000;
 
-pub(crate) struct Place<'c, S: Store> {
+pub(crate) struct SocketSlot<'c, S: Store> {
     handle: Option<SocketHandle>,
     /// What the socket is at when there is no session.
-    idle: Idle,
+    state: SocketState,
     session: Session<'c, S>,
 }
 
 #[derive(Clone, Copy)]
-enum Idle {
+enum SocketState {
     /// The socket listens, or shakes hands, or has a client that the last poll saw.
-    Free { handshake_since: Option<Instant>, has_newcomer: bool },
+    Free { handshake_since: Option<Instant>, has_new_client: bool },
     /// Closed by us; the peer acknowledges and closes in its turn.
     Draining { until: Instant, queued: usize, readable: usize },
     /// Reset; the packet that says so has to leave.
@@ -39,7 +39,7 @@ enum Idle {
     Closed,
 }
 
-const FREE: Idle = Idle::Free { handshake_since: None, has_newcomer: false };
+const FREE: SocketState = SocketState::Free { handshake_since: None, has_new_client: false };
 
 /// An `Option` with a tag of its own, 0 for none, so that a server in a static needs no bytes of flash to start from.
 // Without a heap the large variant cannot live elsewhere, and a server wants its memory reserved.
@@ -50,9 +50,9 @@ enum Session<'c, S: Store> {
     Live(Connection<'c, S>),
 }
 
-impl<'c, S: Store> Place<'c, S> {
+impl<'c, S: Store> SocketSlot<'c, S> {
     pub(crate) const fn new() -> Self {
-        Self { handle: None, idle: FREE, session: Session::None }
+        Self { handle: None, state: FREE, session: Session::None }
     }
 
     pub(crate) fn bind(&mut self, handle: SocketHandle) {
@@ -60,7 +60,7 @@ impl<'c, S: Store> Place<'c, S> {
     }
 
     pub(crate) const fn is_free(&self) -> bool {
-        matches!((&self.session, self.idle), (Session::None, Idle::Free { .. }))
+        matches!((&self.session, self.state), (Session::None, SocketState::Free { .. }))
     }
 
     pub(crate) const fn is_live(&self) -> bool {
@@ -75,24 +75,24 @@ impl<'c, S: Store> Place<'c, S> {
     pub(crate) fn swap_socket(&mut self, other: &mut Self) {
         debug_assert!(!self.is_live() && !other.is_live(), "a session keeps its socket");
         swap(&mut self.handle, &mut other.handle);
-        swap(&mut self.idle, &mut other.idle);
+        swap(&mut self.state, &mut other.state);
     }
 
     /// Whether the last poll saw a client that nobody serves.
-    pub(crate) const fn has_newcomer(&self) -> bool {
-        matches!((&self.session, self.idle), (Session::None, Idle::Free { has_newcomer: true, .. }))
+    pub(crate) const fn has_new_client(&self) -> bool {
+        matches!((&self.session, self.state), (Session::None, SocketState::Free { has_new_client: true, .. }))
     }
 
     // Out of line, as `refuse`: a session is made on the stack and moved.
     #[inline(never)]
     pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
-        self.idle = FREE;
+        self.state = FREE;
         self.session = Session::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
     }
 
     #[inline(never)]
     pub(crate) fn refuse(&mut self, code: Code, config: &'c ServerConfig<'c>, now: Instant) {
-        self.idle = FREE;
+        self.state = FREE;
         self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
     }
 
@@ -115,25 +115,25 @@ impl<'c, S: Store> Place<'c, S> {
         let Some(handle) = self.handle else { return };
         sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
         self.session = Session::None;
-        self.idle = Idle::Leaving { until: now.after(RESET_MS) };
+        self.state = SocketState::Leaving { until: now.after(RESET_MS) };
     }
 
     fn close(&mut self, socket: &mut tcp::Socket<'_>, close: Close, now: Instant) {
         self.session = Session::None;
         if close.how == CloseHow::Abort {
             socket.abort();
-            self.idle = Idle::Leaving { until: now.after(RESET_MS) };
+            self.state = SocketState::Leaving { until: now.after(RESET_MS) };
         } else {
             socket.close();
             let queued = socket.send_queue();
-            self.idle = Idle::Draining { until: now.after(DRAIN_MS), queued, readable: LINGER_LEN };
+            self.state = SocketState::Draining { until: now.after(DRAIN_MS), queued, readable: LINGER_LEN };
         }
     }
 
     /// Does what there is to do; returns when to come again. `port` is what to listen on, if at all.
     pub(crate) fn poll(
         &mut self,
-        place: usize,
+        slot: usize,
         port: Option<u16>,
         sockets: &mut SocketSet<'_>,
         store: &mut S,
@@ -142,42 +142,42 @@ impl<'c, S: Store> Place<'c, S> {
     ) -> Option<Instant> {
         let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handle?);
         if let Session::Live(connection) = &mut self.session {
-            match connection.poll(place, socket, store, observer, now) {
-                Outcome::Waiting(until) => return until,
-                Outcome::Busy => return Some(now),
-                Outcome::Over(close) => {
-                    observer.gone(place, Gone::Closed(close));
+            match connection.poll(slot, socket, store, observer, now) {
+                PollOutcome::Waiting(until) => return until,
+                PollOutcome::Busy => return Some(now),
+                PollOutcome::Over(close) => {
+                    observer.disconnected(slot, DisconnectReason::Closed(close));
                     self.close(socket, close, now);
                 }
             }
         }
-        if let Idle::Draining { until, queued, readable } = &mut self.idle {
+        if let SocketState::Draining { until, queued, readable } = &mut self.state {
             drain(socket, until, queued, readable, now);
             let is_last_ack_due = socket.state() == tcp::State::TimeWait;
             if now >= *until || *readable == 0 {
                 socket.abort();
-                self.idle = Idle::Leaving { until: now.after(RESET_MS) };
+                self.state = SocketState::Leaving { until: now.after(RESET_MS) };
             } else if is_last_ack_due {
-                self.idle = Idle::Closed;
+                self.state = SocketState::Closed;
                 return Some(now);
             } else if socket.is_open() {
                 return Some(*until);
             } else {
-                self.idle = FREE;
+                self.state = FREE;
             }
         }
-        if let Idle::Leaving { until } = self.idle {
+        if let SocketState::Leaving { until } = self.state {
             // A socket that was reset forgets its peer when the reset has left.
             let is_left = socket.state() == tcp::State::Closed && socket.remote_endpoint().is_none();
             if now < until && !is_left {
                 return Some(until);
             }
-            self.idle = FREE;
+            self.state = FREE;
         }
-        if let Idle::Closed = self.idle {
-            self.idle = FREE;
+        if let SocketState::Closed = self.state {
+            self.state = FREE;
         }
-        let Idle::Free { handshake_since, has_newcomer } = &mut self.idle else { return None };
+        let SocketState::Free { handshake_since, has_new_client } = &mut self.state else { return None };
         match port {
             None => socket.close(),
             Some(port) if !socket.is_open() => {
@@ -192,8 +192,8 @@ impl<'c, S: Store> Place<'c, S> {
         if socket.state() != tcp::State::SynReceived {
             *handshake_since = None;
             // A peer that has reset the connection already is not worth a session.
-            *has_newcomer = port.is_some() && (socket.may_send() || socket.can_recv()) && socket.is_open();
-            return has_newcomer.then_some(now);
+            *has_new_client = port.is_some() && (socket.may_send() || socket.can_recv()) && socket.is_open();
+            return has_new_client.then_some(now);
         }
         let until = handshake_since.get_or_insert(now).after(HANDSHAKE_MS);
         if now >= until {
