@@ -15,4 +15,10 @@ mod sys;
 #[cfg(unix)]
 pub mod transport;
 
+#[cfg(unix)]
+pub use coracle_core::{FileInfo, Listed, ServerName, StaticFile, StaticStore, Store, StoreError};
 pub use local::{Escaped, escape_json};
+#[cfg(unix)]
+pub use server::{BoundServer, Event, Limits, Observer, Server, ServerHandle, Summary};
+#[cfg(unix)]
+pub use store::{DirectoryStore, SwappableStore};

@@ -3,7 +3,7 @@
 //! ```
 //! use std::thread;
 //!
-//! use coracle::server::Server;
+//! use coracle::Server;
 //! use coracle_core::{StaticFile, StaticStore};
 //!
 //! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "1", b"Mind the step.\n")];

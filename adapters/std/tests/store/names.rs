@@ -329,7 +329,7 @@ fn hidden_names_do_not_exist() {
     // Whoever made the link wanted it.
     assert_eq!(contents(&store, "window/config"), Ok(b"c".to_vec()));
 
-    let store = tree.store().hidden(true);
+    let store = tree.store().with_hidden(true);
     assert_eq!(contents(&store, "d/.d/f"), Ok(b"f".to_vec()));
     assert_eq!(listed(&store, Some("d")), Ok((vec!["d/..f 1".into(), "d/.d/".into()], 0)));
     let expected = [".git/", ".hidden 1", "d/", "f. 7", "window@/"].map(String::from).to_vec();
