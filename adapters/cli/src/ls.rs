@@ -111,7 +111,7 @@ impl Lister<'_> {
             if let (true, EntryKind::Directory { link: false }) = (self.args.recursive, entry.kind) {
                 self.pending_len += entry.name.as_str().len();
                 if self.pending_len > PENDING_MAX {
-                    return Err(Error::TooMany { limit: PENDING_MAX });
+                    return Err(Error::ListingTooLarge { limit: PENDING_MAX });
                 }
                 self.pending.push(entry.name.as_str().to_owned());
             }

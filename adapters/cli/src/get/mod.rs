@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use coracle::client::{Error, Options};
+use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
@@ -202,14 +202,13 @@ fn opened(directory: Result<Directory, LocalError>) -> Result<Arc<Directory>, Ex
     })
 }
 
-fn options(args: &Get) -> Options {
-    let mut options = Options::default();
-    options.digest = args.digest.kind();
-    options.force = args.force;
-    options.resume = !args.no_resume;
-    options.snapshot = args.snapshot;
-    options.max_size = args.max_size;
-    options
+fn options(args: &Get) -> GetOptions {
+    GetOptions::new()
+        .with_digest(args.digest.kind())
+        .with_force(args.force)
+        .with_resume(!args.no_resume)
+        .with_snapshot(args.snapshot)
+        .with_max_size(args.max_size)
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
