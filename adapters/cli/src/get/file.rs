@@ -53,7 +53,7 @@ fn is_unchanged(
         return Ok(false);
     }
     // A run that ended between the rename and the removal of the sidecar left it behind: finding it removes it.
-    target.find()?;
+    target.find_part()?;
     Ok(true)
 }
 

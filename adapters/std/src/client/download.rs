@@ -46,7 +46,7 @@ pub(super) fn download(
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
     target.check_target(options.force)?;
-    let mut part = match target.find()? {
+    let mut part = match target.find_part()? {
         ExistingPart::None => None,
         ExistingPart::Part(part) => Some(*part),
         ExistingPart::SetAside(paths) => {
@@ -61,7 +61,7 @@ pub(super) fn download(
             origin.name == name.as_str() && (options.digest.is_some() || origin.peer == peer)
         });
         if !options.resume || !is_resumable {
-            part.forget();
+            part.forget_origin();
         }
     }
     let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.size())).unwrap_or(0);
@@ -73,7 +73,7 @@ pub(super) fn download(
         }
         (Ok(_), None) => Err(LocalError::Replaced(target.part_path()).into()),
         (Err(error), part) => {
-            part.map_or(Ok(()), Part::leave)?;
+            part.map_or(Ok(()), Part::suspend)?;
             Err(error)
         }
     }
@@ -155,7 +155,7 @@ impl Fetch<'_> {
         *changes += 1;
         self.resumed = 0;
         if let Some(part) = &mut self.part {
-            part.forget();
+            part.forget_origin();
         }
         self.progress.event(&ProgressEvent::Changed);
         Ok(())
@@ -190,9 +190,9 @@ impl Sink for Fetch<'_> {
             version: header.version.clone(),
         };
         match &mut self.part {
-            None => self.part = Some(self.target.create(origin)?),
+            None => self.part = Some(self.target.create_part(origin)?),
             Some(part) if header.offset == 0 => part.restart(origin)?,
-            Some(part) if part.origin() != Some(&origin) => part.note(origin)?,
+            Some(part) if part.origin() != Some(&origin) => part.set_origin(origin)?,
             Some(_) => {}
         }
         self.progress.started(header.size, header.offset);

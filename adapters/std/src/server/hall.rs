@@ -11,15 +11,12 @@ use socket2::Socket;
 
 use super::limits::Limits;
 use super::listen::Listener;
-use super::observer::Peer;
 use super::queue::{Called, Dismissed, Queue};
 use super::seat::{Fate, Seat};
 use super::shares::Shares;
 
 /// A client that has asked nothing for this long may lose its place to a newcomer.
 const SAFE_TIME: Duration = Duration::from_secs(1);
-/// Threads that wait for clients, for each listener; more end when their client has left.
-const MAX_WAITING: usize = 64;
 
 /// Shared by all threads of a server and its handles.
 #[derive(Debug)]
@@ -36,9 +33,9 @@ pub(super) struct Hall {
 
 #[derive(Debug, Default)]
 struct State {
-    listeners: Vec<(Arc<Listener>, Staff)>,
-    /// Addresses of listeners that were closed, which nobody was told yet.
-    closed: Vec<SocketAddr>,
+    listeners: Vec<Arc<Listener>>,
+    /// For the server's own thread.
+    chores: VecDeque<Chore>,
     /// Clients by number.
     live: HashMap<u64, Arc<Seat>>,
     /// Clients in the order in which they came, with some that have left or asked since.
@@ -49,15 +46,6 @@ struct State {
     shares: Shares,
     last_id: u64,
     phase: Phase,
-}
-
-/// The threads of a listener.
-#[derive(Clone, Copy, Debug, Default)]
-struct Staff {
-    /// How many wait for a client.
-    waiting: usize,
-    /// One gathers clients, and nobody else may wait.
-    gathers: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,8 +61,8 @@ pub(super) enum Phase {
 /// What the server's own thread has to do.
 #[derive(Debug)]
 pub(super) enum Chore {
-    /// Nobody waits at this listener; somebody new is counted as waiting already, and has to be sent there.
-    Staff(Arc<Listener>),
+    /// The clients of this listener are to be accepted.
+    Accept(Arc<Listener>),
     /// Nobody can connect to this address any more.
     TellClosed(SocketAddr),
 }
@@ -82,12 +70,7 @@ pub(super) enum Chore {
 /// What becomes of somebody who connects.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    Served {
-        seat: Arc<Seat>,
-        live: usize,
-        /// Nobody waits at the listener now; somebody new is counted as waiting already, and has to be sent there.
-        needs_thread: bool,
-    },
+    Served(Arc<Seat>),
     /// It waits; so many do now.
     Queued(usize),
     Refused {
@@ -117,7 +100,10 @@ impl Hall {
         if state.phase != Phase::Open {
             return false;
         }
-        state.listeners.extend(listeners.into_iter().map(|listener| (Arc::new(listener), Staff::default())));
+        for listener in listeners.into_iter().map(Arc::new) {
+            state.listeners.push(Arc::clone(&listener));
+            state.chores.push_back(Chore::Accept(listener));
+        }
         self.changed.notify_all();
         true
     }
@@ -125,15 +111,15 @@ impl Hall {
     /// Closes all listeners; the clients stay.
     pub(super) fn close_listeners(&self) -> Vec<SocketAddr> {
         let mut state = self.state();
-        let closed = state.listeners.drain(..).filter(|(listener, _)| listener.close());
-        let closed: Vec<SocketAddr> = closed.map(|(listener, _)| listener.address).collect();
-        state.closed.extend(&closed);
+        let closed = state.listeners.drain(..).filter(|listener| listener.close());
+        let closed: Vec<SocketAddr> = closed.map(|listener| listener.address).collect();
+        state.chores.extend(closed.iter().map(|address| Chore::TellClosed(*address)));
         self.changed.notify_all();
         closed
     }
 
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.state().listeners.iter().map(|(listener, _)| listener.address).collect()
+        self.state().listeners.iter().map(|listener| listener.address).collect()
     }
 
     /// The server's own thread waits here until there is something to do, or the server is being stopped: then `None`.
@@ -143,25 +129,15 @@ impl Hall {
             if state.phase != Phase::Open {
                 return None;
             }
-            if !state.closed.is_empty() {
-                return Some(Chore::TellClosed(state.closed.remove(0)));
-            }
-            if let Some((listener, staff)) = state.listeners.iter_mut().find(|(_, staff)| staff.waiting == 0) {
-                staff.waiting = 1;
-                return Some(Chore::Staff(Arc::clone(listener)));
+            if let Some(chore) = state.chores.pop_front() {
+                return Some(chore);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// A thread has accepted a client.
-    pub(super) fn admit(
-        &self,
-        listener: &Arc<Listener>,
-        socket: Socket,
-        address: SocketAddr,
-        thread: &Arc<str>,
-    ) -> Verdict {
+    /// A client has connected.
+    pub(super) fn admit(&self, socket: Socket, address: SocketAddr) -> Verdict {
         let mut state = self.state();
         if state.phase != Phase::Open {
             return refused(socket, Code::ShuttingDown);
@@ -186,19 +162,11 @@ impl Hall {
         } else if is_full && !state.drop_silent() {
             return refused(socket, Code::Busy);
         }
-        let seat = state.seat(socket, address, thread);
-        let live = state.live.len();
-        let needs_thread = state.staff(listener).is_some_and(|staff| {
-            staff.waiting -= 1;
-            let needs_thread = staff.waiting == 0;
-            staff.waiting += usize::from(needs_thread);
-            needs_thread
-        });
-        Verdict::Served { seat, live, needs_thread }
+        Verdict::Served(state.seat(socket, address))
     }
 
-    /// The thread that was to wait in the place of the one that serves could not be made: that one goes back to wait, and
-    /// its client is refused; those that wait, too, where there is no client left after whom their turn would come.
+    /// There is no thread for a client: it is refused, and those that wait, too, where there is no client left after
+    /// whom their turn would come.
     pub(super) fn take_back(&self, seat: &Seat) -> Vec<Dismissed> {
         let mut state = self.state();
         state.unseat(seat);
@@ -209,7 +177,7 @@ impl Hall {
     }
 
     /// A thread whose client has left asks who is next: it serves that one. Returned too is who was found to be gone.
-    pub(super) fn next_queued(&self, thread: &Arc<str>) -> (Option<Called>, Vec<Dismissed>) {
+    pub(super) fn next_queued(&self) -> (Option<Called>, Vec<Dismissed>) {
         let mut gone = Vec::new();
         let mut state = self.state();
         if state.phase != Phase::Open || state.live.len() >= self.max_clients {
@@ -220,8 +188,8 @@ impl Hall {
         let Some(client) = client else { return (None, gone) };
         state.shares.give_back(client.address.ip());
         let waited = client.since.elapsed();
-        let seat = state.seat(client.socket, client.address, thread);
-        (Some(Called { seat, live: state.live.len(), waited }), gone)
+        let seat = state.seat(client.socket, client.address);
+        (Some(Called { seat, waited }), gone)
     }
 
     /// Waits until somebody is not to wait for a place any longer; `None` when nobody ever will again.
@@ -267,52 +235,9 @@ impl Hall {
         state.live.len()
     }
 
-    /// Whether a thread whose client has left is to wait for another one.
-    pub(super) fn may_wait(&self, listener: &Arc<Listener>) -> bool {
-        let mut state = self.state();
-        let is_open = state.phase == Phase::Open;
-        state.staff(listener).is_some_and(|staff| {
-            let may_wait = is_open && staff.waiting < MAX_WAITING && !staff.gathers;
-            staff.waiting += usize::from(may_wait);
-            may_wait
-        })
-    }
-
-    /// A thread that has come to wait may gather so many clients first, if nobody else waits there, and nobody will before
-    /// [`Hall::end_gathering`].
-    pub(super) fn begin_gathering(&self, listener: &Arc<Listener>) -> usize {
-        let mut state = self.state();
-        let places = self.max_clients.saturating_sub(state.live.len() + listener.gathered_count());
-        let is_open = state.phase == Phase::Open && !self.keeps_order;
-        state.staff(listener).filter(|staff| is_open && staff.waiting == 1 && !staff.gathers).map_or(0, |staff| {
-            staff.gathers = places > 0;
-            places
-        })
-    }
-
-    pub(super) fn end_gathering(&self, listener: &Arc<Listener>) {
-        if let Some(staff) = self.state().staff(listener) {
-            staff.gathers = false;
-        }
-    }
-
-    /// Whether a thread that has waited for long may end.
-    pub(super) fn may_end(&self, listener: &Arc<Listener>) -> bool {
-        let mut state = self.state();
-        state.staff(listener).is_none_or(|staff| {
-            let may_end = staff.waiting > 1;
-            staff.waiting -= usize::from(may_end);
-            may_end
-        })
-    }
-
-    /// A thread that was waiting has ended in spite of [`Hall::may_end`].
-    pub(super) fn abandon(&self, listener: &Arc<Listener>) {
-        let mut state = self.state();
-        if let Some(staff) = state.staff(listener) {
-            staff.waiting -= 1;
-        }
-        self.changed.notify_all();
+    /// Places that are free.
+    pub(super) fn free(&self) -> usize {
+        self.max_clients.saturating_sub(self.live())
     }
 
     /// Waits, at most for `pause`; returns early when the server is being stopped.
@@ -342,7 +267,7 @@ impl Hall {
         }
         state.phase = phase;
         self.is_stopping.store(true, Ordering::Release);
-        for (listener, _) in &state.listeners {
+        for listener in &state.listeners {
             listener.close();
         }
         for seat in state.live.values() {
@@ -381,16 +306,11 @@ impl Hall {
 }
 
 impl State {
-    /// `None` when the listener was closed.
-    fn staff(&mut self, listener: &Arc<Listener>) -> Option<&mut Staff> {
-        self.listeners.iter_mut().find(|(open, _)| Arc::ptr_eq(open, listener)).map(|(_, staff)| staff)
-    }
-
     /// Gives a client a place.
-    fn seat(&mut self, socket: Socket, address: SocketAddr, thread: &Arc<str>) -> Arc<Seat> {
+    fn seat(&mut self, socket: Socket, address: SocketAddr) -> Arc<Seat> {
         self.last_id += 1;
         self.shares.take(address.ip());
-        let seat = Arc::new(Seat::new(Peer::new(self.last_id, address, Arc::clone(thread)), socket));
+        let seat = Arc::new(Seat::new(self.last_id, address, socket, self.live.len() + 1));
         self.live.insert(self.last_id, Arc::clone(&seat));
         self.note_silent(&seat);
         seat
@@ -398,8 +318,8 @@ impl State {
 
     /// Takes a client's place, unless that was done before.
     fn unseat(&mut self, seat: &Seat) {
-        if self.live.remove(&seat.peer.id()).is_some() {
-            self.shares.give_back(seat.peer.address().ip());
+        if self.live.remove(&seat.id).is_some() {
+            self.shares.give_back(seat.address.ip());
         }
     }
 
@@ -420,7 +340,7 @@ impl State {
     fn drop_silent(&mut self) -> bool {
         while let Some(oldest) = self.silent.front() {
             match oldest.upgrade() {
-                Some(seat) if seat.is_silent() && self.live.contains_key(&seat.peer.id()) => {
+                Some(seat) if seat.is_silent() && self.live.contains_key(&seat.id) => {
                     if seat.since.elapsed() < SAFE_TIME {
                         return false;
                     }

@@ -7,6 +7,10 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, TextPolicy};
 
+/// How many descriptors a server needs beside a socket and a file for each client. Sockets that linger after their client
+/// was served are not counted.
+pub const SPARE_DESCRIPTORS: usize = 32;
+
 /// What a server grants its clients. Start from the default and change what differs.
 ///
 /// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never.

@@ -1,10 +1,8 @@
 //! Listening sockets: how they are made, and what an `accept` that failed means.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -27,11 +25,6 @@ pub(super) struct Listener {
     pub address: SocketAddr,
     /// No more clients are wanted from it.
     pub is_closed: AtomicBool,
-    /// Held from accepting a client until it is admitted, where the order counts.
-    pub order: Mutex<()>,
-    /// Clients that were accepted in a crowd and wait for a thread each.
-    gathered: Mutex<VecDeque<(Socket, SocketAddr)>>,
-    has_gathered: AtomicBool,
     /// Options that the system refused; it is listened without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
 }
@@ -78,69 +71,23 @@ impl Listener {
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self {
-            socket,
-            address,
-            is_closed: AtomicBool::new(false),
-            order: Mutex::new(()),
-            gathered: Mutex::default(),
-            has_gathered: AtomicBool::new(false),
-            refused_options,
-        })
+        Ok(Self { socket, address, is_closed: AtomicBool::new(false), refused_options })
     }
 
-    /// Waits for a client.
+    /// Waits for a client, at most for the listener's time-out.
     pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
-        self.next_gathered().map_or_else(|| self.accept_next(), Ok)
-    }
-
-    /// Accepts the clients that are there, `most` at most, for [`Listener::accept`] to return. Nobody else may accept
-    /// meanwhile: it would take what is waited for here.
-    pub(super) fn gather(&self, most: usize) {
-        for _ in 0..most {
-            if !self.has_more() {
-                return;
-            }
-            // What failed will fail again for who can tell of it.
-            let Ok(client) = self.accept_next() else { return };
-            let mut gathered = self.gathered();
-            gathered.push_back(client);
-            self.has_gathered.store(true, Ordering::Release);
-        }
-    }
-
-    /// How many clients were gathered and not accepted yet.
-    pub(super) fn gathered_count(&self) -> usize {
-        self.gathered().len()
-    }
-
-    fn next_gathered(&self) -> Option<(Socket, SocketAddr)> {
-        if !self.has_gathered.load(Ordering::Acquire) {
-            return None;
-        }
-        let mut gathered = self.gathered();
-        let next = gathered.pop_front();
-        self.has_gathered.store(!gathered.is_empty(), Ordering::Release);
-        next
-    }
-
-    fn gathered(&self) -> MutexGuard<'_, VecDeque<(Socket, SocketAddr)>> {
-        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a client waits to be accepted.
-    fn has_more(&self) -> bool {
-        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
-        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
-    }
-
-    fn accept_next(&self) -> io::Result<(Socket, SocketAddr)> {
         let (socket, address) = self.socket.accept()?;
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
     }
 
-    /// Accepts no more, and wakes every thread that waits for a client. True the first time.
+    /// Whether a client waits to be accepted.
+    pub(super) fn has_more(&self) -> bool {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
+    }
+
+    /// Accepts no more, and wakes the thread that waits for a client. True the first time.
     pub(super) fn close(&self) -> bool {
         let is_first = !self.is_closed.swap(true, Ordering::Relaxed);
         if is_first {
@@ -213,11 +160,8 @@ fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
 mod tests {
     use std::io;
     use std::net::{SocketAddr, TcpStream};
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::hall::{Chore, Hall, Phase};
-    use super::super::limits::{Admission, Limits};
     use super::{AcceptFailure, Inherited, Listener, bind_all};
     use rustix::io::Errno;
 
@@ -237,54 +181,6 @@ mod tests {
             assert_eq!(socket.read_timeout().expect("an option"), Some(INHERITED.read_limit));
             assert_eq!(socket.write_timeout().expect("an option"), INHERITED.write_limit);
         }
-    }
-
-    fn hall(limits: &Limits) -> (Hall, Arc<Listener>) {
-        let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, INHERITED).expect("bound");
-        let hall = Hall::new(limits);
-        assert!(hall.open(vec![listener]));
-        let Some(Chore::Staff(listener)) = hall.next_chore() else { panic!("nobody waits there") };
-        (hall, listener)
-    }
-
-    #[test]
-    fn clients_that_are_gathered_are_accepted_in_their_order() {
-        let (hall, listener) = hall(&Limits { max_clients: 4, ..Limits::default() });
-        let mut clients: Vec<_> = (0..5).map(|_| TcpStream::connect(listener.address).expect("connected")).collect();
-        assert_eq!(hall.begin_gathering(&listener), 4);
-        assert!(!hall.may_wait(&listener), "who accepts meanwhile takes what is waited for");
-        assert_eq!(hall.begin_gathering(&listener), 0, "one does already");
-        listener.gather(4);
-        hall.end_gathering(&listener);
-        assert_eq!((listener.gathered_count(), hall.begin_gathering(&listener)), (4, 0));
-        assert!(hall.may_wait(&listener));
-
-        clients.push(TcpStream::connect(listener.address).expect("connected"));
-        for client in clients {
-            let (socket, peer) = listener.accept().expect("accepted");
-            assert_eq!(peer, client.local_addr().expect("its address"));
-            assert_eq!(socket.read_timeout().expect("an option"), Some(INHERITED.read_limit));
-        }
-        assert_eq!(listener.gathered_count(), 0);
-        // Where there are fewer than there is room for, nobody is waited for.
-        let _client = TcpStream::connect(listener.address).expect("connected");
-        listener.gather(1_000);
-        assert_eq!(listener.gathered_count(), 1);
-    }
-
-    #[test]
-    fn who_is_not_alone_gathers_nobody() {
-        let (hall, listener) = hall(&Limits::default());
-        assert!(hall.may_wait(&listener));
-        assert_eq!(hall.begin_gathering(&listener), 0);
-        assert!(hall.may_end(&listener));
-        assert_eq!(hall.begin_gathering(&listener), Limits::default().max_clients);
-        hall.end_gathering(&listener);
-        hall.stop(Phase::Stopping);
-        assert_eq!(hall.begin_gathering(&listener), 0);
-        let (hall, listener) =
-            self::hall(&Limits { admission: Admission::Queue { length: 1, timeout: None }, ..Limits::default() });
-        assert_eq!(hall.begin_gathering(&listener), 0, "each is admitted before the next is accepted");
     }
 
     #[test]

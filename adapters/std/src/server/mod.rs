@@ -23,8 +23,8 @@
 //!
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 
+mod acceptor;
 mod cut;
-mod descriptors;
 mod hall;
 mod limits;
 mod linger;
@@ -34,8 +34,9 @@ mod observer;
 mod queue;
 mod seat;
 mod shares;
-mod threads;
 mod visit;
+mod worker;
+mod worker_pool;
 
 use std::fmt;
 use std::io;
@@ -48,8 +49,7 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, ServerName, Store};
 
-pub use descriptors::SPARE_DESCRIPTORS;
-pub use limits::{Admission, Limits, OnText, OnTextError};
+pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listen::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::{Answer, Event, Observer, Outcome, Peer, Reason, Visit, WaitEnd};
@@ -59,6 +59,7 @@ use crate::transport::KernelFile;
 use hall::{Chore, Hall, Phase};
 use linger::Lingering;
 use listen::{Inherited, bind_all};
+use worker_pool::WorkerPool;
 
 /// A server to be.
 ///
@@ -177,7 +178,6 @@ where
     pub fn run(self) -> io::Result<Summary> {
         let Self { server, handle } = self;
         let lingering = Lingering::new()?;
-        descriptors::make_room(server.limits.max_clients);
         let config = match ServerName::new(&server.name) {
             Ok(name) => server.limits.config().server_name(name),
             Err(_) => server.limits.config(),
@@ -191,19 +191,20 @@ where
             inherited: handle.inherited,
             began_ms: coarse_ms(),
             threads_made: AtomicU64::new(0),
+            workers: WorkerPool::default(),
         };
         let grace = server.limits.grace;
         thread::scope(|scope| {
             let lingerer = thread::Builder::new().name("linger".to_owned()).stack_size(64 * 1024);
             let lingerer = lingerer.spawn_scoped(scope, || lingering.run())?;
             let attendant = house.hall.keeps_order().then(|| {
-                let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(threads::STACK_SIZE);
+                let attendant = thread::Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
                 attendant.spawn_scoped(scope, || queue::attend(&house))
             });
             let outcome = attendant.transpose().and_then(|attendant| {
                 while let Some(chore) = house.hall.next_chore() {
                     let listener = match chore {
-                        Chore::Staff(listener) => listener,
+                        Chore::Accept(listener) => listener,
                         Chore::TellClosed(address) => {
                             house.tell(&Event::Unlistened { address });
                             continue;
@@ -213,7 +214,7 @@ where
                         house.tell(&Event::Trouble { what, error });
                     }
                     house.tell(&Event::Listening { address: listener.address });
-                    threads::staff(scope, &house, listener, server.store.clone())?;
+                    acceptor::spawn_acceptor(scope, &house, listener, server.store.clone())?;
                 }
                 let summary = house.close(grace);
                 // Whom it dismisses lingers, too.
@@ -224,6 +225,7 @@ where
             if outcome.is_err() {
                 house.hall.stop(Phase::Cut);
             }
+            house.workers.close();
             lingering.finish();
             while !lingerer.is_finished() {
                 if house.hall.phase() == Phase::Cut {
@@ -325,6 +327,7 @@ struct House<'h> {
     /// The zero of the sessions' time.
     began_ms: u64,
     threads_made: AtomicU64,
+    workers: WorkerPool,
 }
 
 impl House<'_> {

@@ -40,7 +40,6 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Called {
     pub seat: Arc<Seat>,
-    pub live: usize,
     pub waited: Duration,
 }
 
@@ -157,7 +156,6 @@ pub(super) fn dismiss(house: &House<'_>, dismissed: Vec<Dismissed>) {
 mod tests {
     use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
-    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -225,21 +223,20 @@ mod tests {
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, inherited).expect("bound");
         let address = listener.address;
         assert!(hall.open(vec![listener]));
-        let Some(Chore::Staff(listener)) = hall.next_chore() else { panic!("nobody waits at the listener yet") };
-        let thread = Arc::from("client-1");
+        let Some(Chore::Accept(listener)) = hall.next_chore() else { panic!("there is a listener") };
         let arrive = || {
             let client = TcpStream::connect(address).expect("connected");
             let (socket, address) = listener.accept().expect("accepted");
-            (client, hall.admit(&listener, socket, address, &thread))
+            (client, hall.admit(socket, address))
         };
-        let (_first, Verdict::Served { seat, .. }) = arrive() else { panic!("there is a place") };
+        let (_first, Verdict::Served(seat)) = arrive() else { panic!("there is a place") };
         let (second, Verdict::Queued(1)) = arrive() else { panic!("there is none") };
-        assert!(hall.next_queued(&thread).0.is_none(), "there is no place yet");
+        assert!(hall.next_queued().0.is_none(), "there is no place yet");
         hall.leave(&seat);
         let (_third, Verdict::Queued(2)) = arrive() else { panic!("the second one comes first") };
-        let called = hall.next_queued(&thread).0.expect("a place");
-        assert_eq!(called.seat.peer.address(), second.local_addr().expect("an address"));
-        assert!(hall.next_queued(&thread).0.is_none());
+        let called = hall.next_queued().0.expect("a place");
+        assert_eq!(called.seat.address, second.local_addr().expect("an address"));
+        assert!(hall.next_queued().0.is_none());
         assert_eq!((hall.live(), hall.queued()), (1, 1));
     }
 

@@ -1,19 +1,21 @@
 //! A client's place.
 
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Instant;
 
 use socket2::Socket;
 
-use super::observer::Peer;
-
 /// A client's place.
 #[derive(Debug)]
 pub(super) struct Seat {
-    pub peer: Peer,
+    /// 1 for the first client of a server.
+    pub id: u64,
+    pub address: SocketAddr,
     pub socket: Socket,
+    /// Clients that had a place when this one got its own, itself included.
+    pub live: usize,
     pub since: Instant,
     /// A whole request has arrived, so nobody takes its place.
     has_asked: AtomicBool,
@@ -33,10 +35,12 @@ pub(super) enum Fate {
 }
 
 impl Seat {
-    pub(super) fn new(peer: Peer, socket: Socket) -> Self {
+    pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
         Self {
-            peer,
+            id,
+            address,
             socket,
+            live,
             since: Instant::now(),
             has_asked: AtomicBool::new(false),
             fate: AtomicU8::new(Fate::None as u8),

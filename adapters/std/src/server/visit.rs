@@ -40,13 +40,19 @@ impl WorkerBuffers {
 }
 
 /// Serves the client of `seat`. Afterwards the socket is to be closed as the returned value says.
-pub(super) fn visit<S>(house: &House<'_>, seat: &Seat, store: &mut S, buffers: &mut WorkerBuffers) -> CloseHow
+pub(super) fn visit<S>(
+    house: &House<'_>,
+    seat: &Seat,
+    peer: &Peer,
+    store: &mut S,
+    buffers: &mut WorkerBuffers,
+) -> CloseHow
 where
     S: Store<File: KernelFile>,
 {
     let (request, rest) = buffers.pages.split_at_mut(REQUEST_BUF_LEN);
     let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
-    let mut watch = Watch::new(house, seat);
+    let mut watch = Watch::new(house, seat, peer);
     let mut session = ServerSession::new(&house.config, request, house.now());
     let mut transport =
         TcpTransport::with_limits(&seat.socket, house.inherited_ms(), house.inherited.write_limit.map(whole_millis));
@@ -83,6 +89,7 @@ pub(super) fn refuse(house: &House<'_>, socket: Socket, code: Code) {
 struct Watch<'h> {
     house: &'h House<'h>,
     seat: &'h Seat,
+    peer: &'h Peer,
     /// The request that is being answered.
     current: Option<Current>,
     /// Its name, where somebody is told.
@@ -100,12 +107,8 @@ struct Current {
 }
 
 impl<'h> Watch<'h> {
-    fn new(house: &'h House<'h>, seat: &'h Seat) -> Self {
-        Self { house, seat, current: None, name: String::new(), answers: 0, body_len: 0 }
-    }
-
-    fn peer(&self) -> &'h Peer {
-        &self.seat.peer
+    fn new(house: &'h House<'h>, seat: &'h Seat, peer: &'h Peer) -> Self {
+        Self { house, seat, peer, current: None, name: String::new(), answers: 0, body_len: 0 }
     }
 
     fn finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: Outcome) {
@@ -119,7 +122,7 @@ impl<'h> Watch<'h> {
             duration: current.and_then(|current| current.started).map_or(Duration::ZERO, |started| started.elapsed()),
             outcome,
         };
-        self.tell_of_answer(&Event::Finished { peer: self.peer(), answer: &answer });
+        self.tell_of_answer(&Event::Finished { peer: self.peer, answer: &answer });
     }
 
     fn tell_of_answer(&self, event: &Event<'_>) {
@@ -142,7 +145,7 @@ impl<'h> Watch<'h> {
         let duration = self.seat.since.elapsed();
         let visit = Visit { reason, answers: self.answers, body_len: self.body_len, duration };
         let live = self.house.hall.leave(self.seat);
-        self.house.tell(&Event::Disconnected { peer: self.peer(), visit: &visit, live });
+        self.house.tell(&Event::Disconnected { peer: self.peer, visit: &visit, live });
         how
     }
 }
@@ -157,14 +160,14 @@ impl blocking::Observer for Watch<'_> {
         }
         let started = is_told.then(Moment::now);
         self.current = Some(Current { kind: request.kind(), started, file_size: None, body_len: 0 });
-        self.tell_of_answer(&Event::Requested { peer: self.peer(), request });
+        self.tell_of_answer(&Event::Requested { peer: self.peer, request });
     }
 
     fn opened(&mut self, info: &FileInfo) {
         if let Some(current) = &mut self.current {
             current.file_size = Some(info.size);
         }
-        self.tell_of_answer(&Event::Opened { peer: self.peer(), file_size: info.size });
+        self.tell_of_answer(&Event::Opened { peer: self.peer, file_size: info.size });
     }
 
     fn body(&mut self, body_len: usize) {
@@ -173,12 +176,12 @@ impl blocking::Observer for Watch<'_> {
         if let Some(current) = &mut self.current {
             current.body_len += body_len;
         }
-        self.tell_of_answer(&Event::Progress { peer: self.peer(), body_len });
+        self.tell_of_answer(&Event::Progress { peer: self.peer, body_len });
     }
 
     fn text(&mut self, text: &[u8]) {
         self.seat.note_asked();
-        self.tell_of_answer(&Event::Text { peer: self.peer(), bytes: text });
+        self.tell_of_answer(&Event::Text { peer: self.peer, bytes: text });
     }
 
     fn exchange(&mut self, exchange: &Exchange) {
