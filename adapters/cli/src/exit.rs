@@ -12,15 +12,15 @@ use coracle::client::{Error, ErrorKind};
 pub enum Exit {
     /// Everything was done.
     Done,
-    /// The peer refused: not found, not allowed, and so on.
+    /// The server refused: not found, not allowed, and so on.
     Refused,
     /// The arguments contradict each other. (clap itself exits with 2 where one of them is invalid.)
     Usage,
-    /// Network trouble or a time-out.
+    /// The network failed or timed out.
     Network,
-    /// What arrived is not what the server has.
+    /// What was received is not what the server has.
     Verification,
-    /// A file or directory of this machine could not be read or written.
+    /// A local file or directory could not be read or written.
     LocalFile,
     /// Ended by this signal.
     Signal(u8),

@@ -185,7 +185,7 @@ fn ls_in_its_forms() {
     let ls = |args: &[&str]| {
         let ran = scene.run(&[&["ls", server.address.as_str()], args].concat());
         assert!(
-            ran.code == Some(0) && ran.stderr.contains("more cannot be asked for") || args.contains(&"d/b"),
+            ran.code == Some(0) && ran.stderr.contains("more cannot be served") || args.contains(&"d/b"),
             "{ran:?}"
         );
         ran.out()

@@ -300,7 +300,7 @@ fn the_numbers_end_with_the_server() {
         .output()
         .expect("run");
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot show the numbers"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot serve metrics"), "{output:?}");
     // Somebody who says nothing there does not hold up the end.
     let _silent = TcpStream::connect(server.metrics).expect("connected");
     let pid = rustix::process::Pid::from_child(&server.child);
