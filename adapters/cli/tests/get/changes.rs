@@ -1,4 +1,4 @@
-//! `coracle get` of files that change, and what earlier runs left behind: never a spliced file.
+//! `coracle get` of files that change, and with unfinished downloads of earlier runs: it never joins parts of two files.
 
 use std::fs;
 use std::sync::Mutex;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::support::{Exchange, Server, TestDirectory, crc32, pseudo_random};
 
-/// Sends the header and the first `len` bytes behind the offset, then closes.
+/// Sends the header and `len` bytes from the offset on, then closes.
 fn cut_after(exchange: &mut Exchange<'_>, file: &[u8], version: &str, len: usize) {
     let header = exchange.header(file, version);
     exchange.line(&header);
@@ -16,7 +16,7 @@ fn cut_after(exchange: &mut Exchange<'_>, file: &[u8], version: &str, len: usize
     exchange.cut();
 }
 
-/// Sends the whole body, and says that it changed meanwhile; with the digest or without.
+/// Sends the whole body and the error that the file changed, with or without a digest.
 fn changed_meanwhile(exchange: &mut Exchange<'_>, file: &[u8], version: &str, digest: Option<&str>) {
     let header = exchange.header(file, version);
     exchange.line(&header);
@@ -130,7 +130,7 @@ fn a_resume_without_a_digest_stays_with_its_server() {
     let sent = file.clone();
     let first = Server::new(move |mut exchange| cut_after(&mut exchange, &sent, "v1", 8_000));
     local.get(&first, &["a", "--digest", "none", "--retries", "0"]).exits_with(3);
-    // Another server, whose file happens to have that version, too.
+    // Another server, whose file has the same version by coincidence.
     let second = Server::new(|mut exchange| {
         assert_eq!(exchange.offset(), 0, "nothing would have told the difference");
         exchange.answer(&[1; 20_000], "v1");
@@ -150,7 +150,7 @@ fn no_resume_begins_again() {
             cut_after(&mut exchange, &sent, "v1", 4_000);
         }
         _ => {
-            // What this run has fetched itself is not fetched again.
+            // The bytes that this run has received are not fetched again.
             assert_eq!(exchange.offset(), 4_000);
             exchange.answer(&sent, "v1");
         }
@@ -173,7 +173,7 @@ fn a_writer_gets_the_file_in_pieces_and_it_is_verified() {
         let result = local.get(&server, &["a", "-o", "-"]);
         assert_eq!(result.exits_with(code).stdout, file);
     }
-    // A piece that was cut off has no digest of its own: the whole has.
+    // A part that was cut off has no digest, only the whole file has one.
     let local = TestDirectory::new();
     let server = Server::new(move |mut exchange| match (exchange.kind(), exchange.number) {
         ("get", 0) => {
@@ -230,7 +230,7 @@ fn a_foreign_file_at_the_temporary_name_is_never_touched() {
     local.get(&server, &["a", "--force"]).exits_with(5).prints_error("a.part is in the way");
     assert_eq!(local.names(), ["a.part"]);
     assert_eq!(local.read("a.part"), b"precious");
-    // What is fetched under that name is a file like any other.
+    // A file may have such a name at the server.
     local.get(&server, &["a.part", "--force"]).exits_with(0);
     assert_eq!(local.read("a.part"), b"new");
 }

@@ -1,5 +1,5 @@
-//! `coracle get` against servers that lie, cheat and break: nothing half-written or unproven gets a real name, nothing is
-//! written elsewhere, and the exit code tells whose fault it was. The names begin with the fault's number.
+//! `coracle get` against servers that violate the protocol or fail: no incomplete or unverified file gets its name, nothing is
+//! written elsewhere, and the exit code tells the kind of failure. Names begin with the number of the fault.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -172,7 +172,7 @@ fn m3_nothing_is_overwritten_without_force() {
     assert_eq!(server.connections(), 0, "that was known before");
     local.get(&server, &["hello", "--force"]).exits_with(0);
     assert_eq!(local.read("hello"), b"Hello, world!\n");
-    // It comes while the download is under way.
+    // It appears during the download.
     let path = local.path("late");
     let server = Server::new(move |mut exchange| {
         fs::write(&path, "precious").expect("written");
@@ -235,7 +235,7 @@ fn m6_more_bytes_than_announced() {
         });
         local.get(&server, &["hello"]).exits_with(4);
         assert!(!local.path("hello").exists(), "{tail:?}");
-        // What was announced has come; an honest server completes it without sending it again.
+        // All bytes have come; a correct server completes the download without sending them again.
         assert_eq!(local.read("hello.part"), HELLO[0].1);
     }
 }
@@ -253,7 +253,7 @@ fn m7_fewer_bytes_than_announced_can_be_resumed() {
     local.get(&server, &["a", "--retries", "0"]).exits_with(3);
     assert_eq!(local.names(), ["a.part", "a.part.json"]);
     assert_eq!(local.read("a.part"), &file[..60_000]);
-    // An honest server takes over. It is another address, which the digest makes harmless.
+    // A correct server at another address takes over, which the digest makes safe.
     let sent = file.clone();
     let server = Server::new(move |mut exchange| {
         assert_eq!((exchange.offset(), &exchange.request["digestFrom"]), (60_000, &json!(0)));
@@ -402,7 +402,7 @@ fn m13_a_server_that_says_nothing_is_left() {
     let begin = Instant::now();
     let result = local.get(&server, &["a", "--stall-timeout", "300ms", "--retries", "0"]);
     result.exits_with(3).prints_error("nothing for too long");
-    // The default were 30 s.
+    // The default is 30 s.
     assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
     assert_eq!(local.read("a.part").len(), 10);
 }
@@ -426,7 +426,7 @@ fn m15_a_server_that_closes_every_4_kib() {
     });
     local.get(&server, &["a"]).exits_with(0);
     assert_eq!((local.read("a"), server.requests()), (file.clone(), 11));
-    // Without progress there is an end.
+    // Without progress the retries end.
     let begin = server.requests();
     let stuck = Server::new(|mut exchange| exchange.cut());
     local.get(&stuck, &["b", "--retries", "2"]).exits_with(3);

@@ -1,4 +1,4 @@
-//! `coracle get` killed at every system call, and with system calls that fail. Needs `strace`.
+//! `coracle get`, killed at each system call, and with system calls that fail. Needs `strace`.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -25,7 +25,7 @@ fn honest() -> Server {
     })
 }
 
-/// Runs `coracle get` under strace with `options`; what strace saw goes to the file `strace.log`.
+/// Runs `coracle get` under strace with `options`, and the output of strace to the file `strace.log`.
 fn traced(local: &TestDirectory, server: &Server, options: &[&str], args: &[&str]) -> ProgramResult {
     let log = local.path("strace.log");
     let child = Command::new("strace")
@@ -45,7 +45,7 @@ fn traced(local: &TestDirectory, server: &Server, options: &[&str], args: &[&str
     result
 }
 
-/// What is there beside strace's log.
+/// The files beside strace's log.
 fn names(local: &TestDirectory) -> Vec<String> {
     local.names().into_iter().filter(|name| name != "strace.log").collect()
 }
@@ -71,7 +71,7 @@ const CALLS: [&str; 18] = [
     "fstatfs",
 ];
 
-/// How often each call was made before the download's directory was first looked at: by the loader, mostly.
+/// How many times each call was made before the first access to the directory of the download, mostly by the loader.
 fn calls_before(server: &Server) -> impl Fn(&str) -> usize + use<> {
     let local = TestDirectory::new();
     traced(&local, server, &["-e", &format!("trace={}", CALLS.join(","))], &["a"]).exits_with(0);
@@ -85,7 +85,7 @@ fn calls_before(server: &Server) -> impl Fn(&str) -> usize + use<> {
 fn d1_killed_at_every_system_call() {
     let server = honest();
     let before = calls_before(&server);
-    // With fewer rounds, each call is met all the same.
+    // Fewer rounds cover each call, too.
     let step = if std::env::var_os("CORACLE_QUICK").is_some() { 3 } else { 1 };
     let mut kills = 0;
     for call in CALLS {
@@ -109,7 +109,7 @@ fn d1_killed_at_every_system_call() {
     assert!(kills > 60 / step, "only {kills} kills");
 }
 
-/// Whole or not there; and the next run goes on from whatever is there.
+/// The file is complete or absent, and the next run resumes.
 #[track_caller]
 fn is_recovered(local: &TestDirectory, server: &Server, had_old: bool, what: &str) {
     match fs::read(local.path("a")) {
@@ -176,7 +176,7 @@ fn k11_a_rename_that_fails_keeps_the_part() {
         local.get(&server, &["a"]).exits_with(0);
         assert_eq!(names(&local), ["a"], "{error}");
     }
-    // A file system that cannot refuse to replace.
+    // A file system without renames that do not replace.
     for error in ["EINVAL", "ENOSYS"] {
         let (local, server) = (TestDirectory::new(), honest());
         let inject = format!("inject=renameat2:error={error}");
@@ -204,7 +204,7 @@ fn d8_a_full_disk_keeps_the_part_and_the_old_file() {
     for error in ["ENOSPC", "EDQUOT", "EIO", "EFBIG"] {
         let (local, server) = (TestDirectory::new(), honest());
         local.write("a", "old");
-        // The first three writes are the sidecar's two and one of the body.
+        // The first three writes are two of the sidecar and one of the body.
         let inject = format!("inject=pwrite64:error={error}:when=4+");
         let part = local.path("a.part");
         let slow = Server::new(move |mut exchange| {

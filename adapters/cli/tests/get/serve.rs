@@ -1,5 +1,5 @@
-//! `coracle get`, `ls` and `stat` against the real `coracle serve`: killed, resumed, changed in between, with many files and
-//! with hostile names.
+//! `coracle get`, `ls` and `stat` against `coracle serve`: killed, resumed, with files that change, with many files and with
+//! hostile names.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{ProgramResult, TestDirectory, directory_in_memory, finish, pseudo_random, wait_until};
 
-/// A real server of a fresh directory.
+/// `coracle serve` of a fresh directory.
 struct Serve {
     root: tempfile::TempDir,
     child: Child,
@@ -68,7 +68,7 @@ impl Serve {
 
 impl Drop for Serve {
     fn drop(&mut self) {
-        // A server that is gone already is as good.
+        // The server may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -82,7 +82,7 @@ fn len(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Both trees have the same names and contents; what `is_skipped` says is in the first alone.
+/// Asserts that both trees have the same names and contents, but for those of the first that `is_skipped` names.
 #[track_caller]
 fn are_equal(served: &Path, fetched: &Path, is_skipped: &dyn Fn(&OsStr) -> bool) -> usize {
     let mut files = 0;
@@ -111,7 +111,7 @@ fn d1_killed_at_ten_moments_and_resumed() {
     let file = pseudo_random(48 << 20);
     serve.write("big", &file);
     let part = local.path("big.part");
-    // Whether five kills and more came in time: on a busy machine a download can be over before it is looked at.
+    // Whether at least five kills came in time: on a busy machine a download can end before the kill.
     let killed_on_the_way = || {
         let mut kills = 0;
         for moment in 1..=10 {
@@ -144,7 +144,7 @@ fn ctrl_c_leaves_what_can_be_resumed() {
     let file = pseudo_random(48 << 20);
     serve.write("big", &file);
     let interrupted = || {
-        // Who runs this may have it ignore the signal, as shells do for what they run in the background.
+        // The signal may be ignored here, as by a shell for a command in the background.
         let child = Command::new("env")
             .args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "get", &serve.address, "big"])
             .current_dir(local.root.path())
@@ -157,7 +157,7 @@ fn ctrl_c_leaves_what_can_be_resumed() {
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
         let status = child.wait_with_output().expect("waited for").status;
         if status.signal().is_none() {
-            // All of it was there before the signal.
+            // The download ended before the signal.
             assert_eq!(status.code(), Some(0));
             fs::remove_file(local.path("big")).expect("removed");
         }
@@ -178,7 +178,7 @@ fn s6_changed_between_the_runs() {
     for round in 0..6_u8 {
         last = pseudo_random((16 << 20) + usize::from(round));
         last[0] = round;
-        // Rewritten in place, or another file of that name.
+        // Rewritten in place, or replaced by another file.
         if round % 2 == 0 {
             serve.write("f", &last);
         } else {
@@ -202,7 +202,7 @@ fn s6_changed_between_the_runs() {
 fn s4_replaced_while_it_is_sent() {
     let (local, serve) = (TestDirectory::new(), Serve::new());
     let (old, new) = (pseudo_random(32 << 20), pseudo_random(1_000));
-    // Whether it was replaced before the end: on a busy machine that can come first.
+    // Whether it was replaced before the end of the fetch, which can come first on a busy machine.
     let replaced_on_the_way = || {
         serve.write("f", &old);
         let child = local.start(&["get", &serve.address, "f", "--force"]);
@@ -307,7 +307,7 @@ fn hostile_names() {
     fs::create_dir_all(root.join(&deep).parent().expect("a parent")).expect("directories");
     serve.write(&deep, "deep");
     fs::create_dir_all(root.join("empty/also empty")).expect("directories");
-    // What cannot be asked for.
+    // What has no valid name.
     let bad: [&[u8]; 7] = [b"\xff\xfe", b"a\nb", b"a\\b", b"\x1b[2J", b"a\\.part", b"\xc2\x9b", b".hidden"];
     for name in bad {
         fs::write(root.join(OsStr::from_bytes(name)), "bad").expect("written");
@@ -333,7 +333,7 @@ fn hostile_names() {
             result.out()
         );
     }
-    // Each by its own name, too; `--` ends the options.
+    // Also by its own name; `--` ends the options.
     for name in good.iter().copied().chain(long.iter().map(String::as_str)) {
         let result = local.run(&["get", "-o", "one", &serve.address, "--", name]);
         assert_eq!(
@@ -359,7 +359,7 @@ fn many_files_in_one_directory() {
     }
     let result = local.run(&["ls", &serve.address]);
     assert_eq!(result.exits_with(0).out().lines().count(), count);
-    // Killed on the way, then to the end.
+    // Killed on the way, then run to the end.
     for part in [1, 3] {
         let mut child = local.start(&["get", "-r", &serve.address, "-o", "to", "--jobs", "4"]);
         wait_until("files", || fs::read_dir(local.path("to")).map_or(0, Iterator::count) > count * part / 10);
@@ -388,7 +388,7 @@ fn over_ipv6_and_by_a_name_with_several_addresses() {
     serve.get(&local, &["f"]).exits_with(0);
     assert_eq!(local.read("f"), b"six");
     serve.stop();
-    // Whichever of its addresses come first, one of them is served.
+    // One of its addresses is served, in whatever order they are.
     let serve = Serve::new();
     serve.write("g", "four");
     let port = serve.address.rsplit(':').next().expect("a port");
@@ -419,7 +419,7 @@ fn times_sizes_and_digests_arrive() {
     );
 }
 
-/// On a terminal there is a bar, and a word at the end; nothing of that in a pipe.
+/// On a terminal there is a bar, and a summary at the end; in a pipe there is neither.
 #[test]
 fn m12_a_person_sees_how_it_gets_on() {
     let (local, serve) = (TestDirectory::new(), Serve::new());

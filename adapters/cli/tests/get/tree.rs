@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Exchange, Server, TestDirectory};
 
-/// Files by their names; what has a `/` in its name stands in a directory.
+/// Files by their names, in which `/` separates directories.
 type Files = &'static [(&'static str, &'static [u8])];
 
 const TREE: Files = &[
@@ -20,7 +20,7 @@ const TREE: Files = &[
     ("-rf", b"-rf"),
 ];
 
-/// An honest server of a tree.
+/// Serves a tree correctly.
 fn tree(mut exchange: Exchange<'_>, files: Files) {
     if exchange.kind() != "list" {
         return exchange.honest(files);
@@ -230,7 +230,7 @@ fn stat_in_its_forms() {
     local.run(&["stat", &server.address, "missing"]).exits_with(1);
 }
 
-/// As much memory for 80,000 entries as for one, at the client's end.
+/// The client needs as much memory for 80,000 entries as for one.
 #[test]
 fn x7_a_long_listing_takes_no_more_memory_than_a_short_one() {
     const COUNT: usize = 80_000;
@@ -244,7 +244,7 @@ fn x7_a_long_listing_takes_no_more_memory_than_a_short_one() {
         }
         exchange.line(&json!({"type": "end", "count": COUNT}));
     });
-    // 16 MB of names would not fit into what the program may have.
+    // 16 MB of names do not fit into the limit of memory.
     let command = format!("ulimit -v 16000 && {} ls {} -l | wc -l", env!("CARGO_BIN_EXE_coracle"), server.address);
     let output =
         std::process::Command::new("sh").args(["-c", &command]).current_dir(local.root.path()).output().expect("sh");
