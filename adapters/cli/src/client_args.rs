@@ -61,7 +61,7 @@ impl DigestArg {
 /// Parses the name of a file to ask for. Prints what is wrong with it.
 pub fn parse_file_name(text: &str) -> Result<FileName<'_>, Exit> {
     FileName::new(text).map_err(|error| {
-        print_error(format_args!("{text:?} cannot be asked for: {error}"));
+        print_error(format_args!("{text:?} is no valid name: {error}"));
         Exit::Usage
     })
 }

@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn nobody_there() {
-        // As long as it is held, nobody else listens there.
+        // While the socket is held, nothing listens on its address.
         let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         held.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("bind");
         let address = held.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
