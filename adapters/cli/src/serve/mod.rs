@@ -154,7 +154,7 @@ pub fn serve(args: &Serve) -> Exit {
         return serve_on_console(args, store);
     }
     if args.console {
-        print_error("there is no terminal for --console: only the log is written");
+        print_error("there is no terminal for a console: only the log is written");
     }
     let mut addresses = Vec::new();
     for text in &args.listen {
