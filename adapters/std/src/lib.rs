@@ -15,4 +15,8 @@ mod sys;
 #[cfg(unix)]
 pub mod transport;
 
+#[cfg(unix)]
+pub use client::{Address, Client, GetOptions};
+#[cfg(unix)]
+pub use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileName, Header, Listing, Version};
 pub use local::{Escaped, escape_json};
