@@ -114,14 +114,10 @@ impl<D: DirectoryHandle> Directory<D> {
             Opened::Symlink => return Err(LocalError::Symlink(path())),
             Opened::Other => return Err(LocalError::NotFile(path())),
         };
-        let status = file.status().map_err(|error| {
-            if access == Access::CreateNew {
-                // It was created here, and would be in the way of the next try. The first error is the one to report.
-                let _ = self.handle.remove(name);
-            }
-            LocalError::io("look at", path)(error)
-        })?;
-        status.must_be_file(path)?;
+        // What was created here is a regular file.
+        if access != Access::CreateNew {
+            file.status().map_err(LocalError::io("look at", path))?.must_be_file(path)?;
+        }
         Ok(Some(file))
     }
 
