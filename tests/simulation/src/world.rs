@@ -73,6 +73,7 @@ counts! {
     wrong_digests: "parts found damaged by their digest",
     kills: "clients killed",
     power_cuts: "clients without power",
+    disk_errors: "runs ended by an error of the disk",
     set_aside: "parts set aside",
     timeouts: "deadlines passed",
     broken_bodies: "bodies broken off",
@@ -171,9 +172,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         }
     }
     for client in &mut clients {
-        client.check_target(&context);
-        client.local.disk.power_cut(&mut context.random);
-        client.check_target(&context);
+        client.storage.die(true);
     }
     context.counts
 }
