@@ -160,7 +160,12 @@ impl<'c> Client<'c> {
             return self.die(hall, context);
         }
         say!(context, "client {}: {error}", self.number);
-        context.counts.disk_errors += 1;
+        match error {
+            LocalError::Exists(_) => context.counts.not_replaced += 1,
+            LocalError::Foreign(_) => context.counts.foreign += 1,
+            LocalError::Locked(_) => context.counts.locked += 1,
+            _ => context.counts.disk_errors += 1,
+        }
         self.storage.explain(error);
         self.give_up(hall, context);
     }
@@ -202,11 +207,11 @@ impl<'c> Client<'c> {
             began: context.store.changes(self.slot),
             late: random.millis(context.lateness),
             slow_ms: if !context.is_calm && random.chance(30) { random.one_of(&[100, 1_000, 20_000]) } else { 0 },
-            dies_in: random.chance(90).then(|| random.below(rest)),
+            dies_in: random.chance(110).then(|| random.below(rest)),
             piece: context.piece,
             ..Attempt::new()
         };
-        let stops = !context.is_calm && random.chance(90);
+        let stops = !context.is_calm && random.chance(110);
         self.storage.disk.stop_after(stops.then(|| random.below(rest)));
         let kept = self.connection.take();
         if offset == 0 && kept.is_some() {

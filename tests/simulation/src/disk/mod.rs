@@ -236,12 +236,6 @@ impl Disk {
     fn begin(&self, epoch: u64, rarity: usize) -> io::Result<RefMut<'_, State>> {
         let mut state = self.state();
         assert_eq!(epoch, state.epoch, "a process uses handles of one that has ended");
-        if let Some((left, _)) = &mut state.visit_in {
-            match left.checked_sub(1) {
-                Some(less) => *left = less,
-                None => state = self.visit(state),
-            }
-        }
         match &mut state.stops_in {
             Some(0) => state.is_stopped = true,
             Some(left) => *left -= 1,
@@ -249,6 +243,12 @@ impl Disk {
         }
         if state.is_stopped {
             return Err(io::Error::other("the process has ended"));
+        }
+        if let Some((left, _)) = &mut state.visit_in {
+            match left.checked_sub(1) {
+                Some(less) => *left = less,
+                None => state = self.visit(state),
+            }
         }
         if state.is_armed && state.faults > 0 {
             let faults = state.faults;
