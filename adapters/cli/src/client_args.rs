@@ -14,15 +14,15 @@ pub struct ClientArgs {
     #[arg(value_name = "HOST[:PORT]")]
     host: Address,
 
-    /// Try again this often in a row without progress, after a growing pause
+    /// How many retries without progress may follow each other, after growing pauses
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Network")]
     retries: u32,
 
-    /// How long connecting may take, over all of the host's addresses
+    /// How long connecting may take, over all addresses of the host
     #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Network")]
     connect_timeout: DurationArg,
 
-    /// How long the server may send nothing while something is awaited
+    /// How long the server may send nothing during a request
     #[arg(long, value_name = "DURATION", default_value = "30s", help_heading = "Network")]
     stall_timeout: DurationArg,
 }
@@ -40,11 +40,11 @@ impl ClientArgs {
 /// A digest as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DigestArg {
-    /// CRC-32: finds accidents
+    /// CRC-32: detects errors of transmission and storage
     Crc32,
-    /// SHA-256: finds malice on the way, too
+    /// SHA-256: as CRC-32, and can be compared with a digest from a source that is trusted
     Sha256,
-    /// Nothing is verified
+    /// No verification
     None,
 }
 
@@ -61,7 +61,7 @@ impl DigestArg {
 /// Parses the name of a file to ask for. Prints what is wrong with it.
 pub fn parse_file_name(text: &str) -> Result<FileName<'_>, Exit> {
     FileName::new(text).map_err(|error| {
-        print_error(format_args!("{text:?} cannot be asked for: {error}"));
+        print_error(format_args!("{text:?} is no valid name: {error}"));
         Exit::Usage
     })
 }

@@ -1,26 +1,26 @@
 //! Exit codes and error messages.
 
 use std::fmt::Display;
-use std::io::{ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use coracle::Escaped;
-use coracle::client::{Blame, Error};
+use coracle::client::{Error, ErrorKind};
 
 /// How the program ended. The numbers are part of the interface of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Everything was done.
     Done,
-    /// The peer refused: not found, not allowed, and so on.
+    /// The server refused: not found, not allowed, and so on.
     Refused,
     /// The arguments contradict each other. (clap itself exits with 2 where one of them is invalid.)
     Usage,
-    /// Network trouble or a time-out.
+    /// The network failed or timed out.
     Network,
-    /// What arrived is not what the server has.
+    /// What was received is not what the server has.
     Verification,
-    /// A file or directory of this machine could not be read or written.
+    /// A local file or directory could not be read or written.
     LocalFile,
     /// Ended by this signal.
     Signal(u8),
@@ -40,14 +40,14 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<Blame> for Exit {
-    fn from(blame: Blame) -> Self {
-        match blame {
-            Blame::Refused => Self::Refused,
-            Blame::Usage => Self::Usage,
-            Blame::Network => Self::Network,
-            Blame::Verification => Self::Verification,
-            Blame::Local => Self::LocalFile,
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::Network => Self::Network,
+            ErrorKind::Verification => Self::Verification,
+            ErrorKind::Local => Self::LocalFile,
         }
     }
 }
@@ -56,10 +56,10 @@ impl From<Blame> for Exit {
 pub fn report_failure(what: &str, error: &Error) -> Exit {
     match error {
         // The reader of standard output wants no more, as `head` does.
-        Error::Write(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Done,
+        Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         error => {
             print_error(format_args!("{what}: {error}"));
-            error.blame().into()
+            error.kind().into()
         }
     }
 }
@@ -70,5 +70,5 @@ pub fn print_error(message: impl Display) {
     // One write, so that lines of programs that share standard error do not mix.
     let line = format!("coracle: {}\n", Escaped(&message.to_string()));
     // There is no other place for the message when standard error is closed.
-    drop(std::io::stderr().lock().write_all(line.as_bytes()));
+    drop(io::stderr().lock().write_all(line.as_bytes()));
 }

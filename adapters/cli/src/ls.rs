@@ -19,28 +19,28 @@ const PENDING_MAX: usize = 256 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  coracle ls 192.168.7.2                   the names, as 'coracle get' wants them
+  coracle ls 192.168.7.2                   the names, as 'coracle get' takes them
   coracle ls [fe80::1%eth0]:9000 logs -l   a directory, with sizes and times (UTC)
-  coracle ls board-7 -r --json             all there is, a JSON object a line
+  coracle ls board-7 -r --json             everything, one JSON object per line
 
-The order is the server's; pipe it through sort where another is wanted. Directories end in '/',
-and links to directories, which -r does not enter, in '/@'.")]
+The order is the server's; pipe it through sort for another one. Directories end in '/', and links
+to directories, which -r does not follow, in '/@'.")]
 pub struct Ls {
     #[command(flatten)]
     client_args: ClientArgs,
 
-    /// The directory, or file; all that is served where it is left out
+    /// The directory or file [default: all that is served]
     path: Option<String>,
 
-    /// Show size and time of modification, too
+    /// Also show sizes and times of modification
     #[arg(short, long)]
     long: bool,
 
-    /// List what is in sub-directories, too
+    /// Also list subdirectories
     #[arg(short, long)]
     recursive: bool,
 
-    /// Write a JSON object a line: fileName, and fileSize and modified (seconds since 1970), or directory and link
+    /// Write one JSON object per line: fileName, and fileSize and modified (seconds since 1970), or directory and link
     #[arg(long)]
     json: bool,
 }
@@ -63,7 +63,7 @@ pub fn run(args: &Ls) -> Exit {
     }
     if lister.skipped > 0 {
         print_error(format_args!(
-            "{} more cannot be asked for (their names, links or kinds) and are left out",
+            "{} more cannot be served (for their names, links or kinds) and are left out",
             lister.skipped
         ));
     }
@@ -111,7 +111,7 @@ impl Lister<'_> {
             if let (true, EntryKind::Directory { link: false }) = (self.args.recursive, entry.kind) {
                 self.pending_len += entry.name.as_str().len();
                 if self.pending_len > PENDING_MAX {
-                    return Err(Error::TooMany { limit: PENDING_MAX });
+                    return Err(Error::ListingTooLarge { limit: PENDING_MAX });
                 }
                 self.pending.push(entry.name.as_str().to_owned());
             }

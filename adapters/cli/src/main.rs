@@ -44,7 +44,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
 
-'coracle help COMMAND' tells more of a command.";
+'coracle help COMMAND' describes a command.";
 
 const LONG_HELP: &str = "\
 Examples:
@@ -54,11 +54,11 @@ Examples:
 
 Exit codes:
   0  done
-  1  the peer refused: not found, not allowed, and so on
+  1  the server refused: not found, not allowed, and so on
   2  wrong usage
-  3  network trouble or a time-out, after all retries; an address that cannot be bound
-  4  verification failed: what arrived is not what the server has
-  5  local file trouble: unreadable, unwritable, no space
+  3  the network failed or timed out, after all retries; an address cannot be listened on
+  4  verification failed: what was received is not what the server has
+  5  a local file cannot be read or written, or there is no space
   128 + N  ended by signal N (130 for Ctrl-C)
 
 Durations are numbers with a unit (500ms, 10s, 2m, '1h 30m'); 0 is never.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use coracle::client::{Note, Progress};
+use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -57,7 +57,7 @@ impl ProgressDisplay {
 }
 
 impl Progress for FileBar {
-    fn begin(&mut self, size: u64, offset: u64) {
+    fn started(&mut self, size: u64, offset: u64) {
         if !self.is_drawn {
             self.bar = self.bars.add(self.bar.clone());
             self.is_drawn = true;
@@ -72,13 +72,13 @@ impl Progress for FileBar {
         }
     }
 
-    fn reached(&mut self, position: u64) {
+    fn advanced(&mut self, position: u64) {
         self.bar.set_position(position);
     }
 
-    fn note(&mut self, note: &Note<'_>) {
+    fn event(&mut self, event: &ProgressEvent<'_>) {
         // As above.
-        drop(self.bars.println(format!("{}: {note}", self.name)));
+        drop(self.bars.println(format!("{}: {event}", self.name)));
     }
 }
 

@@ -1,4 +1,4 @@
-//! `coracle stat`: what a server says of one file.
+//! `coracle stat`: the size, time, version and digest of a file.
 
 use std::io::{self, Write};
 
@@ -11,14 +11,14 @@ use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
 use crate::exit::{Exit, report_failure};
 use crate::values::format_time;
 
-/// Show what a file is: size, time, version, digest
+/// Show the size, time, version and digest of a file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   coracle stat 192.168.7.2 boot.log
   coracle stat board-7 boot.log --digest sha256 --json
 
-The version stays the same while no byte that was there has changed.")]
+The version stays the same as long as no existing byte changes: a file that only grows keeps it.")]
 pub struct Stat {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -26,7 +26,7 @@ pub struct Stat {
     /// The file
     name: String,
 
-    /// Ask for this digest of the whole file, which the server may have to read for it
+    /// Ask for this digest of the whole file, for which the server may have to read it
     #[arg(long, value_enum, default_value_t = DigestArg::None)]
     digest: DigestArg,
 

@@ -73,6 +73,10 @@ counts! {
     wrong_digests: "parts found damaged by their digest",
     kills: "clients killed",
     power_cuts: "clients without power",
+    disk_errors: "programs ended by an error of the disk",
+    not_replaced: "programs that were not to replace a file",
+    foreign: "programs that left a file alone that was not theirs",
+    locked: "programs that left a download to another one",
     set_aside: "parts set aside",
     timeouts: "deadlines passed",
     broken_bodies: "bodies broken off",
@@ -171,9 +175,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         }
     }
     for client in &mut clients {
-        client.check_target(&context);
-        client.local.disk.power_cut(&mut context.random);
-        client.check_target(&context);
+        client.storage.die(true);
     }
     context.counts
 }

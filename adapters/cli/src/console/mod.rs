@@ -64,7 +64,7 @@ pub fn run(server: Server<'_, SwappableStore>, store: &SwappableStore, config: C
     let shared = SharedState::new();
     let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
     let mut server = server.with_observer(shared.observer());
-    // The console shows text, and a log file has the format that was asked for.
+    // The console shows text; a log file has the format of the arguments.
     let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
     if !io::stderr().is_terminal() {
         logs.push(Log::new(io::stderr(), format, level));
@@ -208,7 +208,7 @@ impl Console {
                     self.listen();
                 } else {
                     self.handle.stop_listening();
-                    self.model.notify("not listening any more; who is connected stays", false);
+                    self.model.notify("not listening any more; connected clients stay", false);
                 }
             }
             Command::Serve(folder) if is_serving => match DirectoryStore::open(&folder) {

@@ -137,12 +137,12 @@ mod tests {
 
     #[test]
     fn a_panic_gives_the_terminal_back() {
-        if let Ok(who) = env::var(INSIDE) {
+        if let Ok(thread_role) = env::var(INSIDE) {
             assert!(is_available(), "script makes no terminal");
             let mut screen = Screen::open().expect("a terminal");
             screen.draw(|frame| frame.render_widget("drawn", frame.area())).expect("drawn");
-            if who == "another" {
-                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("nobody's fault"));
+            if thread_role == "another" {
+                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("a fault"));
                 assert!(other.expect("a thread").join().is_err());
                 screen.draw(|frame| frame.render_widget("onwards", frame.area())).expect("drawn");
                 return;
@@ -158,17 +158,17 @@ mod tests {
         let another = inside("another");
         let (before, after) = another.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
         assert!(before.contains("onwards") && !before.contains("fault"), "{another:?}");
-        assert!(after.contains("coracle: client-7: ") && after.contains("nobody's fault"), "{another:?}");
+        assert!(after.contains("coracle: client-7: ") && after.contains("a fault"), "{another:?}");
     }
 
     /// What a terminal is sent by this test when it runs on one, and by `stty` after it.
-    fn inside(who: &str) -> String {
+    fn inside(thread_role: &str) -> String {
         let program = env::current_exe().expect("a path");
         let test = "console::screen::tests::a_panic_gives_the_terminal_back";
         let script = format!("stty rows 24 cols 80; '{}' --exact {test} --nocapture; stty -a", program.display());
         let output = Command::new("script")
             .args(["-qec", &script, "/dev/null"])
-            .env(INSIDE, who)
+            .env(INSIDE, thread_role)
             .env("TERM", "xterm-256color")
             .stdin(Stdio::null())
             .output()

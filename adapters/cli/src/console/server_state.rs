@@ -33,7 +33,7 @@ pub struct ServerState {
     sampled_len: u64,
 }
 
-/// The stages of a server's life.
+/// The stage of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     Serving,
@@ -323,7 +323,7 @@ mod tests {
             state.push_log_line(&format!("{number}\x1b[2J"));
         }
         assert_eq!((state.log_lines.len(), state.log_lines[0].as_str()), (MAX_LOG_LINES, "512\\x1b[2J"));
-        // Nobody is there whom these concern.
+        // These concern a client that is gone.
         state.sent(9, 1);
         state.opened(9, 1);
         state.disconnected(9);

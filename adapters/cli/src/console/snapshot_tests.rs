@@ -26,7 +26,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A server that listens, and nobody is there.
+    /// A server that listens and has no clients.
     fn new() -> Self {
         let listen = ListenAddress { host: "127.0.0.1".to_owned(), port: "8888".to_owned() };
         let now = Instant::now();

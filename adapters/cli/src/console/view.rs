@@ -85,7 +85,7 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, info: &ServerInfo, state: &Serv
     let name = format!(" coracle {}  {}", env!("CARGO_PKG_VERSION"), Escaped(&info.name));
     let (text, color) = match state.stage {
         Stage::Stopping => ("stopping: answers under way are finished".to_owned(), Color::Yellow),
-        Stage::ClosingConnections => ("cutting off who is left".to_owned(), Color::Red),
+        Stage::ClosingConnections => ("closing the remaining connections".to_owned(), Color::Red),
         Stage::Serving if state.listening.is_empty() => ("○ not listening".to_owned(), Color::Yellow),
         Stage::Serving => {
             let addresses: Vec<String> = state.listening.iter().map(ToString::to_string).collect();
@@ -171,7 +171,7 @@ fn draw_clients(frame: &mut Frame<'_>, area: Rect, info: &ServerInfo, model: &mu
     frame.render_widget(Table::new(rows, widths).header(header.style(LABEL)).column_spacing(1), inner);
 }
 
-/// A bar for the answer that is under way; how many answers there were, for who rests.
+/// The bar of the answer under way, or the number of answers of an idle client.
 fn progress(client: &Client, bar_width: usize) -> Line<'static> {
     let Some(answer) = client.answer else {
         let plural = if client.answers == 1 { "" } else { "s" };
@@ -249,7 +249,7 @@ fn draw_keys(frame: &mut Frame<'_>, area: Rect, model: &ConsoleModel, state: &Se
     let listen = if state.listening.is_empty() { "listen" } else { "stop listening" };
     // Where there is room for some only, it is the first ones.
     let keys: &[(&str, &str)] = match model.mode {
-        _ if state.stage != Stage::Serving => &[("Ctrl-C", "cut off who is left")],
+        _ if state.stage != Stage::Serving => &[("Ctrl-C", "close the remaining connections")],
         Mode::Watch => &[
             ("s", listen),
             ("q", "quit"),

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 
-use coracle::client::{Client, Error, Fetched};
+use coracle::client::{Client, Error, GetSummary};
 use coracle::local::{DownloadTarget, Escaped, LocalError, escape_path, name_restriction};
 use coracle_core::{Digest, DigestKind, FileName, Hasher, Violation};
 
@@ -16,7 +16,7 @@ pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Res
     }
     let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
     let target = &DownloadTarget::new(task.directory.clone(), leaf, task.naming);
-    if context.recursive && is_unchanged(client, name, target, task.size, context.options.digest)? {
+    if context.recursive && is_unchanged(client, name, target, task.size, context.options.digest())? {
         return Ok(TaskOutcome::Unchanged);
     }
     let mut bar = context.display.bar(name.as_str());
@@ -25,9 +25,9 @@ pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Res
     if context.recursive {
         return Ok(TaskOutcome::Downloaded(Box::new(download)));
     }
-    let fetched = download.commit()?;
-    context.display.println(&describe(name, target, &fetched));
-    Ok(TaskOutcome::Fetched(fetched))
+    let summary = download.commit()?;
+    context.display.println(&describe(name, target, &summary));
+    Ok(TaskOutcome::Fetched(summary))
 }
 
 /// Parses a name that is a listed name, or a path made of such: one that is none is the server's mistake.
@@ -70,13 +70,13 @@ fn digest_of(target: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>
     }
 }
 
-fn describe(name: FileName<'_>, target: &DownloadTarget, fetched: &Fetched) -> String {
-    let verified = match fetched.digest {
+fn describe(name: FileName<'_>, target: &DownloadTarget, summary: &GetSummary) -> String {
+    let verified = match summary.digest {
         Some(digest) => format!("{} {digest}", digest.kind()),
         None => "not verified".to_owned(),
     };
-    let resumed = if fetched.resumed > 0 { format!(", resumed at {}", fetched.resumed) } else { String::new() };
-    let snapshot = if fetched.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
+    let resumed = if summary.resumed > 0 { format!(", resumed at {}", summary.resumed) } else { String::new() };
+    let snapshot = if summary.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
     let path = escape_path(&target.path());
-    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), fetched.size)
+    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), summary.size)
 }

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use coracle::client::{Error, Options};
+use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
@@ -24,57 +24,57 @@ use crate::exit::{Exit, print_error, report_failure};
 use crate::progress::ProgressDisplay;
 use crate::values::parse_size;
 
-/// Fetch files: resume them, verify them, and only then give them their names
+/// Fetch files, resume and verify them, and only then give them their names
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   coracle get 192.168.7.2 boot.log         to ./boot.log
-  coracle get board-7 boot.log             again after Ctrl-C, a crash, a cut: goes on where it was
+  coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; run again, only what is new
+  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
-A download lies at NAME.part, and what is known of it at NAME.part.json, until it is whole and its
-digest is right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
+A download is at NAME.part, and its state at NAME.part.json, until it is whole and its digest is
+right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
 pub struct Get {
     #[command(flatten)]
     client_args: ClientArgs,
 
-    /// The files; with -r directories, too, and all that is served where there is no NAME.
-    /// With -r, 'DIR/' stands for what is in DIR
+    /// The files; with -r also directories, and all that is served where there is no NAME.
+    /// With -r, 'DIR/' stands for the contents of DIR
     #[arg(value_name = "NAME", required_unless_present = "recursive")]
     names: Vec<String>,
 
-    /// Where to: a file, a directory, or '-' for standard output
+    /// The target: a file, a directory, or '-' for standard output
     #[arg(short, long, value_name = "FILE|DIR|-")]
     output: Option<PathBuf>,
 
-    /// Fetch directories with all that is in them; what is here and equal already is skipped
+    /// Fetch directories with their contents; skip files that are equal already
     #[arg(short, long)]
     recursive: bool,
 
-    /// Which digest verifies what was fetched
+    /// The digest that verifies the files
     #[arg(long, value_enum, default_value_t = DigestArg::Crc32)]
     digest: DigestArg,
 
-    /// Replace files that are there already
+    /// Replace existing files
     #[arg(short, long)]
     force: bool,
 
-    /// Begin unfinished downloads again
+    /// Start unfinished downloads over
     #[arg(long)]
     no_resume: bool,
 
-    /// Refuse files that are larger
+    /// Refuse larger files
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
 
-    /// Keep a file that changed while it was fetched, as it was sent, if its digest is right
+    /// Accept a file that changes while it is fetched, as it was sent, if its digest is right
     #[arg(long)]
     snapshot: bool,
 
-    /// With -r, enter links to directories, too
+    /// With -r, also follow links to directories
     #[arg(long, requires = "recursive")]
     follow_links: bool,
 
@@ -202,14 +202,13 @@ fn opened(directory: Result<Directory, LocalError>) -> Result<Arc<Directory>, Ex
     })
 }
 
-fn options(args: &Get) -> Options {
-    let mut options = Options::default();
-    options.digest = args.digest.kind();
-    options.force = args.force;
-    options.resume = !args.no_resume;
-    options.snapshot = args.snapshot;
-    options.max_size = args.max_size;
-    options
+fn options(args: &Get) -> GetOptions {
+    GetOptions::new()
+        .with_digest(args.digest.kind())
+        .with_force(args.force)
+        .with_resume(!args.no_resume)
+        .with_snapshot(args.snapshot)
+        .with_max_size(args.max_size)
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {

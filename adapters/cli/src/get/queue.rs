@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
-use coracle::client::{Blame, Client, Download, Error};
+use coracle::client::{Client, Download, Error, ErrorKind};
 
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
@@ -120,14 +120,14 @@ impl Queue {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| report_failure(task.name(), error));
-            (exit, error.blame() == Blame::Network)
+            (exit, error.kind() == ErrorKind::Network)
         });
         let mut state = self.lock();
         state.busy -= 1;
         match outcome {
-            Ok(TaskOutcome::Fetched(fetched)) => {
+            Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
-                state.summary.bytes += fetched.size - fetched.resumed;
+                state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
             Ok(TaskOutcome::Downloaded(_)) => {}
@@ -156,7 +156,7 @@ impl Queue {
             TaskOutcome::Listed { tasks, .. }
                 if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
             {
-                Err(Error::TooMany { limit: tree::PENDING_MAX })
+                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
             }
             _ => Ok(outcome),
         }

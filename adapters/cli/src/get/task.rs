@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use coracle::client::{Download, Fetched, Options};
+use coracle::client::{Download, GetOptions, GetSummary};
 use coracle::local::{Directory, Naming};
 
 use crate::client_args::ClientArgs;
@@ -12,7 +12,7 @@ use crate::progress::ProgressDisplay;
 /// What all tasks of a run share.
 pub struct Context<'a> {
     pub client_args: &'a ClientArgs,
-    pub options: Options,
+    pub options: GetOptions,
     pub recursive: bool,
     pub follow_links: bool,
     /// The directory that files are fetched to.
@@ -63,7 +63,7 @@ pub enum TaskOutcome {
     /// A file was received, and is not committed yet.
     Downloaded(Box<Download>),
     /// A file was fetched.
-    Fetched(Fetched),
+    Fetched(GetSummary),
     /// The local file is equal already.
     Unchanged,
     /// A directory was listed.

@@ -61,8 +61,8 @@ fn list(
     // Created with the first entry, since the path may be no directory.
     let mut created: Option<Arc<Directory>> = None;
     let mut found = Found::default();
-    let reset = |found: &mut Found| *found = Found::default();
-    let listing = client.list_whole(path, &mut found, reset, |found, entry| {
+    let clear = |found: &mut Found| *found = Found::default();
+    let listing = client.list_into(path, &mut found, clear, |found, entry| {
         let leaf = entry.name.last();
         let task = match entry.kind {
             EntryKind::File { size, .. } => {
@@ -85,7 +85,7 @@ fn list(
         };
         found.len += task.len();
         if found.len > PENDING_MAX {
-            return Err(Error::TooMany { limit: PENDING_MAX });
+            return Err(Error::ListingTooLarge { limit: PENDING_MAX });
         }
         found.tasks.push(task);
         Ok(())

@@ -22,53 +22,53 @@ use plan::{Plan, RequestKind, StopCondition};
 use report::{ClientStats, Report};
 use worker::Worker;
 
-/// Let many clients ask a server at the same time, and measure how it answers
+/// Make requests with many clients at the same time, and measure the answers
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Load {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
     #[arg(value_name = "HOST[:PORT]")]
     host: Address,
-    /// How many clients, a thread and a connection each
+    /// How many clients, each with a thread and a connection
     #[arg(long, short, value_name = "N", default_value = "10", value_parser = client_count)]
     clients: NonZeroUsize,
-    /// How many requests in all, shared out evenly [default: one for each client]
+    /// How many requests of all clients together [default: one for each client]
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
-    /// Begin requests for this long
+    /// Make requests for this long
     #[arg(long, short, value_name = "DURATION", conflicts_with = "requests", value_parser = positive_duration)]
     duration: Option<Duration>,
-    /// Ask for this file, and verify what comes
+    /// Fetch this file, and verify it
     #[arg(long, value_name = "NAME", group = "what")]
     get: Option<String>,
-    /// Send this text, and wait for one reply, which is whatever arrives first
+    /// Send this text, and wait for the first bytes in reply
     #[arg(long, group = "what", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     text: Option<String>,
-    /// Ask for the listing of what is served
+    /// List the root directory
     #[arg(long, group = "what")]
     list: bool,
-    /// Which digest verifies a file
+    /// The digest that verifies the file
     #[arg(long, value_enum, default_value = "crc32", requires = "get")]
     digest: DigestArg,
-    /// Make a new connection for each request; its latency counts from there
+    /// Make a new connection for each request, as a part of its latency
     #[arg(long)]
     new_connection: bool,
-    /// Begin so many requests a second in all, whether the server keeps up or not; the latency of one that is late counts from when it was due
+    /// How many requests a second are due for all clients together; the latency of a late one counts from when it was due
     #[arg(long, value_name = "N", value_parser = request_rate)]
     rate: Option<f64>,
-    /// One client after the other: all connect together, then each asks in its turn and leaves
+    /// One client after the other: all connect at once, then each makes its requests and disconnects
     #[arg(long, conflicts_with_all = ["rate", "duration"])]
     serial: bool,
-    /// With --serial: rest this long after each request
+    /// With --serial, pause for this long after each request
     #[arg(long, value_name = "DURATION", default_value = "0", requires = "serial")]
     pause: DurationArg,
     /// How long connecting may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     connect_timeout: DurationArg,
-    /// How long the server may send nothing while something is awaited
+    /// How long the server may send nothing during a request
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     stall_timeout: DurationArg,
-    /// Report as one JSON object
+    /// Print the report as a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -85,21 +85,21 @@ Examples:
   coracle load 127.0.0.1 --clients 100 --text 'client says hello'    each sends it once
   coracle load board-7 -c 8 -d 30s --rate 500 --list --json
 
-Without --get, --text and --list each request is a 'hello', which costs a server next
-to nothing: so the connection itself is measured.
+Without --get, --text and --list each request is a 'hello', which costs a server little:
+it measures the connection.
 
-Nothing is tried again: a request that fails is counted under its kind, and the client
-goes on with a new connection. Latencies are those of the requests that succeeded.
+There are no retries: a failed request is counted by its kind, and the client goes on with
+a new connection. Latencies are those of the requests that succeeded.
 
-Without --rate a client asks as soon as it has its answer, so that a server that stalls
-is asked less. With --rate requests are due at fixed moments, and waiting counts.
+Without --rate a client makes its next request as soon as it has the answer, so a server
+that stalls gets fewer. With --rate requests are due at fixed times, and delays count.
 
 Exit codes:
   0  every request succeeded
   1  a request failed
   2  wrong usage
   3  the host is not known
-  5  this machine has no room for so many clients
+  5  this machine cannot run so many clients
 
 Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.";
 

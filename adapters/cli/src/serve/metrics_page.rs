@@ -1,4 +1,4 @@
-//! The page of HTTP/1.1 (RFC 9112) that has the numbers: one thread, one visitor at a time, a bounded time for each.
+//! Serves the metrics over HTTP/1.1 (RFC 9112): one thread, one connection at a time, a bounded time for each.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 use coracle::metrics::Metrics;
 use socket2::Socket;
 
-/// For all of a visit.
-const MAX_TIME: Duration = Duration::from_secs(2);
+/// The time that a connection may take.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest head of a request, in bytes.
-const MAX_HEAD: usize = 8 * 1024;
+const MAX_HEAD_LEN: usize = 8 * 1024;
 const MAX_HEADERS: usize = 64;
-/// After an `accept` that failed.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a failed accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// `GET /metrics`. Dropping it closes it, and waits for the visit under way.
+/// Serves `GET /metrics` until it is dropped, which waits for the connection under way.
 #[derive(Debug)]
 pub struct MetricsPage {
     listener: Arc<Socket>,
@@ -29,23 +29,24 @@ pub struct MetricsPage {
 }
 
 impl MetricsPage {
-    /// Listens on `address` (port 0: any free one) and shows `metrics` there.
+    /// Listens on `address`, on any free port for port 0, and serves `metrics` there.
     ///
     /// # Errors
     ///
-    /// It cannot be listened on, or there can be no thread for it.
+    /// The address cannot be listened on, or the thread cannot be started.
     pub fn open(address: SocketAddr, metrics: Metrics) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let listener = Arc::new(Socket::from(listener));
         let is_closed = Arc::new(AtomicBool::new(false));
         let (accepting, closed) = (Arc::clone(&listener), Arc::clone(&is_closed));
-        let thread =
-            thread::Builder::new().name("metrics".to_owned()).spawn(move || show(&accepting, &closed, &metrics))?;
+        let thread = thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || accept_all(&accepting, &closed, &metrics))?;
         Ok(Self { listener, address, is_closed, thread: Some(thread) })
     }
 
-    /// Where it is, with the real port.
+    /// The address that it listens on, with the actual port.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -55,96 +56,98 @@ impl MetricsPage {
 impl Drop for MetricsPage {
     fn drop(&mut self) {
         self.is_closed.store(true, Ordering::Release);
-        // Wakes the thread that waits in `accept`; fails only where it is listening no longer.
+        // Wakes the thread from its accept. Fails only where it does not listen any more.
         drop(self.listener.shutdown(Shutdown::Both));
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been told on standard error already.
+            // The message of a panic is on standard error already.
             drop(thread.join());
         }
     }
 }
 
-fn show(listener: &Socket, is_closed: &AtomicBool, metrics: &Metrics) {
+fn accept_all(listener: &Socket, is_closed: &AtomicBool, metrics: &Metrics) {
     while !is_closed.load(Ordering::Acquire) {
         match listener.accept() {
-            // Who goes away before the answer has only itself to tell.
-            Ok((socket, _)) => drop(receive(socket.into(), metrics)),
+            // An error concerns that client alone, and there is nothing to tell it.
+            Ok((socket, _)) => drop(serve_connection(socket.into(), metrics)),
             Err(_) if is_closed.load(Ordering::Acquire) => return,
-            Err(_) => thread::sleep(PAUSE),
+            Err(_) => thread::sleep(ACCEPT_PAUSE),
         }
     }
 }
 
-/// Answers one visitor.
-fn receive(mut visitor: TcpStream, metrics: &Metrics) -> io::Result<()> {
-    let end = Instant::now() + MAX_TIME;
+/// Answers one request.
+fn serve_connection(mut stream: TcpStream, metrics: &Metrics) -> io::Result<()> {
+    let end = Instant::now() + CONNECTION_TIMEOUT;
     let mut head = Vec::new();
-    let answer = loop {
-        if let Some(answer) = answer(&head, metrics) {
-            break answer;
+    let response = loop {
+        if let Some(response) = respond(&head, metrics) {
+            break response;
         }
         let mut piece = [0; 2048];
-        match read(&mut visitor, &mut piece, end)? {
+        match read(&mut stream, &mut piece, end)? {
             0 => return Ok(()),
             len => head.extend_from_slice(&piece[..len]),
         }
     };
-    visitor.set_write_timeout(Some(rest(end)?))?;
-    visitor.write_all(answer.as_bytes())?;
-    visitor.shutdown(Shutdown::Write)?;
-    // Closed at once, what was not read would make the kernel reset the connection before the answer is there.
+    stream.set_write_timeout(Some(time_left(end)?))?;
+    stream.write_all(response.as_bytes())?;
+    stream.shutdown(Shutdown::Write)?;
+    // Reads the rest before it closes: bytes that were not read would make the kernel reset the connection.
     let mut piece = [0; 2048];
-    let mut left = MAX_HEAD;
+    let mut left = MAX_HEAD_LEN;
     while left > 0 {
-        let len = read(&mut visitor, &mut piece, end)?;
+        let len = read(&mut stream, &mut piece, end)?;
         left = if len == 0 { 0 } else { left.saturating_sub(len) };
     }
     Ok(())
 }
 
-/// The answer to a request's head, as soon as that is whole.
-fn answer(head: &[u8], metrics: &Metrics) -> Option<String> {
+/// The response to the head of a request, once that is complete.
+fn respond(head: &[u8], metrics: &Metrics) -> Option<String> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let is_whole = match request.parse(head) {
         Ok(status) => status.is_complete(),
-        Err(_) => return Some(response("400 Bad Request", "", "this is no request of HTTP\n", true)),
+        Err(_) => return Some(response("400 Bad Request", "", "not an HTTP request\n", true)),
     };
     if !is_whole {
-        let is_long = head.len() > MAX_HEAD;
+        let is_long = head.len() > MAX_HEAD_LEN;
         return is_long.then(|| response("431 Request Header Fields Too Large", "", "too long\n", true));
     }
     let path = request.path.unwrap_or_default().split('?').next().unwrap_or_default();
     let has_body = request.method != Some("HEAD");
     Some(match (request.method, path) {
         (Some("GET" | "HEAD"), "/metrics") => response("200 OK", CONTENT_TYPE, &metrics.text(), has_body),
-        (Some("GET" | "HEAD"), _) => response("404 Not Found", "", "the numbers are at /metrics\n", has_body),
+        (Some("GET" | "HEAD"), _) => response("404 Not Found", "", "the metrics are at /metrics\n", has_body),
         _ => response("405 Method Not Allowed\r\nAllow: GET, HEAD", "", "only GET and HEAD\n", true),
     })
 }
 
-/// `status`: its number and words, and more header lines if there are any. An empty `kind` is plain text.
-fn response(status: &str, kind: &str, body: &str, has_body: bool) -> String {
-    let kind = if kind.is_empty() { "text/plain; charset=utf-8" } else { kind };
+/// Formats a response. `status` may contain further header lines. An empty `content_type` is plain text.
+fn response(status: &str, content_type: &str, body: &str, has_body: bool) -> String {
+    let content_type = if content_type.is_empty() { "text/plain; charset=utf-8" } else { content_type };
     let len = body.len();
     let body = if has_body { body } else { "" };
-    format!("HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+    )
 }
 
-fn read(visitor: &mut TcpStream, piece: &mut [u8], end: Instant) -> io::Result<usize> {
+fn read(stream: &mut TcpStream, piece: &mut [u8], end: Instant) -> io::Result<usize> {
     loop {
-        visitor.set_read_timeout(Some(rest(end)?))?;
-        match visitor.read(piece) {
+        stream.set_read_timeout(Some(time_left(end)?))?;
+        match stream.read(piece) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             outcome => return outcome,
         }
     }
 }
 
-/// How long a visit may still last.
-fn rest(end: Instant) -> io::Result<Duration> {
-    let rest = end.saturating_duration_since(Instant::now());
-    if rest.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(rest) }
+/// The time left until `end`.
+fn time_left(end: Instant) -> io::Result<Duration> {
+    let left = end.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 #[cfg(test)]
@@ -153,7 +156,7 @@ mod tests {
     use std::net::{Shutdown, TcpStream};
     use std::time::{Duration, Instant};
 
-    use super::{MAX_HEAD, Metrics, MetricsPage};
+    use super::{MAX_HEAD_LEN, Metrics, MetricsPage};
 
     fn page() -> MetricsPage {
         MetricsPage::open("127.0.0.1:0".parse().expect("an address"), Metrics::new()).expect("opened")
@@ -187,14 +190,14 @@ mod tests {
     #[test]
     fn takes_no_more_than_it_says() {
         let page = page();
-        let long = [b"GET /metrics HTTP/1.1\r\nA: ".as_slice(), &vec![b'x'; MAX_HEAD]].concat();
+        let long = [b"GET /metrics HTTP/1.1\r\nA: ".as_slice(), &vec![b'x'; MAX_HEAD_LEN]].concat();
         assert!(ask(&page, &long).starts_with("HTTP/1.1 431"));
         let many = [b"GET /metrics HTTP/1.1\r\n".as_slice(), &b"A: b\r\n".repeat(100), b"\r\n"].concat();
         assert!(ask(&page, &many).starts_with("HTTP/1.1 400"));
     }
 
     #[test]
-    fn a_visitor_that_says_nothing_delays_others_for_a_bounded_time() {
+    fn a_stream_that_says_nothing_delays_others_for_a_bounded_time() {
         let page = page();
         let started = Instant::now();
         let silent = TcpStream::connect(page.address()).expect("connected");

@@ -40,55 +40,55 @@ pub struct Serve {
     /// How many clients are served at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients: usize,
-    /// How many of them may come from one address; on top of those it is told 'busy' [default: as many as there are places]
+    /// How many clients may come from one address; further ones are told 'busy' [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients_per_address: Option<usize>,
-    /// Bytes of a chunk, as the headers tell them
+    /// The chunk size that response headers announce
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
     chunk_size: NonZeroU32,
-    /// Close connections that rest this long between requests
+    /// Close connections that are idle for this long between requests
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     idle_timeout: DurationArg,
     /// How long a request may take to arrive, from its first byte to its last
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     request_timeout: DurationArg,
-    /// Drop clients that take no byte of an answer for this long
+    /// Drop clients that receive no byte of an answer for this long
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     stall_timeout: DurationArg,
-    /// Drop clients that take fewer bytes a second than this on average; 0 for none
+    /// Drop clients that receive fewer bytes a second than this on average; 0 for no minimum
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
     min_rate: u32,
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: DurationArg,
-    /// What this server calls itself to clients (at most 32 bytes)
-    #[arg(long, default_value = "", hide_default_value = true, value_parser = server_name)]
+    /// The name of this server, which clients are told (at most 32 bytes)
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_server_name)]
     name: String,
-    /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal it is the plain log
+    /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal, only the log is written
     #[arg(long)]
     console: bool,
-    /// Serve files and directories whose names begin with a dot, too
+    /// Also serve files and directories whose names begin with a dot
     #[arg(long)]
     hidden: bool,
     #[command(flatten)]
     admission: AdmissionArgs,
-    /// Show the server's numbers to Prometheus, at http://ADDR:PORT/metrics
-    #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_address)]
+    /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
     metrics: Option<SocketAddr>,
-    /// How the log's lines on standard error look
+    /// The format of the log on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     log_format: Format,
-    /// Log only what goes wrong with the server itself
+    /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Log clients that come and requests that arrive, too
+    /// Also log clients that connect and requests that arrive
     #[arg(long, short)]
     verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// A line for people
+    /// A line of text
     Text,
     /// A JSON object a line
     Json,
@@ -99,44 +99,44 @@ Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
-  coracle serve /srv/images --console       watched and steered on this terminal";
+  coracle serve /srv/images --console       shown and controlled on this terminal";
 
 const LONG_HELP: &str = "\
 Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
-  coracle serve /srv/images --console       watched and steered on this terminal
+  coracle serve /srv/images --console       shown and controlled on this terminal
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
 
-With --console the terminal shows them instead, and the log goes to standard error
-only where that is no terminal: --console 2>log keeps one.
+With --console the terminal shows them instead, and the log is written to standard error
+only where that is not a terminal, as with --console 2>log.
 
-When every place is taken, the oldest client that has asked nothing for over a
-second loses its place to a newcomer; where there is none, the newcomer is told
-to try again. With --admission queue newcomers wait instead, and are served in the
-order in which they came; --max-clients 1 then serves strictly one after another.
+When all places are taken, a new client takes the place of the oldest one that has
+been idle for over a second; where there is none, the new client is told to try again.
+With --admission queue new clients wait instead, and are served in order of arrival;
+--max-clients 1 then serves strictly one after another.
 
 --max-clients-per-address 8 keeps one host from taking all places: its ninth client
 is told to try again at once, and so is one that would wait with --admission queue.
-There is no such limit unless it is asked for, since all clients behind one address
-translator or proxy have one address. Of an IPv6 address the first 64 bits count, as
-a host has all of the rest to itself; link-local ones count singly.
+There is no such limit by default, since all clients behind one address translator or
+proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
+have all addresses of a /64; link-local addresses count singly.
 
 --on-text 'reply:got it' answers clients that send plain text, once for each piece
 that arrives, and --on-text echo sends it back; each piece is logged.
 
---metrics 127.0.0.1:9100 shows counters to Prometheus at http://127.0.0.1:9100/metrics
-to everybody who reaches that port; its address is the line behind the listening ones.
+--metrics 127.0.0.1:9100 serves counters at http://127.0.0.1:9100/metrics to everybody
+who can reach that port; its address is printed after the listening ones.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: nobody is accepted any more,
-and answers under way are finished, for --grace at most. A second signal stops it
+SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it accepts no more clients, and
+finishes the answers under way, for --grace at most. A second signal stops it
 at once. Under nohup, SIGHUP is ignored.
 
 Exit codes:
-  0        stopped by a signal, in good order
+  0        stopped by a signal
   2        wrong usage
   3        an address cannot be listened on
   5        the directory cannot be served
@@ -154,7 +154,7 @@ pub fn serve(args: &Serve) -> Exit {
         return serve_on_console(args, store);
     }
     if args.console {
-        print_error("there is no terminal for a console; here is the log");
+        print_error("there is no terminal for a console: only the log is written");
     }
     let mut addresses = Vec::new();
     for text in &args.listen {
@@ -166,33 +166,33 @@ pub fn serve(args: &Serve) -> Exit {
     if let Some(warning) = descriptor_limit::raise(args.max_clients) {
         print_error(warning);
     }
-    let (level, format) = log_manner(args);
+    let (level, format) = log_settings(args);
     let log = match Log::new(io::stderr(), format, level) {
         Ok(log) => log,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
     let metrics = Metrics::new();
-    let server = prepared(Server::new(&store), args, &metrics).with_observer(log);
+    let server = configure(Server::new(&store), args, &metrics).with_observer(log);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
     };
-    // Caught before anybody can know that it is time to send one.
+    // Caught before the announcement, which tells others that signals may be sent.
     let mut signals = match Signals::new(stop_signals()) {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };
-    let page = match open_page(args, metrics) {
+    let page = match open_metrics_page(args, metrics) {
         Ok(page) => page,
         Err(exit) => return exit,
     };
     announcement::print(&server.addresses(), page.as_ref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
-        let end_of_signals = signals.handle();
+        let signals_handle = signals.handle();
         scope.spawn(|| stop_on_signals(&mut signals, &handle, &last_signal));
         let outcome = server.run();
-        end_of_signals.close();
+        signals_handle.close();
         outcome
     });
     match (outcome, last_signal.load(Ordering::Relaxed)) {
@@ -212,7 +212,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         print_error(warning);
     }
     let store = SwappableStore::new(store);
-    let (level, format) = log_manner(args);
+    let (level, format) = log_settings(args);
     let config = console::ConsoleConfig {
         folder: args.directory.clone(),
         hidden: args.hidden,
@@ -224,9 +224,9 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         format,
     };
     let metrics = Metrics::new();
-    let server = prepared(Server::new(store.clone()), args, &metrics);
-    // It is there for as long as the server.
-    let page = match open_page(args, metrics) {
+    let server = configure(Server::new(store.clone()), args, &metrics);
+    // Dropped after the server has ended.
+    let page = match open_metrics_page(args, metrics) {
         Ok(page) => page,
         Err(exit) => return exit,
     };
@@ -235,8 +235,8 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
     exit
 }
 
-/// With all that does not depend on where it is shown.
-fn prepared<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
+/// Applies the arguments that both ways of running have in common.
+fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
 where
     S: Store<File: KernelFile> + Clone + Send,
 {
@@ -249,13 +249,13 @@ where
     server.with_limits(limits(args))
 }
 
-fn open_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {
+fn open_metrics_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {
     let Some(address) = args.metrics else { return Ok(None) };
-    let explain = |error| fail(Exit::Network, &format!("cannot show the numbers at {address}: {error}"));
-    MetricsPage::open(address, metrics).map(Some).map_err(explain)
+    let report = |error| fail(Exit::Network, &format!("cannot serve metrics at {address}: {error}"));
+    MetricsPage::open(address, metrics).map(Some).map_err(report)
 }
 
-fn log_manner(args: &Serve) -> (LogLevel, LogFormat) {
+fn log_settings(args: &Serve) -> (LogLevel, LogFormat) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => LogLevel::Quiet,
         (_, true) => LogLevel::Verbose,
@@ -283,17 +283,17 @@ fn limits(args: &Serve) -> Limits {
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
     limits.grace = args.grace.0;
-    args.admission.apply(&mut limits);
+    args.admission.apply_to(&mut limits);
     limits
 }
 
-/// Both have to be said: there is no usual port, and not everybody should see the numbers.
-fn metrics_address(text: &str) -> Result<SocketAddr, String> {
+/// Both address and port are required: there is no usual port, and all addresses would make the metrics public.
+fn parse_metrics_address(text: &str) -> Result<SocketAddr, String> {
     let resolved =
         text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
     resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
 }
 
-fn server_name(text: &str) -> Result<String, String> {
+fn parse_server_name(text: &str) -> Result<String, String> {
     ServerName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
 }

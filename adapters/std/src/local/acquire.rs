@@ -106,6 +106,13 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         };
         let FileStatus { identity, size: len, .. } =
             file.status().map_err(LocalError::io("look at", || self.part_path()))?;
+        let target = self.directory().status(&self.names().target)?;
+        if target.is_some_and(|target| target.identity == identity) {
+            // A rename by linking was interrupted: writing to the part would write to the target.
+            self.remove_part()?;
+            self.remove_sidecar()?;
+            return Ok(ExistingPart::None);
+        }
         let origin = match state {
             SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part == identity => Some(origin),
             // Nothing is written to a part before the sidecar names it.

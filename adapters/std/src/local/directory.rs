@@ -3,6 +3,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coracle_core::FileName;
 
@@ -18,6 +20,16 @@ use super::system::SystemDirectory;
 pub struct Directory<D = SystemDirectory> {
     handle: D,
     path: PathBuf,
+    ancestry: Option<Ancestry<D>>,
+}
+
+/// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
+/// may have ended before it was synced.
+#[derive(Debug)]
+struct Ancestry<D> {
+    root: Arc<Directory<D>>,
+    below: String,
+    is_synced: AtomicBool,
 }
 
 impl Directory {
@@ -53,7 +65,7 @@ impl<D: DirectoryHandle> Directory<D> {
     /// The directory that is open as `handle`; messages call it `path`.
     #[must_use]
     pub fn new(handle: D, path: &Path) -> Self {
-        Self { handle, path: path.to_owned() }
+        Self { handle, path: path.to_owned(), ancestry: None }
     }
 
     /// Opens the directory `below` this one, and creates what is missing of it. Symbolic links are followed only as
@@ -62,27 +74,26 @@ impl<D: DirectoryHandle> Directory<D> {
     /// # Errors
     ///
     /// [`LocalError::Name`] where a component cannot be a file's name on this machine; [`LocalError::Io`].
-    pub fn open_below(&self, below: FileName<'_>) -> Result<Self, LocalError> {
+    pub fn open_below(self: &Arc<Self>, below: FileName<'_>) -> Result<Self, LocalError> {
         let below = below.as_str();
-        let path = || self.path.join(below);
+        let path = self.path.join(below);
         if let Some(why) = below.split('/').find_map(name_restriction) {
             return Err(LocalError::Name { name: below.to_owned(), why });
         }
-        match self.handle.open_directory(below) {
-            Ok(handle) => return Ok(Self { handle, path: path() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(LocalError::io("open directory", path)(error)),
-        }
-        let ends = below.match_indices('/').map(|(end, _)| end).chain([below.len()]);
-        for level in ends.map(|end| &below[..end]) {
-            match self.handle.create_directory(level) {
-                Ok(()) => self.sync_parent(level)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(LocalError::io("create directory", || self.path.join(level))(error)),
+        let (opened, is_new) = match self.handle.open_directory(below) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_below(below)?;
+                (self.handle.open_directory(below), true)
             }
+            opened => (opened, false),
+        };
+        let handle = opened.map_err(LocalError::io("open directory", || path.clone()))?;
+        let ancestry = Ancestry { root: self.clone(), below: below.to_owned(), is_synced: AtomicBool::new(false) };
+        let directory = Self { handle, path, ancestry: Some(ancestry) };
+        if is_new {
+            directory.sync_ancestry()?;
         }
-        let handle = self.handle.open_directory(below).map_err(LocalError::io("open directory", path))?;
-        Ok(Self { handle, path: path() })
+        Ok(directory)
     }
 
     /// The path of the entry `name`, for messages.
@@ -114,14 +125,10 @@ impl<D: DirectoryHandle> Directory<D> {
             Opened::Symlink => return Err(LocalError::Symlink(path())),
             Opened::Other => return Err(LocalError::NotFile(path())),
         };
-        let status = file.status().map_err(|error| {
-            if access == Access::CreateNew {
-                // It was created here, and would be in the way of the next try. The first error is the one to report.
-                let _ = self.handle.remove(name);
-            }
-            LocalError::io("look at", path)(error)
-        })?;
-        status.must_be_file(path)?;
+        // What was created here is a regular file.
+        if access != Access::CreateNew {
+            file.status().map_err(LocalError::io("look at", path))?.must_be_file(path)?;
+        }
         Ok(Some(file))
     }
 
@@ -162,13 +169,15 @@ impl<D: DirectoryHandle> Directory<D> {
         }
     }
 
-    /// Makes what was renamed, created or removed in this directory survive a power cut.
+    /// Makes the entries of this directory, and those that lead to it from the directory that it was opened below,
+    /// survive a power cut.
     ///
     /// # Errors
     ///
     /// [`LocalError::Io`].
     pub fn sync(&self) -> Result<(), LocalError> {
-        self.handle.sync().map_err(LocalError::io("sync directory", || self.path.clone()))
+        self.handle.sync().map_err(LocalError::io("sync directory", || self.path.clone()))?;
+        self.sync_ancestry()
     }
 
     /// Checks that `needed` bytes fit on the file system, as far as that is known.
@@ -185,10 +194,31 @@ impl<D: DirectoryHandle> Directory<D> {
         }
     }
 
-    fn sync_parent(&self, level: &str) -> Result<(), LocalError> {
-        let Some((parent, _)) = level.rsplit_once('/') else { return self.sync() };
-        let synced = self.handle.open_directory(parent).and_then(|handle| handle.sync());
-        synced.map_err(LocalError::io("sync directory", || self.path.join(parent)))
+    fn create_below(&self, below: &str) -> Result<(), LocalError> {
+        let ends = below.match_indices('/').map(|(end, _)| end).chain([below.len()]);
+        for level in ends.map(|end| &below[..end]) {
+            match self.handle.create_directory(level) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => created.map_err(LocalError::io("create directory", || self.path.join(level)))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs the directories above this one, once.
+    fn sync_ancestry(&self) -> Result<(), LocalError> {
+        let Some(Ancestry { root, below, is_synced }) = &self.ancestry else { return Ok(()) };
+        if is_synced.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for (end, _) in below.match_indices('/') {
+            let level = &below[..end];
+            let synced = root.handle.open_directory(level).and_then(|handle| handle.sync());
+            synced.map_err(LocalError::io("sync directory", || root.path.join(level)))?;
+        }
+        root.sync()?;
+        is_synced.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -197,6 +227,7 @@ mod tests {
     use std::fs;
     use std::io::ErrorKind;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     use coracle_core::FileName;
     use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -211,7 +242,7 @@ mod tests {
         symlink("../", inside.path().join("up")).expect("link");
         fs::create_dir(inside.path().join("real")).expect("directory");
         symlink("real", inside.path().join("alias")).expect("link");
-        let directory = Directory::open(inside.path()).expect("open");
+        let directory = Arc::new(Directory::open(inside.path()).expect("open"));
         for name in ["absolute", "absolute/x", "up", "up/x/y"] {
             assert!(directory.open_below(FileName::from_static(name)).is_err(), "{name}");
         }

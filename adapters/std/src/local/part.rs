@@ -134,19 +134,20 @@ impl<D: DirectoryHandle> Part<D> {
             // The contents are right either way, and not every file system can hold every time.
             let _ = file.set_modified(time);
         }
-        let synced = file.sync().and_then(|()| Ok(file.status()?.size));
-        let closed = synced.and_then(|size| file.close().map(|()| size));
+        let synced = file.sync();
+        let size = file.status().map(|status| status.size);
+        let closed = file.close();
         let is_ours = target.part_identity()? == Some(identity);
-        match closed {
-            Ok(size) if is_ours && size == len => {}
-            Ok(_) => return Err(LocalError::Replaced(target.part_path())),
-            Err(error) => {
-                if is_ours {
-                    target.remove_part()?;
-                    target.remove_sidecar()?;
-                }
-                return Err(LocalError::io("write", || target.part_path())(error));
+        if let Err(error) = synced.and(closed) {
+            if is_ours {
+                target.remove_part()?;
+                target.remove_sidecar()?;
             }
+            return Err(LocalError::io("write", || target.part_path())(error));
+        }
+        let size = size.map_err(LocalError::io("look at", || target.part_path()))?;
+        if !is_ours || size != len {
+            return Err(LocalError::Replaced(target.part_path()));
         }
         target.rename_part(force)?;
         // The target is complete; a sidecar that is left over is removed by the next download to it.

@@ -302,3 +302,14 @@ fn d1_every_state_in_between_is_recovered() {
     assert!(matches!(target.find_part(), Ok(ExistingPart::SetAside(_))));
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
 }
+
+/// Without a rename that replaces nothing, the part is linked to the target and then removed.
+#[test]
+fn d1_a_rename_by_linking_that_was_interrupted_is_finished() {
+    let (root, target) = fresh();
+    begun(&target, b"0123456789");
+    fs::hard_link(root.path().join("a.part"), root.path().join("a")).expect("link");
+    assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
+    assert_eq!(names(&root), ["a"]);
+    assert_eq!(fs::read(root.path().join("a")).expect("read"), b"0123456789");
+}

@@ -1,7 +1,5 @@
-//! `coracle get`, `ls` and `stat` against the real `coracle serve`: killed, resumed, changed in between, with many files and
-//! with hostile names.
-
-mod get_support;
+//! `coracle get`, `ls` and `stat` against `coracle serve`: killed, resumed, with files that change, with many files and with
+//! hostile names.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -14,9 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use get_support::{Ran, Scene, directory_in_memory, finish, noise, wait_until};
+use crate::support::{ProgramResult, TestDirectory, directory_in_memory, finish, pseudo_random, wait_until};
 
-/// A real server of a fresh directory.
+/// `coracle serve` of a fresh directory.
 struct Serve {
     root: tempfile::TempDir,
     child: Child,
@@ -63,14 +61,14 @@ impl Serve {
         self.child = child;
     }
 
-    fn get(&self, scene: &Scene, args: &[&str]) -> Ran {
-        scene.run(&[&["get", self.address.as_str()], args].concat())
+    fn get(&self, local: &TestDirectory, args: &[&str]) -> ProgramResult {
+        local.run(&[&["get", self.address.as_str()], args].concat())
     }
 }
 
 impl Drop for Serve {
     fn drop(&mut self) {
-        // A server that is gone already is as good.
+        // The server may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -84,7 +82,7 @@ fn len(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Both trees have the same names and contents; what `is_skipped` says is in the first alone.
+/// Asserts that both trees have the same names and contents, but for those of the first that `is_skipped` names.
 #[track_caller]
 fn are_equal(served: &Path, fetched: &Path, is_skipped: &dyn Fn(&OsStr) -> bool) -> usize {
     let mut files = 0;
@@ -109,113 +107,113 @@ fn are_equal(served: &Path, fetched: &Path, is_skipped: &dyn Fn(&OsStr) -> bool)
 
 #[test]
 fn d1_killed_at_ten_moments_and_resumed() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    let file = noise(48 << 20);
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    let file = pseudo_random(48 << 20);
     serve.write("big", &file);
-    let part = scene.path("big.part");
-    // Whether five kills and more came in time: on a busy machine a download can be over before it is looked at.
+    let part = local.path("big.part");
+    // Whether at least five kills came in time: on a busy machine a download can end before the kill.
     let killed_on_the_way = || {
         let mut kills = 0;
         for moment in 1..=10 {
-            let mut child = scene.start(&["get", &serve.address, "big"]);
+            let mut child = local.start(&["get", &serve.address, "big"]);
             let wanted = moment * (file.len() as u64 / 11);
-            wait_until("progress", || len(&part) >= wanted || scene.path("big").exists());
+            wait_until("progress", || len(&part) >= wanted || local.path("big").exists());
             child.kill().expect("killed");
             kills += u32::from(child.wait().expect("waited for").signal() == Some(9));
-            assert!(scene.path("big").exists() || len(&part) >= wanted, "the part shrank");
+            assert!(local.path("big").exists() || len(&part) >= wanted, "the part shrank");
         }
-        if !scene.path("big").exists() {
-            serve.get(&scene, &["big"]).ends(0);
+        if !local.path("big").exists() {
+            serve.get(&local, &["big"]).exits_with(0);
         }
-        assert!(scene.read("big") == file);
+        assert!(local.read("big") == file);
         kills >= 5
     };
     let is_shown = (0..10).any(|round| {
         if round > 0 {
-            fs::remove_file(scene.path("big")).expect("removed");
+            fs::remove_file(local.path("big")).expect("removed");
         }
         killed_on_the_way()
     });
     assert!(is_shown, "too few kills came in time");
-    assert_eq!(scene.names(), ["big"]);
+    assert_eq!(local.names(), ["big"]);
 }
 
 #[test]
 fn ctrl_c_leaves_what_can_be_resumed() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    let file = noise(48 << 20);
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    let file = pseudo_random(48 << 20);
     serve.write("big", &file);
     let interrupted = || {
-        // Who runs this may have it ignore the signal, as shells do for what they run in the background.
+        // The signal may be ignored here, as by a shell for a command in the background.
         let child = Command::new("env")
             .args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "get", &serve.address, "big"])
-            .current_dir(scene.root.path())
+            .current_dir(local.root.path())
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("the program");
-        wait_until("progress", || len(&scene.path("big.part")) > 1 << 20 || scene.path("big").exists());
+        wait_until("progress", || len(&local.path("big.part")) > 1 << 20 || local.path("big").exists());
         let pid = child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill").success());
         let status = child.wait_with_output().expect("waited for").status;
         if status.signal().is_none() {
-            // All of it was there before the signal.
+            // The download ended before the signal.
             assert_eq!(status.code(), Some(0));
-            fs::remove_file(scene.path("big")).expect("removed");
+            fs::remove_file(local.path("big")).expect("removed");
         }
         status.signal()
     };
     assert_eq!((0..10).find_map(|_| interrupted()), Some(2));
-    let before = len(&scene.path("big.part"));
-    assert!(before > 1 << 20 && !scene.path("big").exists());
-    serve.get(&scene, &["big"]).ends(0);
-    assert!(scene.read("big") == file);
+    let before = len(&local.path("big.part"));
+    assert!(before > 1 << 20 && !local.path("big").exists());
+    serve.get(&local, &["big"]).exits_with(0);
+    assert!(local.read("big") == file);
 }
 
 #[test]
 fn s6_changed_between_the_runs() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    let part = scene.path("f.part");
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    let part = local.path("f.part");
     let mut last = Vec::new();
     for round in 0..6_u8 {
-        last = noise((16 << 20) + usize::from(round));
+        last = pseudo_random((16 << 20) + usize::from(round));
         last[0] = round;
-        // Rewritten in place, or another file of that name.
+        // Rewritten in place, or replaced by another file.
         if round % 2 == 0 {
             serve.write("f", &last);
         } else {
             serve.write("new", &last);
             fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
         }
-        let mut child = scene.start(&["get", &serve.address, "f"]);
-        wait_until("progress", || len(&part) >= 1 << 20 || scene.path("f").exists());
+        let mut child = local.start(&["get", &serve.address, "f"]);
+        wait_until("progress", || len(&part) >= 1 << 20 || local.path("f").exists());
         child.kill().expect("killed");
         child.wait().expect("waited for");
-        if scene.path("f").exists() {
-            assert!(scene.read("f") == last);
-            fs::remove_file(scene.path("f")).expect("removed");
+        if local.path("f").exists() {
+            assert!(local.read("f") == last);
+            fs::remove_file(local.path("f")).expect("removed");
         }
     }
-    serve.get(&scene, &["f"]).ends(0);
-    assert!(scene.read("f") == last, "spliced");
+    serve.get(&local, &["f"]).exits_with(0);
+    assert!(local.read("f") == last, "spliced");
 }
 
 #[test]
 fn s4_replaced_while_it_is_sent() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    let (old, new) = (noise(32 << 20), noise(1_000));
-    // Whether it was replaced before the end: on a busy machine that can come first.
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    let (old, new) = (pseudo_random(32 << 20), pseudo_random(1_000));
+    // Whether it was replaced before the end of the fetch, which can come first on a busy machine.
     let replaced_on_the_way = || {
         serve.write("f", &old);
-        let child = scene.start(&["get", &serve.address, "f", "--force"]);
-        wait_until("progress", || len(&scene.path("f.part")) >= 1 << 20 || scene.path("f").exists());
+        let child = local.start(&["get", &serve.address, "f", "--force"]);
+        wait_until("progress", || len(&local.path("f.part")) >= 1 << 20 || local.path("f").exists());
         serve.write("new", &new);
         fs::rename(serve.root.path().join("new"), serve.root.path().join("f")).expect("renamed");
-        let is_in_time = !scene.path("f").exists();
-        finish(child).ends(0);
-        let got = scene.read("f");
+        let is_in_time = !local.path("f").exists();
+        finish(child).exits_with(0);
+        let got = local.read("f");
         assert!(got == old || got == new, "{} bytes", got.len());
-        fs::remove_file(scene.path("f")).expect("removed");
+        fs::remove_file(local.path("f")).expect("removed");
         is_in_time
     };
     assert!((0..10).any(|_| replaced_on_the_way()), "it was never replaced before the end");
@@ -223,11 +221,11 @@ fn s4_replaced_while_it_is_sent() {
 
 #[test]
 fn a_file_that_is_being_written_is_fetched_whole_or_refused() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    serve.write("log", noise(8 << 20));
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    serve.write("log", pseudo_random(8 << 20));
     let path = serve.root.path().join("log");
-    let ran = thread::scope(|scope| {
-        let child = scene.start(&["get", &serve.address, "log", "--snapshot"]);
+    let result = thread::scope(|scope| {
+        let child = local.start(&["get", &serve.address, "log", "--snapshot"]);
         let writer = scope.spawn(|| {
             let mut log = OpenOptions::new().append(true).open(&path).expect("open");
             let begin = Instant::now();
@@ -236,40 +234,40 @@ fn a_file_that_is_being_written_is_fetched_whole_or_refused() {
                 sleep(Duration::from_millis(1));
             }
         });
-        let ran = finish(child);
+        let result = finish(child);
         writer.join().expect("written");
-        ran
+        result
     });
-    assert!(ran.code == Some(0) || ran.code == Some(1), "{ran:?}");
+    assert!(result.code == Some(0) || result.code == Some(1), "{result:?}");
     let now = fs::read(&path).expect("read");
-    if ran.code == Some(0) {
-        let got = scene.read("log");
+    if result.code == Some(0) {
+        let got = local.read("log");
         assert!(got.len() >= 8 << 20 && now.starts_with(&got), "{} bytes", got.len());
     }
-    serve.get(&scene, &["log", "--force"]).ends(0);
-    assert!(scene.read("log") == now);
+    serve.get(&local, &["log", "--force"]).exits_with(0);
+    assert!(local.read("log") == now);
 }
 
 #[test]
 fn a_server_that_dies_and_comes_back() {
-    let (scene, mut serve) = (Scene::new(), Serve::new());
-    let file = noise(32 << 20);
+    let (local, mut serve) = (TestDirectory::new(), Serve::new());
+    let file = pseudo_random(32 << 20);
     serve.write("big", &file);
-    let child = scene.start(&["get", &serve.address, "big", "--retries", "8"]);
+    let child = local.start(&["get", &serve.address, "big", "--retries", "8"]);
     for _ in 0..3 {
-        let before = len(&scene.path("big.part"));
-        wait_until("progress", || len(&scene.path("big.part")) > before || scene.path("big").exists());
+        let before = len(&local.path("big.part"));
+        wait_until("progress", || len(&local.path("big.part")) > before || local.path("big").exists());
         serve.stop();
         sleep(Duration::from_millis(300));
         serve.restart();
     }
-    finish(child).ends(0);
-    assert!(scene.read("big") == file);
+    finish(child).exits_with(0);
+    assert!(local.read("big") == file);
 }
 
 #[test]
 fn hostile_names() {
-    let (scene, serve) = (Scene::new(), Serve::new());
+    let (local, serve) = (TestDirectory::new(), Serve::new());
     let root = serve.root.path();
     let good = [
         "plain",
@@ -309,7 +307,7 @@ fn hostile_names() {
     fs::create_dir_all(root.join(&deep).parent().expect("a parent")).expect("directories");
     serve.write(&deep, "deep");
     fs::create_dir_all(root.join("empty/also empty")).expect("directories");
-    // What cannot be asked for.
+    // What has no valid name.
     let bad: [&[u8]; 7] = [b"\xff\xfe", b"a\nb", b"a\\b", b"\x1b[2J", b"a\\.part", b"\xc2\x9b", b".hidden"];
     for name in bad {
         fs::write(root.join(OsStr::from_bytes(name)), "bad").expect("written");
@@ -321,102 +319,115 @@ fn hostile_names() {
         |name: &OsStr| bad.contains(&name.as_bytes()) || [OsStr::new("outside"), OsStr::new("fifo")].contains(&name);
     for jobs in ["1", "4"] {
         let to = format!("to{jobs}");
-        let ran = serve.get(&scene, &["-r", "-o", &to, "--jobs", jobs]);
-        assert_eq!(are_equal(root, &scene.path(&to), &is_bad), good.len() + long.len() + 2, "{}", ran.ends(0).out());
-        let ran = serve.get(&scene, &["-r", "-o", &to, "--jobs", jobs]);
-        assert!(ran.ends(0).out().starts_with("0 fetched (0 bytes), 30 equal and skipped, 0 failed"), "{}", ran.out());
+        let result = serve.get(&local, &["-r", "-o", &to, "--jobs", jobs]);
+        assert_eq!(
+            are_equal(root, &local.path(&to), &is_bad),
+            good.len() + long.len() + 2,
+            "{}",
+            result.exits_with(0).out()
+        );
+        let result = serve.get(&local, &["-r", "-o", &to, "--jobs", jobs]);
+        assert!(
+            result.exits_with(0).out().starts_with("0 fetched (0 bytes), 30 equal and skipped, 0 failed"),
+            "{}",
+            result.out()
+        );
     }
-    // Each by its own name, too; `--` ends the options.
+    // Also by its own name; `--` ends the options.
     for name in good.iter().copied().chain(long.iter().map(String::as_str)) {
-        let ran = scene.run(&["get", "-o", "one", &serve.address, "--", name]);
-        assert_eq!((ran.ends(0), scene.read("one")), (&ran, fs::read(root.join(name)).expect("served")), "{name}");
-        fs::remove_file(scene.path("one")).expect("removed");
+        let result = local.run(&["get", "-o", "one", &serve.address, "--", name]);
+        assert_eq!(
+            (result.exits_with(0), local.read("one")),
+            (&result, fs::read(root.join(name)).expect("served")),
+            "{name}"
+        );
+        fs::remove_file(local.path("one")).expect("removed");
     }
-    let ran = scene.run(&["ls", &serve.address, "-r"]);
-    assert!(ran.out().lines().any(|line| line == deep) && !ran.out().contains("outside"), "{}", ran.out());
+    let result = local.run(&["ls", &serve.address, "-r"]);
+    assert!(result.out().lines().any(|line| line == deep) && !result.out().contains("outside"), "{}", result.out());
     for (name, code) in [("outside", 1), ("fifo", 1), (".hidden", 1), ("d", 1), ("nothing", 1), ("../x", 2)] {
-        assert_eq!(serve.get(&scene, &[name]).code, Some(code), "{name}");
+        assert_eq!(serve.get(&local, &[name]).code, Some(code), "{name}");
     }
 }
 
 #[test]
 fn many_files_in_one_directory() {
     let count = if is_quick() { 2_000 } else { 20_000 };
-    let (scene, serve) = (Scene::in_memory(), Serve::of(directory_in_memory()));
+    let (local, serve) = (TestDirectory::in_memory(), Serve::of(directory_in_memory()));
     for number in 0..count {
         serve.write(&format!("file-{number:05}"), number.to_string());
     }
-    let ran = scene.run(&["ls", &serve.address]);
-    assert_eq!(ran.ends(0).out().lines().count(), count);
-    // Killed on the way, then to the end.
+    let result = local.run(&["ls", &serve.address]);
+    assert_eq!(result.exits_with(0).out().lines().count(), count);
+    // Killed on the way, then run to the end.
     for part in [1, 3] {
-        let mut child = scene.start(&["get", "-r", &serve.address, "-o", "to", "--jobs", "4"]);
-        wait_until("files", || fs::read_dir(scene.path("to")).map_or(0, Iterator::count) > count * part / 10);
+        let mut child = local.start(&["get", "-r", &serve.address, "-o", "to", "--jobs", "4"]);
+        wait_until("files", || fs::read_dir(local.path("to")).map_or(0, Iterator::count) > count * part / 10);
         child.kill().expect("killed");
         child.wait().expect("waited for");
     }
-    let ran = serve.get(&scene, &["-r", "-o", "to", "--jobs", "4"]);
-    assert!(ran.ends(0).out().contains(" equal and skipped, 0 failed"), "{}", ran.out());
+    let result = serve.get(&local, &["-r", "-o", "to", "--jobs", "4"]);
+    assert!(result.exits_with(0).out().contains(" equal and skipped, 0 failed"), "{}", result.out());
     let leftovers = |name: &OsStr| name.as_bytes().contains(&b'\\');
     assert!(
-        !fs::read_dir(scene.path("to")).expect("a directory").any(|entry| leftovers(&entry.expect("one").file_name()))
+        !fs::read_dir(local.path("to")).expect("a directory").any(|entry| leftovers(&entry.expect("one").file_name()))
     );
-    assert_eq!(are_equal(serve.root.path(), &scene.path("to"), &|_| false), count);
-    let ran = serve.get(&scene, &["-r", "-o", "to"]);
-    assert!(ran.ends(0).out().starts_with(&format!("0 fetched (0 bytes), {count} equal")), "{}", ran.out());
+    assert_eq!(are_equal(serve.root.path(), &local.path("to"), &|_| false), count);
+    let result = serve.get(&local, &["-r", "-o", "to"]);
+    assert!(result.exits_with(0).out().starts_with(&format!("0 fetched (0 bytes), {count} equal")), "{}", result.out());
 }
 
 #[test]
 fn over_ipv6_and_by_a_name_with_several_addresses() {
-    let scene = Scene::new();
+    let local = TestDirectory::new();
     let root = tempfile::tempdir().expect("a directory");
     fs::write(root.path().join("f"), "six").expect("written");
     let (child, address) = Serve::start(root.path(), "[::1]:0");
     let mut serve = Serve { root, child, address };
     assert!(serve.address.starts_with("[::1]:"), "{}", serve.address);
-    serve.get(&scene, &["f"]).ends(0);
-    assert_eq!(scene.read("f"), b"six");
+    serve.get(&local, &["f"]).exits_with(0);
+    assert_eq!(local.read("f"), b"six");
     serve.stop();
-    // Whichever of its addresses come first, one of them is served.
+    // One of its addresses is served, in whatever order they are.
     let serve = Serve::new();
     serve.write("g", "four");
     let port = serve.address.rsplit(':').next().expect("a port");
-    scene.run(&["get", &format!("localhost:{port}"), "g", "--retries", "0"]).ends(0);
+    local.run(&["get", &format!("localhost:{port}"), "g", "--retries", "0"]).exits_with(0);
 }
 
 #[test]
 fn times_sizes_and_digests_arrive() {
-    let (scene, serve) = (Scene::new(), Serve::new());
+    let (local, serve) = (TestDirectory::new(), Serve::new());
     serve.write("f", b"123456789");
     let file = File::open(serve.root.path().join("f")).expect("open");
     let time = std::time::UNIX_EPOCH + Duration::from_secs(1_234_567_890);
     file.set_modified(time).expect("a time");
     for digest in ["crc32", "sha256", "none"] {
-        serve.get(&scene, &["f", "--digest", digest, "--force"]).ends(0);
-        assert_eq!(scene.read("f"), b"123456789");
-        assert_eq!(fs::metadata(scene.path("f")).and_then(|meta| meta.modified()).expect("a time"), time);
+        serve.get(&local, &["f", "--digest", digest, "--force"]).exits_with(0);
+        assert_eq!(local.read("f"), b"123456789");
+        assert_eq!(fs::metadata(local.path("f")).and_then(|meta| meta.modified()).expect("a time"), time);
     }
-    let ran = scene.run(&["ls", &serve.address, "-l"]);
-    assert_eq!(ran.ends(0).out(), "             9  2009-02-13T23:31:30Z  f\n");
-    let ran = scene.run(&["stat", &serve.address, "f", "--digest", "crc32"]);
-    assert!(ran.ends(0).out().contains("crc32     cbf43926\n"), "{}", ran.out());
-    let ran = scene.run(&["stat", &serve.address, "f", "--digest", "sha256", "--json"]);
+    let result = local.run(&["ls", &serve.address, "-l"]);
+    assert_eq!(result.exits_with(0).out(), "             9  2009-02-13T23:31:30Z  f\n");
+    let result = local.run(&["stat", &serve.address, "f", "--digest", "crc32"]);
+    assert!(result.exits_with(0).out().contains("crc32     cbf43926\n"), "{}", result.out());
+    let result = local.run(&["stat", &serve.address, "f", "--digest", "sha256", "--json"]);
     assert!(
-        ran.ends(0).out().contains("15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
+        result.exits_with(0).out().contains("15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"),
         "{}",
-        ran.out()
+        result.out()
     );
 }
 
-/// On a terminal there is a bar, and a word at the end; nothing of that in a pipe.
+/// On a terminal there is a bar, and a summary at the end; in a pipe there is neither.
 #[test]
 fn m12_a_person_sees_how_it_gets_on() {
-    let (scene, serve) = (Scene::new(), Serve::new());
-    serve.write("f", noise(8 << 20));
+    let (local, serve) = (TestDirectory::new(), Serve::new());
+    serve.write("f", pseudo_random(8 << 20));
     let command = format!("{} get {} f", env!("CARGO_BIN_EXE_coracle"), serve.address);
     let mut script = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
-        .current_dir(scene.root.path())
+        .current_dir(local.root.path())
         .env("TERM", "xterm")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

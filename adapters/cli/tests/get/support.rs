@@ -1,5 +1,4 @@
-//! The real program in a fresh directory, against servers that follow a script.
-#![allow(dead_code, reason = "each test file uses some of it")]
+//! Runs the program in a fresh directory, against servers that follow a script.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,28 +14,28 @@ use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
-/// However slow the machine is, a program that runs for longer hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// A program that runs for longer hangs, however slow the machine is.
+const TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A fresh directory, and the program in it.
-pub struct Scene {
+/// A fresh directory, in which the program runs.
+pub struct TestDirectory {
     pub root: TempDir,
 }
 
-/// What the program did.
+/// How the program ended, and what it printed.
 #[derive(Debug, PartialEq)]
-pub struct Ran {
+pub struct ProgramResult {
     pub code: Option<i32>,
     pub stdout: Vec<u8>,
     pub stderr: String,
 }
 
-impl Scene {
+impl TestDirectory {
     pub fn new() -> Self {
         Self { root: tempfile::tempdir().expect("a directory") }
     }
 
-    /// In memory where there is such a directory: for so many files that the program would wait for the disk, mostly.
+    /// In memory where possible: for many files, of which the disk would take most of the time.
     pub fn in_memory() -> Self {
         Self { root: directory_in_memory() }
     }
@@ -56,7 +55,7 @@ impl Scene {
     /// All that is in the directory, with what is below, sorted.
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
-        gather(self.root.path(), "", &mut names);
+        collect_names(self.root.path(), "", &mut names);
         names.sort();
         names
     }
@@ -73,12 +72,12 @@ impl Scene {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub fn run(&self, args: &[&str]) -> ProgramResult {
         finish(self.start(args))
     }
 
     /// Runs `coracle get`; the server's address comes first.
-    pub fn get(&self, server: &Server, args: &[&str]) -> Ran {
+    pub fn get(&self, server: &Server, args: &[&str]) -> ProgramResult {
         let mut all = vec!["get", server.address.as_str()];
         all.extend(args);
         self.run(&all)
@@ -86,14 +85,14 @@ impl Scene {
 }
 
 /// Waits for the program's end.
-pub fn finish(mut child: Child) -> Ran {
+pub fn finish(mut child: Child) -> ProgramResult {
     let stdout = drain(child.stdout.take());
     let stderr = drain(child.stderr.take());
     let begin = Instant::now();
     let status = loop {
         match child.try_wait().expect("a status") {
             Some(status) => break status,
-            None if begin.elapsed() > PATIENCE => {
+            None if begin.elapsed() > TIMEOUT => {
                 child.kill().expect("killed");
                 panic!("the program hangs");
             }
@@ -102,20 +101,20 @@ pub fn finish(mut child: Child) -> Ran {
     };
     let Output { stdout, stderr, .. } =
         Output { status, stdout: stdout.join().expect("read"), stderr: stderr.join().expect("read") };
-    Ran { code: status.code(), stdout, stderr: String::from_utf8(stderr).expect("UTF-8") }
+    ProgramResult { code: status.code(), stdout, stderr: String::from_utf8(stderr).expect("UTF-8") }
 }
 
-impl Ran {
-    /// Ended with `code`, and with a message where that is a failure.
+impl ProgramResult {
+    /// Asserts the exit code, and that there is a message exactly where it is a failure.
     #[track_caller]
-    pub fn ends(&self, code: i32) -> &Self {
+    pub fn exits_with(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "stderr: {}", self.stderr);
         assert_eq!(code == 0, self.stderr.is_empty(), "stderr: {}", self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn says(&self, what: &str) -> &Self {
+    pub fn prints_error(&self, what: &str) -> &Self {
         assert!(self.stderr.contains(what), "{what:?} is not in {:?}", self.stderr);
         self
     }
@@ -125,22 +124,22 @@ impl Ran {
     }
 }
 
-/// A server on a port of its own, which does what its script says for each request, until the test ends.
+/// A server on a free port that calls a script for each request, until the test ends.
 pub struct Server {
     pub address: String,
     requests: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
 }
 
-/// One request and where its answer goes.
-pub struct Asked<'a> {
+/// A request, and the stream for its answer.
+pub struct Exchange<'a> {
     pub request: Value,
     /// Counted from 0, over all connections.
     pub number: usize,
     pub out: &'a mut TcpStream,
 }
 
-impl Asked<'_> {
+impl Exchange<'_> {
     pub fn kind(&self) -> &str {
         self.request["type"].as_str().unwrap_or("")
     }
@@ -153,7 +152,7 @@ impl Asked<'_> {
         self.request["offset"].as_u64().map_or(0, |offset| usize::try_from(offset).expect("an offset"))
     }
 
-    /// Sends `bytes`; whether the client takes them is its own affair.
+    /// Sends `bytes`. The client may have closed the connection.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.out.write_all(bytes.as_ref()));
     }
@@ -162,7 +161,7 @@ impl Asked<'_> {
         self.send(format!("{line}\n"));
     }
 
-    /// The header of an honest answer, of `file` from the offset that was asked.
+    /// The header of the correct answer, of `file` from the offset that was asked.
     pub fn header(&self, file: &[u8], version: &str) -> Value {
         let length = file.len() - self.offset();
         let last = if length == 0 { 0 } else { (length - 1) % 1024 + 1 };
@@ -181,7 +180,7 @@ impl Asked<'_> {
         header
     }
 
-    /// The end of an honest answer.
+    /// The end of the correct answer.
     pub fn end(&self, file: &[u8]) -> Value {
         let from =
             self.request["digestFrom"].as_u64().map_or(self.offset(), |from| usize::try_from(from).expect("small"));
@@ -192,7 +191,7 @@ impl Asked<'_> {
         }
     }
 
-    /// An honest answer to a get, a stat or a list of what lies in the root.
+    /// The correct answer to a get, a stat or a list of what lies in the root.
     pub fn honest(&mut self, files: &[(&str, &[u8])]) {
         if self.kind() == "list" {
             for (name, bytes) in files {
@@ -206,7 +205,7 @@ impl Asked<'_> {
         self.answer(file, "v1");
     }
 
-    /// An honest answer to a get or a stat of `file`.
+    /// The correct answer to a get or a stat of `file`.
     pub fn answer(&mut self, file: &[u8], version: &str) {
         if self.request["version"].as_str().is_some_and(|asked| asked != version) {
             return self.refuse("changed", "the file changed");
@@ -236,7 +235,7 @@ impl Asked<'_> {
 
 impl Server {
     /// `script` is called for each request.
-    pub fn new(script: impl Fn(Asked<'_>) + Send + Sync + 'static) -> Self {
+    pub fn new(script: impl Fn(Exchange<'_>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let (requests, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -253,7 +252,7 @@ impl Server {
                     while input.read_line(&mut line).is_ok_and(|len| len > 0) {
                         let request = serde_json::from_str(&line).expect("a request on a line");
                         let number = requests.fetch_add(1, Ordering::SeqCst);
-                        script(Asked { request, number, out: &mut out });
+                        script(Exchange { request, number, out: &mut out });
                         line.clear();
                     }
                 });
@@ -262,9 +261,9 @@ impl Server {
         server
     }
 
-    /// A server that is honest about `files`.
+    /// A server that serves `files` correctly.
     pub fn honest(files: &'static [(&'static str, &'static [u8])]) -> Self {
-        Self::new(move |mut asked| asked.honest(files))
+        Self::new(move |mut exchange| exchange.honest(files))
     }
 
     /// How many requests there were.
@@ -278,7 +277,7 @@ impl Server {
     }
 }
 
-/// CRC-32/ISO-HDLC, bit by bit: slow, and not the product's.
+/// CRC-32/ISO-HDLC, bit by bit: independent of the implementation under test.
 pub fn crc32(bytes: &[u8]) -> String {
     let crc = bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & 0_u32.wrapping_sub(crc & 1)))
@@ -286,8 +285,8 @@ pub fn crc32(bytes: &[u8]) -> String {
     format!("{:08x}", !crc)
 }
 
-/// `len` bytes that do not repeat soon.
-pub fn noise(len: usize) -> Vec<u8> {
+/// `len` bytes without short periods.
+pub fn pseudo_random(len: usize) -> Vec<u8> {
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -298,8 +297,8 @@ pub fn noise(len: usize) -> Vec<u8> {
     (0..len.div_ceil(8)).flat_map(|_| next().to_le_bytes()).take(len).collect()
 }
 
-/// An address of this machine's where nobody listens, as long as the socket is held.
-pub fn nobody() -> (Socket, String) {
+/// An address on which nothing listens as long as the socket is held.
+pub fn unused_address() -> (Socket, String) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a port");
     let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("its address").to_string();
@@ -315,7 +314,7 @@ pub fn directory_in_memory() -> TempDir {
 pub fn wait_until(what: &str, happens: impl Fn() -> bool) {
     let begin = Instant::now();
     while !happens() {
-        assert!(begin.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(begin.elapsed() < TIMEOUT, "timed out waiting for {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -328,12 +327,12 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>
     })
 }
 
-fn gather(directory: &Path, prefix: &str, names: &mut Vec<String>) {
+fn collect_names(directory: &Path, prefix: &str, names: &mut Vec<String>) {
     for entry in fs::read_dir(directory).expect("a directory") {
         let entry = entry.expect("an entry");
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.file_type().expect("a type").is_dir() {
-            gather(&entry.path(), &format!("{name}/"), names);
+            collect_names(&entry.path(), &format!("{name}/"), names);
         }
         names.push(name);
     }
