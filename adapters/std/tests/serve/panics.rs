@@ -42,7 +42,7 @@ impl Store for Trapped {
 }
 
 #[test]
-fn a_panic_costs_its_own_client_and_nobody_else() {
+fn a_panic_ends_only_its_own_connection() {
     let (sender, receiver) = mpsc::channel();
     let (left, lefts) = mpsc::channel();
     let server = Server::new(Trapped(StaticStore::new(&FILES)))

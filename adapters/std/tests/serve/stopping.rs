@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::fixture::{Running, code, settled};
 
 #[test]
-fn c11_answers_under_way_are_finished() {
+fn c11_responses_under_way_are_finished() {
     let server = Running::settled(|_| {});
     let bytes = &settled().1;
     let (mut busy, mut idle, mut silent) = (server.connect(), server.connect(), server.connect());
@@ -24,7 +24,7 @@ fn c11_answers_under_way_are_finished() {
 }
 
 #[test]
-fn c11_who_is_left_after_the_grace_is_cut() {
+fn c11_connections_left_after_the_grace_time_are_aborted() {
     let server = Running::settled(|limits| limits.grace = Some(Duration::from_millis(400)));
     let bytes = &settled().1;
     let mut client = server.connect();
@@ -41,7 +41,7 @@ fn c11_who_is_left_after_the_grace_is_cut() {
 }
 
 #[test]
-fn c12_stopping_at_once_waits_for_nobody() {
+fn c12_stop_now_aborts_all_connections() {
     let server = Running::settled(|_| {});
     let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
     clients[0].send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
@@ -56,7 +56,7 @@ fn c12_stopping_at_once_waits_for_nobody() {
 }
 
 #[test]
-fn c12_hashing_is_cut_too() {
+fn c12_stop_now_aborts_hashing() {
     let server = Running::new();
     let file = std::fs::File::create(server.directory.path().join("long")).expect("a file");
     file.set_len(1 << 40).expect("sparse");

@@ -35,7 +35,7 @@ fn hash(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Digest {
 }
 
 #[test]
-fn a_digest_is_remembered_for_each_kind() {
+fn a_digest_is_cached_for_each_kind() {
     let tree = Tree::new();
     tree.write("f", "123456789");
     settle();
@@ -91,7 +91,7 @@ fn every_kind_of_change_invalidates_a_digest() {
 }
 
 #[test]
-fn a_file_that_was_just_changed_is_not_remembered() {
+fn the_digest_of_a_file_that_just_changed_is_not_cached() {
     let tree = Tree::new();
     let store = tree.store();
     let remembered = just_after(
@@ -127,7 +127,7 @@ fn a_file_that_was_just_changed_is_not_remembered() {
 }
 
 #[test]
-fn a_file_that_changed_while_it_was_hashed_is_not_remembered() {
+fn the_digest_of_a_file_that_changed_meanwhile_is_not_cached() {
     let tree = Tree::new();
     tree.write("f", "123456789");
     settle();
@@ -165,7 +165,7 @@ fn the_number_of_digests_is_bounded() {
 }
 
 #[test]
-fn many_threads_remember() {
+fn threads_share_the_digest_cache() {
     let tree = Tree::new();
     for number in 0..40 {
         tree.write(number.to_string(), number.to_string());
