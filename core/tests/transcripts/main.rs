@@ -163,7 +163,7 @@ fn a_wrong_answer_is_noticed() {
             altered += 1;
         }
     }
-    assert!(altered > 150, "{planted}");
+    assert!(altered > 150, "{altered}");
 }
 
 #[test]
