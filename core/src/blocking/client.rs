@@ -197,7 +197,7 @@ where
         (self.transport, self.session.into_buf(), self.receive)
     }
 
-    fn start<S>(&mut self, ask: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
+    fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
         if !self.arrived.is_empty() && self.is_idle() {
             // It can only be an error that ends the connection.
             self.run(|_| Ok(None::<Infallible>))?;
@@ -206,7 +206,7 @@ where
             return Err(ClientError::Failed(why));
         }
         let now = self.clock.now();
-        self.session.start(ask, now).map_err(ClientError::Start)
+        self.session.start(request, now).map_err(ClientError::Start)
     }
 
     /// Performs the session's actions until `each` returns a value for an event.

@@ -112,7 +112,7 @@ pub fn serve<B, T, S, C, O>(
     session: &mut ServerSession<'_, B>,
     transport: &mut T,
     store: &mut S,
-    scratch: Buffers<'_>,
+    buffers: Buffers<'_>,
     clock: &mut C,
     observer: &mut O,
 ) -> Close
@@ -124,12 +124,12 @@ where
     O: SessionObserver,
 {
     let now = clock.now();
-    let out = SendBuffer { session, transport, clock, now, send: scratch.send, pending: 0 };
+    let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0 };
     let mut driver = Driver {
         out,
         store,
         observer,
-        receive: scratch.receive,
+        receive: buffers.receive,
         arrived: 0..0,
         exchange: StoreExchange::new(),
         exchanges: 0,

@@ -16,7 +16,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         let Self { buf, state, expectation, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
         let read = match (response_reader::kind(line), awaited) {
-            (Err(breach), _) => Err(Failure::Violation(breach)),
+            (Err(violation), _) => Err(Failure::Violation(violation)),
             (Ok(ResponseKind::Error), _) => error(line, expectation, awaited, hasher.take(), refusal),
             (Ok(ResponseKind::Hello), AwaitedLine::Hello) => {
                 response_reader::hello(line).map_err(Failure::Violation).map(|hello| {
@@ -47,8 +47,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 }
 
 impl From<Violation> for Failure {
-    fn from(breach: Violation) -> Self {
-        Self::Violation(breach)
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
     }
 }
 

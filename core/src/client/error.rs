@@ -99,7 +99,7 @@ impl Failure {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Violation(breach) => breach.as_str(),
+            Self::Violation(violation) => violation.as_str(),
             Self::Digest => "the digest of what was received is not the server's",
             Self::Refused(_) => "the server refused the request",
             Self::Ended(Code::Busy) => "the server is busy",
@@ -242,13 +242,13 @@ mod tests {
     #[test]
     fn every_reason_has_its_own_words() {
         are_words(&FAILURES.map(|failure| failure.to_string()));
-        are_words(&BREACHES.map(|breach| breach.to_string()));
+        are_words(&BREACHES.map(|violation| violation.to_string()));
         for failure in FAILURES {
             assert_eq!(failure.to_string(), failure.as_str());
         }
-        for breach in BREACHES {
-            assert_eq!(breach.to_string(), breach.as_str());
-            assert_eq!(Failure::Violation(breach).as_str(), breach.as_str());
+        for violation in BREACHES {
+            assert_eq!(violation.to_string(), violation.as_str());
+            assert_eq!(Failure::Violation(violation).as_str(), violation.as_str());
         }
         let starts = [
             StartError::NotIdle,

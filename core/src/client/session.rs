@@ -165,11 +165,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// # Errors
     ///
     /// Why nothing was started; the session is unchanged.
-    pub fn start(&mut self, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
+    pub fn start(&mut self, request: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
         if self.state != State::Idle {
             return Err(StartError::NotIdle);
         }
-        let mut expectation = Expectation::new(&ask)?;
+        let mut expectation = Expectation::new(&request)?;
         // The digest of a stat is received, not computed.
         let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
         let hasher = match computed {
@@ -178,7 +178,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
         self.refusal = None;
         let buf = self.buf.as_mut();
-        let len = request_writer::write(&ask, buf)
+        let len = request_writer::write(&request, buf)
             .filter(|len| *len <= self.max_request)
             .ok_or(StartError::NameDoesNotFit)?;
         // The server needs no newline: it makes a log of the connection readable.
@@ -352,8 +352,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         match self.line.push(self.buf.as_mut(), rest) {
             Ok(Pushed::More) => (bytes.len(), None),
             Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(awaited, len)),
-            Err(breach) => {
-                self.state = State::Closed(Failure::Violation(breach));
+            Err(violation) => {
+                self.state = State::Closed(Failure::Violation(violation));
                 (bytes.len(), None)
             }
         }
@@ -381,9 +381,9 @@ impl Expectation {
         }
     }
 
-    fn new(ask: &ClientRequest<'_>) -> Result<Self, StartError> {
+    fn new(request: &ClientRequest<'_>) -> Result<Self, StartError> {
         let mut expectation = Self::nothing();
-        let name = match ask {
+        let name = match request {
             ClientRequest::Hello => {
                 expectation.awaited = AwaitedLine::Hello;
                 None

@@ -185,7 +185,7 @@ impl<'c> Session<'c> {
         }
         self.used = self.used.saturating_add(len);
         if is_complete {
-            self.ask(buf);
+            self.handle_request(buf);
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -351,7 +351,7 @@ impl<'c> Session<'c> {
     }
 
     /// Handles the complete request in the buffer.
-    pub(super) fn ask(&mut self, buf: &mut [u8]) {
+    pub(super) fn handle_request(&mut self, buf: &mut [u8]) {
         let read = self.context.request.read(buf, self.used);
         self.scanner = Scanner::new();
         self.used = 0;
