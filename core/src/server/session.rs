@@ -352,7 +352,12 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.context.request.read(buf, self.used);
+        let read = self.context.request.read(
+            buf,
+            self.used,
+            #[cfg(feature = "classic")]
+            self.context.config.is_classic,
+        );
         self.scanner = Scanner::new();
         self.used = 0;
         self.has_begun = false;

@@ -264,6 +264,8 @@ impl Served {
 /// Serves one connection with buffers of `scratch_len` bytes.
 pub fn served(wire: Wire, store: Shelf, scratch_len: usize) -> Served {
     let config = ServerConfig::new();
+    #[cfg(feature = "classic")]
+    let config = config.with_classic(true);
     let session = ServerSession::new(&config, vec![0; 512], Instant::from_millis(0));
     served_by(session, wire, store, scratch_len, Log::default())
 }

@@ -119,6 +119,7 @@ pub fn has_arrivals(transcript: &Transcript) -> bool {
 /// `config` with the text policy of `transcript`.
 #[cfg(feature = "classic")]
 pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+    let config = config.with_classic(true);
     use coracle_core::TextPolicy;
     match transcript.text.as_deref() {
         None => config,

@@ -43,6 +43,8 @@ pub fn run() {
         _ => config,
     };
     #[cfg(feature = "classic")]
+    let config = config.with_classic(input() == 0);
+    #[cfg(feature = "classic")]
     let mut answer_text = [0; 64];
     #[cfg(feature = "classic")]
     let config = match (input(), text_of(receive(&mut answer_text))) {

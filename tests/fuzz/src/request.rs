@@ -19,7 +19,7 @@ pub fn target(data: &[u8]) {
     if !judge::is_object(data) || judge::depth(data) > 8 || data.len() >= 4_096 {
         return;
     }
-    let config = ServerConfig::new();
+    let config = ServerConfig::new().with_classic(true);
     let mut session = ServerSession::new(&config, vec![0; 4_096], NOW);
     assert_eq!(session.receive(data, NOW).0, data.len(), "not taken to its end");
     let expected = meaning(data);

@@ -51,7 +51,10 @@ fn one_reply_for_each_arrival() {
 /// The selected file's name may come in pieces, but who sends a part of it and waits gets that back after a second.
 #[test]
 fn the_beginning_of_a_name_is_held_for_a_second() {
-    let server = Running::with(|limits| limits.on_text = OnText::Echo);
+    let server = Running::with(|limits| {
+        limits.on_text = OnText::Echo;
+        limits.classic = true;
+    });
     std::fs::write(server.directory.path().join("motd"), "Mind the step.\n").expect("written");
     let mut client = in_time(|| {
         let mut client = server.connect();
