@@ -219,7 +219,7 @@ fn more_follows_but_the_last_bytes_of_a_body() {
 fn what_fails_ends_the_connection() {
     let config = classic();
     let select = br#"{"type":2,"fileName":"a.bin"}"#;
-    let info = |size, version| FileInfo { size, version: Version::new(version).expect("good"), modified: None };
+    let info = |size, version| FileInfo::new(size, Version::new(version).expect("good"));
     let confirmed = |reply: Reply<'_>| {
         let mut rig = rig(&config);
         rig.send(select, usize::MAX);
@@ -235,7 +235,7 @@ fn what_fails_ends_the_connection() {
         (wanted, rig.session.last_exchange(), rig.session.exchanges())
     };
     let classic = |code| {
-        let exchange = Exchange { kind: Some(RequestKind::Confirm), error: Some(code), body_len: 0 };
+        let exchange = Exchange::new(Some(RequestKind::Confirm), Some(code), 0);
         (Wanted::Close(CloseHow::Finish, CloseReason::Classic), exchange, 2)
     };
     assert_eq!(confirmed(Reply::File { info: &info(12, "v2"), known: None }), classic(Code::Changed));
@@ -274,7 +274,7 @@ fn a_list_leaves_out_what_is_no_file() {
     let mut rig = rig(&config);
     assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()).0, 10);
     rig.session.reply(Reply::Listing, rig.now());
-    let entry = |name, kind| Ok(Listed::Entry(Entry { name: FileName::from_static(name), kind }));
+    let entry = |name, kind| Ok(Listed::Entry(Entry::new(FileName::from_static(name), kind)));
     let file = EntryKind::File { size: 1, modified: Some(1) };
     for step in [
         Ok(Listed::Skipped),

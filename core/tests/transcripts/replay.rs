@@ -304,7 +304,7 @@ impl Owner<'_> {
         // Where the digest was known, nothing was hashed, and nothing may be told.
         let hasher = self.hasher.take().filter(|_| self.hashed == to - from);
         let digest = hasher.map(Hasher::finish);
-        self.session.finished(Finished { digest, same_version: info.version.as_str() == file.version() }, now);
+        self.session.finished(Finished::new(digest, info.version.as_str() == file.version()), now);
         Ok(())
     }
 

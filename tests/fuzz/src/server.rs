@@ -178,7 +178,7 @@ impl<'c> Run<'c> {
             Action::Finish { .. } => {
                 self.check_body();
                 let digest = self.hasher.take().map(Hasher::finish);
-                self.session.finished(Finished { digest, same_version: self.is_same }, NOW);
+                self.session.finished(Finished::new(digest, self.is_same), NOW);
             }
             Action::Text(_) => {
                 self.check_line();

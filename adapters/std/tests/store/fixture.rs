@@ -95,9 +95,11 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
                 EntryKind::File { size, .. } => format!("{} {size}", entry.name),
                 EntryKind::Directory { link: false } => format!("{}/", entry.name),
                 EntryKind::Directory { link: true } => format!("{}@/", entry.name),
+                kind => panic!("{kind:?}"),
             }),
             Listed::Skipped => skipped += 1,
             Listed::End => break,
+            step => panic!("{step:?}"),
         }
     }
     lines.sort();
