@@ -144,7 +144,7 @@ fn names_are_distinct_and_stores_are_used() {
 #[test]
 fn a_wrong_answer_is_noticed() {
     let document = document();
-    let mut planted = 0;
+    let mut altered = 0;
     for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
         for index in 0..transcript.steps.len() {
             let mut wrong = transcript.clone();
@@ -160,10 +160,10 @@ fn a_wrong_answer_is_noticed() {
             assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
             wrong.steps.remove(index);
             assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
-            planted += 1;
+            altered += 1;
         }
     }
-    assert!(planted > 150, "{planted}");
+    assert!(altered > 150, "{altered}");
 }
 
 #[test]
