@@ -1,4 +1,4 @@
-//! Serves a file that is made when it is requested: `cargo run -p coracle --example custom_store -- ADDRESS:PORT`.
+//! Serves a file that is made on request, at 127.0.0.1:8888: `cargo run -p coracle --example custom_store`.
 
 use std::error::Error;
 use std::time::Instant;
@@ -12,16 +12,15 @@ struct Uptime(Instant);
 
 /// The contents when the file was opened. The kernel has no such file to send, so the bytes are read.
 struct Seconds(String);
-
 impl KernelFile for Seconds {}
 
 impl Store for Uptime {
     type File = Seconds;
-    /// Whether the entry is still to come.
-    type Listing = bool;
+    type Listing = std::slice::Iter<'static, FileName<'static>>;
 
     fn open(&mut self, name: FileName<'_>) -> Result<Seconds, StoreError> {
-        if name.as_str() == "uptime" { Ok(Seconds(self.0.elapsed().as_secs().to_string())) } else { Err(StoreError::NotFound) }
+        let seconds = self.0.elapsed().as_secs().to_string();
+        if name == NAMES[0] { Ok(Seconds(seconds)) } else { Err(StoreError::NotFound) }
     }
 
     fn info(&mut self, file: &Seconds) -> Result<FileInfo, StoreError> {
@@ -35,20 +34,21 @@ impl Store for Uptime {
         std::io::Write::write(&mut buf, rest).map_err(|_| StoreError::Io)
     }
 
-    fn list(&mut self, path: Option<FileName<'_>>) -> Result<bool, StoreError> {
-        if path.is_none() { Ok(true) } else { Err(StoreError::NotFound) }
+    fn list(&mut self, path: Option<FileName<'_>>) -> Result<Self::Listing, StoreError> {
+        if path.is_none() { Ok(NAMES.iter()) } else { Err(StoreError::NotFound) }
     }
 
-    fn next<'a>(&mut self, listing: &'a mut bool) -> Result<Listed<'a>, StoreError> {
-        let kind = EntryKind::File { size: self.open(FileName::from_static("uptime"))?.0.len() as u64, modified: None };
-        let entry = Entry { name: FileName::from_static("uptime"), kind };
-        Ok(if std::mem::take(listing) { Listed::Entry(entry) } else { Listed::End })
+    fn next<'a>(&mut self, names: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError> {
+        let Some(&name) = names.next() else { return Ok(Listed::End) };
+        let size = self.open(name)?.0.len() as u64;
+        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size, modified: None } }))
     }
 }
 
+const NAMES: [FileName<'static>; 1] = [FileName::from_static("uptime")];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: custom_store ADDRESS:PORT")?;
-    run(&address, |handle| println!("listening on {:?}", handle.addresses()))
+    run("127.0.0.1:8888", |handle| println!("listening on {:?}", handle.addresses()))
 }
 
 /// Serves until the handle that `started` gets is used to stop the server.
