@@ -347,7 +347,7 @@ fn rounded_ms(duration: Duration) -> f64 {
 mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     use coracle_core::RequestKind;
 
@@ -444,11 +444,10 @@ mod tests {
         let stuck = Arc::new(Mutex::new(()));
         let held = stuck.lock().expect("a lock");
         let log = Log::new(Stuck(Arc::clone(&stuck)), LogFormat::Text, LogLevel::Normal).expect("a thread");
-        let started = Instant::now();
+        // To wait for the writer would be for ever: the lock is held here.
         for _ in 0..50_000 {
             log.event(&Event::Stopping { live: 1 });
         }
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert!(log.pending.state().lines.len() <= super::MAX_PENDING);
         assert!(log.pending.state().dropped > 0);
         drop(log);
