@@ -18,5 +18,13 @@ pub mod transport;
 #[cfg(unix)]
 pub use client::{Address, Client, GetOptions};
 #[cfg(unix)]
-pub use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileName, Header, Listing, Version};
+pub use coracle_core::{
+    Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Header, Listed, Listing, ServerName, StaticFile,
+    StaticStore, Store, StoreError, Version,
+};
+#[cfg(unix)]
 pub use local::{Escaped, escape_json};
+#[cfg(unix)]
+pub use server::{BoundServer, Event, Limits, Observer, Server, ServerHandle, Summary};
+#[cfg(unix)]
+pub use store::{DirectoryStore, SwappableStore};

@@ -6,7 +6,7 @@
 //! use coracle_core::StaticStore;
 //!
 //! let metrics = Metrics::new();
-//! let server = Server::new(StaticStore::new(&[])).observer(metrics.clone());
+//! let server = Server::new(StaticStore::new(&[])).with_observer(metrics.clone());
 //! assert!(metrics.text().contains("coracle_clients 0\n"));
 //! ```
 

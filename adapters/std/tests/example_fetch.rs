@@ -15,7 +15,7 @@ fn lists_and_fetches() {
     let (served, local) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     fs::write(served.path().join("motd"), "Mind the step.\n").expect("written");
     let store = DirectoryStore::open(served.path()).expect("opened");
-    let server = Server::new(&store).listen_on("127.0.0.1:0".parse().expect("an address")).bind().expect("bound");
+    let server = Server::new(&store).with_address("127.0.0.1:0".parse().expect("an address")).bind().expect("bound");
     let (address, handle) = (server.addresses()[0].to_string(), server.handle());
     let path = local.path().join("copy");
     let run = |arguments: &[&str]| {

@@ -120,7 +120,17 @@ impl NameError {
     /// The rule that was broken, as a fragment of a sentence.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        Message::of_name(self).as_str()
+        self.message().as_str()
+    }
+
+    /// What the protocol's error says.
+    pub(crate) const fn message(self) -> Message {
+        match self {
+            Self::Empty => Message::NameEmpty,
+            Self::TooLong => Message::NameTooLong,
+            Self::Component => Message::NameComponent,
+            Self::Character => Message::NameCharacter,
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! What an error says to people.
 
-use crate::types::file_name::NameError;
 use crate::wire::code::Code;
 
 /// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
@@ -84,15 +83,6 @@ impl Message {
             Code::BadName => Self::BadName,
             Code::Io => Self::Unreadable,
             _ => Self::Refused,
-        }
-    }
-
-    pub(crate) const fn of_name(error: NameError) -> Self {
-        match error {
-            NameError::Empty => Self::NameEmpty,
-            NameError::TooLong => Self::NameTooLong,
-            NameError::Component => Self::NameComponent,
-            NameError::Character => Self::NameCharacter,
         }
     }
 

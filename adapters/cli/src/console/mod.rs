@@ -21,7 +21,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
-use coracle::store::{DirectoryStore, SwitchedStore};
+use coracle::store::{DirectoryStore, SwappableStore};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
@@ -60,10 +60,10 @@ pub struct ConsoleConfig {
 }
 
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
-pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, config: ConsoleConfig) -> Exit {
+pub fn run(server: Server<'_, SwappableStore>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
     let shared = SharedState::new();
     let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
-    let mut server = server.observer(shared.observer());
+    let mut server = server.with_observer(shared.observer());
     // The console shows text; a log file has the format of the arguments.
     let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
     if !io::stderr().is_terminal() {
@@ -71,7 +71,7 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, config: Con
     }
     for log in logs {
         match log {
-            Ok(log) => server = server.observer(log),
+            Ok(log) => server = server.with_observer(log),
             Err(error) => return fail(&format!("cannot begin a log: {error}")),
         }
     }
@@ -170,7 +170,7 @@ struct Console {
     info: ServerInfo,
     shared: SharedState,
     handle: ServerHandle,
-    store: SwitchedStore,
+    store: SwappableStore,
 }
 
 impl Console {
@@ -207,13 +207,13 @@ impl Console {
                 if self.handle.addresses().is_empty() {
                     self.listen();
                 } else {
-                    self.handle.unlisten();
+                    self.handle.stop_listening();
                     self.model.notify("not listening any more; connected clients stay", false);
                 }
             }
             Command::Serve(folder) if is_serving => match DirectoryStore::open(&folder) {
                 Ok(store) => {
-                    self.store.switch(store.hidden(self.model.hidden));
+                    self.store.swap(store.with_hidden(self.model.hidden));
                     self.model.notify(&format!("serving {} from now on", folder.display()), false);
                     self.model.folder = folder;
                 }

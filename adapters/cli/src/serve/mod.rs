@@ -14,7 +14,7 @@ use std::thread;
 use clap::{Args, ValueEnum};
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
-use coracle::store::{DirectoryStore, SwitchedStore};
+use coracle::store::{DirectoryStore, SwappableStore};
 use coracle::transport::KernelFile;
 use coracle_core::{ServerName, Store};
 use signal_hook::iterator::Signals;
@@ -147,7 +147,7 @@ Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 pub fn serve(args: &Serve) -> Exit {
     let store = match DirectoryStore::open(&args.directory) {
-        Ok(store) => store.hidden(args.hidden),
+        Ok(store) => store.with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
     if args.console && console::is_available() {
@@ -172,8 +172,8 @@ pub fn serve(args: &Serve) -> Exit {
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
     let metrics = Metrics::new();
-    let server = configure(Server::new(&store), args, &metrics).observer(log);
-    let server = match addresses.into_iter().fold(server, Server::listen_on).bind() {
+    let server = configure(Server::new(&store), args, &metrics).with_observer(log);
+    let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
     };
@@ -211,7 +211,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
     if let Some(warning) = descriptor_limit::raise(args.max_clients) {
         print_error(warning);
     }
-    let store = SwitchedStore::new(store);
+    let store = SwappableStore::new(store);
     let (level, format) = log_settings(args);
     let config = console::ConsoleConfig {
         folder: args.directory.clone(),
@@ -241,12 +241,12 @@ where
     S: Store<File: KernelFile> + Clone + Send,
 {
     if let Ok(name) = ServerName::new(&args.name) {
-        server = server.name(name);
+        server = server.with_name(name);
     }
     if args.metrics.is_some() {
-        server = server.observer(metrics.clone());
+        server = server.with_observer(metrics.clone());
     }
-    server.limits(limits(args))
+    server.with_limits(limits(args))
 }
 
 fn open_metrics_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {

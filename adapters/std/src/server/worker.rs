@@ -1,4 +1,4 @@
-//! The threads that serve clients, one client after the other.
+//! Worker threads: each serves one connection after the other.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,34 +9,36 @@ use std::time::Duration;
 
 use coracle_core::{CloseHow, Code, Store};
 
-use super::House;
+use super::connection::{WorkerBuffers, refuse, serve_connection};
+use super::context::ServerContext;
+use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
-use super::queue::{Called, dismiss};
-use super::seat::{Fate, Seat};
-use super::visit::{WorkerBuffers, refuse, visit};
+use super::queue_sweeper::dismiss;
+use super::registry::AdmittedFromQueue;
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
 pub(super) const STACK_SIZE: usize = 128 * 1024;
 
-/// Spawns a thread that serves `client`, and then others.
+/// Spawns a worker thread that serves `first`, and then what it is handed.
 pub(super) fn spawn_worker<'scope, 'env, S>(
     scope: &'scope Scope<'scope, 'env>,
-    house: &'env House<'env>,
+    context: &'env ServerContext<'env>,
     store: S,
-    client: Arc<Seat>,
+    first: Arc<ConnectionEntry>,
 ) -> io::Result<()>
 where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
-    let name = format!("client-{}", house.threads_made.fetch_add(1, Ordering::Relaxed) + 1);
-    let worker = Worker { house, store, thread: name.as_str().into(), buffers: None };
-    Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.run(client)).map(drop)
+    let name = format!("client-{}", context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
+    let worker = Worker { context, store, thread: name.as_str().into(), buffers: None };
+    Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.run(first)).map(drop)
 }
 
 struct Worker<'env, S> {
-    house: &'env House<'env>,
+    context: &'env ServerContext<'env>,
     store: S,
+    /// Its name.
     thread: Arc<str>,
     buffers: Option<WorkerBuffers>,
 }
@@ -45,87 +47,89 @@ impl<'env, S> Worker<'env, S>
 where
     S: Store<File: KernelFile> + Clone + Send + 'env,
 {
-    fn run(mut self, first: Arc<Seat>) {
+    fn run(mut self, first: Arc<ConnectionEntry>) {
         let mut next = Some(first);
-        while let Some(seat) = next {
-            self.begin(&seat);
+        while let Some(entry) = next {
+            self.report_connected(&entry);
             if self.buffers.is_none() {
-                seat.wait_for_input();
+                entry.wait_for_input();
             }
-            self.serve(seat);
+            self.serve(entry);
             self.serve_queued();
-            next = self.house.workers.next();
+            next = self.context.workers.next();
         }
     }
 
-    // What follows has large frames, and is kept out of the one in which a thread waits: thousands of threads that wait
-    // for a client's first byte are to cost two pages of stack each.
+    // The frames of these are large, and kept out of the one in which a thread waits: thousands of threads that wait for
+    // the first byte of a client are to cost two pages of stack each.
 
     #[inline(never)]
-    fn begin(&self, seat: &Seat) {
-        let peer = self.peer(seat);
-        self.house.tell(&Event::Connected { peer: &peer, live: seat.live });
+    fn report_connected(&self, entry: &ConnectionEntry) {
+        let peer = self.peer(entry);
+        self.context.emit(&Event::Connected { peer: &peer, live: entry.live });
     }
 
-    /// Serves clients that have waited for a place, as long as there are some.
+    /// Serves queued clients as long as there are some.
     fn serve_queued(&mut self) {
         loop {
-            let (called, gone) = self.house.hall.next_queued();
-            dismiss(self.house, gone);
-            let Some(Called { seat, waited }) = called else { return };
-            self.house.tell(&Event::Dequeued { address: seat.address, reason: DequeueReason::Served, waited });
-            self.begin(&seat);
-            self.serve(seat);
+            let (admitted, gone) = self.context.registry.admit_queued();
+            dismiss(self.context, gone);
+            let Some(AdmittedFromQueue { entry, waited }) = admitted else { return };
+            let reason = DequeueReason::Served;
+            self.context.emit(&Event::Dequeued { address: entry.address, reason, waited });
+            self.report_connected(&entry);
+            self.serve(entry);
         }
     }
 
-    /// Serves a client and closes its connection.
+    /// Serves a connection and closes it.
     #[inline(never)]
-    fn serve(&mut self, seat: Arc<Seat>) {
-        let house = self.house;
-        let peer = self.peer(&seat);
+    fn serve(&mut self, entry: Arc<ConnectionEntry>) {
+        let context = self.context;
+        let peer = self.peer(&entry);
         let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
             Ok(buffers) => self.buffers.insert(buffers),
             Err(error) => {
-                house.tell(&Event::Warning { what: "making a client's buffers", error: &error });
-                self.give_up(&seat, &peer, DisconnectReason::Refused(Code::Busy));
-                if let Some(seat) = Arc::into_inner(seat) {
-                    refuse(house, seat.socket, Code::Busy);
+                context.emit(&Event::Warning { what: "making a client's buffers", error: &error });
+                self.give_up(&entry, &peer, DisconnectReason::Refused(Code::Busy));
+                if let Some(entry) = Arc::into_inner(entry) {
+                    refuse(context, entry.socket, Code::Busy);
                 }
                 return;
             }
         };
         let store = &mut self.store;
-        let how = catch_unwind(AssertUnwindSafe(|| visit(house, &seat, &peer, store, buffers))).unwrap_or_else(|_| {
-            // What it has left half done is in buffers that nobody looks at again.
+        let served = catch_unwind(AssertUnwindSafe(|| serve_connection(context, &entry, &peer, store, buffers)));
+        let how = served.unwrap_or_else(|_| {
+            // They may be half written.
             self.buffers = None;
-            self.give_up(&seat, &peer, DisconnectReason::ServerFault);
+            self.give_up(&entry, &peer, DisconnectReason::ServerFault);
             CloseHow::Abort
         });
-        // Who drops a client holds it for a moment longer, and then closes it.
-        let Some(seat) = Arc::into_inner(seat) else { return };
+        // A thread that evicts the connection holds its entry for a moment longer, and then closes it.
+        let Some(entry) = Arc::into_inner(entry) else { return };
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
-                let is_blind = seat.fate() == Fate::Told;
-                house.lingering.take(seat.socket, is_blind);
+                let is_blind = entry.forced_close() == Some(ForcedClose::Stopping);
+                context.lingering.add(entry.socket, is_blind);
             }
             CloseHow::Abort => {
-                if let Err(error) = seat.socket.set_linger(Some(Duration::ZERO)) {
-                    house.tell(&Event::Warning { what: "resetting a connection", error: &error });
+                if let Err(error) = entry.socket.set_linger(Some(Duration::ZERO)) {
+                    context.emit(&Event::Warning { what: "resetting a connection", error: &error });
                 }
             }
         }
     }
 
-    /// Frees the place of a client that was not served.
-    fn give_up(&self, seat: &Seat, peer: &Peer, reason: DisconnectReason) {
-        let live = self.house.hall.leave(seat);
-        let summary = ConnectionSummary { duration: seat.since.elapsed(), ..ConnectionSummary::new(reason) };
-        self.house.tell(&Event::Disconnected { peer, summary: &summary, live });
+    /// Removes a connection that was not served.
+    fn give_up(&self, entry: &ConnectionEntry, peer: &Peer, reason: DisconnectReason) {
+        let live = self.context.registry.remove(entry);
+        let summary = ConnectionSummary { duration: entry.admitted.elapsed(), ..ConnectionSummary::new(reason) };
+        self.context.emit(&Event::Disconnected { peer, summary: &summary, live });
     }
 
-    fn peer(&self, seat: &Seat) -> Peer {
-        Peer::new(seat.id, seat.address, Arc::clone(&self.thread))
+    fn peer(&self, entry: &ConnectionEntry) -> Peer {
+        Peer::new(entry.id, entry.address, Arc::clone(&self.thread))
     }
 }

@@ -63,7 +63,7 @@ impl File {
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        // Offsets are signed for the kernel, which refuses a read that would reach past the last one. No file does.
+        // The kernel's offsets are signed, and it refuses a read that would reach past the last one. No file does.
         let room = i64::MAX.cast_unsigned().saturating_sub(offset);
         let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
         let buf = buf.get_mut(..len).unwrap_or_default();
@@ -84,9 +84,9 @@ impl File {
         self.last.get().unwrap_or(self.opened)
     }
 
-    /// Whether a digest that was computed while the file was in state `info` may be given out later for the same state:
-    /// only where every change since the opening would have shown.
-    pub(super) fn is_lasting(&self, info: &FileInfo) -> bool {
+    /// Whether the file is in the state `info` still, and every change since the opening would have shown. Only then may a
+    /// digest that was computed meanwhile be given out later for the same state.
+    pub(super) fn shows_changes_since(&self, info: &FileInfo) -> bool {
         let is_same = self.last_stamp() == self.opened && info.size == self.opened.size;
         self.settled && is_same && info.version == self.version
     }

@@ -1,4 +1,4 @@
-//! What tells one state of a file from another, and the version that clients see of it.
+//! Versions of files: what tells one state of a file from another.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use coracle_core::{DigestKind, Hasher, Version};
 
 use crate::sys::FileStamp;
 
-/// How old the last change of a file has to be before its times can tell that there was no other one since.
+/// Age of the last change of a file from which on its times show that there was no other one since.
 ///
 /// File systems round times, by up to 2 s (FAT): a change within that time of another one may leave no trace. git calls
 /// such files racily clean (`Documentation/technical/racy-git.txt`).
@@ -16,7 +16,7 @@ pub(super) const SETTLING: Duration = Duration::from_secs(2);
 const VERSION_LEN: usize = 32;
 
 impl FileStamp {
-    /// The same for the same state of a file, in another process and after a restart of the server too.
+    /// Version of the file in this state: the same in another process, and after a restart of the server.
     pub(super) fn version(&self) -> Version {
         let (modified, changed) = (self.modified, self.changed);
         let mut hasher = Hasher::new(DigestKind::Sha256).expect("this crate turns on the core's SHA-256");

@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn k6_no_failure_of_accept_is_the_end() {
+    fn k6_errors_of_accept_are_classified() {
         for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM, Errno::INTR] {
             assert_eq!(accept_error(&errno.into()), AcceptError::ClientGone);
         }

@@ -93,9 +93,9 @@ impl Running {
         let thread = thread::spawn(move || {
             let store = DirectoryStore::open(path)?;
             let server = Server::new(&store)
-                .listen_on("127.0.0.1:0".parse().expect("an address"))
-                .limits(limits)
-                .observer(move |event: &Event<'_>| noted.note(event))
+                .with_address("127.0.0.1:0".parse().expect("an address"))
+                .with_limits(limits)
+                .with_observer(move |event: &Event<'_>| noted.note(event))
                 .bind()?;
             sender.send((server.addresses()[0], server.handle())).expect("somebody waits");
             server.run()

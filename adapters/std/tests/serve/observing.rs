@@ -41,17 +41,17 @@ impl Observer for Notes {
 }
 
 #[test]
-fn who_does_not_see_answers_is_told_of_them_only_beside_one_who_does() {
+fn request_events_are_emitted_where_one_observer_sees_them() {
     let all = ["requested get", "opened 5", "progress 5", "finished a 5 ok", "text 4", "left after 1 answers, 5 B"];
     for (sees_requests, expected) in [([true, true], &all[..]), ([false, true], &all), ([false, false], &all[5..])] {
         let notes = sees_requests.map(|sees_requests| Notes { sees_requests, ..Notes::default() });
         let mut limits = Limits::default();
         limits.on_text = OnText::Echo;
         let server = Server::new(StaticStore::new(&FILES))
-            .listen_on("127.0.0.1:0".parse().expect("an address"))
-            .limits(limits)
-            .observer(notes[0].clone())
-            .observer(notes[1].clone())
+            .with_address("127.0.0.1:0".parse().expect("an address"))
+            .with_limits(limits)
+            .with_observer(notes[0].clone())
+            .with_observer(notes[1].clone())
             .bind()
             .expect("bound");
         let (address, handle) = (server.addresses()[0], server.handle());

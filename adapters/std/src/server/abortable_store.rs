@@ -1,26 +1,26 @@
-//! A store whose reading ends with its client: hashing a large file touches no socket for seconds, so that nothing else
-//! would tell a thread that its client was cut off.
+//! A store that fails once its connection was aborted: hashing a large file touches no socket for seconds, so that nothing
+//! else would tell the thread.
 
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
-use super::seat::{Fate, Seat};
+use super::entry::{ConnectionEntry, ForcedClose};
 
-/// `store`, as long as nobody has cut off the client of `seat`.
-pub(super) struct UntilCut<'v, S> {
-    pub store: &'v mut S,
-    pub seat: &'v Seat,
+/// `store`, as long as the connection of `entry` was not evicted or aborted.
+pub(super) struct AbortableStore<'c, S> {
+    pub store: &'c mut S,
+    pub entry: &'c ConnectionEntry,
 }
 
-impl<S> UntilCut<'_, S> {
+impl<S> AbortableStore<'_, S> {
     fn check(&self) -> Result<(), StoreError> {
-        match self.seat.fate() {
-            Fate::None | Fate::Told => Ok(()),
-            Fate::Dropped | Fate::Cut => Err(StoreError::Io),
+        match self.entry.forced_close() {
+            None | Some(ForcedClose::Stopping) => Ok(()),
+            Some(ForcedClose::Evicted | ForcedClose::Aborted) => Err(StoreError::Io),
         }
     }
 }
 
-impl<S: Store> Store for UntilCut<'_, S> {
+impl<S: Store> Store for AbortableStore<'_, S> {
     type File = S::File;
     type Listing = S::Listing;
 

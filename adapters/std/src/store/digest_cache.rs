@@ -1,4 +1,4 @@
-//! The digests of files that were hashed before.
+//! Cache of the digests of files that were hashed before.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,11 +8,11 @@ use lru::LruCache;
 
 use crate::sys::FileStamp;
 
-/// A bounded number of digests, of which the one that nobody asked for longest makes room for a new one. A file has one
-/// digest of each kind: what was known of an earlier state goes when the new state is hashed.
+/// A bounded number of digests; the least recently used one makes room for a new one. A file has one digest of each kind:
+/// that of an earlier state is replaced when the new state is hashed.
 #[derive(Debug)]
-pub(super) struct Remembered {
-    /// `None` where nothing is to be remembered.
+pub(super) struct DigestCache {
+    /// `None` where nothing is cached.
     digests: Option<Mutex<LruCache<Key, (FileStamp, Digest)>>>,
 }
 
@@ -23,7 +23,7 @@ struct Key {
     kind: DigestKind,
 }
 
-impl Remembered {
+impl DigestCache {
     pub(super) fn new(max_digests: usize) -> Self {
         Self { digests: NonZeroUsize::new(max_digests).map(|max| Mutex::new(LruCache::new(max))) }
     }
@@ -41,7 +41,6 @@ impl Remembered {
         }
     }
 
-    /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.lock().map_or(0, |digests| digests.len())
     }
