@@ -8,8 +8,9 @@ use crate::wire::code::Code;
 use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
 use crate::wire::json;
-use crate::wire::message::{Lines, Message};
+use crate::wire::message::Message;
 use crate::wire::request_reader::ParsedRequest;
+use crate::wire::text_table::TextTable;
 
 const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
 /// A name in a message is repeated up to this many bytes.
@@ -133,7 +134,7 @@ enum Member {
 }
 
 /// The members' names, a line each. Looked up at every use, as in [`Message`]; the ones of a listing stand in front.
-const NAMES: &Lines = &Lines::new(
+const NAMES: TextTable = TextTable::new(
     "\
 type\nfileName\nserver\nname\nversion\ndigest\ncode\nmessage\n\nfileSize\nmodified\ndirectory\nlink\noffset\nlength\n\
 chunkSize\nreadCnt\nlastSize\nprotocol\nmaxRequest\nidle_ms\nrequest_ms\nstall_ms\nfeatures\ndigests\ncount\nskipped\n\
@@ -147,7 +148,7 @@ impl Member {
 }
 
 /// The type of each [`LineKind`], a line each.
-const TYPES: &Lines = &Lines::new("hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n");
+const TYPES: TextTable = TextTable::new("hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n");
 
 const FEATURES: &[u8] = br#"["list","stat","get"]"#;
 const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
