@@ -5,8 +5,8 @@ mod common;
 
 use common::Rig;
 use coracle_core::{
-    Action, CloseHow, CloseReason, Code, Deadline, Entry, EntryKind, Exchange, FileInfo, FileName, Instant, Listed,
-    Reply, Request, RequestKind, ServerConfig, StaticFile, StaticStore, StoreError, TextPolicy, Version,
+    Action, CloseHow, CloseReason, Code, Entry, EntryKind, Exchange, FileInfo, FileName, Instant, Listed, Reply,
+    Request, RequestKind, ServerConfig, StaticFile, StaticStore, StoreError, TextPolicy, Timer, Version,
 };
 
 static FILES: [StaticFile<'static>; 6] = [
@@ -26,7 +26,7 @@ fn rig<'c>(config: &'c ServerConfig<'c>) -> StaticRig<'c> {
 
 /// The answers to `input` under `policy`, whole, byte by byte and in threes.
 fn answers(policy: TextPolicy<'static>, input: &str) -> String {
-    let config = ServerConfig::new().text(policy);
+    let config = ServerConfig::new().with_text_policy(policy);
     let mut texts = Vec::new();
     for (piece, out) in [(usize::MAX, usize::MAX), (1, 1), (3, 7)] {
         let mut rig = rig(&config);
@@ -115,7 +115,7 @@ fn echo_gives_back_every_byte() {
 /// Where an arrival begins with text, a name may still stand behind an answer.
 #[test]
 fn a_name_behind_an_answer_is_a_name() {
-    let config = ServerConfig::new().text(TextPolicy::Echo);
+    let config = ServerConfig::new().with_text_policy(TextPolicy::Echo);
     let select = r#"{"type":2,"fileName":"a.bin"}"#;
     let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
     let mut rig = rig(&config);
@@ -127,7 +127,7 @@ fn a_name_behind_an_answer_is_a_name() {
 
 #[test]
 fn one_reply_for_each_arrival_with_text() {
-    let config = ServerConfig::new().text(TextPolicy::Reply("收到"));
+    let config = ServerConfig::new().with_text_policy(TextPolicy::Reply("收到"));
     let mut rig = rig(&config);
     rig.send("早上好".as_bytes(), usize::MAX);
     assert_eq!(rig.take_text(), "收到");
@@ -139,7 +139,7 @@ fn one_reply_for_each_arrival_with_text() {
     assert!(rig.take_text().ends_with("}\n收到"));
     assert_eq!(rig.text.len(), 9 + 1024 + 1025 + 3);
     // Two arrivals offered at once are told apart by what was offered first.
-    let offered = rig.session.receive(b"ab", rig.now());
+    let (offered, _) = rig.session.receive(b"ab", rig.now());
     assert_eq!(offered, 2);
     rig.work();
     rig.send(b"cd", usize::MAX);
@@ -149,7 +149,7 @@ fn one_reply_for_each_arrival_with_text() {
 /// An empty reply is none: nothing is sent, and the text is seen all the same.
 #[test]
 fn a_reply_may_be_empty() {
-    let config = ServerConfig::new().text(TextPolicy::Reply(""));
+    let config = ServerConfig::new().with_text_policy(TextPolicy::Reply(""));
     let mut rig = rig(&config);
     rig.send(b"hello{\"type\":9}", usize::MAX);
     assert_eq!(rig.text, b"hello");
@@ -158,7 +158,7 @@ fn a_reply_may_be_empty() {
 
 #[test]
 fn a_held_prefix_becomes_text_after_a_second() {
-    let config = ServerConfig::new().text(TextPolicy::Echo);
+    let config = ServerConfig::new().with_text_policy(TextPolicy::Echo);
     let mut rig = rig(&config);
     rig.send(br#"{"type":2,"fileName":"a.bin"}"#, usize::MAX);
     rig.take_text();
@@ -168,7 +168,7 @@ fn a_held_prefix_becomes_text_after_a_second() {
     rig.send(b".b", 1);
     assert_eq!(rig.take_text(), "");
     // The second begins with the first byte of it.
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(1500), Deadline::Hold)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(1500), Timer::Hold)));
     rig.wait(1000);
     assert_eq!(rig.take_text(), "a.b");
     rig.send(b"in", usize::MAX);
@@ -197,7 +197,7 @@ fn more_follows_but_the_last_bytes_of_a_body() {
     let mut rig = Rig::with_files(&config, &LONG);
     rig.send(br#"{"type":2,"fileName":"a"}"#, usize::MAX);
     assert_eq!(rig.take_text(), r#"{"type":2,"data":2100,"fileName":"a","readCnt":3,"lastSize":52}"#);
-    assert_eq!(rig.session.receive(b"a", rig.now()), 1);
+    assert_eq!(rig.session.receive(b"a", rig.now()).0, 1);
     assert!(rig.step());
     let mut seen = Vec::new();
     while let Action::SendFile { offset, len, more, hash: false } = rig.session.action() {
@@ -220,7 +220,7 @@ fn what_fails_ends_the_connection() {
         let mut rig = rig(&config);
         rig.send(select, usize::MAX);
         rig.take_text();
-        assert_eq!(rig.session.receive(b"a.bin", rig.now()), 5);
+        assert_eq!(rig.session.receive(b"a.bin", rig.now()).0, 5);
         assert_eq!(rig.session.action(), Action::Reply(Request::Confirm { name: FileName::from_static("a.bin") }));
         rig.session.reply(reply, rig.now());
         let wanted = match rig.session.action() {
@@ -247,7 +247,7 @@ fn a_list_that_fails_ends_the_connection() {
     let config = ServerConfig::new();
     let failed = |fault: StoreError, is_begun: bool| {
         let mut rig = rig(&config);
-        assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()), 10);
+        assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()).0, 10);
         if is_begun {
             rig.session.reply(Reply::Listing, rig.now());
             rig.send_lines();
@@ -268,7 +268,7 @@ fn a_list_that_fails_ends_the_connection() {
 fn a_list_leaves_out_what_is_no_file() {
     let config = ServerConfig::new();
     let mut rig = rig(&config);
-    assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()), 10);
+    assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()).0, 10);
     rig.session.reply(Reply::Listing, rig.now());
     let entry = |name, kind| Ok(Listed::Entry(Entry { name: FileName::from_static(name), kind }));
     let file = EntryKind::File { size: 1, modified: Some(1) };

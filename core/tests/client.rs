@@ -4,8 +4,8 @@ mod asking;
 
 use asking::{GET, NAME, Wants, answer, answered, asked, digest, header};
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Code, DigestKind, End, Event, Failure, FileName, GetRequest, Instant,
-    StartError, Version, Violation,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, End, Failure, FileName, GetRequest,
+    Instant, StartError, Timer, Version, Violation,
 };
 use proptest::prelude::*;
 
@@ -126,7 +126,7 @@ fn a_part_is_verified_as_a_part() {
     while !rest.is_empty() {
         let (taken, event) = session.receive(rest, at(0));
         assert!(taken > 0, "no progress");
-        if let Some(Event::End(End::Verified(verified))) = event {
+        if let Some(ClientEvent::End(End::Verified(verified))) = event {
             assert!(verified.is_whole());
         }
         rest = &rest[taken..];
@@ -147,7 +147,7 @@ fn a_part_is_verified_as_a_part() {
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
             assert!(taken > 0, "no progress");
-            if let Some(Event::End(End::Verified(verified))) = event {
+            if let Some(ClientEvent::End(End::Verified(verified))) = event {
                 assert_eq!((verified.from(), verified.to()), (offset as u64, (offset + length) as u64));
                 is_whole = Some(verified.is_whole());
             }
@@ -228,7 +228,7 @@ fn the_words_of_a_refusal_stay_until_the_next_request() {
     assert_eq!(session.refusal(), None);
     let (taken, event) = session.receive(line, at(0));
     assert_eq!(taken, line.len());
-    assert!(matches!(event, Some(Event::Refused(refusal)) if refusal.code == Some(Code::Denied)));
+    assert!(matches!(event, Some(ClientEvent::Refused(refusal)) if refusal.code == Some(Code::Denied)));
     let refusal = session.refusal().expect("it is kept");
     assert_eq!((refusal.word, refusal.text), ("denied", "permission denied: a.txt"));
     session.start(ClientRequest::Hello, at(1)).expect("idle");
@@ -251,10 +251,10 @@ fn an_idle_session_takes_a_reason_for_closing_and_nothing_else() {
             (Some(format!("unasked {code}")), Some(Failure::Ended(code)))
         );
     }
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Violation::Unasked));
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Violation::Unasked));
-    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Violation::Unasked));
-    assert_eq!(after(&header(FILE, 0)), breach(Violation::Unasked));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Violation::Unrequested));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Violation::Unrequested));
+    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Violation::Unrequested));
+    assert_eq!(after(&header(FILE, 0)), breach(Violation::Unrequested));
     assert_eq!(after(" "), breach(Violation::LineStart));
     assert_eq!(after("\n"), breach(Violation::LineStart));
 }
@@ -264,7 +264,7 @@ fn one_connection_serves_many_requests() {
     let mut session = asked(ClientRequest::Hello, b"");
     let hello = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"\",\"name\":\"\",\"maxRequest\":600,\"chunkSize\":1,\"idle_ms\":0,\
                   \"request_ms\":0,\"stall_ms\":0,\"features\":[],\"digests\":[]}\n";
-    assert!(matches!(session.receive(hello, at(0)), (_, Some(Event::Hello(_)))));
+    assert!(matches!(session.receive(hello, at(0)), (_, Some(ClientEvent::Hello(_)))));
 
     // The longest of names, each byte of it escaped, does not fit 512 bytes; this server takes more.
     let name = "\"".repeat(255);
@@ -323,13 +323,13 @@ fn waits_only_for_an_answer_and_only_so_long() {
     session.start(ClientRequest::Get(get), at(5)).expect("idle");
     assert_eq!(session.deadline(), None, "reading back takes what it takes");
     session.rehashed(b"h", at(1_000));
-    assert_eq!(session.deadline(), Some(at(1_100)));
+    assert_eq!(session.deadline(), Some((at(1_100), Timer::Stall)));
     session.connected(at(2_000));
-    assert_eq!(session.deadline(), Some(at(2_100)));
+    assert_eq!(session.deadline(), Some((at(2_100), Timer::Stall)));
     session.sent(0, at(2_050));
-    assert_eq!(session.deadline(), Some(at(2_100)), "nothing moved");
+    assert_eq!(session.deadline(), Some((at(2_100), Timer::Stall)), "nothing moved");
     session.sent(3, at(2_050));
-    assert_eq!(session.deadline(), Some(at(2_150)));
+    assert_eq!(session.deadline(), Some((at(2_150), Timer::Stall)));
     let ClientAction::SendBytes { bytes } = session.action() else { panic!("all is sent") };
     let len = bytes.len();
     session.sent(len, at(2_060));
@@ -337,7 +337,7 @@ fn waits_only_for_an_answer_and_only_so_long() {
     for second in 3..100_u64 {
         assert_eq!(session.receive(b" ", at(second * 1_000)), (1, None));
         session.handle_timeout(at(second * 1_000 + 99));
-        assert_eq!(session.deadline(), Some(at(second * 1_000 + 100)));
+        assert_eq!(session.deadline(), Some((at(second * 1_000 + 100), Timer::Stall)));
     }
     assert_eq!(session.receive(b"", at(99_050)), (0, None));
     session.handle_timeout(at(99_100));
@@ -370,7 +370,7 @@ fn a_clock_that_runs_backwards_is_not_followed() {
     let mut session = asked(GET, b"");
     session.receive(b" ", at(50_000));
     session.receive(b" ", at(10));
-    assert_eq!(session.deadline(), Some(at(80_000)));
+    assert_eq!(session.deadline(), Some((at(80_000), Timer::Stall)));
 }
 
 /// M7: the end of input in every place.
@@ -384,7 +384,7 @@ fn m7_an_answer_that_ends_early_is_no_answer() {
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
             assert!(taken > 0, "no progress");
-            is_verified |= matches!(event, Some(Event::End(End::Verified(_))));
+            is_verified |= matches!(event, Some(ClientEvent::End(End::Verified(_))));
             rest = &rest[taken..];
         }
         assert_eq!(is_verified, cut == answer.len());
@@ -403,7 +403,7 @@ fn a_request_that_cannot_be_sent_may_have_been_answered() {
     session.send_failed();
     assert_eq!(session.action(), ClientAction::Receive);
     let (_, event) = session.receive(b"{\"type\":\"error\",\"code\":\"busy\",\"message\":\"full\"}\n", at(0));
-    assert_eq!(event, Some(Event::Unasked(Code::Busy)));
+    assert_eq!(event, Some(ClientEvent::ServerClosing(Code::Busy)));
     assert_eq!(session.refusal().map(|refusal| refusal.text), Some("full"));
     assert_eq!(session.action(), ClientAction::Close(Failure::Ended(Code::Busy)));
 

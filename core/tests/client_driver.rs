@@ -8,7 +8,8 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use asking::{NAME, answer, header};
-use coracle_core::blocking::{ClientError, Connection, ReadBackError, Sink, Transport, read_back};
+use coracle_core::blocking::{ClientError, Connection, Transport};
+use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{
     ClientAction, ClientRequest, ClientSession, Code, DigestKind, End, Failure, GetRequest, Header, Instant,
     StartError, Violation,

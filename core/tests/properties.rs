@@ -85,7 +85,7 @@ proptest! {
     #[cfg(feature = "classic")]
     #[test]
     fn any_split_gets_the_same_echo(input in input(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8), out in 1..40_usize) {
-        let config = ServerConfig::new().text(coracle_core::TextPolicy::Echo);
+        let config = ServerConfig::new().with_text_policy(coracle_core::TextPolicy::Echo);
         let whole = answers(&config, &[&input], usize::MAX);
         prop_assert_eq!(&whole, &answers(&config, &cut(&input, &cuts), out));
     }

@@ -4,8 +4,8 @@ mod common;
 
 use common::Rig;
 use coracle_core::{
-    Action, CloseHow, CloseReason, Code, Deadline, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession,
-    StaticFile, Version,
+    Action, CloseHow, CloseReason, Code, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession, StaticFile,
+    Timer, Version,
 };
 
 static FILES: [StaticFile<'static>; 3] = [
@@ -184,10 +184,10 @@ fn what_cannot_be_followed_ends_the_connection() {
 fn deadlines() {
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, &FILES);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Timer::Idle)));
     rig.wait(5_000);
     rig.send(b" {", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(15_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(15_000), Timer::Request)));
     rig.wait(9_999);
     rig.send(b"\"", 1);
     rig.wait(1);
@@ -197,9 +197,9 @@ fn deadlines() {
     // The line ending behind a request arms nothing; white space does.
     let mut rig = Rig::with_files(&config, &FILES);
     rig.send(b"{\"type\":\"hello\"}\r\n", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Timer::Idle)));
     rig.send(b"\n", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(10_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(10_000), Timer::Request)));
 
     let mut rig = Rig::with_files(&config, &FILES);
     rig.wait(60_000);
@@ -218,7 +218,7 @@ fn a_session_refuses_and_stops() {
 
     let mut rig = Rig::with_files(&config, &FILES);
     rig.piece = 1;
-    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, Instant::default()) > 0);
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, Instant::default()).0 > 0);
     assert!(rig.step());
     rig.session.stop(Instant::default());
     rig.work();
@@ -254,7 +254,7 @@ fn a_known_digest_of_another_kind_is_none() {
     let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
     for (known, is_hashed) in [(None, true), (Some(Digest::Sha256([0; 32])), true), (Some(Digest::Crc32(7)), false)] {
         let mut rig = Rig::with_files(&config, &FILES);
-        assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+        assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
         rig.session.reply(Reply::File { info: &info, known }, rig.now());
         assert!(matches!(rig.session.action(), Action::SendBytes { more: true, .. }));
         rig.send_lines();
@@ -276,7 +276,7 @@ fn half_close_is_answered_in_full() {
     assert!(rig.take_text().contains("badRequest"));
     // The end of input may be told while the answer is under way.
     let mut rig = Rig::with_files(&config, &FILES);
-    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
     assert!(rig.step());
     rig.session.receive_eof(rig.now());
     assert!(matches!(rig.session.action(), coracle_core::Action::SendBytes { .. }));

@@ -379,14 +379,14 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
     let now = Instant::from_millis(0);
     let begun = |request: &str, steps: usize| {
         let mut rig = common::Rig::new(&config, Shelf::new(FILE));
-        assert_eq!(rig.session.receive(request.as_bytes(), now), request.len());
+        assert_eq!(rig.session.receive(request.as_bytes(), now).0, request.len());
         for _ in 0..steps {
             assert!(rig.step());
         }
         let action = format!("{:?}", rig.session.action());
         // The rig's session lends another kind of buffer: the same steps once more.
         let mut session = ServerSession::new(&config, vec![0; 512], now);
-        assert_eq!(session.receive(request.as_bytes(), now), request.len());
+        assert_eq!(session.receive(request.as_bytes(), now).0, request.len());
         let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
         if request.contains("list") {
             session.reply(Reply::Listing, now);
@@ -447,7 +447,7 @@ fn a_classic_body_leaves_at_once() {
 #[cfg(feature = "classic")]
 #[test]
 fn text_is_shown_before_it_is_answered() {
-    let config = ServerConfig::new().text(coracle_core::TextPolicy::Echo);
+    let config = ServerConfig::new().with_text_policy(coracle_core::TextPolicy::Echo);
     let session = ServerSession::new(&config, vec![0; 512], Instant::from_millis(0));
     let served = served_by(session, asking("hi there"), Shelf::new(FILE), 4, Log::default());
     assert_eq!((served.text().as_str(), served.why()), ("hi there", DONE));

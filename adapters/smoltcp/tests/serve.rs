@@ -61,7 +61,7 @@ struct Resumed {
     bytes: Vec<u8>,
 }
 
-impl coracle_core::blocking::Sink for Resumed {
+impl coracle_core::exec::Sink for Resumed {
     type Error = ();
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), ()> {

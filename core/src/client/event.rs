@@ -36,7 +36,7 @@ pub enum ClientAction<'a> {
 /// Something that was received, and checked against what was asked.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum ClientEvent<'a> {
     /// The answer to `hello`, whole.
     Hello(Hello<'a>),
     /// The answer to `stat`, whole; or the beginning of the one to `get`.
@@ -58,7 +58,7 @@ pub enum Event<'a> {
     Refused(Refusal<'a>),
     /// The server ends the connection for a reason of its own: `busy`, `timeout` or `shuttingDown`. What was asked and not
     /// answered in full has to be asked again, later.
-    Unasked(Code),
+    ServerClosing(Code),
 }
 
 /// What a server says of itself.

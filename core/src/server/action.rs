@@ -59,6 +59,19 @@ pub enum Action<'a> {
     Close(Close),
 }
 
+/// What bytes that were received came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent<'a> {
+    /// A request is complete and can be answered. One that is refused at once, since it is malformed, is none.
+    Request {
+        /// Which exchange it begins.
+        kind: RequestKind,
+        /// The file or directory that it names.
+        name: Option<FileName<'a>>,
+    },
+}
+
 /// What a client asked for, and the store has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -202,24 +215,8 @@ pub enum CloseReason {
     Classic,
     /// The session was given a buffer that is too short.
     BufTooShort,
-}
-
-/// Which deadline is armed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Deadline {
-    /// Between exchanges: the connection is closed.
-    Idle,
-    /// Inside a request: `timeout` is told.
-    Request,
-    /// While sending: the connection is reset.
-    Stall,
-    /// While bytes are held that may become the selected file's name: they are text after that.
-    #[cfg(feature = "classic")]
-    Hold,
-    /// While a digest is computed: a sign of life is sent.
-    Heartbeat,
+    /// The owner reported something that does not fit the action.
+    Misuse,
 }
 
 /// An exchange that has ended, for the log.

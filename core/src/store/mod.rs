@@ -71,6 +71,8 @@ pub enum StoreError {
     BadName,
     /// The medium failed.
     Io,
+    /// There is no handle left for one more open file or listing: the client is told to come again.
+    Busy,
 }
 
 impl StoreError {
@@ -84,6 +86,7 @@ impl StoreError {
             Self::Denied => Code::Denied,
             Self::BadName => Code::BadName,
             Self::Io => Code::Io,
+            Self::Busy => Code::Busy,
         }
     }
 }
@@ -97,6 +100,7 @@ impl core::fmt::Display for StoreError {
             Self::Denied => "permission denied",
             Self::BadName => "a name that this store cannot have",
             Self::Io => "input/output error",
+            Self::Busy => "too many files are open",
         })
     }
 }

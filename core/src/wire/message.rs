@@ -23,7 +23,6 @@ pub(crate) enum Message {
     NameComponent,
     NameCharacter,
     DigestFrom,
-    NoDigest,
     Listing,
     Member,
     NotFound,
@@ -57,7 +56,6 @@ a name has at most 255 bytes
 a name has no component '', '.' or '..'
 a name has no control character, no backslash
 digestFrom is past offset
-digest not known
 listing failed half-way
 missing, doubled or of a wrong type:\u{20}
 not found:\u{20}

@@ -79,7 +79,7 @@ impl<'c, S: Store> Rig<'c, S> {
             let mut rest = chunk;
             let mut in_vain = 0;
             while !rest.is_empty() && self.close().is_none() {
-                let taken = self.session.receive(rest, self.now());
+                let (taken, _) = self.session.receive(rest, self.now());
                 in_vain = if taken > 0 { 0 } else { in_vain + 1 };
                 let is_stuck = in_vain > 0 && self.session.action() == Action::Receive;
                 assert!(!is_stuck && in_vain < 10, "nothing is taken of {}", rest.escape_ascii());

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::blocking::{Buffers, Observer, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport, serve};
 use coracle_core::{
     Action, Close, CloseHow, CloseReason, Digest, DigestKind, Entry, EntryKind, Exchange, FileInfo, FileName, Instant,
     Listed, Request, ServerConfig, ServerSession, Store, StoreError, Version,
@@ -207,7 +207,7 @@ pub struct Log {
     pub asked: usize,
 }
 
-impl Observer for Log {
+impl SessionObserver for Log {
     fn request(&mut self, request: &Request<'_>) {
         self.lines.push(format!("{} {:?}", request.kind().as_str(), request.name().map(FileName::as_str)));
     }

@@ -108,7 +108,7 @@ pub fn replay_with(
 /// None, as the name is one.
 pub fn documented() -> Result<ServerConfig<'static>, String> {
     let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
-    Ok(ServerConfig::new().server_name(name))
+    Ok(ServerConfig::new().with_name(name))
 }
 
 /// Whether it counts in `transcript` how bytes arrive: then they must arrive as they stand there.
@@ -122,7 +122,7 @@ pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> Se
     use coracle_core::TextPolicy;
     match transcript.text.as_deref() {
         None => config,
-        Some(text) => config.text(text.strip_prefix("reply:").map_or(TextPolicy::Echo, TextPolicy::Reply)),
+        Some(text) => config.with_text_policy(text.strip_prefix("reply:").map_or(TextPolicy::Echo, TextPolicy::Reply)),
     }
 }
 
@@ -203,7 +203,7 @@ impl Owner<'_> {
         match self.session.action() {
             Action::Receive if !self.input.is_empty() => {
                 let len = self.input_pieces.next(self.input.len());
-                let taken = self.session.receive(&self.input[..len], now);
+                let (taken, _) = self.session.receive(&self.input[..len], now);
                 if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
                     return Err(format!("took {taken} of {len} bytes"));
                 }

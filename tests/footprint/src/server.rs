@@ -32,22 +32,22 @@ static HASHER_SIZE: [u8; size_of::<Hasher>()] = [0; size_of::<Hasher>()];
 pub fn run() {
     let mut text = [0; 64];
     let config = ServerConfig::new()
-        .chunk_size(number())
-        .send_max(number())
-        .idle_ms(input())
-        .request_ms(input())
-        .stall_ms(input())
-        .min_rate(input());
+        .with_chunk_size(number())
+        .with_send_max(number())
+        .with_idle_ms(input())
+        .with_request_ms(input())
+        .with_stall_ms(input())
+        .with_min_rate(input());
     let config = match text_of(receive(&mut text)).map(ServerName::new) {
-        Some(Ok(name)) => config.server_name(name),
+        Some(Ok(name)) => config.with_name(name),
         _ => config,
     };
     #[cfg(feature = "classic")]
     let mut answer_text = [0; 64];
     #[cfg(feature = "classic")]
     let config = match (input(), text_of(receive(&mut answer_text))) {
-        (0, _) => config.text(TextPolicy::Echo),
-        (1, Some(text)) => config.text(TextPolicy::Reply(text)),
+        (0, _) => config.with_text_policy(TextPolicy::Echo),
+        (1, Some(text)) => config.with_text_policy(TextPolicy::Reply(text)),
         _ => config,
     };
     let mut session = if input() == 0 {
@@ -65,7 +65,8 @@ pub fn run() {
                 if arrived.is_empty() {
                     session.receive_eof(now());
                 } else {
-                    output(session.receive(arrived, now()) as u32);
+                    let (taken, event) = session.receive(arrived, now());
+                    output(taken as u32 ^ u32::from(event.is_some()));
                 }
             }
             Action::Reply(request) => {
@@ -134,8 +135,8 @@ pub fn run() {
             }
             _ => break,
         }
-        if let Some((when, deadline)) = session.deadline() {
-            output(when.as_millis() as u32 ^ deadline as u32);
+        if let Some((when, timer)) = session.deadline() {
+            output(when.as_millis() as u32 ^ timer as u32);
         }
         match input() {
             0 => session.handle_timeout(now()),
@@ -237,6 +238,7 @@ fn fault() -> StoreError {
         2 => StoreError::NotDirectory,
         3 => StoreError::Denied,
         4 => StoreError::BadName,
+        5 => StoreError::Busy,
         _ => StoreError::Io,
     }
 }

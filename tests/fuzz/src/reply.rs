@@ -1,8 +1,8 @@
 //! The client's reading of replies.
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, EntryKind, Event, FileName, GetRequest, Header, Hello,
-    Instant, Refusal,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, EntryKind, FileName, GetRequest, Header,
+    Hello, Instant, Refusal,
 };
 use serde_json::Value;
 
@@ -40,9 +40,9 @@ pub fn target(data: &[u8]) {
         return assert!(judge::is_object(line.trim_ascii()), "no JSON was believed");
     };
     match event {
-        Event::Hello(hello) => hello_is(&hello, &value),
-        Event::Header(header) => header_is(&header, &value),
-        Event::Entry(entry) => {
+        ClientEvent::Hello(hello) => hello_is(&hello, &value),
+        ClientEvent::Header(header) => header_is(&header, &value),
+        ClientEvent::Entry(entry) => {
             assert_eq!(value["fileName"], entry.name.as_str());
             match entry.kind {
                 EntryKind::File { size, modified } => {
@@ -55,13 +55,13 @@ pub fn target(data: &[u8]) {
                 }
             }
         }
-        Event::Listed(listing) => {
+        ClientEvent::Listed(listing) => {
             assert_eq!(value["count"], listing.count);
             assert_eq!(value["skipped"].as_u64().unwrap_or(0), listing.skipped);
         }
-        Event::Refused(refusal) => refusal_is(&refusal, &value),
-        Event::Unasked(code) => assert_eq!(value["code"], code.as_str()),
-        Event::Body { .. } | Event::End(_) => panic!("{event:?} for a line"),
+        ClientEvent::Refused(refusal) => refusal_is(&refusal, &value),
+        ClientEvent::ServerClosing(code) => assert_eq!(value["code"], code.as_str()),
+        ClientEvent::Body { .. } | ClientEvent::End(_) => panic!("{event:?} for a line"),
         other => panic!("{other:?}: not known here"),
     }
     let refusal = session.refusal();

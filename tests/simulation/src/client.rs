@@ -1,14 +1,12 @@
-//! A client: the program that fetches one file after the other, with retries and resumes as `adapters/std/src/client` has
-//! them, and now and then dies.
+//! A client: the program that fetches one file after the other, with retries and resumes like those of
+//! `coracle::client`, and is now and then killed.
 
-use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Code, Digest, DigestKind, End, Event, Failure, FileName, GetRequest,
-    Hasher, Header, Instant, Version,
-};
+use coracle::local::LocalError;
+use coracle_core::{ClientAction, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
 
-use crate::disk::{Name, Origin};
+use crate::attempt::{Asked, Attempt, Outcome, get, name};
 use crate::hall::{Connection, Hall};
-use crate::local::{Found, Local};
+use crate::storage::{Found, Storage};
 use crate::store::NAMES;
 use crate::world::{Context, LATEST, say};
 
@@ -23,16 +21,17 @@ const CALM_RUNS: u32 = 40;
 #[derive(Debug)]
 pub struct Client<'c> {
     number: usize,
-    pub local: Local,
+    pub storage: Storage,
     state: State,
     /// When it goes on.
     wakes_at: u64,
     session: Option<ClientSession<[u8; 1024]>>,
+    /// For what is read back.
+    buf: Vec<u8>,
     pub connection: Option<Box<Connection<'c>>>,
     slot: usize,
     kind: DigestKind,
     left: u32,
-    has_reported: bool,
     calm_runs: u32,
     run: Run,
     attempt: Attempt,
@@ -45,7 +44,7 @@ enum State {
     Rehashing,
     Connecting,
     Talking,
-    Promoting(u32),
+    Promoting,
     Done,
 }
 
@@ -57,57 +56,20 @@ struct Run {
     was_wrong: bool,
 }
 
-/// What one try remembers.
-#[derive(Debug)]
-struct Attempt {
-    offset: u64,
-    asked: Asked,
-    also_asks: usize,
-    told: Option<Header>,
-    outcome: Option<Outcome>,
-    was_kept: bool,
-    moved_at: u64,
-    late: u64,
-    /// Between the pieces of its request.
-    slow_ms: u64,
-    dies_in: Option<usize>,
-    /// How often the file had changed when the try began.
-    began: u32,
-    piece: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Nothing,
-    Hello,
-    List,
-    Stat,
-    Get,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Verified,
-    Changed,
-    Refused(Option<Code>),
-    Failed(Failure),
-    NobodyAnswers,
-}
-
 impl<'c> Client<'c> {
     /// A client that fetches `left` files.
     pub fn new(number: usize, left: u32, context: &mut Context) -> Self {
         let mut client = Self {
             number,
-            local: Local::new(),
+            storage: Storage::new(&mut context.random),
             state: State::Off,
             wakes_at: context.random.millis(3_000),
             session: None,
+            buf: vec![0; 65_536],
             connection: None,
             slot: 0,
             kind: DigestKind::Crc32,
             left,
-            has_reported: false,
             calm_runs: 0,
             run: Run::default(),
             attempt: Attempt::new(),
@@ -126,7 +88,7 @@ impl<'c> Client<'c> {
             State::Off | State::Pausing => Some(self.wakes_at),
             State::Talking => {
                 let deadline = self.session.as_ref().and_then(ClientSession::deadline);
-                let deadline = deadline.map(|when| when.as_millis() + self.attempt.late);
+                let deadline = deadline.map(|(when, _)| when.as_millis() + self.attempt.late);
                 let sends_at = Some(self.wakes_at).filter(|when| self.attempt.slow_ms > 0 && *when > now);
                 [deadline, sends_at].into_iter().flatten().min()
             }
@@ -148,35 +110,12 @@ impl<'c> Client<'c> {
             State::Off | State::Pausing if context.now < self.wakes_at => return has_moved,
             State::Off => self.start_program(hall, context),
             State::Pausing => self.begin(hall, context),
-            State::Rehashing => self.rehash(context),
+            State::Rehashing => self.rehash(hall, context),
             State::Connecting => self.connect(hall, context),
             State::Talking => return self.talk(hall, context) | has_moved,
-            State::Promoting(step) => {
-                self.state = State::Promoting(step + 1);
-                let version = self.local.version().cloned();
-                if self.local.promote(step) {
-                    self.report(version.as_ref(), hall, context);
-                }
-            }
+            State::Promoting => self.promote(hall, context),
         }
         true
-    }
-
-    /// Checks that the real name stands for a whole version or for nothing.
-    pub fn check_target(&self, context: &Context) {
-        match self.local.disk.at(Name::Target) {
-            Some(inode) => {
-                let bytes = self.local.disk.bytes(inode);
-                let is_real = (0..context.store.len()).any(|slot| context.store.ever_was(slot, None, bytes));
-                assert!(
-                    is_real,
-                    "client {} has {} bytes under the real name that never were",
-                    self.number,
-                    bytes.len()
-                );
-            }
-            None => assert!(!self.has_reported, "client {} has lost a file that it reported", self.number),
-        }
     }
 
     fn choose(&mut self, context: &mut Context) {
@@ -207,15 +146,34 @@ impl<'c> Client<'c> {
         }
         if is_power {
             context.counts.power_cuts += 1;
-            self.local.disk.power_cut(&mut context.random);
-            self.local.is_damaged = true;
         } else {
             context.counts.kills += 1;
         }
         say!(context, "client {} dies{}", self.number, if is_power { ", and its machine" } else { "" });
-        self.local.part = None;
-        self.check_target(context);
+        self.storage.die(is_power);
         self.rest(State::Off, 200, context);
+    }
+
+    /// The disk fails the program, or the process has ended in the middle of an operation.
+    fn fail(&mut self, error: &LocalError, hall: &mut Hall<'c>, context: &mut Context) {
+        if self.storage.disk.is_stopped() {
+            return self.die(hall, context);
+        }
+        say!(context, "client {}: {error}", self.number);
+        match error {
+            LocalError::Exists(_) => context.counts.not_replaced += 1,
+            LocalError::Foreign(_) => context.counts.foreign += 1,
+            LocalError::Locked(_) => context.counts.locked += 1,
+            _ => context.counts.disk_errors += 1,
+        }
+        self.storage.explain(error);
+        self.give_up(hall, context);
+    }
+
+    /// Lets the process end within the next `operations` of the disk, now and then.
+    fn stop_within(&self, operations: usize, context: &mut Context) {
+        let stops = !context.is_calm && context.random.chance(40);
+        self.storage.disk.stop_after(stops.then(|| context.random.below(operations)));
     }
 
     fn start_program(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
@@ -224,38 +182,40 @@ impl<'c> Client<'c> {
             self.calm_runs += 1;
             assert!(self.calm_runs < CALM_RUNS, "client {} does not get its file", self.number);
         }
-        let found = self.local.find();
+        self.stop_within(16, context);
+        let found = self.storage.start(context.is_calm, &mut context.random);
         say!(context, "client {} starts, and finds {found:?}", self.number);
         match found {
-            Found::Nothing | Found::APart => {}
-            Found::SetAside => context.counts.set_aside += 1,
-            Found::Foreign => panic!("client {} does not know its own part", self.number),
+            Ok(Found::Nothing | Found::APart) => {}
+            Ok(Found::SetAside) => context.counts.set_aside += 1,
+            Err(error) => return self.fail(&error, hall, context),
         }
-        if self.local.origin().is_some_and(|origin| origin.slot != self.slot) {
-            self.local.forget();
-        }
+        self.storage.disk.stop_after(None);
+        self.storage.forget_unless(NAMES[self.slot]);
         self.begin(hall, context);
     }
 
     /// Begins a try.
     fn begin(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
         let random = &mut context.random;
-        let offset = self.local.offset();
+        let offset = self.storage.offset();
         // So that most of them live longer than their try.
-        let rest = 100 + 5_000 / context.piece + 2 * self.local.len() as usize / context.piece;
+        let rest = 100 + 5_000 / context.piece + 2 * self.storage.len() as usize / context.piece;
         self.attempt = Attempt {
             offset,
             also_asks: if random.chance(200) { 1 + random.below(2) } else { 0 },
             began: context.store.changes(self.slot),
             late: random.millis(context.lateness),
             slow_ms: if !context.is_calm && random.chance(30) { random.one_of(&[100, 1_000, 20_000]) } else { 0 },
-            dies_in: random.chance(150).then(|| random.below(rest)),
+            dies_in: random.chance(110).then(|| random.below(rest)),
             piece: context.piece,
             ..Attempt::new()
         };
+        let stops = !context.is_calm && random.chance(110);
+        self.storage.disk.stop_after(stops.then(|| random.below(rest)));
         let kept = self.connection.take();
         if offset == 0 && kept.is_some() {
-            self.attempt.was_kept = true;
+            self.attempt.is_reused = true;
             self.attempt.moved_at = context.now;
             self.connection = kept;
             self.state = State::Talking;
@@ -268,7 +228,7 @@ impl<'c> Client<'c> {
         self.state = State::Connecting;
         if offset > 0 {
             context.counts.resumes += 1;
-            let version = self.local.origin().map(|origin| origin.version.clone());
+            let version = self.storage.origin().map(|origin| origin.version.clone());
             let ask = get(self.slot, self.kind, offset, version.as_ref());
             session.start(ask, Instant::from_millis(context.now)).expect("a fresh session is idle");
             self.attempt.asked = Asked::Get;
@@ -277,22 +237,27 @@ impl<'c> Client<'c> {
         self.session = Some(session);
     }
 
-    /// Shows the session what there is.
-    fn rehash(&mut self, context: &mut Context) {
+    /// Reads back what there is, for the digest.
+    fn rehash(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
         let session = self.session.as_mut().expect("a session");
         let ClientAction::Rehash { offset, len } = session.action() else {
             self.state = State::Connecting;
             return;
         };
-        let start = usize::try_from(offset).expect("short");
-        let len = usize::try_from(len).expect("short");
+        let len = usize::try_from(len).map_or(self.buf.len(), |len| len.min(self.buf.len()));
         let len = 1 + context.random.below(len);
-        session.rehashed(&self.local.bytes()[start..start + len], Instant::from_millis(context.now));
+        match self.storage.read_at(&mut self.buf[..len], offset) {
+            Ok(len) => {
+                assert!(len > 0, "a part is shorter than it was");
+                session.rehashed(&self.buf[..len], Instant::from_millis(context.now));
+            }
+            Err(error) => self.fail(&error, hall, context),
+        }
     }
 
     fn connect(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
-        let rest = context.store.size(self.slot).saturating_sub(self.local.len() as usize);
-        let stamp = if self.attempt.offset > 0 { self.local.stamp } else { self.attempt.began };
+        let rest = context.store.size(self.slot).saturating_sub(self.storage.len() as usize);
+        let stamp = if self.attempt.offset > 0 { self.storage.stamp } else { self.attempt.began };
         match hall.connect(self.slot, stamp, rest, context) {
             Some(connection) => {
                 self.connection = Some(connection);
@@ -316,7 +281,7 @@ impl<'c> Client<'c> {
         let attempt = &mut self.attempt;
         let mut has_moved = false;
         let waited = context.now - attempt.moved_at;
-        if session.deadline().is_some_and(|when| when.after(attempt.late) <= now) || context.random.chance(10) {
+        if session.deadline().is_some_and(|(when, _)| when.after(attempt.late) <= now) || context.random.chance(10) {
             let was_closed = matches!(session.action(), ClientAction::Close(_));
             session.handle_timeout(now);
             if !was_closed && session.action() == ClientAction::Close(Failure::Stalled) {
@@ -356,10 +321,12 @@ impl<'c> Client<'c> {
                 let (taken, event) = session.receive(&arrived[..len], now);
                 assert!(taken > 0 && taken <= len, "a client that receives took {taken} of {len} bytes");
                 attempt.moved_at = context.now;
-                if let Some(event) = event {
-                    attempt.see(event, &mut self.local, self.slot, self.kind, context);
-                }
+                let handled = event
+                    .map_or(Ok(()), |event| attempt.handle(event, &mut self.storage, self.slot, self.kind, context));
                 connection.down.take(taken);
+                if let Err(error) = handled {
+                    self.fail(&error, hall, context);
+                }
             }
             ClientAction::Idle if attempt.outcome.is_some() => self.conclude(hall, context),
             ClientAction::Idle => {
@@ -398,35 +365,39 @@ impl<'c> Client<'c> {
             self.number,
             self.attempt.offset,
             self.slot,
-            self.local.len()
+            self.storage.len()
         );
         let is_idle = self.session.as_ref().is_some_and(|session| session.action() == ClientAction::Idle);
         if let Some(connection) = self.connection.take_if(|_| !is_idle || context.random.chance(500)) {
             hall.leave(connection, true, context);
         }
-        let stamp = if self.attempt.offset > 0 { self.local.stamp } else { self.attempt.began };
+        let stamp = if self.attempt.offset > 0 { self.storage.stamp } else { self.attempt.began };
         let has_changed = context.store.changes(self.slot) != stamp;
-        let progressed = self.local.origin().is_some() && self.local.len() > self.attempt.offset;
+        let progressed = self.storage.origin().is_some() && self.storage.len() > self.attempt.offset;
         match outcome {
             Outcome::Verified => {
-                let header = self.attempt.told.as_ref().expect("a header");
-                assert_eq!(header.offset + header.length, self.local.len(), "a body of another length than announced");
-                assert_eq!(header.size, self.local.len(), "a whole file has another size");
-                self.state = State::Promoting(0);
-                self.attempt.dies_in = context.random.chance(60).then(|| context.random.below(5));
+                let header = self.attempt.header.as_ref().expect("a header");
+                assert_eq!(
+                    header.offset + header.length,
+                    self.storage.len(),
+                    "a body of another length than announced"
+                );
+                assert_eq!(header.size, self.storage.len(), "a whole file has another size");
+                self.state = State::Promoting;
+                self.attempt.dies_in = None;
             }
             Outcome::Changed => {
                 assert!(has_changed || context.is_corrupt, "changed, and nothing had happened to the file");
                 context.counts.changed += 1;
-                self.start_over(100, context);
+                self.start_over(100, hall, context);
             }
             Outcome::Refused(Some(Code::Changed | Code::BadRange)) if self.attempt.offset > 0 => {
                 assert!(
-                    has_changed || context.is_corrupt || self.local.is_damaged,
+                    has_changed || context.is_corrupt || self.storage.is_damaged,
                     "another version, and nothing had happened to the file"
                 );
                 context.counts.changed += 1;
-                self.start_over(0, context);
+                self.start_over(0, hall, context);
             }
             Outcome::Refused(code) => {
                 let is_known = matches!(code, Some(Code::NotFound | Code::Io));
@@ -434,10 +405,11 @@ impl<'c> Client<'c> {
                 self.give_up(hall, context);
             }
             Outcome::Failed(Failure::Digest) => {
-                assert!(self.local.is_damaged || context.is_corrupt, "a wrong digest, and nothing was damaged");
+                assert!(self.storage.is_damaged || context.is_corrupt, "a wrong digest, and nothing was damaged");
                 context.counts.wrong_digests += 1;
-                self.local.discard();
-                if self.run.was_wrong {
+                if let Err(error) = self.storage.discard() {
+                    self.fail(&error, hall, context);
+                } else if self.run.was_wrong {
                     self.give_up(hall, context);
                 } else {
                     self.run.was_wrong = true;
@@ -445,7 +417,7 @@ impl<'c> Client<'c> {
                 }
             }
             Outcome::Failed(failure) if failure.is_temporary() => {
-                if self.attempt.was_kept && !progressed {
+                if self.attempt.is_reused && !progressed {
                     self.rest(State::Pausing, 0, context);
                 } else {
                     self.retry(progressed, hall, context);
@@ -467,13 +439,12 @@ impl<'c> Client<'c> {
         self.rest(State::Pausing, 100 * 3_u64.pow(self.run.fruitless), context);
     }
 
-    fn start_over(&mut self, pause_ms: u64, context: &mut Context) {
+    fn start_over(&mut self, pause_ms: u64, hall: &mut Hall<'c>, context: &mut Context) {
         if self.run.changes == RETRIES {
-            self.local.leave();
-            return self.rest(State::Off, 1_000, context);
+            return self.give_up(hall, context);
         }
         self.run.changes += 1;
-        self.local.forget();
+        self.storage.forget();
         self.rest(State::Pausing, pause_ms * 3_u64.pow(self.run.changes), context);
     }
 
@@ -482,7 +453,11 @@ impl<'c> Client<'c> {
         if let Some(connection) = self.connection.take() {
             hall.leave(connection, true, context);
         }
-        self.local.leave();
+        // What cannot be removed is found by the next run.
+        let _ = self.storage.suspend();
+        if self.storage.disk.is_stopped() {
+            return self.die(hall, context);
+        }
         self.rest(State::Off, 5_000, context);
     }
 
@@ -491,13 +466,19 @@ impl<'c> Client<'c> {
         self.wakes_at = context.now + context.random.millis(most_ms + 1);
     }
 
-    /// The file is there, whole and durable: says the program.
-    fn report(&mut self, version: Option<&Version>, hall: &mut Hall<'c>, context: &mut Context) {
-        let inode = self.local.disk.at(Name::Target).expect("a target");
-        let bytes = self.local.disk.bytes(inode);
-        let version = version.filter(|_| !context.is_corrupt);
+    /// The file has come: gives it its name.
+    fn promote(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+        let proof = self.attempt.proof.take().expect("a verified body");
+        let header = self.attempt.header.take().expect("a header");
+        self.stop_within(12, context);
+        let bytes = match self.storage.promote(proof, header.modified) {
+            Ok(bytes) => bytes,
+            Err(error) => return self.fail(&error, hall, context),
+        };
+        self.storage.disk.stop_after(None);
+        let version = Some(&header.version).filter(|_| !context.is_corrupt);
         assert!(
-            context.store.ever_was(self.slot, version, bytes),
+            context.store.ever_was(self.slot, version, &bytes),
             "client {} reports {} bytes that file {} never was in version {version:?}",
             self.number,
             bytes.len(),
@@ -506,8 +487,6 @@ impl<'c> Client<'c> {
         say!(context, "client {} has file {}, {} bytes", self.number, self.slot, bytes.len());
         context.counts.files += 1;
         context.counts.bytes += bytes.len() as u64;
-        self.has_reported = true;
-        self.local.is_damaged = false;
         self.left -= 1;
         self.calm_runs = 0;
         self.choose(context);
@@ -520,77 +499,4 @@ impl<'c> Client<'c> {
             self.rest(State::Off, 2_000, context);
         }
     }
-}
-
-impl Attempt {
-    const fn new() -> Self {
-        Self {
-            offset: 0,
-            asked: Asked::Nothing,
-            also_asks: 0,
-            told: None,
-            outcome: None,
-            was_kept: false,
-            moved_at: 0,
-            late: 0,
-            slow_ms: 0,
-            dies_in: None,
-            began: 0,
-            piece: 1,
-        }
-    }
-
-    fn see(&mut self, event: Event<'_>, local: &mut Local, slot: usize, kind: DigestKind, context: &mut Context) {
-        match (event, self.asked) {
-            (Event::Header(header), Asked::Get) => {
-                assert_eq!(header.offset, self.offset, "a header with another offset");
-                if header.offset == 0 {
-                    local.stamp = self.began;
-                }
-                local.begin(header.offset, Origin { slot, size: header.size, version: header.version.clone() });
-                self.told = Some(header);
-            }
-            (Event::Body { offset, bytes }, Asked::Get) => local.append(offset, bytes),
-            (Event::End(End::Verified(verified)), Asked::Get) => {
-                assert!(verified.is_whole() && verified.size() == local.len(), "verified, and not the whole");
-                self.outcome = Some(Outcome::Verified);
-            }
-            (Event::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
-            (Event::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
-            (Event::Header(header), Asked::Stat) if !context.is_corrupt => {
-                let past = context.store.past(slot, &header.version, header.size);
-                let past = past.expect("a stat tells of a version that never was");
-                assert_eq!(header.digest, Some(digest(kind, past)), "a stat tells a wrong digest");
-            }
-            (Event::Header(_), Asked::Stat)
-            | (Event::Hello(_), Asked::Hello)
-            | (Event::Entry(_) | Event::Listed(_), Asked::List)
-            | (Event::Unasked(_), _) => {}
-            (Event::Refused(refusal), Asked::Stat | Asked::List) => {
-                let is_known = matches!(refusal.code, Some(Code::NotFound | Code::Io | Code::Changed));
-                assert!(is_known || context.is_corrupt, "refused: {refusal:?}");
-            }
-            (event, asked) => assert!(context.is_corrupt, "{event:?} for {asked:?}"),
-        }
-    }
-}
-
-fn name(slot: usize) -> FileName<'static> {
-    FileName::from_static(NAMES[slot])
-}
-
-fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> ClientRequest<'_> {
-    ClientRequest::Get(GetRequest {
-        offset,
-        version,
-        digest: Some(kind),
-        digest_from: Some(0),
-        ..GetRequest::new(name(slot))
-    })
-}
-
-fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {
-    let mut hasher = Hasher::new(kind).expect("both kinds are built in");
-    hasher.update(bytes);
-    hasher.finish()
 }

@@ -7,14 +7,15 @@
 //! nothing goes wrong any more, everybody gets what they asked for.
 #![allow(missing_docs, reason = "a program for this repository; nobody else calls it")]
 
+mod attempt;
 mod client;
 mod disk;
 mod hall;
 mod link;
-mod local;
 mod random;
 pub mod scale;
 mod server;
+mod storage;
 mod store;
 mod world;
 

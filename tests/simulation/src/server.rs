@@ -1,8 +1,8 @@
 //! The server's end of one connection: does what its session asks for, and watches that it keeps its deadlines.
 
 use coracle_core::{
-    Action, Close, CloseHow, CloseReason, Code, Deadline, Entry, EntryKind, FileInfo, FileName, Finished, Hasher,
-    Instant, Listed, Reply, Request, ServerConfig, ServerSession, StoreError,
+    Action, Close, CloseHow, CloseReason, Code, Entry, EntryKind, FileInfo, FileName, Finished, Hasher, Instant,
+    Listed, Reply, Request, ServerConfig, ServerSession, StoreError, Timer,
 };
 
 use crate::link::Pipe;
@@ -142,9 +142,9 @@ impl<'c> Serving<'c> {
             return false;
         }
         let limit = match deadline {
-            Deadline::Idle => self.limits.idle,
-            Deadline::Request => self.limits.request,
-            Deadline::Stall => self.limits.stall,
+            Timer::Idle => self.limits.idle,
+            Timer::Request => self.limits.request,
+            Timer::Stall => self.limits.stall,
             _ => return true,
         };
         assert!(passed >= limit, "closed for {deadline:?} after {passed} ms, not {limit}");
@@ -165,7 +165,7 @@ impl<'c> Serving<'c> {
             return false;
         }
         let len = 1 + context.random.below(arrived.len().min(self.piece));
-        let taken = self.session.receive(&arrived[..len], now);
+        let (taken, _) = self.session.receive(&arrived[..len], now);
         assert!(taken > 0, "a session that receives took nothing");
         self.in_request |= arrived[..taken].contains(&b'{');
         if self.session.action() != Action::Receive {

@@ -1,4 +1,4 @@
-//! The options about which clients are let in, and about bytes that are no request.
+//! The options about the admission of clients and about plain text.
 
 use std::process::{Command, Stdio};
 
@@ -28,7 +28,7 @@ fn x3_the_program_says_why_and_is_dual_stack() {
     command.args(["serve", "--listen", "[::]:0", "--max-clients-per-address", "1"]);
     let program = Program::start_as(command);
     let at = |host: &str| std::net::SocketAddr::new(host.parse().expect("an ip"), program.address.port());
-    // One of each family, and the IPv4 one is known by its IPv4 address.
+    // One client of each family. The IPv4 one counts by its IPv4 address.
     let (mut v4, mut v6) = (Client::new(at("127.0.0.1")), Client::new(at("::1")));
     v4.hello();
     v6.hello();

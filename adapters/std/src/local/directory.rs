@@ -1,36 +1,53 @@
-//! The directory that downloads go to, held open so that nothing can move it under them.
+//! Directory that downloads go to, held open so that a rename of its path changes nothing.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use cap_std::ambient_authority;
-use cap_std::fs::Dir;
 use coracle_core::FileName;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstatvfs, fsync, openat, statat, unlinkat};
-use rustix::io::retry_on_intr;
 
 use super::error::LocalError;
+use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
 use super::names::name_restriction;
-use super::sidecar::Identity;
+use super::system::SystemDirectory;
 
-/// An open directory.
+/// An open directory and its path.
+///
+/// `D` is what it is opened on: the operating system, unless stated otherwise.
 #[derive(Debug)]
-pub struct Directory {
-    dir: Dir,
+pub struct Directory<D = SystemDirectory> {
+    handle: D,
     path: PathBuf,
+    ancestry: Option<Ancestry<D>>,
+}
+
+/// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
+/// may have ended before it was synced.
+#[derive(Debug)]
+struct Ancestry<D> {
+    root: Arc<Directory<D>>,
+    below: String,
+    is_synced: AtomicBool,
 }
 
 impl Directory {
-    /// Opens `path`, which the user chose: links in it are followed.
+    /// Opens `path`, and follows symbolic links in it.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
     pub fn open(path: &Path) -> Result<Self, LocalError> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(LocalError::io("open directory", path))?;
-        Ok(Self { dir, path: path.to_owned() })
+        let handle = SystemDirectory::open(path).map_err(LocalError::io("open directory", || path.to_owned()))?;
+        Ok(Self::new(handle, path))
     }
 
     /// Opens `path`, and creates its last component where that is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
     pub fn open_or_create(path: &Path) -> Result<Self, LocalError> {
         match std::fs::create_dir(path) {
             Ok(()) => {
@@ -38,158 +55,184 @@ impl Directory {
                 Self::open(parent)?.sync()?;
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(LocalError::io("create directory", path)(error)),
+            Err(error) => return Err(LocalError::io("create directory", || path.to_owned())(error)),
         }
         Self::open(path)
     }
+}
 
-    /// Opens the directory `below` this one, and creates what is missing of it. Links are followed only as long as
-    /// they stay inside of this directory.
-    pub fn open_below(&self, below: FileName<'_>) -> Result<Self, LocalError> {
-        let path = self.path.join(below.as_str());
-        for component in below.components() {
-            if let Some(why) = name_restriction(component) {
-                return Err(LocalError::Name { name: below.as_str().to_owned(), why });
-            }
-        }
-        match self.dir.open_dir(below.as_str()) {
-            Ok(dir) => return Ok(Self { dir, path }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(LocalError::io("open directory", &path)(error)),
-        }
-        let ends = below.as_str().match_indices('/').map(|(end, _)| end).chain([below.as_str().len()]);
-        for end in ends {
-            let level = &below.as_str()[..end];
-            match self.dir.create_dir(level) {
-                Ok(()) => self.sync_parent(level)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(LocalError::io("create directory", &self.path.join(level))(error)),
-            }
-        }
-        let dir = self.dir.open_dir(below.as_str()).map_err(LocalError::io("open directory", &path))?;
-        Ok(Self { dir, path })
+impl<D: DirectoryHandle> Directory<D> {
+    /// The directory that is open as `handle`; messages call it `path`.
+    #[must_use]
+    pub fn new(handle: D, path: &Path) -> Self {
+        Self { handle, path: path.to_owned(), ancestry: None }
     }
 
-    /// The path of `name` in this directory, as it is shown.
+    /// Opens the directory `below` this one, and creates what is missing of it. Symbolic links are followed only as
+    /// long as they stay inside of this directory.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Name`] where a component cannot be a file's name on this machine; [`LocalError::Io`].
+    pub fn open_below(self: &Arc<Self>, below: FileName<'_>) -> Result<Self, LocalError> {
+        let below = below.as_str();
+        let path = self.path.join(below);
+        if let Some(why) = below.split('/').find_map(name_restriction) {
+            return Err(LocalError::Name { name: below.to_owned(), why });
+        }
+        let (opened, is_new) = match self.handle.open_directory(below) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.create_below(below)?;
+                (self.handle.open_directory(below), true)
+            }
+            opened => (opened, false),
+        };
+        let handle = opened.map_err(LocalError::io("open directory", || path.clone()))?;
+        let ancestry = Ancestry { root: self.clone(), below: below.to_owned(), is_synced: AtomicBool::new(false) };
+        let directory = Self { handle, path, ancestry: Some(ancestry) };
+        if is_new {
+            directory.sync_ancestry()?;
+        }
+        Ok(directory)
+    }
+
+    /// The path of the entry `name`, for messages.
     #[must_use]
     pub fn path_of(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
-    /// What stands at `name`; a link is not followed.
-    pub fn stat(&self, name: &OsStr) -> Result<Option<FileStatus>, LocalError> {
-        match statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(FileStatus::new(&stat))),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(error) => Err(LocalError::io("look at", &self.path_of(name))(error)),
-        }
+    /// Status of the entry `name`; a symbolic link is not followed.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub fn status(&self, name: &OsStr) -> Result<Option<FileStatus>, LocalError> {
+        self.handle.status(name).map_err(LocalError::io("look at", || self.path_of(name)))
     }
 
-    /// Opens the regular file `name`, never through a link, never waiting for a FIFO's other end; `None` where nothing
-    /// is there.
-    pub fn open_file(&self, name: &OsStr, flags: OFlags) -> Result<Option<File>, LocalError> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let path = self.path_of(name);
-        let file = match retry_on_intr(|| openat(&self.dir, name, flags, Mode::from_raw_mode(0o666))) {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(rustix::io::Errno::LOOP) => return Err(LocalError::Symlink(path)),
-            Err(rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO) => return Err(LocalError::NotFile(path)),
-            Err(error) => return Err(LocalError::io("open", &path)(error)),
+    /// Opens the regular file `name`, never through a symbolic link, never waiting for the other end of a FIFO; `None`
+    /// where there is no such entry.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Symlink`], [`LocalError::NotFile`] or [`LocalError::Io`].
+    pub fn open_file(&self, name: &OsStr, access: Access) -> Result<Option<D::File>, LocalError> {
+        let path = || self.path_of(name);
+        let file = match self.handle.open(name, access).map_err(LocalError::io("open", path))? {
+            Opened::File(file) => file,
+            Opened::Missing => return Ok(None),
+            Opened::Symlink => return Err(LocalError::Symlink(path())),
+            Opened::Other => return Err(LocalError::NotFile(path())),
         };
-        let stat = rustix::fs::fstat(&file).map_err(|error| {
-            if flags.contains(OFlags::EXCL) {
-                // It was made here, and would be in the way of the next try. The first error is the one to tell.
-                let _ = unlinkat(&self.dir, name, AtFlags::empty());
-            }
-            LocalError::io("look at", &path)(error)
-        })?;
-        if FileStatus::new(&stat).kind != FileType::RegularFile {
-            return Err(LocalError::NotFile(path));
+        // What was created here is a regular file.
+        if access != Access::CreateNew {
+            file.status().map_err(LocalError::io("look at", path))?.must_be_file(path)?;
         }
         Ok(Some(file))
     }
 
-    /// Makes what was renamed, created or removed in here survive a power cut.
-    pub fn sync(&self) -> Result<(), LocalError> {
-        self.sync_level(".").map_err(LocalError::io("sync directory", &self.path))
+    /// Renames `from` to `to`, and replaces what is there.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        self.handle.rename(from, to)
     }
 
-    /// Errs where `needed` bytes do not fit on the file system, as far as that is known.
+    /// Renames `from` to `to`, unless that would replace something.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`.
+    pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match self.handle.rename_no_replace(from, to) {
+            // File systems without this operation mostly have links, which never replace.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                self.handle.link(from, to)?;
+                self.handle.remove(from)
+            }
+            renamed => renamed,
+        }
+    }
+
+    /// Removes the entry `name`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub(super) fn remove(&self, name: &OsStr) -> Result<(), LocalError> {
+        match self.handle.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(LocalError::io("remove", || self.path_of(name))),
+        }
+    }
+
+    /// Makes the entries of this directory, and those that lead to it from the directory that it was opened below,
+    /// survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub fn sync(&self) -> Result<(), LocalError> {
+        self.handle.sync().map_err(LocalError::io("sync directory", || self.path.clone()))?;
+        self.sync_ancestry()
+    }
+
+    /// Checks that `needed` bytes fit on the file system, as far as that is known.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::NoSpace`], [`LocalError::Io`].
     pub fn check_free(&self, needed: u64) -> Result<(), LocalError> {
-        let stat = fstatvfs(&self.dir).map_err(LocalError::io("measure the free space of", &self.path))?;
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        // A file system that counts no blocks cannot tell.
-        if stat.f_blocks > 0 && needed > free {
-            return Err(LocalError::NoSpace { path: self.path.clone(), needed, free });
+        let path = || self.path.clone();
+        let free = self.handle.free_space().map_err(LocalError::io("measure the free space of", path))?;
+        match free {
+            Some(free) if needed > free => Err(LocalError::NoSpace { path: path(), needed, free }),
+            _ => Ok(()),
+        }
+    }
+
+    fn create_below(&self, below: &str) -> Result<(), LocalError> {
+        let ends = below.match_indices('/').map(|(end, _)| end).chain([below.len()]);
+        for level in ends.map(|end| &below[..end]) {
+            match self.handle.create_directory(level) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                created => created.map_err(LocalError::io("create directory", || self.path.join(level)))?,
+            }
         }
         Ok(())
     }
 
-    fn sync_parent(&self, level: &str) -> Result<(), LocalError> {
-        let parent = level.rsplit_once('/').map_or(".", |(parent, _)| parent);
-        self.sync_level(parent).map_err(LocalError::io("sync directory", &self.path.join(parent)))
-    }
-
-    /// The handle itself may be good for looking up names only: syncing takes one that is good for reading.
-    fn sync_level(&self, level: &str) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        loop {
-            let synced = self.dir.open_dir(level).and_then(|dir| Ok(fsync(openat(&dir, ".", flags, Mode::empty())?)?));
-            match synced {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                synced => return synced,
-            }
+    /// Syncs the directories above this one, once.
+    fn sync_ancestry(&self) -> Result<(), LocalError> {
+        let Some(Ancestry { root, below, is_synced }) = &self.ancestry else { return Ok(()) };
+        if is_synced.load(Ordering::Relaxed) {
+            return Ok(());
         }
-    }
-}
-
-impl AsFd for Directory {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
-    }
-}
-
-/// What stands at a name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileStatus {
-    /// A regular file, a link or something else.
-    pub kind: FileType,
-    /// Which one.
-    pub identity: Identity,
-    /// Length in bytes.
-    pub size: u64,
-}
-
-impl FileStatus {
-    /// What `stat` says.
-    pub fn new(stat: &Stat) -> Self {
-        Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
-            identity: Identity { device: stat.st_dev, inode: stat.st_ino },
-            size: u64::try_from(stat.st_size).unwrap_or(0),
+        for (end, _) in below.match_indices('/') {
+            let level = &below[..end];
+            let synced = root.handle.open_directory(level).and_then(|handle| handle.sync());
+            synced.map_err(LocalError::io("sync directory", || root.path.join(level)))?;
         }
-    }
-
-    /// Errs where it is no regular file; `path` is where it stands.
-    pub fn must_be_file(self, path: impl FnOnce() -> PathBuf) -> Result<Self, LocalError> {
-        match self.kind {
-            FileType::RegularFile => Ok(self),
-            FileType::Symlink => Err(LocalError::Symlink(path())),
-            _ => Err(LocalError::NotFile(path())),
-        }
+        root.sync()?;
+        is_synced.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::ErrorKind;
     use std::os::unix::fs::symlink;
+    use std::sync::Arc;
 
     use coracle_core::FileName;
-    use rustix::fs::OFlags;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    use super::{Directory, LocalError};
+    use super::{Access, Directory, LocalError};
 
     #[test]
     fn m1_links_lead_nowhere_outside() {
@@ -199,7 +242,7 @@ mod tests {
         symlink("../", inside.path().join("up")).expect("link");
         fs::create_dir(inside.path().join("real")).expect("directory");
         symlink("real", inside.path().join("alias")).expect("link");
-        let directory = Directory::open(inside.path()).expect("open");
+        let directory = Arc::new(Directory::open(inside.path()).expect("open"));
         for name in ["absolute", "absolute/x", "up", "up/x/y"] {
             assert!(directory.open_below(FileName::from_static(name)).is_err(), "{name}");
         }
@@ -213,16 +256,20 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let directory = Directory::open(root.path()).expect("open");
         symlink("elsewhere", root.path().join("link")).expect("link");
-        rustix::fs::mkfifoat(&directory, "fifo", rustix::fs::Mode::RWXU).expect("fifo");
+        let fifo = root.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("fifo");
         fs::create_dir(root.path().join("dir")).expect("directory");
-        let open = |name: &str, flags| directory.open_file(name.as_ref(), flags);
-        let create = OFlags::RDWR | OFlags::CREATE;
-        assert!(matches!(open("link", OFlags::RDONLY), Err(LocalError::Symlink(_))));
-        assert!(matches!(open("link", create), Err(LocalError::Symlink(_))));
-        assert!(matches!(open("fifo", OFlags::RDONLY), Err(LocalError::NotFile(_))));
-        assert!(matches!(open("fifo", OFlags::WRONLY), Err(LocalError::NotFile(_))));
-        assert!(matches!(open("dir", OFlags::RDONLY), Err(LocalError::NotFile(_))));
-        assert!(matches!(open("nothing", OFlags::RDONLY), Ok(None)));
+        let open = |name: &str, access| directory.open_file(name.as_ref(), access);
+        for access in [Access::Read, Access::ReadWrite] {
+            assert!(matches!(open("link", access), Err(LocalError::Symlink(_))));
+            assert!(matches!(open("fifo", access), Err(LocalError::NotFile(_))));
+            assert!(matches!(open("dir", access), Err(LocalError::NotFile(_))));
+            assert!(matches!(open("nothing", access), Ok(None)));
+        }
+        for name in ["link", "fifo", "dir"] {
+            let refused = open(name, Access::CreateNew);
+            assert!(matches!(&refused, Err(LocalError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists));
+        }
         assert!(!root.path().join("elsewhere").exists());
     }
 

@@ -1,67 +1,67 @@
-//! What can go wrong on this machine's own side of a download.
+//! Errors of storing a download.
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::escaped::{Escaped, escape_path};
 
-/// Trouble with local files. Nothing that stood under a real name was changed, unless the variant says otherwise.
+/// An error of storing a download. Files under their final names are unchanged, unless the variant says otherwise.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The target is there already.
+    /// The target exists.
     Exists(PathBuf),
-    /// A symbolic link stands where a file would be written; it is not followed.
+    /// There is a symbolic link where a file would be written; it is not followed.
     Symlink(PathBuf),
-    /// Something stands at that name that is no regular file.
+    /// There is something other than a regular file at that name.
     NotFile(PathBuf),
-    /// A file that is no unfinished download of this target stands at the temporary name.
+    /// The file at the temporary name is no unfinished download of this target.
     Foreign(PathBuf),
-    /// Another client is fetching the same target.
+    /// Another process is downloading to the same target.
     Locked(PathBuf),
     /// The temporary file was replaced or removed while it was written.
     Replaced(PathBuf),
-    /// The temporary file is not proven to be the whole file, so it keeps its name.
+    /// The temporary file is not proven to be the whole file, so it does not get the final name.
     Unproven(PathBuf),
-    /// The file system has no room for the file.
+    /// The file system has too little free space.
     NoSpace {
-        /// The directory that was to hold the file.
+        /// Directory of the target.
         path: PathBuf,
-        /// Bytes that are still to be written.
+        /// Bytes still to be written.
         needed: u64,
-        /// Bytes that are free.
+        /// Free bytes.
         free: u64,
     },
-    /// A name that is served cannot be a file's name on this machine.
+    /// The served name cannot be a file's name on this machine.
     Name {
-        /// The name as it is served.
+        /// Name as it is served.
         name: String,
-        /// The rule that it breaks.
+        /// Rule that it breaks.
         why: &'static str,
     },
-    /// The file is in place under its real name, but may not survive a power cut.
+    /// The file has its final name, but may not survive a power cut.
     NotDurable {
-        /// The target.
+        /// Path of the target.
         path: PathBuf,
         /// Why the directory could not be synced.
         error: io::Error,
     },
-    /// The operating system refused.
+    /// Error of the operating system.
     Io {
-        /// What was being done, as in `cannot DOING PATH`.
+        /// Operation, as in `cannot DOING PATH`.
         doing: &'static str,
-        /// To what.
+        /// Path that it was applied to.
         path: PathBuf,
-        /// Its answer.
+        /// Cause.
         error: io::Error,
     },
 }
 
 impl LocalError {
-    /// Wraps the operating system's answer; for `map_err`.
-    pub(crate) fn io<E: Into<io::Error>>(doing: &'static str, path: &Path) -> impl FnOnce(E) -> Self {
-        move |error| Self::Io { doing, path: path.to_owned(), error: error.into() }
+    /// Wraps an error of the operating system; for `map_err`.
+    pub(super) fn io(doing: &'static str, path: impl FnOnce() -> PathBuf) -> impl FnOnce(io::Error) -> Self {
+        move |error| Self::Io { doing, path: path(), error }
     }
 }
 

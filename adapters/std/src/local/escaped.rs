@@ -1,13 +1,13 @@
-//! Words from elsewhere, made harmless before a person sees them.
+//! Escapes text of a server or a user for a terminal.
 
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// Text that prints with every character escaped that could steer a terminal or reorder a line.
+/// Text that is printed with every character escaped that could control a terminal or reorder a line.
 ///
-/// Those are the control characters (U+0000 to U+001F, U+007F to U+009F), the bidirectional controls of Unicode's
-/// UAX #9, the line and paragraph separators, and the invisible tag and annotation characters. ASCII ones print as
-/// `\n`, `\r`, `\t` or `\x1b`, the others as `\u{202e}`. A backslash of the text's own stays as it is.
+/// These are the control characters (U+0000 to U+001F, U+007F to U+009F), the bidirectional controls of Unicode's
+/// UAX #9, the line and paragraph separators, and the invisible tag and annotation characters. ASCII ones are
+/// printed as `\n`, `\r`, `\t` or `\x1b`, the others as `\u{202e}`. A backslash in the text stays as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a>(pub &'a str);
 
@@ -27,14 +27,13 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-/// A path as text, escaped like [`Escaped`]; bytes that are no UTF-8 print as U+FFFD.
+/// Escapes a path like [`Escaped`]; bytes that are not UTF-8 become U+FFFD.
 #[must_use]
 pub fn escape_path(path: &Path) -> String {
     Escaped(&path.to_string_lossy()).to_string()
 }
 
-/// `json`, a JSON text, with the characters that [`Escaped`] would escape written as JSON escapes: the same value, safe
-/// to print.
+/// Writes the characters of a JSON text that [`Escaped`] would escape as JSON escapes: the same value, safe to print.
 #[must_use]
 pub fn escape_json(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());

@@ -1,24 +1,32 @@
-//! Downloads on this machine's disk: nothing half-written has a real name, nothing is replaced unasked, nothing is
-//! written outside of the chosen directory.
+//! Storage of downloads on the local disk.
 //!
-//! A download lies under a temporary name beside its target, with a sidecar that says of what it is the beginning.
-//! The sidecar is created first and locked while a process works on the download, so two never write to one part. The
-//! part takes its real name only when it is whole, proven and on the disk.
+//! A download is written under a temporary name beside its target, with a sidecar that records what it is the
+//! beginning of. The sidecar is created first, and stays locked while a process works on the download, so two
+//! processes never write to one part. The part is renamed to its target when it is whole, verified and synced; that
+//! replaces an existing file only when the user asked for it. No name leads out of the chosen directory.
+//!
+//! The code is generic over a [`DirectoryHandle`], so that a simulated disk can stand in for the operating system's.
 
+mod acquire;
 mod directory;
 mod error;
 mod escaped;
+mod file_system;
 mod names;
 mod part;
 mod sidecar;
+mod system;
 mod target;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{Directory, FileStatus};
+pub use acquire::ExistingPart;
+pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
+pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 pub use names::{Naming, name_restriction};
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
-pub use target::{DownloadTarget, ExistingPart};
+pub use system::SystemDirectory;
+pub use target::DownloadTarget;

@@ -1,4 +1,4 @@
-//! Names on this machine: the temporary ones, and which of a server's names can be used at all.
+//! Names of downloads: the temporary ones, and which served names cannot be file names on this machine.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,35 +8,35 @@ use coracle_core::{Digest, DigestKind, Hasher};
 /// The longest file name that common file systems take, in bytes.
 const MAX_LEN: usize = 255;
 
-/// What is set aside gets this much longer a name.
+/// A file that is set aside gets a name that is longer by this many bytes.
 const SPARE: usize = ".old1".len();
 
-/// Behind the temporary name stands this for the sidecar.
+/// Suffix of the sidecar, behind the temporary name.
 const SIDECAR: &str = ".json";
 
-/// How the temporary names of a run are made.
+/// How temporary names are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Naming {
-    /// `NAME.part`: one file is fetched, so nothing else that is fetched can have that name.
+    /// `NAME.part`: for one file alone, so that no other download can have that name.
     Single,
-    /// `NAME\.part`: several are fetched, and a name that is served never holds a backslash.
+    /// `NAME\.part`: for several files, since a served name never contains a backslash.
     Several,
 }
 
-/// The names under which one download lies in its directory.
+/// Names of one download in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The name in the end.
+    /// Final name.
     pub target: OsString,
-    /// The name until the file is whole and verified.
+    /// Name until the file is whole and verified.
     pub part: OsString,
-    /// What is known about the part.
+    /// Name of the sidecar.
     pub sidecar: OsString,
 }
 
 impl Names {
     /// The names for `target`. Temporary ones that would be longer than 255 bytes are cut at a character's boundary
-    /// and told apart by a hash of the whole.
+    /// and made distinct by a hash of the whole name.
     #[must_use]
     pub fn new(target: &OsStr, naming: Naming) -> Self {
         let suffix = match naming {
@@ -56,14 +56,14 @@ impl Names {
     }
 }
 
-/// Why a component of a served name cannot be a file's name on this machine, if so. What every machine must refuse,
-/// [`FileName`](coracle_core::FileName) has refused already.
+/// Why a component of a served name cannot be a file name on this machine; `None` where it can. What no machine can
+/// use, [`FileName`](coracle_core::FileName) has refused already.
 #[must_use]
 pub fn name_restriction(component: &str) -> Option<&'static str> {
     if cfg!(windows) { windows_restriction(component) } else { None }
 }
 
-/// Windows gives meanings of its own to these: streams, devices, and endings that it drops silently.
+/// Windows has special meanings for these: streams, devices, and endings that it drops silently.
 fn windows_restriction(component: &str) -> Option<&'static str> {
     if component.contains(['<', '>', ':', '"', '|', '?', '*']) {
         return Some("one of < > : \" | ? * is not possible in a name on Windows");
@@ -81,7 +81,7 @@ fn windows_restriction(component: &str) -> Option<&'static str> {
     (port || device).then_some("it names a device on Windows")
 }
 
-/// The largest boundary of a character (of a byte, where the name is no UTF-8) that is at most `limit`.
+/// The last character boundary (byte, where the name is not UTF-8) that is at most `limit`.
 fn boundary(name: &OsStr, limit: usize) -> usize {
     match name.to_str() {
         Some(name) => (0..=limit).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0),
@@ -89,7 +89,7 @@ fn boundary(name: &OsStr, limit: usize) -> usize {
     }
 }
 
-/// 16 hexadecimal digits of SHA-256.
+/// First 16 hexadecimal digits of the SHA-256.
 fn short_hash(bytes: &[u8]) -> String {
     let mut hasher = Hasher::new(DigestKind::Sha256).unwrap_or_else(|| unreachable!("the feature sha256 is on"));
     hasher.update(bytes);

@@ -1,43 +1,42 @@
-//! One download on disk: begun, continued, and at the end given its real name.
+//! An unfinished download: written, continued, and renamed to its target when it is whole.
 
-use std::fs::{File, FileTimes};
-use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use coracle_core::Verified;
 
 use super::error::LocalError;
-use super::sidecar::{Identity, Origin, Sidecar};
+use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
+use super::sidecar::{Origin, Sidecar};
+use super::system::SystemDirectory;
 use super::target::DownloadTarget;
 
-/// An unfinished download: the open temporary file, and its sidecar, locked as long as this lives.
+/// An unfinished download: the open temporary file, and its sidecar, which is locked until this is dropped.
 #[derive(Debug)]
-pub struct Part {
-    target: DownloadTarget,
-    sidecar_file: File,
-    file: File,
+pub struct Part<D: DirectoryHandle = SystemDirectory> {
+    target: DownloadTarget<D>,
+    sidecar_file: D::File,
+    file: D::File,
     identity: Identity,
     origin: Option<Origin>,
     len: u64,
 }
 
-/// Why a part may have its real name.
+/// Why a part may get its final name.
 #[derive(Debug)]
 pub enum Proof {
-    /// The digest came and is right; it has to be that of the whole file.
+    /// The server's digest of the whole file agrees.
     Verified(Verified),
     /// The user asked for no digest.
     Unchecked,
 }
 
-impl Part {
-    /// The part that is open as `file` in `target`; `sidecar_file` is locked.
+impl<D: DirectoryHandle> Part<D> {
+    /// The part that is open as `file`; `sidecar_file` is locked.
     pub(super) fn new(
-        target: DownloadTarget,
-        sidecar_file: File,
-        file: File,
+        target: DownloadTarget<D>,
+        sidecar_file: D::File,
+        file: D::File,
         identity: Identity,
         origin: Option<Origin>,
         len: u64,
@@ -45,73 +44,83 @@ impl Part {
         Self { target, sidecar_file, file, identity, origin, len }
     }
 
-    /// Its length in bytes: what has been fetched so far.
+    /// Length in bytes: what has been fetched so far.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.len
     }
 
-    /// Of what it is the beginning, where that is known and its length agrees.
+    /// What the part is the beginning of, where that is known and its length agrees.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref().filter(|origin| self.len <= origin.size)
     }
 
-    /// Forgets of what it is the beginning, so that it has to begin again.
-    pub fn forget(&mut self) {
+    /// Forgets what the part is the beginning of, so that the download has to restart.
+    pub fn forget_origin(&mut self) {
         self.origin = None;
     }
 
-    /// Begins again with no byte, for a file that comes from `origin`.
+    /// Removes all bytes, and begins a file that comes from `origin`.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
     pub fn restart(&mut self, origin: Origin) -> Result<(), LocalError> {
         self.origin = None;
-        self.file.set_len(0).map_err(LocalError::io("empty", &self.target.part_path()))?;
+        self.file.set_len(0).map_err(LocalError::io("empty", || self.target.part_path()))?;
         self.len = 0;
-        self.note(origin)
+        self.set_origin(origin)
     }
 
-    /// Notes that the file now comes from `origin`: the same version, of another size perhaps.
-    pub fn note(&mut self, origin: Origin) -> Result<(), LocalError> {
-        let note = Sidecar { origin, part: Some(self.identity) };
-        note.write(&self.sidecar_file).map_err(LocalError::io("write", &self.target.sidecar_path()))?;
-        self.origin = Some(note.origin);
+    /// Records that the part comes from `origin`: the same version, which may have another size by now.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub fn set_origin(&mut self, origin: Origin) -> Result<(), LocalError> {
+        let sidecar = Sidecar { origin, part: Some(self.identity) };
+        sidecar.write(&self.sidecar_file).map_err(LocalError::io("write", || self.target.sidecar_path()))?;
+        self.origin = Some(sidecar.origin);
         Ok(())
     }
 
     /// Appends `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`]; [`size`](Self::size) counts what was written nevertheless.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            match self.file.write_at(rest, self.len) {
-                Ok(0) => return Err(self.write_failed(io::ErrorKind::WriteZero.into())),
-                Ok(n) => {
-                    self.len += n as u64;
-                    rest = &rest[n..];
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.write_failed(error)),
-            }
+            let written =
+                write_at(&self.file, rest, self.len).map_err(LocalError::io("write", || self.target.part_path()))?;
+            self.len += written as u64;
+            rest = &rest[written..];
         }
         Ok(())
     }
 
-    /// Reads from `offset` on what has been fetched; 0 bytes only at the end.
-    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LocalError> {
-        loop {
-            match self.file.read_at(buf, offset) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return read.map_err(LocalError::io("read", &self.target.part_path())),
-            }
-        }
-    }
-
-    /// Makes it the target: synced, closed, renamed, the directory synced. `modified` is in seconds since 1970.
-    /// Replaces nothing unless `force` is given.
+    /// Reads what has been fetched from `offset` on; 0 bytes only at the end.
     ///
     /// # Errors
     ///
-    /// The part is kept where the rename is refused, so that nothing has to be fetched again. It is removed where
-    /// syncing failed, since what is read back from it may not be what is on the disk.
+    /// [`LocalError::Io`].
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LocalError> {
+        read_at(&self.file, buf, offset).map_err(LocalError::io("read", || self.target.part_path()))
+    }
+
+    /// Makes the part the target: syncs and closes it, renames it, syncs the directory. `modified` is in seconds since
+    /// 1970. Replaces nothing unless `force` is given. Returns the path of the target.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Unproven`] where `proof` is not one of the whole file; [`LocalError::Replaced`] where another
+    /// file stands at the temporary name; [`LocalError::Exists`]; [`LocalError::NotDurable`]; [`LocalError::Symlink`],
+    /// [`LocalError::NotFile`], [`LocalError::Io`].
+    ///
+    /// The part is kept where the rename fails, so that nothing has to be fetched again. It is removed where syncing
+    /// failed, since what is read back from it may not be what is on the disk.
     pub fn promote(self, proof: Proof, modified: Option<u64>, force: bool) -> Result<PathBuf, LocalError> {
         let is_proven = match &proof {
             Proof::Verified(verified) => verified.is_whole() && verified.size() == self.len,
@@ -123,25 +132,25 @@ impl Part {
         let Self { target, sidecar_file, file, identity, len, .. } = self;
         if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
             // The contents are right either way, and not every file system can hold every time.
-            let _ = file.set_times(FileTimes::new().set_modified(time));
+            let _ = file.set_modified(time);
         }
-        let written = file.sync_all().and_then(|()| Ok(file.metadata()?.len()));
-        let close = || nix::unistd::close(file).map_err(io::Error::from);
-        let closed = written.and_then(|len| close().map(|()| len));
+        let synced = file.sync();
+        let size = file.status().map(|status| status.size);
+        let closed = file.close();
         let is_ours = target.part_identity()? == Some(identity);
-        match closed {
-            Ok(found) if is_ours && found == len => {}
-            Ok(_) => return Err(LocalError::Replaced(target.part_path())),
-            Err(error) => {
-                if is_ours {
-                    target.remove_part()?;
-                    target.remove_sidecar()?;
-                }
-                return Err(LocalError::io("write", &target.part_path())(error));
+        if let Err(error) = synced.and(closed) {
+            if is_ours {
+                target.remove_part()?;
+                target.remove_sidecar()?;
             }
+            return Err(LocalError::io("write", || target.part_path())(error));
         }
-        target.rename(force)?;
-        // The file is in place; what is left over is found and removed by the next download to it.
+        let size = size.map_err(LocalError::io("look at", || target.part_path()))?;
+        if !is_ours || size != len {
+            return Err(LocalError::Replaced(target.part_path()));
+        }
+        target.rename_part(force)?;
+        // The target is complete; a sidecar that is left over is removed by the next download to it.
         let _ = target.remove_sidecar();
         drop(sidecar_file);
         match target.directory().sync() {
@@ -151,7 +160,11 @@ impl Part {
         }
     }
 
-    /// Removes it.
+    /// Removes the part and its sidecar.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
     pub fn discard(self) -> Result<(), LocalError> {
         if self.target.part_identity()? == Some(self.identity) {
             self.target.remove_part()?;
@@ -159,12 +172,12 @@ impl Part {
         self.target.remove_sidecar()
     }
 
-    /// Leaves it for another day; where nothing has been fetched, removes it.
-    pub fn leave(self) -> Result<(), LocalError> {
+    /// Keeps the part for a later resume, or removes it where it has no bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`discard`](Self::discard).
+    pub fn suspend(self) -> Result<(), LocalError> {
         if self.len == 0 { self.discard() } else { Ok(()) }
-    }
-
-    fn write_failed(&self, error: io::Error) -> LocalError {
-        LocalError::io("write", &self.target.part_path())(error)
     }
 }

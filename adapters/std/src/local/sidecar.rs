@@ -1,57 +1,48 @@
-//! The note beside an unfinished download that says what it is the beginning of.
+//! Sidecar of an unfinished download: a file that says what the part is the beginning of.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use coracle_core::Version;
 use serde::{Deserialize, Serialize};
 
-/// The note has this many bytes, filled up with spaces, so that one write replaces it whole.
+use super::file_system::{FileHandle, Identity, read_at, write_at};
+
+/// Every sidecar has this many bytes, filled up with spaces, so that one write replaces all of it.
 const LEN: usize = 2048;
 
-/// How every note begins, whole or damaged.
+/// First bytes of every sidecar, valid or damaged.
 const MAGIC: &[u8] = b"{\"coracle\":";
 
-/// A file's identity on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The device that holds it.
-    pub device: u64,
-    /// Its number there.
-    pub inode: u64,
-}
-
-/// Of what a part is the beginning.
+/// Version of a served file that a part is the beginning of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// The name at the server.
+    /// Name at the server.
     pub name: String,
-    /// The server, as the user wrote it.
+    /// Address of the server, as the user wrote it.
     pub peer: String,
-    /// The file's size when it was last told.
+    /// Size in bytes, as the server last reported it.
     pub size: u64,
-    /// The file's version.
+    /// Version of the file.
     pub version: Version,
 }
 
-/// What a note says.
+/// Contents of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sidecar {
-    /// Of what the part is the beginning.
+    /// What the part is the beginning of.
     pub origin: Origin,
-    /// Which file the part is; `None` in the moment before it is created.
+    /// Identity of the part; `None` until it is created.
     pub part: Option<Identity>,
 }
 
-/// What was found where a note should be.
+/// State of a file that has a sidecar's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SidecarState {
-    /// A note.
+    /// A valid sidecar.
     Valid(Sidecar),
-    /// What was a note once.
+    /// Begins like a sidecar, and is not valid.
     Damaged,
-    /// Nothing: a note that was about to be written.
+    /// Has no bytes: created, and not written.
     Empty,
     /// Anything else.
     Foreign,
@@ -60,7 +51,7 @@ pub enum SidecarState {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SidecarFields {
-    /// The note's own format.
+    /// Version of the format.
     coracle: u32,
     file_name: String,
     peer: String,
@@ -70,9 +61,13 @@ struct SidecarFields {
 }
 
 impl Sidecar {
-    /// Replaces what stands in `file`.
-    pub fn write(&self, file: &File) -> io::Result<()> {
-        let written = SidecarFields {
+    /// Replaces the contents of `file`.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) where the names are too long; that of the operating system.
+    pub fn write(&self, file: &impl FileHandle) -> io::Result<()> {
+        let fields = SidecarFields {
             coracle: 1,
             file_name: self.origin.name.clone(),
             peer: self.origin.peer.clone(),
@@ -80,30 +75,36 @@ impl Sidecar {
             version: self.origin.version.as_str().to_owned(),
             part: self.part,
         };
-        let mut bytes = serde_json::to_vec(&written)?;
+        let mut bytes = serde_json::to_vec(&fields)?;
         if bytes.len() >= LEN {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the host's name is too long to be noted"));
         }
         bytes.resize(LEN - 1, b' ');
         bytes.push(b'\n');
-        file.write_all_at(&bytes, 0)
+        let mut written = 0;
+        while written < bytes.len() {
+            written += write_at(file, &bytes[written..], written as u64)?;
+        }
+        Ok(())
     }
 
-    /// Reads `file`, at most as much of it as a note has.
-    pub fn read(file: &File) -> io::Result<SidecarState> {
+    /// Reads `file`, at most one byte more than a sidecar has.
+    ///
+    /// # Errors
+    ///
+    /// That of the operating system.
+    pub fn read(file: &impl FileHandle) -> io::Result<SidecarState> {
         let mut bytes = vec![0; LEN + 1];
         let mut len = 0;
         while len < bytes.len() {
-            match file.read_at(&mut bytes[len..], len as u64) {
-                Ok(0) => break,
-                Ok(n) => len += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match read_at(file, &mut bytes[len..], len as u64)? {
+                0 => break,
+                read => len += read,
             }
         }
         bytes.truncate(len);
         Ok(match parse(&bytes) {
-            Some(note) => SidecarState::Valid(note),
+            Some(sidecar) => SidecarState::Valid(sidecar),
             None if bytes.starts_with(MAGIC) => SidecarState::Damaged,
             None if bytes.is_empty() => SidecarState::Empty,
             None => SidecarState::Foreign,
@@ -115,10 +116,10 @@ fn parse(bytes: &[u8]) -> Option<Sidecar> {
     if bytes.len() != LEN {
         return None;
     }
-    let written: SidecarFields = serde_json::from_slice(bytes).ok()?;
-    let version = Version::new(&written.version).ok()?;
-    let origin = Origin { name: written.file_name, peer: written.peer, size: written.file_size, version };
-    (written.coracle == 1).then_some(Sidecar { origin, part: written.part })
+    let fields: SidecarFields = serde_json::from_slice(bytes).ok()?;
+    let version = Version::new(&fields.version).ok()?;
+    let origin = Origin { name: fields.file_name, peer: fields.peer, size: fields.file_size, version };
+    (fields.coracle == 1).then_some(Sidecar { origin, part: fields.part })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A part and its place, from every state that a kill can leave.
+//! Downloads on a real file system, continued from every state that a killed process leaves.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,21 +6,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, GetRequest, Hasher, Instant,
     Verified, Version,
 };
 use tempfile::TempDir;
 
 use super::{Directory, DownloadTarget, ExistingPart, LocalError, Naming, Origin, Part, Proof};
 
-fn place(root: &Path) -> DownloadTarget {
+fn target(root: &Path) -> DownloadTarget {
     DownloadTarget::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref(), Naming::Single)
 }
 
 fn fresh() -> (TempDir, DownloadTarget) {
     let root = tempfile::tempdir().expect("a directory");
-    let place = place(root.path());
-    (root, place)
+    let target = target(root.path());
+    (root, target)
 }
 
 fn origin(size: u64) -> Origin {
@@ -28,8 +28,8 @@ fn origin(size: u64) -> Origin {
     Origin { name: "dir/a".into(), peer: "host".into(), size, version }
 }
 
-fn found(place: &DownloadTarget) -> Part {
-    match place.find() {
+fn found(target: &DownloadTarget) -> Part {
+    match target.find_part() {
         Ok(ExistingPart::Part(part)) => *part,
         other => panic!("{other:?}"),
     }
@@ -43,20 +43,20 @@ fn names(root: &TempDir) -> Vec<String> {
     names
 }
 
-/// Leaves an unfinished download of `bytes`.
-fn begun(place: &DownloadTarget, bytes: &[u8]) {
-    let mut part = place.create(origin(10)).expect("create");
+/// Creates an unfinished download of `bytes`.
+fn begun(target: &DownloadTarget, bytes: &[u8]) {
+    let mut part = target.create_part(origin(10)).expect("create");
     part.append(bytes).expect("append");
-    part.leave().expect("leave");
+    part.suspend().expect("suspend");
 }
 
 #[test]
 fn d1_begun_left_found_finished() {
-    let (root, place) = fresh();
-    assert!(matches!(place.find(), Ok(ExistingPart::None)));
-    begun(&place, b"01234");
+    let (root, target) = fresh();
+    assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
+    begun(&target, b"01234");
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
-    let mut part = found(&place);
+    let mut part = found(&target);
     assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
     let mut buf = [0; 8];
     assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
@@ -71,20 +71,20 @@ fn d1_begun_left_found_finished() {
 
 #[test]
 fn what_has_no_byte_leaves_nothing() {
-    let (root, place) = fresh();
-    begun(&place, b"");
+    let (root, target) = fresh();
+    begun(&target, b"");
     assert!(names(&root).is_empty());
 }
 
 #[test]
 fn what_is_not_proven_keeps_its_name() {
-    let (root, place) = fresh();
-    begun(&place, b"01234");
-    assert!(matches!(found(&place).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
+    let (root, target) = fresh();
+    begun(&target, b"01234");
+    assert!(matches!(found(&target).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
     assert_eq!(names(&root), ["a.part", "a.part.json"]);
 }
 
-/// A proof of the last three of five bytes, as a session makes it.
+/// A proof of the last three of five bytes, from a client session.
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
@@ -104,7 +104,7 @@ fn verified_tail() -> Verified {
     let mut rest = answer.as_bytes();
     loop {
         let (taken, event) = session.receive(rest, now);
-        if let Some(Event::End(End::Verified(verified))) = event {
+        if let Some(ClientEvent::End(End::Verified(verified))) = event {
             return verified;
         }
         assert!(taken > 0, "stuck at {:?}", std::str::from_utf8(rest));
@@ -114,8 +114,8 @@ fn verified_tail() -> Verified {
 
 #[test]
 fn a_proof_of_a_part_is_no_proof_of_the_whole() {
-    let (root, place) = fresh();
-    let mut part = place.create(Origin { size: 5, ..origin(5) }).expect("create");
+    let (root, target) = fresh();
+    let mut part = target.create_part(Origin { size: 5, ..origin(5) }).expect("create");
     part.append(b"01234").expect("append");
     let refused = part.promote(Proof::Verified(verified_tail()), None, false);
     assert!(matches!(refused, Err(LocalError::Unproven(_))), "{refused:?}");
@@ -124,24 +124,24 @@ fn a_proof_of_a_part_is_no_proof_of_the_whole() {
 
 #[test]
 fn m3_nothing_is_replaced_unasked() {
-    let (root, place) = fresh();
+    let (root, target) = fresh();
     fs::write(root.path().join("a"), "old").expect("write");
-    assert!(matches!(place.check_target(false), Err(LocalError::Exists(_))));
-    place.check_target(true).expect("forced");
-    let mut part = place.create(origin(1)).expect("create");
+    assert!(matches!(target.check_target(false), Err(LocalError::Exists(_))));
+    target.check_target(true).expect("forced");
+    let mut part = target.create_part(origin(1)).expect("create");
     part.append(b"1").expect("append");
     let refused = part.promote(Proof::Unchecked, None, false);
     assert!(matches!(refused, Err(LocalError::Exists(_))), "{refused:?}");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"old");
     assert_eq!(names(&root), ["a", "a.part", "a.part.json"]);
-    found(&place).promote(Proof::Unchecked, None, true).expect("forced");
+    found(&target).promote(Proof::Unchecked, None, true).expect("forced");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
 }
 
 #[test]
 fn m4_a_target_that_became_a_link_is_not_replaced() {
-    let (root, place) = fresh();
-    let part = place.create(origin(0)).expect("create");
+    let (root, target) = fresh();
+    let part = target.create_part(origin(0)).expect("create");
     symlink("elsewhere", root.path().join("a")).expect("link");
     assert!(matches!(part.promote(Proof::Unchecked, None, true), Err(LocalError::Symlink(_))));
     assert!(root.path().join("a").is_symlink());
@@ -155,12 +155,12 @@ fn m17_many_at_once_never_share_a_part() {
         for writer in 0..8_u8 {
             let root = root.path();
             scope.spawn(move || {
-                let place = place(root);
+                let target = target(root);
                 let mut done = 0;
                 while done < 10 {
                     assert!(std::time::Instant::now() < until, "{writer} has had its turn {done} times");
-                    let mut part = match place.find() {
-                        Ok(ExistingPart::None) => match place.create(origin(100)) {
+                    let mut part = match target.find_part() {
+                        Ok(ExistingPart::None) => match target.create_part(origin(100)) {
                             Ok(part) => part,
                             Err(LocalError::Locked(_) | LocalError::Foreign(_)) => {
                                 std::thread::yield_now();
@@ -183,7 +183,7 @@ fn m17_many_at_once_never_share_a_part() {
                         part.append(&[writer; 10]).expect("append");
                     }
                     let path = part.promote(Proof::Unchecked, None, true).expect("promote");
-                    // Another may have replaced it by now, whole.
+                    // Another thread may have replaced it by now, by a whole file.
                     let bytes = fs::read(path).expect("read");
                     assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
                     done += 1;
@@ -194,11 +194,10 @@ fn m17_many_at_once_never_share_a_part() {
     assert_eq!(names(&root), ["a"]);
 }
 
-/// Killed at every step of beginning, finishing: the next run goes on.
 #[test]
 fn a_part_that_was_taken_away_is_not_promoted() {
-    let (root, place) = fresh();
-    let mut part = place.create(origin(1)).expect("create");
+    let (root, target) = fresh();
+    let mut part = target.create_part(origin(1)).expect("create");
     part.append(b"1").expect("append");
     fs::remove_file(root.path().join("a.part")).expect("remove");
     fs::write(root.path().join("a.part"), "2").expect("write");
@@ -209,13 +208,13 @@ fn a_part_that_was_taken_away_is_not_promoted() {
 #[test]
 fn m4_links_are_neither_followed_nor_replaced() {
     for name in ["a", "a.part", "a.part.json"] {
-        let (root, place) = fresh();
+        let (root, target) = fresh();
         fs::write(root.path().join("precious"), "precious").expect("write");
         symlink("precious", root.path().join(name)).expect("link");
-        let refused = place.check_target(true).and_then(|()| place.find().map(drop));
+        let refused = target.check_target(true).and_then(|()| target.find_part().map(drop));
         assert!(matches!(refused, Err(LocalError::Symlink(_))), "{name}: {refused:?}");
         if name != "a" {
-            assert!(place.create(origin(1)).is_err(), "{name}");
+            assert!(target.create_part(origin(1)).is_err(), "{name}");
         }
         assert_eq!(fs::read(root.path().join("precious")).expect("read"), b"precious");
         assert!(root.path().join(name).is_symlink());
@@ -224,38 +223,38 @@ fn m4_links_are_neither_followed_nor_replaced() {
 
 #[test]
 fn m17_one_at_a_time() {
-    let (_root, place) = fresh();
-    let mut part = place.create(origin(10)).expect("create");
-    assert!(matches!(place.find(), Err(LocalError::Locked(_))));
-    assert!(matches!(place.create(origin(10)), Err(LocalError::Locked(_))));
+    let (_root, target) = fresh();
+    let mut part = target.create_part(origin(10)).expect("create");
+    assert!(matches!(target.find_part(), Err(LocalError::Locked(_))));
+    assert!(matches!(target.create_part(origin(10)), Err(LocalError::Locked(_))));
     part.append(b"x").expect("append");
-    part.leave().expect("leave");
-    assert_eq!(found(&place).size(), 1);
+    part.suspend().expect("suspend");
+    assert_eq!(found(&target).size(), 1);
 }
 
 #[test]
 fn a_foreign_file_at_the_temporary_name_is_left_alone() {
-    let (root, place) = fresh();
+    let (root, target) = fresh();
     fs::write(root.path().join("a.part"), "precious").expect("write");
-    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
-    assert!(matches!(place.create(origin(1)), Err(LocalError::Foreign(_))));
+    assert!(matches!(target.find_part(), Err(LocalError::Foreign(_))));
+    assert!(matches!(target.create_part(origin(1)), Err(LocalError::Foreign(_))));
     assert_eq!(names(&root), ["a.part"]);
-    // A sidecar of another file's does not make it ours either.
+    // The sidecar of another file does not make it ours either.
     fs::remove_file(root.path().join("a.part")).expect("remove");
-    begun(&place, b"012");
+    begun(&target, b"012");
     fs::write(root.path().join("new"), "precious").expect("write");
     fs::rename(root.path().join("new"), root.path().join("a.part")).expect("rename");
-    assert!(matches!(place.find(), Err(LocalError::Foreign(_))));
+    assert!(matches!(target.find_part(), Err(LocalError::Foreign(_))));
     assert_eq!(fs::read(root.path().join("a.part")).expect("read"), b"precious");
 }
 
 #[test]
 fn d6_a_damaged_sidecar_begins_again() {
-    let (root, place) = fresh();
-    begun(&place, b"01234");
+    let (root, target) = fresh();
+    begun(&target, b"01234");
     let note = fs::read(root.path().join("a.part.json")).expect("read");
     fs::write(root.path().join("a.part.json"), &note[..40]).expect("cut");
-    let mut part = found(&place);
+    let mut part = found(&target);
     assert_eq!(part.origin(), None);
     part.restart(origin(3)).expect("restart");
     part.append(b"new").expect("append");
@@ -265,41 +264,52 @@ fn d6_a_damaged_sidecar_begins_again() {
 
 #[test]
 fn d6_what_was_never_a_sidecar_is_set_aside() {
-    let (root, place) = fresh();
+    let (root, target) = fresh();
     fs::write(root.path().join("a.part"), "precious").expect("write");
     fs::write(root.path().join("a.part.json"), "garbage").expect("write");
-    let Ok(ExistingPart::SetAside(paths)) = place.find() else { panic!("not set aside") };
+    let Ok(ExistingPart::SetAside(paths)) = target.find_part() else { panic!("not set aside") };
     assert_eq!(paths.len(), 2);
     assert_eq!(names(&root), ["a.part.json.old1", "a.part.old1"]);
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
-    place.create(origin(1)).expect("create").leave().expect("leave");
+    target.create_part(origin(1)).expect("create").suspend().expect("suspend");
 }
 
 #[test]
 fn d6_a_part_longer_than_noted_has_no_origin() {
-    let (_root, place) = fresh();
-    begun(&place, b"01234567890123");
-    assert_eq!(found(&place).origin(), None);
+    let (_root, target) = fresh();
+    begun(&target, b"01234567890123");
+    assert_eq!(found(&target).origin(), None);
 }
 
 #[test]
 fn d1_every_state_in_between_is_recovered() {
-    let (root, place) = fresh();
-    // Before the part was made; and after it was renamed.
-    begun(&place, b"0");
+    let (root, target) = fresh();
+    // The process was killed before the part was created, or after it was renamed.
+    begun(&target, b"0");
     fs::remove_file(root.path().join("a.part")).expect("remove");
-    assert!(matches!(place.find(), Ok(ExistingPart::None)));
+    assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
     assert!(names(&root).is_empty());
-    // The part was made, and not noted yet.
-    drop(place.create(origin(10)).expect("create"));
+    // It was killed when the part was created, and the sidecar did not name it yet.
+    drop(target.create_part(origin(10)).expect("create"));
     let path = root.path().join("a.part.json");
     let note = fs::read_to_string(&path).expect("read");
     let end = note.find("\"part\"").expect("the member");
     let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
     fs::write(&path, &unnoted).expect("write");
-    assert_eq!(found(&place).size(), 0);
-    // That it was noted is what a power cut took.
+    assert_eq!(found(&target).size(), 0);
+    // A power cut took the last write to the sidecar.
     fs::write(root.path().join("a.part"), "precious").expect("write");
-    assert!(matches!(place.find(), Ok(ExistingPart::SetAside(_))));
+    assert!(matches!(target.find_part(), Ok(ExistingPart::SetAside(_))));
     assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
+}
+
+/// Without a rename that replaces nothing, the part is linked to the target and then removed.
+#[test]
+fn d1_a_rename_by_linking_that_was_interrupted_is_finished() {
+    let (root, target) = fresh();
+    begun(&target, b"0123456789");
+    fs::hard_link(root.path().join("a.part"), root.path().join("a")).expect("link");
+    assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
+    assert_eq!(names(&root), ["a"]);
+    assert_eq!(fs::read(root.path().join("a")).expect("read"), b"0123456789");
 }

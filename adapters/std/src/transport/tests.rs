@@ -8,7 +8,7 @@ use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use embedded_io::{Error as _, ErrorKind, Read as _};
 use socket2::Socket;
 
-use super::{KernelFile, LARGE, LARGEST_BITE, TcpTransport, needs_change, next_bite};
+use super::{KernelFile, MAX_SENDFILE, MIN_LARGE, TcpTransport, needs_change, next_sendfile_len};
 
 struct Disk(std::fs::File);
 
@@ -109,9 +109,9 @@ fn sends_files_from_any_offset_and_says_whose_fault_it_is() {
 #[cfg(target_os = "linux")]
 fn large_bodies_leave_in_whole_segments() {
     let mut file = tempfile::tempfile().expect("a file");
-    file.write_all(&vec![7; LARGE + 1]).expect("written");
+    file.write_all(&vec![7; MIN_LARGE + 1]).expect("written");
     let mut file = Disk(file);
-    for (len, more, corked) in [(LARGE - 1, true, false), (LARGE, true, true), (LARGE, false, false)] {
+    for (len, more, corked) in [(MIN_LARGE - 1, true, false), (MIN_LARGE, true, true), (MIN_LARGE, false, false)] {
         let (mut transport, mut peer) = pair();
         let is_corked = |transport: &TcpTransport<Socket>| transport.socket().tcp_cork().expect("an option");
         let reader = std::thread::spawn(move || {
@@ -149,11 +149,11 @@ fn large_bodies_leave_in_whole_segments() {
 #[test]
 fn slow_peers_get_smaller_bites() {
     let millis = Duration::from_millis;
-    assert_eq!(next_bite(LARGE, millis(50)), 2 * LARGE);
-    assert_eq!(next_bite(LARGEST_BITE, millis(0)), LARGEST_BITE);
-    assert_eq!(next_bite(LARGEST_BITE, millis(51)), LARGEST_BITE);
-    assert_eq!(next_bite(LARGEST_BITE, millis(251)), LARGEST_BITE / 2);
-    assert_eq!(next_bite(LARGE, millis(100_000)), LARGE);
+    assert_eq!(next_sendfile_len(MIN_LARGE, millis(50)), 2 * MIN_LARGE);
+    assert_eq!(next_sendfile_len(MAX_SENDFILE, millis(0)), MAX_SENDFILE);
+    assert_eq!(next_sendfile_len(MAX_SENDFILE, millis(51)), MAX_SENDFILE);
+    assert_eq!(next_sendfile_len(MAX_SENDFILE, millis(251)), MAX_SENDFILE / 2);
+    assert_eq!(next_sendfile_len(MIN_LARGE, millis(100_000)), MIN_LARGE);
 }
 
 #[test]

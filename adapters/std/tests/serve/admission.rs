@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::fixture::{Client, HELLO, Running, code, in_time, settled, wait_for};
 
 #[test]
-fn x3_a_newcomer_is_told_busy_while_all_places_are_used() {
+fn x3_a_new_client_is_refused_while_all_connections_are_active() {
     let server = Running::with(|limits| limits.max_clients = 2);
     let (mut first, mut second) = (server.connect(), server.connect());
     first.hello();
@@ -25,7 +25,7 @@ fn x3_a_newcomer_is_told_busy_while_all_places_are_used() {
 }
 
 #[test]
-fn x3_the_oldest_silent_client_makes_room() {
+fn x3_the_oldest_silent_client_is_evicted() {
     let (server, mut honest, mut slow) = in_time(|| {
         let server = Running::with(|limits| limits.max_clients = 3);
         let mut honest = server.connect();
@@ -54,7 +54,7 @@ fn x3_the_oldest_silent_client_makes_room() {
 }
 
 #[test]
-fn a_download_is_not_dropped_for_a_newcomer() {
+fn a_download_is_not_evicted_for_a_new_client() {
     let server = Running::settled(|limits| limits.max_clients = 1);
     let bytes = &settled().1;
     let mut client = server.connect();
@@ -65,7 +65,7 @@ fn a_download_is_not_dropped_for_a_newcomer() {
 }
 
 #[test]
-fn c2_two_hundred_slow_clients_keep_nobody_out() {
+fn c2_200_slow_clients_do_not_keep_others_out() {
     let server = Running::with(|limits| limits.max_clients = 50);
     let slow: Vec<Client> = (0..200).map(|_| server.connect()).collect();
     // Those that come when the first ones are a second old already may take their places.
@@ -80,7 +80,7 @@ fn c2_two_hundred_slow_clients_keep_nobody_out() {
 }
 
 #[test]
-fn threads_are_used_again_and_named() {
+fn worker_threads_are_reused_and_named() {
     let server = Running::new();
     for _ in 0..50 {
         server.connect().hello();
@@ -92,11 +92,11 @@ fn threads_are_used_again_and_named() {
 }
 
 #[test]
-fn listening_can_be_switched_off_and_on() {
+fn listeners_can_be_closed_and_opened_again() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
-    assert_eq!(server.handle.unlisten(), [server.address]);
+    assert_eq!(server.handle.stop_listening(), [server.address]);
     assert!(std::net::TcpStream::connect(server.address).is_err());
     client.hello();
     let again = server.handle.listen_on(server.address).expect("free again");

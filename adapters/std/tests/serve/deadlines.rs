@@ -11,7 +11,7 @@ fn within(started: Instant, least_ms: u64, most_ms: u64) {
 }
 
 #[test]
-fn c1_a_connection_that_rests_is_closed_without_a_word() {
+fn c1_an_idle_connection_is_closed_without_a_message() {
     let server = Running::with(|limits| limits.idle_timeout = Some(Duration::from_millis(400)));
     let (mut silent, mut resting) = (server.connect(), server.connect());
     let started = Instant::now();
@@ -23,7 +23,7 @@ fn c1_a_connection_that_rests_is_closed_without_a_word() {
 }
 
 #[test]
-fn c2_a_request_must_arrive_in_time_whatever_trickles() {
+fn c2_a_trickling_request_is_refused_at_its_deadline() {
     let server = Running::with(|limits| limits.request_timeout = Some(Duration::from_millis(500)));
     let mut client = server.connect();
     let started = Instant::now();
@@ -49,7 +49,7 @@ fn c2_a_request_must_arrive_in_time_whatever_trickles() {
 
 /// The long waits of a client that stays are watched otherwise than its first, and than short ones.
 #[test]
-fn c1_c2_hold_for_a_client_that_has_asked_for_long() {
+fn c1_c2_deadlines_hold_after_many_requests() {
     let server = Running::with(|limits| {
         limits.idle_timeout = Some(Duration::from_secs(5));
         limits.request_timeout = Some(Duration::from_secs(6));
@@ -74,7 +74,7 @@ fn c1_c2_hold_for_a_client_that_has_asked_for_long() {
 }
 
 #[test]
-fn c2_white_space_arms_the_request_deadline_too() {
+fn c2_white_space_starts_the_request_deadline() {
     let server = Running::with(|limits| limits.request_timeout = Some(Duration::from_millis(300)));
     let rest = server.connect().send(" ").rest();
     assert_eq!(code(&rest), "timeout");
@@ -103,7 +103,7 @@ fn c3_a_client_that_does_not_read_is_reset() {
 }
 
 #[test]
-fn c3_the_lowest_rate_is_kept_up() {
+fn c3_a_client_below_the_lowest_rate_is_reset() {
     let server = Running::settled(|limits| {
         limits.stall_timeout = Some(Duration::from_millis(400));
         limits.min_rate = 20_000_000;
@@ -122,7 +122,7 @@ fn c3_the_lowest_rate_is_kept_up() {
 }
 
 #[test]
-fn never_is_never() {
+fn without_time_outs_connections_stay() {
     let server = Running::with(|limits| {
         limits.idle_timeout = None;
         limits.request_timeout = None;

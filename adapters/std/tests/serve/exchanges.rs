@@ -34,7 +34,7 @@ fn hello_list_and_get_on_one_connection() {
 
 /// Every request finds the file as it is at that moment.
 #[test]
-fn s4_a_file_that_is_followed_is_the_newest_each_time() {
+fn s4_each_request_gets_the_newest_contents() {
     let server = Running::new();
     let path = server.directory.path().join("status");
     let mut clients = ["none", "crc32"].map(|digest| (server.connect(), digest));
@@ -77,7 +77,7 @@ fn s4_a_file_that_is_followed_is_the_newest_each_time() {
 }
 
 #[test]
-fn c5_half_close_cancels_nothing() {
+fn c5_a_half_close_does_not_cancel_requests() {
     let server = Running::settled(|_| {});
     let bytes = &settled().1;
     let mut client = server.connect();
@@ -109,7 +109,7 @@ fn f5_two_requests_in_one_segment() {
 }
 
 #[test]
-fn f9_the_end_inside_a_request() {
+fn f9_end_of_input_inside_a_request() {
     let server = Running::new();
     let rest = server.connect().send(r#"{"type":"hel"#).half_close().rest();
     assert_eq!(code(&rest), "badRequest");
@@ -118,7 +118,7 @@ fn f9_the_end_inside_a_request() {
 }
 
 #[test]
-fn f11_what_is_no_request_gets_one_error_and_a_close() {
+fn f11_other_protocols_get_one_error_and_a_close() {
     let server = Running::new();
     let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret-random".to_vec();
     for noise in [b"GET /secret HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), tls, vec![0; 64]] {

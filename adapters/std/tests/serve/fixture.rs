@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use coracle::server::{Event, Limits, Outcome, Server, ServerHandle, Summary};
+use coracle::server::{Event, Limits, RequestOutcome, Server, ServerHandle, Summary};
 use coracle::store::DirectoryStore;
 use tempfile::TempDir;
 
@@ -21,22 +21,22 @@ impl Events {
     fn note(&self, event: &Event<'_>) {
         let line = match event {
             Event::Connected { peer, live } => format!("connected {} live {live}", peer.address()),
-            Event::Refused { code, is_over_share: false, .. } => format!("refused {code}"),
+            Event::Refused { code, is_over_address_limit: false, .. } => format!("refused {code}"),
             Event::Refused { address, code, .. } => format!("over share {} {code}", address.ip()),
             Event::Queued { address, .. } => format!("queued {address}"),
-            Event::Dequeued { address, end, .. } => format!("dequeued {address} {end:?}"),
-            Event::Finished { answer, .. } => {
-                let kind = answer.kind.map_or("unreadable", |kind| kind.as_str());
-                let outcome = match answer.outcome {
-                    Outcome::CutShort(reason) => format!("cut short: {reason}"),
+            Event::Dequeued { address, reason, .. } => format!("dequeued {address} {reason:?}"),
+            Event::Finished { summary, .. } => {
+                let kind = summary.kind.map_or("unreadable", |kind| kind.as_str());
+                let outcome = match summary.outcome {
+                    RequestOutcome::CutShort(reason) => format!("cut short: {reason}"),
                     outcome => outcome.to_string(),
                 };
-                format!("{kind} {} {} {outcome}", answer.name, answer.body_len)
+                format!("{kind} {} {} {outcome}", summary.name, summary.body_len)
             }
-            Event::Disconnected { visit, live, .. } => format!("left {} live {live}", visit.reason),
-            Event::Trouble { what, error } => format!("trouble {what}: {error}"),
+            Event::Disconnected { summary, live, .. } => format!("left {} live {live}", summary.reason),
+            Event::Warning { what, error } => format!("trouble {what}: {error}"),
             Event::Stopping { .. } => "stopping".to_owned(),
-            Event::Cutting { live } => format!("cutting {live}"),
+            Event::Aborting { live } => format!("cutting {live}"),
             _ => return,
         };
         self.0.0.lock().expect("no panic").push(line);
@@ -93,9 +93,9 @@ impl Running {
         let thread = thread::spawn(move || {
             let store = DirectoryStore::open(path)?;
             let server = Server::new(&store)
-                .listen_on("127.0.0.1:0".parse().expect("an address"))
-                .limits(limits)
-                .observer(move |event: &Event<'_>| noted.note(event))
+                .with_address("127.0.0.1:0".parse().expect("an address"))
+                .with_limits(limits)
+                .with_observer(move |event: &Event<'_>| noted.note(event))
                 .bind()?;
             sender.send((server.addresses()[0], server.handle())).expect("somebody waits");
             server.run()

@@ -13,7 +13,7 @@ use crate::fixture::{Client, Running, wait_for};
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "1", b"Mind the step.\n")];
 
 #[test]
-fn moves_and_keeps_who_is_there() {
+fn moving_keeps_connections() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
@@ -30,7 +30,7 @@ fn moves_and_keeps_who_is_there() {
 }
 
 #[test]
-fn k7_a_move_that_fails_leaves_it_where_it_was() {
+fn k7_a_failed_move_changes_nothing() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
@@ -50,18 +50,18 @@ fn k7_a_move_that_fails_leaves_it_where_it_was() {
 }
 
 #[test]
-fn a_server_can_begin_without_listening_and_tells_every_change() {
+fn a_server_starts_without_listeners_and_reports_each_change() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&told);
     let note = move |event: &Event<'_>| {
         let line = match event {
             Event::Listening { address } => format!("+{address}"),
-            Event::Unlistened { address } => format!("-{address}"),
+            Event::ListenerClosed { address } => format!("-{address}"),
             _ => return,
         };
         noted.lock().expect("no panic").push(line);
     };
-    let server = Server::new(StaticStore::new(&FILES)).observer(note).bind_later();
+    let server = Server::new(StaticStore::new(&FILES)).with_observer(note).bind_later();
     assert_eq!(server.addresses(), []);
     let handle = server.handle();
     let running = thread::spawn(move || server.run());
@@ -70,7 +70,7 @@ fn a_server_can_begin_without_listening_and_tells_every_change() {
         let [address] = handle.listen_only_on(&[free()]).expect("bound")[..] else { panic!("one address") };
         Client::new(address).hello();
         expected.push(format!("+{address}"));
-        assert_eq!(handle.unlisten(), [address]);
+        assert_eq!(handle.stop_listening(), [address]);
         expected.push(format!("-{address}"));
         wait_for(|| (*told.lock().expect("no panic") == expected).then_some(()));
     }

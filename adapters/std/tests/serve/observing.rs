@@ -13,7 +13,7 @@ static FILES: [StaticFile<'static>; 1] = [StaticFile::new("a", "1", b"alpha")];
 /// Notes what it is told.
 #[derive(Clone, Default)]
 struct Notes {
-    sees_answers: bool,
+    sees_requests: bool,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -24,32 +24,34 @@ impl Observer for Notes {
             Event::Opened { file_size, .. } => format!("opened {file_size}"),
             Event::Progress { body_len, .. } => format!("progress {body_len}"),
             Event::Text { bytes, .. } => format!("text {}", bytes.len()),
-            Event::Finished { answer, .. } => {
-                format!("finished {} {} {}", answer.name, answer.body_len, answer.outcome)
+            Event::Finished { summary, .. } => {
+                format!("finished {} {} {}", summary.name, summary.body_len, summary.outcome)
             }
-            Event::Disconnected { visit, .. } => format!("left after {} answers, {} B", visit.answers, visit.body_len),
+            Event::Disconnected { summary, .. } => {
+                format!("left after {} answers, {} B", summary.requests, summary.body_len)
+            }
             _ => return,
         };
         self.lines.lock().expect("no panic").push(line);
     }
 
-    fn sees_answers(&self) -> bool {
-        self.sees_answers
+    fn sees_requests(&self) -> bool {
+        self.sees_requests
     }
 }
 
 #[test]
-fn who_does_not_see_answers_is_told_of_them_only_beside_one_who_does() {
+fn request_events_are_emitted_where_one_observer_sees_them() {
     let all = ["requested get", "opened 5", "progress 5", "finished a 5 ok", "text 4", "left after 1 answers, 5 B"];
-    for (sees_answers, expected) in [([true, true], &all[..]), ([false, true], &all), ([false, false], &all[5..])] {
-        let notes = sees_answers.map(|sees_answers| Notes { sees_answers, ..Notes::default() });
+    for (sees_requests, expected) in [([true, true], &all[..]), ([false, true], &all), ([false, false], &all[5..])] {
+        let notes = sees_requests.map(|sees_requests| Notes { sees_requests, ..Notes::default() });
         let mut limits = Limits::default();
         limits.on_text = OnText::Echo;
         let server = Server::new(StaticStore::new(&FILES))
-            .listen_on("127.0.0.1:0".parse().expect("an address"))
-            .limits(limits)
-            .observer(notes[0].clone())
-            .observer(notes[1].clone())
+            .with_address("127.0.0.1:0".parse().expect("an address"))
+            .with_limits(limits)
+            .with_observer(notes[0].clone())
+            .with_observer(notes[1].clone())
             .bind()
             .expect("bound");
         let (address, handle) = (server.addresses()[0], server.handle());
@@ -64,7 +66,7 @@ fn who_does_not_see_answers_is_told_of_them_only_beside_one_who_does() {
         handle.stop();
         running.join().expect("no panic").expect("no error");
         for note in notes {
-            assert_eq!(*note.lines.lock().expect("no panic"), expected, "{sees_answers:?}");
+            assert_eq!(*note.lines.lock().expect("no panic"), expected, "{sees_requests:?}");
         }
     }
 }

@@ -42,15 +42,17 @@ impl Store for Trapped {
 }
 
 #[test]
-fn a_panic_costs_its_own_client_and_nobody_else() {
+fn a_panic_ends_only_its_own_connection() {
     let (sender, receiver) = mpsc::channel();
     let (left, lefts) = mpsc::channel();
     let server = Server::new(Trapped(StaticStore::new(&FILES)))
-        .listen_on("127.0.0.1:0".parse().expect("an address"))
-        .observer(|event: &Event<'_>| assert!(!matches!(event, Event::Connected { .. }), "an observer's own fault"))
-        .observer(move |event: &Event<'_>| {
-            if let Event::Disconnected { visit, live, .. } = event {
-                left.send((visit.reason.to_string(), *live)).expect("somebody waits");
+        .with_address("127.0.0.1:0".parse().expect("an address"))
+        .with_observer(|event: &Event<'_>| {
+            assert!(!matches!(event, Event::Connected { .. }), "an observer's own fault")
+        })
+        .with_observer(move |event: &Event<'_>| {
+            if let Event::Disconnected { summary, live, .. } = event {
+                left.send((summary.reason.to_string(), *live)).expect("somebody waits");
             }
         })
         .bind()

@@ -34,7 +34,7 @@ fn port(line: &str) -> u16 {
 
 /// Twenty connections stand before anybody is served, and all speak at once; who came first is served first.
 #[test]
-fn twenty_clients_are_served_in_the_order_in_which_they_came() {
+fn queued_clients_are_served_in_order() {
     let server = serial(128, None);
     let mut first = server.connect();
     first.hello();
@@ -67,7 +67,7 @@ fn twenty_clients_are_served_in_the_order_in_which_they_came() {
 /// The same for connections that are made by twenty threads at the same moment: the order of the queue is the order of
 /// service, and there is never more than one client.
 #[test]
-fn twenty_clients_that_connect_together() {
+fn clients_that_connect_at_once_are_served_in_queue_order() {
     for round in 0..5 {
         let server = serial(128, None);
         let mut first = server.connect();
@@ -100,7 +100,7 @@ fn twenty_clients_that_connect_together() {
 
 /// More than one place: nobody overtakes who waits.
 #[test]
-fn a_free_place_belongs_to_who_waits() {
+fn no_client_overtakes_the_queue() {
     let server = Running::with(|limits| {
         limits.max_clients = 4;
         limits.admission = queue(200, None);
@@ -126,7 +126,7 @@ fn a_free_place_belongs_to_who_waits() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_busy() {
+fn a_client_that_waits_too_long_is_refused() {
     let server = serial(128, Some(Duration::from_millis(400)));
     let mut first = server.connect();
     first.hello();
@@ -144,7 +144,7 @@ fn who_waits_too_long_is_told_busy() {
 }
 
 #[test]
-fn who_finds_the_queue_full_is_told_busy_at_once() {
+fn a_client_that_finds_the_queue_full_is_refused_at_once() {
     let server = serial(2, None);
     let mut first = server.connect();
     first.hello();
@@ -170,7 +170,7 @@ fn who_finds_the_queue_full_is_told_busy_at_once() {
 }
 
 #[test]
-fn a_queue_without_length_is_none() {
+fn a_queue_of_length_0_refuses_at_once() {
     let server = serial(0, None);
     let mut first = server.connect();
     first.hello();
@@ -183,7 +183,7 @@ fn a_queue_without_length_is_none() {
 
 /// Who goes frees the place in the queue soon, and is never served.
 #[test]
-fn who_goes_away_leaves_the_queue() {
+fn clients_that_disconnect_leave_the_queue() {
     let server = serial(3, None);
     let mut first = server.connect();
     first.hello();
@@ -203,7 +203,7 @@ fn who_goes_away_leaves_the_queue() {
 
 /// Who has sent all that there is to say still waits for the answer.
 #[test]
-fn c5_a_half_close_leaves_nobody_out() {
+fn c5_a_half_closed_client_stays_in_the_queue() {
     let server = serial(3, None);
     let mut first = server.connect();
     first.hello();
@@ -230,7 +230,7 @@ fn c11_a_stop_empties_the_queue() {
     assert_eq!(code(&first.rest()), "shuttingDown");
     let events = server.events.clone();
     drop((waiting, first));
-    assert_eq!(server.join().cut, 0);
+    assert_eq!(server.join().aborted, 0);
     assert!(started.elapsed() < PATIENCE);
     assert_eq!(events.count("refused shuttingDown"), 20);
 }

@@ -7,7 +7,7 @@ use coracle::server::Admission;
 use crate::fixture::{Client, Running, code, wait_for};
 
 #[test]
-fn x3_an_address_with_its_share_is_told_busy_and_others_are_served() {
+fn x3_an_address_at_its_limit_is_refused_and_others_are_served() {
     let server = Running::with(|limits| limits.max_clients_per_address = Some(3));
     let greedy = || Client::coming_from("127.0.0.2", server.address);
     let mut held: Vec<Client> = (0..3).map(|_| greedy()).collect();
@@ -37,7 +37,7 @@ fn x3_an_address_with_its_share_is_told_busy_and_others_are_served() {
 /// All places are taken, some of them by clients that have asked nothing: those lose theirs to others, and not to an
 /// address that has its share.
 #[test]
-fn x3_nobody_loses_a_place_to_an_address_with_its_share() {
+fn x3_no_connection_is_evicted_for_an_address_at_its_limit() {
     let server = Running::with(|limits| {
         limits.max_clients = 4;
         limits.max_clients_per_address = Some(2);
@@ -65,7 +65,7 @@ fn x3_nobody_loses_a_place_to_an_address_with_its_share() {
 }
 
 #[test]
-fn x3_who_waits_counts_too() {
+fn x3_queued_clients_count_against_the_limit() {
     let server = Running::with(|limits| {
         limits.max_clients = 1;
         limits.max_clients_per_address = Some(2);

@@ -8,7 +8,7 @@ use coracle::server::OnText;
 use crate::fixture::{Running, code, in_time};
 
 #[test]
-fn f11_text_is_rejected_unless_the_owner_decides_otherwise() {
+fn f11_text_is_rejected_by_default() {
     let server = Running::new();
     let rest = server.connect().send("GET / HTTP/1.1\r\n\r\n").rest();
     assert_eq!(code(&rest), "badRequest");
@@ -16,7 +16,7 @@ fn f11_text_is_rejected_unless_the_owner_decides_otherwise() {
 }
 
 #[test]
-fn an_echo_gives_back_every_byte() {
+fn echo_returns_every_byte() {
     let server = Running::with(|limits| limits.on_text = OnText::Echo);
     let mut client = server.connect();
     let noise: Vec<u8> = (0..=255).filter(|byte| *byte != b'{').cycle().skip(200).take(100_000).collect();
@@ -77,7 +77,7 @@ fn the_beginning_of_a_name_is_held_for_a_second() {
 
 /// Text counts as a sign of life: who has sent some does not lose the place.
 #[test]
-fn who_has_sent_text_keeps_its_place() {
+fn a_client_that_sent_text_is_not_evicted() {
     let server = Running::with(|limits| {
         limits.max_clients = 1;
         limits.on_text = OnText::Echo;

@@ -47,7 +47,7 @@ fn s7_reading_fails() {
 }
 
 #[test]
-fn s7_a_file_that_tells_nothing() {
+fn s7_a_file_whose_status_cannot_be_read() {
     let tree = Tree::new();
     tree.write("f", "contents");
     let store = tree.store();

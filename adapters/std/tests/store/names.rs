@@ -80,7 +80,7 @@ fn p11_too_long_for_the_file_system_is_a_bad_name() {
 }
 
 #[test]
-fn p18_what_is_no_regular_file_is_never_waited_for() {
+fn p18_opening_special_files_never_blocks() {
     both_ways(|| {
         let tree = Tree::new();
         tree.make_directory("directory");
@@ -138,7 +138,7 @@ fn p18_a_file_is_no_directory() {
 
 /// Root may read everything, so root runs this test once more as somebody else.
 #[test]
-fn p19_what_may_not_be_read_is_denied() {
+fn p19_unreadable_files_are_denied() {
     let tree = Tree::new();
     if fs::metadata(tree.root()).expect("metadata").uid() == 0 {
         // Copied, since the way to the test's own program may be closed to others.
@@ -149,7 +149,7 @@ fn p19_what_may_not_be_read_is_denied() {
         }
         chown(tree.root(), Some(65_534), Some(65_534)).expect("another owner");
         let output = Command::new(program)
-            .args(["--exact", "names::p19_what_may_not_be_read_is_denied"])
+            .args(["--exact", "names::p19_unreadable_files_are_denied"])
             .env("TMPDIR", tree.root())
             .uid(65_534)
             .gid(65_534)
@@ -210,7 +210,7 @@ fn p21_names_are_exact_bytes() {
 
 /// The file system of the tests tells upper from lower case, so the store has to.
 #[test]
-fn p22_case_is_the_file_systems() {
+fn p22_case_is_significant() {
     let tree = Tree::new();
     tree.write("Read.me", "upper");
     assert_eq!(contents(&tree.store(), "read.me"), Err(StoreError::NotFound));
@@ -286,7 +286,7 @@ fn p25_a_relative_root() {
 }
 
 #[test]
-fn p25_the_root_is_held_whatever_becomes_of_its_path() {
+fn p25_the_root_stays_open_when_its_path_changes() {
     both_ways(|| {
         let tree = Tree::new();
         tree.write("secret", "inside\n");
@@ -329,7 +329,7 @@ fn hidden_names_do_not_exist() {
     // Whoever made the link wanted it.
     assert_eq!(contents(&store, "window/config"), Ok(b"c".to_vec()));
 
-    let store = tree.store().hidden(true);
+    let store = tree.store().with_hidden(true);
     assert_eq!(contents(&store, "d/.d/f"), Ok(b"f".to_vec()));
     assert_eq!(listed(&store, Some("d")), Ok((vec!["d/..f 1".into(), "d/.d/".into()], 0)));
     let expected = [".git/", ".hidden 1", "d/", "f. 7", "window@/"].map(String::from).to_vec();

@@ -120,7 +120,7 @@ fn the_version_outlives_a_restart_and_shows_every_change() {
 }
 
 #[test]
-fn s3_a_removed_file_goes_on_being_readable() {
+fn s3_a_removed_file_stays_readable() {
     let tree = Tree::new();
     tree.write("f", "old");
     let store = tree.store();
@@ -150,7 +150,7 @@ fn s4_a_replaced_file_keeps_its_contents_and_version() {
 }
 
 #[test]
-fn s1_s2_a_file_that_shrinks_or_grows_says_so() {
+fn s1_s2_a_file_that_shrinks_or_grows_has_another_version() {
     let tree = Tree::new();
     tree.write("f", "0123456789");
     let store = tree.store();
@@ -176,7 +176,7 @@ fn s1_s2_a_file_that_shrinks_or_grows_says_so() {
 /// The first answer is of the moment of the opening, so that what is sent by it and what is found out at the end frame
 /// every read.
 #[test]
-fn s8_a_change_between_opening_and_the_first_question_is_seen() {
+fn s8_a_change_between_opening_and_info_is_seen() {
     let tree = Tree::new();
     tree.write("f", "0123456789");
     let store = tree.store();
@@ -191,7 +191,7 @@ fn s8_a_change_between_opening_and_the_first_question_is_seen() {
 
 /// While the name changes its meaning as fast as it can, what was opened decides, not what was looked at before.
 #[test]
-fn s8_a_name_that_becomes_a_directory_or_a_link_meanwhile() {
+fn s8_a_name_that_becomes_a_directory_or_a_link_while_it_is_opened() {
     let tree = Tree::new();
     tree.write("name", "file");
     tree.make_directory("other");
@@ -254,7 +254,7 @@ fn files_settle() {
 
 /// The hook for sendfile.
 #[test]
-fn a_file_lends_its_descriptor() {
+fn a_file_gives_access_to_its_descriptor() {
     let tree = Tree::new();
     tree.write("f", "by another way");
     let store = tree.store();

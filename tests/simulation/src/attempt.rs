@@ -1,0 +1,142 @@
+//! One attempt of a client to fetch a file: what it asked, and what came.
+
+use coracle::local::LocalError;
+use coracle_core::{
+    ClientEvent, ClientRequest, Code, Digest, DigestKind, End, Failure, FileName, GetRequest, Hasher, Header, Verified,
+    Version,
+};
+
+use crate::storage::Storage;
+use crate::store::NAMES;
+use crate::world::Context;
+
+/// State of one attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    pub offset: u64,
+    pub asked: Asked,
+    /// Other requests before the one for the file.
+    pub also_asks: usize,
+    pub header: Option<Header>,
+    pub proof: Option<Verified>,
+    pub outcome: Option<Outcome>,
+    /// It goes over a connection that was used before.
+    pub is_reused: bool,
+    pub moved_at: u64,
+    /// How late the next deadline is handled.
+    pub late: u64,
+    /// Between the pieces of its request.
+    pub slow_ms: u64,
+    /// The process ends after so many steps.
+    pub dies_in: Option<usize>,
+    /// How often the file had changed when the attempt began.
+    pub began: u32,
+    /// The most bytes that are moved at once.
+    pub piece: usize,
+}
+
+/// Kind of the request that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Nothing,
+    Hello,
+    List,
+    Stat,
+    Get,
+}
+
+/// Outcome of the attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Verified,
+    Changed,
+    Refused(Option<Code>),
+    Failed(Failure),
+    NobodyAnswers,
+}
+
+impl Attempt {
+    pub const fn new() -> Self {
+        Self {
+            offset: 0,
+            asked: Asked::Nothing,
+            also_asks: 0,
+            header: None,
+            proof: None,
+            outcome: None,
+            is_reused: false,
+            moved_at: 0,
+            late: 0,
+            slow_ms: 0,
+            dies_in: None,
+            began: 0,
+            piece: 1,
+        }
+    }
+
+    /// Handles an event of the session.
+    pub fn handle(
+        &mut self,
+        event: ClientEvent<'_>,
+        storage: &mut Storage,
+        slot: usize,
+        kind: DigestKind,
+        context: &Context,
+    ) -> Result<(), LocalError> {
+        match (event, self.asked) {
+            (ClientEvent::Header(header), Asked::Get) => {
+                assert_eq!(header.offset, self.offset, "a header with another offset");
+                storage.begin(NAMES[slot], &header)?;
+                if header.offset == 0 {
+                    storage.stamp = self.began;
+                }
+                self.header = Some(header);
+            }
+            (ClientEvent::Body { offset, bytes }, Asked::Get) => storage.append(offset, bytes)?,
+            (ClientEvent::End(End::Verified(verified)), Asked::Get) => {
+                assert!(verified.is_whole() && verified.size() == storage.len(), "verified, and not the whole");
+                self.proof = Some(verified);
+                self.outcome = Some(Outcome::Verified);
+            }
+            (ClientEvent::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
+            (ClientEvent::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
+            (ClientEvent::Header(header), Asked::Stat) if !context.is_corrupt => {
+                let past = context.store.past(slot, &header.version, header.size);
+                let past = past.expect("a stat tells of a version that never was");
+                assert_eq!(header.digest, Some(digest(kind, past)), "a stat tells a wrong digest");
+            }
+            (ClientEvent::Header(_), Asked::Stat)
+            | (ClientEvent::Hello(_), Asked::Hello)
+            | (ClientEvent::Entry(_) | ClientEvent::Listed(_), Asked::List)
+            | (ClientEvent::ServerClosing(_), _) => {}
+            (ClientEvent::Refused(refusal), Asked::Stat | Asked::List) => {
+                let is_known = matches!(refusal.code, Some(Code::NotFound | Code::Io | Code::Changed));
+                assert!(is_known || context.is_corrupt, "refused: {refusal:?}");
+            }
+            (event, asked) => assert!(context.is_corrupt, "{event:?} for {asked:?}"),
+        }
+        Ok(())
+    }
+}
+
+/// The name of file `slot`.
+pub fn name(slot: usize) -> FileName<'static> {
+    FileName::from_static(NAMES[slot])
+}
+
+/// A request for file `slot` from `offset` on, with a digest of all of it.
+pub fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> ClientRequest<'_> {
+    ClientRequest::Get(GetRequest {
+        offset,
+        version,
+        digest: Some(kind),
+        digest_from: Some(0),
+        ..GetRequest::new(name(slot))
+    })
+}
+
+fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::new(kind).expect("both kinds are built in");
+    hasher.update(bytes);
+    hasher.finish()
+}

@@ -1,0 +1,274 @@
+//! Open directories and files of a simulated disk, for the code that stores downloads.
+
+use std::ffi::OsStr;
+use std::io;
+use std::time::SystemTime;
+
+use coracle::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+
+use super::contents::Contents;
+use super::entries::Entries;
+use super::{Content, Disk, State};
+
+/// An open directory.
+#[derive(Debug)]
+pub struct DiskDirectory {
+    disk: Disk,
+    number: usize,
+    epoch: u64,
+}
+
+/// An open file, closed when it is dropped.
+#[derive(Debug)]
+pub struct DiskFile {
+    disk: Disk,
+    number: usize,
+    epoch: u64,
+    has_lock: std::cell::Cell<bool>,
+}
+
+impl DiskDirectory {
+    pub(super) fn new(disk: &Disk, number: usize) -> Self {
+        let mut state = disk.state();
+        state.nodes[number].handles += 1;
+        Self { disk: disk.clone(), number, epoch: state.epoch }
+    }
+}
+
+impl DirectoryHandle for DiskDirectory {
+    type File = DiskFile;
+
+    fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
+        let mut state = self.disk.operation(self.epoch)?;
+        Ok(state.entries(self.number).get(name).map(|number| state.status(number)))
+    }
+
+    fn open(&self, name: &OsStr, access: Access) -> io::Result<Opened<DiskFile>> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let found = state.entries(self.number).get(name);
+        let number = match (found, access) {
+            (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (None, Access::CreateNew) => {
+                let number = state.create(Content::File(Contents::default()));
+                state.entries(self.number).add(name, number);
+                number
+            }
+            (None, _) => return Ok(Opened::Missing),
+            (Some(number), _) if matches!(state.nodes[number].content, Content::File(_)) => number,
+            (Some(_), _) => return Ok(Opened::Other),
+        };
+        state.nodes[number].handles += 1;
+        Ok(Opened::File(DiskFile { disk: self.disk.clone(), number, epoch: self.epoch, has_lock: false.into() }))
+    }
+
+    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let entries = state.entries(self.number);
+        let number = entries.get(from).ok_or(io::ErrorKind::NotFound)?;
+        // As POSIX has it: two names of one file stay two names.
+        if entries.get(to) != Some(number) {
+            entries.rename(from, to);
+        }
+        Ok(())
+    }
+
+    fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        if !state.behavior.has_no_replace {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let entries = state.entries(self.number);
+        if entries.get(from).is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if entries.get(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        entries.rename(from, to);
+        Ok(())
+    }
+
+    fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let entries = state.entries(self.number);
+        let number = entries.get(from).ok_or(io::ErrorKind::NotFound)?;
+        if entries.get(to).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        entries.add(to, number);
+        Ok(())
+    }
+
+    fn remove(&self, name: &OsStr) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let entries = state.entries(self.number);
+        entries.get(name).ok_or(io::ErrorKind::NotFound)?;
+        entries.remove(name);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        state.entries(self.number).sync();
+        state.free_unused();
+        Ok(())
+    }
+
+    fn free_space(&self) -> io::Result<Option<u64>> {
+        let mut state = self.disk.operation(self.epoch)?;
+        Ok(state.random.chance(900).then_some(1 << 40))
+    }
+
+    fn open_directory(&self, path: &str) -> io::Result<Self> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let number = state.walk_from(self.number, path).ok_or(io::ErrorKind::NotFound)?;
+        if !matches!(state.nodes[number].content, Content::Directory(_)) {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        state.nodes[number].handles += 1;
+        Ok(Self { disk: self.disk.clone(), number, epoch: self.epoch })
+    }
+
+    fn create_directory(&self, path: &str) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let parent = state.walk_from(self.number, parent).ok_or(io::ErrorKind::NotFound)?;
+        if state.entries(parent).get(OsStr::new(name)).is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let number = state.create(Content::Directory(Entries::default()));
+        state.entries(parent).add(OsStr::new(name), number);
+        Ok(())
+    }
+}
+
+impl FileHandle for DiskFile {
+    fn status(&self) -> io::Result<FileStatus> {
+        Ok(self.disk.operation(self.epoch)?.status(self.number))
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut state = self.disk.frequent_operation(self.epoch)?;
+        let most = state.uneven(buf.len())?;
+        let bytes = state.contents(self.number).bytes();
+        let bytes = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+        let len = bytes.len().min(most);
+        buf[..len].copy_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        match self.disk.frequent_operation(self.epoch) {
+            Ok(mut state) => {
+                let len = state.uneven(bytes.len())?;
+                state.contents(self.number).write(offset, &bytes[..len]);
+                Ok(len)
+            }
+            Err(error) => {
+                // The process may end in the middle of it.
+                let mut state = self.disk.state();
+                if state.is_stopped && state.random.chance(500) {
+                    let len = state.random.below(bytes.len());
+                    state.contents(self.number).write(offset, &bytes[..len]);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.disk.operation(self.epoch)?.contents(self.number).set_len(len);
+        Ok(())
+    }
+
+    fn set_modified(&self, _: SystemTime) -> io::Result<()> {
+        self.disk.operation(self.epoch).map(drop)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let errors = self.disk.errors();
+        match self.disk.operation(self.epoch) {
+            Ok(mut state) => state.contents(self.number).sync(),
+            Err(error) => {
+                if self.disk.errors() > errors {
+                    self.lose();
+                }
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn lock_exclusive(&self) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let is_locked = &mut state.nodes[self.number].is_locked;
+        if *is_locked && !self.has_lock.get() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        *is_locked = true;
+        self.has_lock.set(true);
+        Ok(())
+    }
+
+    fn close(self) -> io::Result<()> {
+        let errors = self.disk.errors();
+        let closed = self.disk.operation(self.epoch).map(drop);
+        if self.disk.errors() > errors {
+            self.lose();
+        }
+        closed
+    }
+}
+
+impl DiskFile {
+    /// What was written is not on the disk, though it can be read.
+    fn lose(&self) {
+        let mut state = self.disk.state();
+        state.contents(self.number).fail_sync();
+        // Killed now, the program leaves what no other program can tell from a good file.
+        state.stops_in = None;
+    }
+}
+
+impl State {
+    fn status(&self, number: usize) -> FileStatus {
+        let identity = Identity { device: 1, inode: number as u64 };
+        match &self.nodes[number].content {
+            Content::File(contents) => {
+                FileStatus { kind: FileKind::Regular, identity, size: contents.bytes().len() as u64 }
+            }
+            _ => FileStatus { kind: FileKind::Other, identity, size: 0 },
+        }
+    }
+
+    /// How much of `len` bytes one call moves.
+    fn uneven(&mut self, len: usize) -> io::Result<usize> {
+        match self.random.below(1_000) {
+            0..5 => Err(io::ErrorKind::Interrupted.into()),
+            5..30 if len > 0 => Ok(1 + self.random.below(len)),
+            _ => Ok(len),
+        }
+    }
+}
+
+impl Drop for DiskDirectory {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.epoch == self.epoch {
+            state.nodes[self.number].handles -= 1;
+        }
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        if state.epoch == self.epoch {
+            let node = &mut state.nodes[self.number];
+            node.handles -= 1;
+            node.is_locked &= !self.has_lock.get();
+        }
+    }
+}

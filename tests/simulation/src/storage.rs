@@ -1,0 +1,392 @@
+//! A client's download on its disk, by the code of `coracle::local`, and the rules that hold for it.
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use coracle::local::{Directory, DownloadTarget, ExistingPart, LocalError, Naming, Origin, Part, Proof};
+use coracle_core::{FileName, Header, Verified, Version};
+
+use crate::disk::{Behavior, Disk, DiskDirectory, Visit};
+use crate::random::Random;
+
+/// Name of every target.
+const TARGET: &str = "file";
+/// Contents of a file that a user puts at the name of a target.
+const USERS_FILE: &[u8] = b"not to be replaced";
+/// The server's address.
+const PEER: &str = "server";
+
+/// A client's disk, and what its running program holds open.
+#[derive(Debug)]
+pub struct Storage {
+    pub disk: Disk,
+    /// Directory of the target, which the program creates; empty: the root.
+    directory: &'static str,
+    faults: usize,
+    process: Option<Process>,
+    /// Operations that had failed when the program was started.
+    errors_before: u64,
+    /// Other programs may have had their hands in it since the program was started.
+    is_visited: Rc<Cell<bool>>,
+    /// A user has put a file at the name of the target.
+    has_users_file: Rc<Cell<bool>>,
+    /// What may stand at the name of the target.
+    expected: Vec<Option<Vec<u8>>>,
+    /// What the next program finds, unless the power fails.
+    stored: Option<(Origin, u64)>,
+    /// A power cut takes the newest entries, not any of them.
+    is_ordered: bool,
+    /// A power cut may have taken the sidecar, and not the part.
+    is_mixed_up: bool,
+    /// A power cut may have damaged the part, so that only its digest can tell.
+    pub is_damaged: bool,
+    /// How often the file had changed when the part was begun.
+    pub stamp: u32,
+}
+
+#[derive(Debug)]
+struct Process {
+    target: DownloadTarget<DiskDirectory>,
+    part: Option<Part<DiskDirectory>>,
+    force: bool,
+}
+
+/// What a program found when it was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    APart,
+    SetAside,
+}
+
+impl Storage {
+    pub fn new(random: &mut Random) -> Self {
+        let behavior = Behavior { is_ordered: random.chance(750), has_no_replace: random.chance(750) };
+        Self {
+            disk: Disk::new(behavior, Random::new(random.next())),
+            directory: random.one_of(&["", "", "d", "d/e"]),
+            faults: random.one_of(&[0, 0, 5, 20]),
+            process: None,
+            errors_before: 0,
+            is_visited: Rc::default(),
+            has_users_file: Rc::default(),
+            expected: vec![None],
+            stored: None,
+            is_ordered: behavior.is_ordered,
+            is_mixed_up: false,
+            is_damaged: false,
+            stamp: 0,
+        }
+    }
+
+    /// Starts the program: finds an unfinished download.
+    pub fn start(&mut self, is_calm: bool, random: &mut Random) -> Result<Found, LocalError> {
+        self.process = None;
+        self.disk.arm(if is_calm { 0 } else { self.faults });
+        self.errors_before = self.disk.errors();
+        self.is_visited.set(false);
+        if !is_calm && random.chance(50) {
+            self.disk.visit_after(Some((random.below(40), self.visit(random))));
+        }
+        let exists = self.disk.peek(&self.path(TARGET), |_| ()).is_some();
+        let force = if exists { is_calm || random.chance(900) } else { random.chance(500) };
+        let stored = self.stored.take();
+        let found = self.find(force);
+        if found.is_err() || self.process.is_none() {
+            self.stored = stored;
+            return found;
+        }
+        if let Some((origin, len)) = stored.filter(|(_, len)| *len > 0) {
+            let part =
+                self.part().filter(|part| part.size() >= len && part.origin().is_none_or(|known| *known == origin));
+            let is_promoted = self.disk.peek(&self.path(TARGET), |bytes| bytes.len() as u64 == len).unwrap_or(false);
+            assert!(part.is_some() || is_promoted, "{len} bytes of a download are lost: {found:?}");
+            self.stored = part.is_some().then_some((origin, len));
+        }
+        found
+    }
+
+    fn find(&mut self, force: bool) -> Result<Found, LocalError> {
+        let target = open_target(&self.disk, self.directory)?;
+        target.check_target(force)?;
+        let (found, part) = match target.find_part()? {
+            ExistingPart::None => (Found::Nothing, None),
+            ExistingPart::Part(part) => (Found::APart, Some(*part)),
+            ExistingPart::SetAside(paths) => {
+                let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()?.to_str()).collect();
+                // The user looks at them, and has no use for them.
+                names.into_iter().for_each(|name| self.disk.remove(&self.path(name)));
+                (Found::SetAside, None)
+            }
+        };
+        self.process = Some(Process { target, part, force });
+        Ok(found)
+    }
+
+    /// Where the next request begins: behind the part, when it is known of what it is the beginning.
+    pub fn offset(&self) -> u64 {
+        self.origin().map_or(0, |_| self.len())
+    }
+
+    /// How many bytes there are.
+    pub fn len(&self) -> u64 {
+        self.part().map_or(0, Part::size)
+    }
+
+    /// Of what the bytes are the beginning, where there are any and that is known.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.part()?.origin().filter(|_| self.len() > 0)
+    }
+
+    /// Forgets of what the part is the beginning, unless that is the file `name`.
+    pub fn forget_unless(&mut self, name: &str) {
+        if let Some(part) = self.process.as_mut().and_then(|process| process.part.as_mut())
+            && part.origin().is_some_and(|origin| origin.name != name)
+        {
+            part.forget_origin();
+        }
+    }
+
+    /// Forgets of what the part is the beginning.
+    pub fn forget(&mut self) {
+        if let Some(part) = self.process.as_mut().and_then(|process| process.part.as_mut()) {
+            part.forget_origin();
+        }
+    }
+
+    /// Reads what there is from `offset` on.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LocalError> {
+        self.part().expect("a part to read").read_at(buf, offset)
+    }
+
+    /// A header came: its body goes behind what there is, or begins anew.
+    pub fn begin(&mut self, name: &str, header: &Header) -> Result<(), LocalError> {
+        let Header { offset, length, size, ref version, .. } = *header;
+        let origin = Origin { name: name.to_owned(), peer: PEER.to_owned(), size, version: version.clone() };
+        let Process { target, part, .. } = self.process.as_mut().expect("a running program");
+        target.directory().check_free(length)?;
+        match part {
+            None => {
+                self.stored = None;
+                *part = Some(target.create_part(origin.clone())?);
+                self.is_damaged = false;
+            }
+            Some(part) if offset == 0 => {
+                self.stored = None;
+                part.restart(origin.clone())?;
+                self.is_damaged = false;
+            }
+            Some(part) if part.origin() != Some(&origin) => {
+                self.stored = None;
+                part.set_origin(origin.clone())?;
+            }
+            Some(_) => return Ok(()),
+        }
+        self.stored = Some((origin, self.len()));
+        Ok(())
+    }
+
+    /// Bytes of the body.
+    pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<(), LocalError> {
+        let part = self.process.as_mut().and_then(|process| process.part.as_mut()).expect("a body without a header");
+        assert_eq!(offset, part.size(), "a body out of order");
+        let appended = part.append(bytes);
+        if let (Some((_, len)), false) = (&mut self.stored, self.disk.is_stopped()) {
+            *len = part.size();
+        }
+        appended
+    }
+
+    /// Gives the part its final name, as whole as `verified` shows.
+    pub fn promote(&mut self, verified: Verified, modified: Option<u64>) -> Result<Vec<u8>, LocalError> {
+        let process = self.process.as_mut().expect("a running program");
+        let (part, force) = (process.part.take().expect("nothing to promote"), process.force);
+        let bytes = self.disk.peek(&self.path(&format!("{TARGET}.part")), <[u8]>::to_vec).expect("a part");
+        self.check_target();
+        let may_replace = force || self.disk.peek(&self.path(TARGET), |_| ()).is_none();
+        if may_replace {
+            self.expected.push(Some(bytes.clone()));
+        }
+        let promoted = part.promote(Proof::Verified(verified), modified, force);
+        let may_replace = may_replace && (force || !self.has_users_file.get());
+        if self.has_users_file.take() {
+            // It was there first.
+            self.expected = vec![Some(USERS_FILE.to_vec())];
+            if force {
+                self.expected.push(Some(bytes.clone()));
+            }
+        }
+        match &promoted {
+            _ if self.disk.is_stopped() => {}
+            Ok(_) => {
+                assert!(may_replace, "a file was replaced unasked");
+                assert!(self.disk.is_durable(&self.path(TARGET), true), "a file is reported that a power cut can take");
+                if self.disk.errors() == self.errors_before && !self.is_visited.get() {
+                    let mut names = self.disk.names(self.directory);
+                    names.retain(|name| name != TARGET && !name.contains(".old"));
+                    assert!(names.is_empty(), "left over: {names:?}");
+                }
+                self.expected = vec![Some(bytes.clone())];
+                self.stored = None;
+                self.is_damaged = false;
+            }
+            // The part is kept.
+            Err(LocalError::Exists(_) | LocalError::Io { doing: "give its real name to", .. }) => {}
+            Err(_) => self.stored = None,
+        }
+        self.check_target();
+        promoted.map(|_| bytes)
+    }
+
+    /// The digest is wrong: the part is worth nothing.
+    pub fn discard(&mut self) -> Result<(), LocalError> {
+        self.is_damaged = false;
+        self.stored = None;
+        match self.process.as_mut().and_then(|process| process.part.take()) {
+            Some(part) => part.discard(),
+            None => Ok(()),
+        }
+    }
+
+    /// The program ends: what has no byte is removed.
+    pub fn suspend(&mut self) -> Result<(), LocalError> {
+        let suspended = match self.process.as_mut().and_then(|process| process.part.take()) {
+            Some(part) => {
+                if part.size() == 0 {
+                    self.stored = None;
+                }
+                part.suspend()
+            }
+            None => Ok(()),
+        };
+        self.end();
+        suspended
+    }
+
+    /// The process is killed, or the power fails.
+    pub fn die(&mut self, is_power: bool) {
+        self.end();
+        if is_power {
+            self.disk.cut_power();
+            self.stored = None;
+            self.is_damaged = true;
+            self.is_mixed_up |= !self.is_ordered;
+            self.check_target();
+            let found = self.disk.peek(&self.path(TARGET), <[u8]>::to_vec);
+            // What is read after a power cut is on the disk.
+            self.expected = vec![found];
+        } else {
+            self.disk.kill();
+            self.check_target();
+        }
+    }
+
+    /// The program reports `error`: there has to be a reason for it, and the user sees to it.
+    pub fn explain(&mut self, error: &LocalError) {
+        let had_errors = self.disk.errors() > self.errors_before;
+        let is_visited = self.is_visited.get();
+        match error {
+            LocalError::Exists(_) => {
+                assert!(self.disk.peek(&self.path(TARGET), |_| ()).is_some(), "exists, and is not there");
+            }
+            LocalError::Foreign(_) => {
+                assert!(self.is_mixed_up || is_visited, "a program does not know its own part");
+                self.stored = None;
+                self.disk.remove(&self.path(&format!("{TARGET}.part")));
+                self.disk.remove(&self.path(&format!("{TARGET}.part.json")));
+            }
+            LocalError::Locked(_) => assert!(is_visited, "locked by nobody"),
+            LocalError::Io { .. } | LocalError::NotDurable { .. } => assert!(had_errors, "nothing failed, but {error}"),
+            _ => panic!("{error}"),
+        }
+    }
+
+    /// Checks that the final name stands for what was reported, or is about to be, in whole.
+    pub fn check_target(&mut self) {
+        let path = self.path(TARGET);
+        if self.has_users_file.take() {
+            self.expected = vec![Some(USERS_FILE.to_vec())];
+        }
+        let found = self.disk.peek(&path, |bytes| {
+            let is_expected = self.expected.iter().any(|expected| expected.as_deref() == Some(bytes));
+            assert!(is_expected, "{} bytes stand under the final name that may not", bytes.len());
+        });
+        match found {
+            Some(()) => assert!(self.disk.is_durable(&path, false), "a power cut can spoil what has its final name"),
+            None => assert!(self.expected.contains(&None), "a file that was reported is lost"),
+        }
+    }
+
+    fn part(&self) -> Option<&Part<DiskDirectory>> {
+        self.process.as_ref()?.part.as_ref()
+    }
+
+    fn end(&mut self) {
+        self.process = None;
+        self.disk.visit_after(None);
+    }
+
+    fn path(&self, name: &str) -> String {
+        if self.directory.is_empty() { name.to_owned() } else { format!("{}/{name}", self.directory) }
+    }
+
+    /// Another program comes between.
+    fn visit(&self, random: &mut Random) -> Visit {
+        let is_visited = self.is_visited.clone();
+        let directory = self.directory;
+        if random.chance(500) {
+            let sidecar = self.path(&format!("{TARGET}.part.json"));
+            return Box::new(move |disk, random| {
+                is_visited.set(true);
+                download_too(disk, directory, &sidecar, random);
+            });
+        }
+        let path = self.path(TARGET);
+        let has_users_file = self.has_users_file.clone();
+        Box::new(move |disk, _| {
+            if disk.peek(&path, |_| ()).is_none() && disk.has_directory(directory) {
+                is_visited.set(true);
+                has_users_file.set(true);
+                disk.put(&path, USERS_FILE);
+            }
+        })
+    }
+}
+
+/// Another program downloads to the same target, and gives up.
+fn download_too(disk: &Disk, directory: &'static str, sidecar: &str, random: &mut Random) {
+    let is_locked = disk.is_locked(sidecar);
+    let Ok(target) = open_target(disk, directory) else { return };
+    let version = Version::new("v0").expect("a version");
+    let origin = Origin { name: "other".to_owned(), peer: PEER.to_owned(), size: 10, version };
+    let mut part = match target.find_part() {
+        Ok(_) if is_locked => panic!("two programs have the same part"),
+        Ok(ExistingPart::Part(part)) if part.size() > 0 => return,
+        Ok(ExistingPart::Part(mut part)) => {
+            part.restart(origin).expect("no fault is planned");
+            *part
+        }
+        Ok(ExistingPart::None) => target.create_part(origin).expect("there was nothing"),
+        Err(LocalError::Locked(_)) if is_locked => return,
+        Ok(ExistingPart::SetAside(_)) | Err(LocalError::Foreign(_)) => return,
+        Err(error) => panic!("another program: {error}"),
+    };
+    if random.chance(500) {
+        part.append(b"other").expect("no fault is planned");
+    }
+    part.suspend().expect("no fault is planned");
+}
+
+fn open_target(disk: &Disk, below: &'static str) -> Result<DownloadTarget<DiskDirectory>, LocalError> {
+    let root = shared(Directory::new(disk.root(), Path::new("disk")));
+    let directory = if below.is_empty() { root } else { shared(root.open_below(FileName::from_static(below))?) };
+    Ok(DownloadTarget::new(directory, OsStr::new(TARGET), Naming::Single))
+}
+
+#[expect(clippy::arc_with_non_send_sync, reason = "programs with threads use the library, too; this one has none")]
+fn shared(directory: Directory<DiskDirectory>) -> Arc<Directory<DiskDirectory>> {
+    Arc::new(directory)
+}
