@@ -52,6 +52,8 @@ pub struct Storage {
     had_power_cut: bool,
     /// The last write to the sidecar may not have come to its end.
     is_sidecar_doubtful: bool,
+    /// So a user's file became a part: an older sidecar, which a power cut brings back, is not for it.
+    has_taken_file: bool,
     /// A power cut may have damaged the part, so that only its digest can tell.
     pub is_damaged: bool,
     /// How often the file had changed when the part was begun.
@@ -91,6 +93,7 @@ impl Storage {
             is_ordered: behavior.is_ordered,
             had_power_cut: false,
             is_sidecar_doubtful: false,
+            has_taken_file: false,
             is_damaged: false,
             stamp: 0,
         }
@@ -119,6 +122,7 @@ impl Storage {
             // Nothing tells which part a damaged sidecar was for.
             assert!(self.is_sidecar_doubtful, "a user's file was taken for a part: {found:?}");
             self.has_users_part.set(false);
+            self.has_taken_file = true;
         }
         if let Some((origin, len)) = stored.filter(|(_, len)| *len > 0) {
             let part =
@@ -230,6 +234,7 @@ impl Storage {
         if may_replace && is_ours {
             self.expected.push(Some(bytes.clone()));
         }
+        let losses = self.disk.losses();
         self.is_promoting.set(true);
         let promoted = part.promote(Proof::Verified(verified), modified, force);
         self.is_promoting.set(false);
@@ -256,9 +261,9 @@ impl Storage {
                 self.stored = None;
                 self.is_damaged = false;
             }
-            // The part is kept.
-            Err(LocalError::Exists(_) | LocalError::Io { doing: "give its real name to", .. }) => {}
-            Err(_) => self.stored = None,
+            // What was written may not be on the disk. For any other reason the part is kept.
+            Err(_) if self.disk.losses() > losses => self.stored = None,
+            Err(_) => {}
         }
         self.check_target();
         promoted.map(|_| bytes)
@@ -317,7 +322,7 @@ impl Storage {
                 assert!(self.disk.peek(&self.path(TARGET), |_| ()).is_some(), "exists, and is not there");
             }
             LocalError::Foreign(_) => {
-                let is_mixed_up = self.had_power_cut && !self.is_ordered;
+                let is_mixed_up = self.had_power_cut && (!self.is_ordered || self.has_taken_file);
                 assert!(is_mixed_up || self.has_users_part.get(), "a program does not know its own part");
                 self.stored = None;
                 self.take_users_part();
