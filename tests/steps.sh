@@ -64,7 +64,7 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then
         run "$@"
     elif [ "${CI-}" = true ] && sudo -n true; then
-        run sudo --preserve-env=PATH,CORACLE_QUICK,CORACLE_PLANTED,CARGO_TARGET_DIR "$@"
+        run sudo --preserve-env=PATH,CORACLE_QUICK,CARGO_TARGET_DIR "$@"
     else
         fail "only root can do this. This does it: sudo --preserve-env=PATH $*"
     fi

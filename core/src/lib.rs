@@ -19,37 +19,34 @@
 //! holds, so that Linux can answer it with `sendfile(2)`, a board by copying flash into its network stack's ring, and a
 //! test by slicing. While an answer is under way `receive` takes nothing, which is all the back-pressure that there is.
 //!
-//! - [`ServerSession`] with a [`Store`] is the server's side, [`ClientSession`] the client's.
-//! - [`blocking`] runs either over anything that is `embedded_io::Read + Write` and may block.
+//! - [`ServerSession`] is the server's side of a connection, [`ClientSession`] the client's.
+//! - [`Store`] is what is served; [`exec`] does the store's side of an exchange for every owner.
+//! - `blocking`, a module behind the feature of that name, runs either session over anything that is `embedded_io::Read + Write` and may block.
 //! - [`FileName`], [`Version`], [`Digest`] exist only when they are good.
 //!
 //! # A session in a test, without a socket
 //!
 //! ```
-//! use coracle_core::{Action, Finished, Hasher, Instant, Reply, ServerConfig, ServerSession, StaticFile, StaticStore, Store};
+//! use coracle_core::exec::StoreExchange;
+//! use coracle_core::{Action, Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 //!
 //! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
 //! let mut store = StaticStore::new(&FILES);
+//! let mut exchange = StoreExchange::new();
 //! let now = Instant::from_millis(0); // the clock is a variable
 //!
 //! let config = ServerConfig::new();
 //! let mut session = ServerSession::new(&config, [0; 512], now);
-//! assert_eq!(session.receive(br#"{"type":"get","fileName":"motd"}"#, now), 32);
+//! let (taken, _event) = session.receive(br#"{"type":"get","fileName":"motd"}"#, now);
+//! assert_eq!(taken, 32);
 //!
-//! let (mut output, mut open, mut hasher) = (Vec::new(), None, None);
+//! let mut output = Vec::new();
 //! loop {
 //!     match session.action() {
 //!         Action::Receive | Action::Close(_) => break,
 //!         Action::Reply(request) => {
-//!             hasher = request.digest().and_then(Hasher::new);
-//!             let name = request.name().expect("a get has a name");
-//!             match store.open(name).and_then(|file| Ok((store.info(&file)?, file))) {
-//!                 Ok((info, file)) => {
-//!                     session.reply(Reply::File { info: &info, known: None }, now);
-//!                     open = Some(file);
-//!                 }
-//!                 Err(error) => session.reply(Reply::Refuse(error.code()), now),
-//!             }
+//!             let reply = exchange.open(&mut store, &request);
+//!             session.reply(reply, now);
 //!         }
 //!         Action::SendBytes { bytes, .. } => {
 //!             output.extend_from_slice(bytes); // a socket may take fewer
@@ -58,17 +55,18 @@
 //!         }
 //!         Action::SendFile { offset, len, hash, .. } => {
 //!             let mut chunk = vec![0; len];
-//!             let len = store.read(open.as_mut().unwrap(), offset, &mut chunk).unwrap();
-//!             if let (true, Some(hasher)) = (hash, &mut hasher) {
-//!                 hasher.update(&chunk[..len]);
+//!             match exchange.read(&mut store, offset, &mut chunk, hash) {
+//!                 Ok(len) => {
+//!                     output.extend_from_slice(&chunk[..len]);
+//!                     session.sent(len, now);
+//!                 }
+//!                 Err(_) => session.file_fault(now),
 //!             }
-//!             output.extend_from_slice(&chunk[..len]);
-//!             session.sent(len, now);
 //!         }
-//!         Action::Finish { .. } => {
-//!             let digest = hasher.take().map(Hasher::finish);
-//!             session.finished(Finished { digest, same_version: true }, now);
-//!         }
+//!         Action::Finish { from, to } => match exchange.finish(&mut store, from, to) {
+//!             Ok(finished) => session.finished(finished, now),
+//!             Err(_) => session.file_fault(now),
+//!         },
 //!         _ => unreachable!("no listing and no resume was asked for"),
 //!     }
 //! }
@@ -80,6 +78,7 @@
 //! # Features
 //!
 //! - `sha256` (default): SHA-256 as a digest beside CRC-32.
+//! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
@@ -87,27 +86,30 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "blocking")]
 pub mod blocking;
 mod client;
+pub mod exec;
 mod server;
 mod store;
 mod types;
 mod wire;
 
 pub use client::{
-    ClientAction, ClientRequest, ClientSession, Digests, End, Event, Failure, Features, GetRequest, Header, Hello,
-    Listing, Refusal, StartError, Verified, Violation,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Digests, End, Failure, Features, GetRequest, Header,
+    Hello, Listing, Refusal, StartError, Verified, Violation,
 };
 #[cfg(feature = "classic")]
 pub use server::TextPolicy;
 pub use server::{
-    Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request, ServerConfig, ServerName,
+    Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerConfig, ServerEvent, ServerName,
     ServerNameError, ServerSession,
 };
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
 pub use types::file_name::{FileName, NameError};
 pub use types::time::Instant;
+pub use types::timer::Timer;
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;

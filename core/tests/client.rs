@@ -4,8 +4,8 @@ mod asking;
 
 use asking::{GET, NAME, Wants, answer, answered, asked, digest, header};
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Code, DigestKind, End, Event, Failure, FileName, GetRequest, Instant,
-    StartError, Version, Violation,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, End, Failure, FileName, GetRequest,
+    Instant, StartError, Timer, Version, Violation,
 };
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ fn get_is_verified() {
 #[test]
 fn a_resume_covers_what_is_held() {
     let version = Version::new("v1").expect("a version");
-    let get = GetRequest { offset: 7, version: Some(&version), digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(7).with_version(Some(&version)).with_digest_from(Some(0));
     let seen = answered(ClientRequest::Get(get), &FILE[..7], answer(FILE, 7));
     assert_eq!(seen.body, b"world");
     assert_eq!(seen.events[1..], ["body from 7", "verified 0..12/12 ffab723a"]);
@@ -107,13 +107,13 @@ fn a_resume_covers_what_is_held() {
     assert_eq!(seen.failure(), Some(Failure::Digest));
 
     // There is nothing left to fetch, and all to verify.
-    let get = GetRequest { offset: 12, ..get };
+    let get = get.with_offset(12);
     assert_eq!(answered(ClientRequest::Get(get), FILE, answer(FILE, 12)).events[1..], ["verified 0..12/12 ffab723a"]);
 }
 
 #[test]
 fn a_part_is_verified_as_a_part() {
-    let get = GetRequest { offset: 7, length: Some(3), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(7).with_length(Some(3));
     let line = header(FILE, 7).replace("\"length\":5", "\"length\":3").replace("\"lastSize\":5", "\"lastSize\":3");
     let crc32 = digest(DigestKind::Crc32, b"wor");
     let seen =
@@ -126,7 +126,7 @@ fn a_part_is_verified_as_a_part() {
     while !rest.is_empty() {
         let (taken, event) = session.receive(rest, at(0));
         assert!(taken > 0, "no progress");
-        if let Some(Event::End(End::Verified(verified))) = event {
+        if let Some(ClientEvent::End(End::Verified(verified))) = event {
             assert!(verified.is_whole());
         }
         rest = &rest[taken..];
@@ -134,7 +134,7 @@ fn a_part_is_verified_as_a_part() {
 
     // A part is no whole, whether its beginning is missing or its end.
     for (offset, length) in [(7, 5), (0, 7), (7, 3)] {
-        let get = GetRequest { offset: offset as u64, length: Some(length as u64), ..GetRequest::new(NAME) };
+        let get = GetRequest::new(NAME).with_offset(offset as u64).with_length(Some(length as u64));
         let mut session = asked(ClientRequest::Get(get), b"");
         let line =
             header(FILE, offset).replace(&format!("\"length\":{}", 12 - offset), &format!("\"length\":{length}"));
@@ -147,7 +147,7 @@ fn a_part_is_verified_as_a_part() {
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
             assert!(taken > 0, "no progress");
-            if let Some(Event::End(End::Verified(verified))) = event {
+            if let Some(ClientEvent::End(End::Verified(verified))) = event {
                 assert_eq!((verified.from(), verified.to()), (offset as u64, (offset + length) as u64));
                 is_whole = Some(verified.is_whole());
             }
@@ -160,17 +160,13 @@ fn a_part_is_verified_as_a_part() {
 #[test]
 fn without_a_digest_nothing_is_verified() {
     let line = header(FILE, 0).replace("crc32", "none");
-    let get = GetRequest { digest: None, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(None).with_digest_from(Some(0));
     let seen = answered(ClientRequest::Get(get), b"", format!("{line}hello, world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 
     // Nothing is read back for a digest that nobody computes.
     let line = header(FILE, 7).replace("crc32", "none");
-    let seen = answered(
-        ClientRequest::Get(GetRequest { offset: 7, ..get }),
-        b"",
-        format!("{line}world{{\"type\":\"end\"}}\n"),
-    );
+    let seen = answered(ClientRequest::Get(get.with_offset(7)), b"", format!("{line}world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 }
 
@@ -187,7 +183,7 @@ fn a_file_that_changed_may_be_kept_as_a_snapshot() {
     assert_eq!(kept.events[2..], ["changed Some(\"0..12/12 ffab723a\")"]);
     assert_eq!(kept.last, None);
 
-    let get = GetRequest { digest: None, ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(None);
     let line = header(FILE, 0).replace("crc32", "none");
     let seen = answered(
         ClientRequest::Get(get),
@@ -228,7 +224,7 @@ fn the_words_of_a_refusal_stay_until_the_next_request() {
     assert_eq!(session.refusal(), None);
     let (taken, event) = session.receive(line, at(0));
     assert_eq!(taken, line.len());
-    assert!(matches!(event, Some(Event::Refused(refusal)) if refusal.code == Some(Code::Denied)));
+    assert!(matches!(event, Some(ClientEvent::Refused(refusal)) if refusal.code == Some(Code::Denied)));
     let refusal = session.refusal().expect("it is kept");
     assert_eq!((refusal.word, refusal.text), ("denied", "permission denied: a.txt"));
     session.start(ClientRequest::Hello, at(1)).expect("idle");
@@ -251,10 +247,10 @@ fn an_idle_session_takes_a_reason_for_closing_and_nothing_else() {
             (Some(format!("unasked {code}")), Some(Failure::Ended(code)))
         );
     }
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Violation::Unasked));
-    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Violation::Unasked));
-    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Violation::Unasked));
-    assert_eq!(after(&header(FILE, 0)), breach(Violation::Unasked));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"\"}\n"), breach(Violation::Unrequested));
+    assert_eq!(after("{\"type\":\"error\",\"code\":\"teapot\",\"message\":\"\"}\n"), breach(Violation::Unrequested));
+    assert_eq!(after("{\"type\":\"end\",\"count\":0}\n"), breach(Violation::Unrequested));
+    assert_eq!(after(&header(FILE, 0)), breach(Violation::Unrequested));
     assert_eq!(after(" "), breach(Violation::LineStart));
     assert_eq!(after("\n"), breach(Violation::LineStart));
 }
@@ -264,7 +260,7 @@ fn one_connection_serves_many_requests() {
     let mut session = asked(ClientRequest::Hello, b"");
     let hello = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"\",\"name\":\"\",\"maxRequest\":600,\"chunkSize\":1,\"idle_ms\":0,\
                   \"request_ms\":0,\"stall_ms\":0,\"features\":[],\"digests\":[]}\n";
-    assert!(matches!(session.receive(hello, at(0)), (_, Some(Event::Hello(_)))));
+    assert!(matches!(session.receive(hello, at(0)), (_, Some(ClientEvent::Hello(_)))));
 
     // The longest of names, each byte of it escaped, does not fit 512 bytes; this server takes more.
     let name = "\"".repeat(255);
@@ -298,9 +294,9 @@ fn a_request_keeps_to_the_longest_that_the_server_takes() {
 #[test]
 fn what_cannot_be_started() {
     let mut session = ClientSession::new([0; 1_024]);
-    let get = GetRequest { offset: 3, digest_from: Some(4), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(3).with_digest_from(Some(4));
     assert_eq!(session.start(ClientRequest::Get(get), at(0)), Err(StartError::DigestRange));
-    let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(Some(DigestKind::Sha256));
     let expected = if DigestKind::Sha256.is_supported() { Ok(()) } else { Err(StartError::DigestUnsupported) };
     assert_eq!(session.start(ClientRequest::Get(get), at(0)), expected);
     session.abandon();
@@ -319,17 +315,17 @@ fn what_cannot_be_started() {
 fn waits_only_for_an_answer_and_only_so_long() {
     let mut session = ClientSession::new([0; 1_024]).with_stall_ms(100);
     assert_eq!(session.deadline(), None);
-    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(1).with_digest_from(Some(0));
     session.start(ClientRequest::Get(get), at(5)).expect("idle");
     assert_eq!(session.deadline(), None, "reading back takes what it takes");
     session.rehashed(b"h", at(1_000));
-    assert_eq!(session.deadline(), Some(at(1_100)));
+    assert_eq!(session.deadline(), Some((at(1_100), Timer::Stall)));
     session.connected(at(2_000));
-    assert_eq!(session.deadline(), Some(at(2_100)));
+    assert_eq!(session.deadline(), Some((at(2_100), Timer::Stall)));
     session.sent(0, at(2_050));
-    assert_eq!(session.deadline(), Some(at(2_100)), "nothing moved");
+    assert_eq!(session.deadline(), Some((at(2_100), Timer::Stall)), "nothing moved");
     session.sent(3, at(2_050));
-    assert_eq!(session.deadline(), Some(at(2_150)));
+    assert_eq!(session.deadline(), Some((at(2_150), Timer::Stall)));
     let ClientAction::SendBytes { bytes } = session.action() else { panic!("all is sent") };
     let len = bytes.len();
     session.sent(len, at(2_060));
@@ -337,7 +333,7 @@ fn waits_only_for_an_answer_and_only_so_long() {
     for second in 3..100_u64 {
         assert_eq!(session.receive(b" ", at(second * 1_000)), (1, None));
         session.handle_timeout(at(second * 1_000 + 99));
-        assert_eq!(session.deadline(), Some(at(second * 1_000 + 100)));
+        assert_eq!(session.deadline(), Some((at(second * 1_000 + 100), Timer::Stall)));
     }
     assert_eq!(session.receive(b"", at(99_050)), (0, None));
     session.handle_timeout(at(99_100));
@@ -370,7 +366,7 @@ fn a_clock_that_runs_backwards_is_not_followed() {
     let mut session = asked(GET, b"");
     session.receive(b" ", at(50_000));
     session.receive(b" ", at(10));
-    assert_eq!(session.deadline(), Some(at(80_000)));
+    assert_eq!(session.deadline(), Some((at(80_000), Timer::Stall)));
 }
 
 /// M7: the end of input in every place.
@@ -384,7 +380,7 @@ fn m7_an_answer_that_ends_early_is_no_answer() {
         while !rest.is_empty() {
             let (taken, event) = session.receive(rest, at(0));
             assert!(taken > 0, "no progress");
-            is_verified |= matches!(event, Some(Event::End(End::Verified(_))));
+            is_verified |= matches!(event, Some(ClientEvent::End(End::Verified(_))));
             rest = &rest[taken..];
         }
         assert_eq!(is_verified, cut == answer.len());
@@ -403,7 +399,7 @@ fn a_request_that_cannot_be_sent_may_have_been_answered() {
     session.send_failed();
     assert_eq!(session.action(), ClientAction::Receive);
     let (_, event) = session.receive(b"{\"type\":\"error\",\"code\":\"busy\",\"message\":\"full\"}\n", at(0));
-    assert_eq!(event, Some(Event::Unasked(Code::Busy)));
+    assert_eq!(event, Some(ClientEvent::ServerClosing(Code::Busy)));
     assert_eq!(session.refusal().map(|refusal| refusal.text), Some("full"));
     assert_eq!(session.action(), ClientAction::Close(Failure::Ended(Code::Busy)));
 
@@ -418,7 +414,7 @@ fn a_request_that_cannot_be_sent_may_have_been_answered() {
 fn what_was_not_sent_can_be_taken_back() {
     let mut session = ClientSession::new([0; 1_024]);
     session.abandon();
-    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(1).with_digest_from(Some(0));
     session.start(ClientRequest::Get(get), at(0)).expect("idle");
     assert_eq!(session.action(), ClientAction::Rehash { offset: 0, len: 1 });
     assert_eq!(session.receive(b"{", at(0)), (0, None));
@@ -451,7 +447,7 @@ proptest! {
         tail in prop_oneof![Just(""), Just("{\"type\":\"error\",\"code\":\"shuttingDown\"}\n"), Just("x")],
     ) {
         let offset = held.min(file.len());
-        let get = GetRequest { offset: offset as u64, digest_from: Some(0), ..GetRequest::new(NAME) };
+        let get = GetRequest::new(NAME).with_offset(offset as u64).with_digest_from(Some(0));
         let mut input = answer(&file, offset);
         input.extend_from_slice(tail.as_bytes());
         if let Some((index, bit)) = flip {

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 
 use common::Rig;
 use coracle_core::{
-    Action, CloseHow, CloseReason, Code, Deadline, Finished, Instant, ServerConfig, StaticFile, StaticStore,
+    Action, CloseHow, CloseReason, Code, Finished, Instant, ServerConfig, StaticFile, StaticStore, Timer,
 };
 
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("a.bin", "v1", &[b'x'; 5_000])];
@@ -27,7 +27,7 @@ fn rig<'c>(config: &'c ServerConfig<'c>, start_ms: u64) -> Rig<'c, StaticStore<'
 /// Asks for something at `now_ms` and does `steps` steps.
 fn asked<'c>(config: &'c ServerConfig<'c>, now_ms: u64, request: &[u8], steps: usize) -> Rig<'c, StaticStore<'static>> {
     let mut rig = rig(config, now_ms);
-    assert_eq!(rig.session.receive(request, at(now_ms)), request.len());
+    assert_eq!(rig.session.receive(request, at(now_ms)).0, request.len());
     for _ in 0..steps {
         assert!(rig.step());
     }
@@ -43,21 +43,21 @@ fn the_defaults_are_the_same_by_either_name() {
         rig.send(br#"{"type":"hello"}"#, usize::MAX);
         rig.take_text()
     };
-    let told = hello(&new.idle_ms(1).request_ms(2).stall_ms(3).chunk_size(NonZeroU32::MIN));
+    let told = hello(&new.with_idle_ms(1).with_request_ms(2).with_stall_ms(3).with_chunk_size(NonZeroU32::MIN));
     assert!(told.contains(r#""chunkSize":1,"idle_ms":1,"request_ms":2,"stall_ms":3,"#), "{told}");
 }
 
 #[test]
 fn each_can_be_set_and_switched_off() {
-    let config = ServerConfig::new().idle_ms(50).request_ms(60).stall_ms(70);
+    let config = ServerConfig::new().with_idle_ms(50).with_request_ms(60).with_stall_ms(70);
     let mut rig = rig(&config, 0);
-    assert_eq!(rig.session.deadline(), Some((at(50), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((at(50), Timer::Idle)));
     rig.session.receive(b"{", at(10));
-    assert_eq!(rig.session.deadline(), Some((at(70), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((at(70), Timer::Request)));
     let rig = asked(&config, 1_000, GET, 1);
-    assert_eq!(rig.session.deadline(), Some((at(1_070), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(1_070), Timer::Stall)));
 
-    let config = ServerConfig::new().idle_ms(0).request_ms(0).stall_ms(0);
+    let config = ServerConfig::new().with_idle_ms(0).with_request_ms(0).with_stall_ms(0);
     let mut rig = self::rig(&config, 0);
     assert_eq!(rig.session.deadline(), None);
     rig.session.receive(b"{", at(10));
@@ -95,7 +95,7 @@ fn nothing_ends_before_its_time() {
 fn progress_counts_wherever_bytes_go() {
     let config = ServerConfig::new();
     let mut rig = asked(&config, 0, GET, 1);
-    let stall = |millis| Some((at(millis), Deadline::Stall));
+    let stall = |millis| Some((at(millis), Timer::Stall));
     assert_eq!(rig.session.deadline(), stall(30_000));
     rig.session.sent(1, at(5));
     assert_eq!(rig.session.deadline(), stall(30_005));
@@ -117,7 +117,7 @@ fn progress_counts_wherever_bytes_go() {
     // Between exchanges nothing is under way that could move.
     let mut rig = self::rig(&config, 0);
     rig.session.progress(at(500));
-    assert_eq!(rig.session.deadline(), Some((at(60_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((at(60_000), Timer::Idle)));
     // While the owner looks a file up, time is the owner's.
     let rig = asked(&config, 0, GET, 0);
     assert_eq!(rig.session.deadline(), None);
@@ -133,15 +133,15 @@ fn a_request_is_armed_once() {
         for millis in 4..100 {
             rig.session.receive(b" ", at(millis));
         }
-        assert_eq!(rig.session.deadline(), Some((at(10_003), Deadline::Request)), "{first:?}");
+        assert_eq!(rig.session.deadline(), Some((at(10_003), Timer::Request)), "{first:?}");
     }
     let mut rig = asked(&config, 100, GET, 0);
     rig.now_ms = 7_000;
     rig.work();
-    assert_eq!(rig.session.deadline(), Some((at(67_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((at(67_000), Timer::Idle)));
     rig.now_ms = 8_000;
     rig.send(b"{", 1);
-    assert_eq!(rig.session.deadline(), Some((at(18_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((at(18_000), Timer::Request)));
     rig.wait(10_000);
     assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Refused(Code::Timeout)));
 }
@@ -169,28 +169,28 @@ fn a_line_ending_arms_nothing_and_a_second_one_does() {
             rig.now_ms = 50;
             rig.send(ending, piece);
             let armed = rig.session.deadline().map(|(_, deadline)| deadline);
-            let expected = if is_request { Deadline::Request } else { Deadline::Idle };
+            let expected = if is_request { Timer::Request } else { Timer::Idle };
             assert_eq!(armed, Some(expected), "{ending:?} in pieces of {piece}");
         }
     }
     // Before the first request there is nothing that a line ending could belong to.
     let mut rig = rig(&config, 0);
     rig.send(b"\n", 1);
-    assert_eq!(rig.session.deadline(), Some((at(10_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((at(10_000), Timer::Request)));
 }
 
 /// The lowest rate: after a start of `stall_ms` each byte earns its time.
 #[test]
 fn a_lowest_rate_counts_what_was_sent() {
-    let config = ServerConfig::new().min_rate(100).stall_ms(1_000);
+    let config = ServerConfig::new().with_min_rate(100).with_stall_ms(1_000);
     let mut rig = asked(&config, 0, GET, 1);
-    assert_eq!(rig.session.deadline(), Some((at(1_000), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(1_000), Timer::Stall)));
     let Action::SendBytes { bytes, .. } = rig.session.action() else { panic!("no header") };
     let header_len = u64::try_from(bytes.len()).expect("short");
     rig.session.sent(bytes.len(), at(0));
     assert!(matches!(rig.session.action(), Action::SendFile { .. }));
     let mut earned_ms = header_len * 1_000 / 100;
-    assert_eq!(rig.session.deadline(), Some((at(1_000), Deadline::Stall)), "the stall is nearer");
+    assert_eq!(rig.session.deadline(), Some((at(1_000), Timer::Stall)), "the stall is nearer");
     // A byte at a time keeps the stall away and is too slow all the same.
     let mut now_ms = 0;
     loop {
@@ -200,8 +200,8 @@ fn a_lowest_rate_counts_what_was_sent() {
         }
         rig.session.sent(1, at(now_ms));
         earned_ms += 10;
-        let expected = (now_ms + 1_000).min(earned_ms + 1_000);
-        assert_eq!(rig.session.deadline(), Some((at(expected), Deadline::Stall)));
+        let (stall, rate) = ((at(now_ms + 1_000), Timer::Stall), (at(earned_ms + 1_000), Timer::Rate));
+        assert_eq!(rig.session.deadline(), Some(if rate.0 < stall.0 { rate } else { stall }));
     }
     assert!(now_ms > earned_ms + 1_000 - 900);
     rig.session.handle_timeout(at(now_ms));
@@ -210,11 +210,11 @@ fn a_lowest_rate_counts_what_was_sent() {
 
 #[test]
 fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
-    let config = ServerConfig::new().min_rate(1_000).stall_ms(0);
+    let config = ServerConfig::new().with_min_rate(1_000).with_stall_ms(0);
     let mut rig = asked(&config, 5_000, GET, 1);
-    assert_eq!(rig.session.deadline(), Some((at(35_000), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(35_000), Timer::Rate)));
     rig.session.sent(7, at(6_000));
-    assert_eq!(rig.session.deadline(), Some((at(35_007), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(35_007), Timer::Rate)));
     rig.session.handle_timeout(at(35_006));
     assert!(rig.close().is_none());
     // A whole body earns its time, too.
@@ -222,34 +222,34 @@ fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
     assert!(matches!(whole.session.action(), Action::SendFile { offset: 0, .. }));
     let (when, _) = whole.session.deadline().expect("a deadline");
     whole.session.sent(1_024, at(1));
-    assert_eq!(whole.session.deadline(), Some((when.after(1_024), Deadline::Stall)));
+    assert_eq!(whole.session.deadline(), Some((when.after(1_024), Timer::Rate)));
     rig.session.handle_timeout(at(35_007));
     assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Stalled));
     // The next answer begins anew.
     let mut rig = asked(&config, 0, br#"{"type":"hello"}"#, 1);
-    assert_eq!(rig.session.receive(GET, at(50_000)), GET.len());
+    assert_eq!(rig.session.receive(GET, at(50_000)).0, GET.len());
     rig.now_ms = 50_000;
     assert!(rig.step());
-    assert_eq!(rig.session.deadline(), Some((at(80_000), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(80_000), Timer::Rate)));
 }
 
 /// A sign of life is due every 10 s of hashing or finishing, however often the owner reports in between. It leaves at once.
 #[test]
 fn signs_of_life_are_due_every_10_s() {
-    let config = ServerConfig::new().chunk_size(NonZeroU32::MIN);
+    let config = ServerConfig::new().with_chunk_size(NonZeroU32::MIN);
     let mut rig = asked(&config, 1_000, STAT, 1);
     assert_eq!(rig.session.action(), Action::Hash { offset: 0, len: 1 });
-    assert_eq!(rig.session.deadline(), Some((at(11_000), Deadline::Heartbeat)));
+    assert_eq!(rig.session.deadline(), Some((at(11_000), Timer::Heartbeat)));
     rig.session.hashed(1, at(5_000));
     rig.session.hashed(1, at(10_999));
     rig.session.handle_timeout(at(10_999));
     assert_eq!(rig.session.action(), Action::Hash { offset: 2, len: 1 });
     rig.session.handle_timeout(at(11_000));
     assert_eq!(rig.session.action(), Action::SendBytes { bytes: b" ", more: false });
-    assert_eq!(rig.session.deadline(), Some((at(41_000), Deadline::Stall)));
+    assert_eq!(rig.session.deadline(), Some((at(41_000), Timer::Stall)));
     rig.session.sent(1, at(12_000));
     assert_eq!(rig.session.action(), Action::Hash { offset: 2, len: 1 });
-    assert_eq!(rig.session.deadline(), Some((at(22_000), Deadline::Heartbeat)));
+    assert_eq!(rig.session.deadline(), Some((at(22_000), Timer::Heartbeat)));
     rig.session.hashed(1, at(22_000));
     assert_eq!(rig.session.action(), Action::SendBytes { bytes: b" ", more: false });
     rig.session.sent(1, at(22_000));
@@ -258,11 +258,11 @@ fn signs_of_life_are_due_every_10_s() {
 
 #[test]
 fn signs_of_life_while_it_finishes() {
-    let config = ServerConfig::new().chunk_size(NonZeroU32::new(8_192).expect("not 0"));
+    let config = ServerConfig::new().with_chunk_size(NonZeroU32::new(8_192).expect("not 0"));
     let mut rig = asked(&config, 0, STAT, 2);
     let finish = Action::Finish { from: 0, to: 5_000 };
     assert_eq!(rig.session.action(), finish);
-    assert_eq!(rig.session.deadline(), Some((at(10_000), Deadline::Heartbeat)));
+    assert_eq!(rig.session.deadline(), Some((at(10_000), Timer::Heartbeat)));
     rig.session.working(at(9_999));
     assert_eq!(rig.session.action(), finish);
     rig.session.working(at(10_000));
@@ -275,7 +275,7 @@ fn signs_of_life_while_it_finishes() {
     assert_eq!(rig.session.action(), Action::SendBytes { bytes: b" ", more: false });
     rig.session.sent(1, at(20_001));
     let digest = Some(coracle_core::Digest::Crc32(0x1234));
-    rig.session.finished(Finished { digest, same_version: true }, at(20_002));
+    rig.session.finished(Finished::new(digest, true), at(20_002));
     rig.work();
     assert!(rig.take_text().ends_with(",\"digest\":\"crc32\",\"crc32\":\"00001234\"}\n"));
 }

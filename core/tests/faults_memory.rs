@@ -4,8 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use coracle_core::{
-    Action, ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, Finished, GetRequest, Hasher,
-    Instant, Reply, Request, ServerConfig, ServerSession, StaticFile, StaticStore, Store,
+    Action, ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, Finished, GetRequest,
+    Hasher, Instant, Reply, Request, ServerConfig, ServerSession, StaticFile, StaticStore, Store,
 };
 
 /// Counts what each thread allocates.
@@ -53,8 +53,8 @@ fn x8_no_exchange_allocates() {
         ClientRequest::List { path: Some(FileName::from_static("dir")) },
         ClientRequest::Stat { name, digest: Some(DigestKind::Crc32) },
         ClientRequest::Get(GetRequest::new(name)),
-        ClientRequest::Get(GetRequest { offset: 4_999, digest: None, ..GetRequest::new(name) }),
-        ClientRequest::Get(GetRequest { offset: 5_001, ..GetRequest::new(name) }),
+        ClientRequest::Get(GetRequest::new(name).with_offset(4_999).with_digest(None)),
+        ClientRequest::Get(GetRequest::new(name).with_offset(5_001)),
         ClientRequest::Get(GetRequest::new(missing)),
     ] {
         client.start(ask, now).expect("it fits");
@@ -91,7 +91,7 @@ fn exchange(client: &mut ClientSession<[u8; 1_024]>, server: &mut ServerSession<
             ClientAction::Idle => {}
             _ => return false,
         }
-        on_its_way.start += server.receive(&wire[on_its_way.clone()], now);
+        on_its_way.start += server.receive(&wire[on_its_way.clone()], now).0;
         let mut buf = [0; 256];
         let len = match server.action() {
             Action::Receive => continue,
@@ -126,7 +126,7 @@ fn exchange(client: &mut ClientSession<[u8; 1_024]>, server: &mut ServerSession<
             }
             Action::Finish { .. } => {
                 let digest = hasher.take().map(Hasher::finish);
-                server.finished(Finished { digest, same_version: true }, now);
+                server.finished(Finished::new(digest, true), now);
                 continue;
             }
             Action::SendBytes { bytes, .. } => {
@@ -149,8 +149,10 @@ fn exchange(client: &mut ClientSession<[u8; 1_024]>, server: &mut ServerSession<
         while !rest.is_empty() {
             let (taken, event) = client.receive(rest, now);
             is_over = match event {
-                Some(Event::End(End::Verified(_) | End::Unchecked)) => true,
-                Some(Event::Hello(_) | Event::Listed(_) | Event::Header(_) | Event::Refused(_)) => true,
+                Some(ClientEvent::End(End::Verified(_) | End::Unchecked)) => true,
+                Some(
+                    ClientEvent::Hello(_) | ClientEvent::Listed(_) | ClientEvent::Header(_) | ClientEvent::Refused(_),
+                ) => true,
                 _ => is_over,
             };
             rest = &rest[taken..];

@@ -3,7 +3,7 @@
 mod common;
 
 use common::Rig;
-use coracle_core::{CloseHow, Deadline, ServerConfig, StaticFile};
+use coracle_core::{CloseHow, ServerConfig, StaticFile, Timer};
 
 static FILES: [StaticFile<'static>; 3] = [
     StaticFile::new("a.txt", "v1", b"hello, world"),
@@ -121,7 +121,7 @@ fn f7_a_carriage_return_is_white_space() {
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, &FILES);
     rig.send(&[HELLO, b"\r\n"].concat(), 1);
-    assert_eq!(rig.session.deadline().map(|(_, deadline)| deadline), Some(Deadline::Idle));
+    assert_eq!(rig.session.deadline().map(|(_, deadline)| deadline), Some(Timer::Idle));
 }
 
 #[test]

@@ -5,8 +5,8 @@ mod common;
 mod link;
 
 use coracle_core::{
-    ClientAction, ClientRequest, Code, DigestKind, End, Event, Failure, FileName, GetRequest, Header, ServerConfig,
-    Version,
+    ClientAction, ClientEvent, ClientRequest, Code, DigestKind, End, Failure, FileName, GetRequest, Header,
+    ServerConfig, Version,
 };
 use link::{Disk, Pair, Random, Tear};
 
@@ -34,13 +34,11 @@ enum Outcome {
 fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: DigestKind) -> Outcome {
     let held = part.bytes.clone();
     let version = part.version.clone();
-    let get = GetRequest {
-        offset: held.len() as u64,
-        version: version.as_ref(),
-        digest: Some(kind),
-        digest_from: Some(0),
-        ..GetRequest::new(NAME)
-    };
+    let get = GetRequest::new(NAME)
+        .with_offset(held.len() as u64)
+        .with_version(version.as_ref())
+        .with_digest(Some(kind))
+        .with_digest_from(Some(0));
     pair.client.start(ClientRequest::Get(get), pair.now()).expect("idle");
     let mut shown = 0;
     while let ClientAction::Rehash { offset, len } = pair.client.action() {
@@ -53,21 +51,23 @@ fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: Digest
     let mut outcome = None;
     let mut told: Option<Header> = None;
     let failure = pair.run(random, |event| match event {
-        Event::Header(header) => {
+        ClientEvent::Header(header) => {
             assert_eq!(header.offset, held.len() as u64);
             part.version = Some(header.version.clone());
             told = Some(header);
         }
-        Event::Body { offset, bytes } => {
+        ClientEvent::Body { offset, bytes } => {
             assert_eq!(offset, part.bytes.len() as u64);
             part.bytes.extend_from_slice(bytes);
         }
-        Event::End(End::Verified(verified)) => {
+        ClientEvent::End(End::Verified(verified)) => {
             assert!(verified.is_whole());
             outcome = Some(Outcome::Verified);
         }
-        Event::End(End::Changed { snapshot }) => outcome = Some(Outcome::Changed { is_snapshot: snapshot.is_some() }),
-        Event::Refused(refusal) => outcome = Some(Outcome::Refused(refusal.code)),
+        ClientEvent::End(End::Changed { snapshot }) => {
+            outcome = Some(Outcome::Changed { is_snapshot: snapshot.is_some() })
+        }
+        ClientEvent::Refused(refusal) => outcome = Some(Outcome::Refused(refusal.code)),
         other => panic!("{other:?}"),
     });
     if let Some(header) = told {
@@ -101,8 +101,8 @@ fn every_exchange_over_the_smallest_window() {
     let mut names = Vec::new();
     let mut listing = None;
     let failure = pair.run(&mut random, |event| match event {
-        Event::Entry(entry) => names.push(entry.name.as_str().to_owned()),
-        Event::Listed(end) => listing = Some(end),
+        ClientEvent::Entry(entry) => names.push(entry.name.as_str().to_owned()),
+        ClientEvent::Listed(end) => listing = Some(end),
         other => panic!("{other:?}"),
     });
     assert_eq!(failure, None);
@@ -118,7 +118,7 @@ fn every_exchange_over_the_smallest_window() {
         pair.client.start(ClientRequest::Stat { name: NAME, digest }, pair.now()).expect("idle");
         let mut header = None;
         let failure = pair.run(&mut random, |event| {
-            if let Event::Header(told) = event {
+            if let ClientEvent::Header(told) = event {
                 header = Some(told);
             }
         });

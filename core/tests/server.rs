@@ -4,8 +4,8 @@ mod common;
 
 use common::Rig;
 use coracle_core::{
-    Action, CloseHow, CloseReason, Code, Deadline, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession,
-    StaticFile, Version,
+    Action, Close, CloseHow, CloseReason, Code, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession,
+    StaticFile, StoreError, Timer, Version,
 };
 
 static FILES: [StaticFile<'static>; 3] = [
@@ -184,10 +184,10 @@ fn what_cannot_be_followed_ends_the_connection() {
 fn deadlines() {
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, &FILES);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Timer::Idle)));
     rig.wait(5_000);
     rig.send(b" {", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(15_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(15_000), Timer::Request)));
     rig.wait(9_999);
     rig.send(b"\"", 1);
     rig.wait(1);
@@ -197,9 +197,9 @@ fn deadlines() {
     // The line ending behind a request arms nothing; white space does.
     let mut rig = Rig::with_files(&config, &FILES);
     rig.send(b"{\"type\":\"hello\"}\r\n", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Deadline::Idle)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Timer::Idle)));
     rig.send(b"\n", 1);
-    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(10_000), Deadline::Request)));
+    assert_eq!(rig.session.deadline(), Some((Instant::from_millis(10_000), Timer::Request)));
 
     let mut rig = Rig::with_files(&config, &FILES);
     rig.wait(60_000);
@@ -218,7 +218,7 @@ fn a_session_refuses_and_stops() {
 
     let mut rig = Rig::with_files(&config, &FILES);
     rig.piece = 1;
-    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, Instant::default()) > 0);
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, Instant::default()).0 > 0);
     assert!(rig.step());
     rig.session.stop(Instant::default());
     rig.work();
@@ -251,10 +251,10 @@ fn a_text_is_taken_for_nothing_else() {
 #[test]
 fn a_known_digest_of_another_kind_is_none() {
     let config = ServerConfig::new();
-    let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
     for (known, is_hashed) in [(None, true), (Some(Digest::Sha256([0; 32])), true), (Some(Digest::Crc32(7)), false)] {
         let mut rig = Rig::with_files(&config, &FILES);
-        assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+        assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
         rig.session.reply(Reply::File { info: &info, known }, rig.now());
         assert!(matches!(rig.session.action(), Action::SendBytes { more: true, .. }));
         rig.send_lines();
@@ -276,11 +276,37 @@ fn half_close_is_answered_in_full() {
     assert!(rig.take_text().contains("badRequest"));
     // The end of input may be told while the answer is under way.
     let mut rig = Rig::with_files(&config, &FILES);
-    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()) > 0);
+    assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
     assert!(rig.step());
     rig.session.receive_eof(rig.now());
     assert!(matches!(rig.session.action(), coracle_core::Action::SendBytes { .. }));
     rig.work();
     assert!(rig.take_text().ends_with("hello, world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n"));
     assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
+}
+
+/// A store without a handle for one more file or listing: the client is told to come again, on another connection.
+#[test]
+fn a_store_that_is_busy_closes_the_connection() {
+    let config = ServerConfig::new();
+    let busy = StoreError::Busy;
+    for (request, is_half_way) in
+        [(r#"{"type":"get","fileName":"a.txt"}"#, false), (r#"{"type":"list"}"#, false), (r#"{"type":"list"}"#, true)]
+    {
+        let mut session = ServerSession::new(&config, [0; 512], Instant::default());
+        session.receive(request.as_bytes(), Instant::default());
+        if is_half_way {
+            session.reply(Reply::Listing, Instant::default());
+            session.entry(Err(busy), Instant::default());
+        } else {
+            session.reply(Reply::Refuse(busy.code()), Instant::default());
+        }
+        let Action::SendBytes { bytes, more } = session.action() else { panic!("no answer to {request}") };
+        assert!(!more && bytes.starts_with(br#"{"type":"error","code":"busy","#), "{request}");
+        let len = bytes.len();
+        session.sent(len, Instant::default());
+        let close = Close::new(CloseHow::Linger, CloseReason::Refused(Code::Busy));
+        assert_eq!(session.action(), Action::Close(close), "{request}");
+        assert_eq!(session.last_exchange().error, Some(Code::Busy));
+    }
 }

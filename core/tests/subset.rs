@@ -6,6 +6,7 @@
 mod classic;
 #[path = "client.rs"]
 mod client;
+#[cfg(feature = "blocking")]
 #[path = "client_driver.rs"]
 mod client_driver;
 #[path = "client_lies.rs"]
@@ -22,6 +23,7 @@ mod properties;
 mod scan_grammar;
 #[path = "server.rs"]
 mod server;
+#[cfg(feature = "blocking")]
 #[path = "server_driver.rs"]
 mod server_driver;
 #[path = "transcripts/main.rs"]

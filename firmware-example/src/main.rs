@@ -90,7 +90,7 @@ fn main() -> ! {
         Err(_) => defmt::panic!("a name that is no name was applied"),
     };
     let config: &'static ServerConfig<'static> =
-        CONFIG.init(ServerConfig::new().server_name(name).idle_ms(settings.idle_ms).send_max(SEND_MAX));
+        CONFIG.init(ServerConfig::new().with_name(name).with_idle_ms(settings.idle_ms).with_send_max(SEND_MAX));
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
     let spare = rings.next();
     let handles = core::array::from_fn(|_| rings.next());

@@ -3,7 +3,7 @@
 use core::cell::RefCell;
 
 use coracle_core::Exchange;
-use coracle_smoltcp::{Gone, Observer};
+use coracle_smoltcp::{DisconnectReason, Observer};
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use crate::boot_log::Line;
@@ -67,7 +67,7 @@ impl Observer for Watcher<'_> {
         }
     }
 
-    fn gone(&mut self, place: usize, why: Gone) {
+    fn disconnected(&mut self, place: usize, why: DisconnectReason) {
         if place == self.spare {
             return;
         }
@@ -75,7 +75,7 @@ impl Observer for Watcher<'_> {
         shared.clients = shared.clients.saturating_sub(1);
         shared.log.append(Line::at(shared.now_ms).text("client ").number(wide(place)).text(" gone"));
         match why {
-            Gone::Closed(close) => defmt::info!("client {=usize} gone: {}", place, close.why),
+            DisconnectReason::Closed(close) => defmt::info!("client {=usize} gone: {}", place, close.why),
             other => defmt::info!("client {=usize} gone: {}", place, other),
         }
     }

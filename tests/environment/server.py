@@ -20,7 +20,7 @@ from tracer import Traced
 
 FILE = checks.noise(200_000, 1)
 SMALL = checks.noise(3_000, 2)
-# Longer than what goes through a pipe at once.
+# Longer than what one `sendfile` sends.
 LONG = checks.noise(1_500_000, 3)
 PATIENCE_S = 30
 # What an answer may come to. Anything else is wrong.
@@ -28,8 +28,8 @@ ANSWERED, REFUSED, CUT = "answered", "refused", "cut off"
 REQUESTS = {
     "sendfile": {"type": "get", "fileName": "a", "digest": "none"},
     "sendfile and crc32": {"type": "get", "fileName": "a"},
-    "splice": {"type": "get", "fileName": "long", "digest": "none"},
-    "splice and crc32": {"type": "get", "fileName": "long"},
+    "a long file": {"type": "get", "fileName": "long", "digest": "none"},
+    "a long file and crc32": {"type": "get", "fileName": "long"},
     "sha256 of a prefix": {"type": "get", "fileName": "a", "offset": 70_000, "digestFrom": 0, "digest": "sha256"},
     "a file that was just written": {"type": "get", "fileName": "fresh", "digest": "crc32"},
     "list": {"type": "list"},

@@ -36,7 +36,6 @@ LOCAL = {
     "mkdir": [*FULL, "EACCES"],
     "mkdirat": [*FULL, "EACCES"],
     "fcntl": ["EINTR", "EMFILE", "EPERM"],
-    "pipe2": NO_ROOM,
     "lseek": ["EIO"],
     # The descriptor is closed all the same.
     "close": ["EIO", "EINTR", "ENOSPC"],
@@ -56,15 +55,11 @@ NETWORK = {
     "recvfrom": ["EINTR", "ENOMEM", *GONE, SHORT],
     "sendto": ["EINTR", "EPIPE", "ENOBUFS", *GONE, SHORT],
     "sendfile": ["EINTR", "EIO", "EINVAL", "ENOMEM", "EPIPE", *GONE, SHORT],
-    "splice": ["EINTR", "EIO", "EINVAL", "ENOMEM", "EPIPE", *GONE, SHORT],
     "shutdown": ["ENOTCONN"],
     "fcntl": ["EINTR"],
     "ioctl": ["EIO"],
     "close": ["EIO", "EINTR"],
     "clone3": ["EAGAIN", "ENOMEM"],
-    # Refused by sandboxes.
-    "sched_getscheduler": ["EPERM", "ENOSYS"],
-    "sched_setscheduler": ["EPERM", "ENOSYS"],
 }
 
 # What cannot fail, or of whose failure only the language's runtime learns, which ends the program then.

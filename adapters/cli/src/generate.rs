@@ -1,4 +1,4 @@
-//! `coracle completions` and `coracle man`: what packagers install beside the program.
+//! `coracle completions` and `coracle man`: files that packagers install beside the program.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,17 +6,25 @@ use std::path::PathBuf;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Exit, complain};
+use crate::exit::{Exit, print_error};
 
 /// Write the completions of a shell to standard output
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  coracle completions bash > ~/.local/share/bash-completion/completions/coracle
+  coracle completions fish > ~/.config/fish/completions/coracle.fish")]
 pub struct Completions {
     /// The shell to complete for
     shell: Shell,
 }
 
-/// Write the manual page to standard output, or one page a subcommand to a directory
+/// Write the manual page to standard output, or one page for each command to a directory
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  coracle man | man -l -                   read it
+  coracle man --to /usr/share/man/man1     install one page for each command")]
 pub struct Man {
     /// Write coracle.1, coracle-serve.1 and so on into this directory
     #[arg(long, value_name = "DIR")]
@@ -26,21 +34,21 @@ pub struct Man {
 pub fn completions(args: &Completions, program: &mut Command) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, program, "coracle", &mut script);
-    done(io::stdout().lock().write_all(&script))
+    exit_code(io::stdout().lock().write_all(&script))
 }
 
 pub fn man(args: &Man, program: Command) -> Exit {
     match &args.to {
-        Some(directory) => done(clap_mangen::generate_to(program, directory)),
-        None => done(clap_mangen::Man::new(program).render(&mut io::stdout().lock())),
+        Some(directory) => exit_code(clap_mangen::generate_to(program, directory)),
+        None => exit_code(clap_mangen::Man::new(program).render(&mut io::stdout().lock())),
     }
 }
 
-fn done(written: io::Result<()>) -> Exit {
+fn exit_code(written: io::Result<()>) -> Exit {
     match written {
         Ok(()) => Exit::Done,
         Err(error) => {
-            complain(error);
+            print_error(error);
             Exit::LocalFile
         }
     }

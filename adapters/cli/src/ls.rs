@@ -8,38 +8,39 @@ use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
 use serde::Serialize;
 
-use super::peer::{Peer, failed, file_name, time};
-use super::{Exit, complain};
+use crate::client_args::{ClientArgs, parse_file_name};
+use crate::exit::{Exit, print_error, report_failure};
+use crate::values::format_time;
 
-/// Names that `-r` keeps to go on with, in bytes.
+/// The memory that the names of waiting directories may occupy with `-r`, in bytes.
 const PENDING_MAX: usize = 256 * 1024 * 1024;
 
 /// List what a server serves
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  coracle ls 192.168.7.2                   the names, as 'coracle get' wants them
+  coracle ls 192.168.7.2                   the names, as 'coracle get' takes them
   coracle ls [fe80::1%eth0]:9000 logs -l   a directory, with sizes and times (UTC)
-  coracle ls board-7 -r --json             all there is, a JSON object a line
+  coracle ls board-7 -r --json             everything, one JSON object per line
 
-The order is the server's; pipe it through sort where another is wanted. Directories end in '/',
-and links to directories, which -r does not enter, in '/@'.")]
+The order is the server's; pipe it through sort for another one. Directories end in '/', and links
+to directories, which -r does not follow, in '/@'.")]
 pub struct Ls {
     #[command(flatten)]
-    peer: Peer,
+    client_args: ClientArgs,
 
-    /// The directory, or file; all that is served where it is left out
+    /// The directory or file [default: all that is served]
     path: Option<String>,
 
-    /// Show size and time of modification, too
+    /// Also show sizes and times of modification
     #[arg(short, long)]
     long: bool,
 
-    /// List what is in sub-directories, too
+    /// Also list subdirectories
     #[arg(short, long)]
     recursive: bool,
 
-    /// Write a JSON object a line: fileName, and fileSize and modified (seconds since 1970), or directory and link
+    /// Write one JSON object per line: fileName, and fileSize and modified (seconds since 1970), or directory and link
     #[arg(long)]
     json: bool,
 }
@@ -47,7 +48,7 @@ pub struct Ls {
 pub fn run(args: &Ls) -> Exit {
     let path = match args.path.as_deref().map(|path| path.trim_end_matches('/')) {
         None | Some("" | ".") => None,
-        Some(path) => match file_name(path) {
+        Some(path) => match parse_file_name(path) {
             Ok(path) => Some(path),
             Err(exit) => return exit,
         },
@@ -55,32 +56,33 @@ pub fn run(args: &Ls) -> Exit {
     let stdout = io::stdout();
     let out: Box<dyn Write> =
         if stdout.is_terminal() { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
-    let mut list = List { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, exit: Exit::Done };
-    list.walk(&mut args.peer.client(), path);
-    if let Err(error) = list.out.flush() {
-        list.fail("standard output", &Error::Write(error));
+    let mut lister = Lister { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, exit: Exit::Done };
+    lister.walk(&mut args.client_args.client(), path);
+    if let Err(error) = lister.out.flush() {
+        lister.fail("standard output", &Error::Write(error));
     }
-    if list.skipped > 0 {
-        complain(format_args!(
-            "{} more cannot be asked for (their names, links or kinds) and are left out",
-            list.skipped
+    if lister.skipped > 0 {
+        print_error(format_args!(
+            "{} more cannot be served (for their names, links or kinds) and are left out",
+            lister.skipped
         ));
     }
-    list.exit
+    lister.exit
 }
 
-struct List<'a> {
+/// Walks the directories and prints their entries.
+struct Lister<'a> {
     args: &'a Ls,
     out: Box<dyn Write>,
-    /// Directories that are still to be listed.
+    /// Directories to list. The last one is next.
     pending: Vec<String>,
     pending_len: usize,
     skipped: u64,
-    /// The first failure.
+    /// The exit code of the first failure.
     exit: Exit,
 }
 
-impl List<'_> {
+impl Lister<'_> {
     fn walk(&mut self, client: &mut Client, path: Option<FileName<'_>>) {
         let first = self.directory(client, path);
         match (first, path) {
@@ -109,23 +111,23 @@ impl List<'_> {
             if let (true, EntryKind::Directory { link: false }) = (self.args.recursive, entry.kind) {
                 self.pending_len += entry.name.as_str().len();
                 if self.pending_len > PENDING_MAX {
-                    return Err(Error::TooMany { limit: PENDING_MAX });
+                    return Err(Error::ListingTooLarge { limit: PENDING_MAX });
                 }
                 self.pending.push(entry.name.as_str().to_owned());
             }
             self.write(entry).map_err(Error::Write)
         })?;
-        // The first that was listed is entered first.
+        // The last one is next.
         self.pending[depth..].reverse();
         self.skipped = self.skipped.saturating_add(listing.skipped);
         Ok(())
     }
 
-    /// What was asked for is a file.
+    /// Prints the one entry of a path that is a file.
     fn file(&mut self, client: &mut Client, name: FileName<'_>) {
         let written = client.stat(name, None).and_then(|header| {
             let kind = EntryKind::File { size: header.size, modified: header.modified };
-            self.write(Entry { name, kind }).map_err(Error::Write)
+            self.write(Entry::new(name, kind)).map_err(Error::Write)
         });
         if let Err(error) = written {
             self.fail(name.as_str(), &error);
@@ -135,22 +137,23 @@ impl List<'_> {
     fn write(&mut self, entry: Entry<'_>) -> io::Result<()> {
         let name = entry.name.as_str();
         if self.args.json {
-            let json = serde_json::to_string(&Line::new(name, entry.kind)).map_err(io::Error::from)?;
+            let json = serde_json::to_string(&JsonEntry::new(name, entry.kind)).map_err(io::Error::from)?;
             return writeln!(self.out, "{}", escape_json(&json));
         }
         let (size, modified, mark) = match entry.kind {
             EntryKind::File { size, modified } => (size.to_string(), modified, ""),
             EntryKind::Directory { link: false } => ("-".to_owned(), None, "/"),
             EntryKind::Directory { link: true } => ("-".to_owned(), None, "/@"),
+            _ => ("-".to_owned(), None, "?"),
         };
         if self.args.long {
-            write!(self.out, "{size:>14}  {}  ", time(modified))?;
+            write!(self.out, "{size:>14}  {}  ", format_time(modified))?;
         }
         writeln!(self.out, "{}{mark}", Escaped(name))
     }
 
     fn fail(&mut self, what: &str, error: &Error) {
-        let exit = failed(what, error);
+        let exit = report_failure(what, error);
         if self.exit == Exit::Done {
             self.exit = exit;
         }
@@ -160,7 +163,7 @@ impl List<'_> {
 /// An entry as JSON, with the members of the protocol.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct JsonEntry<'a> {
     file_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file_size: Option<u64>,
@@ -172,12 +175,13 @@ struct Line<'a> {
     link: Option<bool>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> JsonEntry<'a> {
     fn new(file_name: &'a str, kind: EntryKind) -> Self {
-        let nothing = Line { file_name, file_size: None, modified: None, directory: None, link: None };
+        let empty = JsonEntry { file_name, file_size: None, modified: None, directory: None, link: None };
         match kind {
-            EntryKind::File { size, modified } => Line { file_size: Some(size), modified, ..nothing },
-            EntryKind::Directory { link } => Line { directory: Some(true), link: link.then_some(true), ..nothing },
+            EntryKind::File { size, modified } => JsonEntry { file_size: Some(size), modified, ..empty },
+            EntryKind::Directory { link } => JsonEntry { directory: Some(true), link: link.then_some(true), ..empty },
+            _ => empty,
         }
     }
 }

@@ -1,31 +1,31 @@
-//! How a fetch gets on, for a person: on a terminal only.
+//! Progress bars, on a terminal only.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use coracle::client::{Note, Progress};
+use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const BAR: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {binary_bytes_per_sec:>12} {eta:>4}";
 
-/// Where bars are drawn: standard error, if that is a terminal.
+/// Draws bars on standard error, if that is a terminal.
 #[derive(Debug)]
-pub struct Screen {
+pub struct ProgressDisplay {
     bars: MultiProgress,
 }
 
 /// The bar of one file.
 #[derive(Debug)]
-pub struct Bar {
+pub struct FileBar {
     bars: MultiProgress,
     bar: ProgressBar,
     name: String,
     is_drawn: bool,
 }
 
-impl Screen {
-    /// A screen. Where what is fetched goes to a terminal itself, nothing is drawn over it.
+impl ProgressDisplay {
+    /// Draws nothing where `to_stdout` and that is a terminal: the fetched file is shown there.
     pub fn new(to_stdout: bool) -> Self {
         let is_quiet = to_stdout && std::io::stdout().is_terminal();
         let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -33,56 +33,56 @@ impl Screen {
     }
 
     /// A bar for `name`.
-    pub fn bar(&self, name: &str) -> Bar {
+    pub fn bar(&self, name: &str) -> FileBar {
         let name = Escaped(name).to_string();
-        // It is drawn once there is something to show.
+        // Hidden until the file begins.
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if let Ok(style) = ProgressStyle::with_template(BAR) {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(name.clone());
-        Bar { bars: self.bars.clone(), bar, name, is_drawn: false }
+        FileBar { bars: self.bars.clone(), bar, name, is_drawn: false }
     }
 
-    /// Says something above the bars; nothing where none are drawn.
-    pub fn say(&self, line: &str) {
-        // Nobody is left to tell when standard error is gone.
+    /// Prints a line above the bars; nothing where none are drawn.
+    pub fn println(&self, line: &str) {
+        // There is no other place for it when standard error is closed.
         drop(self.bars.println(line));
     }
 
-    /// Lets `write` use standard error or output while no bar is drawn.
+    /// Hides the bars while `write` uses standard error or output.
     pub fn suspend<A>(&self, write: impl FnOnce() -> A) -> A {
         self.bars.suspend(write)
     }
 }
 
-impl Progress for Bar {
-    fn begin(&mut self, size: u64, offset: u64) {
+impl Progress for FileBar {
+    fn started(&mut self, size: u64, offset: u64) {
         if !self.is_drawn {
             self.bar = self.bars.add(self.bar.clone());
             self.is_drawn = true;
         }
         self.bar.set_length(size);
         self.bar.set_position(offset);
-        // What was there before took no time now.
+        // The bytes of an earlier run must not count for the speed of this one.
         self.bar.reset_eta();
-        // The tick takes a thread.
+        // A steady tick needs a thread.
         if !self.bar.is_hidden() {
             self.bar.enable_steady_tick(Duration::from_millis(200));
         }
     }
 
-    fn reached(&mut self, position: u64) {
+    fn advanced(&mut self, position: u64) {
         self.bar.set_position(position);
     }
 
-    fn note(&mut self, note: &Note<'_>) {
+    fn event(&mut self, event: &ProgressEvent<'_>) {
         // As above.
-        drop(self.bars.println(format!("{}: {note}", self.name)));
+        drop(self.bars.println(format!("{}: {event}", self.name)));
     }
 }
 
-impl Drop for Bar {
+impl Drop for FileBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
         self.bars.remove(&self.bar);

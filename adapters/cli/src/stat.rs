@@ -1,4 +1,4 @@
-//! `coracle stat`: what a server says of one file.
+//! `coracle stat`: the size, time, version and digest of a file.
 
 use std::io::{self, Write};
 
@@ -7,25 +7,26 @@ use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
 
-use super::Exit;
-use super::peer::{DigestArg, Peer, failed, file_name, time};
+use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::exit::{Exit, report_failure};
+use crate::values::format_time;
 
-/// Show what a file is: size, time, version, digest
+/// Show the size, time, version and digest of a file
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   coracle stat 192.168.7.2 boot.log
   coracle stat board-7 boot.log --digest sha256 --json
 
-The version stays the same while no byte that was there has changed.")]
+The version stays the same as long as no existing byte changes: a file that only grows keeps it.")]
 pub struct Stat {
     #[command(flatten)]
-    peer: Peer,
+    client_args: ClientArgs,
 
     /// The file
     name: String,
 
-    /// ClientRequest for this digest of the whole file, which the server may have to read for it
+    /// Ask for this digest of the whole file, for which the server may have to read it
     #[arg(long, value_enum, default_value_t = DigestArg::None)]
     digest: DigestArg,
 
@@ -35,17 +36,17 @@ pub struct Stat {
 }
 
 pub fn run(args: &Stat) -> Exit {
-    let name = match file_name(&args.name) {
+    let name = match parse_file_name(&args.name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
-    let text = args.peer.client().stat(name, args.digest.kind()).map(|header| match args.json {
+    let text = args.client_args.client().stat(name, args.digest.kind()).map(|header| match args.json {
         true => json(name, &header),
         false => text(name, &header),
     });
     match text.and_then(|text| io::stdout().write_all(text.as_bytes()).map_err(Error::Write)) {
         Ok(()) => Exit::Done,
-        Err(error) => failed(&args.name, &error),
+        Err(error) => report_failure(&args.name, &error),
     }
 }
 
@@ -53,7 +54,7 @@ fn text(name: FileName<'_>, header: &Header) -> String {
     let mut text = format!("{}\n", Escaped(name.as_str()));
     let mut line = |title: &str, value: &str| text.push_str(&format!("  {title:<9} {value}\n"));
     line("size", &format!("{} bytes", header.size));
-    line("modified", time(header.modified).trim_end());
+    line("modified", format_time(header.modified).trim_end());
     line("version", header.version.as_str());
     if let Some(digest) = &header.digest {
         line(digest.kind().as_str(), digest.to_hex().as_str());

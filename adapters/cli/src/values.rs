@@ -1,16 +1,16 @@
-//! Durations and sizes as people type them.
+//! Durations, sizes and times as text.
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
-/// A duration: `500ms`, `10s`, `2m`, `1h 30m`; `0` is never, and therefore `None`.
+/// A duration: `500ms`, `10s`, `2m`, `1h 30m`; `None` for `0`, which is never.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit(pub Option<Duration>);
+pub struct DurationArg(pub Option<Duration>);
 
-impl std::str::FromStr for Limit {
+impl std::str::FromStr for DurationArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -23,7 +23,7 @@ impl std::str::FromStr for Limit {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for DurationArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(limit) => humantime::format_duration(limit).fmt(f),
@@ -32,34 +32,47 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A number of bytes: `65536`, `64KiB` (65,536), `64k` or `64kB` (64,000), `1.5MB`.
-pub fn size(text: &str) -> Result<u64, String> {
+/// Parses a number of bytes: `65536`, `64KiB` (65,536), `64k` or `64kB` (64,000), `1.5MB`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     match text.trim().parse::<ByteSize>() {
         Ok(size) => Ok(size.as_u64()),
         Err(_) => Err("a number of bytes, or a number and a unit, as 64KiB (65536) or 64k (64000)".to_owned()),
     }
 }
 
-/// A number of bytes that is at least 1 and fits 32 bits.
-pub fn size_at_least_1(text: &str) -> Result<NonZeroU32, String> {
-    let size = u32::try_from(size(text)?).map_err(|_| "at most 4 GiB".to_owned())?;
+/// Parses a number of bytes from 1 to 4 GiB.
+pub fn parse_chunk_size(text: &str) -> Result<NonZeroU32, String> {
+    let size = u32::try_from(parse_size(text)?).map_err(|_| "at most 4 GiB".to_owned())?;
     NonZeroU32::new(size).ok_or_else(|| "at least 1 byte".to_owned())
 }
 
-/// Bytes per second, 0 for any.
-pub fn rate(text: &str) -> Result<u32, String> {
-    u32::try_from(size(text)?).map_err(|_| "at most 4 GiB a second".to_owned())
+/// Parses bytes per second; 0 is no minimum.
+pub fn parse_rate(text: &str) -> Result<u32, String> {
+    u32::try_from(parse_size(text)?).map_err(|_| "at most 4 GiB a second".to_owned())
+}
+
+/// Formats seconds since 1970 in 20 characters: `2025-11-22T04:00:00Z`.
+pub fn format_time(modified: Option<u64>) -> String {
+    /// The last second of the year 9999, which RFC 3339 cannot go beyond.
+    const LAST: u64 = 253_402_300_799;
+    match modified.filter(|secs| *secs <= LAST) {
+        Some(secs) => {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
+            humantime::format_rfc3339_seconds(time).to_string()
+        }
+        None => format!("{:20}", "-"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
 
-    use super::{Limit, rate, size, size_at_least_1};
+    use super::{DurationArg, format_time, parse_chunk_size, parse_rate, parse_size};
 
     #[test]
     fn durations_have_units_and_zero_is_never() {
-        let millis = |text: &str| text.parse::<Limit>().map(|limit| limit.0.map_or(0, |limit| limit.as_millis()));
+        let millis = |text: &str| text.parse::<DurationArg>().map(|limit| limit.0.map_or(0, |limit| limit.as_millis()));
         assert_eq!(millis("10s"), Ok(10_000));
         assert_eq!(millis("500ms"), Ok(500));
         assert_eq!(millis("2m"), Ok(120_000));
@@ -71,22 +84,31 @@ mod tests {
             assert!(message.contains("0 for never"), "{wrong}: {message}");
         }
         for text in ["10s", "500ms", "0"] {
-            assert_eq!(text.parse::<Limit>().expect("a duration").to_string(), text);
+            assert_eq!(text.parse::<DurationArg>().expect("a duration").to_string(), text);
         }
     }
 
     #[test]
     fn sizes_are_decimal_or_binary_as_written() {
-        assert_eq!(size("65536"), Ok(65_536));
-        assert_eq!(size("64KiB"), Ok(65_536));
-        assert_eq!(size("64k"), Ok(64_000));
-        assert_eq!(size("1.5MB"), Ok(1_500_000));
-        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(parse_size("65536"), Ok(65_536));
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        assert_eq!(parse_size("64k"), Ok(64_000));
+        assert_eq!(parse_size("1.5MB"), Ok(1_500_000));
+        assert_eq!(parse_size("1GiB"), Ok(1 << 30));
         for wrong in ["", "-1", "KiB", "1 parsec"] {
-            assert!(size(wrong).is_err(), "{wrong}");
+            assert!(parse_size(wrong).is_err(), "{wrong}");
         }
-        assert!(size_at_least_1("0").is_err() && size_at_least_1("5GiB").is_err() && rate("5GiB").is_err());
-        assert_eq!(size_at_least_1("1").map(NonZeroU32::get), Ok(1));
-        assert_eq!(rate("0"), Ok(0));
+        assert!(parse_chunk_size("0").is_err() && parse_chunk_size("5GiB").is_err() && parse_rate("5GiB").is_err());
+        assert_eq!(parse_chunk_size("1").map(NonZeroU32::get), Ok(1));
+        assert_eq!(parse_rate("0"), Ok(0));
+    }
+
+    #[test]
+    fn r12_times_have_one_width() {
+        assert_eq!(format_time(Some(1_763_769_600)), "2025-11-22T00:00:00Z");
+        assert_eq!(format_time(Some(253_402_300_799)), "9999-12-31T23:59:59Z");
+        for modified in [None, Some(0), Some(4_294_967_296), Some(253_402_300_800), Some(u64::MAX)] {
+            assert_eq!(format_time(modified).len(), 20, "{modified:?}");
+        }
     }
 }

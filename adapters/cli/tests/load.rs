@@ -1,4 +1,4 @@
-//! `coracle load` against `coracle serve`, both as programs: what the clients saw is what the server counted.
+//! `coracle load` against `coracle serve`: the clients' report agrees with the server's metrics and log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +12,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
 
 const FILE_LEN: usize = 10_000;
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// `serve` with its numbers and its log, over one file.
+/// `serve` of one file, with metrics and log.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -47,7 +47,7 @@ impl Server {
         Self { child, address, metrics, directory }
     }
 
-    /// The log's lines about `event`, when there are `count` at least: they are written a moment later.
+    /// Waits for at least `count` lines of the log about `event`, and returns them.
     fn log(&self, event: &str, count: usize) -> Vec<Value> {
         let started = Instant::now();
         loop {
@@ -58,15 +58,15 @@ impl Server {
             if lines.len() >= count {
                 return lines;
             }
-            assert!(started.elapsed() < PATIENCE, "{} lines about {event}", lines.len());
+            assert!(started.elapsed() < TIMEOUT, "{} lines about {event}", lines.len());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    /// The numbers on the page, by name and labels.
+    /// The metrics, by name and labels.
     fn metrics(&self) -> BTreeMap<String, f64> {
         let mut page = TcpStream::connect(self.metrics).expect("connected");
-        page.set_read_timeout(Some(PATIENCE)).expect("an option");
+        page.set_read_timeout(Some(TIMEOUT)).expect("an option");
         page.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
         let mut text = String::new();
         page.read_to_string(&mut text).expect("closed in good order");
@@ -81,7 +81,7 @@ impl Server {
             .collect()
     }
 
-    /// The numbers when all clients have left, as the server has noticed by then.
+    /// The metrics after all clients have disconnected.
     fn metrics_at_rest(&self) -> BTreeMap<String, f64> {
         let started = Instant::now();
         loop {
@@ -89,7 +89,7 @@ impl Server {
             if metrics["coracle_clients"] == 0.0 {
                 return metrics;
             }
-            assert!(started.elapsed() < PATIENCE, "{metrics:?}");
+            assert!(started.elapsed() < TIMEOUT, "{metrics:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -123,7 +123,7 @@ fn number(report: &Value, name: &str) -> u64 {
 #[test]
 fn sixty_four_clients_and_the_servers_own_counters() {
     for extra in [&[][..], &["--new-connection"]] {
-        // On a busy machine many that have left are not noticed yet.
+        // On a busy machine the server notices disconnections later.
         let server = Server::start(&["--max-clients", "2000"]);
         let args = [&["--clients", "64", "--requests", "1000", "--get", "file"], extra].concat();
         let (code, report) = load(server.address, &args);
@@ -182,7 +182,7 @@ fn failures_are_counted_by_kind() {
     assert_eq!(number(&report, "succeeded"), 0);
     let failures = report["failures"].as_object().expect("an object");
     assert!(failures.keys().all(|kind| kind == "notFound" || kind == "busy"), "{report}");
-    // Who is refused asks again at once, so how many of them hear that is a matter of time: mostly more than half.
+    // A refused client asks again at once, so the number of refusals depends on time: mostly more than half.
     assert!(failures["notFound"].as_u64() >= Some(60), "{report}");
     assert_eq!(failures.values().filter_map(Value::as_u64).sum::<u64>(), 300, "{report}");
     assert!(report["latency_ms"].is_null());
@@ -192,7 +192,7 @@ fn failures_are_counted_by_kind() {
     assert_eq!((code, report["failures"]["badRequest"].as_u64()), (Some(1), Some(1)), "{report}");
 
     server.metrics_at_rest();
-    // A place for two, held by clients that have asked.
+    // Two places, both taken by clients that have made requests.
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut client = TcpStream::connect(server.address).expect("connected");
@@ -206,7 +206,7 @@ fn failures_are_counted_by_kind() {
     assert!(refused >= 8.0, "{refused}");
     drop(held);
 
-    // Nobody listens there, and nobody else can.
+    // Nothing listens there, and nothing else can.
     let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     held.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("a port");
     let free = held.local_addr().ok().and_then(|address| address.as_socket()).expect("its address");
@@ -234,8 +234,8 @@ fn waiting_counts_where_there_is_a_rate() {
     let (code, report) = load(address, &["--clients", "1", "--requests", "100", "--rate", "100", "--text", "now"]);
     assert_eq!((code, number(&report, "succeeded")), (Some(0), 100), "{report}");
     assert_eq!(serving.join().expect("no panic"), 100);
-    // Some 50 requests were due in the half second; on average they waited for half of it. Without a schedule, one alone
-    // would have been slow.
+    // 50 requests were due during the stall of half a second, and waited for half of it on average. Without a schedule only one
+    // would be slow.
     let p90 = report["latency_ms"]["p90"].as_f64().expect("a number");
     assert!(p90 > 200.0, "{report}");
     assert!(report["duration_ms"].as_f64().is_some_and(|millis| millis > 950.0), "{report}");
@@ -248,10 +248,10 @@ fn a_duration_ends_it() {
     let (code, report) = load(server.address, &["--clients", "4", "--duration", "1s", "--rate", "200"]);
     assert_eq!(code, Some(0), "{report}");
     assert_eq!(number(&report, "succeeded"), 200, "{report}");
-    assert!(started.elapsed() < PATIENCE);
+    assert!(started.elapsed() < TIMEOUT);
 }
 
-/// The server has one place, so that clients are served in the order of their connections.
+/// A server with one place serves clients in the order of their connections.
 #[test]
 fn one_after_the_other() {
     let server = Server::start(&["--on-text", "echo", "--max-clients", "1", "--admission", "queue"]);
@@ -289,7 +289,7 @@ fn the_table_and_wrong_usage() {
     }
 }
 
-/// The page of numbers belongs to the server: it is there while it serves, and its trouble is told.
+/// The page of metrics is there while the server runs, and an address that cannot be bound is an error.
 #[test]
 fn the_numbers_end_with_the_server() {
     let mut server = Server::start(&[]);
@@ -300,13 +300,13 @@ fn the_numbers_end_with_the_server() {
         .output()
         .expect("run");
     assert_eq!(output.status.code(), Some(3));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot show the numbers"), "{output:?}");
-    // Somebody who says nothing there does not hold up the end.
+    assert!(String::from_utf8_lossy(&output.stderr).contains("cannot serve metrics"), "{output:?}");
+    // A silent connection to it does not delay the end.
     let _silent = TcpStream::connect(server.metrics).expect("connected");
     let pid = rustix::process::Pid::from_child(&server.child);
     let started = Instant::now();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("signalled");
     assert_eq!(server.child.wait().expect("ended").code(), Some(0));
-    assert!(started.elapsed() < PATIENCE);
+    assert!(started.elapsed() < TIMEOUT);
     assert!(TcpStream::connect(server.metrics).is_err());
 }

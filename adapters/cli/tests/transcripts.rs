@@ -1,4 +1,4 @@
-//! The protocol's transcripts, over TCP, against the program serving a directory.
+//! The transcripts of the protocol, over TCP, against `coracle serve`.
 
 #[path = "../../../core/tests/transcripts/document.rs"]
 mod document;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use document::{Document, Step, StoreLine};
 use over_tcp::Server;
 
-/// The program, ended when the test ends.
+/// The program, killed at the end of the test.
 struct Program(Child);
 
 impl Drop for Program {
@@ -67,7 +67,7 @@ fn over_tcp_from_a_directory() {
     }
 }
 
-/// Plays all that `server` can play, which is at least `count` transcripts.
+/// Plays the transcripts that apply to `server`, of which there are at least `count`.
 fn play(server: &Server, document: &Document, store: &[StoreLine], count: usize) {
     let transcripts = document.transcripts.iter().filter(|transcript| transcript.store == "bench");
     let played: Vec<_> = transcripts.filter(|transcript| server.can_play(transcript, 0)).collect();
@@ -76,7 +76,7 @@ fn play(server: &Server, document: &Document, store: &[StoreLine], count: usize)
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     assert!(played.len() >= count, "{} transcripts", played.len());
 
-    // What the server does not say is missed.
+    // Notices what the server does not send.
     for transcript in played {
         for index in 0..transcript.steps.len() {
             let mut wrong = transcript.clone();

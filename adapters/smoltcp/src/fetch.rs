@@ -1,7 +1,9 @@
 //! The client's side: fetches a file into something that takes bytes.
 
-use coracle_core::blocking::Sink;
-use coracle_core::{ClientAction, ClientRequest, ClientSession, Code, End, Event, Failure, GetRequest, StartError};
+use coracle_core::exec::Sink;
+use coracle_core::{
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, End, Failure, GetRequest, StartError,
+};
 use smoltcp::iface::{Interface, SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
@@ -126,8 +128,8 @@ impl<'b> Fetch<'b> {
             match self.step(now, interface, socket, sink) {
                 Step::Done => {}
                 Step::Blocked => match self.session.deadline() {
-                    Some(deadline) if deadline <= moment(now) => self.session.handle_timeout(moment(now)),
-                    deadline => return Progress::Waiting(deadline.map(instant)),
+                    Some((at, _)) if at <= moment(now) => self.session.handle_timeout(moment(now)),
+                    deadline => return Progress::Waiting(deadline.map(|(at, _)| instant(at))),
                 },
                 Step::Over(Ok(end)) => {
                     self.state = State::Over;
@@ -203,11 +205,11 @@ impl<'b> Fetch<'b> {
         if let ClientAction::Rehash { offset, len } = self.session.action() {
             let mut buf = [0; READ_BACK_LEN];
             let len = usize::try_from(len).unwrap_or(READ_BACK_LEN).min(READ_BACK_LEN);
-            let place = buf.get_mut(..len).unwrap_or_default();
-            return match sink.read_back(offset, place) {
+            let slot = buf.get_mut(..len).unwrap_or_default();
+            return match sink.read_back(offset, slot) {
                 Ok(0) => Step::Over(Err(FetchError::TooFewToReadBack)),
                 Ok(read) => {
-                    self.session.rehashed(place.get(..read).unwrap_or(place), moment(now));
+                    self.session.rehashed(slot.get(..read).unwrap_or(slot), moment(now));
                     Step::Done
                 }
                 Err(error) => Step::Over(Err(FetchError::Sink(error))),
@@ -242,11 +244,11 @@ impl<'b> Fetch<'b> {
             let (taken, event) = session.receive(bytes, moment(now));
             let step = match event {
                 None => Step::Done,
-                Some(Event::Header(header)) => sink_step(sink.begin(&header)),
-                Some(Event::Body { offset, bytes }) => sink_step(sink.write(offset, bytes)),
-                Some(Event::End(end)) => Step::Over(Ok(end)),
-                Some(Event::Refused(refusal)) => Step::Over(Err(FetchError::Refused(refusal.code))),
-                Some(Event::Unasked(code)) => Step::Over(Err(FetchError::Failed(Failure::Ended(code)))),
+                Some(ClientEvent::Header(header)) => sink_step(sink.begin(&header)),
+                Some(ClientEvent::Body { offset, bytes }) => sink_step(sink.write(offset, bytes)),
+                Some(ClientEvent::End(end)) => Step::Over(Ok(end)),
+                Some(ClientEvent::Refused(refusal)) => Step::Over(Err(FetchError::Refused(refusal.code))),
+                Some(ClientEvent::ServerClosing(code)) => Step::Over(Err(FetchError::Failed(Failure::Ended(code)))),
                 // The session tells nothing else of a file that was asked for.
                 Some(_) => Step::Over(Err(FetchError::Over)),
             };

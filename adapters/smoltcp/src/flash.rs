@@ -1,10 +1,8 @@
 //! Fetching into NOR flash.
 
 use coracle_core::Header;
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use embedded_storage::nor_flash::NorFlash;
-
-use crate::wide;
 
 /// Writes a file to the beginning of a flash, or of a partition of one.
 ///
@@ -150,4 +148,9 @@ impl<F: NorFlash, const UNIT: usize> Sink for FlashSink<F, UNIT> {
         }
         Ok(len)
     }
+}
+
+/// Lengths of slices fit 64 bits on every target that there is.
+fn wide(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

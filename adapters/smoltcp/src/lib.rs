@@ -54,13 +54,13 @@ mod fetch;
 #[cfg(feature = "embedded-storage")]
 mod flash;
 mod observer;
-mod place;
 mod server;
+mod socket_slot;
 
 pub use fetch::{Fetch, FetchError, Progress, sink_fn};
 #[cfg(feature = "embedded-storage")]
 pub use flash::{FlashError, FlashSink};
-pub use observer::{Gone, Observer};
+pub use observer::{DisconnectReason, Observer};
 pub use server::Server;
 
 /// The same moment for the core. One before smoltcp's start, which its clock does not give, counts as the start.
@@ -71,9 +71,4 @@ fn moment(now: smoltcp::time::Instant) -> coracle_core::Instant {
 /// The same moment for smoltcp.
 fn instant(moment: coracle_core::Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_millis(i64::try_from(moment.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// Lengths of slices fit 64 bits on every target that there is.
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

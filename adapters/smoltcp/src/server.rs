@@ -4,28 +4,28 @@ use coracle_core::{Code, ServerConfig, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::time::Instant;
 
-use crate::observer::{Gone, Observer};
-use crate::place::Place;
+use crate::observer::{DisconnectReason, Observer};
+use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
 
-/// A client that has asked nothing for longer than this gives way to one that finds no place.
+/// A client that has asked nothing for longer than this gives way to one that finds no slot.
 const SILENT_MS: u64 = 1_000;
 
 /// Serves `N` clients at once over sockets of smoltcp's.
 ///
 /// Each session has a TCP socket of its own, made and added to the set by the owner. One socket more, the spare, is there
-/// for the client that finds all places taken: it is told `busy`, unless a client that has been connected for more than 1 s
+/// for the client that finds all slots taken: it is told `busy`, unless a client that has been connected for more than 1 s
 /// without asking anything can be dropped for it. While the spare does that, further clients are refused by smoltcp (a
 /// reset in answer to their first packet).
 ///
-/// A place is used again when the client has acknowledged the end of the connection, or a time-out has passed.
+/// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed.
 ///
 /// A value of this type takes about 1.4 KB for each session and for the spare: on a board it stands in a static, where
 /// the compiler puts it without passing it over the stack, since [`Server::new`] is `const`.
 pub struct Server<'c, S: Store, const N: usize> {
     binding: Option<Binding<'c>>,
-    places: [Place<'c, S>; N],
-    spare: Place<'c, S>,
+    slots: [SocketSlot<'c, S>; N],
+    spare: SocketSlot<'c, S>,
     is_stopping: bool,
 }
 
@@ -39,7 +39,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
     /// A server without sockets, which does nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { binding: None, places: [const { Place::new() }; N], spare: Place::new(), is_stopping: false }
+        Self { binding: None, slots: [const { SocketSlot::new() }; N], spare: SocketSlot::new(), is_stopping: false }
     }
 
     /// Listens on `port`, from the next poll on; also after it was stopped. The handles belong to TCP sockets that are in no other use, with buffers of
@@ -52,8 +52,8 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         assert!(port != 0, "a server needs a port");
         self.binding = Some(Binding { config, port });
         self.is_stopping = false;
-        for (place, handle) in self.places.iter_mut().zip(handles) {
-            place.bind(handle);
+        for (slot, handle) in self.slots.iter_mut().zip(handles) {
+            slot.bind(handle);
         }
         self.spare.bind(spare);
     }
@@ -77,33 +77,33 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         let now = moment(now);
         self.admit(config, now, sockets, observer);
         let port = (!self.is_stopping).then_some(port);
-        let places = self.places.iter_mut().chain([&mut self.spare]).enumerate();
-        let next = places.filter_map(|(index, place)| place.poll(index, port, sockets, store, observer, now)).min();
+        let slots = self.slots.iter_mut().chain([&mut self.spare]).enumerate();
+        let next = slots.filter_map(|(index, slot)| slot.poll(index, port, sockets, store, observer, now)).min();
         next.map(instant)
     }
 
     /// How many clients are served.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.places.iter().filter(|place| place.is_live()).count()
+        self.slots.iter().filter(|slot| slot.is_live()).count()
     }
 
     /// Accepts nobody any more, and ends every session in good order: an exchange under way is finished, then the client is
     /// told `shuttingDown`. Polling goes on until [`Server::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.is_stopping = true;
-        for place in self.places.iter_mut().chain([&mut self.spare]) {
-            place.stop(moment(now));
+        for slot in self.slots.iter_mut().chain([&mut self.spare]) {
+            slot.stop(moment(now));
         }
     }
 
     /// Whether the server was stopped, and no socket is in use any more.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.is_stopping && self.places.iter().chain([&self.spare]).all(Place::is_free)
+        self.is_stopping && self.slots.iter().chain([&self.spare]).all(SocketSlot::is_free)
     }
 
-    /// Gives newcomers their places.
+    /// Admits clients that have connected.
     fn admit(
         &mut self,
         config: &'c ServerConfig<'c>,
@@ -111,27 +111,27 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         sockets: &mut SocketSet<'_>,
         observer: &mut impl Observer,
     ) {
-        for (index, place) in self.places.iter_mut().enumerate() {
-            if place.has_newcomer() {
-                place.serve(config, now);
-                observer.connected(index, place.peer(sockets));
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.has_new_client() {
+                slot.serve(config, now);
+                observer.connected(index, slot.peer(sockets));
             }
         }
-        if !self.spare.has_newcomer() {
+        if !self.spare.has_new_client() {
             return;
         }
-        if let Some((index, place)) = self.places.iter_mut().enumerate().find(|(_, place)| !place.is_live()) {
+        if let Some((index, slot)) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.is_live()) {
             // What a closed connection still waits for needs no session, and can be waited for over there.
-            place.swap_socket(&mut self.spare);
-            place.serve(config, now);
-            observer.connected(index, place.peer(sockets));
+            slot.swap_socket(&mut self.spare);
+            slot.serve(config, now);
+            observer.connected(index, slot.peer(sockets));
         } else if let Some(index) = self.silent(now) {
-            if let Some(place) = self.places.get_mut(index) {
-                place.reset(sockets, now);
-                observer.gone(index, Gone::Evicted);
-                place.swap_socket(&mut self.spare);
-                place.serve(config, now);
-                observer.connected(index, place.peer(sockets));
+            if let Some(slot) = self.slots.get_mut(index) {
+                slot.reset(sockets, now);
+                observer.disconnected(index, DisconnectReason::Evicted);
+                slot.swap_socket(&mut self.spare);
+                slot.serve(config, now);
+                observer.connected(index, slot.peer(sockets));
             }
         } else {
             self.spare.refuse(Code::Busy, config, now);
@@ -139,9 +139,9 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         }
     }
 
-    /// The place whose client has been silent for the longest time, if that is long enough.
+    /// The slot whose client has been silent for the longest time, if that is long enough.
     fn silent(&self, now: coracle_core::Instant) -> Option<usize> {
-        let silent = self.places.iter().enumerate().filter_map(|(index, place)| Some((place.silent_since()?, index)));
+        let silent = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.silent_since()?, index)));
         silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)
     }
 }

@@ -9,19 +9,19 @@ use coracle_core::{
     Close, CloseHow, CloseReason, Code, DigestKind, FileInfo, FileName, Listed, StaticFile, StaticListing, StaticStore,
     Store, StoreError,
 };
-use coracle_smoltcp::Gone;
+use coracle_smoltcp::DisconnectReason;
 use net::{Link, World, content, store};
 use smoltcp::socket::tcp;
 
 const FILES: [(&str, usize); 2] = [("small", 100), ("large", 200_000)];
 const GET_LARGE: &[u8] = br#"{"type":"get","fileName":"large"}"#;
 
-fn last_gone<S: Store, const N: usize>(world: &World<S, N>) -> Option<Gone> {
+fn last_gone<S: Store, const N: usize>(world: &World<S, N>) -> Option<DisconnectReason> {
     world.seen.gone.last().map(|(_, why)| *why)
 }
 
-fn closed(how: CloseHow, why: CloseReason) -> Option<Gone> {
-    Some(Gone::Closed(Close { how, why }))
+fn closed(how: CloseHow, why: CloseReason) -> Option<DisconnectReason> {
+    Some(DisconnectReason::Closed(Close::new(how, why)))
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn w7_the_silent_give_way() {
     world.client(third).close();
     world.run_ms(1_100);
     assert_eq!(world.get("small", DigestKind::Crc32), content(100));
-    assert!(world.seen.gone.contains(&(1, Gone::Evicted)), "{:?}", world.seen.gone);
+    assert!(world.seen.gone.contains(&(1, DisconnectReason::Evicted)), "{:?}", world.seen.gone);
     assert_eq!(world.client(silent).state(), tcp::State::Closed);
     assert!(world.read_now(asking).contains(r#""type":"hello""#));
     world.send(asking, br#"{"type":"hello"}"#);
@@ -222,7 +222,7 @@ impl Store for Broken {
 
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let version = coracle_core::Version::new(&self.version.get().to_string()).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { version, ..self.files.info(file)? })
+        Ok(FileInfo::new(self.files.info(file)?.size, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {

@@ -1,4 +1,4 @@
-//! A server's numbers: an observer that counts, and their text for Prometheus.
+//! Metrics of a server: an observer that counts events, and their text for Prometheus.
 //!
 //! ```
 //! use coracle::metrics::Metrics;
@@ -6,7 +6,7 @@
 //! use coracle_core::StaticStore;
 //!
 //! let metrics = Metrics::new();
-//! let server = Server::new(StaticStore::new(&[])).observer(metrics.clone());
+//! let server = Server::new(StaticStore::new(&[])).with_observer(metrics.clone());
 //! assert!(metrics.text().contains("coracle_clients 0\n"));
 //! ```
 
@@ -20,27 +20,27 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::server::{Event, Observer, Outcome, WaitEnd};
+use crate::server::{DequeueReason, Event, Observer, RequestOutcome};
 
-/// Counts what a server does, since this was made. Clones count together.
+/// Counts the events of a server. Clones share their counts.
 ///
 /// | name | type | labels | what |
 /// | --- | --- | --- | --- |
 /// | `coracle_clients` | gauge | | clients that have a place |
-/// | `coracle_clients_waiting` | gauge | | clients that wait for one |
+/// | `coracle_clients_waiting` | gauge | | clients that wait for a place |
 /// | `coracle_connections_total` | counter | | clients that were given a place |
-/// | `coracle_refused_total` | counter | `code` | clients that were turned away |
-/// | `coracle_refused_over_share_total` | counter | | those of them whose address had as many places as one may have |
+/// | `coracle_refused_total` | counter | `code` | clients that were refused |
+/// | `coracle_refused_over_share_total` | counter | | those of them that were refused for the limit of their address |
 /// | `coracle_wait_seconds` | histogram | `end`: `served`, `gone` or a code | time in the queue |
-/// | `coracle_disconnections_total` | counter | `reason` | clients that left: `done`, `dropped`, `idle`, `lost` … |
-/// | `coracle_requests_total` | counter | `request`, `outcome` | answers that ended: `ok`, a code, or a reason |
+/// | `coracle_disconnections_total` | counter | `reason` | connections that ended: `done`, `dropped`, `idle`, `lost` … |
+/// | `coracle_requests_total` | counter | `request`, `outcome` | answers that ended, with `ok`, a code, or a reason |
 /// | `coracle_request_duration_seconds` | histogram | `request` | from a request to the last byte of its answer |
 /// | `coracle_body_bytes_total` | counter | | bytes of bodies that were sent |
-/// | `coracle_text_arrivals_total` | counter | | arrivals that were no request, or parts of them |
-/// | `coracle_text_bytes_total` | counter | | bytes of them |
-/// | `coracle_troubles_total` | counter | | what went wrong with the server itself |
+/// | `coracle_text_arrivals_total` | counter | | pieces of plain text that arrived |
+/// | `coracle_text_bytes_total` | counter | | bytes of plain text |
+/// | `coracle_troubles_total` | counter | | errors of the server itself |
 ///
-/// The words of the labels are a fixed set, whatever clients do. What could not be read as a request is `unreadable`.
+/// The values of the labels are a fixed set, whatever clients send. A request that cannot be parsed is `unreadable`.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
@@ -93,7 +93,7 @@ struct RequestLabel {
 }
 
 impl Metrics {
-    /// All numbers at 0.
+    /// All metrics at 0.
     #[must_use]
     pub fn new() -> Self {
         let numbers = Numbers {
@@ -116,22 +116,22 @@ impl Metrics {
         registry.register("clients", "Clients that have a place", all.clients);
         registry.register("clients_waiting", "Clients that wait for a place", all.waiting);
         registry.register("connections", "Clients that were given a place", all.connections);
-        registry.register("refused", "Clients that were turned away", all.refused);
-        let help = "Clients that were turned away since their address had its share of places";
+        registry.register("refused", "Clients that were refused", all.refused);
+        let help = "Clients that were refused for the limit of their address";
         registry.register("refused_over_share", help, all.refused_over_share);
         registry.register_with_unit("wait", "Time in the queue", Unit::Seconds, all.waits);
-        registry.register("disconnections", "Clients that left", all.disconnections);
+        registry.register("disconnections", "Connections that ended", all.disconnections);
         registry.register("requests", "Answers that ended", all.requests);
         let help = "From a request to the last byte of its answer";
         registry.register_with_unit("request_duration", help, Unit::Seconds, all.durations);
         registry.register_with_unit("body", "Bytes of bodies that were sent", Unit::Bytes, all.body_bytes);
-        registry.register("text_arrivals", "Arrivals that were no request, or parts of them", all.text_arrivals);
-        registry.register_with_unit("text", "Bytes that were no request", Unit::Bytes, all.text_bytes);
-        registry.register("troubles", "What went wrong with the server itself", all.troubles);
+        registry.register("text_arrivals", "Pieces of plain text that arrived", all.text_arrivals);
+        registry.register_with_unit("text", "Bytes of plain text", Unit::Bytes, all.text_bytes);
+        registry.register("troubles", "Errors of the server itself", all.troubles);
         Self(Arc::new(Inner { registry, numbers }))
     }
 
-    /// The numbers now, in the text format of OpenMetrics 1.0, which Prometheus reads.
+    /// The metrics in the text format of OpenMetrics 1.0, which Prometheus reads.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -161,35 +161,35 @@ impl Observer for Metrics {
                 numbers.clients.inc();
                 numbers.connections.inc();
             }
-            Event::Disconnected { visit, .. } => {
-                numbers.disconnections.get_or_create(&ReasonLabel { reason: visit.reason.as_str() }).inc();
+            Event::Disconnected { summary, .. } => {
+                numbers.disconnections.get_or_create(&ReasonLabel { reason: summary.reason.as_str() }).inc();
                 numbers.clients.dec();
             }
-            Event::Refused { code, is_over_share, .. } => {
-                numbers.refused_over_share.inc_by(u64::from(is_over_share));
+            Event::Refused { code, is_over_address_limit, .. } => {
+                numbers.refused_over_share.inc_by(u64::from(is_over_address_limit));
                 numbers.refused.get_or_create(&CodeLabel { code: code.as_str() }).inc();
             }
             Event::Queued { .. } => {
                 numbers.waiting.inc();
             }
-            Event::Dequeued { end, waited, .. } => {
+            Event::Dequeued { reason, waited, .. } => {
                 numbers.waiting.dec();
-                let end = match end {
-                    WaitEnd::Served => "served",
-                    WaitEnd::Gone => "gone",
-                    WaitEnd::Refused(code) => code.as_str(),
+                let end = match reason {
+                    DequeueReason::Served => "served",
+                    DequeueReason::Gone => "gone",
+                    DequeueReason::Refused(code) => code.as_str(),
                 };
                 numbers.waits.get_or_create(&EndLabel { end }).observe(waited.as_secs_f64());
             }
-            Event::Finished { answer, .. } => {
-                let request = answer.kind.map_or("unreadable", |kind| kind.as_str());
-                let outcome = match answer.outcome {
-                    Outcome::Done => "ok",
-                    Outcome::Refused(code) => code.as_str(),
-                    Outcome::CutShort(reason) => reason.as_str(),
+            Event::Finished { summary, .. } => {
+                let request = summary.kind.map_or("unreadable", |kind| kind.as_str());
+                let outcome = match summary.outcome {
+                    RequestOutcome::Done => "ok",
+                    RequestOutcome::Refused(code) => code.as_str(),
+                    RequestOutcome::CutShort(reason) => reason.as_str(),
                 };
                 numbers.requests.get_or_create(&AnswerLabels { request, outcome }).inc();
-                let duration = answer.duration.as_secs_f64();
+                let duration = summary.duration.as_secs_f64();
                 numbers.durations.get_or_create(&RequestLabel { request }).observe(duration);
             }
             Event::Progress { body_len, .. } => {
@@ -199,7 +199,7 @@ impl Observer for Metrics {
                 numbers.text_arrivals.inc();
                 numbers.text_bytes.inc_by(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
             }
-            Event::Trouble { .. } => {
+            Event::Warning { .. } => {
                 numbers.troubles.inc();
             }
             _ => {}
@@ -207,7 +207,7 @@ impl Observer for Metrics {
     }
 }
 
-/// From 100 µs to 1,678 s, four times as long each.
+/// Buckets from 100 µs to 1,678 s, by factors of four.
 fn durations() -> Histogram {
     Histogram::new(exponential_buckets(0.000_1, 4.0, 13))
 }
@@ -226,12 +226,12 @@ mod tests {
         let metrics = Metrics::new();
         let address = "127.0.0.1:1".parse().expect("an address");
         let other = metrics.clone();
-        for is_over_share in [true, false, true] {
-            other.event(&Event::Refused { address, code: Code::Busy, is_over_share });
+        for is_over_address_limit in [true, false, true] {
+            other.event(&Event::Refused { address, code: Code::Busy, is_over_address_limit });
         }
-        other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_share: false });
+        other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_address_limit: false });
         other.event(&Event::Queued { address, waiting: 1 });
-        other.event(&Event::Trouble { what: "a test", error: &io::Error::other("none") });
+        other.event(&Event::Warning { what: "a test", error: &io::Error::other("none") });
         let text = metrics.text();
         for line in [
             "# TYPE coracle_clients gauge",

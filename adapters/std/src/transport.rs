@@ -1,64 +1,64 @@
-//! A TCP socket as the drivers of the core want it.
+//! A TCP socket as a transport of the core's blocking drivers.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant as Moment};
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use coracle_core::blocking::{SendFile, SendFileError, Transport};
 use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
-use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
-use crate::store;
+use crate::sys;
 
-/// From this many bytes of a file on, whole segments are worth two system calls.
-const LARGE: usize = 256 * 1024;
-/// As much as the kernel's send buffer takes at most (the last of `net.ipv4.tcp_wmem`, unless somebody changed it).
-const LARGEST_BITE: usize = 4 * 1024 * 1024;
+/// Bodies of at least so many bytes leave in whole segments, which takes two system calls.
+const MIN_LARGE: usize = 256 * 1024;
+/// As much as the kernel's send buffer takes at most, unless `net.ipv4.tcp_wmem` was changed.
+const MAX_SENDFILE: usize = 4 * 1024 * 1024;
 
-/// A connected TCP socket as a [`Transport`]: waiting is bounded by the socket's own time-outs, pieces that belong
+/// A connected TCP socket as a [`Transport`]: waits are bounded by the socket's own time-outs, pieces that belong
 /// together leave together (`MSG_MORE`), and files leave by `sendfile(2)` where [`KernelFile`] allows it.
 ///
 /// `S` is what holds the socket: the socket itself, a reference or an [`Arc`](std::sync::Arc).
 #[derive(Debug)]
 pub struct TcpTransport<S> {
     socket: S,
-    /// What is wanted of the next call.
+    /// Limit of the next call.
     limit_ms: Option<u64>,
-    /// What the socket's options say: `SO_RCVTIMEO` and `SO_SNDTIMEO`.
-    read_limit_ms: Option<u64>,
-    write_limit_ms: Option<u64>,
+    /// The socket's options `SO_RCVTIMEO` and `SO_SNDTIMEO`.
+    read_timeout_ms: Option<u64>,
+    write_timeout_ms: Option<u64>,
     can_sendfile: bool,
     is_corked: bool,
-    /// The most that the next `sendfile` gets.
-    bite: usize,
+    /// The most that the next `sendfile` is given.
+    sendfile_len: usize,
     last_error: Option<io::Error>,
     option_error: Option<io::Error>,
 }
 
 impl<S: Borrow<Socket>> TcpTransport<S> {
-    /// A transport over a socket whose time-outs were not touched yet.
+    /// A transport over a socket that has no time-outs.
     pub const fn new(socket: S) -> Self {
-        Self::with_limits(socket, None, None)
-    }
-
-    /// A transport over a socket that has these time-outs already, in milliseconds (inherited from its listener, say).
-    pub const fn with_limits(socket: S, read_limit_ms: Option<u64>, write_limit_ms: Option<u64>) -> Self {
         Self {
             socket,
             limit_ms: None,
-            read_limit_ms,
-            write_limit_ms,
+            read_timeout_ms: None,
+            write_timeout_ms: None,
             can_sendfile: true,
             is_corked: false,
-            bite: LARGE,
+            sendfile_len: MIN_LARGE,
             last_error: None,
             option_error: None,
         }
+    }
+
+    /// Says which time-outs the socket has already, inherited from its listener for example.
+    #[must_use]
+    pub fn with_timeouts(self, read: Option<Duration>, write: Option<Duration>) -> Self {
+        Self { read_timeout_ms: read.map(whole_millis), write_timeout_ms: write.map(whole_millis), ..self }
     }
 
     /// The socket.
@@ -71,43 +71,39 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
         self.socket
     }
 
-    /// The error of the last call that failed for another reason than time.
+    /// Error of the last call that failed for another reason than time.
     pub const fn last_error(&self) -> Option<&io::Error> {
         self.last_error.as_ref()
     }
 
-    /// The error with which the socket refused an option (a time-out, say); the connection goes on with the one that it had.
+    /// Error with which the socket refused an option, a time-out for example; the connection continues with the old one.
     pub const fn option_error(&self) -> Option<&io::Error> {
         self.option_error.as_ref()
     }
 
-    fn arm_read(&mut self) {
-        if needs_change(self.read_limit_ms, self.limit_ms) {
-            self.read_limit_ms = self.limit_ms;
+    fn set_read_timeout(&mut self) {
+        if needs_change(self.read_timeout_ms, self.limit_ms) {
+            self.read_timeout_ms = self.limit_ms;
             let set = self.socket().set_read_timeout(self.limit_ms.map(Duration::from_millis));
             self.note_option(set);
         }
     }
 
-    fn arm_write(&mut self) {
-        if needs_change(self.write_limit_ms, self.limit_ms) {
-            self.write_limit_ms = self.limit_ms;
+    fn set_write_timeout(&mut self) {
+        if needs_change(self.write_timeout_ms, self.limit_ms) {
+            self.write_timeout_ms = self.limit_ms;
             let set = self.socket().set_write_timeout(self.limit_ms.map(Duration::from_millis));
             self.note_option(set);
         }
     }
 
-    /// Whether the end of what was written waits for more (`TCP_CORK`, tcp(7)). Without that every acknowledgement that
-    /// arrives between two pages of a large body lets the last, short segment out: a third more segments on loopback, and a
-    /// tenth less throughput.
-    fn cork(&mut self, is_wanted: bool) {
-        if self.is_corked == is_wanted {
-            return;
-        }
-        self.is_corked = is_wanted;
-        #[cfg(target_os = "linux")]
-        {
-            let set = self.socket().set_tcp_cork(is_wanted);
+    /// Sets whether the end of what was written waits for more. Without that, every acknowledgement that arrives between
+    /// two pages of a large body lets the last, short segment out: a third more segments on loopback, and a tenth less
+    /// throughput.
+    fn cork(&mut self, is_corked: bool) {
+        if self.is_corked != is_corked {
+            self.is_corked = is_corked;
+            let set = sys::hold_partial_segments(self.socket(), is_corked);
             self.note_option(set);
         }
     }
@@ -127,8 +123,14 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
     }
 }
 
+/// Milliseconds of a duration; the kernel's own count of a time-out is finer.
+pub(crate) fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Whether a socket's time-out `set_ms` will not do for a wait of `wanted_ms`. One that is a little short costs a turn of
-/// the loop when it expires, one that is a little long is noticed a little late; a system call for each costs more.
+/// the driver's loop when it expires, one that is a little long is noticed a little late; a system call for each costs
+/// more.
 fn needs_change(set_ms: Option<u64>, wanted_ms: Option<u64>) -> bool {
     match (set_ms, wanted_ms) {
         (None, None) => false,
@@ -137,8 +139,7 @@ fn needs_change(set_ms: Option<u64>, wanted_ms: Option<u64>) -> bool {
     }
 }
 
-/// What failed on a [`TcpTransport`], as the drivers see it. The operating system's own words are kept in
-/// [`TcpTransport::last_error`].
+/// Error of a [`TcpTransport`] as the drivers see it. [`TcpTransport::last_error`] has the operating system's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransportError {
     kind: io::ErrorKind,
@@ -158,9 +159,9 @@ impl std::error::Error for TransportError {}
 impl embedded_io::Error for TransportError {
     fn kind(&self) -> ErrorKind {
         match self.kind {
-            // How an expired SO_RCVTIMEO or SO_SNDTIMEO is told.
+            // How an expired SO_RCVTIMEO or SO_SNDTIMEO is reported.
             io::ErrorKind::WouldBlock => ErrorKind::TimedOut,
-            // ETIMEDOUT: the peer's machine is gone. That is no deadline of ours, and trying again would not help.
+            // ETIMEDOUT: the peer's machine is gone. That is no deadline of the session, and trying again would not help.
             io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted => ErrorKind::ConnectionAborted,
             io::ErrorKind::Interrupted => ErrorKind::Interrupted,
             io::ErrorKind::ConnectionReset => ErrorKind::ConnectionReset,
@@ -178,9 +179,8 @@ impl<S> ErrorType for TcpTransport<S> {
 impl<S: Borrow<Socket>> Read for TcpTransport<S> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
         self.cork(false);
-        self.arm_read();
-        let received = rustix::net::recv(self.socket.borrow(), buf, RecvFlags::empty());
-        received.map(|(len, _)| len).map_err(|error| self.fail(error.into()))
+        self.set_read_timeout();
+        sys::receive(self.socket(), buf).map_err(|error| self.fail(error))
     }
 }
 
@@ -196,15 +196,14 @@ impl<S: Borrow<Socket>> Write for TcpTransport<S> {
 
 impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), TransportError> {
-        // Reading and writing have a time-out each, so the one that is needed is set when it is known which.
+        // Reading and writing have a time-out each; the one that is needed is set by the next call.
         self.limit_ms = limit_ms;
         Ok(())
     }
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
-        self.arm_write();
-        let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-        let sent = rustix::net::send(self.socket.borrow(), bytes, flags).map_err(|error| self.fail(error.into()))?;
+        self.set_write_timeout();
+        let sent = sys::send(self.socket(), bytes, more).map_err(|error| self.fail(error))?;
         if !more && sent == bytes.len() {
             self.cork(false);
         }
@@ -227,17 +226,17 @@ where
         let len = NonZeroUsize::new(len).filter(|_| self.can_sendfile)?;
         let start = usize::try_from(offset).ok()?;
         let file = file.kernel_file()?;
-        let is_large = len.get() >= LARGE;
+        let is_large = len.get() >= MIN_LARGE;
         if is_large {
             self.cork(true);
         }
-        let bite = len.min(NonZeroUsize::new(self.bite).unwrap_or(len));
-        let began = is_large.then(Moment::now);
-        self.arm_write();
-        match self.socket().sendfile(&file, start, Some(bite)) {
+        let sendfile_len = len.min(NonZeroUsize::new(self.sendfile_len).unwrap_or(len));
+        let began = is_large.then(Instant::now);
+        self.set_write_timeout();
+        match sys::send_file(self.socket(), file, start, sendfile_len) {
             Ok(sent) => {
                 if let Some(began) = began {
-                    self.bite = next_bite(self.bite, began.elapsed());
+                    self.sendfile_len = next_sendfile_len(self.sendfile_len, began.elapsed());
                 }
                 if !more && sent == len.get() {
                     self.cork(false);
@@ -250,49 +249,33 @@ where
                     self.can_sendfile = false;
                     None
                 }
-                _ if is_of_the_file(&error) => Some(Err(SendFileError::File)),
+                _ if sys::is_file_error(&error) => Some(Err(SendFileError::File)),
                 _ => Some(Err(SendFileError::Transport(self.fail(error)))),
             },
         }
     }
 }
 
-/// How much to give the kernel at once after `bite` bytes took so long: the more the better, as long as progress is seen, and a
-/// wish to stop, before a person gets impatient.
-fn next_bite(bite: usize, took: Duration) -> usize {
+/// How much the next `sendfile` is given after `len` bytes took so long: as much as possible, as long as progress, and a
+/// request to stop, are noticed within some 250 ms.
+fn next_sendfile_len(len: usize, took: Duration) -> usize {
     match took.as_millis() {
-        0..=50 => bite.saturating_mul(2).min(LARGEST_BITE),
-        51..=250 => bite,
-        _ => (bite / 2).max(LARGE),
+        0..=50 => len.saturating_mul(2).min(MAX_SENDFILE),
+        51..=250 => len,
+        _ => (len / 2).max(MIN_LARGE),
     }
-}
-
-/// Whether an error of `sendfile` tells of the file rather than of the socket.
-fn is_of_the_file(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::IO | Errno::STALE | Errno::ISDIR | Errno::OVERFLOW | Errno::NOMEM | Errno::BADF)
-    )
 }
 
 /// An open file of a store, as far as the kernel can send it by itself.
 pub trait KernelFile {
-    /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read:
-    /// because they are none of the kernel's, or since the file may be changing, and then a digest has to cover the very
-    /// bytes sent.
+    /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read: because it is
+    /// none of the kernel's, or because it may be changing, and a digest has to cover the very bytes that are sent.
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
 
 impl KernelFile for &StaticFile<'_> {}
-
-impl KernelFile for store::File {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| self.as_std().as_fd())
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -6,64 +6,12 @@ use core::ops::Range;
 
 use embedded_io::{Error as _, ErrorKind};
 
-use super::{Clock, Transport};
-use crate::client::{ClientAction, ClientSession, End, Event, Failure, Header, Hello, Listing, Refusal, StartError};
-use crate::client::{ClientRequest, GetRequest};
-use crate::store::Entry;
-use crate::types::digest::DigestKind;
-use crate::types::file_name::FileName;
-use crate::types::time::Instant;
-use crate::wire::code::Code;
-
-/// Where a body goes. An error ends the connection.
-pub trait Sink {
-    /// What can go wrong.
-    type Error;
-
-    /// The body is about to begin; `header` was checked against what was asked. Reserve nothing by its sizes alone.
-    ///
-    /// # Errors
-    ///
-    /// The body is not wanted, or cannot be taken.
-    fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
-        let _ = header;
-        Ok(())
-    }
-
-    /// The next bytes of the body, which belong at `offset` in the file. They come in order, and are not verified yet.
-    ///
-    /// # Errors
-    ///
-    /// They could not be taken.
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
-
-    /// Reads what an earlier try has brought, from `offset` in the file on, into `buf`, and returns how many bytes;
-    /// `Ok(0)`: there is no more. Asked only for a [`GetRequest`] whose digest begins in front of its offset.
-    ///
-    /// # Errors
-    ///
-    /// It could not be read.
-    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Self::Error> {
-        let (_, _) = (offset, buf);
-        Ok(0)
-    }
-}
-
-impl<S: Sink + ?Sized> Sink for &mut S {
-    type Error = S::Error;
-
-    fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
-        (**self).begin(header)
-    }
-
-    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error> {
-        (**self).write(offset, bytes)
-    }
-
-    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Self::Error> {
-        (**self).read_back(offset, buf)
-    }
-}
+use super::transport::{Clock, Transport};
+use crate::exec::{ReadBackError, Sink, read_back};
+use crate::{
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, End, Entry, Failure, FileName,
+    GetRequest, Header, Hello, Instant, Listing, Refusal, StartError,
+};
 
 /// Why a request was not answered in full: `T` is the transport's error, `S` that of the sink or of the closure that takes
 /// entries.
@@ -88,7 +36,8 @@ pub enum ClientError<T, S = Infallible> {
 /// A client's connection: the session with all that it takes to run it.
 ///
 /// ```
-/// use coracle_core::blocking::{Connection, NoTimeout, Sink};
+/// use coracle_core::blocking::{Connection, NoTimeout};
+/// use coracle_core::exec::Sink;
 /// use coracle_core::{ClientSession, End, FileName, GetRequest, Instant};
 ///
 /// struct Memory(Vec<u8>);
@@ -159,7 +108,7 @@ where
         self.start(ClientRequest::Hello)?;
         let mut take = Some(take);
         self.run(|event| match event {
-            Event::Hello(hello) => Ok(take.take().map(|take| take(&hello))),
+            ClientEvent::Hello(hello) => Ok(take.take().map(|take| take(&hello))),
             _ => Ok(None),
         })
     }
@@ -176,8 +125,8 @@ where
     ) -> Result<Listing, ClientError<T::Error, E>> {
         self.start(ClientRequest::List { path })?;
         self.run(|event| match event {
-            Event::Entry(entry) => each(entry).map(|()| None),
-            Event::Listed(listing) => Ok(Some(listing)),
+            ClientEvent::Entry(entry) => each(entry).map(|()| None),
+            ClientEvent::Listed(listing) => Ok(Some(listing)),
             _ => Ok(None),
         })
     }
@@ -190,7 +139,7 @@ where
     pub fn stat(&mut self, name: FileName<'_>, digest: Option<DigestKind>) -> Result<Header, ClientError<T::Error>> {
         self.start(ClientRequest::Stat { name, digest })?;
         self.run(|event| match event {
-            Event::Header(header) => Ok(Some(header)),
+            ClientEvent::Header(header) => Ok(Some(header)),
             _ => Ok(None),
         })
     }
@@ -219,9 +168,9 @@ where
             ReadBackError::TooFew => ClientError::TooFewToReadBack,
         })?;
         self.run(|event| match event {
-            Event::Header(header) => sink.begin(&header).map(|()| None),
-            Event::Body { offset, bytes } => sink.write(offset, bytes).map(|()| None),
-            Event::End(end) => Ok(Some(end)),
+            ClientEvent::Header(header) => sink.begin(&header).map(|()| None),
+            ClientEvent::Body { offset, bytes } => sink.write(offset, bytes).map(|()| None),
+            ClientEvent::End(end) => Ok(Some(end)),
             _ => Ok(None),
         })
     }
@@ -264,7 +213,7 @@ where
     /// Does what the session wants until `each` has made something of an event.
     fn run<A, S>(
         &mut self,
-        mut each: impl FnMut(Event<'_>) -> Result<Option<A>, S>,
+        mut each: impl FnMut(ClientEvent<'_>) -> Result<Option<A>, S>,
     ) -> Result<A, ClientError<T::Error, S>> {
         let mut broken = None;
         let mut now = self.clock.now();
@@ -282,7 +231,7 @@ where
                     let (taken, event) = self.session.receive(bytes, now);
                     self.arrived.start = self.arrived.start.saturating_add(taken);
                     let code = match &event {
-                        Some(Event::Refused(refusal)) => Some(refusal.code),
+                        Some(ClientEvent::Refused(refusal)) => Some(refusal.code),
                         _ => None,
                     };
                     if let Some(code) = code {
@@ -364,7 +313,7 @@ where
     /// Tells the transport the session's deadline. Since that is armed anew with each arrival, and a caller passes the time of
     /// that arrival on, the limit hardly ever changes.
     fn limit_wait<S>(&mut self, now: Instant) -> Result<(), ClientError<T::Error, S>> {
-        let limit_ms = self.session.deadline().map(|deadline| deadline.since(now).max(1));
+        let limit_ms = self.session.deadline().map(|(at, _)| at.since(now).max(1));
         if limit_ms != self.limit_ms {
             self.limit_ms = limit_ms;
             self.transport.limit_wait(limit_ms).map_err(|error| self.broken(error))?;
@@ -376,50 +325,6 @@ where
         self.session.receive_eof();
         ClientError::Transport(error)
     }
-}
-
-/// Why what is there already was not read back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum ReadBackError<S> {
-    /// [`Sink::read_back`] failed.
-    Sink(S),
-    /// There are fewer bytes than the request's offset says.
-    TooFew,
-}
-
-/// Shows a session that has been told to get the rest of a file the bytes that are there already, through `buf`; does nothing
-/// where the session does not want them. After an error the session is idle again.
-///
-/// # Errors
-///
-/// What the sink could not read.
-pub fn read_back<B, S>(
-    session: &mut ClientSession<B>,
-    sink: &mut S,
-    buf: &mut [u8],
-    mut clock: impl Clock,
-) -> Result<(), ReadBackError<S::Error>>
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    S: Sink,
-{
-    while let ClientAction::Rehash { offset, len } = session.action() {
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(buf.len());
-        let place = buf.get_mut(..len).unwrap_or_default();
-        let error = match sink.read_back(offset, place) {
-            Ok(0) => ReadBackError::TooFew,
-            Ok(len) => {
-                let bytes = place.get(..len).unwrap_or(place);
-                session.rehashed(bytes, clock.now());
-                continue;
-            }
-            Err(error) => ReadBackError::Sink(error),
-        };
-        session.abandon();
-        return Err(error);
-    }
-    Ok(())
 }
 
 impl<T: fmt::Display, S: fmt::Display> fmt::Display for ClientError<T, S> {

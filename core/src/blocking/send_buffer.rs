@@ -2,9 +2,8 @@
 
 use embedded_io::{Error as _, ErrorKind};
 
-use crate::blocking::{Clock, Transport};
-use crate::server::{Action, Close, CloseHow, ServerSession};
-use crate::types::time::Instant;
+use super::transport::{Clock, Transport};
+use crate::{Action, Close, CloseHow, Instant, ServerSession};
 
 /// The session with its way out.
 pub(super) struct SendBuffer<'d, 'c, B, T, C> {

@@ -3,12 +3,9 @@
 use embedded_io::Error as _;
 
 use super::send_buffer::SendBuffer;
-
-use super::{Clock, NoTimeout, Transport};
-use crate::server::{Action, Close, Exchange, Finished, Reply, Request, ServerSession};
-use crate::store::{FileInfo, Store, StoreError};
-use crate::types::digest::{Digest, Hasher};
-use crate::types::file_name::FileName;
+use super::transport::{Clock, NoTimeout, Transport};
+use crate::exec::StoreExchange;
+use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
 
 /// A transport that a server can send files over.
 ///
@@ -44,7 +41,7 @@ pub enum SendFileError<E> {
 }
 
 /// Sees what a server's session does, for logs, counters and tests, and can ask it to stop.
-pub trait Observer {
+pub trait SessionObserver {
     /// A request was read and goes to the store.
     fn request(&mut self, _request: &Request<'_>) {}
 
@@ -67,7 +64,7 @@ pub trait Observer {
     }
 }
 
-impl Observer for () {}
+impl SessionObserver for () {}
 
 /// The driver's buffers. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
@@ -124,7 +121,7 @@ where
     T: SendFile<S>,
     S: Store,
     C: Clock,
-    O: Observer,
+    O: SessionObserver,
 {
     let now = clock.now();
     let out = SendBuffer { session, transport, clock, now, send: scratch.send, pending: 0 };
@@ -134,11 +131,7 @@ where
         observer,
         receive: scratch.receive,
         arrived: 0..0,
-        open: None,
-        listing: None,
-        hasher: None,
-        hashed: 0,
-        hashed_beside: false,
+        exchange: StoreExchange::new(),
         exchanges: 0,
         is_stopping: false,
     };
@@ -156,13 +149,7 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     receive: &'d mut [u8],
     /// What of `receive` the session has not taken.
     arrived: core::ops::Range<usize>,
-    open: Option<(S::File, FileInfo)>,
-    listing: Option<S::Listing>,
-    hasher: Option<Hasher>,
-    /// How many bytes the hasher was fed.
-    hashed: u64,
-    /// They were read beside those that were sent, and are the same only if the file has not changed.
-    hashed_beside: bool,
+    exchange: StoreExchange<S>,
     exchanges: u32,
     is_stopping: bool,
 }
@@ -173,7 +160,7 @@ where
     T: SendFile<S>,
     S: Store,
     C: Clock,
-    O: Observer,
+    O: SessionObserver,
 {
     /// Does the one thing that the session wants.
     fn step(&mut self) -> Option<Close> {
@@ -182,18 +169,17 @@ where
             self.out.look_at_clock();
             self.out.session.stop(self.out.now);
         }
+        #[allow(unreachable_patterns, reason = "outside of this crate there may be more actions")]
         match self.out.session.action() {
             Action::Receive => self.receive(),
             Action::Reply(request) => {
                 self.observer.request(&request);
-                self.hasher = request.digest().and_then(Hasher::new);
-                self.hashed = 0;
-                self.hashed_beside = false;
-                let found = match request {
-                    Request::List { path } => list(self.store, path, &mut self.listing),
-                    _ => open(self.store, &request, self.observer, &mut self.open),
-                };
-                self.reply(found);
+                let reply = self.exchange.open(self.store, &request);
+                if let Reply::File { info, .. } = &reply {
+                    self.observer.opened(info);
+                }
+                self.out.now = self.out.clock.now();
+                self.out.session.reply(reply, self.out.now);
             }
             Action::Entry => self.entry(),
             Action::SendBytes { bytes, more } => {
@@ -214,6 +200,7 @@ where
                 debug_assert_eq!(self.out.pending, 0, "what was written has left, or never will");
                 return Some(close);
             }
+            _ => self.out.session.send_failed(),
         }
         self.note_exchange();
         None
@@ -223,9 +210,7 @@ where
         let exchanges = self.out.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            self.open = None;
-            self.listing = None;
-            self.hasher = None;
+            self.exchange.close();
             self.observer.exchange(&self.out.session.last_exchange());
         }
     }
@@ -235,7 +220,8 @@ where
             return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
-        self.arrived.start += self.out.session.receive(bytes, self.out.now);
+        let (taken, _) = self.out.session.receive(bytes, self.out.now);
+        self.arrived.start += taken;
     }
 
     /// Waits until something has arrived, if all that did was taken; false where nothing has.
@@ -265,67 +251,36 @@ where
         false
     }
 
-    fn reply(&mut self, found: Result<Option<Digest>, StoreError>) {
-        self.out.look_at_clock();
-        let reply = match (found, &self.open) {
-            (Err(error), _) => Reply::Refuse(error.code()),
-            (Ok(known), Some((_, info))) => Reply::File { info, known },
-            (Ok(_), None) => Reply::Listing,
-        };
-        self.out.session.reply(reply, self.out.now);
-    }
-
     fn entry(&mut self) {
-        let entry = match &mut self.listing {
-            Some(listing) => self.store.next(listing),
-            None => Err(StoreError::Io),
-        };
-        self.out.look_at_clock();
+        let entry = self.exchange.entry(self.store);
+        self.out.now = self.out.clock.now();
         self.out.session.entry(entry, self.out.now);
     }
 
     fn send_file(&mut self, offset: u64, len: usize, more: bool, hash: bool) {
-        let Some((file, _)) = &mut self.open else { return self.body_fault() };
         if len > self.out.room() {
             if !self.out.flush(true) {
                 return;
             }
             self.out.limit_wait();
+            let Some(file) = self.exchange.file_mut() else { return self.body_fault() };
             let sent = self.out.transport.send_file(self.store, file, offset, len, more);
             self.out.look_at_clock();
             match sent {
                 Some(Ok(0)) => return self.body_fault(),
-                Some(Ok(sent)) => {
-                    let sent = sent.min(len);
-                    if hash {
-                        let is_hashed = self.hash_beside(offset, sent);
-                        self.out.look_at_clock();
-                        if !is_hashed {
-                            return self.out.file_fault();
-                        }
-                    }
-                    self.out.sent(sent);
-                    return self.observer.body(sent);
-                }
+                Some(Ok(sent)) => return self.sent_by_transport(offset, sent.min(len), hash),
                 Some(Err(SendFileError::Transport(error))) => return self.out.fail(error.kind()),
                 Some(Err(SendFileError::File)) => return self.body_fault(),
                 None => {}
             }
         }
         let Some(free) = self.out.free(len) else { return };
-        match self.store.read(file, offset, free) {
-            Ok(0) | Err(_) => {
-                self.out.look_at_clock();
-                self.body_fault();
-            }
+        let read = self.exchange.read(self.store, offset, free, hash);
+        self.out.look_at_clock();
+        match read {
+            Err(_) => self.body_fault(),
             Ok(read) => {
-                let read = read.min(free.len());
-                if let (true, Some(hasher), Some(bytes)) = (hash, &mut self.hasher, free.get(..read)) {
-                    hasher.update(bytes);
-                    self.hashed = self.hashed.saturating_add(wide(read));
-                }
                 self.out.pending += read;
-                self.out.look_at_clock();
                 self.observer.body(read);
                 // The trailer follows, so nothing has to leave yet.
                 if more || self.out.flush(false) {
@@ -335,24 +290,17 @@ where
         }
     }
 
-    /// Hashes bytes that were sent without the driver; false where they cannot be read.
-    fn hash_beside(&mut self, offset: u64, len: usize) -> bool {
-        self.hashed_beside = true;
-        let (Some((file, _)), Some(hasher)) = (&mut self.open, &mut self.hasher) else { return false };
-        let mut hashed = 0;
-        while hashed < len {
-            let Some(free) = self.out.free(len - hashed) else { return false };
-            match self.store.read(file, offset.saturating_add(wide(hashed)), free) {
-                Ok(0) | Err(_) => return false,
-                Ok(read) => {
-                    let read = read.min(free.len());
-                    hasher.update(free.get(..read).unwrap_or_default());
-                    hashed += read;
-                }
+    /// The transport has sent `len` bytes of the file by itself.
+    fn sent_by_transport(&mut self, offset: u64, len: usize, hash: bool) {
+        if hash {
+            let hashed = self.exchange.hash_range(self.store, offset, len, self.out.send);
+            self.out.look_at_clock();
+            if hashed.is_err() {
+                return self.out.file_fault();
             }
         }
-        self.hashed = self.hashed.saturating_add(wide(hashed));
-        true
+        self.out.sent(len);
+        self.observer.body(len);
     }
 
     /// The body cannot be finished; what there was of it still leaves.
@@ -364,59 +312,23 @@ where
 
     /// What is hashed comes before the header, and every answer before it has left whole: nothing is pending.
     fn hash(&mut self, offset: u64, len: usize) {
-        let (Some((file, _)), Some(hasher), Some(free)) = (&mut self.open, &mut self.hasher, self.out.free(len)) else {
-            return self.out.file_fault();
-        };
-        let read = self.store.read(file, offset, free).map_or(0, |read| read.min(free.len()));
-        hasher.update(free.get(..read).unwrap_or_default());
-        self.hashed = self.hashed.saturating_add(wide(read));
+        let Some(free) = self.out.free(len) else { return self.out.file_fault() };
+        let read = self.exchange.read(self.store, offset, free, true);
         self.out.look_at_clock();
         match read {
-            0 => self.out.file_fault(),
-            _ => self.out.session.hashed(read, self.out.now),
+            Ok(len) => self.out.session.hashed(len, self.out.now),
+            Err(_) => self.out.file_fault(),
         }
     }
 
     fn finish(&mut self, from: u64, to: u64) {
-        let Some((file, info)) = &self.open else { return self.out.file_fault() };
-        let now_info = self.store.info(file);
+        let finished = self.exchange.finish(self.store, from, to);
         self.out.look_at_clock();
-        let Ok(now_info) = now_info else { return self.out.file_fault() };
-        let same_version = now_info.version == info.version;
-        // Where the session knew the digest, it had nothing hashed.
-        let is_hashed = self.hashed == to.saturating_sub(from);
-        let is_of_sent = same_version || !self.hashed_beside;
-        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed && is_of_sent).map(Hasher::finish);
-        if let (true, 0, Some(digest)) = (same_version && to == info.size, from, &digest) {
-            self.store.remember_digest(file, info, digest);
+        match finished {
+            Ok(finished) => self.out.session.finished(finished, self.out.now),
+            Err(_) => self.out.file_fault(),
         }
-        self.out.session.finished(Finished { digest, same_version }, self.out.now);
     }
-}
-
-/// Begins a listing.
-fn list<S: Store>(
-    store: &mut S,
-    path: Option<FileName<'_>>,
-    listing: &mut Option<S::Listing>,
-) -> Result<Option<Digest>, StoreError> {
-    *listing = Some(store.list(path)?);
-    Ok(None)
-}
-
-/// Opens the file that a request names; the digest that was asked for, where the store remembers it.
-fn open<S: Store>(
-    store: &mut S,
-    request: &Request<'_>,
-    observer: &mut impl Observer,
-    open: &mut Option<(S::File, FileInfo)>,
-) -> Result<Option<Digest>, StoreError> {
-    let file = store.open(request.name().ok_or(StoreError::BadName)?)?;
-    let info = store.info(&file)?;
-    let known = request.digest().and_then(|kind| store.known_digest(&file, kind));
-    observer.opened(&info);
-    *open = Some((file, info));
-    Ok(known)
 }
 
 /// Puts as many of `bytes` as there is room for behind what is pending in `send`; how many, and whether that is all.
@@ -428,9 +340,4 @@ fn append(send: &mut [u8], pending: &mut usize, bytes: &[u8]) -> (usize, bool) {
         place.copy_from_slice(bytes);
     }
     (len, len == bytes.len())
-}
-
-/// Lengths of slices fit 64 bits on every target that there is.
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

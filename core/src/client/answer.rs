@@ -5,13 +5,13 @@ use crate::wire::code::Code;
 use crate::wire::response_reader::{self, ErrorResponse, ResponseKind};
 
 use super::error::{Failure, Violation};
-use super::event::{End, Event, Header, Listing, Verified};
+use super::event::{ClientEvent, End, Header, Listing, Verified};
 use super::line_buffer::LineBuffer;
 use super::session::{AwaitedLine, ClientSession, Expectation, State};
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Reads the line that is the first `len` bytes of the buffer, and goes on to the state behind it.
-    pub(super) fn read_line(&mut self, awaited: AwaitedLine, len: usize) -> Option<Event<'_>> {
+    pub(super) fn read_line(&mut self, awaited: AwaitedLine, len: usize) -> Option<ClientEvent<'_>> {
         self.line = LineBuffer::default();
         let Self { buf, state, expectation, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
@@ -21,7 +21,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             (Ok(ResponseKind::Hello), AwaitedLine::Hello) => {
                 response_reader::hello(line).map_err(Failure::Violation).map(|hello| {
                     *max_request = usize::try_from(hello.max_request).unwrap_or(usize::MAX);
-                    (State::Idle, Event::Hello(hello))
+                    (State::Idle, ClientEvent::Hello(hello))
                 })
             }
             (Ok(ResponseKind::Entry), AwaitedLine::Listing { seen }) => entry(line, expectation, seen),
@@ -30,7 +30,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             (Ok(ResponseKind::End), AwaitedLine::Trailer { end, size }) => {
                 trailer(line, expectation, hasher.take(), end, size)
             }
-            (Ok(_), AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unasked)),
+            (Ok(_), AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unrequested)),
             (Ok(_), _) => Err(Failure::Violation(Violation::Type)),
         };
         match read {
@@ -52,7 +52,7 @@ impl From<Violation> for Failure {
     }
 }
 
-type Read<'e> = Result<(State, Event<'e>), Failure>;
+type Read<'e> = Result<(State, ClientEvent<'e>), Failure>;
 
 fn entry<'e>(line: &'e mut [u8], expectation: &Expectation, seen: u64) -> Read<'e> {
     let entry = response_reader::entry(line)?;
@@ -66,7 +66,7 @@ fn entry<'e>(line: &'e mut [u8], expectation: &Expectation, seen: u64) -> Read<'
     if inside.is_none_or(|rest| rest.as_bytes().contains(&b'/')) {
         return Err(Failure::Violation(Violation::EntryName));
     }
-    Ok((State::Line(AwaitedLine::Listing { seen: seen.saturating_add(1) }), Event::Entry(entry)))
+    Ok((State::Line(AwaitedLine::Listing { seen: seen.saturating_add(1) }), ClientEvent::Entry(entry)))
 }
 
 fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
@@ -74,7 +74,7 @@ fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
     if count != seen {
         return Err(Failure::Violation(Violation::Count));
     }
-    Ok((State::Idle, Event::Listed(Listing { count, skipped })))
+    Ok((State::Idle, ClientEvent::Listed(Listing::new(count, skipped))))
 }
 
 fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<'static> {
@@ -106,11 +106,11 @@ fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<
         modified: file.modified,
         digest,
     };
-    Ok((next, Event::Header(header)))
+    Ok((next, ClientEvent::Header(header)))
 }
 
 fn trailer(line: &[u8], expectation: &Expectation, hasher: Option<Hasher>, end: u64, size: u64) -> Read<'static> {
-    let Some(kind) = expectation.digest else { return Ok((State::Idle, Event::End(End::Unchecked))) };
+    let Some(kind) = expectation.digest else { return Ok((State::Idle, ClientEvent::End(End::Unchecked))) };
     let computed = hasher.map(Hasher::finish);
     let told = response_reader::digest(line, kind).and_then(|told| told.ok_or(Violation::Digest));
     let told = told?;
@@ -118,7 +118,7 @@ fn trailer(line: &[u8], expectation: &Expectation, hasher: Option<Hasher>, end: 
         return Err(Failure::Digest);
     }
     let verified = Verified { from: expectation.digest_from, to: end, size, digest: told };
-    Ok((State::Idle, Event::End(End::Verified(verified))))
+    Ok((State::Idle, ClientEvent::End(End::Verified(verified))))
 }
 
 fn error<'e>(
@@ -138,17 +138,17 @@ fn error<'e>(
     let said = refusal.insert(answer).refusal(line);
     match (code, awaited) {
         (Some(code @ (Code::Busy | Code::Timeout | Code::ShuttingDown)), _) => {
-            Ok((State::Closed(Failure::Ended(code)), Event::Unasked(code)))
+            Ok((State::Closed(Failure::Ended(code)), ClientEvent::ServerClosing(code)))
         }
-        (_, AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unasked)),
+        (_, AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unrequested)),
         (Some(Code::Changed), AwaitedLine::Trailer { end, size }) => {
             let computed = hasher.map(Hasher::finish);
             let digest = told?.filter(|told| computed == Some(*told));
             let snapshot = digest.map(|digest| Verified { from: expectation.digest_from, to: end, size, digest });
-            Ok((State::Idle, Event::End(End::Changed { snapshot })))
+            Ok((State::Idle, ClientEvent::End(End::Changed { snapshot })))
         }
         // Behind `tooLong` the server closes; behind a code that is not known, who knows.
-        (Some(Code::TooLong) | None, _) => Ok((State::Closed(Failure::Refused(code)), Event::Refused(said))),
-        (Some(_), _) => Ok((State::Idle, Event::Refused(said))),
+        (Some(Code::TooLong) | None, _) => Ok((State::Closed(Failure::Refused(code)), ClientEvent::Refused(said))),
+        (Some(_), _) => Ok((State::Idle, ClientEvent::Refused(said))),
     }
 }

@@ -28,6 +28,8 @@ pub enum Failure {
     Abandoned,
     /// The session was given a buffer that is too short.
     BufTooShort,
+    /// The owner reported something that does not fit the action.
+    Misuse,
 }
 
 /// The rule of the protocol that a server broke.
@@ -50,7 +52,7 @@ pub enum Violation {
     /// The line does not belong to the answer to what was asked.
     Type,
     /// A line came while nothing was asked.
-    Unasked,
+    Unrequested,
     /// The file is not the one that was asked for.
     Name,
     /// A listed name breaks the rules of names, or lies elsewhere than directly in the listed directory.
@@ -108,6 +110,7 @@ impl Failure {
             Self::Stalled => "the server sent nothing for too long",
             Self::Abandoned => "given up",
             Self::BufTooShort => "the session's buffer is too short",
+            Self::Misuse => "the connection's owner reported what did not happen",
         }
     }
 
@@ -130,7 +133,7 @@ impl Violation {
             Self::Member => "a member of the server's answer is missing, doubled or of another type",
             Self::Surrogate => "the server sent half of a surrogate pair",
             Self::Type => "the server answered something else than what was asked",
-            Self::Unasked => "the server answered what was not asked",
+            Self::Unrequested => "the server answered what was not asked",
             Self::Name => "the server answered with another file",
             Self::EntryName => "the server listed a name that cannot be",
             Self::Offset => "the server answered with another offset",
@@ -210,7 +213,7 @@ mod tests {
         Violation::Member,
         Violation::Surrogate,
         Violation::Type,
-        Violation::Unasked,
+        Violation::Unrequested,
         Violation::Name,
         Violation::EntryName,
         Violation::Offset,

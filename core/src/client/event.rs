@@ -36,7 +36,7 @@ pub enum ClientAction<'a> {
 /// Something that was received, and checked against what was asked.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Event<'a> {
+pub enum ClientEvent<'a> {
     /// The answer to `hello`, whole.
     Hello(Hello<'a>),
     /// The answer to `stat`, whole; or the beginning of the one to `get`.
@@ -58,7 +58,7 @@ pub enum Event<'a> {
     Refused(Refusal<'a>),
     /// The server ends the connection for a reason of its own: `busy`, `timeout` or `shuttingDown`. What was asked and not
     /// answered in full has to be asked again, later.
-    Unasked(Code),
+    ServerClosing(Code),
 }
 
 /// What a server says of itself.
@@ -208,11 +208,20 @@ impl Verified {
 /// The end of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Listing {
     /// Entries that were listed.
     pub count: u64,
     /// Things in the directory that cannot be asked for.
     pub skipped: u64,
+}
+
+impl Listing {
+    /// The end of a listing.
+    #[must_use]
+    pub const fn new(count: u64, skipped: u64) -> Self {
+        Self { count, skipped }
+    }
 }
 
 /// What an `error` line says.

@@ -8,6 +8,6 @@ mod request;
 mod session;
 
 pub use error::{Failure, StartError, Violation};
-pub use event::{ClientAction, Digests, End, Event, Features, Header, Hello, Listing, Refusal, Verified};
+pub use event::{ClientAction, ClientEvent, Digests, End, Features, Header, Hello, Listing, Refusal, Verified};
 pub use request::{ClientRequest, GetRequest};
 pub use session::ClientSession;

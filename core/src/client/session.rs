@@ -6,12 +6,13 @@ use super::request::ClientRequest;
 use crate::types::digest::{DigestKind, Hasher};
 use crate::types::file_name::FileName;
 use crate::types::time::Instant;
+use crate::types::timer::Timer;
 use crate::types::version::Version;
 use crate::wire::request_writer;
 use crate::wire::response_reader::ErrorResponse;
 
 use super::error::{Failure, StartError};
-use super::event::{ClientAction, Event, Refusal};
+use super::event::{ClientAction, ClientEvent, Refusal};
 use super::line_buffer::{LINE_MAX, LineBuffer, Pushed};
 
 /// `maxRequest` of a server that did not tell: the least that there is.
@@ -27,7 +28,7 @@ const STALL_MS: u32 = 30_000;
 /// the same.
 ///
 /// ```
-/// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, Event, FileName, GetRequest, Instant};
+/// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, ClientEvent, FileName, GetRequest, Instant};
 ///
 /// let now = Instant::from_millis(0); // a board asks its timer
 /// let mut session = ClientSession::new([0; 1024]);
@@ -44,8 +45,8 @@ const STALL_MS: u32 = 30_000;
 /// while session.action() == ClientAction::Receive {
 ///     let (taken, event) = session.receive(rest, now);
 ///     match event {
-///         Some(Event::Body { bytes, .. }) => file.extend_from_slice(bytes),
-///         Some(Event::End(End::Verified(verified))) => is_whole = verified.is_whole(),
+///         Some(ClientEvent::Body { bytes, .. }) => file.extend_from_slice(bytes),
+///         Some(ClientEvent::End(End::Verified(verified))) => is_whole = verified.is_whole(),
 ///         _ => {}
 ///     }
 ///     rest = &rest[taken..];
@@ -222,8 +223,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// The next bytes that an earlier try has brought, as [`ClientAction::Rehash`] wants them. What is more than that is not
     /// looked at.
     pub fn rehashed(&mut self, bytes: &[u8], now: Instant) {
-        debug_assert!(matches!(self.state, State::Rehash { .. }), "rehashed without ClientAction::Rehash");
-        let State::Rehash { offset } = self.state else { return };
+        let State::Rehash { offset } = self.state else { return self.misuse() };
         let (bytes, next) = advance(offset, self.expectation.offset, bytes);
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
@@ -235,9 +235,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 
     /// `n` more bytes of [`ClientAction::SendBytes`] were sent; at most as many as there are.
     pub fn sent(&mut self, n: usize, now: Instant) {
-        debug_assert!(matches!(self.state, State::Send { .. }), "sent without ClientAction::SendBytes");
-        let State::Send { sent } = self.state else { return };
-        debug_assert!(n <= self.expectation.request_len.saturating_sub(sent), "more sent than there was");
+        let State::Send { sent } = self.state else { return self.misuse() };
         let sent = sent.saturating_add(n);
         if n > 0 {
             self.arm(now);
@@ -251,18 +249,18 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 
     /// The connection takes no more bytes. What the server said before it closed may still be read.
     pub fn send_failed(&mut self) {
-        debug_assert!(matches!(self.state, State::Send { .. }), "send_failed without ClientAction::SendBytes");
-        if matches!(self.state, State::Send { .. }) {
-            self.has_send_failed = true;
-            self.state = State::Line(self.expectation.awaited);
+        if !matches!(self.state, State::Send { .. }) {
+            return self.misuse();
         }
+        self.has_send_failed = true;
+        self.state = State::Line(self.expectation.awaited);
     }
 
     /// Takes received bytes and returns how many, and what they mean, if that is known now: one event a call. What was not
     /// taken is to be given again, unless the session is closed. Nothing is taken while something else is to be done first.
     ///
     /// An idle session may be given bytes too: nothing but a reason for closing can be in them.
-    pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<Event<'e>>) {
+    pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ClientEvent<'e>>) {
         if bytes.is_empty() {
             return (0, None);
         }
@@ -275,7 +273,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
                     hasher.update(bytes);
                 }
                 self.state = State::after_body_byte(next, end, size);
-                (bytes.len(), Some(Event::Body { offset, bytes }))
+                (bytes.len(), Some(ClientEvent::Body { offset, bytes }))
             }
             State::Idle => {
                 self.refusal = None;
@@ -294,18 +292,19 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
     }
 
-    /// The moment at which [`ClientSession::handle_timeout`] has to be called; `None` while nothing is awaited.
+    /// The moment at which [`ClientSession::handle_timeout`] has to be called, and what is due then; `None` while no timer is
+    /// running.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self.state {
-            State::Send { .. } | State::Line(_) | State::Body { .. } => self.stall_at,
+            State::Send { .. } | State::Line(_) | State::Body { .. } => self.stall_at.map(|at| (at, Timer::Stall)),
             State::Idle | State::Rehash { .. } | State::Closed(_) => None,
         }
     }
 
     /// Closes the session if its deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
+        if self.deadline().is_some_and(|(at, _)| at <= now) {
             self.state = State::Closed(Failure::Stalled);
         }
     }
@@ -325,13 +324,25 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.refusal.as_ref().map(|answer| answer.refusal(self.buf.as_ref()))
     }
 
+    /// A report does not fit the action: nothing that follows could be trusted.
+    fn misuse(&mut self) {
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(Failure::Misuse);
+        }
+    }
+
     /// Counts the stall deadline from `now` on.
     fn arm(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
         self.stall_at = (self.stall_ms > 0).then(|| self.latest.after(u64::from(self.stall_ms)));
     }
 
-    fn receive_line<'e>(&'e mut self, awaited: AwaitedLine, bytes: &[u8], now: Instant) -> (usize, Option<Event<'e>>) {
+    fn receive_line<'e>(
+        &'e mut self,
+        awaited: AwaitedLine,
+        bytes: &[u8],
+        now: Instant,
+    ) -> (usize, Option<ClientEvent<'e>>) {
         self.arm(now);
         let is_awaited = awaited != AwaitedLine::Nothing;
         // A space in front of a line is the sign of life of a server that is busy with the answer.

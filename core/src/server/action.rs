@@ -59,6 +59,19 @@ pub enum Action<'a> {
     Close(Close),
 }
 
+/// What bytes that were received came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ServerEvent<'a> {
+    /// A request is complete and can be answered. One that is refused at once, since it is malformed, is none.
+    Request {
+        /// Which exchange it begins.
+        kind: RequestKind,
+        /// The file or directory that it names.
+        name: Option<FileName<'a>>,
+    },
+}
+
 /// What a client asked for, and the store has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,6 +147,7 @@ impl<'a> Request<'a> {
 
 /// The store's answer to a [`Request`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Reply<'a> {
     /// The directory can be listed; its entries follow one by one.
     Listing,
@@ -150,6 +164,7 @@ pub enum Reply<'a> {
 
 /// The answer to [`Action::Finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finished {
     /// The digest of the range. Where the version has changed: only if the very bytes that were sent were hashed.
     pub digest: Option<Digest>,
@@ -157,14 +172,31 @@ pub struct Finished {
     pub same_version: bool,
 }
 
+impl Finished {
+    /// The digest of the range, and whether the file is the one that was opened.
+    #[must_use]
+    pub const fn new(digest: Option<Digest>, same_version: bool) -> Self {
+        Self { digest, same_version }
+    }
+}
+
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Close {
     /// What to do with the socket.
     pub how: CloseHow,
     /// For the log.
     pub why: CloseReason,
+}
+
+impl Close {
+    /// An end of a connection.
+    #[must_use]
+    pub const fn new(how: CloseHow, why: CloseReason) -> Self {
+        Self { how, why }
+    }
 }
 
 /// What to do with a socket whose session has ended.
@@ -202,29 +234,14 @@ pub enum CloseReason {
     Classic,
     /// The session was given a buffer that is too short.
     BufTooShort,
-}
-
-/// Which deadline is armed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Deadline {
-    /// Between exchanges: the connection is closed.
-    Idle,
-    /// Inside a request: `timeout` is told.
-    Request,
-    /// While sending: the connection is reset.
-    Stall,
-    /// While bytes are held that may become the selected file's name: they are text after that.
-    #[cfg(feature = "classic")]
-    Hold,
-    /// While a digest is computed: a sign of life is sent.
-    Heartbeat,
+    /// The owner reported something that does not fit the action.
+    Misuse,
 }
 
 /// An exchange that has ended, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Exchange {
     /// Which one; `None` where the request could not be read that far.
     pub kind: Option<RequestKind>,
@@ -232,6 +249,14 @@ pub struct Exchange {
     pub error: Option<Code>,
     /// Bytes of the body that were sent.
     pub body_len: u64,
+}
+
+impl Exchange {
+    /// An exchange that has ended.
+    #[must_use]
+    pub const fn new(kind: Option<RequestKind>, error: Option<Code>, body_len: u64) -> Self {
+        Self { kind, error, body_len }
+    }
 }
 
 #[cfg(test)]

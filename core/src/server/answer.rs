@@ -1,7 +1,8 @@
 //! The answers: from what the store says to the lines and bodies that go out.
 
-use super::session::{Session, State, misuse};
-use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
+use super::session::Session;
+use super::state::State;
+use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
 use crate::wire::code::Code;
@@ -12,7 +13,7 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
         if self.state != State::AwaitReply {
-            return misuse("reply");
+            return self.misuse();
         }
         self.begin_answer();
         #[cfg(feature = "classic")]
@@ -21,18 +22,15 @@ impl Session<'_> {
         }
         match (reply, self.context.request.kind) {
             (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
-            (Reply::Listing, RequestKind::List) => self.state = State::List,
+            (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
-            _ => {
-                misuse("reply");
-                self.refuse(buf, Code::Io, Message::Unreadable);
-            }
+            _ => self.misuse(),
         }
     }
 
     pub(super) fn entry(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
-        if self.state != State::List {
-            return misuse("entry");
+        if self.state != State::SelectEntry {
+            return self.misuse();
         }
         #[cfg(feature = "classic")]
         if self.context.request.is_classic {
@@ -43,7 +41,7 @@ impl Session<'_> {
             Ok(Listed::Entry(entry)) => {
                 self.context.count = self.context.count.saturating_add(1);
                 self.put_name(buf, entry.name.as_str());
-                let content = match entry.kind {
+                let line = match entry.kind {
                     EntryKind::File { size, modified } => {
                         self.context.size = size;
                         self.context.modified = modified;
@@ -52,7 +50,7 @@ impl Session<'_> {
                     EntryKind::Directory { link: false } => LineKind::DirectoryEntry,
                     EntryKind::Directory { link: true } => LineKind::LinkEntry,
                 };
-                self.write(buf, content, State::List);
+                self.write(buf, line, State::SelectEntry);
             }
             Ok(Listed::End) => self.write(buf, LineKind::ListEnd, State::Receive),
             Err(error) => self.refuse(buf, error.code(), Message::Listing),
@@ -61,22 +59,21 @@ impl Session<'_> {
 
     pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
         if self.state != State::Finish {
-            return misuse("finished");
+            return self.misuse();
         }
         let asked = self.context.request.digest;
         let is_stat = self.context.request.kind == RequestKind::Stat;
-        if !self.known {
+        if !self.is_digest_known {
             self.context.digest = finished.digest.filter(|digest| Some(digest.kind()) == asked);
         }
         if !finished.same_version {
-            if self.known || is_stat {
+            if self.is_digest_known || is_stat {
                 // It is the digest of what the file was, not of the bytes that were sent.
                 self.context.digest = None;
             }
             self.refuse(buf, Code::Changed, Message::Changed);
         } else if asked.is_some() && self.context.digest.is_none() {
-            misuse("finished");
-            self.refuse(buf, Code::Io, Message::NoDigest);
+            self.misuse();
         } else if is_stat {
             self.write_header(buf);
         } else {
@@ -95,7 +92,7 @@ impl Session<'_> {
                 self.context.digest = None;
                 self.refuse(buf, Code::Io, Message::Unreadable);
             }
-            _ => misuse("file_fault"),
+            _ => self.misuse(),
         }
     }
 
@@ -121,15 +118,20 @@ impl Session<'_> {
         })
     }
 
+    /// The request that was received last.
+    pub(super) fn request_event<'a>(&self, buf: &'a [u8]) -> Option<ServerEvent<'a>> {
+        let name = request_reader::known_name(buf, self.context.request.name_len);
+        self.last.kind.map(|kind| ServerEvent::Request { kind, name })
+    }
+
     #[inline(never)]
     pub(super) fn begin_answer(&mut self) {
-        self.since = self.now;
-        self.started = self.now;
-        self.answered = 0;
+        self.answer_began = self.now;
+        self.answer_len = 0;
         self.context.count = 0;
         self.context.skipped = 0;
         self.context.digest = None;
-        self.known = false;
+        self.is_digest_known = false;
     }
 
     /// Answers a `get` or a `stat`, which is a `get` of everything without the body.
@@ -158,14 +160,14 @@ impl Session<'_> {
         }
         request.version_len = version.len();
         self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
-        self.known = self.context.digest.is_some();
+        self.is_digest_known = self.context.digest.is_some();
         self.position = request.digest_from;
         self.hash_or_header(buf);
     }
 
     /// Whether a digest was asked for that has to be computed.
     pub(super) fn wants_hashing(&self) -> bool {
-        self.context.request.digest.is_some() && !self.known
+        self.context.request.digest.is_some() && !self.is_digest_known
     }
 
     /// The end of what is hashed before the header.
@@ -177,16 +179,18 @@ impl Session<'_> {
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
-            self.state = State::Hash;
+            if self.state != State::Hash {
+                self.enter(State::Hash);
+            }
         } else if self.context.request.kind == RequestKind::Stat {
-            self.state = State::Finish;
+            self.enter(State::Finish);
         } else {
             self.write_header(buf);
         }
     }
 
     pub(super) fn write_header(&mut self, buf: &mut [u8]) {
-        self.started = self.now;
+        self.answer_began = self.now;
         if self.context.request.kind == RequestKind::Stat {
             return self.write(buf, LineKind::StatHeader, State::Receive);
         }
@@ -199,10 +203,9 @@ impl Session<'_> {
 
     /// Begins to write a line, which `next` follows.
     #[inline(never)]
-    pub(super) fn write(&mut self, buf: &mut [u8], content: LineKind, next: State) {
-        self.line = LineWriter::new(content);
-        self.since = self.now;
-        self.state = State::SendLine;
+    pub(super) fn write(&mut self, buf: &mut [u8], kind: LineKind, next: State) {
+        self.line = LineWriter::new(kind);
+        self.enter(State::SendLine);
         self.next = next;
         self.fill(buf);
     }
@@ -220,7 +223,7 @@ impl Session<'_> {
         match self.next {
             State::SendBody => {
                 self.position = self.context.request.offset;
-                self.state = State::SendBody;
+                self.enter(State::SendBody);
                 if self.position >= self.context.end {
                     self.end_body(buf);
                 }
@@ -228,8 +231,8 @@ impl Session<'_> {
             State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.context.code)),
             State::Receive => self.end_answer(buf),
             #[cfg(feature = "classic")]
-            State::Text => self.rest(buf),
-            next => self.state = next,
+            State::ShowText => self.rest(buf),
+            next => self.enter(next),
         }
     }
 
@@ -237,14 +240,13 @@ impl Session<'_> {
     pub(super) fn end_answer(&mut self, buf: &mut [u8]) {
         self.end_exchange();
         #[cfg(feature = "classic")]
-        self.search_again();
+        self.expect_name();
         self.rest(buf);
     }
 
     /// Goes back to receiving, if there is anything to come.
     pub(super) fn rest(&mut self, buf: &mut [u8]) {
-        self.since = self.now;
-        self.state = State::Receive;
+        self.enter(State::Receive);
         if self.stopping {
             self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         } else if self.eof {
@@ -254,7 +256,7 @@ impl Session<'_> {
 
     pub(super) fn end_body(&mut self, buf: &mut [u8]) {
         if self.has_trailer() {
-            self.state = State::Finish;
+            self.enter(State::Finish);
         } else {
             self.end_answer(buf);
         }
@@ -264,11 +266,12 @@ impl Session<'_> {
         self.exchanges = self.exchanges.saturating_add(1);
     }
 
-    /// Answers with an error.
+    /// Answers with an error. After `busy` (the store has no handle left) the connection closes, as always.
     #[inline(never)]
     pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
-        self.write_error(buf, code, message, State::Receive);
+        let next = if code == Code::Busy { State::Closed } else { State::Receive };
+        self.write_error(buf, code, message, next);
     }
 
     /// Tells an error that ends the connection.

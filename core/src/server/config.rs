@@ -16,6 +16,8 @@ pub struct ServerConfig<'a> {
     pub(crate) min_rate: u32,
     #[cfg(feature = "classic")]
     pub(crate) text: TextPolicy<'a>,
+    #[cfg(feature = "classic")]
+    pub(crate) is_classic: bool,
 }
 
 /// What a server does with bytes that are no request.
@@ -54,58 +56,68 @@ impl<'a> ServerConfig<'a> {
             min_rate: 0,
             #[cfg(feature = "classic")]
             text: TextPolicy::Reject,
+            #[cfg(feature = "classic")]
+            is_classic: false,
         }
     }
 
     /// The owner's word for this server, told in `hello`. Default: empty.
     #[must_use]
-    pub const fn server_name(self, name: ServerName<'a>) -> Self {
+    pub const fn with_name(self, name: ServerName<'a>) -> Self {
         Self { name, ..self }
     }
 
     /// Bytes of a body's chunk. Default: 1,024.
     #[must_use]
-    pub const fn chunk_size(self, bytes: NonZeroU32) -> Self {
+    pub const fn with_chunk_size(self, bytes: NonZeroU32) -> Self {
         Self { chunk_size: bytes, ..self }
     }
 
     /// The most bytes of a body that one action asks for, rounded down to whole chunks, but at least one chunk. The
     /// owner's call for them should not block past the deadlines. Default: one chunk.
     #[must_use]
-    pub const fn send_max(self, bytes: NonZeroU32) -> Self {
+    pub const fn with_send_max(self, bytes: NonZeroU32) -> Self {
         Self { send_max: bytes, ..self }
     }
 
     /// How long a connection may rest between exchanges, in milliseconds; 0: for ever. Default: 60,000.
     #[must_use]
-    pub const fn idle_ms(self, idle_ms: u32) -> Self {
+    pub const fn with_idle_ms(self, idle_ms: u32) -> Self {
         Self { idle_ms, ..self }
     }
 
     /// How long a request may take from its first byte to its last, in milliseconds; 0: for ever. Default: 10,000.
     #[must_use]
-    pub const fn request_ms(self, request_ms: u32) -> Self {
+    pub const fn with_request_ms(self, request_ms: u32) -> Self {
         Self { request_ms, ..self }
     }
 
     /// How long sending may rest without a byte accepted, in milliseconds; 0: for ever. Default: 30,000.
     #[must_use]
-    pub const fn stall_ms(self, stall_ms: u32) -> Self {
+    pub const fn with_stall_ms(self, stall_ms: u32) -> Self {
         Self { stall_ms, ..self }
     }
 
     /// The lowest acceptable average rate while an answer is sent, in bytes per second; 0: none (the default). It counts
     /// after a start of `stall_ms` (30 s where that is 0).
     #[must_use]
-    pub const fn min_rate(self, bytes_per_second: u32) -> Self {
+    pub const fn with_min_rate(self, bytes_per_second: u32) -> Self {
         Self { min_rate: bytes_per_second, ..self }
     }
 
     /// What to do with bytes that are no request. Default: [`TextPolicy::Reject`].
     #[cfg(feature = "classic")]
     #[must_use]
-    pub const fn text(self, text: TextPolicy<'a>) -> Self {
+    pub const fn with_text_policy(self, text: TextPolicy<'a>) -> Self {
         Self { text, ..self }
+    }
+
+    /// Whether clients of the classic dialect are answered. Default: they are not, also where the feature `classic` is on,
+    /// which another crate of the same program may have asked for.
+    #[cfg(feature = "classic")]
+    #[must_use]
+    pub const fn with_classic(self, is_classic: bool) -> Self {
+        Self { is_classic, ..self }
     }
 
     /// The longest `len` of an action.
@@ -175,10 +187,10 @@ mod tests {
     #[test]
     fn a_span_is_whole_chunks() {
         let bytes = |bytes| NonZeroU32::new(bytes).expect("not 0");
-        let config = ServerConfig::new().chunk_size(bytes(1000));
+        let config = ServerConfig::new().with_chunk_size(bytes(1000));
         assert_eq!(config.span(), 1000);
-        assert_eq!(config.send_max(bytes(999)).span(), 1000);
-        assert_eq!(config.send_max(bytes(2999)).span(), 2000);
-        assert_eq!(config.chunk_size(bytes(1)).send_max(bytes(u32::MAX)).span(), u32::MAX);
+        assert_eq!(config.with_send_max(bytes(999)).span(), 1000);
+        assert_eq!(config.with_send_max(bytes(2999)).span(), 2000);
+        assert_eq!(config.with_chunk_size(bytes(1)).with_send_max(bytes(u32::MAX)).span(), u32::MAX);
     }
 }

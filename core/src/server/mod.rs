@@ -5,9 +5,13 @@ mod answer;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+#[cfg(feature = "classic")]
+mod selection;
 mod session;
+mod state;
+mod timers;
 
-pub use action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange, Finished, Reply, Request};
+pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
 #[cfg(feature = "classic")]
 pub use config::TextPolicy;
 pub use config::{ServerConfig, ServerName, ServerNameError};
@@ -16,16 +20,17 @@ use session::Session;
 
 use crate::store::{Listed, StoreError};
 use crate::types::time::Instant;
+use crate::types::timer::Timer;
 use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.
 ///
-/// ClientRequest [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
+/// Ask [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
 /// request is collected and replies are written, at least [`ServerSession::MIN_BUF_LEN`] bytes; its length is the
 /// longest request (`maxRequest`). `[u8; 512]` makes a session without a pointer.
 ///
-/// A report that does not fit the action is a mistake of the owner's: it changes nothing in a release build and panics
-/// in a debug build. Counts are cut to what was offered.
+/// A report that does not fit the action is a mistake of the owner's: the session closes, for [`CloseReason::Misuse`].
+/// After the session has closed, reports change nothing. Counts are cut to what was offered.
 #[derive(Debug)]
 pub struct ServerSession<'c, B> {
     session: Session<'c>,
@@ -58,11 +63,12 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         self.session.action(self.buf.as_ref())
     }
 
-    /// Takes bytes that arrived, and returns how many. The rest is to be offered again: at the latest when
-    /// [`Action::Receive`] comes up again. While an answer is under way nothing is taken.
-    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> usize {
+    /// Takes bytes that arrived, and returns how many, and what they came to, if that is known now. The rest is to be
+    /// offered again: at the latest when [`Action::Receive`] comes up again. While an answer is under way nothing is taken.
+    pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>) {
         let (session, buf) = self.at(now);
-        session.receive(buf, bytes)
+        let (taken, is_request) = session.receive(buf, bytes);
+        (taken, if is_request { self.session.request_event(self.buf.as_ref()) } else { None })
     }
 
     /// The peer sends no more, and all that it sent was taken. What was asked is still answered in full.
@@ -106,7 +112,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.hashed(buf, len);
     }
 
-    /// [`Action::Finish`] takes its time: lets a sign of life out when one is due.
+    /// [`Action::Finish`] takes its time: sends a heartbeat when due.
     pub fn working(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.working(buf);
@@ -131,8 +137,9 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.file_fault(buf);
     }
 
-    /// The moment at which [`ServerSession::handle_timeout`] has to be called if nothing else happens before.
-    pub fn deadline(&self) -> Option<(Instant, Deadline)> {
+    /// The moment at which [`ServerSession::handle_timeout`] has to be called if nothing else happens before, and what is due
+    /// then; `None` while no timer is running.
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
         self.session.deadline()
     }
 

@@ -1,13 +1,19 @@
 //! The server's state machine, apart from its buffer: what it wants, what arrives, and time.
 //!
+//! [`State`] has the states and the transitions, [`Timers`] the deadlines; every transition goes through
+//! [`Session::enter`], which starts the timers that belong to the new state.
+//!
 //! `#[inline(never)]` stands, here and in what it calls, where tests/footprint shows that the copies which the compiler
 //! would make at every call cost a board more than the calls.
 
-use super::action::{Action, Close, CloseHow, CloseReason, Deadline, Exchange};
-#[cfg(feature = "classic")]
-use super::classic;
+use super::action::{Action, Close, CloseHow, CloseReason, Exchange};
 use super::config::ServerConfig;
+#[cfg(feature = "classic")]
+use super::selection::Selection;
+use super::state::State;
+use super::timers::Timers;
 use crate::types::time::Instant;
+use crate::types::timer::Timer;
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
@@ -18,8 +24,6 @@ use crate::wire::scanner::{ScanError, Scanned, Scanner};
 const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall deadline is off, the lowest rate counts after this start.
 const RATE_START_MS: u32 = 30_000;
-/// Later than any deadline.
-const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
@@ -30,13 +34,12 @@ pub(super) struct Session<'c> {
     pub(super) close: Close,
     /// The latest moment that was told.
     pub(super) now: Instant,
-    /// When the armed deadline's time began: the end of an exchange, a request's first byte, the last progress.
-    pub(super) since: Instant,
-    /// When sending the answer began, and how much was sent of it.
-    pub(super) started: Instant,
-    pub(super) answered: u64,
-    /// White space or a request has arrived.
-    pub(super) begun: bool,
+    pub(super) timers: Timers,
+    /// When sending the answer began, and how many bytes of it were sent: what the lowest rate is measured by.
+    pub(super) answer_began: Instant,
+    pub(super) answer_len: u64,
+    /// White space or a request has arrived since the last exchange.
+    pub(super) has_begun: bool,
     /// A line ending may follow that belongs to the request before.
     pub(super) line_ending: LineEnding,
     pub(super) eof: bool,
@@ -48,35 +51,14 @@ pub(super) struct Session<'c> {
     /// How far the body came, or what is hashed.
     pub(super) position: u64,
     /// The digest was known before a byte was read.
-    pub(super) known: bool,
+    pub(super) is_digest_known: bool,
     pub(super) line: LineWriter,
     /// Bytes of the line that are ready, in the buffer.
     pub(super) ready: core::ops::Range<usize>,
     pub(super) exchanges: u32,
     pub(super) last: Exchange,
     #[cfg(feature = "classic")]
-    pub(super) text: classic::Text,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// After a line: the exchange has ended.
-    Receive,
-    AwaitReply,
-    /// A line, or a sign of life before one, is sent.
-    SendLine,
-    List,
-    Hash,
-    SendBody,
-    Finish,
-    /// Bytes that are no request stand in the buffer, and the owner looks at them. After a line: back to receiving,
-    /// without an exchange.
-    #[cfg(feature = "classic")]
-    Text,
-    /// The text policy's reply is sent.
-    #[cfg(feature = "classic")]
-    SendFixedReply,
-    Closed,
+    pub(super) selection: Selection,
 }
 
 /// What may still come of a line ending: `\n`, `\r` or `\r\n`.
@@ -90,15 +72,15 @@ pub(super) enum LineEnding {
 impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn new(config: &'c ServerConfig<'c>, max_request: usize, now: Instant) -> Self {
-        Self {
+        let mut this = Self {
             state: State::Receive,
             next: State::Receive,
-            close: Close { how: CloseHow::Finish, why: CloseReason::Done },
+            close: Close::new(CloseHow::Finish, CloseReason::Done),
             now,
-            since: now,
-            started: now,
-            answered: 0,
-            begun: false,
+            timers: Timers::new(),
+            answer_began: now,
+            answer_len: 0,
+            has_begun: false,
             line_ending: LineEnding::Nothing,
             eof: false,
             stopping: false,
@@ -118,14 +100,16 @@ impl<'c> Session<'c> {
                 message: Message::Json,
             },
             position: 0,
-            known: false,
+            is_digest_known: false,
             line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
-            last: Exchange { kind: None, error: None, body_len: 0 },
+            last: Exchange::new(None, None, 0),
             #[cfg(feature = "classic")]
-            text: classic::Text::new(),
-        }
+            selection: Selection::new(),
+        };
+        this.timers.start(Timer::Idle, now, config.idle_ms);
+        this
     }
 
     pub(super) fn action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
@@ -134,9 +118,9 @@ impl<'c> Session<'c> {
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
-                more: !self.line.is_done() || matches!(self.next, State::List | State::SendBody),
+                more: !self.line.is_done() || matches!(self.next, State::SelectEntry | State::SendBody),
             },
-            State::List => Action::Entry,
+            State::SelectEntry => Action::Entry,
             State::Hash => Action::Hash { offset: self.position, len: self.span() },
             State::SendBody => {
                 let len = self.span();
@@ -146,7 +130,7 @@ impl<'c> Session<'c> {
             }
             State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
             #[cfg(feature = "classic")]
-            State::Text => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
+            State::ShowText => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
             #[cfg(feature = "classic")]
             State::SendFixedReply => {
                 Action::SendBytes { bytes: self.fixed_reply().get(self.ready.clone()).unwrap_or_default(), more: false }
@@ -155,16 +139,18 @@ impl<'c> Session<'c> {
         }
     }
 
-    pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
+    /// Takes some of `bytes`; how many, and whether a request is complete with them.
+    pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> (usize, bool) {
         if self.state != State::Receive {
-            return 0;
+            return (0, false);
         }
         #[cfg(feature = "classic")]
         let bytes = self.arrive(bytes);
+        self.last.kind = None;
         let taken = self.receive_some(buf, bytes);
         #[cfg(feature = "classic")]
         self.took(taken);
-        taken
+        (taken, self.last.kind.is_some())
     }
 
     #[inline(never)]
@@ -181,7 +167,7 @@ impl<'c> Session<'c> {
                 Some(_) => return taken.saturating_add(self.receive_text(buf, rest)),
             }
         }
-        self.begin();
+        self.begin_request();
         let rest = bytes.get(taken..).unwrap_or_default();
         let room = buf.len().saturating_sub(self.used);
         let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
@@ -235,7 +221,7 @@ impl<'c> Session<'c> {
                     self.end_body(buf);
                 }
             }
-            _ if self.is_sending() => {
+            _ if self.state.is_sending() => {
                 let len = len.min(self.ready.len());
                 self.moved(len);
                 self.ready.start = self.ready.start.saturating_add(len);
@@ -243,61 +229,48 @@ impl<'c> Session<'c> {
                     self.after_line(buf);
                 }
             }
-            _ => misuse("sent"),
+            _ => self.misuse(),
         }
     }
 
     pub(super) fn progress(&mut self) {
-        if self.is_sending() {
-            self.since = self.now;
+        if self.state.is_sending() {
+            self.start_send_timers();
         }
     }
 
     pub(super) fn hashed(&mut self, buf: &mut [u8], len: usize) {
         if self.state != State::Hash {
-            return misuse("hashed");
+            return self.misuse();
         }
         self.position = self.position.wrapping_add(wide(len.min(self.span())));
         self.hash_or_header(buf);
-        self.keep_alive(buf);
+        self.send_heartbeat_when_due(buf);
     }
 
     pub(super) fn working(&mut self, buf: &mut [u8]) {
         match self.state {
-            State::Finish => self.keep_alive(buf),
-            _ => misuse("working"),
+            State::Finish => self.send_heartbeat_when_due(buf),
+            _ => self.misuse(),
         }
     }
 
-    pub(super) fn deadline(&self) -> Option<(Instant, Deadline)> {
-        let config = self.context.config;
-        let (ms, deadline) = match self.state {
-            #[cfg(feature = "classic")]
-            State::Receive if self.is_held() => return Some((self.hold_deadline(), Deadline::Hold)),
-            State::Receive if self.begun => (config.request_ms, Deadline::Request),
-            State::Receive => (config.idle_ms, Deadline::Idle),
-            State::Hash | State::Finish => (HEARTBEAT_MS, Deadline::Heartbeat),
-            _ if self.is_sending() => (config.stall_ms, Deadline::Stall),
-            _ => return None,
-        };
-        // 0 stands for never.
-        let when = if ms > 0 { self.since.after(ms.into()) } else { NEVER };
-        let when = if deadline == Deadline::Stall { when.min(self.rate_deadline()) } else { when };
-        (when < NEVER).then_some((when, deadline))
+    pub(super) fn deadline(&self) -> Option<(Instant, Timer)> {
+        self.timers.next()
     }
 
     pub(super) fn handle_timeout(&mut self, buf: &mut [u8]) {
-        let Some((when, deadline)) = self.deadline() else { return };
+        let Some((when, timer)) = self.deadline() else { return };
         if self.now < when {
             return;
         }
-        match deadline {
-            Deadline::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
-            Deadline::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
-            Deadline::Stall => self.close(CloseHow::Abort, CloseReason::Stalled),
+        match timer {
+            Timer::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
+            Timer::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
+            Timer::Stall | Timer::Rate => self.close(CloseHow::Abort, CloseReason::Stalled),
             #[cfg(feature = "classic")]
-            Deadline::Hold => self.release_held(buf),
-            Deadline::Heartbeat => self.keep_alive(buf),
+            Timer::Hold => self.release_held(buf),
+            Timer::Heartbeat => self.send_heartbeat_when_due(buf),
         }
     }
 
@@ -308,12 +281,31 @@ impl<'c> Session<'c> {
         }
     }
 
+    /// Goes on to `state`, and starts its timers.
+    #[inline(never)]
+    pub(super) fn enter(&mut self, state: State) {
+        debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
+        self.state = state;
+        self.timers.stop_all();
+        match state {
+            State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
+            _ if state.is_sending() => self.start_send_timers(),
+            _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
+            _ => {}
+        }
+    }
+
     #[inline(never)]
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
         if self.state != State::Closed {
-            self.state = State::Closed;
-            self.close = Close { how, why };
+            self.enter(State::Closed);
+            self.close = Close::new(how, why);
         }
+    }
+
+    /// A report does not fit the action: nothing that follows could be trusted.
+    pub(super) fn misuse(&mut self) {
+        self.close(CloseHow::Abort, CloseReason::Misuse);
     }
 
     pub(super) const fn exchanges(&self) -> u32 {
@@ -330,12 +322,13 @@ impl<'c> Session<'c> {
         self.now = self.now.max(now);
     }
 
-    /// Arms the request deadline, once.
+    /// Starts the request's timer with its first byte.
     #[inline(never)]
-    pub(super) fn begin(&mut self) {
-        if !self.begun {
-            self.begun = true;
-            self.since = self.now;
+    pub(super) fn begin_request(&mut self) {
+        if !self.has_begun {
+            self.has_begun = true;
+            self.timers.stop_all();
+            self.timers.start(Timer::Request, self.now, self.context.config.request_ms);
         }
     }
 
@@ -348,7 +341,7 @@ impl<'c> Session<'c> {
                 (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
                 (b' ' | b'\t' | b'\r' | b'\n', _) => {
                     self.line_ending = LineEnding::Nothing;
-                    self.begin();
+                    self.begin_request();
                 }
                 _ => break,
             }
@@ -359,15 +352,20 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.context.request.read(buf, self.used);
+        let read = self.context.request.read(
+            buf,
+            self.used,
+            #[cfg(feature = "classic")]
+            self.context.config.is_classic,
+        );
         self.scanner = Scanner::new();
         self.used = 0;
-        self.begun = false;
+        self.has_begun = false;
         self.line_ending = LineEnding::Any;
         #[cfg(feature = "classic")]
         self.end_text();
         self.begin_answer();
-        self.last = Exchange { kind: None, error: None, body_len: 0 };
+        self.last = Exchange::new(None, None, 0);
         if let Err(refusal) = read {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
@@ -378,43 +376,35 @@ impl<'c> Session<'c> {
             RequestKind::Hello => self.write(buf, LineKind::Hello, State::Receive),
             #[cfg(feature = "classic")]
             RequestKind::Select if self.context.request.name_len == 0 => self.refuse_select(buf, Code::BadName),
-            _ => self.state = State::AwaitReply,
+            _ => self.enter(State::AwaitReply),
         }
     }
 
-    pub(super) fn is_sending(&self) -> bool {
-        match self.state {
-            State::SendLine | State::SendBody => true,
-            #[cfg(feature = "classic")]
-            State::SendFixedReply => true,
-            _ => false,
-        }
-    }
-
-    /// Lets a sign of life out, when one is due.
-    pub(super) fn keep_alive(&mut self, buf: &mut [u8]) {
-        let is_working = matches!(self.state, State::Hash | State::Finish);
-        if is_working && self.now.since(self.since) >= u64::from(HEARTBEAT_MS) {
-            self.started = self.now;
+    /// Sends a heartbeat when due.
+    pub(super) fn send_heartbeat_when_due(&mut self, buf: &mut [u8]) {
+        let is_due = self.timers.next().is_some_and(|(when, _)| when <= self.now);
+        if self.state.is_computing() && is_due {
+            self.answer_began = self.now;
             self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
 
+    /// `len` bytes of the answer were sent.
     #[inline(never)]
     pub(super) fn moved(&mut self, len: usize) {
-        self.since = self.now;
-        self.answered = self.answered.wrapping_add(wide(len));
+        self.answer_len = self.answer_len.wrapping_add(wide(len));
+        self.start_send_timers();
     }
 
-    /// When the answer is too slow, unless more of it is sent.
-    pub(super) fn rate_deadline(&self) -> Instant {
+    /// Counts the stall deadline from now on, and the lowest rate by what was sent so far.
+    fn start_send_timers(&mut self) {
         let config = self.context.config;
-        if config.min_rate == 0 {
-            return NEVER;
+        self.timers.start(Timer::Stall, self.now, config.stall_ms);
+        if config.min_rate > 0 {
+            let (earned_ms, _) = div_rem(self.answer_len.min(u64::MAX / 1000) * 1000, config.min_rate);
+            let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
+            self.timers.start(Timer::Rate, self.answer_began.after(earned_ms), start_ms);
         }
-        let (earned_ms, _) = div_rem(self.answered.min(u64::MAX / 1000) * 1000, config.min_rate);
-        let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
-        self.started.after(earned_ms).after(start_ms.into())
     }
 
     /// What the next action asks for at most, in bytes: never more than there is up to the end, so that what is added to
@@ -434,12 +424,6 @@ const fn scan_message(error: ScanError) -> Message {
         ScanError::Utf8 => Message::Utf8,
         ScanError::Depth => Message::Depth,
     }
-}
-
-/// A report that does not fit the action.
-pub(super) fn misuse(report: &str) {
-    debug_assert!(false, "{report} does not answer the action");
-    let _ = report;
 }
 
 /// Lengths of slices fit 64 bits on every target that there is.

@@ -23,6 +23,7 @@ pub struct FileName<'a>(&'a str);
 /// Why some text is no [`FileName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum NameError {
     /// It is empty.
     Empty,
@@ -120,7 +121,17 @@ impl NameError {
     /// The rule that was broken, as a fragment of a sentence.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        Message::of_name(self).as_str()
+        self.message().as_str()
+    }
+
+    /// What the protocol's error says.
+    pub(crate) const fn message(self) -> Message {
+        match self {
+            Self::Empty => Message::NameEmpty,
+            Self::TooLong => Message::NameTooLong,
+            Self::Component => Message::NameComponent,
+            Self::Character => Message::NameCharacter,
+        }
     }
 }
 

@@ -39,8 +39,8 @@ impl Iterator for Unescape<'_> {
 }
 
 /// Whether `raw`, what stands between a string's quotes, means `expected`.
-pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
-    let mut rest = raw.bytes();
+pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
+    let mut rest = raw.iter().copied();
     let mut expected = expected.as_bytes().iter();
     let mut buf = [0; 4];
     while let Some(byte) = rest.next() {
@@ -52,38 +52,35 @@ pub(crate) fn unescape_eq(raw: &str, expected: &str) -> bool {
     expected.as_slice().is_empty()
 }
 
+/// Decodes `buf[range]`, what stands between a string's quotes, where it stands, and returns the decoded text.
+///
+/// # Errors
+///
+/// As [`Unescape`], and for a range that is not in `buf`.
+pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&[u8], BadEscape> {
+    let text = buf.get_mut(range).ok_or(BadEscape)?;
+    let len = unescape_to_front(text, 0..text.len())?;
+    text.get(..len).ok_or(BadEscape)
+}
+
 /// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
-/// which is never more than the range's.
+/// which is never more than the range's: every escape is longer than what it means, so writing never overtakes reading.
 ///
 /// # Errors
 ///
 /// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
+#[inline(never)]
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let cells = Cell::from_mut(buf).as_slice_of_cells();
-    unescape(cells.get(range).ok_or(BadEscape)?, cells)
-}
-
-/// Decodes `raw`, what stands between a string's quotes, into `out`, and returns the decoded length, which is never more
-/// than that of `raw`. What does not fit is counted all the same. `out` may begin where `raw` does, or before it: every
-/// escape is longer than what it means, so writing never overtakes reading.
-///
-/// # Errors
-///
-/// As [`Unescape`].
-pub(crate) fn unescape(raw: &[Cell<u8>], out: &[Cell<u8>]) -> Result<usize, BadEscape> {
-    let mut rest = raw.iter().map(Cell::get);
-    let mut out = out.iter();
-    let mut len: usize = 0;
+    let mut rest = cells.get(range).ok_or(BadEscape)?.iter().map(Cell::get);
+    let mut out = cells.iter();
     while let Some(byte) = rest.next() {
         let mut buf = [0; 4];
-        for byte in meant(byte, &mut rest, &mut buf)? {
-            if let Some(place) = out.next() {
-                place.set(*byte);
-            }
-            len = len.saturating_add(1);
+        for (byte, place) in meant(byte, &mut rest, &mut buf)?.iter().zip(&mut out) {
+            place.set(*byte);
         }
     }
-    Ok(len)
+    Ok(cells.len().saturating_sub(out.len()))
 }
 
 /// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
@@ -268,8 +265,8 @@ mod tests {
 
     #[test]
     fn equality_is_of_meanings() {
-        assert!(unescape_eq(r"\u0061b", "ab") && unescape_eq("", "") && unescape_eq(r"\ud83d\ude00", "😀"));
-        assert!(!unescape_eq("ab", "a") && !unescape_eq("a", "ab") && !unescape_eq(r"a\ud83d", "a"));
+        assert!(unescape_eq(br"\u0061b", "ab") && unescape_eq(b"", "") && unescape_eq(br"\ud83d\ude00", "😀"));
+        assert!(!unescape_eq(b"ab", "a") && !unescape_eq(b"a", "ab") && !unescape_eq(br"a\ud83d", "a"));
     }
 
     #[test]
@@ -359,10 +356,14 @@ mod tests {
             assert_eq!(decoded(&raw), judged, "{raw}");
             if let Ok(meaning) = judged {
                 good += 1;
-                assert!(unescape_eq(&raw, &meaning), "{raw}");
-                assert!(!unescape_eq(&raw, &(meaning.clone() + "x")), "{raw}");
+                assert!(unescape_eq(raw.as_bytes(), &meaning), "{raw}");
+                assert!(!unescape_eq(raw.as_bytes(), &(meaning.clone() + "x")), "{raw}");
                 let other = numbers.raw();
-                assert_eq!(unescape_eq(&other, &meaning), decoded(&other).as_ref() == Ok(&meaning), "{other}");
+                assert_eq!(
+                    unescape_eq(other.as_bytes(), &meaning),
+                    decoded(&other).as_ref() == Ok(&meaning),
+                    "{other}"
+                );
             }
         }
         assert!((rounds * 3 / 5..rounds * 19 / 20).contains(&good), "{good} of {rounds} are good");

@@ -7,7 +7,7 @@ use serde::de::Visitor;
 
 /// Visits `object`, which the scanner passed; `None` where the visitor refuses it.
 #[cfg(not(without_json))]
-#[inline(always)] // as if it stood at its two callers
+#[inline(always)] // as if it stood where it is called
 pub(crate) fn read<'a, V: Visitor<'a>>(object: &'a [u8], visitor: V) -> Option<V::Value> {
     use serde::de::Deserializer as _;
     serde_json_core::de::Deserializer::new(object).deserialize_map(visitor).ok()

@@ -1,122 +1,202 @@
-//! Reads the members of a JSON object by a table: which are looked at, and of which type each has to be.
+//! The members of a JSON object, in both directions.
+//!
+//! One pass of the parser notes where the values of the wanted members stand. Their types are checked when they are read, so
+//! that one compiled parser serves every message, and a request's `type` may decide which of its members count.
 
 use core::fmt;
+use core::ops::Range;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::wire::escape::unescape_eq;
 use crate::wire::json;
 
-/// The members that a reading looks at, and where their values go.
-pub(crate) type Table = [(&'static str, Slot)];
-
-/// A member's type, and the place of its value in [`Members`].
+/// A member's value in its object.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Slot {
-    Text(usize),
-    Number(usize),
-    Flag(usize),
-    /// A list of words: which of these are among them.
-    Words(usize, &'static [&'static str]),
+pub(crate) struct Member {
+    kind: Kind,
+    /// Of a text between its quotes; of any other value its name, which it follows.
+    start: usize,
+    end: usize,
 }
 
-/// The values that were there.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Members<'a> {
-    /// Still with their escapes.
-    pub texts: [Option<&'a str>; 3],
-    pub numbers: [Option<u64>; 7],
-    pub flags: [Option<bool>; 2],
-    /// A bit for each word of the table, the lowest for the first.
-    pub words: [Option<u8>; 2],
-}
-
-/// A member of the table is doubled, or has another type than there: null, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadMember;
-
-/// Reads `object`, which the scanner passed.
-#[inline(never)]
-pub(crate) fn read<'a>(object: &'a [u8], table: &Table) -> Result<Members<'a>, BadMember> {
-    json::read(object, TableVisitor(table)).ok_or(BadMember)
+enum Kind {
+    Missing,
+    Text,
+    Other,
+    /// There are two or more.
+    Doubled,
 }
 
-struct TableVisitor<'t>(&'t Table);
+/// Finds the members called `names` in `object`, which the scanner passed, and [`mask_nested`] after it.
+#[inline(always)] // for each number of names a frame around `find_all`
+pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
+    let mut members = [Member::MISSING; N];
+    find_all(object, names, &mut members);
+    members
+}
 
-impl<'a> Visitor<'a> for TableVisitor<'_> {
-    type Value = Members<'a>;
+#[inline(never)]
+pub(crate) fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
+    // The parser takes whatever the scanner passed.
+    json::read(object, MembersVisitor { object, names, members });
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+/// Hides the structure of nested objects and arrays from the parser, which then skips each as one value, and does not recurse:
+/// their brackets and commas become control characters, which no JSON has.
+pub(crate) fn mask_nested(object: &mut [u8]) {
+    let mut depth: u8 = 0;
+    let (mut is_text, mut is_escaped) = (false, false);
+    for byte in object {
+        let was_nested = depth > 1;
+        match *byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_text = !is_text,
+            _ if is_text => {}
+            b'{' | b'[' => depth = depth.saturating_add(1),
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if (was_nested || depth > 1) && matches!(*byte, b'{' | b'[' | b'}' | b']' | b',') {
+            *byte = if is_text { MASKED_TEXT } else { masked(*byte) };
+        }
+    }
+}
+
+/// What becomes of a byte of a nested string that the parser would stop at.
+const MASKED_TEXT: u8 = 1;
+
+/// What becomes of a bracket or comma outside of strings.
+const fn masked(byte: u8) -> u8 {
+    byte >> 1
+}
+
+/// Each is `None` for a value of another type, `null` and a doubled member included.
+impl Member {
+    const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
+
+    pub(crate) fn is_missing(&self) -> bool {
+        self.kind == Kind::Missing
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Members<'a>, A::Error> {
-        let mut members = Members::default();
-        while let Some(Raw(name)) = map.next_key()? {
-            let Some((_, slot)) = self.0.iter().find(|(looked_at, _)| name == Some(looked_at)) else {
-                map.next_value::<Raw<'_>>()?;
-                continue;
-            };
-            let is_first = match *slot {
-                Slot::Text(place) => {
-                    let Raw(text) = map.next_value()?;
-                    put(&mut members.texts, place, text)
+    /// Where its text stands, still with its escapes.
+    pub(crate) fn text(&self) -> Option<Range<usize>> {
+        (self.kind == Kind::Text).then_some(self.start..self.end)
+    }
+
+    /// Its number.
+    #[inline(never)]
+    pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
+        let (mut number, mut is_begun) = (0_u64, false);
+        for byte in self.behind_name(object) {
+            match byte {
+                b'0'..=b'9' => {
+                    number = number.checked_mul(10)?.checked_add((byte & 0xF).into())?;
+                    is_begun = true;
                 }
-                Slot::Number(place) => put(&mut members.numbers, place, Some(map.next_value()?)),
-                Slot::Flag(place) => put(&mut members.flags, place, Some(map.next_value()?)),
-                Slot::Words(place, known) => {
-                    put(&mut members.words, place, Some(map.next_value_seed(WordsVisitor(known))?))
-                }
-            };
-            if !is_first {
-                return Err(A::Error::custom("doubled, or no text"));
+                b',' | b'}' => break,
+                byte if is_between(*byte) => {}
+                _ => return None,
             }
         }
-        Ok(members)
-    }
-}
-
-/// Whether there was a value, and none before.
-fn put<T>(places: &mut [Option<T>], place: usize, value: Option<T>) -> bool {
-    let is_value = value.is_some();
-    is_value && places.get_mut(place).is_some_and(|place| core::mem::replace(place, value).is_none())
-}
-
-struct WordsVisitor(&'static [&'static str]);
-
-impl<'a> DeserializeSeed<'a> for WordsVisitor {
-    type Value = u8;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<u8, D::Error> {
-        deserializer.deserialize_seq(self)
-    }
-}
-
-impl<'a> Visitor<'a> for WordsVisitor {
-    type Value = u8;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of words")
+        is_begun.then_some(number)
     }
 
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<u8, A::Error> {
+    /// Whether it is true or false.
+    pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
+        match self.other(object).first() {
+            Some(b't') => Some(true),
+            Some(b'f') => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Which of `known` are in its list of texts, a bit for each, the lowest for the first.
+    pub(crate) fn words(&self, object: &[u8], known: &[&str]) -> Option<u8> {
+        const BEGIN: u8 = masked(b'[');
+        const COMMA: u8 = masked(b',');
+        const END: u8 = masked(b']');
+        let [BEGIN, list @ ..] = self.other(object) else { return None };
+        let list = list.split(|byte| *byte == b',' || *byte == b'}').next()?.trim_ascii().strip_suffix(&[END])?;
         let mut found = 0;
-        while let Some(Raw(word)) = seq.next_element()? {
-            let Some(word) = word else { return Err(A::Error::custom("no text")) };
+        if list.trim_ascii().is_empty() {
+            return Some(found);
+        }
+        for word in list.split(|byte| *byte == COMMA) {
+            let [b'"', word @ .., b'"'] = word.trim_ascii() else { return None };
             let mut bit = 1_u8;
-            for known in self.0 {
+            for known in known {
                 if unescape_eq(word, known) {
                     found |= bit;
                 }
                 bit = bit.wrapping_shl(1);
             }
         }
-        Ok(found)
+        Some(found)
+    }
+
+    /// What follows the closing quote of the name, or of the text.
+    fn behind_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
+        if self.kind == Kind::Other { object.get(self.end..).unwrap_or_default() } else { &[] }
+    }
+
+    /// A value that is no text, and all that follows it.
+    fn other<'a>(&self, object: &'a [u8]) -> &'a [u8] {
+        let mut rest = self.behind_name(object);
+        while let Some((_, value)) = rest.split_first().filter(|(byte, _)| is_between(**byte)) {
+            rest = value;
+        }
+        rest
     }
 }
 
-/// Any value: a string as it stands there, everything else skipped. One type for names, texts and what is skipped keeps the
-/// parser from being compiled three times. It goes as deep as the scanner let pass.
+/// Whether a byte may stand between a name and a value that is no text.
+const fn is_between(byte: u8) -> bool {
+    byte <= b' ' || byte == b'"' || byte == b':'
+}
+
+struct MembersVisitor<'m, 'a> {
+    object: &'a [u8],
+    names: &'m [&'m str],
+    members: &'m mut [Member],
+}
+
+impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Raw(name)) = map.next_key()? {
+            let Raw(text) = map.next_value()?;
+            let Some(name) = name else { continue };
+            let Some((_, member)) = self.names.iter().zip(&mut *self.members).find(|(known, _)| **known == name) else {
+                continue;
+            };
+            let kind = match (member.kind, text) {
+                (Kind::Missing, Some(_)) => Kind::Text,
+                (Kind::Missing, None) => Kind::Other,
+                _ => Kind::Doubled,
+            };
+            let Range { start, end } = range_within(self.object, text.unwrap_or(name));
+            *member = Member { kind, start, end };
+        }
+        Ok(())
+    }
+}
+
+/// Where `part`, which is a slice of `whole`, begins and ends in it.
+fn range_within(whole: &[u8], part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start.saturating_add(part.len())
+}
+
+/// A name or a value: a string as it stands there, anything else skipped. One type for all of them keeps the parser from being
+/// compiled several times.
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Deserialize<'a> for Raw<'a> {
@@ -141,18 +221,6 @@ impl<'a> Visitor<'a> for RawVisitor {
     fn visit_unit<E: Error>(self) -> Result<Raw<'a>, E> {
         Ok(Raw(None))
     }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Raw<'a>, A::Error> {
-        while let Some(Raw(_)) = seq.next_element()? {}
-        Ok(Raw(None))
-    }
-
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Raw<'a>, A::Error> {
-        while let Some(Raw(_)) = map.next_key()? {
-            map.next_value::<Raw<'_>>()?;
-        }
-        Ok(Raw(None))
-    }
 }
 
 #[cfg(test)]
@@ -162,56 +230,80 @@ mod tests {
 
     use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
-    use super::{BadMember, Raw, Slot, Table, TableVisitor, read};
+    use super::{MembersVisitor, Raw, find, mask_nested};
     use crate::Scanner;
 
-    const TABLE: &Table = &[
-        ("text", Slot::Text(1)),
-        ("number", Slot::Number(6)),
-        ("flag", Slot::Flag(1)),
-        ("words", Slot::Words(1, &["a", "b", "c"])),
-    ];
+    const WORDS: &[&str] = &["a", "b", "c"];
 
-    #[test]
-    fn values_go_to_their_places() {
-        let object = r#" { "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
-            "flag":false,"words":["c","z","\u0061"],"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null} "#;
-        let members = read(object.as_bytes(), TABLE).expect("good");
-        assert_eq!(members.texts, [None, Some(r#"a\u0062\""#), None]);
-        assert_eq!(members.numbers, [None, None, None, None, None, None, Some(u64::MAX)]);
-        assert_eq!(members.flags, [None, Some(false)]);
-        assert_eq!(members.words, [None, Some(0b101)]);
-        let members = read(br#"{"words":[]}"#, TABLE).expect("good");
-        assert_eq!((members.words, members.texts), ([None, Some(0)], [None; 3]));
+    /// Whether the member `x` of `object` is a text, a number, a flag, a list of words.
+    fn types(object: &str) -> [bool; 4] {
+        let mut object = object.to_string().into_bytes();
+        mask_nested(&mut object);
+        let [member] = find(&object, &["x"]);
+        [
+            member.text().is_some(),
+            member.number(&object).is_some(),
+            member.flag(&object).is_some(),
+            member.words(&object, WORDS).is_some(),
+        ]
     }
 
     #[test]
-    fn each_member_has_its_type() {
-        let values = ["null", "true", "7", "-7", "7.5", "\"t\"", "[]", "[\"a\"]", "[1]", "{}", "18446744073709551616"];
-        for (member, good) in [("text", "\"t\""), ("number", "7"), ("flag", "true"), ("words", "[] [\"a\"]")] {
-            for value in values {
-                let object = std::format!("{{\"{member}\":{value}}}");
-                assert_eq!(
-                    read(object.as_bytes(), TABLE).is_ok(),
-                    good.split(' ').any(|good| good == value),
-                    "{object}"
-                );
+    fn values_are_found() {
+        let object = r#" { "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
+            "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null} "#;
+        let mut object = object.as_bytes().to_vec();
+        mask_nested(&mut object);
+        let [text, number, flag, words] = find(&object, &["text", "number", "flag", "words"]);
+        assert_eq!(text.text().and_then(|text| object.get(text)), Some(br#"a\u0062\""#.as_slice()));
+        assert_eq!(number.number(&object), Some(u64::MAX));
+        assert_eq!(flag.flag(&object), Some(false));
+        assert_eq!(words.words(&object, WORDS), Some(0b101));
+    }
+
+    #[test]
+    fn what_is_not_there_is_missing() {
+        for object in ["{}", "{\"y\":1}", "[]"] {
+            let [member] = find(object.as_bytes(), &["x"]);
+            assert!(member.is_missing(), "{object}");
+            assert_eq!(types(object), [false; 4], "{object}");
+        }
+    }
+
+    #[test]
+    fn a_value_has_one_type_and_a_doubled_member_has_none() {
+        let texts = ["\"t\"", "\"\"", "\"[7]\"", "\"7\"", "\"true\"", r#""\"""#].map(|value| (value, 0));
+        let numbers = ["0", "7", "18446744073709551615"].map(|value| (value, 1));
+        let flags = ["true", "false"].map(|value| (value, 2));
+        let words = ["[]", "[ ]", "[\"\"]", "[\"a\"]", "[ \"a,\" , \"]\" ]", r#"["}\"","\\"]"#].map(|value| (value, 3));
+        for (value, expected) in [texts.as_slice(), &numbers, &flags, &words].into_iter().flatten() {
+            let expected = core::array::from_fn(|index| index == *expected);
+            for (name, value) in [("\"x\":", *value), (" \"x\"\t: ", &[value, "\n "].concat())] {
+                assert_eq!(types(&std::format!("{{{name}{value}}}")), expected, "{value}");
+                assert_eq!(types(&std::format!("{{\"7\":[7],{name}{value},\"7\":7}}")), expected, "{value}");
+                assert_eq!(types(&std::format!("{{{name}{value},{name}{value}}}")), [false; 4], "{value}");
             }
-            let value = good.split(' ').next().expect("one");
-            let doubled = std::format!("{{\"{member}\":{value},\"x\":0,\"{member}\":{value}}}");
-            assert_eq!(read(doubled.as_bytes(), TABLE).err(), Some(BadMember), "{doubled}");
+        }
+    }
+
+    #[test]
+    fn other_values_have_no_type() {
+        for value in ["null", "-7", "-0", "7.5", "7e1", "7E+1", "18446744073709551616", "28446744073709551615"] {
+            assert_eq!(types(&std::format!("{{\"x\":{value},\"7\":7}}")), [false; 4], "{value}");
+        }
+        let nested = ["{}", "{\"a\":\"a\"}", "[1]", "[true]", "[[]]", "[[\"a\"]]", "[{}]", "{\"a\":[\"a\"]}"];
+        for value in nested.into_iter().chain(["[\"a\",1]", "[1,\"a\"]", "[null]", "[\"a\",\"b\",[]]"]) {
+            assert_eq!(types(&std::format!("{{\"x\":{value},\"7\":7}}")), [false; 4], "{value}");
         }
     }
 
     /// Another parser, which says what it found and what was expected.
     #[test]
     fn says_what_was_expected() {
-        let said = |object: &str| {
-            let mut deserializer = serde_json::Deserializer::from_str(object);
-            deserializer.deserialize_map(TableVisitor(TABLE)).err().map(|error| error.to_string())
-        };
-        assert!(said("7").is_some_and(|text| text.contains("expected an object")));
-        assert!(said(r#"{"words":7}"#).is_some_and(|text| text.contains("expected a list of words")));
+        let mut deserializer = serde_json::Deserializer::from_str("7");
+        let visitor = MembersVisitor { object: b"7", names: &[], members: &mut [] };
+        let error = deserializer.deserialize_map(visitor).expect_err("a number");
+        assert!(error.to_string().contains("expected an object"));
         let number: serde::de::value::U32Deserializer<serde_json::Error> = 7_u32.into_deserializer();
         let text = Raw::deserialize(number).err().map(|error| error.to_string());
         assert!(text.is_some_and(|text| text.contains("expected a value")));
@@ -220,11 +312,16 @@ mod tests {
     /// What the scanner lets pass at its deepest is skipped.
     #[test]
     fn skips_as_deep_as_the_scanner_goes() {
-        for (open, close) in [("[", "]"), ("{\"x\":", "}")] {
-            let depth = usize::from(Scanner::MAX_DEPTH) - 1;
-            let object: String = ["{\"y\":", &open.repeat(depth), "0", &close.repeat(depth), ",\"number\":5}"].concat();
-            Scanner::new().scan(object.as_bytes()).expect("JSON");
-            assert_eq!(read(object.as_bytes(), TABLE).expect("good").numbers[6], Some(5));
+        let levels = usize::from(Scanner::MAX_DEPTH) - 1;
+        for (open, close, depth) in
+            [("[", "]", levels), ("{\"x\":", "}", levels), ("[\"]},\\\"\",", ",{}]", levels - 1)]
+        {
+            let nested: String = [&open.repeat(depth), "0", &*close.repeat(depth)].concat();
+            let mut object = std::format!("{{\"y\":{nested},\"number\":5}}").into_bytes();
+            Scanner::new().scan(&object).expect("JSON");
+            mask_nested(&mut object);
+            let [number] = find(&object, &["number"]);
+            assert_eq!(number.number(&object), Some(5));
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What an error says to people.
 
-use crate::types::file_name::NameError;
 use crate::wire::code::Code;
 
 /// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
@@ -23,7 +22,6 @@ pub(crate) enum Message {
     NameComponent,
     NameCharacter,
     DigestFrom,
-    NoDigest,
     Listing,
     Member,
     NotFound,
@@ -58,7 +56,6 @@ a name has at most 255 bytes
 a name has no component '', '.' or '..'
 a name has no control character, no backslash
 digestFrom is past offset
-digest not known
 listing failed half-way
 missing, doubled or of a wrong type:\u{20}
 not found:\u{20}
@@ -86,15 +83,6 @@ impl Message {
             Code::BadName => Self::BadName,
             Code::Io => Self::Unreadable,
             _ => Self::Refused,
-        }
-    }
-
-    pub(crate) const fn of_name(error: NameError) -> Self {
-        match error {
-            NameError::Empty => Self::NameEmpty,
-            NameError::TooLong => Self::NameTooLong,
-            NameError::Component => Self::NameComponent,
-            NameError::Character => Self::NameCharacter,
         }
     }
 

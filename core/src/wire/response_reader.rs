@@ -8,45 +8,28 @@ use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_to_front};
-use crate::wire::members::{self, BadMember, Members, Slot, Table};
+use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_in_place};
+use crate::wire::members::{Member, find, mask_nested};
 
 /// The shortest `maxRequest` that a server may have.
 const MAX_REQUEST_LEAST: u64 = 512;
 
-const HELLO: &Table = &[
-    ("server", Slot::Text(0)),
-    ("name", Slot::Text(1)),
-    ("protocol", Slot::Number(0)),
-    ("maxRequest", Slot::Number(1)),
-    ("chunkSize", Slot::Number(2)),
-    ("idle_ms", Slot::Number(3)),
-    ("request_ms", Slot::Number(4)),
-    ("stall_ms", Slot::Number(5)),
-    ("features", Slot::Words(0, &["list", "stat", "get"])),
-    ("digests", Slot::Words(1, &["crc32", "sha256"])),
+/// The members of a `hello` line.
+const HELLO: &[&str; 10] = &[
+    "server",
+    "name",
+    "protocol",
+    "maxRequest",
+    "chunkSize",
+    "idle_ms",
+    "request_ms",
+    "stall_ms",
+    "features",
+    "digests",
 ];
-const ENTRY: &Table = &[
-    ("fileName", Slot::Text(0)),
-    ("fileSize", Slot::Number(0)),
-    ("modified", Slot::Number(1)),
-    ("directory", Slot::Flag(0)),
-    ("link", Slot::Flag(1)),
-];
-const LISTING_END: &Table = &[("count", Slot::Number(0)), ("skipped", Slot::Number(1))];
-const FILE: &Table = &[
-    ("fileName", Slot::Text(0)),
-    ("version", Slot::Text(1)),
-    ("digest", Slot::Text(2)),
-    ("fileSize", Slot::Number(0)),
-    ("offset", Slot::Number(1)),
-    ("length", Slot::Number(2)),
-    ("chunkSize", Slot::Number(3)),
-    ("readCnt", Slot::Number(4)),
-    ("lastSize", Slot::Number(5)),
-    ("modified", Slot::Number(6)),
-];
-const ERROR: &Table = &[("code", Slot::Text(0)), ("message", Slot::Text(1))];
+/// The members of a `file` line that do not depend on the digest.
+const FILE: &[&str; 10] =
+    &["fileName", "version", "digest", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "modified"];
 
 /// Which message a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,14 +63,16 @@ pub(crate) struct ErrorResponse {
 impl ErrorResponse {
     /// What it says; `line` is what it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
-        Refusal { code: self.code, word: text(line, self.word.clone()), text: text(line, self.message.clone()) }
+        Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
     }
 }
 
-/// The `type` of `line`, a whole JSON object that the scanner passed, as are the lines of the functions below.
-pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
-    let [word, ..] = read(line, &[("type", Slot::Text(0))])?.texts;
-    let word = word.ok_or(Violation::Member)?;
+/// Reads the `type` of `line`, a whole JSON object that the scanner passed. Comes first: it prepares the line for the functions
+/// below.
+pub(crate) fn kind(line: &mut [u8]) -> Result<ResponseKind, Violation> {
+    mask_nested(line);
+    let [word] = find(line, &["type"]);
+    let word = bytes(line, text(&word)?);
     let kinds = [
         ("hello", ResponseKind::Hello),
         ("entry", ResponseKind::Entry),
@@ -100,25 +85,26 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
 
 /// Reads a `hello` line, and decodes its texts within it.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
-    let Members { texts: [Some(server), name, _], numbers, words: [Some(features), Some(digests)], .. } =
-        read(line, HELLO)?
-    else {
-        return Err(Violation::Member);
-    };
-    let [Some(protocol), Some(max_request), Some(chunk_size), Some(idle_ms), Some(request_ms), Some(stall_ms), _] =
-        numbers
-    else {
-        return Err(Violation::Member);
-    };
+    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
+        find(line, HELLO);
+    let (server, name) = (text(&server)?, optional(&name, text(&name))?);
+    let protocol = number(&protocol, line)?;
+    let max_request = number(&max_request, line)?;
+    let chunk_size = number(&chunk_size, line)?;
+    let idle_ms = number(&idle_ms, line)?;
+    let request_ms = number(&request_ms, line)?;
+    let stall_ms = number(&stall_ms, line)?;
+    let features = features.words(line, &["list", "stat", "get"]).ok_or(Violation::Member)?;
+    let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
         return Err(Violation::Limit);
     }
-    let places = [Some(place(line, server)), name.map(|name| place(line, name))];
-    let [server, name] = decode(line, places)?;
+    let server = decode(line, server)?;
+    let name = decode(line, name.unwrap_or_default())?;
     Ok(Hello {
         protocol,
-        server: text(line, server),
-        name: text(line, name),
+        server: utf8(line, server),
+        name: utf8(line, name),
         max_request,
         chunk_size,
         idle_ms,
@@ -131,40 +117,48 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
 
 /// Reads an `entry` line, and decodes its name within it.
 pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
-    let Members { texts: [name, ..], numbers: [size, modified, ..], flags: [directory, link], .. } = read(line, ENTRY)?;
-    let kind = match (directory, size) {
-        (Some(true), _) => EntryKind::Directory { link: link == Some(true) },
+    let [name, size, modified, directory, link] =
+        find(line, &["fileName", "fileSize", "modified", "directory", "link"]);
+    let name = text(&name)?;
+    let size = optional(&size, number(&size, line))?;
+    let modified = optional(&modified, number(&modified, line))?;
+    let is_directory = optional(&directory, flag(&directory, line))?;
+    let is_link = optional(&link, flag(&link, line))?;
+    let kind = match (is_directory, size) {
+        (Some(true), _) => EntryKind::Directory { link: is_link == Some(true) },
         (_, Some(size)) => EntryKind::File { size, modified },
         (_, None) => return Err(Violation::Member),
     };
-    let place = place(line, name.ok_or(Violation::Member)?);
-    let [name, _] = decode(line, [Some(place), None])?;
-    let name = FileName::new(text(line, name)).map_err(|_| Violation::EntryName)?;
-    Ok(Entry { name, kind })
+    let name = decode(line, name)?;
+    let name = FileName::new(utf8(line, name)).map_err(|_| Violation::EntryName)?;
+    Ok(Entry::new(name, kind))
 }
 
 /// Reads the `end` line of a listing: how many entries there were, and what was skipped.
 pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
-    let [count, skipped, ..] = read(line, LISTING_END)?.numbers;
-    Ok((count.ok_or(Violation::Member)?, skipped.unwrap_or(0)))
+    let [count, skipped] = find(line, &["count", "skipped"]);
+    let skipped = optional(&skipped, number(&skipped, line))?;
+    Ok((number(&count, line)?, skipped.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
 pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
-    let Members { texts: [Some(file_name), Some(raw_version), word], numbers, .. } = read(line, FILE)? else {
-        return Err(Violation::Member);
-    };
-    let [Some(size), Some(offset), Some(length), Some(chunk_size), Some(read_count), Some(last_size), modified] =
-        numbers
-    else {
-        return Err(Violation::Member);
-    };
-    let is_same = unescape_eq(file_name, name);
+    let [file_name, version, word, size, offset, length, chunk_size, read_count, last_size, modified] =
+        find(line, FILE);
+    let (file_name, version, word) = (text(&file_name)?, text(&version)?, optional(&word, text(&word))?);
+    let size = number(&size, line)?;
+    let offset = number(&offset, line)?;
+    let length = number(&length, line)?;
+    let chunk_size = number(&chunk_size, line)?;
+    let read_count = number(&read_count, line)?;
+    let last_size = number(&last_size, line)?;
+    let modified = optional(&modified, number(&modified, line))?;
+    let is_same = unescape_eq(bytes(line, file_name), name);
     if !is_same {
         return Err(Violation::Name);
     }
     let is_kind = match (digest, word) {
-        (kind, Some(word)) => unescape_eq(word, kind.map_or("none", DigestKind::as_str)),
+        (kind, Some(word)) => unescape_eq(bytes(line, word), kind.map_or("none", DigestKind::as_str)),
         (kind, None) => kind.is_none(),
     };
     if !is_kind {
@@ -173,27 +167,25 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     if !chunks_add_up(length, chunk_size, read_count, last_size) {
         return Err(Violation::Chunks);
     }
-    let version = version(raw_version)?;
+    let version = read_version(utf8(line, version))?;
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
 /// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
     // The other kind's member is none that this exchange looks at.
-    let [digits, ..] = read(line, &[(kind.as_str(), Slot::Text(0))])?.texts;
-    digits.map(|digits| Digest::from_hex(kind, digits).ok_or(Violation::Digest)).transpose()
+    let [digits] = find(line, &[kind.as_str()]);
+    let digits = optional(&digits, text(&digits))?;
+    digits.map(|digits| Digest::from_hex(kind, utf8(line, digits)).ok_or(Violation::Digest)).transpose()
 }
 
 /// Reads an `error` line, and decodes its texts within it.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
-    let [word, message, _] = read(line, ERROR)?.texts;
-    let places = [Some(place(line, word.ok_or(Violation::Member)?)), message.map(|message| place(line, message))];
-    let [word, message] = decode(line, places)?;
-    Ok(ErrorResponse { code: Code::from_word(text(line, word.clone())), word, message })
-}
-
-fn read<'a>(line: &'a [u8], table: &Table) -> Result<Members<'a>, Violation> {
-    members::read(line, table).map_err(|BadMember| Violation::Member)
+    let [word, message] = find(line, &["code", "message"]);
+    let (word, message) = (text(&word)?, optional(&message, text(&message))?);
+    let word = decode(line, word)?;
+    let message = decode(line, message.unwrap_or_default())?;
+    Ok(ErrorResponse { code: Code::from_word(utf8(line, word.clone())), word, message })
 }
 
 /// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since
@@ -208,7 +200,7 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
     }
 }
 
-fn version(raw: &str) -> Result<Version, Violation> {
+fn read_version(raw: &str) -> Result<Version, Violation> {
     let mut bytes = [0; Version::MAX_LEN];
     let mut places = bytes.iter_mut();
     for character in Unescape::new(raw) {
@@ -219,31 +211,40 @@ fn version(raw: &str) -> Result<Version, Violation> {
     }
     let free = places.len();
     let len = bytes.len().saturating_sub(free);
-    Version::new(text(&bytes, 0..len)).map_err(|_| Violation::Version)
+    Version::new(utf8(&bytes, 0..len)).map_err(|_| Violation::Version)
 }
 
-/// Where in `line` the text stands that was read from it.
-fn place(line: &[u8], raw: &str) -> Range<usize> {
-    let start = raw.as_ptr().addr().saturating_sub(line.as_ptr().addr());
-    start..start.saturating_add(raw.len())
+/// Where the text of `member` stands, still with its escapes.
+fn text(member: &Member) -> Result<Range<usize>, Violation> {
+    member.text().ok_or(Violation::Member)
 }
 
-/// Decodes the two texts at `places` within `line`, and returns where they stand then; one that is missing is empty.
-fn decode(line: &mut [u8], places: [Option<Range<usize>>; 2]) -> Result<[Range<usize>; 2], Violation> {
-    let [first, second] = places.map(Option::unwrap_or_default);
-    // A text shrinks when it is decoded: begun with the one that stands further to the front, none overwrites another.
-    let is_swapped = second.start < first.start;
-    let (front, back) = if is_swapped { (second, first) } else { (first, second) };
-    let front_len = unescape_to_front(line, front).map_err(|BadEscape| Violation::Surrogate)?;
-    let rest = line.get_mut(front_len..).unwrap_or_default();
-    let back = back.start.saturating_sub(front_len)..back.end.saturating_sub(front_len);
-    let back_len = unescape_to_front(rest, back).map_err(|BadEscape| Violation::Surrogate)?;
-    let (front, back) = (0..front_len, front_len..front_len.saturating_add(back_len));
-    Ok(if is_swapped { [back, front] } else { [front, back] })
+fn number(member: &Member, line: &[u8]) -> Result<u64, Violation> {
+    member.number(line).ok_or(Violation::Member)
 }
 
-fn text(line: &[u8], place: Range<usize>) -> &str {
-    line.get(place).and_then(|bytes| core::str::from_utf8(bytes).ok()).unwrap_or_default()
+fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
+    member.flag(line).ok_or(Violation::Member)
+}
+
+/// The value of a member that may be missing.
+fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
+    if member.is_missing() { Ok(None) } else { value.map(Some) }
+}
+
+/// Decodes the text at `place` where it stands, and returns its new place.
+fn decode(line: &mut [u8], place: Range<usize>) -> Result<Range<usize>, Violation> {
+    let start = place.start;
+    let len = unescape_in_place(line, place).map_err(|BadEscape| Violation::Surrogate)?.len();
+    Ok(start..start.saturating_add(len))
+}
+
+fn utf8(line: &[u8], place: Range<usize>) -> &str {
+    core::str::from_utf8(bytes(line, place)).unwrap_or_default()
+}
+
+fn bytes(line: &[u8], place: Range<usize>) -> &[u8] {
+    line.get(place).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -254,7 +255,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{chunks_add_up, entry, hello, refusal};
+    use super::{ResponseKind, chunks_add_up, entry, hello, kind, refusal};
     use crate::client::Digests;
     use crate::{DigestKind, EntryKind};
 
@@ -289,7 +290,8 @@ mod tests {
 
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
             let rest = format!(r#"{numbers},"features":["list"],"digests":["sha256"]"#);
-            let mut line = format!("{{{rest},{}}}", both("server", "name")).into_bytes();
+            let mut line = format!("{{\"type\":\"hello\",{rest},{}}}", both("server", "name")).into_bytes();
+            prop_assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
             let read = hello(&mut line).expect("read");
             prop_assert_eq!((read.server, read.name), (first.as_str(), second.as_str()));
         }
@@ -344,7 +346,9 @@ mod tests {
         let told = |features: &str, digests: &str| {
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
             let mut line =
-                format!(r#"{{"server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#).into_bytes();
+                format!(r#"{{"type":"hello","server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#)
+                    .into_bytes();
+            assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
             let hello = hello(&mut line).expect("read");
             (
                 [hello.features.list, hello.features.stat, hello.features.get],

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Digest, DigestKind, End, EntryKind, Event, Failure, FileName,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Digest, DigestKind, End, EntryKind, Failure, FileName,
     GetRequest, Hasher, Instant, Verified,
 };
 
@@ -72,7 +72,7 @@ pub fn answered_in(ask: ClientRequest<'_>, held: &[u8], input: &[u8], pieces: &[
             assert!(taken > 0, "no progress");
             if let Some(event) = event {
                 match event {
-                    Event::Body { offset, bytes } => {
+                    ClientEvent::Body { offset, bytes } => {
                         assert!(!bytes.is_empty());
                         if seen.body.is_empty() {
                             seen.events.push(format!("body from {offset}"));
@@ -104,10 +104,10 @@ pub fn answered(ask: ClientRequest<'_>, held: &[u8], input: impl AsRef<[u8]>) ->
     whole
 }
 
-fn describe(event: &Event<'_>) -> String {
+fn describe(event: &ClientEvent<'_>) -> String {
     match event {
-        Event::Hello(hello) => format!("{hello:?}"),
-        Event::Header(header) => format!(
+        ClientEvent::Hello(hello) => format!("{hello:?}"),
+        ClientEvent::Header(header) => format!(
             "header {}+{}/{} chunks {} version {} modified {:?} digest {:?}",
             header.offset,
             header.length,
@@ -117,16 +117,17 @@ fn describe(event: &Event<'_>) -> String {
             header.modified,
             header.digest.map(|digest| digest.to_string())
         ),
-        Event::End(End::Verified(verified)) => format!("verified {}", range(verified)),
-        Event::End(End::Unchecked) => "unchecked".to_owned(),
-        Event::End(End::Changed { snapshot }) => format!("changed {:?}", snapshot.as_ref().map(range)),
-        Event::Entry(entry) => match entry.kind {
+        ClientEvent::End(End::Verified(verified)) => format!("verified {}", range(verified)),
+        ClientEvent::End(End::Unchecked) => "unchecked".to_owned(),
+        ClientEvent::End(End::Changed { snapshot }) => format!("changed {:?}", snapshot.as_ref().map(range)),
+        ClientEvent::Entry(entry) => match entry.kind {
             EntryKind::File { size, modified } => format!("file {} {size} {modified:?}", entry.name),
             EntryKind::Directory { link } => format!("directory {} {link}", entry.name),
+            kind => panic!("{kind:?}"),
         },
-        Event::Listed(listing) => format!("listed {} skipped {}", listing.count, listing.skipped),
-        Event::Refused(refusal) => format!("refused {:?} {:?} {:?}", refusal.code, refusal.word, refusal.text),
-        Event::Unasked(code) => format!("unasked {code}"),
+        ClientEvent::Listed(listing) => format!("listed {} skipped {}", listing.count, listing.skipped),
+        ClientEvent::Refused(refusal) => format!("refused {:?} {:?} {:?}", refusal.code, refusal.word, refusal.text),
+        ClientEvent::ServerClosing(code) => format!("unasked {code}"),
         other => panic!("{other:?}"),
     }
 }

@@ -79,7 +79,7 @@ impl<'c, S: Store> Rig<'c, S> {
             let mut rest = chunk;
             let mut in_vain = 0;
             while !rest.is_empty() && self.close().is_none() {
-                let taken = self.session.receive(rest, self.now());
+                let (taken, _) = self.session.receive(rest, self.now());
                 in_vain = if taken > 0 { 0 } else { in_vain + 1 };
                 let is_stuck = in_vain > 0 && self.session.action() == Action::Receive;
                 assert!(!is_stuck && in_vain < 10, "nothing is taken of {}", rest.escape_ascii());
@@ -202,7 +202,7 @@ impl<'c, S: Store> Rig<'c, S> {
                     Ok(now_info) => {
                         let same_version = now_info.version == info.version;
                         let hasher = self.hasher.clone().filter(|_| self.hashed == to - from);
-                        self.session.finished(Finished { digest: hasher.map(Hasher::finish), same_version }, now);
+                        self.session.finished(Finished::new(hasher.map(Hasher::finish), same_version), now);
                     }
                     Err(_) => self.session.file_fault(now),
                 }

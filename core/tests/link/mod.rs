@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use coracle_core::{
-    ClientAction, ClientSession, Entry, EntryKind, Event, Failure, FileInfo, FileName, Instant, Listed, ServerConfig,
-    Store, StoreError, Version,
+    ClientAction, ClientEvent, ClientSession, Entry, EntryKind, Failure, FileInfo, FileName, Instant, Listed,
+    ServerConfig, Store, StoreError, Version,
 };
 
 use super::common::Rig;
@@ -154,7 +154,7 @@ impl Store for Disk {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let file = file.borrow();
         let version = Version::new(&format!("v{}", file.version)).expect("a version");
-        Ok(FileInfo { size: file.bytes.len() as u64, version, modified: None })
+        Ok(FileInfo::new(file.bytes.len() as u64, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -185,7 +185,7 @@ impl Store for Disk {
         } else {
             EntryKind::File { size: next as u64, modified: Some(1) }
         };
-        Ok(Listed::Entry(Entry { name: FileName::new(&place.name).expect("a name"), kind }))
+        Ok(Listed::Entry(Entry::new(FileName::new(&place.name).expect("a name"), kind)))
     }
 }
 
@@ -235,7 +235,7 @@ impl<'c> Pair<'c> {
     }
 
     /// Works until the client is idle (`None`) or its connection is over.
-    pub fn run(&mut self, random: &mut Random, mut each: impl FnMut(Event<'_>)) -> Option<Failure> {
+    pub fn run(&mut self, random: &mut Random, mut each: impl FnMut(ClientEvent<'_>)) -> Option<Failure> {
         for _ in 0..1_000_000 {
             match self.client.action() {
                 ClientAction::Idle => return None,
@@ -253,7 +253,7 @@ impl<'c> Pair<'c> {
         panic!("no end in sight");
     }
 
-    fn step_client(&mut self, random: &mut Random, each: &mut impl FnMut(Event<'_>)) -> bool {
+    fn step_client(&mut self, random: &mut Random, each: &mut impl FnMut(ClientEvent<'_>)) -> bool {
         let now = self.now();
         match self.client.action() {
             ClientAction::SendBytes { .. } if self.is_torn && !self.tear.is_silent => self.client.send_failed(),
@@ -298,7 +298,7 @@ impl<'c> Pair<'c> {
         if !self.to_server.is_empty() {
             let len = 1 + random.below(self.to_server.len());
             let bytes: Vec<u8> = self.to_server.iter().copied().take(len).collect();
-            let taken = self.rig.session.receive(&bytes, self.rig.now());
+            let (taken, _) = self.rig.session.receive(&bytes, self.rig.now());
             self.to_server.drain(..taken);
             has_moved = taken > 0;
         }
@@ -311,8 +311,9 @@ impl<'c> Pair<'c> {
 
     /// Nobody can do anything: time passes, up to the next deadline.
     fn wait(&mut self) {
-        let server = self.rig.session.deadline().filter(|_| !self.is_torn).map(|(when, _)| when);
-        let next = [self.client.deadline(), server].into_iter().flatten().min().expect("stuck for ever");
+        let server = self.rig.session.deadline().filter(|_| !self.is_torn);
+        let both = [self.client.deadline(), server].into_iter().flatten();
+        let next = both.map(|(at, _)| at).min().expect("stuck for ever");
         self.rig.now_ms = self.rig.now_ms.max(next.as_millis());
         let now = self.now();
         self.client.handle_timeout(now);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use coracle_core::blocking::{Buffers, Observer, SendFile, SendFileError, Transport, serve};
+use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport, serve};
 use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
@@ -74,7 +74,7 @@ pub fn drive(
 /// Whether the server stops; and how often it was asked that.
 struct Stopper<'a>(&'a Cell<bool>, u32);
 
-impl Observer for Stopper<'_> {
+impl SessionObserver for Stopper<'_> {
     fn should_stop(&mut self) -> bool {
         self.1 += 1;
         assert!(self.1 < 50_000, "no end in sight");

@@ -2,6 +2,7 @@
 
 mod coverage;
 mod document;
+#[cfg(feature = "blocking")]
 mod driven;
 mod other_server;
 mod output;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 
 use coracle_core::{DigestKind, ServerConfig, ServerName};
 use document::{Document, Step, StoreLine, Transcript};
+#[cfg(feature = "blocking")]
 use driven::drive;
 use other_server::OtherServer;
 use replay::{Pieces, replay, replay_with};
@@ -85,7 +87,7 @@ fn by_another_server() {
     let document = document();
     let name = ServerName::new("on the roof").expect("a name");
     let chunk_size = std::num::NonZeroU32::new(100).expect("not 0");
-    let config = ServerConfig::new().server_name(name).chunk_size(chunk_size);
+    let config = ServerConfig::new().with_name(name).with_chunk_size(chunk_size);
     for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
         let mut other = OtherServer::default();
         let mut store = store_of(&document, transcript).to_vec();
@@ -106,6 +108,7 @@ fn by_another_server() {
     }
 }
 
+#[cfg(feature = "blocking")]
 #[test]
 fn by_the_driver() {
     let document = document();
@@ -141,7 +144,7 @@ fn names_are_distinct_and_stores_are_used() {
 #[test]
 fn a_wrong_answer_is_noticed() {
     let document = document();
-    let mut planted = 0;
+    let mut altered = 0;
     for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
         for index in 0..transcript.steps.len() {
             let mut wrong = transcript.clone();
@@ -157,10 +160,10 @@ fn a_wrong_answer_is_noticed() {
             assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
             wrong.steps.remove(index);
             assert!(replay(&wrong, store, Pieces::Whole, Pieces::Whole).is_err(), "{}, {index}", transcript.name);
-            planted += 1;
+            altered += 1;
         }
     }
-    assert!(planted > 150, "{planted}");
+    assert!(altered > 150, "{altered}");
 }
 
 #[test]

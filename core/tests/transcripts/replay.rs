@@ -108,7 +108,7 @@ pub fn replay_with(
 /// None, as the name is one.
 pub fn documented() -> Result<ServerConfig<'static>, String> {
     let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
-    Ok(ServerConfig::new().server_name(name))
+    Ok(ServerConfig::new().with_name(name))
 }
 
 /// Whether it counts in `transcript` how bytes arrive: then they must arrive as they stand there.
@@ -119,10 +119,11 @@ pub fn has_arrivals(transcript: &Transcript) -> bool {
 /// `config` with the text policy of `transcript`.
 #[cfg(feature = "classic")]
 pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+    let config = config.with_classic(true);
     use coracle_core::TextPolicy;
     match transcript.text.as_deref() {
         None => config,
-        Some(text) => config.text(text.strip_prefix("reply:").map_or(TextPolicy::Echo, TextPolicy::Reply)),
+        Some(text) => config.with_text_policy(text.strip_prefix("reply:").map_or(TextPolicy::Echo, TextPolicy::Reply)),
     }
 }
 
@@ -203,7 +204,7 @@ impl Owner<'_> {
         match self.session.action() {
             Action::Receive if !self.input.is_empty() => {
                 let len = self.input_pieces.next(self.input.len());
-                let taken = self.session.receive(&self.input[..len], now);
+                let (taken, _) = self.session.receive(&self.input[..len], now);
                 if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
                     return Err(format!("took {taken} of {len} bytes"));
                 }
@@ -303,7 +304,7 @@ impl Owner<'_> {
         // Where the digest was known, nothing was hashed, and nothing may be told.
         let hasher = self.hasher.take().filter(|_| self.hashed == to - from);
         let digest = hasher.map(Hasher::finish);
-        self.session.finished(Finished { digest, same_version: info.version.as_str() == file.version() }, now);
+        self.session.finished(Finished::new(digest, info.version.as_str() == file.version()), now);
         Ok(())
     }
 

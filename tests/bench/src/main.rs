@@ -49,7 +49,7 @@ enum Work {
         #[arg(long)]
         count: usize,
     },
-    /// ClientRequest for a small file, or send text, again and again
+    /// Ask for a small file, or send text, again and again
     Small {
         #[command(flatten)]
         server: Server,

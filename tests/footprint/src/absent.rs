@@ -7,8 +7,8 @@ use core::num::NonZeroU32;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
 use coracle_core::{
-    Action, Code, Deadline, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request,
-    ServerName as Name, ServerNameError, StoreError, VersionError,
+    Action, Code, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request, ServerEvent,
+    ServerName as Name, ServerNameError, StoreError, Timer, VersionError,
 };
 
 type Session<'c> = ServerSession<'c, [u8; 512]>;
@@ -27,7 +27,7 @@ unsafe extern "Rust" {
     safe fn absent_new<'c>(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
     safe fn absent_refusing<'c>(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
     safe fn absent_action<'a>(session: &'a Session<'_>) -> Action<'a>;
-    safe fn absent_receive(session: &mut Session<'_>, bytes: &[u8], now: Instant) -> usize;
+    safe fn absent_receive<'e>(session: &'e mut Session<'_>, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>);
     safe fn absent_receive_eof(session: &mut Session<'_>, now: Instant);
     safe fn absent_reply(session: &mut Session<'_>, reply: Reply<'_>, now: Instant);
     safe fn absent_entry(session: &mut Session<'_>, entry: Result<Listed<'_>, StoreError>, now: Instant);
@@ -40,7 +40,7 @@ unsafe extern "Rust" {
     #[cfg(feature = "classic")]
     safe fn absent_text_seen(session: &mut Session<'_>, now: Instant);
     safe fn absent_file_fault(session: &mut Session<'_>, now: Instant);
-    safe fn absent_deadline(session: &Session<'_>) -> Option<(Instant, Deadline)>;
+    safe fn absent_deadline(session: &Session<'_>) -> Option<(Instant, Timer)>;
     safe fn absent_handle_timeout(session: &mut Session<'_>, now: Instant);
     safe fn absent_stop(session: &mut Session<'_>, now: Instant);
     safe fn absent_exchanges(session: &Session<'_>) -> u32;
@@ -85,37 +85,42 @@ impl<'c> ServerConfig<'c> {
         Self(PhantomData)
     }
 
-    pub fn chunk_size(self, bytes: NonZeroU32) -> Self {
+    pub fn with_chunk_size(self, bytes: NonZeroU32) -> Self {
         self.number(bytes.get())
     }
 
-    pub fn send_max(self, bytes: NonZeroU32) -> Self {
+    pub fn with_send_max(self, bytes: NonZeroU32) -> Self {
         self.number(bytes.get())
     }
 
-    pub fn idle_ms(self, ms: u32) -> Self {
+    pub fn with_idle_ms(self, ms: u32) -> Self {
         self.number(ms)
     }
 
-    pub fn request_ms(self, ms: u32) -> Self {
+    pub fn with_request_ms(self, ms: u32) -> Self {
         self.number(ms)
     }
 
-    pub fn stall_ms(self, ms: u32) -> Self {
+    pub fn with_stall_ms(self, ms: u32) -> Self {
         self.number(ms)
     }
 
-    pub fn min_rate(self, rate: u32) -> Self {
+    pub fn with_min_rate(self, rate: u32) -> Self {
         self.number(rate)
     }
 
-    pub fn server_name(self, name: Name<'c>) -> Self {
+    pub fn with_name(self, name: Name<'c>) -> Self {
         absent_config_name(name);
         self
     }
 
     #[cfg(feature = "classic")]
-    pub fn text(self, policy: TextPolicy<'c>) -> Self {
+    pub fn with_classic(self, is_classic: bool) -> Self {
+        self.number(is_classic.into())
+    }
+
+    #[cfg(feature = "classic")]
+    pub fn with_text_policy(self, policy: TextPolicy<'c>) -> Self {
         absent_config_text(policy);
         self
     }
@@ -138,7 +143,7 @@ impl<'c> Session<'c> {
         absent_refusing(code, config, buf, now)
     }
     pub fn action(&self) -> Action<'_> { absent_action(self) }
-    pub fn receive(&mut self, bytes: &[u8], now: Instant) -> usize { absent_receive(self, bytes, now) }
+    pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>) { absent_receive(self, bytes, now) }
     pub fn receive_eof(&mut self, now: Instant) { absent_receive_eof(self, now) }
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) { absent_reply(self, reply, now) }
     pub fn entry(&mut self, entry: Result<Listed<'_>, StoreError>, now: Instant) { absent_entry(self, entry, now) }
@@ -151,7 +156,7 @@ impl<'c> Session<'c> {
     #[cfg(feature = "classic")]
     pub fn text_seen(&mut self, now: Instant) { absent_text_seen(self, now) }
     pub fn file_fault(&mut self, now: Instant) { absent_file_fault(self, now) }
-    pub fn deadline(&self) -> Option<(Instant, Deadline)> { absent_deadline(self) }
+    pub fn deadline(&self) -> Option<(Instant, Timer)> { absent_deadline(self) }
     pub fn handle_timeout(&mut self, now: Instant) { absent_handle_timeout(self, now) }
     pub fn stop(&mut self, now: Instant) { absent_stop(self, now) }
     pub fn exchanges(&self) -> u32 { absent_exchanges(self) }

@@ -1,7 +1,7 @@
 //! One client whose owner asks whatever the register says.
 
 use coracle_core::{
-    ClientRequest, ClientAction, ClientSession, DigestKind, End, Event, FileName, GetRequest, Header, Instant, Verified, Version,
+    ClientRequest, ClientAction, ClientSession, DigestKind, End, ClientEvent, FileName, GetRequest, Header, Instant, Verified, Version,
 };
 
 use crate::board::{input, output, receive, send};
@@ -48,7 +48,7 @@ pub fn run() {
             }
             _ => break,
         }
-        if let Some(when) = session.deadline() {
+        if let Some((when, _)) = session.deadline() {
             output(when.as_millis() as u32);
         }
         if input() == 0 {
@@ -67,43 +67,36 @@ fn ask(session: &mut Session) -> Option<()> {
         0 => ClientRequest::Hello,
         1 => ClientRequest::List { path: (input() == 0).then_some(name) },
         2 => ClientRequest::Stat { name, digest },
-        _ => ClientRequest::Get(GetRequest {
-            offset: wide(),
-            length: (input() == 0).then(wide),
-            version: version.as_ref(),
-            digest,
-            digest_from: (input() == 0).then(wide),
-            ..GetRequest::new(name)
-        }),
+        _ => ClientRequest::Get(GetRequest::new(name).with_offset(wide()).with_length((input() == 0).then(wide)).with_version(version.as_ref()).with_digest(digest).with_digest_from((input() == 0).then(wide))),
     };
     session.start(ask, now()).ok()
 }
 
 #[inline(never)]
-fn see(event: &Event<'_>) {
+fn see(event: &ClientEvent<'_>) {
     match event {
-        Event::Hello(hello) => {
+        ClientEvent::Hello(hello) => {
             send(hello.server.as_bytes());
             send(hello.name.as_bytes());
             for value in [hello.max_request, hello.chunk_size, hello.idle_ms, hello.request_ms, hello.stall_ms] {
                 output(value as u32);
             }
         }
-        Event::Header(Header { size, offset, length, version, modified, .. }) => {
+        ClientEvent::Header(Header { size, offset, length, version, modified, .. }) => {
             output((size ^ offset ^ length ^ modified.unwrap_or(0)) as u32);
             send(version.as_str().as_bytes());
         }
-        Event::Body { offset, bytes } => {
+        ClientEvent::Body { offset, bytes } => {
             output(*offset as u32);
             send(bytes);
         }
-        Event::End(End::Verified(verified) | End::Changed { snapshot: Some(verified) }) => verify(verified),
-        Event::Entry(entry) => {
+        ClientEvent::End(End::Verified(verified) | End::Changed { snapshot: Some(verified) }) => verify(verified),
+        ClientEvent::Entry(entry) => {
             send(entry.name.as_str().as_bytes());
         }
-        Event::Listed(listing) => output((listing.count ^ listing.skipped) as u32),
-        Event::Refused(refusal) => output(refusal.code.map_or(99, |code| code as u32)),
-        Event::Unasked(code) => output(*code as u32),
+        ClientEvent::Listed(listing) => output((listing.count ^ listing.skipped) as u32),
+        ClientEvent::Refused(refusal) => output(refusal.code.map_or(99, |code| code as u32)),
+        ClientEvent::ServerClosing(code) => output(*code as u32),
         _ => {}
     }
 }

@@ -32,22 +32,24 @@ static HASHER_SIZE: [u8; size_of::<Hasher>()] = [0; size_of::<Hasher>()];
 pub fn run() {
     let mut text = [0; 64];
     let config = ServerConfig::new()
-        .chunk_size(number())
-        .send_max(number())
-        .idle_ms(input())
-        .request_ms(input())
-        .stall_ms(input())
-        .min_rate(input());
+        .with_chunk_size(number())
+        .with_send_max(number())
+        .with_idle_ms(input())
+        .with_request_ms(input())
+        .with_stall_ms(input())
+        .with_min_rate(input());
     let config = match text_of(receive(&mut text)).map(ServerName::new) {
-        Some(Ok(name)) => config.server_name(name),
+        Some(Ok(name)) => config.with_name(name),
         _ => config,
     };
+    #[cfg(feature = "classic")]
+    let config = config.with_classic(input() == 0);
     #[cfg(feature = "classic")]
     let mut answer_text = [0; 64];
     #[cfg(feature = "classic")]
     let config = match (input(), text_of(receive(&mut answer_text))) {
-        (0, _) => config.text(TextPolicy::Echo),
-        (1, Some(text)) => config.text(TextPolicy::Reply(text)),
+        (0, _) => config.with_text_policy(TextPolicy::Echo),
+        (1, Some(text)) => config.with_text_policy(TextPolicy::Reply(text)),
         _ => config,
     };
     let mut session = if input() == 0 {
@@ -65,7 +67,8 @@ pub fn run() {
                 if arrived.is_empty() {
                     session.receive_eof(now());
                 } else {
-                    output(session.receive(arrived, now()) as u32);
+                    let (taken, event) = session.receive(arrived, now());
+                    output(taken as u32 ^ u32::from(event.is_some()));
                 }
             }
             Action::Reply(request) => {
@@ -117,7 +120,7 @@ pub fn run() {
                 match input() {
                     0 => session.working(now()),
                     1 => session.file_fault(now()),
-                    same => session.finished(Finished { digest, same_version: same == 2 }, now()),
+                    same => session.finished(Finished::new(digest, same == 2), now()),
                 }
             }
             #[cfg(feature = "classic")]
@@ -134,8 +137,8 @@ pub fn run() {
             }
             _ => break,
         }
-        if let Some((when, deadline)) = session.deadline() {
-            output(when.as_millis() as u32 ^ deadline as u32);
+        if let Some((when, timer)) = session.deadline() {
+            output(when.as_millis() as u32 ^ timer as u32);
         }
         match input() {
             0 => session.handle_timeout(now()),
@@ -165,7 +168,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
         _ => {
             let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
             if let Some(version) = version {
-                let info = FileInfo { size: wide(), version, modified: time() };
+                let info = FileInfo::new(wide(), version).with_modified(time());
                 session.reply(Reply::File { info: &info, known: known() }, now());
             }
         }
@@ -186,7 +189,7 @@ fn step(session: &mut ServerSession<'_, [u8; 512]>) {
         1 => Ok(Listed::Skipped),
         2 => Ok(Listed::End),
         _ => match text_of(receive(&mut text)).map(FileName::new) {
-            Some(Ok(name)) => Ok(Listed::Entry(Entry { name, kind })),
+            Some(Ok(name)) => Ok(Listed::Entry(Entry::new(name, kind))),
             _ => Ok(Listed::Skipped),
         },
     };
@@ -237,6 +240,7 @@ fn fault() -> StoreError {
         2 => StoreError::NotDirectory,
         3 => StoreError::Denied,
         4 => StoreError::BadName,
+        5 => StoreError::Busy,
         _ => StoreError::Io,
     }
 }

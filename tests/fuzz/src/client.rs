@@ -1,8 +1,8 @@
 //! A client's session, against a server that says anything.
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, Digest, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
-    Version,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Digest, DigestKind, End, FileName, GetRequest, Hasher,
+    Instant, Version,
 };
 
 use crate::pieces;
@@ -52,14 +52,12 @@ impl Run {
     fn ask(&mut self) {
         let version = Version::new("v1").expect("a version");
         let offset = if self.resumes() { HELD.len() as u64 } else { 0 };
-        let get = GetRequest {
-            offset,
-            length: Some(20).filter(|_| self.choice & 16 != 0),
-            version: Some(&version).filter(|_| self.resumes()),
-            digest: Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0),
-            digest_from: Some(0),
-            ..GetRequest::new(NAME)
-        };
+        let get = GetRequest::new(NAME)
+            .with_offset(offset)
+            .with_length(Some(20).filter(|_| self.choice & 16 != 0))
+            .with_version(Some(&version).filter(|_| self.resumes()))
+            .with_digest(Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0))
+            .with_digest_from(Some(0));
         let asks = [
             ClientRequest::Get(get),
             ClientRequest::Hello,
@@ -108,16 +106,16 @@ impl Run {
         assert!(taken > 0 && taken <= bytes.len(), "took {taken} of {} bytes", bytes.len());
         match event {
             None => {}
-            Some(Event::Body { offset, bytes }) => {
+            Some(ClientEvent::Body { offset, bytes }) => {
                 assert_eq!(offset, self.body.len() as u64, "a body out of order");
                 self.body.extend_from_slice(bytes);
                 assert!(self.end.is_some_and(|end| self.body.len() as u64 <= end), "more than announced");
             }
-            Some(Event::Header(header)) => {
+            Some(ClientEvent::Header(header)) => {
                 self.end = Some(header.offset + header.length);
                 self.seen.push(format!("{header:?}"));
             }
-            Some(Event::End(end)) => {
+            Some(ClientEvent::End(end)) => {
                 assert_eq!(self.end, Some(self.body.len() as u64), "less than announced");
                 if let End::Verified(verified) | End::Changed { snapshot: Some(verified) } = &end {
                     assert_eq!((verified.from(), verified.to()), (0, self.body.len() as u64), "another range");

@@ -1,8 +1,8 @@
 //! The client's reading of replies.
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, EntryKind, Event, FileName, GetRequest, Header, Hello,
-    Instant, Refusal,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, EntryKind, FileName, GetRequest, Header,
+    Hello, Instant, Refusal,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ const ASKS: [ClientRequest<'static>; 6] = [
     ClientRequest::List { path: Some(FileName::from_static("d")) },
     ClientRequest::Stat { name: NAME, digest: None },
     ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
-    ClientRequest::Get(GetRequest { offset: 7, digest_from: Some(7), ..GetRequest::new(NAME) }),
+    ClientRequest::Get(GetRequest::new(NAME).with_offset(7).with_digest_from(Some(7))),
 ];
 
 /// What the client says of a line is what another parser finds in it; what it believes is one JSON object, has no member
@@ -40,9 +40,9 @@ pub fn target(data: &[u8]) {
         return assert!(judge::is_object(line.trim_ascii()), "no JSON was believed");
     };
     match event {
-        Event::Hello(hello) => hello_is(&hello, &value),
-        Event::Header(header) => header_is(&header, &value),
-        Event::Entry(entry) => {
+        ClientEvent::Hello(hello) => hello_is(&hello, &value),
+        ClientEvent::Header(header) => header_is(&header, &value),
+        ClientEvent::Entry(entry) => {
             assert_eq!(value["fileName"], entry.name.as_str());
             match entry.kind {
                 EntryKind::File { size, modified } => {
@@ -53,15 +53,16 @@ pub fn target(data: &[u8]) {
                     assert_eq!(value["directory"], true);
                     assert_eq!(value["link"] == true, link);
                 }
+                kind => panic!("a kind that no line has: {kind:?}"),
             }
         }
-        Event::Listed(listing) => {
+        ClientEvent::Listed(listing) => {
             assert_eq!(value["count"], listing.count);
             assert_eq!(value["skipped"].as_u64().unwrap_or(0), listing.skipped);
         }
-        Event::Refused(refusal) => refusal_is(&refusal, &value),
-        Event::Unasked(code) => assert_eq!(value["code"], code.as_str()),
-        Event::Body { .. } | Event::End(_) => panic!("{event:?} for a line"),
+        ClientEvent::Refused(refusal) => refusal_is(&refusal, &value),
+        ClientEvent::ServerClosing(code) => assert_eq!(value["code"], code.as_str()),
+        ClientEvent::Body { .. } | ClientEvent::End(_) => panic!("{event:?} for a line"),
         other => panic!("{other:?}: not known here"),
     }
     let refusal = session.refusal();

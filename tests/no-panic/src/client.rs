@@ -1,6 +1,6 @@
 //! The client's session.
 
-use coracle_core::{ClientRequest, ClientAction, ClientSession, Event, Instant, Refusal, StartError};
+use coracle_core::{ClientRequest, ClientAction, ClientSession, ClientEvent, Instant, Refusal, StartError, Timer};
 
 use crate::entries;
 
@@ -23,13 +23,13 @@ entries! {
 
     fn client_send_failed(session: &mut Session) { session.send_failed() }
 
-    fn client_receive<'s>(session: &'s mut Session, bytes: &'s [u8], now: Instant) -> (usize, Option<Event<'s>>) {
+    fn client_receive<'s>(session: &'s mut Session, bytes: &'s [u8], now: Instant) -> (usize, Option<ClientEvent<'s>>) {
         session.receive(bytes, now)
     }
 
     fn client_receive_eof(session: &mut Session) { session.receive_eof() }
 
-    fn client_deadline(session: &Session) -> Option<Instant> { session.deadline() }
+    fn client_deadline(session: &Session) -> Option<(Instant, Timer)> { session.deadline() }
 
     fn client_handle_timeout(session: &mut Session, now: Instant) { session.handle_timeout(now) }
 

@@ -6,7 +6,7 @@
 #![allow(improper_ctypes_definitions, reason = "nobody calls these functions")]
 
 mod client;
-mod drive;
+mod blocking;
 mod server;
 mod values;
 

@@ -1,7 +1,7 @@
 //! The server's session.
 
 use coracle_core::{
-    Action, Code, Deadline, Exchange, Finished, Instant, Listed, Reply, ServerConfig, ServerSession, StoreError,
+    Action, Code, Timer, Exchange, Finished, Instant, Listed, Reply, ServerConfig, ServerEvent, ServerSession, StoreError,
 };
 
 use crate::entries;
@@ -19,7 +19,7 @@ entries! {
 }
 
 entries! {
-    fn server_receive(session: &mut Session, bytes: &[u8], now: Instant) -> usize { session.receive(bytes, now) }
+    fn server_receive<'s>(session: &'s mut Session, bytes: &'s [u8], now: Instant) -> (usize, Option<ServerEvent<'s>>) { session.receive(bytes, now) }
 
     fn server_receive_eof(session: &mut Session, now: Instant) { session.receive_eof(now) }
 
@@ -41,7 +41,7 @@ entries! {
 
     fn server_file_fault(session: &mut Session, now: Instant) { session.file_fault(now) }
 
-    fn server_deadline(session: &Session) -> Option<(Instant, Deadline)> { session.deadline() }
+    fn server_deadline(session: &Session) -> Option<(Instant, Timer)> { session.deadline() }
 
     fn server_handle_timeout(session: &mut Session, now: Instant) { session.handle_timeout(now) }
 

@@ -2,7 +2,7 @@
 
 use coracle::local::LocalError;
 use coracle_core::{
-    ClientRequest, Code, Digest, DigestKind, End, Event, Failure, FileName, GetRequest, Hasher, Header, Verified,
+    ClientEvent, ClientRequest, Code, Digest, DigestKind, End, Failure, FileName, GetRequest, Hasher, Header, Verified,
     Version,
 };
 
@@ -77,14 +77,14 @@ impl Attempt {
     /// Handles an event of the session.
     pub fn handle(
         &mut self,
-        event: Event<'_>,
+        event: ClientEvent<'_>,
         storage: &mut Storage,
         slot: usize,
         kind: DigestKind,
         context: &Context,
     ) -> Result<(), LocalError> {
         match (event, self.asked) {
-            (Event::Header(header), Asked::Get) => {
+            (ClientEvent::Header(header), Asked::Get) => {
                 assert_eq!(header.offset, self.offset, "a header with another offset");
                 storage.begin(NAMES[slot], &header)?;
                 if header.offset == 0 {
@@ -92,24 +92,24 @@ impl Attempt {
                 }
                 self.header = Some(header);
             }
-            (Event::Body { offset, bytes }, Asked::Get) => storage.append(offset, bytes)?,
-            (Event::End(End::Verified(verified)), Asked::Get) => {
+            (ClientEvent::Body { offset, bytes }, Asked::Get) => storage.append(offset, bytes)?,
+            (ClientEvent::End(End::Verified(verified)), Asked::Get) => {
                 assert!(verified.is_whole() && verified.size() == storage.len(), "verified, and not the whole");
                 self.proof = Some(verified);
                 self.outcome = Some(Outcome::Verified);
             }
-            (Event::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
-            (Event::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
-            (Event::Header(header), Asked::Stat) if !context.is_corrupt => {
+            (ClientEvent::End(End::Changed { .. }), Asked::Get) => self.outcome = Some(Outcome::Changed),
+            (ClientEvent::Refused(refusal), Asked::Get) => self.outcome = Some(Outcome::Refused(refusal.code)),
+            (ClientEvent::Header(header), Asked::Stat) if !context.is_corrupt => {
                 let past = context.store.past(slot, &header.version, header.size);
                 let past = past.expect("a stat tells of a version that never was");
                 assert_eq!(header.digest, Some(digest(kind, past)), "a stat tells a wrong digest");
             }
-            (Event::Header(_), Asked::Stat)
-            | (Event::Hello(_), Asked::Hello)
-            | (Event::Entry(_) | Event::Listed(_), Asked::List)
-            | (Event::Unasked(_), _) => {}
-            (Event::Refused(refusal), Asked::Stat | Asked::List) => {
+            (ClientEvent::Header(_), Asked::Stat)
+            | (ClientEvent::Hello(_), Asked::Hello)
+            | (ClientEvent::Entry(_) | ClientEvent::Listed(_), Asked::List)
+            | (ClientEvent::ServerClosing(_), _) => {}
+            (ClientEvent::Refused(refusal), Asked::Stat | Asked::List) => {
                 let is_known = matches!(refusal.code, Some(Code::NotFound | Code::Io | Code::Changed));
                 assert!(is_known || context.is_corrupt, "refused: {refusal:?}");
             }
@@ -126,13 +126,13 @@ pub fn name(slot: usize) -> FileName<'static> {
 
 /// A request for file `slot` from `offset` on, with a digest of all of it.
 pub fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> ClientRequest<'_> {
-    ClientRequest::Get(GetRequest {
-        offset,
-        version,
-        digest: Some(kind),
-        digest_from: Some(0),
-        ..GetRequest::new(name(slot))
-    })
+    ClientRequest::Get(
+        GetRequest::new(name(slot))
+            .with_offset(offset)
+            .with_version(version)
+            .with_digest(Some(kind))
+            .with_digest_from(Some(0)),
+    )
 }
 
 fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {

@@ -88,7 +88,7 @@ impl<'c> Client<'c> {
             State::Off | State::Pausing => Some(self.wakes_at),
             State::Talking => {
                 let deadline = self.session.as_ref().and_then(ClientSession::deadline);
-                let deadline = deadline.map(|when| when.as_millis() + self.attempt.late);
+                let deadline = deadline.map(|(when, _)| when.as_millis() + self.attempt.late);
                 let sends_at = Some(self.wakes_at).filter(|when| self.attempt.slow_ms > 0 && *when > now);
                 [deadline, sends_at].into_iter().flatten().min()
             }
@@ -275,7 +275,7 @@ impl<'c> Client<'c> {
         let attempt = &mut self.attempt;
         let mut has_moved = false;
         let waited = context.now - attempt.moved_at;
-        if session.deadline().is_some_and(|when| when.after(attempt.late) <= now) || context.random.chance(10) {
+        if session.deadline().is_some_and(|(when, _)| when.after(attempt.late) <= now) || context.random.chance(10) {
             let was_closed = matches!(session.action(), ClientAction::Close(_));
             session.handle_timeout(now);
             if !was_closed && session.action() == ClientAction::Close(Failure::Stalled) {

@@ -4,8 +4,8 @@ use std::fs;
 use std::time::Instant as Stopwatch;
 
 use coracle_core::{
-    Action, ClientAction, ClientRequest, ClientSession, Close, CloseReason, Deadline, End, Event, FileInfo, FileName,
-    Finished, GetRequest, Hasher, Instant, Reply, ServerConfig, ServerSession, Version,
+    Action, ClientAction, ClientEvent, ClientRequest, ClientSession, Close, CloseReason, End, FileInfo, FileName,
+    Finished, GetRequest, Hasher, Instant, Reply, ServerConfig, ServerSession, Timer, Version,
 };
 
 use crate::random::Random;
@@ -110,7 +110,7 @@ impl Pair<'_> {
 
     fn is_in_request(&self) -> bool {
         self.server.action() == Action::Receive
-            && matches!(self.server.deadline(), Some((_, Deadline::Request)))
+            && matches!(self.server.deadline(), Some((_, Timer::Request)))
             && matches!(self.client.action(), ClientAction::SendBytes { .. })
     }
 
@@ -130,7 +130,7 @@ impl Pair<'_> {
         let ClientAction::SendBytes { bytes } = self.client.action() else { panic!("nothing to send") };
         let mut rest = &bytes[..len];
         while !rest.is_empty() {
-            let taken = self.server.receive(rest, clock(self.number));
+            let (taken, _) = self.server.receive(rest, clock(self.number));
             // The newline behind the request stays with the link.
             if taken == 0 {
                 break;
@@ -149,7 +149,7 @@ impl Pair<'_> {
             Action::Reply(request) => {
                 self.hasher = request.digest().and_then(Hasher::new);
                 let version = Version::new("v1").expect("a version");
-                let info = FileInfo { size: body.len() as u64, version, modified: None };
+                let info = FileInfo::new(body.len() as u64, version);
                 self.server.reply(Reply::File { info: &info, known: None }, now);
                 return;
             }
@@ -157,7 +157,7 @@ impl Pair<'_> {
                 while given < bytes.len() {
                     let (taken, event) = self.client.receive(&bytes[given..], now);
                     given += taken;
-                    if let Some(Event::End(End::Verified(verified))) = event {
+                    if let Some(ClientEvent::End(End::Verified(verified))) = event {
                         self.is_verified = verified.is_whole() && self.fetched as usize == body.len();
                     }
                 }
@@ -170,7 +170,7 @@ impl Pair<'_> {
                 }
                 while given < bytes.len() {
                     let (taken, event) = self.client.receive(&bytes[given..], now);
-                    let Some(Event::Body { bytes, .. }) = event else { panic!("no body") };
+                    let Some(ClientEvent::Body { bytes, .. }) = event else { panic!("no body") };
                     assert_eq!(bytes, &body[self.fetched as usize..][..bytes.len()], "other bytes than the file's");
                     self.fetched += u32::try_from(taken).expect("short");
                     given += taken;
@@ -178,7 +178,7 @@ impl Pair<'_> {
             }
             Action::Finish { .. } => {
                 let digest = self.hasher.take().map(Hasher::finish);
-                self.server.finished(Finished { digest, same_version: true }, now);
+                self.server.finished(Finished::new(digest, true), now);
                 return;
             }
             other => panic!("session {}: {other:?}", self.number),

@@ -1,8 +1,8 @@
 //! The server's end of one connection: does what its session asks for, and watches that it keeps its deadlines.
 
 use coracle_core::{
-    Action, Close, CloseHow, CloseReason, Code, Deadline, Entry, EntryKind, FileInfo, FileName, Finished, Hasher,
-    Instant, Listed, Reply, Request, ServerConfig, ServerSession, StoreError,
+    Action, Close, CloseHow, CloseReason, Code, Entry, EntryKind, FileInfo, FileName, Finished, Hasher, Instant,
+    Listed, Reply, Request, ServerConfig, ServerSession, StoreError, Timer,
 };
 
 use crate::link::Pipe;
@@ -142,9 +142,9 @@ impl<'c> Serving<'c> {
             return false;
         }
         let limit = match deadline {
-            Deadline::Idle => self.limits.idle,
-            Deadline::Request => self.limits.request,
-            Deadline::Stall => self.limits.stall,
+            Timer::Idle => self.limits.idle,
+            Timer::Request => self.limits.request,
+            Timer::Stall => self.limits.stall,
             _ => return true,
         };
         assert!(passed >= limit, "closed for {deadline:?} after {passed} ms, not {limit}");
@@ -165,7 +165,7 @@ impl<'c> Serving<'c> {
             return false;
         }
         let len = 1 + context.random.below(arrived.len().min(self.piece));
-        let taken = self.session.receive(&arrived[..len], now);
+        let (taken, _) = self.session.receive(&arrived[..len], now);
         assert!(taken > 0, "a session that receives took nothing");
         self.in_request |= arrived[..taken].contains(&b'{');
         if self.session.action() != Action::Receive {
@@ -264,7 +264,7 @@ impl<'c> Serving<'c> {
                 if let (true, 0, Some(digest)) = (same_version && to == info.size, from, digest) {
                     context.store.remember_digest(handle, info.size, digest);
                 }
-                self.session.finished(Finished { digest, same_version }, now);
+                self.session.finished(Finished::new(digest, same_version), now);
                 true
             }
             Action::Receive | Action::Close(_) => false,
@@ -346,11 +346,11 @@ fn listed(index: usize, context: &mut Context) -> Result<Listed<'static>, StoreE
     let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
     Ok(match name.split_once('/') {
         Some((directory, _)) => {
-            Listed::Entry(Entry { name: FileName::from_static(directory), kind: EntryKind::Directory { link: false } })
+            Listed::Entry(Entry::new(FileName::from_static(directory), EntryKind::Directory { link: false }))
         }
         None if context.store.len() > index && context.store.exists(index) => {
             let kind = EntryKind::File { size: index as u64, modified: None };
-            Listed::Entry(Entry { name: FileName::from_static(name), kind })
+            Listed::Entry(Entry::new(FileName::from_static(name), kind))
         }
         None => Listed::Skipped,
     })

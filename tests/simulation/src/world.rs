@@ -116,11 +116,11 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
     ]);
     let millis = |millis: u64| u32::try_from(millis).expect("small");
     let config = ServerConfig::new()
-        .chunk_size(number(random.one_of(&[1 + largest / 300, 1_024, 4_096])))
-        .send_max(number(random.one_of(&[1, 10_000, 1 << 20])))
-        .idle_ms(millis(limits.idle))
-        .request_ms(millis(limits.request))
-        .stall_ms(millis(limits.stall));
+        .with_chunk_size(number(random.one_of(&[1 + largest / 300, 1_024, 4_096])))
+        .with_send_max(number(random.one_of(&[1, 10_000, 1 << 20])))
+        .with_idle_ms(millis(limits.idle))
+        .with_request_ms(millis(limits.request))
+        .with_stall_ms(millis(limits.stall));
     let places = 1 + random.below(8);
     let (files, clients) = (1 + random.below(3), 1 + random.below(4));
     let mut store = Store::new(files, largest, &mut random);

@@ -1,14 +1,15 @@
-//! A line of text that can be edited.
+//! A line editor.
 
 use coracle::Escaped;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::text::Span;
+
+use super::format::display_width;
 
 /// Text with a cursor in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Field {
     text: Vec<char>,
-    /// In front of this character.
+    /// The index of the character behind it.
     cursor: usize,
 }
 
@@ -23,8 +24,8 @@ impl Field {
         self.text.iter().collect()
     }
 
-    /// Does what `key` says, if it is one of an editor's.
-    pub fn key(&mut self, key: KeyEvent) {
+    /// Handles an editing key; ignores other keys.
+    pub fn on_key(&mut self, key: KeyEvent) {
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('a') if is_control => self.cursor = 0,
@@ -50,26 +51,26 @@ impl Field {
         }
     }
 
-    /// Inserts what was pasted, without its control characters.
+    /// Inserts pasted text without its control characters.
     pub fn paste(&mut self, text: &str) {
         text.chars().for_each(|character| self.insert(character));
     }
 
-    /// What of it to show in `width` columns, escaped, and in which of them the cursor stands.
+    /// The part around the cursor that fits into `width` columns, escaped, and the column of the cursor.
     pub fn visible(&self, width: usize) -> (String, usize) {
         let pieces: Vec<String> =
             self.text.iter().map(|character| Escaped(&character.to_string()).to_string()).collect();
         let (before, after) = pieces.split_at(self.cursor);
         let mut first = before.len();
         let mut column = 0;
-        while first > 0 && column + columns(&before[first - 1]) < width {
+        while first > 0 && column + display_width(&before[first - 1]) < width {
             first -= 1;
-            column += columns(&before[first]);
+            column += display_width(&before[first]);
         }
         let mut shown = before[first..].concat();
         let mut used = column;
         for piece in after {
-            used += columns(piece);
+            used += display_width(piece);
             if used > width {
                 break;
             }
@@ -86,10 +87,6 @@ impl Field {
     }
 }
 
-fn columns(text: &str) -> usize {
-    Span::raw(text).width()
-}
-
 #[cfg(test)]
 mod tests {
     use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -98,7 +95,7 @@ mod tests {
 
     fn press(field: &mut Field, codes: &[KeyCode]) {
         for code in codes {
-            field.key(KeyEvent::from(*code));
+            field.on_key(KeyEvent::from(*code));
         }
     }
 
@@ -111,8 +108,8 @@ mod tests {
         assert_eq!(field.text(), "bcd");
         press(&mut field, &[KeyCode::End, KeyCode::Right, KeyCode::Delete]);
         assert_eq!(field.text(), "bcd");
-        field.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
-        field.key(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::CONTROL));
+        field.on_key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
+        field.on_key(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::CONTROL));
         assert_eq!(field.text(), "");
         field.paste("/srv\r\n/\x1bx");
         assert_eq!(field.text(), "/srv/x");

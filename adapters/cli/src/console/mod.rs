@@ -1,16 +1,15 @@
-//! `coracle serve --console`: the server's state on a terminal, and keys that steer it.
+//! `coracle serve --console`: shows the state of the server on the terminal, and controls it by keys.
 //!
-//! It knows the server by its events and steers it by its handle, as any program can that embeds the library.
+//! The state comes from the library's events, and control goes through its handle, as in any program that embeds it.
 
-mod desk;
 mod field;
+mod format;
+mod model;
 mod picker;
-mod place;
 mod screen;
+mod server_state;
 #[cfg(test)]
-mod screens;
-mod state;
-mod text;
+mod snapshot_tests;
 mod view;
 
 use std::io::{self, IsTerminal, Write};
@@ -22,62 +21,62 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
-use coracle::store::{DirectoryStore, SwitchedStore};
+use coracle::store::{DirectoryStore, SwappableStore};
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
 
-use super::serve::{signals_to_catch, stop_on_signals};
-use super::{Exit, complain};
-use desk::{Command, Desk};
-pub use place::Place;
+use crate::exit::{Exit, print_error};
+use crate::listen_address::ListenAddress;
+use crate::signals::{stop_on_signals, stop_signals};
+use model::{Command, ConsoleModel};
 use screen::Screen;
-pub use screen::is_possible;
-use state::{Stage, State};
-use view::{Facts, draw, page};
+pub use screen::is_available;
+use server_state::{ServerState, Stage};
+use view::{ServerInfo, draw, page_len};
 
-/// How old what is shown may be.
-const REFRESH: Duration = Duration::from_millis(200);
+/// The time between two drawings, where no key is pressed.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What the console has to know of the arguments.
+/// The arguments that the console needs.
 #[derive(Debug)]
-pub struct Setup {
-    /// What the store serves.
+pub struct ConsoleConfig {
+    /// The directory that the store serves.
     pub folder: PathBuf,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
     /// Where to listen at first.
-    pub place: Place,
-    /// As in `hello`.
+    pub listen: ListenAddress,
+    /// The server's name, as in `hello`.
     pub name: String,
     /// For the title.
     pub max_clients: usize,
-    /// For the title, too.
+    /// For the title.
     pub max_clients_per_address: Option<usize>,
-    /// How much the log tells.
+    /// Which events are logged.
     pub level: LogLevel,
-    /// How the log's lines look on a standard error that is no terminal.
+    /// The format of the log on a standard error that is no terminal.
     pub format: LogFormat,
 }
 
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
-pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setup) -> Exit {
-    let shared = Shared::new();
-    let Setup { folder, hidden, place, name, max_clients, max_clients_per_address, level, format } = setup;
-    let mut server = server.observer(shared.observer());
-    // What is seen is for people; what is kept looks as it was asked for.
-    let mut logs = vec![Log::new(Lines(shared.clone()), LogFormat::Text, level)];
+pub fn run(server: Server<'_, SwappableStore>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
+    let shared = SharedState::new();
+    let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
+    let mut server = server.with_observer(shared.observer());
+    // The console shows text; a log file has the format of the arguments.
+    let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
     if !io::stderr().is_terminal() {
         logs.push(Log::new(io::stderr(), format, level));
     }
     for log in logs {
         match log {
-            Ok(log) => server = server.observer(log),
+            Ok(log) => server = server.with_observer(log),
             Err(error) => return fail(&format!("cannot begin a log: {error}")),
         }
     }
     let server = server.bind_later();
-    let mut wanted = signals_to_catch();
+    let mut wanted = stop_signals();
     wanted.push(SIGQUIT);
     let mut signals = match Signals::new(wanted) {
         Ok(signals) => signals,
@@ -85,26 +84,26 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
     };
     let handle = server.handle();
     let mut console = Console {
-        desk: Desk::new(folder, place, hidden),
-        facts: Facts { name, max_clients, max_clients_per_address },
+        model: ConsoleModel::new(folder, listen, hidden),
+        info: ServerInfo { name, max_clients, max_clients_per_address },
         shared,
         handle: handle.clone(),
         store: store.clone(),
     };
     let last_signal = AtomicU8::new(0);
     let ended = thread::scope(|scope| {
-        let end = End { handle: &handle, signals: signals.handle() };
+        let stop = StopOnDrop { handle: &handle, signals: signals.handle() };
         scope.spawn(|| stop_on_signals(&mut signals, &handle, &last_signal));
         let running = thread::Builder::new().name("server".to_owned()).spawn_scoped(scope, || server.run())?;
         console.listen();
-        let looked = Screen::open().and_then(|mut screen| console.watch(&mut screen, &running));
-        if looked.is_err() {
-            // Nobody can see or steer it any more.
-            end.handle.stop();
+        let shown = Screen::open().and_then(|mut screen| console.run(&mut screen, &running));
+        if shown.is_err() {
+            // Without a terminal the server cannot be controlled any more.
+            stop.handle.stop();
         }
         let outcome = running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        drop(end);
-        looked.and(outcome)
+        drop(stop);
+        shown.and(outcome)
     });
     match (ended, last_signal.load(Ordering::Relaxed)) {
         (Err(error), _) => fail(&format!("the console has ended: {error}")),
@@ -114,50 +113,50 @@ pub fn run(server: Server<'_, SwitchedStore>, store: &SwitchedStore, setup: Setu
 }
 
 fn fail(message: &str) -> Exit {
-    complain(message);
+    print_error(message);
     Exit::LocalFile
 }
 
-/// Ends the server and the wait for signals, so that no panic waits for their threads for ever.
-struct End<'h> {
+/// Stops the server and the wait for signals when dropped, so that a panic does not wait for their threads for ever.
+struct StopOnDrop<'h> {
     handle: &'h ServerHandle,
     signals: Handle,
 }
 
-impl Drop for End<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.handle.stop_now();
         self.signals.close();
     }
 }
 
-/// The state, which events change and the screen shows.
+/// The state, shared by the observer of events and the screen.
 #[derive(Clone, Debug)]
-struct Shared(Arc<Mutex<State>>);
+struct SharedState(Arc<Mutex<ServerState>>);
 
-impl Shared {
+impl SharedState {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(State::new(Instant::now()))))
+        Self(Arc::new(Mutex::new(ServerState::new(Instant::now()))))
     }
 
     fn observer(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
         let shared = self.clone();
-        move |event: &Event<'_>| shared.state().note(event)
+        move |event: &Event<'_>| shared.lock().on_event(event)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes the log's lines.
-struct Lines(Shared);
+/// Adds the lines of the log to the state.
+struct LogWriter(SharedState);
 
-impl Write for Lines {
+impl Write for LogWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        // The log gives whole lines.
-        let mut state = self.0.state();
-        String::from_utf8_lossy(buf).lines().for_each(|line| state.line(line));
+        // The log writes whole lines.
+        let mut state = self.0.lock();
+        String::from_utf8_lossy(buf).lines().for_each(|line| state.push_log_line(line));
         Ok(buf.len())
     }
 
@@ -167,64 +166,66 @@ impl Write for Lines {
 }
 
 struct Console {
-    desk: Desk,
-    facts: Facts,
-    shared: Shared,
+    model: ConsoleModel,
+    info: ServerInfo,
+    shared: SharedState,
     handle: ServerHandle,
-    store: SwitchedStore,
+    store: SwappableStore,
 }
 
 impl Console {
-    /// Shows the state and does what keys say, until the server has ended.
-    fn watch(&mut self, screen: &mut Screen, running: &ScopedJoinHandle<'_, io::Result<Summary>>) -> io::Result<()> {
-        let keys = screen::keys()?;
+    /// Draws the state and handles keys until the server has ended.
+    fn run(&mut self, screen: &mut Screen, running: &ScopedJoinHandle<'_, io::Result<Summary>>) -> io::Result<()> {
+        let keys = screen::spawn_key_reader()?;
         while !running.is_finished() {
             let now = Instant::now();
             {
-                let mut state = self.shared.state();
+                let mut state = self.shared.lock();
                 state.tick(now);
-                screen.draw(|frame| draw(frame, &self.facts, &mut self.desk, &state, now))?;
+                screen.draw(|frame| draw(frame, &self.info, &mut self.model, &state, now))?;
             }
-            match keys.recv_timeout(REFRESH) {
+            match keys.recv_timeout(REFRESH_INTERVAL) {
                 Ok(event) => {
-                    let command = self.desk.event(&event?, page(screen.height()));
-                    self.perform(command)?;
+                    let command = self.model.on_event(&event?, page_len(screen.height()));
+                    self.execute(command)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(io::Error::other("nobody reads the keys")),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(io::Error::other("the thread that reads the keys has ended"));
+                }
             }
         }
         Ok(())
     }
 
-    fn perform(&mut self, command: Command) -> io::Result<()> {
-        let is_serving = self.shared.state().stage == Stage::Serving;
+    fn execute(&mut self, command: Command) -> io::Result<()> {
+        let is_serving = self.shared.lock().stage == Stage::Serving;
         match command {
             Command::Interrupt => raise(SIGINT)?,
             Command::Quit if is_serving => raise(SIGTERM)?,
-            Command::Toggle if is_serving => {
+            Command::ToggleListening if is_serving => {
                 if self.handle.addresses().is_empty() {
                     self.listen();
                 } else {
-                    self.handle.unlisten();
-                    self.desk.say("not listening any more; who is connected stays", false);
+                    self.handle.stop_listening();
+                    self.model.notify("not listening any more; connected clients stay", false);
                 }
             }
             Command::Serve(folder) if is_serving => match DirectoryStore::open(&folder) {
                 Ok(store) => {
-                    self.store.switch(store.hidden(self.desk.hidden));
-                    self.desk.say(&format!("serving {} from now on", folder.display()), false);
-                    self.desk.folder = folder;
+                    self.store.swap(store.with_hidden(self.model.hidden));
+                    self.model.notify(&format!("serving {} from now on", folder.display()), false);
+                    self.model.folder = folder;
                 }
-                Err(error) => self.desk.say(&error.to_string(), true),
+                Err(error) => self.model.notify(&error.to_string(), true),
             },
-            Command::Move(place) if is_serving => {
+            Command::Listen(listen) if is_serving => {
                 if self.handle.addresses().is_empty() {
-                    self.desk.place = place;
+                    self.model.listen = listen;
                 } else {
-                    let before = std::mem::replace(&mut self.desk.place, place);
+                    let before = std::mem::replace(&mut self.model.listen, listen);
                     if !self.listen() {
-                        self.desk.place = before;
+                        self.model.listen = before;
                     }
                 }
             }
@@ -233,15 +234,15 @@ impl Console {
         Ok(())
     }
 
-    /// Listens where the fields say, and there only; says what comes of it.
+    /// Listens on the address of the fields and on no other. Notifies of the outcome, and returns whether it listens.
     fn listen(&mut self) -> bool {
-        let bound = self.desk.place.resolve().and_then(|addresses| {
+        let bound = self.model.listen.resolve().and_then(|addresses| {
             let bound = self.handle.listen_only_on(&addresses).map_err(|error| error.to_string())?;
             Ok(bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         });
         match &bound {
-            Ok(addresses) => self.desk.say(&format!("listening on {addresses}"), false),
-            Err(error) => self.desk.say(error, true),
+            Ok(addresses) => self.model.notify(&format!("listening on {addresses}"), false),
+            Err(error) => self.model.notify(error, true),
         }
         bound.is_ok()
     }

@@ -1,4 +1,4 @@
-//! Looks for a directory in the file system.
+//! A dialog that selects a directory.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-/// Shows the directories of a directory.
+/// Lists the subdirectories of a directory.
 #[derive(Debug)]
 pub struct Picker {
     pub directory: PathBuf,
@@ -17,26 +17,26 @@ pub struct Picker {
     hidden: bool,
 }
 
-/// Something to choose or to go to.
+/// A directory to select or to enter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// The directory that is shown.
-    This,
+    /// The listed directory itself.
+    Current,
     Parent,
     Child(OsString),
 }
 
-/// What comes of a key.
+/// What a key has done.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Picked {
-    /// It goes on.
-    Nothing,
+pub enum PickerResult {
+    /// The dialog stays open.
+    Open,
     Cancelled,
-    Directory(PathBuf),
+    Selected(PathBuf),
 }
 
 impl Picker {
-    /// Begins at `directory`. `hidden`: shows those whose names begin with a dot, too.
+    /// Lists `directory`, with names that begin with a dot where `hidden`.
     pub fn new(directory: &Path, hidden: bool) -> Self {
         let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let mut picker = Self { directory, entries: Vec::new(), selected: 0, error: None, hidden };
@@ -44,29 +44,31 @@ impl Picker {
         picker
     }
 
-    /// Does what `key` says. `page` is how many entries are seen at a time.
-    pub fn key(&mut self, key: KeyEvent, page: usize) -> Picked {
+    /// Handles a key. `page_len` is the number of entries to scroll by.
+    pub fn on_key(&mut self, key: KeyEvent, page_len: usize) -> PickerResult {
         let last = self.entries.len().saturating_sub(1);
         match key.code {
-            KeyCode::Esc => return Picked::Cancelled,
+            KeyCode::Esc => return PickerResult::Cancelled,
             KeyCode::Up => self.selected = self.selected.saturating_sub(1),
             KeyCode::Down => self.selected = (self.selected + 1).min(last),
-            KeyCode::PageUp => self.selected = self.selected.saturating_sub(page),
-            KeyCode::PageDown => self.selected = (self.selected + page).min(last),
+            KeyCode::PageUp => self.selected = self.selected.saturating_sub(page_len),
+            KeyCode::PageDown => self.selected = (self.selected + page_len).min(last),
             KeyCode::Home => self.selected = 0,
             KeyCode::End => self.selected = last,
-            KeyCode::Left | KeyCode::Backspace => self.leave(),
-            KeyCode::Char(' ') => return Picked::Directory(self.selected_path()),
+            KeyCode::Left | KeyCode::Backspace => self.go_to_parent(),
+            KeyCode::Char(' ') => return PickerResult::Selected(self.selected_path()),
             KeyCode::Enter | KeyCode::Right => match self.entries.get(self.selected) {
-                Some(Entry::This) if key.code == KeyCode::Enter => return Picked::Directory(self.directory.clone()),
-                Some(Entry::Parent) => self.leave(),
+                Some(Entry::Current) if key.code == KeyCode::Enter => {
+                    return PickerResult::Selected(self.directory.clone());
+                }
+                Some(Entry::Parent) => self.go_to_parent(),
                 Some(Entry::Child(_)) => {
                     self.directory = self.selected_path();
                     self.read();
                 }
                 _ => {}
             },
-            // To the next one that begins with it.
+            // Selects the next name that begins with this character.
             KeyCode::Char(character) => {
                 let is_match = |index: &usize| match &self.entries[*index] {
                     Entry::Child(name) => {
@@ -80,7 +82,7 @@ impl Picker {
             }
             _ => {}
         }
-        Picked::Nothing
+        PickerResult::Open
     }
 
     fn selected_path(&self) -> PathBuf {
@@ -91,8 +93,8 @@ impl Picker {
         }
     }
 
-    /// Goes to the parent, where the directory that was left is selected.
-    fn leave(&mut self) {
+    /// Lists the parent, with the directory that was left selected.
+    fn go_to_parent(&mut self) {
         let Some(parent) = self.directory.parent().map(Path::to_owned) else { return };
         let left = self.directory.file_name().map(|name| Entry::Child(name.to_owned()));
         self.directory = parent;
@@ -104,7 +106,7 @@ impl Picker {
         let mut names = Vec::new();
         self.error = match fs::read_dir(&self.directory) {
             Ok(listing) => {
-                // What cannot be read of an entry keeps it from being chosen, and nobody from choosing another one.
+                // An entry that cannot be read is left out.
                 for entry in listing.flatten() {
                     let name = entry.file_name();
                     let is_shown = self.hidden || !name.as_encoded_bytes().starts_with(b".");
@@ -117,7 +119,7 @@ impl Picker {
             Err(error) => Some(error.to_string()),
         };
         names.sort();
-        self.entries = vec![Entry::This];
+        self.entries = vec![Entry::Current];
         self.entries.extend(self.directory.parent().map(|_| Entry::Parent));
         self.entries.extend(names.into_iter().map(Entry::Child));
         self.selected = 0;
@@ -130,10 +132,10 @@ mod tests {
 
     use ratatui::crossterm::event::{KeyCode, KeyEvent};
 
-    use super::{Entry, Picked, Picker};
+    use super::{Entry, Picker, PickerResult};
 
-    fn press(picker: &mut Picker, code: KeyCode) -> Picked {
-        picker.key(KeyEvent::from(code), 10)
+    fn press(picker: &mut Picker, code: KeyCode) -> PickerResult {
+        picker.on_key(KeyEvent::from(code), 10)
     }
 
     #[test]
@@ -147,26 +149,26 @@ mod tests {
 
         let mut picker = Picker::new(top.path(), false);
         let children = |names: &[&str]| names.iter().map(|name| Entry::Child(name.into())).collect::<Vec<_>>();
-        assert_eq!(picker.entries[..2], [Entry::This, Entry::Parent]);
+        assert_eq!(picker.entries[..2], [Entry::Current, Entry::Parent]);
         assert_eq!(picker.entries[2..], children(&["Ideas", "images", "logs"]));
         for _ in 0..2 {
-            assert_eq!(press(&mut picker, KeyCode::Char('i')), Picked::Nothing);
+            assert_eq!(press(&mut picker, KeyCode::Char('i')), PickerResult::Open);
         }
-        assert_eq!(press(&mut picker, KeyCode::Enter), Picked::Nothing);
+        assert_eq!(press(&mut picker, KeyCode::Enter), PickerResult::Open);
         assert_eq!((&picker.directory, &picker.entries[2..]), (&path.join("images"), &children(&["old"])[..]));
-        assert_eq!(press(&mut picker, KeyCode::Enter), Picked::Directory(path.join("images")));
+        assert_eq!(press(&mut picker, KeyCode::Enter), PickerResult::Selected(path.join("images")));
         press(&mut picker, KeyCode::Left);
         assert_eq!((&picker.directory, picker.selected), (&path, 3));
         press(&mut picker, KeyCode::Down);
-        assert_eq!(press(&mut picker, KeyCode::Char(' ')), Picked::Directory(path.join("logs")));
-        assert_eq!(press(&mut picker, KeyCode::Esc), Picked::Cancelled);
+        assert_eq!(press(&mut picker, KeyCode::Char(' ')), PickerResult::Selected(path.join("logs")));
+        assert_eq!(press(&mut picker, KeyCode::Esc), PickerResult::Cancelled);
         assert!(Picker::new(top.path(), true).entries.contains(&Entry::Child(".secret".into())));
     }
 
     #[test]
     fn stays_within_its_list_and_at_the_root() {
         let mut picker = Picker::new("/".as_ref(), false);
-        assert_eq!(picker.entries[0], Entry::This);
+        assert_eq!(picker.entries[0], Entry::Current);
         assert!(!picker.entries.contains(&Entry::Parent));
         press(&mut picker, KeyCode::Left);
         press(&mut picker, KeyCode::Up);
@@ -181,6 +183,6 @@ mod tests {
         let mut picker = Picker::new("/no/such/directory".as_ref(), false);
         assert!(picker.error.as_ref().is_some_and(|error| error.contains("No such file")), "{picker:?}");
         press(&mut picker, KeyCode::Left);
-        assert_eq!(picker.entries, [Entry::This, Entry::Parent]);
+        assert_eq!(picker.entries, [Entry::Current, Entry::Parent]);
     }
 }

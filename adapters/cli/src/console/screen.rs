@@ -1,4 +1,4 @@
-//! The terminal: taken over, and given back however the program ends.
+//! Takes the terminal over, and restores it however the program ends.
 
 use std::io::{self, IsTerminal, Stdout, Write};
 use std::panic;
@@ -16,45 +16,45 @@ use ratatui::{Frame, Terminal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-/// The terminal is ours.
+/// Whether the terminal is taken over.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
-/// What other threads' panics had to say meanwhile.
+/// Messages of panics in other threads meanwhile.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// The terminal while it is ours.
+/// The terminal, taken over until this is dropped.
 #[derive(Debug)]
 pub struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
 
-/// What is typed, from now on. An error is the last one.
-pub fn keys() -> io::Result<Receiver<io::Result<Event>>> {
+/// Starts a thread that reads keys. An error is the last thing that it sends.
+pub fn spawn_key_reader() -> io::Result<Receiver<io::Result<Event>>> {
     let (sender, receiver) = mpsc::channel();
-    // Nobody waits for its end: it may be in the middle of a read.
+    // The thread is not joined: it may be blocked in a read.
     thread::Builder::new().name("keys".to_owned()).spawn(move || {
         if let Err(error) = read_keys(&sender) {
-            // Nobody listens when the console has ended.
+            // The receiver is gone when the console has ended.
             drop(sender.send(Err(error)));
         }
     })?;
     Ok(receiver)
 }
 
-/// Whether there is a terminal to show a console on and to read keys from.
-pub fn is_possible() -> bool {
+/// Whether there is a terminal to draw on and to read keys from.
+pub fn is_available() -> bool {
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
 }
 
 impl Screen {
-    /// Takes the terminal over, on behalf of this thread.
+    /// Takes the terminal over. A panic of this thread restores it.
     pub fn open() -> io::Result<Self> {
-        install_hook();
+        install_panic_hook();
         enable_raw_mode()?;
         IS_TAKEN.store(true, Ordering::SeqCst);
         let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
-        entered.map(|terminal| Self { terminal }).inspect_err(|_| give_back())
+        entered.map(|terminal| Self { terminal }).inspect_err(|_| restore_terminal())
     }
 
     pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
@@ -68,9 +68,9 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        give_back();
+        restore_terminal();
         for panic in PANICS.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            super::complain(panic);
+            crate::exit::print_error(panic);
         }
     }
 }
@@ -83,7 +83,7 @@ fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
             Err(Errno::INTR) => continue,
             result => drop(result?),
         }
-        // crossterm would read a terminal that is gone again and again, for ever.
+        // crossterm would spin on a terminal that is gone.
         if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone"));
         }
@@ -95,16 +95,16 @@ fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
     }
 }
 
-/// A panic of this thread ends the console, and is to be read on a terminal in good order. One of another thread's ends a
-/// client, and must not be written across the screen.
-fn install_hook() {
+/// Restores the terminal before the message of a panic in this thread, which ends the console. A panic in another thread ends
+/// a client, and its message must not be written over the screen.
+fn install_panic_hook() {
     let (previous, owner) = (panic::take_hook(), thread::current().id());
     panic::set_hook(Box::new(move |panic| {
         if !IS_TAKEN.load(Ordering::SeqCst) {
             return previous(panic);
         }
         if thread::current().id() == owner {
-            give_back();
+            restore_terminal();
             return previous(panic);
         }
         let name = thread::current().name().unwrap_or("a thread").to_owned();
@@ -115,10 +115,10 @@ fn install_hook() {
     }));
 }
 
-fn give_back() {
+fn restore_terminal() {
     if IS_TAKEN.swap(false, Ordering::SeqCst) {
         let mut stdout = io::stdout();
-        // A terminal that is gone needs nothing back.
+        // A terminal that is gone cannot be restored.
         drop(execute!(stdout, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show));
         drop(disable_raw_mode());
         drop(stdout.flush());
@@ -130,19 +130,19 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::{env, thread};
 
-    use super::{Screen, is_possible};
+    use super::{Screen, is_available};
 
     /// A terminal of `script`'s (of the Debian package bsdutils) sees what this test leaves behind in a process of its own.
     const INSIDE: &str = "CORACLE_TEST_PANIC";
 
     #[test]
     fn a_panic_gives_the_terminal_back() {
-        if let Ok(who) = env::var(INSIDE) {
-            assert!(is_possible(), "script makes no terminal");
+        if let Ok(thread_role) = env::var(INSIDE) {
+            assert!(is_available(), "script makes no terminal");
             let mut screen = Screen::open().expect("a terminal");
             screen.draw(|frame| frame.render_widget("drawn", frame.area())).expect("drawn");
-            if who == "another" {
-                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("nobody's fault"));
+            if thread_role == "another" {
+                let other = thread::Builder::new().name("client-7".to_owned()).spawn(|| panic!("a fault"));
                 assert!(other.expect("a thread").join().is_err());
                 screen.draw(|frame| frame.render_widget("onwards", frame.area())).expect("drawn");
                 return;
@@ -158,17 +158,17 @@ mod tests {
         let another = inside("another");
         let (before, after) = another.rsplit_once("\x1b[?1049l").expect("it leaves the alternate screen");
         assert!(before.contains("onwards") && !before.contains("fault"), "{another:?}");
-        assert!(after.contains("coracle: client-7: ") && after.contains("nobody's fault"), "{another:?}");
+        assert!(after.contains("coracle: client-7: ") && after.contains("a fault"), "{another:?}");
     }
 
     /// What a terminal is sent by this test when it runs on one, and by `stty` after it.
-    fn inside(who: &str) -> String {
+    fn inside(thread_role: &str) -> String {
         let program = env::current_exe().expect("a path");
         let test = "console::screen::tests::a_panic_gives_the_terminal_back";
         let script = format!("stty rows 24 cols 80; '{}' --exact {test} --nocapture; stty -a", program.display());
         let output = Command::new("script")
             .args(["-qec", &script, "/dev/null"])
-            .env(INSIDE, who)
+            .env(INSIDE, thread_role)
             .env("TERM", "xterm-256color")
             .stdin(Stdio::null())
             .output()

@@ -2,21 +2,20 @@
 
 use std::time::Instant;
 
+use coracle::Escaped;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Flex, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Borders, Cell, Clear, List, ListState, Paragraph, Row, Sparkline, Table, Wrap};
 
-use coracle::Escaped;
-
-use super::desk::{Desk, Edited, Mode};
 use super::field::Field;
+use super::format::{byte_count, clock, display_width, truncate};
+use super::model::{ConsoleModel, FieldId, Mode};
 use super::picker::{Entry, Picker};
-use super::state::{Client, Stage, State};
-use super::text::{amount, columns, elapsed, fit};
+use super::server_state::{Client, ServerState, Stage};
 
-/// Below this nothing can be read.
+/// The smallest terminal that has room for everything.
 const MIN_WIDTH: u16 = 72;
 const MIN_HEIGHT: u16 = 20;
 
@@ -28,20 +27,20 @@ const BAD: Style = Style::new().fg(Color::Red);
 const WARNING: Style = Style::new().fg(Color::Yellow);
 const GRAPH: Style = Style::new().fg(Color::Blue);
 
-/// What does not change.
+/// What does not change about the server.
 #[derive(Clone, Debug)]
-pub struct Facts {
-    /// The server's name for itself; may be empty.
+pub struct ServerInfo {
+    /// The server's name; may be empty.
     pub name: String,
     pub max_clients: usize,
     pub max_clients_per_address: Option<usize>,
 }
 
-/// Draws everything. `now` is the time that the state was last told.
-pub fn draw(frame: &mut Frame<'_>, facts: &Facts, desk: &mut Desk, state: &State, now: Instant) {
+/// Draws everything. `now` is the time of the state's last tick.
+pub fn draw(frame: &mut Frame<'_>, info: &ServerInfo, model: &mut ConsoleModel, state: &ServerState, now: Instant) {
     let area = frame.area();
     if area.width < MIN_WIDTH || area.height < MIN_HEIGHT {
-        return draw_refusal(frame, area);
+        return draw_too_small(frame, area);
     }
     let graph_height = if area.height >= 40 { 10 } else { 5 };
     let [title, fields, notice, rest, keys] = Layout::vertical([
@@ -54,27 +53,27 @@ pub fn draw(frame: &mut Frame<'_>, facts: &Facts, desk: &mut Desk, state: &State
     .areas(area);
     let [clients, sent, log] =
         Layout::vertical([Constraint::Fill(1), Constraint::Length(graph_height), Constraint::Fill(1)]).areas(rest);
-    draw_title(frame, title, facts, state);
-    draw_fields(frame, fields, desk);
-    let style = if desk.notice.is_bad { BAD } else { GOOD };
-    let text = fit(&desk.notice.text, usize::from(notice.width).saturating_sub(2));
+    draw_title(frame, title, info, state);
+    draw_fields(frame, fields, model);
+    let style = if model.notice.is_error { BAD } else { GOOD };
+    let text = truncate(&model.notice.text, usize::from(notice.width).saturating_sub(2));
     frame.render_widget(Line::styled(format!(" {text}"), style), notice);
-    if let Mode::Pick(picker) = &desk.mode {
+    if let Mode::Pick(picker) = &model.mode {
         draw_picker(frame, rest, picker);
     } else {
-        draw_clients(frame, clients, facts, desk, state);
-        draw_sent(frame, sent, state, now);
+        draw_clients(frame, clients, info, model, state);
+        draw_traffic(frame, sent, state, now);
         draw_log(frame, log, state);
     }
-    draw_keys(frame, keys, desk, state);
+    draw_keys(frame, keys, model, state);
 }
 
-/// How many lines a page of the clients or of the picker's directories has.
-pub fn page(height: u16) -> usize {
+/// The number of lines by which clients and directories are scrolled.
+pub fn page_len(height: u16) -> usize {
     usize::from(height.saturating_sub(9) / 2).max(1)
 }
 
-fn draw_refusal(frame: &mut Frame<'_>, area: Rect) {
+fn draw_too_small(frame: &mut Frame<'_>, area: Rect) {
     let text = format!(
         "This terminal has {}x{}, and the console needs {MIN_WIDTH}x{MIN_HEIGHT}. Serving goes on; q ends it.",
         area.width, area.height
@@ -82,11 +81,11 @@ fn draw_refusal(frame: &mut Frame<'_>, area: Rect) {
     frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), area);
 }
 
-fn draw_title(frame: &mut Frame<'_>, area: Rect, facts: &Facts, state: &State) {
-    let name = format!(" coracle {}  {}", env!("CARGO_PKG_VERSION"), Escaped(&facts.name));
+fn draw_title(frame: &mut Frame<'_>, area: Rect, info: &ServerInfo, state: &ServerState) {
+    let name = format!(" coracle {}  {}", env!("CARGO_PKG_VERSION"), Escaped(&info.name));
     let (text, color) = match state.stage {
         Stage::Stopping => ("stopping: answers under way are finished".to_owned(), Color::Yellow),
-        Stage::Cutting => ("cutting off who is left".to_owned(), Color::Red),
+        Stage::ClosingConnections => ("closing the remaining connections".to_owned(), Color::Red),
         Stage::Serving if state.listening.is_empty() => ("○ not listening".to_owned(), Color::Yellow),
         Stage::Serving => {
             let addresses: Vec<String> = state.listening.iter().map(ToString::to_string).collect();
@@ -95,28 +94,28 @@ fn draw_title(frame: &mut Frame<'_>, area: Rect, facts: &Facts, state: &State) {
     };
     let style = BOLD.bg(Color::DarkGray).fg(Color::White);
     frame.render_widget(Block::new().style(style), area);
-    let room = usize::from(area.width).saturating_sub(columns(&name) + 2);
+    let room = usize::from(area.width).saturating_sub(display_width(&name) + 2);
     frame.render_widget(Line::from(name), area);
-    let text = format!("{} ", fit(&text, room));
+    let text = format!("{} ", truncate(&text, room));
     frame.render_widget(Line::from(Span::styled(text, Style::new().fg(color))).alignment(Alignment::Right), area);
 }
 
-fn draw_fields(frame: &mut Frame<'_>, area: Rect, desk: &Desk) {
+fn draw_fields(frame: &mut Frame<'_>, area: Rect, model: &ConsoleModel) {
     let [first, second] = Layout::vertical([Constraint::Length(1); 2]).areas(area);
     let [address, port] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(20)]).areas(second);
-    let folder = desk.folder.to_string_lossy();
+    let folder = model.folder.to_string_lossy();
     for (area, edited, label, text) in [
-        (first, Edited::Folder, " Folder   ", folder.as_ref()),
-        (address, Edited::Address, " Address  ", if desk.place.host.is_empty() { "::" } else { &desk.place.host }),
-        (port, Edited::Port, " Port  ", &desk.place.port),
+        (first, FieldId::Folder, " Folder   ", folder.as_ref()),
+        (address, FieldId::Address, " Address  ", if model.listen.host.is_empty() { "::" } else { &model.listen.host }),
+        (port, FieldId::Port, " Port  ", &model.listen.port),
     ] {
         let label_width = u16::try_from(label.len()).unwrap_or(0);
         let [label_area, area] = Layout::horizontal([Constraint::Length(label_width), Constraint::Fill(1)]).areas(area);
         frame.render_widget(Line::styled(label, LABEL), label_area);
-        match &desk.mode {
+        match &model.mode {
             Mode::Edit(now_edited, field) if *now_edited == edited => draw_field(frame, area, field),
             _ => {
-                let text = fit(&Escaped(text).to_string(), usize::from(area.width).saturating_sub(1));
+                let text = truncate(&Escaped(text).to_string(), usize::from(area.width).saturating_sub(1));
                 frame.render_widget(Line::styled(text, BOLD), area);
             }
         }
@@ -132,20 +131,19 @@ fn draw_field(frame: &mut Frame<'_>, area: Rect, field: &Field) {
     frame.set_cursor_position((x, area.y));
 }
 
-fn draw_clients(frame: &mut Frame<'_>, area: Rect, facts: &Facts, desk: &mut Desk, state: &State) {
+fn draw_clients(frame: &mut Frame<'_>, area: Rect, info: &ServerInfo, model: &mut ConsoleModel, state: &ServerState) {
     let waiting = if state.waiting > 0 { format!(", {} waiting", state.waiting) } else { String::new() };
-    let share =
-        facts.max_clients_per_address.map_or_else(String::new, |share| format!(", at most {share} per address"));
-    let title = format!(" Clients: {} of {}{waiting}{share} ", state.clients.len(), facts.max_clients);
+    let share = info.max_clients_per_address.map_or_else(String::new, |share| format!(", at most {share} per address"));
+    let title = format!(" Clients: {} of {}{waiting}{share} ", state.clients.len(), info.max_clients);
     let block = section(&title);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let page = usize::from(inner.height.saturating_sub(1));
-    desk.first_client = desk.first_client.min(state.clients.len().saturating_sub(page));
-    let shown: Vec<&Client> = state.clients.values().skip(desk.first_client).take(page).collect();
+    model.first_client = model.first_client.min(state.clients.len().saturating_sub(page));
+    let shown: Vec<&Client> = state.clients.values().skip(model.first_client).take(page).collect();
 
     let peers: Vec<String> = shown.iter().map(|client| client.address.to_string()).collect();
-    let widest = peers.iter().map(|peer| columns(peer)).max().unwrap_or(0);
+    let widest = peers.iter().map(|peer| display_width(peer)).max().unwrap_or(0);
     let peer_width = widest.clamp(21, if area.width >= 100 { usize::from(area.width / 3) } else { 21 });
     let bar_width = if area.width >= 100 { 20 } else { 8 };
     let width = |columns: usize| Constraint::Length(u16::try_from(columns).unwrap_or(u16::MAX));
@@ -153,11 +151,11 @@ fn draw_clients(frame: &mut Frame<'_>, area: Rect, facts: &Facts, desk: &mut Des
     let what_width = usize::from(area.width).saturating_sub(2 + peer_width + 10 + bar_width + 5 + 10 + 4);
     let rows = shown.iter().zip(peers).map(|(client, peer)| {
         let style = if client.answer.is_some() { Style::new() } else { DIM };
-        let what = if client.what.is_empty() { "–" } else { &client.what };
+        let what = if client.request.is_empty() { "–" } else { &client.request };
         Row::new([
-            Cell::from(fit(&peer, peer_width)),
-            Cell::from(fit(&client.thread, 10)),
-            Cell::from(fit(what, what_width)).style(style),
+            Cell::from(truncate(&peer, peer_width)),
+            Cell::from(truncate(&client.thread, 10)),
+            Cell::from(truncate(what, what_width)).style(style),
             Cell::from(progress(client, bar_width)).style(style),
             Cell::from(Text::from(rate(client)).alignment(Alignment::Right)),
         ])
@@ -173,7 +171,7 @@ fn draw_clients(frame: &mut Frame<'_>, area: Rect, facts: &Facts, desk: &mut Des
     frame.render_widget(Table::new(rows, widths).header(header.style(LABEL)).column_spacing(1), inner);
 }
 
-/// A bar for the answer that is under way; how many answers there were, for who rests.
+/// The bar of the answer under way, or the number of answers of an idle client.
 fn progress(client: &Client, bar_width: usize) -> Line<'static> {
     let Some(answer) = client.answer else {
         let plural = if client.answers == 1 { "" } else { "s" };
@@ -190,10 +188,10 @@ fn progress(client: &Client, bar_width: usize) -> Line<'static> {
 }
 
 fn rate(client: &Client) -> String {
-    if client.answer.is_none() && client.rate == 0 { String::new() } else { format!("{}/s", amount(client.rate)) }
+    if client.answer.is_none() && client.rate == 0 { String::new() } else { format!("{}/s", byte_count(client.rate)) }
 }
 
-fn draw_sent(frame: &mut Frame<'_>, area: Rect, state: &State, now: Instant) {
+fn draw_traffic(frame: &mut Frame<'_>, area: Rect, state: &ServerState, now: Instant) {
     let [left, right] = Layout::horizontal([Constraint::Length(32), Constraint::Fill(1)]).areas(area);
     let block = section(" Totals ");
     let inner = block.inner(left);
@@ -201,10 +199,10 @@ fn draw_sent(frame: &mut Frame<'_>, area: Rect, state: &State, now: Instant) {
     let totals = &state.totals;
     let with = |count: u64, what: &str| if count == 0 { String::new() } else { format!(", {count} {what}") };
     let lines = [
-        ("Sent     ", format!("{}, {}/s", amount(totals.body_len), amount(state.rate()))),
+        ("Sent     ", format!("{}, {}/s", byte_count(totals.body_len), byte_count(state.rate()))),
         ("Clients  ", format!("{}{}", totals.clients, with(totals.refused, "refused"))),
         ("Answers  ", format!("{}{}{}", totals.answers, with(totals.failures, "failed"), with(totals.texts, "texts"))),
-        ("Up       ", elapsed(now.saturating_duration_since(state.began))),
+        ("Up       ", clock(now.saturating_duration_since(state.started))),
     ];
     let lines: Vec<Line<'_>> = lines
         .into_iter()
@@ -218,28 +216,28 @@ fn draw_sent(frame: &mut Frame<'_>, area: Rect, state: &State, now: Instant) {
     let blank = width.saturating_sub(state.samples.len());
     let samples: Vec<u64> = std::iter::repeat_n(0, blank).chain(samples.copied()).collect();
     let top = samples.iter().copied().max().unwrap_or(0);
-    let title = format!(" Sent in each of {width} seconds, at most {} ", amount(top));
+    let title = format!(" Sent in each of {width} seconds, at most {} ", byte_count(top));
     let block = section(&title);
     let inner = Rect { width: u16::try_from(width).unwrap_or(0), ..block.inner(right) };
     frame.render_widget(block, right);
     frame.render_widget(Sparkline::default().data(samples).max(top.max(1)).style(GRAPH), inner);
 }
 
-fn draw_log(frame: &mut Frame<'_>, area: Rect, state: &State) {
+fn draw_log(frame: &mut Frame<'_>, area: Rect, state: &ServerState) {
     let block = section(" Log ");
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width).saturating_sub(2);
-    let first = state.lines.len().saturating_sub(usize::from(inner.height));
+    let first = state.log_lines.len().saturating_sub(usize::from(inner.height));
     let lines: Vec<Line<'_>> = state
-        .lines
+        .log_lines
         .iter()
         .skip(first)
         .map(|line| {
             let (time, rest) = line.split_once(' ').unwrap_or(("", line));
             // Of the date and the milliseconds nothing is seen here: 2026-01-31T12:34:56.789Z.
             let time = time.get(11..19).map_or_else(String::new, |clock| format!("{clock}Z "));
-            let rest = fit(rest, width.saturating_sub(time.len()));
+            let rest = truncate(rest, width.saturating_sub(time.len()));
             let style = if rest.starts_with("trouble") { BAD } else { Style::new() };
             Line::from(vec![Span::raw(" "), Span::styled(time, DIM), Span::styled(rest, style)])
         })
@@ -247,11 +245,11 @@ fn draw_log(frame: &mut Frame<'_>, area: Rect, state: &State) {
     frame.render_widget(Paragraph::new(lines), inner);
 }
 
-fn draw_keys(frame: &mut Frame<'_>, area: Rect, desk: &Desk, state: &State) {
+fn draw_keys(frame: &mut Frame<'_>, area: Rect, model: &ConsoleModel, state: &ServerState) {
     let listen = if state.listening.is_empty() { "listen" } else { "stop listening" };
     // Where there is room for some only, it is the first ones.
-    let keys: &[(&str, &str)] = match desk.mode {
-        _ if state.stage != Stage::Serving => &[("Ctrl-C", "cut off who is left")],
+    let keys: &[(&str, &str)] = match model.mode {
+        _ if state.stage != Stage::Serving => &[("Ctrl-C", "close the remaining connections")],
         Mode::Watch => &[
             ("s", listen),
             ("q", "quit"),
@@ -277,7 +275,7 @@ fn draw_keys(frame: &mut Frame<'_>, area: Rect, desk: &Desk, state: &State) {
 
 fn draw_picker(frame: &mut Frame<'_>, area: Rect, picker: &Picker) {
     let path =
-        fit(&Escaped(&picker.directory.to_string_lossy()).to_string(), usize::from(area.width).saturating_sub(22));
+        truncate(&Escaped(&picker.directory.to_string_lossy()).to_string(), usize::from(area.width).saturating_sub(22));
     let [area] = Layout::horizontal([Constraint::Length(area.width.saturating_sub(2))]).flex(Flex::Center).areas(area);
     frame.render_widget(Clear, area);
     let block = Block::bordered().title(format!(" Folder to serve: {path} "));
@@ -285,9 +283,9 @@ fn draw_picker(frame: &mut Frame<'_>, area: Rect, picker: &Picker) {
     frame.render_widget(block, area);
     let width = usize::from(inner.width).saturating_sub(4);
     let rows = picker.entries.iter().map(|entry| match entry {
-        Entry::This => "this folder".to_owned(),
+        Entry::Current => "this folder".to_owned(),
         Entry::Parent => "..".to_owned(),
-        Entry::Child(name) => fit(&Escaped(&name.to_string_lossy()).to_string(), width.saturating_sub(1)) + "/",
+        Entry::Child(name) => truncate(&Escaped(&name.to_string_lossy()).to_string(), width.saturating_sub(1)) + "/",
     });
     let list = List::new(rows).highlight_symbol("› ").highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut selected = ListState::default().with_selected(Some(picker.selected));

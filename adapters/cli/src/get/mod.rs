@@ -1,7 +1,10 @@
-//! `coracle get`: files from a server, resumed, verified, and only then under their names.
+//! `coracle get`: fetches files, resumes and verifies them, and only then gives them their names.
 
+mod file;
+mod queue;
+mod summary;
+mod task;
 mod tree;
-mod work;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -11,66 +14,67 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use coracle::client::{Error, Options};
+use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError, Naming};
 use coracle_core::FileName;
 
-use super::peer::{DigestArg, Peer, failed, file_name};
-use super::progress::Screen;
-use super::{Exit, complain, values};
-use work::{Job, Task};
+use self::task::{Context, FileTask, Task};
+use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::exit::{Exit, print_error, report_failure};
+use crate::progress::ProgressDisplay;
+use crate::values::parse_size;
 
-/// Fetch files: resume them, verify them, and only then give them their names
+/// Fetch files, resume and verify them, and only then give them their names
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   coracle get 192.168.7.2 boot.log         to ./boot.log
-  coracle get board-7 boot.log             again after Ctrl-C, a crash, a cut: goes on where it was
+  coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; run again, only what is new
+  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
-A download lies at NAME.part, and what is known of it at NAME.part.json, until it is whole and its
-digest is right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
+A download is at NAME.part, and its state at NAME.part.json, until it is whole and its digest is
+right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
 pub struct Get {
     #[command(flatten)]
-    peer: Peer,
+    client_args: ClientArgs,
 
-    /// The files; with -r directories, too, and all that is served where there is no NAME.
-    /// With -r, 'DIR/' stands for what is in DIR
+    /// The files; with -r also directories, and all that is served where there is no NAME.
+    /// With -r, 'DIR/' stands for the contents of DIR
     #[arg(value_name = "NAME", required_unless_present = "recursive")]
     names: Vec<String>,
 
-    /// Where to: a file, a directory, or '-' for standard output
+    /// The target: a file, a directory, or '-' for standard output
     #[arg(short, long, value_name = "FILE|DIR|-")]
     output: Option<PathBuf>,
 
-    /// Fetch directories with all that is in them; what is here and equal already is skipped
+    /// Fetch directories with their contents; skip files that are equal already
     #[arg(short, long)]
     recursive: bool,
 
-    /// Which digest verifies what was fetched
+    /// The digest that verifies the files
     #[arg(long, value_enum, default_value_t = DigestArg::Crc32)]
     digest: DigestArg,
 
-    /// Replace files that are there already
+    /// Replace existing files
     #[arg(short, long)]
     force: bool,
 
-    /// Begin unfinished downloads again
+    /// Start unfinished downloads over
     #[arg(long)]
     no_resume: bool,
 
-    /// Refuse files that are larger
-    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    /// Refuse larger files
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_size: Option<u64>,
 
-    /// Keep a file that changed while it was fetched, as it was sent, if its digest is right
+    /// Accept a file that changes while it is fetched, as it was sent, if its digest is right
     #[arg(long)]
     snapshot: bool,
 
-    /// With -r, enter links to directories, too
+    /// With -r, also follow links to directories
     #[arg(long, requires = "recursive")]
     follow_links: bool,
 
@@ -84,18 +88,18 @@ pub fn run(args: &Get) -> Exit {
         Ok(Plan::Stdout(names)) => stream(args, &names, &mut io::stdout().lock(), true),
         Ok(Plan::Device(name, path)) => match OpenOptions::new().write(true).open(&path) {
             Ok(mut device) => stream(args, &[name], &mut device, false),
-            Err(error) => failed(&path.to_string_lossy(), &Error::Write(error)),
+            Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
-            let job = Job {
-                peer: &args.peer,
+            let context = Context {
+                client_args: &args.client_args,
                 options: options(args),
                 recursive: args.recursive,
                 follow_links: args.follow_links,
                 root,
-                screen: Screen::new(false),
+                display: ProgressDisplay::new(false),
             };
-            work::run(&job, tasks, usize::from(args.jobs))
+            queue::run(&context, tasks, usize::from(args.jobs))
         }
         Err(exit) => exit,
     }
@@ -103,7 +107,7 @@ pub fn run(args: &Get) -> Exit {
 
 enum Plan<'a> {
     Stdout(Vec<FileName<'a>>),
-    /// A device or FIFO that the user named: nothing can be renamed to it.
+    /// To a device or FIFO, to which nothing can be renamed.
     Device(FileName<'a>, PathBuf),
     Tasks(Vec<Task>, Arc<Directory>),
 }
@@ -112,31 +116,28 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
     let output = args.output.as_deref();
     if output == Some(Path::new("-")) {
         if args.recursive {
-            complain("-r needs a directory to fetch to, and '-o -' is none");
+            print_error("-r needs a directory to fetch to, and '-o -' is none");
             return Err(Exit::Usage);
         }
-        return Ok(Plan::Stdout(args.names.iter().map(|name| file_name(name)).collect::<Result<_, _>>()?));
+        return Ok(Plan::Stdout(args.names.iter().map(|name| parse_file_name(name)).collect::<Result<_, _>>()?));
     }
     if args.recursive {
         let root = destination(output)?;
         let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
-            tasks.push(Task::named(None, None));
+            tasks.push(Task::Named { name: None, local: None });
         }
-        must_be_distinct(tasks.iter().filter_map(Task::local))?;
+        check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
     }
-    let names = args.names.iter().map(|name| file_name(name)).collect::<Result<Vec<_>, _>>()?;
-    must_be_distinct(names.iter().map(|name| name.last()))?;
+    let names = args.names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
         let naming = if names.len() == 1 { Naming::Single } else { Naming::Several };
-        let tasks = names.iter().map(|name| Task::File {
-            name: name.as_str().to_owned(),
-            directory: root.clone(),
-            leaf: None,
-            naming,
-            size: None,
+        let tasks = names.iter().map(|name| {
+            let (name, directory) = (name.as_str().to_owned(), root.clone());
+            Task::File(FileTask { name, directory, leaf: None, naming, size: None })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
@@ -152,65 +153,74 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         }
         _ => (destination(Some(path))?, None),
     };
-    let name = name.as_str().to_owned();
-    let task = Task::File { name, directory: root.clone(), leaf, naming: Naming::Single, size: None };
-    Ok(Plan::Tasks(vec![task], root))
+    let (name, directory) = (name.as_str().to_owned(), root.clone());
+    let task = FileTask { name, directory, leaf, naming: Naming::Single, size: None };
+    Ok(Plan::Tasks(vec![Task::File(task)], root))
 }
 
-/// A NAME of `-r`: where it comes from, and beneath what it goes.
+/// Parses a NAME of `-r`.
 fn named(name: &str) -> Result<Task, Exit> {
     let trimmed = name.trim_end_matches('/');
     if matches!(trimmed, "" | ".") {
-        return Ok(Task::named(None, None));
+        return Ok(Task::Named { name: None, local: None });
     }
-    let path = file_name(trimmed)?;
+    let path = parse_file_name(trimmed)?;
     let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
-    Ok(Task::named(Some(trimmed.to_owned()), local))
+    Ok(Task::Named { name: Some(trimmed.to_owned()), local })
 }
 
-fn must_be_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit> {
+fn local_path(task: &Task) -> Option<&str> {
+    match task {
+        Task::Named { local, .. } => local.as_deref(),
+        Task::Directory { local, .. } => Some(local),
+        Task::File(_) => None,
+    }
+}
+
+fn check_distinct<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), Exit> {
     let mut seen = HashSet::new();
     for name in names {
         if !seen.insert(name) {
-            complain(format_args!("two of these would be fetched to the name {name}: fetch them to two directories"));
+            print_error(format_args!(
+                "two of these would be fetched to the name {name}: fetch them to two directories"
+            ));
             return Err(Exit::Usage);
         }
     }
     Ok(())
 }
 
-/// The directory that files go to; it is created where only it is missing.
+/// Opens the directory that files go to. Creates it where its parent exists.
 fn destination(output: Option<&Path>) -> Result<Arc<Directory>, Exit> {
     opened(output.map_or_else(|| Directory::open(Path::new(".")), Directory::open_or_create))
 }
 
 fn opened(directory: Result<Directory, LocalError>) -> Result<Arc<Directory>, Exit> {
     directory.map(Arc::new).map_err(|error| {
-        complain(&error);
+        print_error(&error);
         Exit::LocalFile
     })
 }
 
-fn options(args: &Get) -> Options {
-    let mut options = Options::default();
-    options.digest = args.digest.kind();
-    options.force = args.force;
-    options.resume = !args.no_resume;
-    options.snapshot = args.snapshot;
-    options.max_size = args.max_size;
-    options
+fn options(args: &Get) -> GetOptions {
+    GetOptions::new()
+        .with_digest(args.digest.kind())
+        .with_force(args.force)
+        .with_resume(!args.no_resume)
+        .with_snapshot(args.snapshot)
+        .with_max_size(args.max_size)
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
-    let mut client = args.peer.client();
-    let screen = Screen::new(to_stdout);
+    let mut client = args.client_args.client();
+    let display = ProgressDisplay::new(to_stdout);
     for name in names {
-        let mut bar = screen.bar(name.as_str());
+        let mut bar = display.bar(name.as_str());
         let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);
         drop(bar);
-        // What comes after a file that is not whole would be taken for its end.
+        // The next file would be taken for the rest of one that is not whole.
         if let Err(error) = fetched {
-            return screen.suspend(|| failed(name.as_str(), &error));
+            return display.suspend(|| report_failure(name.as_str(), &error));
         }
     }
     Exit::Done

@@ -1,74 +1,74 @@
 //! `coracle load`.
 
-mod gate;
-mod link;
+mod connection;
+mod coordination;
+mod plan;
 mod report;
 mod worker;
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
 use clap::Args;
 use coracle::client::Address;
-use coracle_core::DigestKind;
 
-use super::peer::{DigestArg, file_name};
-use super::serve::raise_descriptor_limit;
-use super::values::Limit;
-use super::{Exit, complain};
-use gate::{Gate, Turns};
-use report::Report;
+use crate::client_args::{DigestArg, parse_file_name};
+use crate::descriptor_limit;
+use crate::exit::{Exit, print_error};
+use crate::values::DurationArg;
+use coordination::{StartBarrier, TurnQueue};
+use plan::{Plan, RequestKind, StopCondition};
+use report::{ClientStats, Report};
 use worker::Worker;
 
-/// Let many clients ask a server at the same time, and measure how it answers
+/// Make requests with many clients at the same time, and measure the answers
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Load {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
     #[arg(value_name = "HOST[:PORT]")]
     host: Address,
-    /// How many clients, a thread and a connection each
-    #[arg(long, short, value_name = "N", default_value = "10", value_parser = clients)]
+    /// How many clients, each with a thread and a connection
+    #[arg(long, short, value_name = "N", default_value = "10", value_parser = client_count)]
     clients: NonZeroUsize,
-    /// How many requests in all, shared out evenly [default: one for each client]
+    /// How many requests of all clients together [default: one for each client]
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
-    /// Begin requests for this long
-    #[arg(long, short, value_name = "DURATION", conflicts_with = "requests", value_parser = more_than_nothing)]
+    /// Make requests for this long
+    #[arg(long, short, value_name = "DURATION", conflicts_with = "requests", value_parser = positive_duration)]
     duration: Option<Duration>,
-    /// ClientRequest for this file, and verify what comes
+    /// Fetch this file, and verify it
     #[arg(long, value_name = "NAME", group = "what")]
     get: Option<String>,
-    /// Send this text, and wait for one reply, which is whatever arrives first
+    /// Send this text, and wait for the first bytes in reply
     #[arg(long, group = "what", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     text: Option<String>,
-    /// ClientRequest for the listing of what is served
+    /// List the root directory
     #[arg(long, group = "what")]
     list: bool,
-    /// Which digest verifies a file
+    /// The digest that verifies the file
     #[arg(long, value_enum, default_value = "crc32", requires = "get")]
     digest: DigestArg,
-    /// Make a new connection for each request; its latency counts from there
+    /// Make a new connection for each request, as a part of its latency
     #[arg(long)]
     new_connection: bool,
-    /// Begin so many requests a second in all, whether the server keeps up or not; the latency of one that is late counts from when it was due
-    #[arg(long, value_name = "N", value_parser = rate)]
+    /// How many requests a second are due for all clients together; the latency of a late one counts from when it was due
+    #[arg(long, value_name = "N", value_parser = request_rate)]
     rate: Option<f64>,
-    /// One client after the other: all connect together, then each asks in its turn and leaves
+    /// One client after the other: all connect at once, then each makes its requests and disconnects
     #[arg(long, conflicts_with_all = ["rate", "duration"])]
     serial: bool,
-    /// With --serial: rest this long after each request
+    /// With --serial, pause for this long after each request
     #[arg(long, value_name = "DURATION", default_value = "0", requires = "serial")]
-    pause: Limit,
+    pause: DurationArg,
     /// How long connecting may take
     #[arg(long, value_name = "DURATION", default_value = "10s")]
-    connect_timeout: Limit,
-    /// How long the server may send nothing while something is awaited
+    connect_timeout: DurationArg,
+    /// How long the server may send nothing during a request
     #[arg(long, value_name = "DURATION", default_value = "30s")]
-    stall_timeout: Limit,
-    /// Report as one JSON object
+    stall_timeout: DurationArg,
+    /// Print the report as a JSON object
     #[arg(long)]
     json: bool,
 }
@@ -85,88 +85,56 @@ Examples:
   coracle load 127.0.0.1 --clients 100 --text 'client says hello'    each sends it once
   coracle load board-7 -c 8 -d 30s --rate 500 --list --json
 
-Without --get, --text and --list each request is a 'hello', which costs a server next
-to nothing: so the connection itself is measured.
+Without --get, --text and --list each request is a 'hello', which costs a server little:
+it measures the connection.
 
-Nothing is tried again: a request that fails is counted under its kind, and the client
-goes on with a new connection. Latencies are those of the requests that succeeded.
+There are no retries: a failed request is counted by its kind, and the client goes on with
+a new connection. Latencies are those of the requests that succeeded.
 
-Without --rate a client asks as soon as it has its answer, so that a server that stalls
-is asked less. With --rate requests are due at fixed moments, and waiting counts.
+Without --rate a client makes its next request as soon as it has the answer, so a server
+that stalls gets fewer. With --rate requests are due at fixed times, and delays count.
 
 Exit codes:
   0  every request succeeded
   1  a request failed
   2  wrong usage
   3  the host is not known
-  5  this machine has no room for so many clients
+  5  this machine cannot run so many clients
 
 Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.";
-
-/// What the clients do.
-pub struct Plan {
-    pub addresses: Vec<SocketAddr>,
-    pub what: What,
-    pub clients: usize,
-    pub end: End,
-    pub new_connection: bool,
-    pub rate: Option<f64>,
-    /// With a pause after each request.
-    pub serial: Option<Duration>,
-    pub connect_timeout: Option<Duration>,
-    pub stall_timeout: Option<Duration>,
-}
-
-/// What is asked.
-pub enum What {
-    Hello,
-    List,
-    /// A name that was checked.
-    Get(String, Option<DigestKind>),
-    Text(String),
-}
-
-/// When it ends.
-#[derive(Clone, Copy)]
-pub enum End {
-    /// After so many requests of all clients.
-    Requests(u64),
-    /// When no request is begun any more.
-    After(Duration),
-}
 
 pub fn run(args: &Load) -> Exit {
     let plan = match plan(args) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    if let Some(message) = raise_descriptor_limit(plan.clients) {
-        complain(message);
+    if let Some(warning) = descriptor_limit::raise(plan.clients) {
+        print_error(warning);
     }
-    let (gate, turns) = (Gate::default(), Turns::default());
-    let tallies = thread::scope(|scope| {
+    let (barrier, turns) = (StartBarrier::default(), TurnQueue::default());
+    let stats = thread::scope(|scope| {
         let mut threads = Vec::new();
         for number in 0..plan.clients {
-            let worker = Worker::new(&plan, number, &gate, &turns);
+            let worker = Worker::new(&plan, number, &barrier, &turns);
             let thread = thread::Builder::new().name(format!("load-{}", number + 1)).stack_size(128 * 1024);
-            match thread.spawn_scoped(scope, || worker.work()) {
+            match thread.spawn_scoped(scope, || worker.run()) {
                 Ok(thread) => threads.push(thread),
                 Err(error) => {
-                    gate.cancel();
-                    complain(format_args!("no thread for client {} of {}: {error}", number + 1, plan.clients));
+                    barrier.cancel();
+                    print_error(format_args!("no thread for client {} of {}: {error}", number + 1, plan.clients));
                     return None;
                 }
             }
         }
-        gate.open(plan.clients);
-        // A panic has been told on standard error; what that client did is unknown, and counts as a failure.
-        Some(threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| report::Tally::lost())).collect())
+        barrier.start_when_ready(plan.clients);
+        // The panic message is on standard error. What the client did until then is unknown, and counts as a failure.
+        Some(threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| ClientStats::of_panicked())).collect())
     });
-    let Some(tallies) = tallies else { return Exit::LocalFile };
-    let report = Report::new(plan.clients, tallies);
+    let Some(stats) = stats else { return Exit::LocalFile };
+    let report = Report::new(plan.clients, stats);
     match report.print(args.json) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            complain(format_args!("cannot write the report: {error}"));
+            print_error(format_args!("cannot write the report: {error}"));
             Exit::LocalFile
         }
         _ if report.failed() > 0 => Exit::Refused,
@@ -175,25 +143,25 @@ pub fn run(args: &Load) -> Exit {
 }
 
 fn plan(args: &Load) -> Result<Plan, Exit> {
-    let what = match (&args.get, &args.text, args.list) {
-        (Some(name), ..) => What::Get(file_name(name)?.as_str().to_owned(), args.digest.kind()),
-        (_, Some(text), _) => What::Text(text.clone()),
-        (.., true) => What::List,
-        _ => What::Hello,
+    let request = match (&args.get, &args.text, args.list) {
+        (Some(name), ..) => RequestKind::Get(parse_file_name(name)?.as_str().to_owned(), args.digest.kind()),
+        (_, Some(text), _) => RequestKind::Text(text.clone()),
+        (.., true) => RequestKind::List,
+        _ => RequestKind::Hello,
     };
     let addresses = args.host.resolve().map_err(|error| {
-        complain(format_args!("{}: {error}", args.host));
+        print_error(format_args!("{}: {error}", args.host));
         Exit::Network
     })?;
     let clients = args.clients.get();
     Ok(Plan {
         addresses,
-        what,
+        request,
         clients,
-        end: match (args.requests, args.duration) {
-            (_, Some(duration)) => End::After(duration),
-            (Some(requests), _) => End::Requests(requests),
-            _ => End::Requests(u64::try_from(clients).unwrap_or(u64::MAX)),
+        stop: match (args.requests, args.duration) {
+            (_, Some(duration)) => StopCondition::After(duration),
+            (Some(requests), _) => StopCondition::Requests(requests),
+            _ => StopCondition::Requests(u64::try_from(clients).unwrap_or(u64::MAX)),
         },
         new_connection: args.new_connection,
         rate: args.rate,
@@ -203,16 +171,16 @@ fn plan(args: &Load) -> Result<Plan, Exit> {
     })
 }
 
-fn clients(text: &str) -> Result<NonZeroUsize, String> {
+fn client_count(text: &str) -> Result<NonZeroUsize, String> {
     let clients = text.parse::<NonZeroUsize>().ok().filter(|clients| clients.get() <= 20_000);
     clients.ok_or_else(|| "a number from 1 to 20000".to_owned())
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+fn request_rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| rate.is_finite() && (0.001..=10_000_000.0).contains(rate));
     rate.ok_or_else(|| "requests a second, from 0.001 to 10000000".to_owned())
 }
 
-fn more_than_nothing(text: &str) -> Result<Duration, String> {
-    text.parse::<Limit>()?.0.ok_or_else(|| "more than 0".to_owned())
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<DurationArg>()?.0.ok_or_else(|| "more than 0".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What the clients have seen, and how it is told.
+//! What the clients measured, as a table or as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,14 +10,14 @@ use coracle::Escaped;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use super::link::Brought;
+use super::connection::ByteCounts;
 
-/// The latencies that are told: name and share of the requests that were at most so slow.
+/// The reported latencies: their names, and the share of requests that took at most so long.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
-/// One client's numbers, or all clients'.
+/// The measurements of one client, or of all.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct ClientStats {
     start: Option<Instant>,
     end: Option<Instant>,
     /// In nanoseconds, to three digits.
@@ -27,7 +27,7 @@ pub struct Tally {
     body: u64,
 }
 
-impl Default for Tally {
+impl Default for ClientStats {
     fn default() -> Self {
         const LONGEST: Duration = Duration::from_secs(24 * 3600);
         let longest = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
@@ -36,40 +36,40 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
-    /// Of a client that panicked.
-    pub fn lost() -> Self {
-        let mut tally = Self::default();
-        tally.failures.insert("a fault of this program".to_owned(), 1);
-        tally
+impl ClientStats {
+    /// Those of a client that panicked.
+    pub fn of_panicked() -> Self {
+        let mut stats = Self::default();
+        stats.failures.insert("a fault of this program".to_owned(), 1);
+        stats
     }
 
-    pub fn begin(&mut self, start: Instant) {
+    pub fn start(&mut self, start: Instant) {
         self.start = Some(start);
         self.end = Some(start);
     }
 
-    pub fn succeed(&mut self, latency: Duration, brought: Brought) {
-        // One of more than a day counts as a day.
+    pub fn record_success(&mut self, latency: Duration, bytes: ByteCounts) {
+        // The histogram ends at a day.
         self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
-        self.add(brought);
+        self.count(bytes);
     }
 
-    pub fn fail(&mut self, kind: String, brought: Brought) {
+    pub fn record_failure(&mut self, kind: String, bytes: ByteCounts) {
         *self.failures.entry(kind).or_default() += 1;
-        self.add(brought);
+        self.count(bytes);
     }
 
-    fn add(&mut self, brought: Brought) {
-        self.received += brought.received;
-        self.body += brought.body;
+    fn count(&mut self, bytes: ByteCounts) {
+        self.received += bytes.received;
+        self.body += bytes.body;
         self.end = Some(Instant::now());
     }
 
     fn merge(&mut self, other: &Self) {
         self.start = self.start.into_iter().chain(other.start).min();
         self.end = self.end.into_iter().chain(other.end).max();
-        // Both have the same bounds, which is all that adding needs.
+        // Adding fails only where the bounds differ.
         let _ = self.latencies.add(&other.latencies);
         for (kind, count) in &other.failures {
             *self.failures.entry(kind.clone()).or_default() += count;
@@ -79,16 +79,16 @@ impl Tally {
     }
 }
 
-/// All of it.
+/// The measurements of all clients.
 #[derive(Debug)]
 pub struct Report {
     clients: usize,
-    all: Tally,
+    all: ClientStats,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Json<'a> {
+struct JsonReport<'a> {
     clients: usize,
     requests: u64,
     succeeded: u64,
@@ -106,10 +106,10 @@ struct Json<'a> {
 }
 
 impl Report {
-    pub fn new(clients: usize, tallies: Vec<Tally>) -> Self {
-        let mut all = Tally::default();
-        for tally in &tallies {
-            all.merge(tally);
+    pub fn new(clients: usize, stats: Vec<ClientStats>) -> Self {
+        let mut all = ClientStats::default();
+        for one in &stats {
+            all.merge(one);
         }
         Self { clients, all }
     }
@@ -153,7 +153,7 @@ impl Report {
 
     fn json(&self) -> String {
         let latencies = self.latencies();
-        let json = Json {
+        let json = JsonReport {
             clients: self.clients,
             requests: self.succeeded() + self.failed(),
             succeeded: self.succeeded(),
@@ -166,7 +166,7 @@ impl Report {
             bytes_per_second: rounded(self.rate(self.all.received)),
             latency_ms: Some(latencies).filter(|all| !all.is_empty()).map(|all| all.into_iter().collect()),
         };
-        // Nothing in it can fail to be JSON.
+        // No field of it can fail to be serialized.
         coracle::escape_json(&serde_json::to_string(&json).unwrap_or_default()) + "\n"
     }
 
@@ -211,20 +211,20 @@ fn rounded(number: f64) -> f64 {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::{Brought, Report, Tally};
+    use super::{ByteCounts, ClientStats, Report};
 
     fn report() -> Report {
         let start = Instant::now() - Duration::from_secs(1);
-        let mut tallies = vec![Tally::default(), Tally::default()];
-        for tally in &mut tallies {
-            tally.begin(start);
+        let mut stats = vec![ClientStats::default(), ClientStats::default()];
+        for one in &mut stats {
+            one.start(start);
             for millis in 1..=500 {
-                tally.succeed(Duration::from_millis(millis), Brought { received: 150, body: 100 });
+                one.record_success(Duration::from_millis(millis), ByteCounts { received: 150, body: 100 });
             }
         }
-        tallies[1].fail("busy".to_owned(), Brought::default());
-        tallies[0].fail("a \x1b[2J".to_owned(), Brought { received: 7, body: 0 });
-        Report::new(2, tallies)
+        stats[1].record_failure("busy".to_owned(), ByteCounts::default());
+        stats[0].record_failure("a \x1b[2J".to_owned(), ByteCounts { received: 7, body: 0 });
+        Report::new(2, stats)
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn without_success_there_is_no_latency() {
-        let report = Report::new(1, vec![Tally::lost()]);
+        let report = Report::new(1, vec![ClientStats::of_panicked()]);
         assert_eq!(report.failed(), 1);
         assert!(report.json().contains(r#""latency_ms":null"#) && !report.table().contains("p50"));
     }

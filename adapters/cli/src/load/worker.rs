@@ -1,93 +1,93 @@
-//! One client's life.
+//! One client: a thread that makes its share of the requests.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::gate::{Gate, Turns};
-use super::link::Link;
-use super::report::Tally;
-use super::{End, Plan};
+use super::connection::{ByteCounts, ClientConnection};
+use super::coordination::{StartBarrier, TurnQueue};
+use super::plan::{Plan, StopCondition};
+use super::report::ClientStats;
 
-/// After a connection that could not be made: a server that is not there would be asked without end otherwise.
-const PAUSE: Duration = Duration::from_millis(10);
+/// The pause after a failed connect, without which a client would spin while there is no server.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
 /// A client.
 pub struct Worker<'p> {
     plan: &'p Plan,
     number: usize,
-    gate: &'p Gate,
-    turns: &'p Turns,
-    link: Option<Link>,
-    tally: Tally,
+    barrier: &'p StartBarrier,
+    turns: &'p TurnQueue,
+    connection: Option<ClientConnection>,
+    stats: ClientStats,
 }
 
 impl<'p> Worker<'p> {
-    pub fn new(plan: &'p Plan, number: usize, gate: &'p Gate, turns: &'p Turns) -> Self {
-        Self { plan, number, gate, turns, link: None, tally: Tally::default() }
+    pub fn new(plan: &'p Plan, number: usize, barrier: &'p StartBarrier, turns: &'p TurnQueue) -> Self {
+        Self { plan, number, barrier, turns, connection: None, stats: ClientStats::default() }
     }
 
-    /// Asks all that is its share.
-    pub fn work(mut self) -> Tally {
+    /// Makes all requests of this client.
+    pub fn run(mut self) -> ClientStats {
         if !self.plan.new_connection {
-            // If it fails, it fails again when it is needed, and is counted then.
-            self.link = Link::connect(self.plan).ok();
+            // A failure comes again when the connection is needed, and is counted then.
+            self.connection = ClientConnection::connect(self.plan).ok();
         }
-        let Some(start) = self.gate.pass() else { return self.tally };
-        self.tally.begin(start);
-        let turn = self.plan.serial.map(|_| self.turns.wait_for(self.number));
-        let mut asked = 0;
-        while let Some(due) = self.next_due(asked, start) {
+        let Some(start) = self.barrier.wait() else { return self.stats };
+        self.stats.start(start);
+        let permit = self.plan.serial.map(|_| self.turns.wait_for(self.number));
+        let mut sent = 0;
+        while let Some(due) = self.next_due(sent, start) {
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            self.ask(due);
-            asked += 1;
+            self.request(due);
+            sent += 1;
             if let Some(pause) = self.plan.serial {
                 thread::sleep(pause);
             }
         }
-        // Before the turn: the next client may need the place.
-        self.link = None;
-        drop(turn);
-        self.tally
+        // Disconnects before the next client's turn, which may need the place at the server.
+        self.connection = None;
+        drop(permit);
+        self.stats
     }
 
-    /// When the next request has to be begun; `None`: there is none. Where nothing says when, it is now.
-    fn next_due(&self, asked: u64, start: Instant) -> Option<Instant> {
+    /// When the next request is due, after `sent` ones; `None` where there is none. Without a rate, it is due now.
+    fn next_due(&self, sent: u64, start: Instant) -> Option<Instant> {
         let (number, clients) = (wide(self.number), wide(self.plan.clients));
         let now = Instant::now();
         let due = match self.plan.rate {
-            // The clients take turns in the schedule, so each has one of its own.
-            Some(rate) => start + Duration::try_from_secs_f64((asked * clients + number) as f64 / rate).ok()?,
+            // The schedule of all clients is dealt out in turn.
+            Some(rate) => start + Duration::try_from_secs_f64((sent * clients + number) as f64 / rate).ok()?,
             None => now,
         };
-        let goes_on = match self.plan.end {
-            End::Requests(requests) => asked < requests / clients + u64::from(number < requests % clients),
-            End::After(duration) => due.saturating_duration_since(start) < duration,
+        let goes_on = match self.plan.stop {
+            StopCondition::Requests(requests) => sent < requests / clients + u64::from(number < requests % clients),
+            StopCondition::After(duration) => due.saturating_duration_since(start) < duration,
         };
         goes_on.then_some(due)
     }
 
-    /// One request, whose latency counts from `due`.
-    fn ask(&mut self, due: Instant) {
+    /// Makes one request, whose latency counts from `due`.
+    fn request(&mut self, due: Instant) {
         if self.plan.new_connection {
-            self.link = None;
+            self.connection = None;
         }
-        let link = match self.link.take() {
-            Some(link) => Ok(link),
-            None => Link::connect(self.plan),
+        let connection = match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => ClientConnection::connect(self.plan),
         };
-        let mut link = match link {
-            Ok(link) => link,
+        let mut connection = match connection {
+            Ok(connection) => connection,
             Err(kind) => {
-                self.tally.fail(kind, super::link::Brought::default());
-                return thread::sleep(PAUSE);
+                self.stats.record_failure(kind, ByteCounts::default());
+                return thread::sleep(RECONNECT_PAUSE);
             }
         };
-        match link.ask(&self.plan.what) {
-            (Ok(()), brought) => {
-                self.tally.succeed(due.elapsed(), brought);
-                self.link = Some(link);
+        match connection.request(&self.plan.request) {
+            (Ok(()), bytes) => {
+                self.stats.record_success(due.elapsed(), bytes);
+                self.connection = Some(connection);
             }
-            (Err(kind), brought) => self.tally.fail(kind, brought),
+            (Err(kind), bytes) => self.stats.record_failure(kind, bytes),
         }
     }
 }
@@ -100,15 +100,15 @@ fn wide(number: usize) -> u64 {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::super::What;
-    use super::{End, Gate, Plan, Turns, Worker};
+    use super::super::plan::RequestKind;
+    use super::{Plan, StartBarrier, StopCondition, TurnQueue, Worker};
 
-    fn plan(clients: usize, end: End, rate: Option<f64>) -> Plan {
+    fn plan(clients: usize, stop: StopCondition, rate: Option<f64>) -> Plan {
         Plan {
             addresses: Vec::new(),
-            what: What::Hello,
+            request: RequestKind::Hello,
             clients,
-            end,
+            stop,
             new_connection: false,
             rate,
             serial: None,
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn requests_are_shared_out() {
         for (clients, requests) in [(1, 1), (3, 10), (7, 3), (64, 6400)] {
-            let plan = plan(clients, End::Requests(requests), None);
-            let (gate, turns, start) = (Gate::default(), Turns::default(), Instant::now());
+            let plan = plan(clients, StopCondition::Requests(requests), None);
+            let (barrier, turns, start) = (StartBarrier::default(), TurnQueue::default(), Instant::now());
             let share = |number| {
-                let worker = Worker::new(&plan, number, &gate, &turns);
-                (0..).take_while(|asked| worker.next_due(*asked, start).is_some()).count()
+                let worker = Worker::new(&plan, number, &barrier, &turns);
+                (0..).take_while(|sent| worker.next_due(*sent, start).is_some()).count()
             };
             let shares: Vec<usize> = (0..clients).map(share).collect();
             assert_eq!(shares.iter().sum::<usize>() as u64, requests);
@@ -134,10 +134,10 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_schedule() {
-        let plan = plan(4, End::After(Duration::from_secs(2)), Some(10.0));
-        let (gate, turns, start) = (Gate::default(), Turns::default(), Instant::now());
-        let due = |number, asked| {
-            let due = Worker::new(&plan, number, &gate, &turns).next_due(asked, start)?;
+        let plan = plan(4, StopCondition::After(Duration::from_secs(2)), Some(10.0));
+        let (barrier, turns, start) = (StartBarrier::default(), TurnQueue::default(), Instant::now());
+        let due = |number, sent| {
+            let due = Worker::new(&plan, number, &barrier, &turns).next_due(sent, start)?;
             Some((due - start).as_millis())
         };
         assert_eq!((due(0, 0), due(1, 0), due(3, 0), due(0, 1)), (Some(0), Some(100), Some(300), Some(400)));

@@ -1,4 +1,4 @@
-//! The options about which clients are let in, and about bytes that are no request.
+//! The options about the admission of clients and about plain text.
 
 use std::process::{Command, Stdio};
 
@@ -28,14 +28,14 @@ fn x3_the_program_says_why_and_is_dual_stack() {
     command.args(["serve", "--listen", "[::]:0", "--max-clients-per-address", "1"]);
     let program = Program::start_as(command);
     let at = |host: &str| std::net::SocketAddr::new(host.parse().expect("an ip"), program.address.port());
-    // One of each family, and the IPv4 one is known by its IPv4 address.
+    // One client of each family. The IPv4 one counts by its IPv4 address.
     let (mut v4, mut v6) = (Client::new(at("127.0.0.1")), Client::new(at("::1")));
     v4.hello();
     v6.hello();
     for host in ["127.0.0.1", "::1"] {
         assert_eq!(code(&Client::new(at(host)).rest()), "busy");
     }
-    Client::coming_from("127.0.0.2", at("127.0.0.1")).hello();
+    Client::connect_from("127.0.0.2", at("127.0.0.1")).hello();
     let refused = wait_for(|| {
         let log = program.log();
         let lines = log.lines().filter(|line| line.ends_with("refused its address has its share of places busy"));

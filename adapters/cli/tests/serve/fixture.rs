@@ -64,7 +64,7 @@ impl Program {
         wait_for(|| self.child.try_wait().expect("a child"))
     }
 
-    /// A line of `/proc/PID/status`, in its own unit.
+    /// The number in a line of `/proc/PID/status`.
     pub fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name}"));
@@ -74,7 +74,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // Whoever it traces is in its group, and would outlive it.
+        // Under strace the program is in the group of strace, and would outlive it.
         let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("an id");
         // It may have ended already.
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);

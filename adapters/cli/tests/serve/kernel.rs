@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::fixture::{Program, settled, wait_for};
 
-/// The program under `strace`, which tampers with calls as `injections` say.
+/// Runs the program under `strace` with `injections`.
 fn tampered(injections: &[&str], args: &[&str]) -> Program {
     let found = Command::new("strace").arg("-V").output();
     assert!(found.is_ok(), "this test needs strace: apt-get install strace");
@@ -25,13 +25,13 @@ fn k6_no_error_of_accept_ends_service() {
             program.connect().hello();
         }
         let is_used_up = ["ENOBUFS", "ENOMEM", "EMFILE", "ENFILE", "EIO"].contains(&errno);
-        let complains = |program: &Program| program.log().contains("trouble accepting a client");
+        let warns = |program: &Program| program.log().contains("trouble accepting a client");
         if is_used_up {
-            wait_for(|| complains(&program).then_some(()));
+            wait_for(|| warns(&program).then_some(()));
         } else {
-            // The lines of the clients come after what would have been complained of.
+            // The lines of the clients come after the warning would.
             wait_for(|| (program.log().matches("disconnected").count() == 3).then_some(()));
-            assert!(!complains(&program), "{errno}: {}", program.log());
+            assert!(!warns(&program), "{errno}: {}", program.log());
         }
     }
 }
@@ -90,7 +90,7 @@ fn s7_a_disk_that_fails_breaks_the_body_off() {
     program.connect().hello();
 }
 
-/// Where the kernel cannot send a file by itself, its bytes are read, from wherever the body has come to.
+/// Where sendfile does not work, the bytes of the file are read, from where the body has come to.
 #[test]
 fn a_file_that_sendfile_cannot_send_is_read() {
     for failing in ["sendfile:error=EINVAL", "sendfile:error=EINVAL:when=3+"] {

@@ -1,4 +1,4 @@
-//! What is left behind when many clients have come and gone. `tests/load/soak` does it for ten minutes.
+//! Descriptors, threads and memory after many clients. `tests/load/soak` does it for ten minutes.
 
 use std::fs;
 
@@ -8,17 +8,17 @@ fn descriptors(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.child.id())).expect("it runs").count()
 }
 
-/// One listens, and two bring signals.
+/// One for the listener, and two for signals.
 const AT_REST: usize = 3;
 
-/// Those of the descriptors that are sockets.
+/// The descriptors that are sockets.
 fn sockets(program: &Program) -> usize {
     let descriptors = fs::read_dir(format!("/proc/{}/fd", program.child.id())).expect("it runs").flatten();
     let targets = descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok());
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
-/// Good clients and bad ones, one of each kind after the other.
+/// Clients that behave and others that do not, one of each kind after the other.
 fn visits(program: &Program, rounds: usize) {
     for _ in 0..rounds {
         let mut client = program.connect();
@@ -39,7 +39,7 @@ fn visits(program: &Program, rounds: usize) {
 fn x6_many_clients_leave_nothing_behind() {
     let program = Program::start(&[]);
     program.connect().hello();
-    // The line in the log comes a moment before the socket is closed.
+    // The line is logged shortly before the socket is closed.
     wait_for(|| (program.log().contains("disconnected") && sockets(&program) == AT_REST).then_some(()));
     visits(&program, 1);
     wait_for(|| (sockets(&program) == AT_REST).then_some(()));
@@ -51,6 +51,6 @@ fn x6_many_clients_leave_nothing_behind() {
     visits(&program, 400);
     everybody_left();
     let after = program.status("VmRSS:");
-    // A page for each client would be 6,400 KiB.
+    // A leaked page per client would be 6,400 KiB.
     assert!(after < before + 1024, "from {before} to {after} KiB");
 }

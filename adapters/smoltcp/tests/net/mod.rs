@@ -7,11 +7,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use coracle_core::{
     Digest, DigestKind, End, FileName, GetRequest, Hasher, ServerConfig, StaticFile, StaticStore, Store,
 };
-use coracle_smoltcp::{Fetch, FetchError, Gone, Observer, Progress, Server, sink_fn};
+use coracle_smoltcp::{DisconnectReason, Fetch, FetchError, Observer, Progress, Server, sink_fn};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, FaultInjector, Medium};
 use smoltcp::socket::tcp;
@@ -136,7 +136,7 @@ impl Host {
 #[derive(Default)]
 pub struct Seen {
     pub connected: Vec<usize>,
-    pub gone: Vec<(usize, Gone)>,
+    pub gone: Vec<(usize, DisconnectReason)>,
     pub body_len: usize,
     pub exchanges: usize,
 }
@@ -155,7 +155,7 @@ impl Observer for Seen {
         self.exchanges += 1;
     }
 
-    fn gone(&mut self, place: usize, why: Gone) {
+    fn disconnected(&mut self, place: usize, why: DisconnectReason) {
         self.gone.push((place, why));
     }
 }
@@ -339,7 +339,7 @@ impl<S: Store, const N: usize> World<S, N> {
 
     /// Fetches the file `name` and checks that it is verified.
     pub fn get(&mut self, name: &'static str, digest: DigestKind) -> Vec<u8> {
-        let get = GetRequest { digest: Some(digest), ..GetRequest::new(FileName::from_static(name)) };
+        let get = GetRequest::new(FileName::from_static(name)).with_digest(Some(digest));
         let mut fetch = self.fetch(&get);
         let mut bytes = Vec::new();
         let end = self.finish(&mut fetch, &mut into_vec(&mut bytes));

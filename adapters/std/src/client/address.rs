@@ -1,12 +1,11 @@
-//! Where a server is: `HOST[:PORT]`.
+//! The address of a server: `HOST[:PORT]`.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// A server's address as people write it: a name or an IPv4 address, or an IPv6 address in brackets, and a port, which
-/// is 8888 where it is left out.
+/// The address of a server: a name, an IPv4 address, or an IPv6 address in brackets, and a port, which is 8888 by default.
 ///
 /// ```
 /// use coracle::client::Address;
@@ -21,22 +20,23 @@ pub struct Address {
     port: u16,
 }
 
-/// Text that is no [`Address`], and what would be.
+/// Why a text is not an [`Address`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressError {
-    /// There is no host.
+    /// The host is missing or invalid.
     Host,
-    /// More colons than one, and no brackets.
+    /// An IPv6 address is not in brackets.
     Brackets,
-    /// What stands behind the host is no port.
+    /// The port is not a number from 1 to 65535.
     Port,
 }
 
 impl Address {
-    /// The port where none is given.
+    /// The default port.
     pub const PORT: u16 = 8888;
 
-    /// The host's name or address, without brackets.
+    /// The name or address of the host, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -48,7 +48,7 @@ impl Address {
         self.port
     }
 
-    /// Asks the system for the host's addresses, in the order in which they are to be tried; at least one.
+    /// Looks up the addresses of the host, at least one, in the order in which to try them.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl FromStr for Address {
                 None => (text, None),
             },
         };
-        // 253 characters are the longest name of the DNS (RFC 1035, 2.3.4).
+        // RFC 1035, 2.3.4: the longest name of the DNS has 253 characters.
         let is_host = |letter: char| !letter.is_control() && !letter.is_whitespace() && !"/\\@[]".contains(letter);
         if host.is_empty() || host.len() > 253 || !host.chars().all(is_host) {
             return Err(AddressError::Host);

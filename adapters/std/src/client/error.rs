@@ -1,5 +1,6 @@
-//! What can go wrong for a client, sorted by whose fault it is.
+//! Errors of a client, and their kinds.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 
@@ -7,93 +8,99 @@ use coracle_core::{Code, Failure, StartError, Violation};
 
 use crate::local::{Escaped, LocalError};
 
-/// Why something was not fetched, listed or told.
+/// Why a request failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The host's name could not be looked up, or no connection be made in time.
+    /// The host could not be looked up, or there was no connection in time.
     Connect {
         /// The server, as the user wrote it.
         peer: String,
-        /// The last address's answer.
+        /// The error of the last address that was tried.
         error: io::Error,
     },
-    /// The connection broke, or nothing came for too long.
+    /// The connection broke, or nothing was received for too long.
     Connection {
         /// The server, as the user wrote it.
         peer: String,
-        /// The operating system's word, where it has one.
+        /// The error of the operating system, where there is one.
         error: Option<io::Error>,
-        /// The session's.
+        /// The failure of the session.
         failure: Failure,
     },
-    /// The server refused.
+    /// The server refused the request.
     Refused {
-        /// `None` for a code that this version does not know.
+        /// The code; `None` for one that this version does not know.
         code: Option<Code>,
-        /// The code's word, as it was received.
-        word: String,
-        /// The server's explanation, as it was received; [`Error`]'s own text shows it escaped.
-        text: String,
+        /// The name of the code as received, not escaped.
+        code_name: String,
+        /// The server's explanation as received, not escaped.
+        message: String,
     },
-    /// The file changed while it was fetched, again and again.
+    /// The file changed during each attempt to fetch it.
     Changed,
-    /// The server does not keep to the protocol, or lies.
+    /// The server violated the protocol.
     Violation(Violation),
-    /// All bytes came, twice, and their digest is not the server's.
-    Digest,
-    /// It cannot be asked like this.
-    Start(StartError),
-    /// The file is larger than it may be.
+    /// The digest of what was received is not the server's, in two attempts.
+    DigestMismatch,
+    /// The request is invalid.
+    InvalidRequest(StartError),
+    /// The file is larger than the limit.
     TooLarge {
         /// Its size in bytes.
         size: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// A directory has more in it than can be remembered at once.
-    TooMany {
-        /// The limit, in bytes of names.
+    /// The names of directories and files to fetch occupy more memory than the limit.
+    ListingTooLarge {
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Trouble with this machine's files.
+    /// A local file or directory.
     Local(LocalError),
-    /// What was fetched could not be written to where the caller wanted it.
+    /// The output of the caller could not be written.
     Write(io::Error),
 }
 
-/// Whose fault an [`Error`] is: what the program's exit code tells.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The server refused.
+pub enum ErrorKind {
+    /// The server refused the request.
     Refused,
-    /// The caller asked for what cannot be.
+    /// The request is invalid.
     Usage,
-    /// The network, or a server that has no time.
+    /// The network failed, or the server did not answer in time.
     Network,
-    /// What came is not to be believed.
+    /// What was received could not be verified, or violates the protocol.
     Verification,
-    /// This machine.
+    /// A local file, or a limit of the caller.
     Local,
 }
 
 impl Error {
-    /// Whose fault it is.
+    /// Its kind.
     #[must_use]
-    pub const fn blame(&self) -> Blame {
+    pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connect { .. } | Self::Connection { .. } => Blame::Network,
-            Self::Refused { .. } | Self::Changed => Blame::Refused,
-            Self::Violation(_) | Self::Digest => Blame::Verification,
-            Self::Start(_) => Blame::Usage,
-            Self::TooLarge { .. } | Self::TooMany { .. } | Self::Local(_) | Self::Write(_) => Blame::Local,
+            Self::Connect { .. } | Self::Connection { .. } => ErrorKind::Network,
+            Self::Refused { .. } | Self::Changed => ErrorKind::Refused,
+            Self::Violation(_) | Self::DigestMismatch => ErrorKind::Verification,
+            Self::InvalidRequest(_) => ErrorKind::Usage,
+            Self::TooLarge { .. } | Self::ListingTooLarge { .. } | Self::Local(_) | Self::Write(_) => ErrorKind::Local,
         }
     }
 
-    /// Whether trying again a little later may well help.
+    /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
         matches!(self, Self::Connect { .. } | Self::Connection { .. })
+    }
+}
+
+impl From<Infallible> for Error {
+    fn from(never: Infallible) -> Self {
+        match never {}
     }
 }
 
@@ -111,14 +118,16 @@ impl fmt::Display for Error {
                 write!(f, "the connection to {} broke: {error}", Escaped(peer))
             }
             Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Escaped(peer)),
-            Self::Refused { word, text, .. } if text.is_empty() => write!(f, "the server says {}", Escaped(word)),
-            Self::Refused { word, text, .. } => write!(f, "{} ({})", Escaped(text), Escaped(word)),
+            Self::Refused { code_name, message, .. } if message.is_empty() => {
+                write!(f, "the server says {}", Escaped(code_name))
+            }
+            Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
             Self::Changed => f.write_str("the file changed each time while it was fetched"),
-            Self::Violation(breach) => breach.fmt(f),
-            Self::Digest => f.write_str("what was received does not have the server's digest"),
-            Self::Start(error) => error.fmt(f),
+            Self::Violation(violation) => violation.fmt(f),
+            Self::DigestMismatch => f.write_str("what was received does not have the server's digest"),
+            Self::InvalidRequest(error) => error.fmt(f),
             Self::TooLarge { size, limit } => write!(f, "the file has {size} bytes, more than the limit of {limit}"),
-            Self::TooMany { limit } => {
+            Self::ListingTooLarge { limit } => {
                 write!(f, "the directories' names take more than {limit} bytes: fetch its sub-directories one by one")
             }
             Self::Local(error) => error.fmt(f),

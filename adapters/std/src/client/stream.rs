@@ -1,38 +1,41 @@
-//! A file of the server's to a writer, which takes nothing back.
+//! Fetches a file to a writer.
 
 use std::io::Write;
 use std::thread::sleep;
 
-use coracle_core::blocking::Sink;
+use coracle_core::exec::Sink;
 use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Version};
 
-use super::retry::Tries;
-use super::{Client, Error, Fetched, Note, Options, Progress};
+use super::backoff::Backoff;
+use super::error::Error;
+use super::options::{GetOptions, GetSummary};
+use super::progress::{Progress, ProgressEvent};
+use super::requester::Requester;
 
-pub(super) fn fetch(
-    client: &mut Client,
+pub(super) fn get(
+    requester: &mut Requester,
     name: FileName<'_>,
     out: &mut dyn Write,
-    options: &Options,
+    options: &GetOptions,
     progress: &mut dyn Progress,
-) -> Result<Fetched, Error> {
+) -> Result<GetSummary, Error> {
     let hasher = match options.digest {
-        Some(kind) => Some(Hasher::new(kind).ok_or(Error::Start(coracle_core::StartError::DigestUnsupported))?),
+        Some(kind) => {
+            Some(Hasher::new(kind).ok_or(Error::InvalidRequest(coracle_core::StartError::DigestUnsupported))?)
+        }
         None => None,
     };
     let mut stream = Stream { out, options, progress, hasher, version: None, written: 0 };
-    let mut tries = Tries::new(client.retries);
+    let mut backoff = Backoff::new(requester.retries);
     loop {
         let offset = stream.written;
         let version = stream.version.clone();
-        let get = GetRequest {
-            offset,
-            version: version.as_ref(),
-            digest: options.digest,
-            digest_from: None,
-            ..GetRequest::new(name)
-        };
-        let failed = match client.get_once(&get, &mut stream) {
+        let get = GetRequest::new(name)
+            .with_offset(offset)
+            .with_version(version.as_ref())
+            .with_digest(options.digest)
+            .with_digest_from(None);
+        let failed = match requester.attempt_get(&get, &mut stream) {
             Ok(End::Verified(verified)) if verified.is_whole() => return stream.done(Some(*verified.digest()), false),
             Ok(End::Verified(_)) => break,
             Ok(End::Unchecked) if options.digest.is_none() => return stream.done(None, false),
@@ -48,31 +51,31 @@ pub(super) fn fetch(
                 return Err(Error::Changed);
             }
             error if error.is_temporary() => {
-                if failed.was_kept && !progressed {
+                if failed.was_reused && !progressed {
                     continue;
                 }
-                let Some(pause) = tries.failed(progressed) else { return Err(error) };
-                stream.progress.note(&Note::Retry { error: &error, pause });
+                let Some(pause) = backoff.next_pause(progressed) else { return Err(error) };
+                stream.progress.event(&ProgressEvent::Retry { error: &error, pause });
                 sleep(pause);
             }
             error => return Err(error),
         }
     }
-    // It came in several pieces. The ones that were cut off had no digest, so the whole file's is asked for.
-    let header = client.stat(name, options.digest)?;
+    // It came in several attempts, of which only the last one had a digest. So ask for that of the whole file.
+    let header = requester.retry(|requester| requester.attempt(|connection| connection.stat(name, options.digest)))?;
     if Some(&header.version) != stream.version.as_ref() || header.size != stream.written {
         return Err(Error::Changed);
     }
     let computed = stream.hasher.take().map(Hasher::finish);
     if computed.is_none() || computed != header.digest {
-        return Err(Error::Digest);
+        return Err(Error::DigestMismatch);
     }
     stream.done(computed, false)
 }
 
 struct Stream<'a> {
     out: &'a mut dyn Write,
-    options: &'a Options,
+    options: &'a GetOptions,
     progress: &'a mut dyn Progress,
     hasher: Option<Hasher>,
     version: Option<Version>,
@@ -80,9 +83,9 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    fn done(self, digest: Option<Digest>, is_snapshot: bool) -> Result<Fetched, Error> {
+    fn done(self, digest: Option<Digest>, is_snapshot: bool) -> Result<GetSummary, Error> {
         self.out.flush().map_err(Error::Write)?;
-        Ok(Fetched { size: self.written, resumed: 0, digest, is_snapshot })
+        Ok(GetSummary { size: self.written, resumed: 0, digest, is_snapshot })
     }
 }
 
@@ -94,7 +97,7 @@ impl Sink for Stream<'_> {
             return Err(Error::TooLarge { size: header.size, limit });
         }
         self.version = Some(header.version.clone());
-        self.progress.begin(header.size, header.offset);
+        self.progress.started(header.size, header.offset);
         Ok(())
     }
 
@@ -104,7 +107,7 @@ impl Sink for Stream<'_> {
             hasher.update(bytes);
         }
         self.written += bytes.len() as u64;
-        self.progress.reached(self.written);
+        self.progress.advanced(self.written);
         Ok(())
     }
 }

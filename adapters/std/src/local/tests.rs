@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle_core::{
-    ClientAction, ClientRequest, ClientSession, DigestKind, End, Event, FileName, GetRequest, Hasher, Instant,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, GetRequest, Hasher, Instant,
     Verified, Version,
 };
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ fn what_is_not_proven_keeps_its_name() {
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
-    let get = GetRequest { offset: 2, ..GetRequest::new(FileName::from_static("a")) };
+    let get = GetRequest::new(FileName::from_static("a")).with_offset(2);
     session.start(ClientRequest::Get(get), now).expect("started");
     while let ClientAction::SendBytes { bytes } = session.action() {
         let len = bytes.len();
@@ -104,7 +104,7 @@ fn verified_tail() -> Verified {
     let mut rest = answer.as_bytes();
     loop {
         let (taken, event) = session.receive(rest, now);
-        if let Some(Event::End(End::Verified(verified))) = event {
+        if let Some(ClientEvent::End(End::Verified(verified))) = event {
             return verified;
         }
         assert!(taken > 0, "stuck at {:?}", std::str::from_utf8(rest));

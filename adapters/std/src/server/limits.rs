@@ -1,4 +1,4 @@
-//! What a server grants its clients.
+//! Limits of a server: clients, time-outs, admission, text.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -7,60 +7,63 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, TextPolicy};
 
-/// What a server grants its clients. Start from the default and change what differs.
+/// Descriptors that a server needs beside a socket and a file for each client. Sockets that linger after their connection
+/// has ended are not counted.
+pub const SPARE_DESCRIPTORS: usize = 32;
+
+/// Limits of a server.
 ///
 /// Durations are taken in milliseconds, from 1 ms to 49 days; `None` is never.
 ///
 /// ```
-/// let mut limits = coracle::server::Limits::default();
-/// limits.max_clients = 8;
-/// limits.idle_timeout = None;
+/// let limits = coracle::server::Limits::new().with_max_clients(8).with_idle_timeout(None);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many clients are served at a time, each by a thread. At least 1; default 256.
+    /// Clients that are served at a time, each by a thread. 0 is taken as 1; default: 256.
     pub max_clients: usize,
-    /// How many of them may come from one address; who comes on top of those is told `busy`, whatever is free, and nobody
-    /// loses a place to it. Clients that wait for a place ([`Admission::Queue`]) count, too. `None`, the default: as many
-    /// as there are places; 0 is taken as 1.
+    /// Clients of one address that are served or queued at a time; more are refused with `busy`, whatever is free, and no
+    /// connection is evicted for them. `None`, the default: no limit of its own; 0 is taken as 1.
     ///
-    /// An IPv6 address counts by its network of 64 bits, as that is what a single host has to itself (RFC 4862: it makes
-    /// up the other 64), a link-local one by itself. All who come through one proxy or address translator are one address.
+    /// An IPv6 address counts by its network of 64 bits, since a host chooses the other 64 itself (RFC 4862), a link-local
+    /// one by itself. All clients behind one proxy or address translator are one address.
     pub max_clients_per_address: Option<usize>,
-    /// Bytes of a body's chunk, as the headers tell them. Default: 65,536.
+    /// Bytes of a body's chunk, told in headers. Default: 65,536.
     pub chunk_size: NonZeroU32,
-    /// How long a connection may rest between exchanges. Default: 60 s.
+    /// Longest time between two requests of a connection. Default: 60 s.
     pub idle_timeout: Option<Duration>,
-    /// How long a request may take from its first byte to its last. Default: 10 s.
+    /// Longest time from the first byte of a request to its last. Default: 10 s.
     pub request_timeout: Option<Duration>,
-    /// How long a client may accept no byte of an answer. Default: 30 s.
+    /// Longest time in which a client accepts no byte of a response. Default: 30 s.
     pub stall_timeout: Option<Duration>,
-    /// The lowest average rate at which a client has to accept an answer, in bytes per second, counted after a start of
+    /// Lowest average rate at which a client has to accept a response, in bytes per second, counted after a start of
     /// `stall_timeout`; 0 for none, the default.
     pub min_rate: u32,
-    /// How long a graceful stop waits for answers under way. `None` waits for ever; default: 10 s.
+    /// How long a graceful stop waits for responses under way. `None` waits for ever; default: 10 s.
     pub grace: Option<Duration>,
-    /// What becomes of a client for whom there is no place. Default: [`Admission::Busy`].
+    /// What happens to a client that connects when `max_clients` are served. Default: [`Admission::Busy`].
     pub admission: Admission,
-    /// What is done with bytes that are no request. Default: [`OnText::Reject`].
+    /// What happens to bytes that are no request. Default: [`OnText::Reject`].
     pub on_text: OnText,
+    /// Whether clients of the classic dialect are answered (PROTOCOL.md, "Classic dialect"). Default: they are not.
+    pub classic: bool,
 }
 
-/// What becomes of a client who connects when every place is taken.
+/// What happens to a client that connects when as many are served as may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Admission {
-    /// It gets the place of the oldest client that has asked nothing for more than a second; where there is none, it is told
-    /// `busy`.
+    /// The oldest connection that has sent no request for more than a second is closed in its favour; where there is none,
+    /// it is refused with `busy`.
     #[default]
     Busy,
-    /// It waits until a client leaves; who came first is served first. Nobody is dropped for a newcomer. Told `busy` is who
-    /// finds the queue full, and who has waited for too long.
+    /// It waits until a connection ends; clients are served in the order in which they connected. No connection is closed
+    /// in favour of a new one. A client that finds the queue full, or has waited for too long, is refused with `busy`.
     Queue {
-        /// How many may wait at a time.
+        /// Clients that wait at a time.
         length: usize,
-        /// How long; `None`: for ever.
+        /// Longest time in the queue; `None`: for ever.
         timeout: Option<Duration>,
     },
 }
@@ -77,17 +80,18 @@ pub enum Admission {
 #[non_exhaustive]
 pub enum OnText {
     /// One `badRequest`, then the connection is closed. An echo on an open port would reflect whatever a browser can be
-    /// tricked into posting at it.
+    /// tricked into posting to it.
     #[default]
     Reject,
-    /// Every byte goes back as it came.
+    /// Every byte is sent back.
     Echo,
-    /// This reply, with nothing appended, for each arrival that holds text; at least 1 byte.
+    /// This reply, with nothing appended, for each arrival with text in it; at least 1 byte.
     Reply(String),
 }
 
 /// Text that is no [`OnText`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OnTextError;
 
 impl FromStr for OnText {
@@ -125,25 +129,110 @@ impl Default for Limits {
             grace: Some(Duration::from_secs(10)),
             admission: Admission::Busy,
             on_text: OnText::Reject,
+            classic: false,
         }
     }
 }
 
 impl Limits {
-    /// The same for the core, without a name.
+    /// The default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets [`Limits::max_clients`].
+    #[must_use]
+    pub const fn with_max_clients(mut self, max_clients: usize) -> Self {
+        self.max_clients = max_clients;
+        self
+    }
+
+    /// Sets [`Limits::max_clients_per_address`].
+    #[must_use]
+    pub const fn with_max_clients_per_address(mut self, max_clients: Option<usize>) -> Self {
+        self.max_clients_per_address = max_clients;
+        self
+    }
+
+    /// Sets [`Limits::chunk_size`].
+    #[must_use]
+    pub const fn with_chunk_size(mut self, chunk_size: NonZeroU32) -> Self {
+        self.chunk_size = chunk_size;
+        self
+    }
+
+    /// Sets [`Limits::idle_timeout`].
+    #[must_use]
+    pub const fn with_idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Sets [`Limits::request_timeout`].
+    #[must_use]
+    pub const fn with_request_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Sets [`Limits::stall_timeout`].
+    #[must_use]
+    pub const fn with_stall_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.stall_timeout = timeout;
+        self
+    }
+
+    /// Sets [`Limits::min_rate`].
+    #[must_use]
+    pub const fn with_min_rate(mut self, bytes_per_second: u32) -> Self {
+        self.min_rate = bytes_per_second;
+        self
+    }
+
+    /// Sets [`Limits::grace`].
+    #[must_use]
+    pub const fn with_grace(mut self, grace: Option<Duration>) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets [`Limits::admission`].
+    #[must_use]
+    pub const fn with_admission(mut self, admission: Admission) -> Self {
+        self.admission = admission;
+        self
+    }
+
+    /// Sets [`Limits::classic`].
+    #[must_use]
+    pub const fn with_classic(mut self, classic: bool) -> Self {
+        self.classic = classic;
+        self
+    }
+
+    /// Sets [`Limits::on_text`].
+    #[must_use]
+    pub fn with_on_text(mut self, on_text: OnText) -> Self {
+        self.on_text = on_text;
+        self
+    }
+
+    /// The configuration of sessions, without a name.
     pub(super) fn config(&self) -> ServerConfig<'_> {
-        /// The transport takes less of it where the client is slow.
+        /// The transport sends less at a time where the client is slow.
         const SEND_MAX: NonZeroU32 = NonZeroU32::new(1 << 22).unwrap();
-        /// A call that sends a MiB to a slow client hides its rate for too long.
+        /// A call that sends a MiB to a slow client would hide its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
         ServerConfig::new()
-            .chunk_size(self.chunk_size)
-            .send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
-            .idle_ms(millis(self.idle_timeout))
-            .request_ms(millis(self.request_timeout))
-            .stall_ms(millis(self.stall_timeout))
-            .min_rate(self.min_rate)
-            .text(match &self.on_text {
+            .with_chunk_size(self.chunk_size)
+            .with_send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
+            .with_idle_ms(millis(self.idle_timeout))
+            .with_request_ms(millis(self.request_timeout))
+            .with_stall_ms(millis(self.stall_timeout))
+            .with_min_rate(self.min_rate)
+            .with_classic(self.classic)
+            .with_text_policy(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,
                 OnText::Echo => TextPolicy::Echo,
                 OnText::Reply(text) => TextPolicy::Reply(text),
@@ -163,7 +252,7 @@ mod tests {
     use super::{OnText, OnTextError, millis};
 
     #[test]
-    fn never_is_zero_and_zero_is_not_never() {
+    fn no_limit_is_zero_and_a_limit_of_zero_is_not() {
         assert_eq!(millis(None), 0);
         assert_eq!(millis(Some(Duration::ZERO)), 1);
         assert_eq!(millis(Some(Duration::from_secs(2))), 2000);
@@ -171,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_to_do_with_text() {
+    fn text_policies_are_parsed() {
         assert_eq!("reject".parse(), Ok(OnText::Reject));
         assert_eq!("reply:收到: echo".parse(), Ok(OnText::Reply("收到: echo".to_owned())));
         for wrong in ["", "reply", "reply:", "Echo", "echo "] {

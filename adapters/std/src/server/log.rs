@@ -1,4 +1,4 @@
-//! The log: an observer that writes one line for each answer and for each client.
+//! Log of a server: an observer that writes a line for each request and each connection.
 
 use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
@@ -9,45 +9,48 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
-use super::observer::{Event, Observer, Outcome, WaitEnd};
+use super::event::{DequeueReason, Event, RequestOutcome};
+use super::observer::Observer;
 use crate::Escaped;
 
-/// Lines that nobody takes are kept up to this many bytes.
+/// Bytes of lines that wait for the writer.
 const MAX_PENDING: usize = 1 << 20;
-/// How long the writer rests before it takes more lines: to wake it for each of many would cost their clients more than
-/// the lines themselves.
-const REST: Duration = Duration::from_millis(20);
-/// How long the end of a log waits for somebody to take its last lines.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+/// Pause of the writer between two writes: waking it for each of many lines would cost their clients more than the lines
+/// themselves.
+const WRITE_INTERVAL: Duration = Duration::from_millis(20);
+/// How long dropping a log waits for its last lines to be written.
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a log's lines look.
+/// Format of a log's lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogFormat {
-    /// For people: time, peer, thread, what, bytes, duration, outcome.
+    /// For people: time, peer, thread, event, bytes, duration, outcome.
     #[default]
     Text,
-    /// A JSON object each.
+    /// A JSON object in each line.
     Json,
 }
 
-/// How much a log tells.
+/// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum LogLevel {
-    /// What went wrong with the server itself.
+    /// Failures of the server itself.
     Quiet,
-    /// A line for each answer, for each client that leaves or is refused, and for text.
+    /// A line for each response, for each connection that ends or is refused, and for text.
     #[default]
     Normal,
-    /// A line for each client that comes and each request that arrives, too.
+    /// A line for each new connection and each request, too.
     Verbose,
 }
 
 /// An [`Observer`] that writes lines.
 ///
-/// A thread of its own writes them, so that a terminal that was stopped or a full disk stops no service: lines that
-/// nobody takes are dropped, and counted in a line when they flow again. Control characters are escaped.
+/// A thread of its own writes them, so that a terminal that was stopped or a full disk does not stop the service: lines
+/// that cannot be written are dropped, and counted in a line once writing works again. Control characters are escaped.
 ///
-/// Dropping it writes what is left, for at most a second.
+/// Dropping the log writes what is left, for at most a second.
 #[derive(Debug)]
 pub struct Log {
     format: LogFormat,
@@ -74,11 +77,11 @@ struct State {
 }
 
 impl Log {
-    /// A log to `sink`. Each line is given to it whole, perhaps with others.
+    /// A log that is written to `sink`; each line whole, perhaps together with others.
     ///
     /// # Errors
     ///
-    /// There can be no thread to write it.
+    /// No thread can be spawned for it.
     pub fn new(sink: impl Write + Send + 'static, format: LogFormat, level: LogLevel) -> io::Result<Self> {
         let pending = Arc::new(Pending::default());
         let taken = Arc::clone(&pending);
@@ -99,7 +102,7 @@ impl Log {
 
 impl Observer for Log {
     fn event(&self, event: &Event<'_>) {
-        // First, since most events are not for most logs.
+        // Looked at first, since most events have no line in most logs.
         if level_of(event).is_some_and(|level| level <= self.level)
             && let Some(line) = describe(event)
         {
@@ -107,7 +110,7 @@ impl Observer for Log {
         }
     }
 
-    fn sees_answers(&self) -> bool {
+    fn sees_requests(&self) -> bool {
         self.level > LogLevel::Quiet
     }
 }
@@ -118,9 +121,9 @@ impl Drop for Log {
         state.is_ended = true;
         self.pending.changed.notify_all();
         let is_writing = |state: &mut State| !state.is_written;
-        let waited = self.pending.changed.wait_timeout_while(state, LAST_WAIT, is_writing);
+        let waited = self.pending.changed.wait_timeout_while(state, DROP_TIMEOUT, is_writing);
         let is_written = waited.unwrap_or_else(PoisonError::into_inner).0.is_written;
-        // A writer that is stuck ends with the process.
+        // A writer that is blocked ends with the process.
         if let Some(writer) = self.writer.take().filter(|_| is_written) {
             drop(writer.join());
         }
@@ -158,7 +161,7 @@ impl Pending {
             if dropped > 0 {
                 lines.extend_from_slice(format!("{dropped} lines of this log are lost\n").as_bytes());
             }
-            // Without anybody to read it, a log has nobody to tell so either; service goes on.
+            // There is no place left to report it to; the service continues.
             drop(sink.write_all(&lines).and_then(|()| sink.flush()));
             if is_ended {
                 self.state().is_written = true;
@@ -166,7 +169,7 @@ impl Pending {
                 return;
             }
             let is_open = |state: &mut State| !state.is_ended;
-            drop(self.changed.wait_timeout_while(self.state(), REST, is_open));
+            drop(self.changed.wait_timeout_while(self.state(), WRITE_INTERVAL, is_open));
         }
     }
 
@@ -237,22 +240,22 @@ impl Line<'_> {
     }
 }
 
-/// The least talkative log that has a line for an event.
+/// The lowest level that has a line for an event.
 const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
     match event {
-        Event::Trouble { .. } | Event::Cutting { .. } => Some(LogLevel::Quiet),
+        Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
         Event::Refused { .. }
-        | Event::Dequeued { end: WaitEnd::Gone, .. }
+        | Event::Dequeued { reason: DequeueReason::Gone, .. }
         | Event::Text { .. }
         | Event::Finished { .. }
         | Event::Disconnected { .. }
         | Event::Stopping { .. } => Some(LogLevel::Normal),
         Event::Listening { .. }
-        | Event::Unlistened { .. }
+        | Event::ListenerClosed { .. }
         | Event::Connected { .. }
         | Event::Queued { .. }
         | Event::Requested { .. } => Some(LogLevel::Verbose),
-        // Whoever is served or refused has a line that says so.
+        // Clients that are served or refused have other lines that say so.
         Event::Dequeued { .. } | Event::Opened { .. } | Event::Progress { .. } => None,
     }
 }
@@ -264,21 +267,21 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
     let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
     Some(match *event {
         Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
-        Event::Unlistened { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
+        Event::ListenerClosed { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
         Event::Connected { peer, live } => {
             let (peer, thread) = at(peer);
             Line { event: "connected", peer, thread, live: Some(live), ..line }
         }
-        Event::Refused { address, code, is_over_share } => {
+        Event::Refused { address, code, is_over_address_limit } => {
             let outcome = Some(code.to_string());
-            let text = is_over_share.then(|| "its address has its share of places".to_owned());
+            let text = is_over_address_limit.then(|| "its address has its share of places".to_owned());
             Line { event: "refused", peer: Some(address), outcome, text, ..line }
         }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));
             Line { event: "queued", peer: Some(address), text, ..line }
         }
-        Event::Dequeued { address, end: WaitEnd::Gone, waited } => {
+        Event::Dequeued { address, reason: DequeueReason::Gone, waited } => {
             let (duration_ms, outcome) = (Some(rounded_ms(waited)), Some("gone".to_owned()));
             Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line }
         }
@@ -294,50 +297,50 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let text = Some(String::from_utf8_lossy(bytes).into_owned());
             Line { event: "text", peer, thread, text, ..line }
         }
-        Event::Finished { peer, answer } => {
+        Event::Finished { peer, summary } => {
             let (peer, thread) = at(peer);
-            let what = Some(answer.kind.map_or("unreadable", |kind| kind.as_str()));
-            let is_named = answer.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
+            let what = Some(summary.kind.map_or("unreadable", |kind| kind.as_str()));
+            let is_named = summary.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
             Line {
                 event: "finished",
                 peer,
                 thread,
                 what,
-                file_name: Some(answer.name).filter(|_| is_named),
-                bytes: Some(answer.body_len),
-                duration_ms: Some(rounded_ms(answer.duration)),
-                outcome: Some(match answer.outcome {
-                    Outcome::CutShort(reason) => format!("cut short: {reason}"),
+                file_name: Some(summary.name).filter(|_| is_named),
+                bytes: Some(summary.body_len),
+                duration_ms: Some(rounded_ms(summary.duration)),
+                outcome: Some(match summary.outcome {
+                    RequestOutcome::CutShort(reason) => format!("cut short: {reason}"),
                     outcome => outcome.to_string(),
                 }),
                 ..line
             }
         }
-        Event::Disconnected { peer, visit, live } => {
+        Event::Disconnected { peer, summary, live } => {
             let (peer, thread) = at(peer);
             Line {
                 event: "disconnected",
                 peer,
                 thread,
-                bytes: Some(visit.body_len),
-                answers: Some(visit.answers),
-                duration_ms: Some(rounded_ms(visit.duration)),
+                bytes: Some(summary.body_len),
+                answers: Some(summary.requests),
+                duration_ms: Some(rounded_ms(summary.duration)),
                 live: Some(live),
-                outcome: Some(visit.reason.to_string()),
+                outcome: Some(summary.reason.to_string()),
                 ..line
             }
         }
-        Event::Trouble { what, error } => {
+        Event::Warning { what, error } => {
             let outcome = Some(error.to_string());
             Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line }
         }
         Event::Stopping { live } => Line { event: "stopping", live: Some(live), ..line },
-        Event::Cutting { live } => Line { event: "cutting", live: Some(live), ..line },
+        Event::Aborting { live } => Line { event: "cutting", live: Some(live), ..line },
         Event::Opened { .. } | Event::Progress { .. } | Event::Dequeued { .. } => return None,
     })
 }
 
-/// With three digits behind the point.
+/// Milliseconds with three decimals.
 fn rounded_ms(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
@@ -351,14 +354,14 @@ mod tests {
     use coracle_core::RequestKind;
 
     use super::{Log, LogFormat, LogLevel};
-    use crate::server::{Answer, Event, Observer, Outcome, Peer};
+    use crate::server::{Event, Observer, Peer, RequestOutcome, RequestSummary};
 
     #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
+    struct Sink(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Page {
+    impl Write for Sink {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("a page").extend_from_slice(buf);
+            self.0.lock().expect("a sink").extend_from_slice(buf);
             Ok(buf.len())
         }
         fn flush(&mut self) -> io::Result<()> {
@@ -366,9 +369,9 @@ mod tests {
         }
     }
 
-    impl Page {
+    impl Sink {
         fn text(&self) -> String {
-            String::from_utf8(self.0.lock().expect("a page").clone()).expect("UTF-8")
+            String::from_utf8(self.0.lock().expect("a sink").clone()).expect("UTF-8")
         }
     }
 
@@ -377,26 +380,26 @@ mod tests {
     }
 
     fn written(format: LogFormat, level: LogLevel) -> String {
-        let page = Page::default();
-        let log = Log::new(page.clone(), format, level).expect("a thread");
-        let answer = Answer {
+        let sink = Sink::default();
+        let log = Log::new(sink.clone(), format, level).expect("a thread");
+        let summary = RequestSummary {
             kind: Some(RequestKind::Get),
             name: "a \u{202e}b",
             file_size: Some(9),
             body_len: 5,
             duration: Duration::from_micros(1234),
-            outcome: Outcome::Done,
+            outcome: RequestOutcome::Done,
         };
         log.event(&Event::Connected { peer: &peer(), live: 1 });
-        log.event(&Event::Finished { peer: &peer(), answer: &answer });
+        log.event(&Event::Finished { peer: &peer(), summary: &summary });
         log.event(&Event::Text { peer: &peer(), bytes: b"\x1b[2J\xff" });
-        log.event(&Event::Trouble { what: "accepting a client", error: &io::Error::other("no more") });
+        log.event(&Event::Warning { what: "accepting a client", error: &io::Error::other("no more") });
         drop(log);
-        page.text()
+        sink.text()
     }
 
     #[test]
-    fn lines_for_people() {
+    fn text_lines() {
         let text = written(LogFormat::Text, LogLevel::Normal);
         let lines: Vec<&str> = text.lines().map(|line| line.split_once(' ').expect("a time").1).collect();
         assert_eq!(
@@ -412,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_for_machines() {
+    fn json_lines() {
         let text = written(LogFormat::Json, LogLevel::Normal);
         assert!(text.is_ascii() || !text.contains(['\u{202e}', '\x1b']), "{text}");
         let line: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
@@ -426,9 +429,9 @@ mod tests {
         assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
     }
 
-    struct Stuck(Arc<Mutex<()>>);
+    struct BlockedSink(Arc<Mutex<()>>);
 
-    impl Write for Stuck {
+    impl Write for BlockedSink {
         fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
             drop(self.0.lock());
             Ok(buf.len())
@@ -439,10 +442,10 @@ mod tests {
     }
 
     #[test]
-    fn x10_a_log_that_nobody_takes_stops_nobody() {
-        let stuck = Arc::new(Mutex::new(()));
-        let held = stuck.lock().expect("a lock");
-        let log = Log::new(Stuck(Arc::clone(&stuck)), LogFormat::Text, LogLevel::Normal).expect("a thread");
+    fn x10_a_log_that_cannot_be_written_blocks_no_observer() {
+        let blocked = Arc::new(Mutex::new(()));
+        let held = blocked.lock().expect("a lock");
+        let log = Log::new(BlockedSink(Arc::clone(&blocked)), LogFormat::Text, LogLevel::Normal).expect("a thread");
         let started = Instant::now();
         for _ in 0..50_000 {
             log.event(&Event::Stopping { live: 1 });

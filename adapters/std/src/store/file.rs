@@ -2,35 +2,35 @@
 
 use std::cell::Cell;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::time::SystemTime;
 
 use coracle_core::{FileInfo, StoreError, Version};
-use rustix::fs::{FileType, fstat};
 
-use super::version::Stamp;
+use crate::sys::{FileKind, FileStamp, stamp};
+use crate::transport::KernelFile;
 
 /// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It stays readable, with the contents it has,
 /// when its name is removed or given to another file.
 #[derive(Debug)]
 pub struct File {
     file: std::fs::File,
-    opened: Stamp,
+    opened: FileStamp,
     version: Version,
     settled: bool,
     /// The state that was last returned by [`File::info`]; `None` before the first call, which follows the opening at
     /// once and needs no second `fstat`.
-    last: Cell<Option<Stamp>>,
+    last: Cell<Option<FileStamp>>,
 }
 
 impl File {
     /// `file`, if it is a regular one.
     pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
-        let stat = fstat(&file).map_err(|_| StoreError::Io)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let (opened, kind) = stamp(&file).map_err(|_| StoreError::Io)?;
+        if kind != FileKind::Regular {
             return Err(StoreError::NotFile);
         }
-        let opened = Stamp::new(&stat);
         let settled = opened.is_settled(SystemTime::now());
         Ok(Self { file, opened, version: opened.version(), settled, last: Cell::new(None) })
     }
@@ -54,16 +54,16 @@ impl File {
     /// The first answer is the state when the file was opened.
     pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
         let stamp = match self.last.get() {
-            Some(_) => Stamp::new(&fstat(&self.file).map_err(|_| StoreError::Io)?),
+            Some(_) => stamp(&self.file).map_err(|_| StoreError::Io)?.0,
             None => self.opened,
         };
         self.last.set(Some(stamp));
         let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
-        Ok(FileInfo { size: stamp.size, version, modified: stamp.modified() })
+        Ok(FileInfo::new(stamp.size, version).with_modified(stamp.modified()))
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
-        // Offsets are signed for the kernel, which refuses a read that would reach past the last one. No file does.
+        // The kernel's offsets are signed, and it refuses a read that would reach past the last one. No file does.
         let room = i64::MAX.cast_unsigned().saturating_sub(offset);
         let len = usize::try_from(room).map_or(buf.len(), |room| room.min(buf.len()));
         let buf = buf.get_mut(..len).unwrap_or_default();
@@ -80,14 +80,20 @@ impl File {
     }
 
     /// The state that was last returned by [`File::info`].
-    pub(super) fn stamp(&self) -> Stamp {
+    pub(super) fn last_stamp(&self) -> FileStamp {
         self.last.get().unwrap_or(self.opened)
     }
 
-    /// Whether a digest that was computed while the file was in state `info` may be given out later for the same state:
-    /// only where every change since the opening would have shown.
-    pub(super) fn is_lasting(&self, info: &FileInfo) -> bool {
-        let is_same = self.stamp() == self.opened && info.size == self.opened.size;
+    /// Whether the file is in the state `info` still, and every change since the opening would have shown. Only then may a
+    /// digest that was computed meanwhile be given out later for the same state.
+    pub(super) fn shows_changes_since(&self, info: &FileInfo) -> bool {
+        let is_same = self.last_stamp() == self.opened && info.size == self.opened.size;
         self.settled && is_same && info.version == self.version
+    }
+}
+
+impl KernelFile for File {
+    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+        self.is_settled().then(|| self.as_std().as_fd())
     }
 }

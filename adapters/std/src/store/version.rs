@@ -1,11 +1,12 @@
-//! What tells one state of a file from another, and the version that clients see of it.
+//! Versions of files: what tells one state of a file from another.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_core::{DigestKind, Hasher, Version};
-use rustix::fs::Stat;
 
-/// How old the last change of a file has to be before its times can tell that there was no other one since.
+use crate::sys::FileStamp;
+
+/// Age of the last change of a file from which on its times show that there was no other one since.
 ///
 /// File systems round times, by up to 2 s (FAT): a change within that time of another one may leave no trace. git calls
 /// such files racily clean (`Documentation/technical/racy-git.txt`).
@@ -14,31 +15,8 @@ pub(super) const SETTLING: Duration = Duration::from_secs(2);
 /// Hexadecimal digits in a version: 128 bits, so that two states of one file never share one by accident.
 const VERSION_LEN: usize = 32;
 
-/// What the file system tells of a file that is another one after every change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) device: u64,
-    pub(super) inode: u64,
-    pub(super) size: u64,
-    /// Seconds since 1970 and nanoseconds.
-    modified: (i64, i64),
-    /// The same for the inode, which no program can set.
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    #[allow(clippy::useless_conversion, reason = "the members' types differ from target to target")]
-    pub(super) fn new(stat: &Stat) -> Self {
-        Self {
-            device: u64::from(stat.st_dev),
-            inode: u64::from(stat.st_ino),
-            size: u64::try_from(stat.st_size).unwrap_or(0),
-            modified: (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
-            changed: (i64::from(stat.st_ctime), i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
-        }
-    }
-
-    /// The same for the same state of a file, in another process and after a restart of the server too.
+impl FileStamp {
+    /// Version of the file in this state: the same in another process, and after a restart of the server.
     pub(super) fn version(&self) -> Version {
         let (modified, changed) = (self.modified, self.changed);
         let mut hasher = Hasher::new(DigestKind::Sha256).expect("this crate turns on the core's SHA-256");
@@ -72,22 +50,22 @@ impl Stamp {
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
-    use super::Stamp;
+    use super::FileStamp;
 
-    const STAMP: Stamp =
-        Stamp { device: 1, inode: 2, size: 3, modified: (1_000, 999_999_999), changed: (1_000, 999_999_999) };
+    const STAMP: FileStamp =
+        FileStamp { device: 1, inode: 2, size: 3, modified: (1_000, 999_999_999), changed: (1_000, 999_999_999) };
 
     #[test]
     fn every_member_makes_another_version() {
         let others = [
-            Stamp { device: 2, ..STAMP },
-            Stamp { inode: 3, ..STAMP },
-            Stamp { size: 4, ..STAMP },
-            Stamp { modified: (1_001, 999_999_999), ..STAMP },
-            Stamp { modified: (1_000, 999_999_998), ..STAMP },
-            Stamp { changed: (1_001, 999_999_999), ..STAMP },
-            Stamp { changed: (1_000, 999_999_998), ..STAMP },
-            Stamp { device: 2, inode: 1, ..STAMP },
+            FileStamp { device: 2, ..STAMP },
+            FileStamp { inode: 3, ..STAMP },
+            FileStamp { size: 4, ..STAMP },
+            FileStamp { modified: (1_001, 999_999_999), ..STAMP },
+            FileStamp { modified: (1_000, 999_999_998), ..STAMP },
+            FileStamp { changed: (1_001, 999_999_999), ..STAMP },
+            FileStamp { changed: (1_000, 999_999_998), ..STAMP },
+            FileStamp { device: 2, inode: 1, ..STAMP },
         ];
         for other in others {
             assert_ne!(other.version(), STAMP.version(), "{other:?}");
@@ -108,16 +86,16 @@ mod tests {
         assert!(!STAMP.is_settled(at(1_002_999)));
         assert!(!STAMP.is_settled(at(1_000_000)), "from the future");
         assert!(!STAMP.is_settled(at(1_000)), "a clock that has just begun");
-        assert!(!Stamp { changed: (1_001, 0), ..STAMP }.is_settled(at(1_003_000)));
-        assert!(!Stamp { modified: (i64::MAX, 0), ..STAMP }.is_settled(at(1_003_000)));
-        assert!(Stamp { modified: (i64::MIN, 0), ..STAMP }.is_settled(at(1_003_000)));
+        assert!(!FileStamp { changed: (1_001, 0), ..STAMP }.is_settled(at(1_003_000)));
+        assert!(!FileStamp { modified: (i64::MAX, 0), ..STAMP }.is_settled(at(1_003_000)));
+        assert!(FileStamp { modified: (i64::MIN, 0), ..STAMP }.is_settled(at(1_003_000)));
     }
 
     /// The line R12 of the faults: before 1970, and past the 32-bit clocks' end.
     #[test]
     fn r12_times_out_of_the_ordinary() {
-        assert_eq!(Stamp { modified: (-1, 0), ..STAMP }.modified(), None);
-        assert_eq!(Stamp { modified: (0, 0), ..STAMP }.modified(), Some(0));
-        assert_eq!(Stamp { modified: (1 << 33, 0), ..STAMP }.modified(), Some(1 << 33));
+        assert_eq!(FileStamp { modified: (-1, 0), ..STAMP }.modified(), None);
+        assert_eq!(FileStamp { modified: (0, 0), ..STAMP }.modified(), Some(0));
+        assert_eq!(FileStamp { modified: (1 << 33, 0), ..STAMP }.modified(), Some(1 << 33));
     }
 }

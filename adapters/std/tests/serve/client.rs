@@ -1,4 +1,4 @@
-//! A client over a plain socket, files for it to ask for, and waiting. The tests of the program use it, too.
+//! A client over a plain socket, files for it, and waiting. Shared with the tests of the program.
 
 #![allow(dead_code, reason = "each of the test programs that share it uses a part of it")]
 
@@ -12,32 +12,32 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// However slow the machine is, what takes longer hangs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// What takes longer hangs, however slow the machine is.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 pub const HELLO: &[u8] = br#"{"type":"hello"}"#;
 
-/// A client without any manners but those of a test.
+/// A client that sends what it is told and reads what comes.
 pub struct Client {
     pub stream: TcpStream,
 }
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("connected"))
+        Self::over(TcpStream::connect_timeout(&address, TIMEOUT).expect("connected"))
     }
 
-    /// Comes from `source`, one of this machine's addresses: of 127.0.0.0/8 it has all.
-    pub fn coming_from(source: &str, address: SocketAddr) -> Self {
+    /// Connects from `source`, a local address; all of 127.0.0.0/8 are.
+    pub fn connect_from(source: &str, address: SocketAddr) -> Self {
         let source = SocketAddr::new(source.parse().expect("an ip"), 0);
         let socket = Socket::new(Domain::for_address(source), Type::STREAM, None).expect("a socket");
         socket.bind(&SockAddr::from(source)).expect("an address of this machine's");
-        socket.connect_timeout(&SockAddr::from(address), PATIENCE).expect("connected");
+        socket.connect_timeout(&SockAddr::from(address), TIMEOUT).expect("connected");
         Self::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("an option");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("an option");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("an option");
         Self { stream }
     }
 
@@ -46,13 +46,13 @@ impl Client {
         self
     }
 
-    /// Ends what this side sends.
+    /// Shuts down the sending side.
     pub fn half_close(&mut self) -> &mut Self {
         self.stream.shutdown(Shutdown::Write).expect("shut down");
         self
     }
 
-    /// One line, without its end.
+    /// One line, without its newline.
     pub fn line(&mut self) -> String {
         let mut line = Vec::new();
         loop {
@@ -69,14 +69,14 @@ impl Client {
         bytes
     }
 
-    /// All that comes until the server closes.
+    /// Everything until the server closes.
     pub fn rest(&mut self) -> String {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest).expect("closed in good order");
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// All that comes until the server closes or resets; and whether it reset.
+    /// Everything until the server closes or resets, and whether it reset.
     pub fn rest_or_reset(&mut self) -> (Vec<u8>, bool) {
         let mut rest = Vec::new();
         match self.stream.read_to_end(&mut rest) {
@@ -91,7 +91,7 @@ impl Client {
         Socket::from(self.stream).set_linger(Some(Duration::ZERO)).expect("an option");
     }
 
-    /// Asks `hello` and expects its answer.
+    /// Sends a `hello` and expects its answer.
     pub fn hello(&mut self) -> String {
         let line = self.send(HELLO).line();
         assert!(line.starts_with(r#"{"type":"hello","protocol":1,"#), "{line}");
@@ -99,7 +99,7 @@ impl Client {
     }
 }
 
-/// A directory with the file `big`, and its bytes. It stays for the next run, since it takes its time to be settled.
+/// A directory with the file `big`, and its bytes. It stays for the next run, since settling takes time.
 pub fn settled() -> &'static (PathBuf, Vec<u8>) {
     static SETTLED: OnceLock<(PathBuf, Vec<u8>)> = OnceLock::new();
     SETTLED.get_or_init(|| {
@@ -114,8 +114,8 @@ pub fn settled() -> &'static (PathBuf, Vec<u8>) {
     })
 }
 
-/// Makes a file of `len` bytes, and waits until the store takes it for one that does not change: only then may the kernel
-/// send it by itself, and its digest be remembered.
+/// Writes a file of `len` bytes, and waits until the store considers it unchanging: only then is it sent by sendfile, and its
+/// digest cached.
 pub fn settled_file(path: &Path, len: usize) -> Vec<u8> {
     let bytes = pattern(len);
     fs::write(path, &bytes).expect("written");
@@ -123,14 +123,14 @@ pub fn settled_file(path: &Path, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Waits until what was written to `path` is old enough.
+/// Waits until the last write to `path` is old enough.
 fn settle(path: &Path) {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified()).expect("a time");
     let age = modified.elapsed().unwrap_or_default();
     thread::sleep(Duration::from_millis(2200).saturating_sub(age));
 }
 
-/// Bytes that do not repeat where a mix-up would not be noticed.
+/// Bytes without short periods, so that any mix-up shows.
 pub fn pattern(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let mut bytes = Vec::with_capacity(len + 4);
@@ -151,19 +151,19 @@ pub fn code(line: &str) -> String {
     value["code"].as_str().expect("a code").to_owned()
 }
 
-/// Tries again while this machine was too slow for what `attempt` shows: then it returns `None`.
+/// Repeats `attempt` while it returns `None`, because the machine was too slow.
 pub fn in_time<T>(attempt: impl FnMut() -> Option<T>) -> T {
     std::iter::repeat_with(attempt).take(20).find_map(|shown| shown).expect("quick enough once in 20 times")
 }
 
-/// Asks until there is an answer.
+/// Polls until there is a value.
 pub fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "it does not happen");
+        assert!(started.elapsed() < TIMEOUT, "it does not happen");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! What clients ask, well and badly.
+//! Good and bad requests.
 
 use std::io::{Read, Write};
 
@@ -12,7 +12,7 @@ fn hello_list_and_get_on_one_connection() {
     assert!(client.hello().contains(r#""maxRequest":4096,"chunkSize":65536,"idle_ms":60000"#));
     assert!(client.send(r#"{"type":"list"}"#).line().starts_with(r#"{"type":"entry","fileName":"boot.log""#));
     assert_eq!(client.line(), r#"{"type":"end","count":1}"#);
-    // By sendfile, by read and write, and with the digest that was remembered.
+    // By sendfile, hashed beside it, and with the cached digest.
     for digest in ["none", "crc32", "crc32"] {
         let request = format!(r#"{{"type":"get","fileName":"boot.log","digest":"{digest}"}}"#);
         assert!(client.send(request).line().starts_with(r#"{"type":"file","fileName":"boot.log","fileSize":200000"#));
@@ -32,9 +32,8 @@ fn hello_list_and_get_on_one_connection() {
     assert_eq!(server.events.count("get boot.log 4 ok"), 1);
 }
 
-/// Every request finds the file as it is at that moment.
 #[test]
-fn s4_a_file_that_is_followed_is_the_newest_each_time() {
+fn s4_each_request_gets_the_newest_contents() {
     let server = Running::new();
     let path = server.directory.path().join("status");
     let mut clients = ["none", "crc32"].map(|digest| (server.connect(), digest));
@@ -77,7 +76,7 @@ fn s4_a_file_that_is_followed_is_the_newest_each_time() {
 }
 
 #[test]
-fn c5_half_close_cancels_nothing() {
+fn c5_a_half_close_does_not_cancel_requests() {
     let server = Running::settled(|_| {});
     let bytes = &settled().1;
     let mut client = server.connect();
@@ -109,7 +108,7 @@ fn f5_two_requests_in_one_segment() {
 }
 
 #[test]
-fn f9_the_end_inside_a_request() {
+fn f9_end_of_input_inside_a_request() {
     let server = Running::new();
     let rest = server.connect().send(r#"{"type":"hel"#).half_close().rest();
     assert_eq!(code(&rest), "badRequest");
@@ -118,14 +117,14 @@ fn f9_the_end_inside_a_request() {
 }
 
 #[test]
-fn f11_what_is_no_request_gets_one_error_and_a_close() {
+fn f11_other_protocols_get_one_error_and_a_close() {
     let server = Running::new();
     let tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03secret-random".to_vec();
     for noise in [b"GET /secret HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), tls, vec![0; 64]] {
         let rest = server.connect().send(noise).rest();
         assert_eq!(rest.lines().count(), 1, "{rest}");
         assert_eq!(code(&rest), "badRequest");
-        assert!(!rest.contains("secret"), "it reflects what it was sent: {rest}");
+        assert!(!rest.contains("secret"), "it reflects its input: {rest}");
     }
     assert_eq!(server.events.wait_for("left badRequest", 3).len(), 3);
 }
@@ -149,7 +148,7 @@ fn flood(server: &Running, start: &[u8], noise: &[u8; 1]) -> String {
     let sending = std::thread::spawn(move || {
         let mut sent = sender.write_all(&start);
         for _ in 0..100 {
-            // It is cut off somewhere on the way.
+            // The connection ends somewhere on the way.
             sent = sent.and_then(|()| sender.write_all(&block));
         }
         sent.is_err()
@@ -158,7 +157,7 @@ fn flood(server: &Running, start: &[u8], noise: &[u8; 1]) -> String {
     let len = client.stream.read(&mut line).expect("an error line");
     let line = String::from_utf8(line[..len].to_vec()).expect("UTF-8");
     assert_eq!(line.lines().count(), 1, "{line}");
-    assert!(sending.join().expect("no panic"), "10 MB were taken");
+    assert!(sending.join().expect("no panic"), "10 MB were read");
     code(&line)
 }
 

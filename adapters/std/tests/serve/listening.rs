@@ -1,4 +1,4 @@
-//! Where a running server listens, changed while clients are being served.
+//! Changing the addresses of a running server.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,16 +13,16 @@ use crate::fixture::{Client, Running, wait_for};
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "1", b"Mind the step.\n")];
 
 #[test]
-fn moves_and_keeps_who_is_there() {
+fn moving_keeps_connections() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
     let moved = server.handle.listen_only_on(&[free()]).expect("moved");
     assert_eq!(server.handle.addresses(), moved);
-    assert!(TcpStream::connect(server.address).is_err(), "it left");
+    assert!(TcpStream::connect(server.address).is_err(), "it listens there no longer");
     Client::new(moved[0]).hello();
     client.hello();
-    // To the same port of every address: where it stands in its own way.
+    // To the same port of every address, where its own listener is in the way.
     let everywhere = SocketAddr::new("::".parse().expect("an ip"), moved[0].port());
     assert_eq!(server.handle.listen_only_on(&[everywhere]).expect("moved"), [everywhere]);
     Client::new(moved[0]).hello();
@@ -30,13 +30,13 @@ fn moves_and_keeps_who_is_there() {
 }
 
 #[test]
-fn k7_a_move_that_fails_leaves_it_where_it_was() {
+fn k7_a_failed_move_changes_nothing() {
     let server = Running::new();
     let mut client = server.connect();
     client.hello();
     let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
     let taken_address = taken.local_addr().expect("an address");
-    // The first of them would do: it is all or nothing.
+    // The first address would do, but it is all or none.
     for wrong in [taken_address, "192.0.2.7:0".parse().expect("an address")] {
         let error = server.handle.listen_only_on(&[free(), wrong]).expect_err("it cannot listen there");
         assert!(error.to_string().starts_with(&format!("cannot listen on {wrong}: ")), "{error}");
@@ -50,18 +50,18 @@ fn k7_a_move_that_fails_leaves_it_where_it_was() {
 }
 
 #[test]
-fn a_server_can_begin_without_listening_and_tells_every_change() {
+fn a_server_starts_without_listeners_and_reports_each_change() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&told);
     let note = move |event: &Event<'_>| {
         let line = match event {
             Event::Listening { address } => format!("+{address}"),
-            Event::Unlistened { address } => format!("-{address}"),
+            Event::ListenerClosed { address } => format!("-{address}"),
             _ => return,
         };
         noted.lock().expect("no panic").push(line);
     };
-    let server = Server::new(StaticStore::new(&FILES)).observer(note).bind_later();
+    let server = Server::new(StaticStore::new(&FILES)).with_observer(note).bind_later();
     assert_eq!(server.addresses(), []);
     let handle = server.handle();
     let running = thread::spawn(move || server.run());
@@ -70,7 +70,7 @@ fn a_server_can_begin_without_listening_and_tells_every_change() {
         let [address] = handle.listen_only_on(&[free()]).expect("bound")[..] else { panic!("one address") };
         Client::new(address).hello();
         expected.push(format!("+{address}"));
-        assert_eq!(handle.unlisten(), [address]);
+        assert_eq!(handle.stop_listening(), [address]);
         expected.push(format!("-{address}"));
         wait_for(|| (*told.lock().expect("no panic") == expected).then_some(()));
     }

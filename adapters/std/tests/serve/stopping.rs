@@ -1,11 +1,11 @@
-//! The end of a server.
+//! Stopping a server.
 
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Running, code, settled};
 
 #[test]
-fn c11_answers_under_way_are_finished() {
+fn c11_responses_under_way_are_finished() {
     let server = Running::settled(|_| {});
     let bytes = &settled().1;
     let (mut busy, mut idle, mut silent) = (server.connect(), server.connect(), server.connect());
@@ -15,24 +15,24 @@ fn c11_answers_under_way_are_finished() {
     server.handle.stop();
     assert_eq!(code(&idle.rest()), "shuttingDown");
     assert_eq!(code(&silent.rest()), "shuttingDown");
-    assert!(std::net::TcpStream::connect(server.address).is_err(), "nobody is accepted any more");
+    assert!(std::net::TcpStream::connect(server.address).is_err(), "no client is accepted any more");
     assert!(busy.bytes(bytes.len()) == *bytes);
     assert_eq!(busy.line(), r#"{"type":"end"}"#);
     assert_eq!(code(&busy.rest()), "shuttingDown");
     assert_eq!(server.events.count("cutting"), 0);
-    assert_eq!(server.join().cut, 0);
+    assert_eq!(server.join().aborted, 0);
 }
 
 #[test]
-fn c11_who_is_left_after_the_grace_is_cut() {
+fn c11_connections_left_after_the_grace_time_are_aborted() {
     let server = Running::settled(|limits| limits.grace = Some(Duration::from_millis(400)));
     let bytes = &settled().1;
     let mut client = server.connect();
     client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
     let (events, started) = (server.events.clone(), Instant::now());
     server.handle.stop();
-    assert_eq!(server.join().cut, 1);
-    // Without a grace it were cut for its stalling after 30 s.
+    assert_eq!(server.join().aborted, 1);
+    // Without a grace time the stall time-out would end it after 30 s.
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(20));
     assert_eq!(events.wait_for("left", 1), ["left cut live 0"]);
     assert_eq!(events.count("cutting 1"), 1);
@@ -41,7 +41,7 @@ fn c11_who_is_left_after_the_grace_is_cut() {
 }
 
 #[test]
-fn c12_stopping_at_once_waits_for_nobody() {
+fn c12_stop_now_aborts_all_connections() {
     let server = Running::settled(|_| {});
     let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
     clients[0].send(r#"{"type":"get","fileName":"big","digest":"none"}"#).line();
@@ -51,12 +51,12 @@ fn c12_stopping_at_once_waits_for_nobody() {
     server.handle.stop();
     server.handle.stop_now();
     server.join();
-    // The grace were 10 s.
+    // The grace time is 10 s.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
 #[test]
-fn c12_hashing_is_cut_too() {
+fn c12_stop_now_aborts_hashing() {
     let server = Running::new();
     let file = std::fs::File::create(server.directory.path().join("long")).expect("a file");
     file.set_len(1 << 40).expect("sparse");
@@ -68,7 +68,7 @@ fn c12_hashing_is_cut_too() {
     let started = Instant::now();
     server.handle.stop_now();
     server.join();
-    // All of it were minutes.
+    // Hashing all of it takes minutes.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
@@ -86,6 +86,6 @@ fn all_threads_end() {
     }
     assert!(named().iter().filter(|name| name.starts_with("client-")).count() >= 20);
     server.handle.stop();
-    // `run` joins what it began: it could not return otherwise.
-    assert_eq!(server.join().cut, 0);
+    // `run` joins all threads before it returns.
+    assert_eq!(server.join().aborted, 0);
 }

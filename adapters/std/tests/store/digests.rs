@@ -1,4 +1,4 @@
-//! Remembered digests: given out for the very state that was hashed, for no other, and bounded in number.
+//! Cached digests: given out for the state that was hashed and for no other, and bounded in number.
 
 use std::fs::{self, FileTimes, OpenOptions};
 use std::io::Write;
@@ -22,7 +22,7 @@ fn known(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Option<Dig
     store.known_digest(&file, kind)
 }
 
-/// Hashes the file and has the digest remembered, as a server does.
+/// Hashes the file and caches the digest, as a server does.
 fn hash(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Digest {
     let file = store.open(FileName::new(name).expect("a file name")).expect("opened");
     let info = store.info(&file).expect("info");
@@ -35,7 +35,7 @@ fn hash(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Digest {
 }
 
 #[test]
-fn a_digest_is_remembered_for_each_kind() {
+fn a_digest_is_cached_for_each_kind() {
     let tree = Tree::new();
     tree.write("f", "123456789");
     settle();
@@ -47,15 +47,15 @@ fn a_digest_is_remembered_for_each_kind() {
     let sha256 = hash(&store, "f", DigestKind::Sha256);
     assert_eq!(known(&store, "f", DigestKind::Sha256), Some(sha256));
     assert_eq!(known(&store, "f", DigestKind::Crc32), Some(Digest::Crc32(0xcbf4_3926)));
-    assert_eq!(store.remembered_count(), 2);
+    assert_eq!(store.cached_digests(), 2);
 
-    // Under another name it is the same file still; another store knows nothing.
+    // Under another name it is the same file; another store has another cache.
     tree.link("link", "f");
     assert_eq!(known(&store, "link", DigestKind::Sha256), Some(sha256));
     assert_eq!(known(&tree.store(), "f", DigestKind::Crc32), None);
-    let forgetful = tree.store().remembered_digests(0);
-    hash(&forgetful, "f", DigestKind::Crc32);
-    assert_eq!((known(&forgetful, "f", DigestKind::Crc32), forgetful.remembered_count()), (None, 0));
+    let uncached = tree.store().with_digest_cache(0);
+    hash(&uncached, "f", DigestKind::Crc32);
+    assert_eq!((known(&uncached, "f", DigestKind::Crc32), uncached.cached_digests()), (None, 0));
 }
 
 #[test]
@@ -91,19 +91,19 @@ fn every_kind_of_change_invalidates_a_digest() {
 }
 
 #[test]
-fn a_file_that_was_just_changed_is_not_remembered() {
+fn the_digest_of_a_file_that_just_changed_is_not_cached() {
     let tree = Tree::new();
     let store = tree.store();
-    let remembered = just_after(
+    let cached = just_after(
         || tree.write("f", "123456789"),
         || {
             hash(&store, "f", DigestKind::Crc32);
-            (known(&store, "f", DigestKind::Crc32), store.remembered_count())
+            (known(&store, "f", DigestKind::Crc32), store.cached_digests())
         },
     );
-    assert_eq!(remembered, (None, 0));
+    assert_eq!(cached, (None, 0));
 
-    // Opened too early: what was read before it settled proves nothing.
+    // Opened before it settled: what was read proves nothing.
     let mut early = &store;
     let (file, info) = just_after(
         || tree.write("f", "123456789"),
@@ -116,18 +116,18 @@ fn a_file_that_was_just_changed_is_not_remembered() {
     );
     settle();
     early.remember_digest(&file, &info, &Digest::Crc32(1));
-    assert_eq!(store.remembered_count(), 0);
+    assert_eq!(store.cached_digests(), 0);
 
     // From the future.
     let later = SystemTime::now() + Duration::from_secs(1_000);
     OpenOptions::new().write(true).open(tree.path("f")).and_then(|f| f.set_modified(later)).expect("a time");
     settle();
     hash(&store, "f", DigestKind::Crc32);
-    assert_eq!(store.remembered_count(), 0);
+    assert_eq!(store.cached_digests(), 0);
 }
 
 #[test]
-fn a_file_that_changed_while_it_was_hashed_is_not_remembered() {
+fn the_digest_of_a_file_that_changed_meanwhile_is_not_cached() {
     let tree = Tree::new();
     tree.write("f", "123456789");
     settle();
@@ -139,9 +139,9 @@ fn a_file_that_changed_while_it_was_hashed_is_not_remembered() {
     let second = shared.info(&file).expect("info");
     for info in [&first, &second] {
         shared.remember_digest(&file, info, &Digest::Crc32(1));
-        assert_eq!(store.remembered_count(), 0);
+        assert_eq!(store.cached_digests(), 0);
     }
-    // What was told last is what counts.
+    // The state that was returned last counts.
     assert_eq!(shared.known_digest(&file, DigestKind::Crc32), None);
 }
 
@@ -152,26 +152,26 @@ fn the_number_of_digests_is_bounded() {
         tree.write(number.to_string(), number.to_string());
     }
     settle();
-    let store = tree.store().remembered_digests(100);
+    let store = tree.store().with_digest_cache(100);
     let oldest = hash(&store, "0", DigestKind::Crc32);
     for number in 1..300 {
         hash(&store, &number.to_string(), DigestKind::Crc32);
-        assert_eq!(known(&store, "0", DigestKind::Crc32), Some(oldest), "one that is asked for stays");
-        assert!(store.remembered_count() <= 100);
+        assert_eq!(known(&store, "0", DigestKind::Crc32), Some(oldest), "one that is used stays");
+        assert!(store.cached_digests() <= 100);
     }
-    assert_eq!(store.remembered_count(), 100);
+    assert_eq!(store.cached_digests(), 100);
     let still_known = (0..300).filter(|number| known(&store, &number.to_string(), DigestKind::Crc32).is_some());
     assert_eq!(still_known.count(), 100);
 }
 
 #[test]
-fn many_threads_remember() {
+fn threads_share_the_digest_cache() {
     let tree = Tree::new();
     for number in 0..40 {
         tree.write(number.to_string(), number.to_string());
     }
     settle();
-    let store = tree.store().remembered_digests(10);
+    let store = tree.store().with_digest_cache(10);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -184,5 +184,5 @@ fn many_threads_remember() {
             });
         }
     });
-    assert_eq!(store.remembered_count(), 10);
+    assert_eq!(store.cached_digests(), 10);
 }

@@ -14,8 +14,8 @@ fn k9_opening_fails() {
     let store = tree.store();
     for (errno, expected) in [
         (libc::EACCES, StoreError::Denied),
-        (libc::EMFILE, StoreError::Io),
-        (libc::ENFILE, StoreError::Io),
+        (libc::EMFILE, StoreError::Busy),
+        (libc::ENFILE, StoreError::Busy),
         (libc::ENOSPC, StoreError::Io),
         (libc::ESTALE, StoreError::Io),
         (libc::EIO, StoreError::Io),
@@ -47,7 +47,7 @@ fn s7_reading_fails() {
 }
 
 #[test]
-fn s7_a_file_that_tells_nothing() {
+fn s7_a_file_whose_status_cannot_be_read() {
     let tree = Tree::new();
     tree.write("f", "contents");
     let store = tree.store();

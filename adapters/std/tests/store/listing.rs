@@ -29,7 +29,7 @@ fn x7_a_directory_of_20000_files() {
 }
 
 #[test]
-fn entries_tell_size_and_time() {
+fn entries_have_size_and_time() {
     let tree = Tree::new();
     tree.make_directory("d/e");
     tree.write("d/f", "12345");
@@ -53,7 +53,7 @@ fn entries_tell_size_and_time() {
             other => panic!("{other}"),
         };
         assert_eq!(entry.kind, expected, "{}", entry.name);
-        // What a listing says is what opening says.
+        // The listing agrees with opening.
         if let EntryKind::File { size, modified } = entry.kind {
             let file = store.open(entry.name).expect("opened");
             let info = store.info(&file).expect("info");
@@ -66,9 +66,9 @@ fn entries_tell_size_and_time() {
 }
 
 #[test]
-fn what_goes_while_it_is_listed_is_left_out() {
+fn entries_removed_during_a_listing_are_left_out() {
     let tree = Tree::new();
-    // So few that the first look reads all names ahead.
+    // So few that the first call reads all names ahead.
     for name in ["a", "b", "c"] {
         tree.write(name, "");
         tree.link(format!("link-to-{name}"), name);

@@ -1,4 +1,4 @@
-//! Open files: what they hold, what is told of them, and what happens when they change.
+//! Open files: contents, versions, and changes.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::Write;
@@ -110,7 +110,7 @@ fn the_version_outlives_a_restart_and_shows_every_change() {
     ];
     let mut seen = vec![first.version];
     for (what, change) in changes {
-        // The kernel's clock for files ticks every few milliseconds.
+        // The kernel's clock for files is as fine as a tick: some milliseconds.
         thread::sleep(Duration::from_millis(20));
         change();
         let version = info(&tree.store(), "f").version;
@@ -120,7 +120,7 @@ fn the_version_outlives_a_restart_and_shows_every_change() {
 }
 
 #[test]
-fn s3_a_removed_file_goes_on_being_readable() {
+fn s3_a_removed_file_stays_readable() {
     let tree = Tree::new();
     tree.write("f", "old");
     let store = tree.store();
@@ -150,7 +150,7 @@ fn s4_a_replaced_file_keeps_its_contents_and_version() {
 }
 
 #[test]
-fn s1_s2_a_file_that_shrinks_or_grows_says_so() {
+fn s1_s2_a_file_that_shrinks_or_grows_has_another_version() {
     let tree = Tree::new();
     tree.write("f", "0123456789");
     let store = tree.store();
@@ -173,10 +173,9 @@ fn s1_s2_a_file_that_shrinks_or_grows_says_so() {
     assert!(third.version != first.version && third.version != second.version);
 }
 
-/// The first answer is of the moment of the opening, so that what is sent by it and what is found out at the end frame
-/// every read.
+/// The first `info` is of the moment of opening, so that it and the one at the end enclose every read.
 #[test]
-fn s8_a_change_between_opening_and_the_first_question_is_seen() {
+fn s8_a_change_between_opening_and_info_is_seen() {
     let tree = Tree::new();
     tree.write("f", "0123456789");
     let store = tree.store();
@@ -189,9 +188,9 @@ fn s8_a_change_between_opening_and_the_first_question_is_seen() {
     assert_ne!(store.info(&file).expect("info").version, first.version);
 }
 
-/// While the name changes its meaning as fast as it can, what was opened decides, not what was looked at before.
+/// While the name is replaced as fast as possible, what was opened decides, not what was there before.
 #[test]
-fn s8_a_name_that_becomes_a_directory_or_a_link_meanwhile() {
+fn s8_a_name_that_becomes_a_directory_or_a_link_while_it_is_opened() {
     let tree = Tree::new();
     tree.write("name", "file");
     tree.make_directory("other");
@@ -252,9 +251,8 @@ fn files_settle() {
     assert!(!is_settled(store, "from-the-future"));
 }
 
-/// The hook for sendfile.
 #[test]
-fn a_file_lends_its_descriptor() {
+fn a_file_gives_access_to_its_descriptor() {
     let tree = Tree::new();
     tree.write("f", "by another way");
     let store = tree.store();

@@ -1,0 +1,67 @@
+//! Arguments of the commands that are clients: the server, time-outs, digests, names.
+
+use clap::Args;
+use coracle::client::{Address, Client};
+use coracle_core::{DigestKind, FileName};
+
+use crate::exit::{Exit, print_error};
+use crate::values::DurationArg;
+
+/// The server, retries and time-outs.
+#[derive(Debug, Args)]
+pub struct ClientArgs {
+    /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
+    #[arg(value_name = "HOST[:PORT]")]
+    host: Address,
+
+    /// How many retries without progress may follow each other, after growing pauses
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Network")]
+    retries: u32,
+
+    /// How long connecting may take, over all addresses of the host
+    #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Network")]
+    connect_timeout: DurationArg,
+
+    /// How long the server may send nothing during a request
+    #[arg(long, value_name = "DURATION", default_value = "30s", help_heading = "Network")]
+    stall_timeout: DurationArg,
+}
+
+impl ClientArgs {
+    /// A client of the server. It connects with its first request.
+    pub fn client(&self) -> Client {
+        Client::new(self.host.clone())
+            .with_retries(self.retries)
+            .with_connect_timeout(self.connect_timeout.0)
+            .with_stall_timeout(self.stall_timeout.0)
+    }
+}
+
+/// A digest as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum DigestArg {
+    /// CRC-32: detects errors of transmission and storage
+    Crc32,
+    /// SHA-256: as CRC-32, and can be compared with a digest from a source that is trusted
+    Sha256,
+    /// No verification
+    None,
+}
+
+impl DigestArg {
+    pub fn kind(self) -> Option<DigestKind> {
+        match self {
+            Self::Crc32 => Some(DigestKind::Crc32),
+            Self::Sha256 => Some(DigestKind::Sha256),
+            Self::None => None,
+        }
+    }
+}
+
+/// Parses the name of a file to ask for. Prints what is wrong with it.
+pub fn parse_file_name(text: &str) -> Result<FileName<'_>, Exit> {
+    FileName::new(text).map_err(|error| {
+        print_error(format_args!("{text:?} is no valid name: {error}"));
+        Exit::Usage
+    })
+}

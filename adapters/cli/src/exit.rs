@@ -1,0 +1,74 @@
+//! Exit codes and error messages.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use coracle::Escaped;
+use coracle::client::{Error, ErrorKind};
+
+/// How the program ended. The numbers are part of the interface of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything was done.
+    Done,
+    /// The server refused: not found, not allowed, and so on.
+    Refused,
+    /// The arguments contradict each other. (clap itself exits with 2 where one of them is invalid.)
+    Usage,
+    /// The network failed or timed out.
+    Network,
+    /// What was received is not what the server has.
+    Verification,
+    /// A local file or directory could not be read or written.
+    LocalFile,
+    /// Ended by this signal.
+    Signal(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Usage => 2,
+            Exit::Network => 3,
+            Exit::Verification => 4,
+            Exit::LocalFile => 5,
+            Exit::Signal(number) => number.saturating_add(128),
+        })
+    }
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Refused => Self::Refused,
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::Network => Self::Network,
+            ErrorKind::Verification => Self::Verification,
+            ErrorKind::Local => Self::LocalFile,
+        }
+    }
+}
+
+/// Prints why `what` failed, and returns the exit code.
+pub fn report_failure(what: &str, error: &Error) -> Exit {
+    match error {
+        // The reader of standard output wants no more, as `head` does.
+        Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        error => {
+            print_error(format_args!("{what}: {error}"));
+            error.kind().into()
+        }
+    }
+}
+
+/// Prints `coracle: MESSAGE` on standard error, as one line. Control characters are escaped, since messages contain names and
+/// texts from peers and file systems.
+pub fn print_error(message: impl Display) {
+    // One write, so that lines of programs that share standard error do not mix.
+    let line = format!("coracle: {}\n", Escaped(&message.to_string()));
+    // There is no other place for the message when standard error is closed.
+    drop(io::stderr().lock().write_all(line.as_bytes()));
+}

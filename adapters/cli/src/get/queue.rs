@@ -1,0 +1,186 @@
+//! The queue of tasks, and the threads that work on it.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
+
+use coracle::client::{Client, Download, Error, ErrorKind};
+
+use super::summary::Summary;
+use super::task::{Context, Task, TaskOutcome};
+use super::{file, tree};
+use crate::exit::{Exit, print_error, report_failure};
+
+/// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
+const COMMITTERS: usize = 16;
+
+/// Does `tasks` and those that come of them, with `workers` connections.
+pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
+    tasks.reverse();
+    let len = tasks.iter().map(Task::len).sum();
+    let queue = Queue { state: Mutex::new(State { tasks, len, ..State::default() }), changed: Condvar::new() };
+    let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
+    let receiver = Mutex::new(receiver);
+    thread::scope(|scope| {
+        let mut committers = 0;
+        while context.recursive && committers < COMMITTERS {
+            if !spawn(scope, format!("commit-{committers}"), || queue.commit(context, &receiver)) {
+                break;
+            }
+            committers += 1;
+        }
+        let sender = (committers > 0).then_some(sender);
+        for number in 1..workers {
+            let (queue, sender) = (&queue, sender.clone());
+            if !spawn(scope, format!("get-{number}"), move || queue.work(context, sender)) {
+                break;
+            }
+        }
+        queue.work(context, sender);
+    });
+    let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if context.recursive {
+        // A closed standard output does not change what was fetched.
+        drop(writeln!(io::stdout(), "{summary}"));
+    } else if summary.not_tried > 0 {
+        print_error(format_args!("{} more were not tried", summary.not_tried));
+    }
+    first_failure.unwrap_or(Exit::Done)
+}
+
+struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last one is next.
+    tasks: Vec<Task>,
+    /// The memory that they occupy, in bytes.
+    len: usize,
+    /// How many tasks are being worked on.
+    busy: usize,
+    /// The network failed: the other tasks are given up.
+    is_over: bool,
+    summary: Summary,
+    first_failure: Option<Exit>,
+}
+
+/// A file that was received, to be made durable.
+type Uncommitted = (Task, Download);
+
+impl Queue {
+    /// A worker: takes tasks until there are no more. Leaves downloads to the `committers`, where there are any.
+    fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
+        let mut client = context.client_args.client();
+        while let Some(task) = self.take() {
+            match (perform(context, &mut client, &task), &committers) {
+                (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
+                    if let Err(mpsc::SendError((task, download))) = committers.send((task, *download)) {
+                        self.done(context, &task, commit(download));
+                    }
+                }
+                (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
+                (outcome, _) => self.done(context, &task, outcome),
+            }
+        }
+    }
+
+    /// A committer: makes downloads durable, so that the workers do not wait for the disk.
+    fn commit(&self, context: &Context<'_>, downloads: &Mutex<Receiver<Uncommitted>>) {
+        loop {
+            let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((task, download)) = next else { return };
+            self.done(context, &task, commit(download));
+        }
+    }
+
+    /// Takes the next task; `None` when none is left and none can come of those that are being worked on.
+    fn take(&self) -> Option<Task> {
+        let mut state = self.lock();
+        loop {
+            if state.is_over {
+                return None;
+            }
+            if let Some(task) = state.tasks.pop() {
+                state.len -= task.len();
+                state.busy += 1;
+                return Some(task);
+            }
+            if state.busy == 0 {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        let outcome = outcome.and_then(|outcome| self.check_room(outcome));
+        let failure = outcome.as_ref().err().map(|error| {
+            let exit = context.display.suspend(|| report_failure(task.name(), error));
+            (exit, error.kind() == ErrorKind::Network)
+        });
+        let mut state = self.lock();
+        state.busy -= 1;
+        match outcome {
+            Ok(TaskOutcome::Fetched(summary)) => {
+                state.summary.fetched += 1;
+                state.summary.bytes += summary.size - summary.resumed;
+            }
+            Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
+            Ok(TaskOutcome::Downloaded(_)) => {}
+            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+                state.summary.skipped += skipped;
+                state.summary.links += links;
+                state.len += tasks.iter().map(Task::len).sum::<usize>();
+                state.tasks.extend(tasks.into_iter().rev());
+            }
+            Err(_) => state.summary.failed += 1,
+        }
+        if let Some((exit, is_network)) = failure {
+            state.first_failure.get_or_insert(exit);
+            if is_network {
+                // A server that cannot be reached for this task cannot be reached for the next ones either.
+                state.is_over = true;
+                state.summary.not_tried = state.tasks.len();
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    /// Errs where a listing is too large to be held beside the tasks that wait already.
+    fn check_room(&self, outcome: TaskOutcome) -> Result<TaskOutcome, Error> {
+        match &outcome {
+            TaskOutcome::Listed { tasks, .. }
+                if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
+            {
+                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Starts a thread; says so and returns false where there can be none.
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
+    let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
+    spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+}
+
+fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
+    match task {
+        Task::Named { name, local } => tree::named(context, client, name.as_deref(), local.as_deref()),
+        Task::Directory { name, local, links } => tree::directory(context, client, name, local, *links),
+        Task::File(task) => file::fetch(context, client, task),
+    }
+}
+
+fn commit(download: Download) -> Result<TaskOutcome, Error> {
+    Ok(TaskOutcome::Fetched(download.commit()?))
+}

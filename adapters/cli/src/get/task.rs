@@ -1,0 +1,97 @@
+//! A task of `coracle get`: a directory or a file to fetch, and its outcome.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use coracle::client::{Download, GetOptions, GetSummary};
+use coracle::local::{Directory, Naming};
+
+use crate::client_args::ClientArgs;
+use crate::progress::ProgressDisplay;
+
+/// What all tasks of a run share.
+pub struct Context<'a> {
+    pub client_args: &'a ClientArgs,
+    pub options: GetOptions,
+    pub recursive: bool,
+    pub follow_links: bool,
+    /// The directory that files are fetched to.
+    pub root: Arc<Directory>,
+    pub display: ProgressDisplay,
+}
+
+/// A directory or a file to fetch.
+#[derive(Debug)]
+pub enum Task {
+    /// An argument of `-r`: a directory or a file.
+    Named {
+        /// Its name at the server; `None`: all that is served.
+        name: Option<String>,
+        /// The local path below the root; `None`: its contents go to the root itself.
+        local: Option<String>,
+    },
+    /// A directory that was listed.
+    Directory {
+        /// Its name at the server.
+        name: String,
+        /// The local path below the root.
+        local: String,
+        /// How many symbolic links were followed to get to it.
+        links: u32,
+    },
+    /// A file.
+    File(FileTask),
+}
+
+/// A file to fetch.
+#[derive(Debug)]
+pub struct FileTask {
+    /// Its name at the server.
+    pub name: String,
+    /// The local directory.
+    pub directory: Arc<Directory>,
+    /// The local name; `None`: the last component of its name at the server.
+    pub leaf: Option<OsString>,
+    /// How its temporary names are made.
+    pub naming: Naming,
+    /// Its size in bytes, where it was listed.
+    pub size: Option<u64>,
+}
+
+/// How a task ended.
+pub enum TaskOutcome {
+    /// A file was received, and is not committed yet.
+    Downloaded(Box<Download>),
+    /// A file was fetched.
+    Fetched(GetSummary),
+    /// The local file is equal already.
+    Unchanged,
+    /// A directory was listed.
+    Listed {
+        /// What it contains, in the order in which it is to be fetched.
+        tasks: Vec<Task>,
+        /// Entries that the server cannot serve.
+        skipped: u64,
+        /// Links to directories that are not followed.
+        links: u64,
+    },
+}
+
+impl Task {
+    /// The name at the server, for messages.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Named { name, .. } => name.as_deref().unwrap_or("/"),
+            Self::Directory { name, .. } | Self::File(FileTask { name, .. }) => name,
+        }
+    }
+
+    /// The memory that it occupies, in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Named { .. } => 0,
+            Self::Directory { name, local, .. } => name.len() + local.len() + size_of::<Self>(),
+            Self::File(file) => file.name.len() + size_of::<Self>(),
+        }
+    }
+}

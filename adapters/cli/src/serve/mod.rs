@@ -1,0 +1,299 @@
+//! `coracle serve`.
+
+mod admission;
+mod announcement;
+mod metrics_page;
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::thread;
+
+use clap::{Args, ValueEnum};
+use coracle::metrics::Metrics;
+use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
+use coracle::store::{DirectoryStore, SwappableStore};
+use coracle::transport::KernelFile;
+use coracle_core::{ServerName, Store};
+use signal_hook::iterator::Signals;
+
+use crate::exit::{Exit, print_error};
+use crate::listen_address::ListenAddress;
+use crate::signals::{stop_on_signals, stop_signals};
+use crate::values::{DurationArg, parse_chunk_size, parse_rate};
+use crate::{console, descriptor_limit};
+use admission::AdmissionArgs;
+use metrics_page::MetricsPage;
+
+/// Serve a directory
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
+pub struct Serve {
+    /// The directory to serve
+    #[arg(value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
+    #[arg(long, short, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// How many clients are served at a time
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_clients: usize,
+    /// How many clients may come from one address; further ones are told 'busy' [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
+    max_clients_per_address: Option<usize>,
+    /// The chunk size that response headers announce
+    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
+    chunk_size: NonZeroU32,
+    /// Close connections that are idle for this long between requests
+    #[arg(long, value_name = "DURATION", default_value = "1m")]
+    idle_timeout: DurationArg,
+    /// How long a request may take to arrive, from its first byte to its last
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    request_timeout: DurationArg,
+    /// Drop clients that receive no byte of an answer for this long
+    #[arg(long, value_name = "DURATION", default_value = "30s")]
+    stall_timeout: DurationArg,
+    /// Drop clients that receive fewer bytes a second than this on average; 0 for no minimum
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
+    min_rate: u32,
+    /// How long answers under way may take when the server is stopped
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    grace: DurationArg,
+    /// The name of this server, which clients are told (at most 32 bytes)
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_server_name)]
+    name: String,
+    /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal, only the log is written
+    #[arg(long)]
+    console: bool,
+    /// Also serve files and directories whose names begin with a dot
+    #[arg(long)]
+    hidden: bool,
+    #[command(flatten)]
+    admission: AdmissionArgs,
+    /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
+    metrics: Option<SocketAddr>,
+    /// The format of the log on standard error
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: Format,
+    /// Log only errors of the server itself
+    #[arg(long, short, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also log clients that connect and requests that arrive
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A line of text
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  coracle serve                             this directory, on port 8888 of every address
+  coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
+  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve /srv/images --console       shown and controlled on this terminal";
+
+const LONG_HELP: &str = "\
+Examples:
+  coracle serve                             this directory, on port 8888 of every address
+  coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
+  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve /srv/images --console       shown and controlled on this terminal
+
+The first lines on standard output name the addresses that are listened on, with
+their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
+
+With --console the terminal shows them instead, and the log is written to standard error
+only where that is not a terminal, as with --console 2>log.
+
+When all places are taken, a new client takes the place of the oldest one that has
+been idle for over a second; where there is none, the new client is told to try again.
+With --admission queue new clients wait instead, and are served in order of arrival;
+--max-clients 1 then serves strictly one after another.
+
+--max-clients-per-address 8 keeps one host from taking all places: its ninth client
+is told to try again at once, and so is one that would wait with --admission queue.
+There is no such limit by default, since all clients behind one address translator or
+proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
+have all addresses of a /64; link-local addresses count singly.
+
+--on-text 'reply:got it' answers clients that send plain text, once for each piece
+that arrives, and --on-text echo sends it back; each piece is logged.
+
+--metrics 127.0.0.1:9100 serves counters at http://127.0.0.1:9100/metrics to everybody
+who can reach that port; its address is printed after the listening ones.
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it accepts no more clients, and
+finishes the answers under way, for --grace at most. A second signal stops it
+at once. Under nohup, SIGHUP is ignored.
+
+Exit codes:
+  0        stopped by a signal
+  2        wrong usage
+  3        an address cannot be listened on
+  5        the directory cannot be served
+  128 + N  stopped at once by a second signal N
+
+Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.
+Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
+
+pub fn serve(args: &Serve) -> Exit {
+    let store = match DirectoryStore::open(&args.directory) {
+        Ok(store) => store.with_hidden(args.hidden),
+        Err(error) => return fail(Exit::LocalFile, &error),
+    };
+    if args.console && console::is_available() {
+        return serve_on_console(args, store);
+    }
+    if args.console {
+        print_error("there is no terminal for a console: only the log is written");
+    }
+    let mut addresses = Vec::new();
+    for text in &args.listen {
+        match ListenAddress::split(text).resolve() {
+            Ok(resolved) => addresses.extend(resolved),
+            Err(error) => return fail(Exit::Network, &error),
+        }
+    }
+    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+        print_error(warning);
+    }
+    let (level, format) = log_settings(args);
+    let log = match Log::new(io::stderr(), format, level) {
+        Ok(log) => log,
+        Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
+    };
+    let metrics = Metrics::new();
+    let server = configure(Server::new(&store), args, &metrics).with_observer(log);
+    let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
+        Ok(server) => server,
+        Err(error) => return fail(Exit::Network, &error),
+    };
+    // Caught before the announcement, which tells others that signals may be sent.
+    let mut signals = match Signals::new(stop_signals()) {
+        Ok(signals) => signals,
+        Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
+    };
+    let page = match open_metrics_page(args, metrics) {
+        Ok(page) => page,
+        Err(exit) => return exit,
+    };
+    announcement::print(&server.addresses(), page.as_ref());
+    let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
+    let outcome = thread::scope(|scope| {
+        let signals_handle = signals.handle();
+        scope.spawn(|| stop_on_signals(&mut signals, &handle, &last_signal));
+        let outcome = server.run();
+        signals_handle.close();
+        outcome
+    });
+    match (outcome, last_signal.load(Ordering::Relaxed)) {
+        (Err(error), _) => fail(Exit::LocalFile, &format!("cannot serve: {error}")),
+        (Ok(_), 0) => Exit::Done,
+        (Ok(_), signal) => Exit::Signal(signal),
+    }
+}
+
+fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
+    let listen = match args.listen.as_slice() {
+        [] => ListenAddress::default(),
+        [text] => ListenAddress::split(text),
+        _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
+    };
+    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+        print_error(warning);
+    }
+    let store = SwappableStore::new(store);
+    let (level, format) = log_settings(args);
+    let config = console::ConsoleConfig {
+        folder: args.directory.clone(),
+        hidden: args.hidden,
+        listen,
+        name: args.name.clone(),
+        max_clients: args.max_clients,
+        max_clients_per_address: args.max_clients_per_address,
+        level,
+        format,
+    };
+    let metrics = Metrics::new();
+    let server = configure(Server::new(store.clone()), args, &metrics);
+    // Dropped after the server has ended.
+    let page = match open_metrics_page(args, metrics) {
+        Ok(page) => page,
+        Err(exit) => return exit,
+    };
+    let exit = console::run(server, &store, config);
+    drop(page);
+    exit
+}
+
+/// Applies the arguments that both ways of running have in common.
+fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
+where
+    S: Store<File: KernelFile> + Clone + Send,
+{
+    if let Ok(name) = ServerName::new(&args.name) {
+        server = server.with_name(name);
+    }
+    if args.metrics.is_some() {
+        server = server.with_observer(metrics.clone());
+    }
+    server.with_limits(limits(args))
+}
+
+fn open_metrics_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {
+    let Some(address) = args.metrics else { return Ok(None) };
+    let report = |error| fail(Exit::Network, &format!("cannot serve metrics at {address}: {error}"));
+    MetricsPage::open(address, metrics).map(Some).map_err(report)
+}
+
+fn log_settings(args: &Serve) -> (LogLevel, LogFormat) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => LogLevel::Quiet,
+        (_, true) => LogLevel::Verbose,
+        _ => LogLevel::Normal,
+    };
+    let format = match args.log_format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    };
+    (level, format)
+}
+
+fn fail(exit: Exit, message: &dyn std::fmt::Display) -> Exit {
+    print_error(message);
+    exit
+}
+
+fn limits(args: &Serve) -> Limits {
+    let mut limits = Limits::default();
+    limits.max_clients = args.max_clients;
+    limits.max_clients_per_address = args.max_clients_per_address;
+    limits.chunk_size = args.chunk_size;
+    limits.idle_timeout = args.idle_timeout.0;
+    limits.request_timeout = args.request_timeout.0;
+    limits.stall_timeout = args.stall_timeout.0;
+    limits.min_rate = args.min_rate;
+    limits.grace = args.grace.0;
+    args.admission.apply_to(&mut limits);
+    limits
+}
+
+/// Both address and port are required: there is no usual port, and all addresses would make the metrics public.
+fn parse_metrics_address(text: &str) -> Result<SocketAddr, String> {
+    let resolved =
+        text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
+    resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
+}
+
+fn parse_server_name(text: &str) -> Result<String, String> {
+    ServerName::new(text).map(|name| name.as_str().to_owned()).map_err(|error| error.to_string())
+}

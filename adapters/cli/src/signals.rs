@@ -1,0 +1,38 @@
+//! Signals that stop a server.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use coracle::server::ServerHandle;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// The signals to stop on. SIGHUP is not among them where it is ignored at the start, as nohup arranges it.
+pub fn stop_signals() -> Vec<i32> {
+    let mut signals = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        signals.push(SIGHUP);
+    }
+    signals
+}
+
+/// Whether this process was started with `signal` ignored, by `/proc/self/status` (proc_pid_status(5)).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
+/// Stops the server on the first signal, and closes its connections on a second one, whose number it stores.
+pub fn stop_on_signals(signals: &mut Signals, handle: &ServerHandle, last_signal: &AtomicU8) {
+    let mut is_stopping = false;
+    for signal in signals.forever() {
+        if is_stopping {
+            last_signal.store(u8::try_from(signal).unwrap_or(0), Ordering::Relaxed);
+            handle.stop_now();
+        } else {
+            is_stopping = true;
+            handle.stop();
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! `coracle get`, `ls` and `stat`, run as a program. Names begin with the number of the fault that they are about.
+
+mod changes;
+mod faults;
+mod kernel;
+mod serve;
+mod support;
+mod tree;

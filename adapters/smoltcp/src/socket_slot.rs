@@ -1,0 +1,222 @@
+//! A socket of the server's, and what it is used for.
+
+use core::mem::swap;
+
+use coracle_core::{Close, CloseHow, Code, Instant, ServerConfig, ServerSession, Store};
+use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::tcp;
+use smoltcp::wire::IpEndpoint;
+
+use crate::connection::{Connection, PollOutcome};
+use crate::observer::{DisconnectReason, Observer};
+
+/// How long a peer may take to complete its handshake. A lost packet costs it 1 s, then 2, then 4.
+const HANDSHAKE_MS: u64 = 10_000;
+/// How long a closed connection's last bytes may wait for an acknowledgement of any of them.
+const DRAIN_MS: u64 = 10_000;
+/// How long a peer may take to close its side after ours was acknowledged, and how much it may send meanwhile.
+const LINGER_MS: u64 = 2_000;
+const LINGER_LEN: usize = 1 << 20;
+/// How long a reset may wait for the interface to send it (the link may be down).
+const RESET_MS: u64 = 1_000;
+
+pub(crate) struct SocketSlot<'c, S: Store> {
+    handle: Option<SocketHandle>,
+    /// What the socket is at when there is no session.
+    state: SocketState,
+    session: Session<'c, S>,
+}
+
+#[derive(Clone, Copy)]
+enum SocketState {
+    /// The socket listens, or shakes hands, or has a client that the last poll saw.
+    Free { handshake_since: Option<Instant>, has_new_client: bool },
+    /// Closed by us; the peer acknowledges and closes in its turn.
+    Draining { until: Instant, queued: usize, readable: usize },
+    /// Reset; the packet that says so has to leave.
+    Leaving { until: Instant },
+    /// Closed by both; the last acknowledgement leaves before the next poll.
+    Closed,
+}
+
+const FREE: SocketState = SocketState::Free { handshake_since: None, has_new_client: false };
+
+/// An `Option` with a tag of its own, 0 for none, so that a server in a static needs no bytes of flash to start from.
+// Without a heap the large variant cannot live elsewhere, and a server wants its memory reserved.
+#[allow(clippy::large_enum_variant)]
+#[repr(u8)]
+enum Session<'c, S: Store> {
+    None,
+    Live(Connection<'c, S>),
+}
+
+impl<'c, S: Store> SocketSlot<'c, S> {
+    pub(crate) const fn new() -> Self {
+        Self { handle: None, state: FREE, session: Session::None }
+    }
+
+    pub(crate) fn bind(&mut self, handle: SocketHandle) {
+        self.handle = Some(handle);
+    }
+
+    pub(crate) const fn is_free(&self) -> bool {
+        matches!((&self.session, self.state), (Session::None, SocketState::Free { .. }))
+    }
+
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(self.session, Session::Live(_))
+    }
+
+    pub(crate) fn peer(&self, sockets: &SocketSet<'_>) -> Option<IpEndpoint> {
+        sockets.get::<tcp::Socket<'_>>(self.handle?).remote_endpoint()
+    }
+
+    /// Exchanges sockets, and what they are at, with `other`; neither has a session.
+    pub(crate) fn swap_socket(&mut self, other: &mut Self) {
+        debug_assert!(!self.is_live() && !other.is_live(), "a session keeps its socket");
+        swap(&mut self.handle, &mut other.handle);
+        swap(&mut self.state, &mut other.state);
+    }
+
+    /// Whether the last poll saw a client that nobody serves.
+    pub(crate) const fn has_new_client(&self) -> bool {
+        matches!((&self.session, self.state), (Session::None, SocketState::Free { has_new_client: true, .. }))
+    }
+
+    // Out of line, as `refuse`: a session is made on the stack and moved.
+    #[inline(never)]
+    pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
+        self.state = FREE;
+        self.session = Session::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
+    }
+
+    #[inline(never)]
+    pub(crate) fn refuse(&mut self, code: Code, config: &'c ServerConfig<'c>, now: Instant) {
+        self.state = FREE;
+        self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
+    }
+
+    /// When the client connected, if it has asked nothing since.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        match &self.session {
+            Session::Live(connection) => connection.silent_since(),
+            Session::None => None,
+        }
+    }
+
+    pub(crate) fn stop(&mut self, now: Instant) {
+        if let Session::Live(connection) = &mut self.session {
+            connection.stop(now);
+        }
+    }
+
+    /// Breaks the connection off.
+    pub(crate) fn reset(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
+        let Some(handle) = self.handle else { return };
+        sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
+        self.session = Session::None;
+        self.state = SocketState::Leaving { until: now.after(RESET_MS) };
+    }
+
+    fn close(&mut self, socket: &mut tcp::Socket<'_>, close: Close, now: Instant) {
+        self.session = Session::None;
+        if close.how == CloseHow::Abort {
+            socket.abort();
+            self.state = SocketState::Leaving { until: now.after(RESET_MS) };
+        } else {
+            socket.close();
+            let queued = socket.send_queue();
+            self.state = SocketState::Draining { until: now.after(DRAIN_MS), queued, readable: LINGER_LEN };
+        }
+    }
+
+    /// Does what there is to do; returns when to come again. `port` is what to listen on, if at all.
+    pub(crate) fn poll(
+        &mut self,
+        slot: usize,
+        port: Option<u16>,
+        sockets: &mut SocketSet<'_>,
+        store: &mut S,
+        observer: &mut impl Observer,
+        now: Instant,
+    ) -> Option<Instant> {
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(self.handle?);
+        if let Session::Live(connection) = &mut self.session {
+            match connection.poll(slot, socket, store, observer, now) {
+                PollOutcome::Waiting(until) => return until,
+                PollOutcome::Busy => return Some(now),
+                PollOutcome::Over(close) => {
+                    observer.disconnected(slot, DisconnectReason::Closed(close));
+                    self.close(socket, close, now);
+                }
+            }
+        }
+        if let SocketState::Draining { until, queued, readable } = &mut self.state {
+            drain(socket, until, queued, readable, now);
+            let is_last_ack_due = socket.state() == tcp::State::TimeWait;
+            if now >= *until || *readable == 0 {
+                socket.abort();
+                self.state = SocketState::Leaving { until: now.after(RESET_MS) };
+            } else if is_last_ack_due {
+                self.state = SocketState::Closed;
+                return Some(now);
+            } else if socket.is_open() {
+                return Some(*until);
+            } else {
+                self.state = FREE;
+            }
+        }
+        if let SocketState::Leaving { until } = self.state {
+            // A socket that was reset forgets its peer when the reset has left.
+            let is_left = socket.state() == tcp::State::Closed && socket.remote_endpoint().is_none();
+            if now < until && !is_left {
+                return Some(until);
+            }
+            self.state = FREE;
+        }
+        if let SocketState::Closed = self.state {
+            self.state = FREE;
+        }
+        let SocketState::Free { handshake_since, has_new_client } = &mut self.state else { return None };
+        match port {
+            None => socket.close(),
+            Some(port) if !socket.is_open() => {
+                // An answer is written whole before the interface is polled: there is nothing to wait for.
+                socket.set_nagle_enabled(false);
+                socket.set_timeout(None);
+                let is_listening = socket.listen(port).is_ok();
+                debug_assert!(is_listening, "the port is not 0 and the socket is closed");
+            }
+            Some(_) => {}
+        }
+        if socket.state() != tcp::State::SynReceived {
+            *handshake_since = None;
+            // A peer that has reset the connection already is not worth a session.
+            *has_new_client = port.is_some() && (socket.may_send() || socket.can_recv()) && socket.is_open();
+            return has_new_client.then_some(now);
+        }
+        let until = handshake_since.get_or_insert(now).after(HANDSHAKE_MS);
+        if now >= until {
+            self.reset(sockets, now);
+            return Some(now.after(RESET_MS));
+        }
+        Some(until)
+    }
+}
+
+/// Reads off what arrives, and moves the deadline when the peer acknowledges something.
+fn drain(socket: &mut tcp::Socket<'_>, until: &mut Instant, queued: &mut usize, readable: &mut usize, now: Instant) {
+    while *readable > 0
+        && let Ok(read) = socket.recv(|bytes| (bytes.len(), bytes.len()))
+        && read > 0
+    {
+        *readable = readable.saturating_sub(read);
+    }
+    if socket.send_queue() < *queued {
+        *queued = socket.send_queue();
+        *until = now.after(DRAIN_MS);
+    }
+    if socket.state() == tcp::State::FinWait2 {
+        *until = (*until).min(now.after(LINGER_MS));
+    }
+}

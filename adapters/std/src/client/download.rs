@@ -1,0 +1,222 @@
+//! Fetches a file to a file.
+
+use std::thread::sleep;
+
+use coracle_core::exec::Sink;
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
+
+use super::backoff::{Backoff, change_pause};
+use super::error::Error;
+use super::options::{GetOptions, GetSummary};
+use super::progress::{Progress, ProgressEvent};
+use super::requester::Requester;
+use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
+
+/// How many times a file that changes during the fetch is fetched again.
+const MAX_CHANGES: u32 = 3;
+
+/// A file that was received and verified, and does not have its name yet. When dropped, it stays an unfinished download.
+#[derive(Debug)]
+#[must_use = "it gets its name when it is committed"]
+pub struct Download {
+    part: Part,
+    proof: Proof,
+    modified: Option<u64>,
+    force: bool,
+    summary: GetSummary,
+}
+
+impl Download {
+    /// Makes it durable, and gives it its name.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system; see [`Part::promote`].
+    pub fn commit(self) -> Result<GetSummary, LocalError> {
+        self.part.promote(self.proof, self.modified, self.force)?;
+        Ok(self.summary)
+    }
+}
+
+pub(super) fn download(
+    requester: &mut Requester,
+    name: FileName<'_>,
+    target: &DownloadTarget,
+    options: &GetOptions,
+    progress: &mut dyn Progress,
+) -> Result<Download, Error> {
+    target.check_target(options.force)?;
+    let mut part = match target.find_part()? {
+        ExistingPart::None => None,
+        ExistingPart::Part(part) => Some(*part),
+        ExistingPart::SetAside(paths) => {
+            paths.iter().for_each(|path| progress.event(&ProgressEvent::SetAside(path)));
+            None
+        }
+    };
+    let peer = requester.address.to_string();
+    if let Some(part) = &mut part {
+        let is_resumable = part.origin().is_some_and(|origin| {
+            // Without a digest, a file of that name at another server could not be told from this one.
+            origin.name == name.as_str() && (options.digest.is_some() || origin.peer == peer)
+        });
+        if !options.resume || !is_resumable {
+            part.forget_origin();
+        }
+    }
+    let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.size())).unwrap_or(0);
+    let mut fetch = Fetch { name, peer, target, options, progress, part, modified: None, resumed };
+    let outcome = fetch.run(requester);
+    match (outcome, fetch.part) {
+        (Ok((proof, summary)), Some(part)) => {
+            Ok(Download { part, proof, modified: fetch.modified, force: options.force, summary })
+        }
+        (Ok(_), None) => Err(LocalError::Replaced(target.part_path()).into()),
+        (Err(error), part) => {
+            part.map_or(Ok(()), Part::suspend)?;
+            Err(error)
+        }
+    }
+}
+
+/// A fetch under way: the sink of its bodies.
+struct Fetch<'a> {
+    name: FileName<'a>,
+    peer: String,
+    target: &'a DownloadTarget,
+    options: &'a GetOptions,
+    progress: &'a mut dyn Progress,
+    part: Option<Part>,
+    modified: Option<u64>,
+    /// Bytes that were received by an earlier run.
+    resumed: u64,
+}
+
+impl Fetch<'_> {
+    fn run(&mut self, requester: &mut Requester) -> Result<(Proof, GetSummary), Error> {
+        let mut backoff = Backoff::new(requester.retries);
+        let mut changes = 0;
+        let mut had_mismatch = false;
+        loop {
+            let origin = self.part.as_ref().and_then(Part::origin).filter(|_| self.len() > 0).cloned();
+            let offset = origin.as_ref().map_or(0, |_| self.len());
+            let version = origin.as_ref().map(|origin| &origin.version);
+            let digest_from = self.options.digest.map(|_| 0);
+            let get = GetRequest::new(self.name)
+                .with_offset(offset)
+                .with_version(version)
+                .with_digest(self.options.digest)
+                .with_digest_from(digest_from);
+            let outcome = requester.attempt_get(&get, self);
+            let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
+            let failed = match outcome {
+                Ok(End::Verified(verified)) => return Ok(self.done(Proof::Verified(verified), false)),
+                Ok(End::Unchecked) if self.options.digest.is_none() => {
+                    return Ok(self.done(Proof::Unchecked, false));
+                }
+                Ok(End::Changed { snapshot: Some(verified) }) if self.options.snapshot => {
+                    return Ok(self.done(Proof::Verified(verified), true));
+                }
+                Ok(_) => {
+                    self.start_over(&mut changes)?;
+                    sleep(change_pause(changes));
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            match failed.error {
+                // The version to resume is gone, or the file is shorter than the offset.
+                Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
+                    self.start_over(&mut changes)?;
+                }
+                Error::DigestMismatch => {
+                    self.part.take().map_or(Ok(()), Part::discard)?;
+                    if had_mismatch {
+                        return Err(Error::DigestMismatch);
+                    }
+                    had_mismatch = true;
+                    self.resumed = 0;
+                    self.progress.event(&ProgressEvent::DigestMismatch);
+                }
+                error if error.is_temporary() => {
+                    if failed.was_reused && !progressed {
+                        continue;
+                    }
+                    let Some(pause) = backoff.next_pause(progressed) else { return Err(error) };
+                    self.progress.event(&ProgressEvent::Retry { error: &error, pause });
+                    sleep(pause);
+                }
+                error => return Err(error),
+            }
+        }
+    }
+
+    fn start_over(&mut self, changes: &mut u32) -> Result<(), Error> {
+        if *changes == MAX_CHANGES {
+            return Err(Error::Changed);
+        }
+        *changes += 1;
+        self.resumed = 0;
+        if let Some(part) = &mut self.part {
+            part.forget_origin();
+        }
+        self.progress.event(&ProgressEvent::Changed);
+        Ok(())
+    }
+
+    fn done(&self, proof: Proof, is_snapshot: bool) -> (Proof, GetSummary) {
+        let digest: Option<Digest> = match &proof {
+            Proof::Verified(verified) => Some(*verified.digest()),
+            Proof::Unchecked => None,
+        };
+        (proof, GetSummary { size: self.len(), resumed: self.resumed, digest, is_snapshot })
+    }
+
+    fn len(&self) -> u64 {
+        self.part.as_ref().map_or(0, Part::size)
+    }
+}
+
+impl Sink for Fetch<'_> {
+    type Error = Error;
+
+    fn begin(&mut self, header: &Header) -> Result<(), Error> {
+        if let Some(limit) = self.options.max_size.filter(|limit| header.size > *limit) {
+            return Err(Error::TooLarge { size: header.size, limit });
+        }
+        self.target.directory().check_free(header.length)?;
+        self.modified = header.modified;
+        let origin = Origin {
+            name: self.name.as_str().to_owned(),
+            peer: self.peer.clone(),
+            size: header.size,
+            version: header.version.clone(),
+        };
+        match &mut self.part {
+            None => self.part = Some(self.target.create_part(origin)?),
+            Some(part) if header.offset == 0 => part.restart(origin)?,
+            Some(part) if part.origin() != Some(&origin) => part.set_origin(origin)?,
+            Some(_) => {}
+        }
+        self.progress.started(header.size, header.offset);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.target.part_path()))?;
+        debug_assert_eq!(offset, part.size(), "bodies come in order");
+        part.append(bytes)?;
+        self.progress.advanced(part.size());
+        Ok(())
+    }
+
+    fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
+        match &self.part {
+            Some(part) => match part.read_at(buf, offset)? {
+                0 => Err(LocalError::Replaced(self.target.part_path()).into()),
+                len => Ok(len),
+            },
+            None => Err(LocalError::Replaced(self.target.part_path()).into()),
+        }
+    }
+}

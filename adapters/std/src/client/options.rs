@@ -1,0 +1,85 @@
+//! Options of a fetch, and its summary.
+
+use coracle_core::{Digest, DigestKind};
+
+/// How a file is fetched.
+///
+/// ```
+/// use coracle::client::GetOptions;
+/// use coracle_core::DigestKind;
+///
+/// let options = GetOptions::new().with_digest(Some(DigestKind::Sha256)).with_max_size(Some(1 << 30));
+/// assert_eq!(options.digest(), Some(DigestKind::Sha256));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GetOptions {
+    pub(super) digest: Option<DigestKind>,
+    pub(super) force: bool,
+    pub(super) resume: bool,
+    pub(super) snapshot: bool,
+    pub(super) max_size: Option<u64>,
+}
+
+/// What was fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GetSummary {
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// How many of them were received by an earlier run.
+    pub resumed: u64,
+    /// The digest that they were verified by; `None` where they were not.
+    pub digest: Option<Digest>,
+    /// Whether the file changed at the server while it was sent. It is then as it was sent.
+    pub is_snapshot: bool,
+}
+
+impl GetOptions {
+    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size.
+    pub const fn new() -> Self {
+        Self { digest: Some(DigestKind::Crc32), force: false, resume: true, snapshot: false, max_size: None }
+    }
+
+    /// Sets the digest that verifies the file; `None` verifies nothing.
+    pub const fn with_digest(mut self, digest: Option<DigestKind>) -> Self {
+        self.digest = digest;
+        self
+    }
+
+    /// Sets whether an existing file is replaced.
+    pub const fn with_force(mut self, force: bool) -> Self {
+        self.force = force;
+        self
+    }
+
+    /// Sets whether an unfinished download of an earlier run is resumed.
+    pub const fn with_resume(mut self, resume: bool) -> Self {
+        self.resume = resume;
+        self
+    }
+
+    /// Sets whether a file that changes while it is fetched is accepted as it was sent, if its digest came and is right.
+    pub const fn with_snapshot(mut self, snapshot: bool) -> Self {
+        self.snapshot = snapshot;
+        self
+    }
+
+    /// Sets the size in bytes of the largest file that is fetched; `None` for no limit.
+    pub const fn with_max_size(mut self, max_size: Option<u64>) -> Self {
+        self.max_size = max_size;
+        self
+    }
+
+    /// The digest that verifies the file.
+    #[must_use]
+    pub const fn digest(&self) -> Option<DigestKind> {
+        self.digest
+    }
+}
+
+impl Default for GetOptions {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,193 @@
+//! Makes requests to one server, over a connection that is used again, with retries.
+
+use std::io;
+use std::thread::sleep;
+use std::time::Duration;
+
+use coracle_core::blocking::{ClientError, Clock as _, Connection};
+use coracle_core::exec::{ReadBackError, Sink, read_back};
+use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, StartError};
+
+use super::address::Address;
+use super::backoff::Backoff;
+use super::connect::{ClientTransport, MonotonicClock, connect};
+use super::error::Error;
+use crate::transport::TransportError;
+
+/// The size of the receive buffer, in bytes.
+const RECEIVE_LEN: usize = 256 * 1024;
+
+/// A connection with the session on it.
+pub type ClientConnection = Connection<Box<[u8]>, Box<[u8]>, ClientTransport, MonotonicClock>;
+
+/// The server, how to connect to it, and the connection of the last request, if it can be used again.
+pub struct Requester {
+    pub address: Address,
+    pub connect_timeout: Option<Duration>,
+    pub stall_timeout: Option<Duration>,
+    pub retries: u32,
+    connection: Option<ClientConnection>,
+}
+
+/// An attempt that failed.
+pub struct FailedAttempt {
+    pub error: Error,
+    /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
+    /// an attempt.
+    pub was_reused: bool,
+    /// No other attempt may follow, whatever the error is.
+    pub is_final: bool,
+}
+
+impl Requester {
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            connect_timeout: Some(Duration::from_secs(10)),
+            stall_timeout: Some(Duration::from_secs(30)),
+            retries: 3,
+            connection: None,
+        }
+    }
+
+    /// Repeats `attempt` until it succeeds, fails for good, or the retries are used up.
+    pub fn retry<A>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>) -> Result<A, Error> {
+        let mut backoff = Backoff::new(self.retries);
+        loop {
+            let failed = match attempt(self) {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            if failed.is_final || !failed.error.is_temporary() {
+                return Err(failed.error);
+            }
+            if failed.was_reused {
+                continue;
+            }
+            match backoff.next_pause(false) {
+                Some(pause) => sleep(pause),
+                None => return Err(failed.error),
+            }
+        }
+    }
+
+    /// Makes one attempt of a request, on the connection of the last one or on a new one.
+    pub fn attempt<A, S: Into<Error>>(
+        &mut self,
+        mut request: impl FnMut(&mut ClientConnection) -> Result<A, ClientError<TransportError, S>>,
+    ) -> Result<A, FailedAttempt> {
+        let reused = self.connection.take().filter(ClientConnection::is_idle);
+        let was_reused = reused.is_some();
+        let mut connection = match reused {
+            Some(connection) => connection,
+            None => self.connect(self.session(), receive_buf(), MonotonicClock::start())?,
+        };
+        let mut outcome = request(&mut connection);
+        if matches!(outcome, Err(ClientError::Start(StartError::NameDoesNotFit))) {
+            // The answer to a hello says how long requests to this server may be.
+            if let Err(error) = connection.hello(|_| ()) {
+                return self.finish(connection, Err(error), was_reused);
+            }
+            outcome = request(&mut connection);
+        }
+        self.finish(connection, outcome, was_reused)
+    }
+
+    /// Makes one attempt to fetch a file.
+    pub fn attempt_get<S: Sink<Error = Error>>(
+        &mut self,
+        get: &GetRequest<'_>,
+        sink: &mut S,
+    ) -> Result<End, FailedAttempt> {
+        let reads_back = get.digest.is_some() && get.digest_from.is_some_and(|from| from < get.offset);
+        let mut session = self.session();
+        let mut clock = MonotonicClock::start();
+        if !reads_back || session.start(ClientRequest::Get(*get), clock.now()).is_err() {
+            return self.attempt(|connection| connection.get(get, sink));
+        }
+        // Reads back first and connects then: the server would time out while the bytes before the offset are hashed.
+        self.connection = None;
+        let mut buf = receive_buf();
+        read_back(&mut session, sink, &mut buf, || clock.now()).map_err(|error| match error {
+            ReadBackError::Sink(error) => FailedAttempt::new(error),
+            ReadBackError::TooFew => FailedAttempt::new(truncated()),
+        })?;
+        let mut connection = self.connect(session, buf, clock)?;
+        let outcome = connection.finish_get(sink);
+        self.finish(connection, outcome, false)
+    }
+
+    fn session(&self) -> ClientSession<Box<[u8]>> {
+        let stall_ms =
+            self.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
+        ClientSession::new(vec![0; ClientSession::<Box<[u8]>>::MIN_BUF_LEN].into_boxed_slice()).with_stall_ms(stall_ms)
+    }
+
+    fn connect(
+        &self,
+        session: ClientSession<Box<[u8]>>,
+        buf: Box<[u8]>,
+        clock: MonotonicClock,
+    ) -> Result<ClientConnection, FailedAttempt> {
+        match connect(&self.address, self.connect_timeout) {
+            Ok(transport) => Ok(Connection::new(session, transport, buf, clock)),
+            Err(error) => Err(FailedAttempt::new(Error::Connect { peer: self.address.to_string(), error })),
+        }
+    }
+
+    /// Stores `connection` for the next request, if it can be used again, and converts the error.
+    fn finish<A, S: Into<Error>>(
+        &mut self,
+        mut connection: ClientConnection,
+        outcome: Result<A, ClientError<TransportError, S>>,
+        was_reused: bool,
+    ) -> Result<A, FailedAttempt> {
+        let outcome = outcome.map_err(|error| {
+            let error = convert(error, &mut connection, &self.address);
+            FailedAttempt { error, was_reused, is_final: false }
+        });
+        self.connection = Some(connection).filter(ClientConnection::is_idle);
+        outcome
+    }
+}
+
+impl FailedAttempt {
+    fn new(error: Error) -> Self {
+        Self { error, was_reused: false, is_final: false }
+    }
+}
+
+fn receive_buf() -> Box<[u8]> {
+    vec![0; RECEIVE_LEN].into_boxed_slice()
+}
+
+fn truncated() -> Error {
+    Error::Write(io::ErrorKind::UnexpectedEof.into())
+}
+
+fn convert<S: Into<Error>>(
+    error: ClientError<TransportError, S>,
+    connection: &mut ClientConnection,
+    address: &Address,
+) -> Error {
+    let refused = |code, connection: &ClientConnection| {
+        let (code_name, message) = connection.refusal().map_or(("", ""), |refusal| (refusal.word, refusal.text));
+        Error::Refused { code, code_name: code_name.to_owned(), message: message.to_owned() }
+    };
+    match error {
+        ClientError::Start(error) => Error::InvalidRequest(error),
+        ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => refused(code, connection),
+        ClientError::Failed(Failure::Violation(violation)) => Error::Violation(violation),
+        ClientError::Failed(Failure::Digest) => Error::DigestMismatch,
+        ClientError::Failed(failure) => Error::Connection { peer: address.to_string(), error: None, failure },
+        ClientError::Transport(error) => {
+            let broken = connection.transport_mut().last_error().map_or_else(
+                || io::Error::other(error),
+                |last| last.raw_os_error().map_or_else(|| last.kind().into(), io::Error::from_raw_os_error),
+            );
+            Error::Connection { peer: address.to_string(), error: Some(broken), failure: Failure::Closed }
+        }
+        ClientError::Sink(error) => error.into(),
+        _ => truncated(),
+    }
+}

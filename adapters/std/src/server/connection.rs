@@ -1,0 +1,82 @@
+//! Serves one connection, or refuses it.
+
+use std::io;
+
+use coracle_core::blocking::{Buffers, serve};
+use coracle_core::{Action, Close, CloseHow, CloseReason, Code, ServerSession, Store};
+use memmap2::MmapMut;
+use socket2::Socket;
+
+use super::abortable_store::AbortableStore;
+use super::context::ServerContext;
+use super::entry::ConnectionEntry;
+use super::event::{Event, Peer};
+use super::event_bridge::EventBridge;
+use crate::sys;
+use crate::transport::{KernelFile, TcpTransport};
+
+/// The longest request, in bytes; `maxRequest` in `hello`.
+const REQUEST_BUF_LEN: usize = 4096;
+const RECEIVE_BUF_LEN: usize = 4096;
+/// Header, small body and trailer leave in one write where all three fit.
+const SEND_BUF_LEN: usize = 64 * 1024;
+
+/// The buffers of a worker thread, for one connection after the other.
+///
+/// They lie in pages of their own: what a client does not use takes no memory, and all of it goes back to the system with
+/// the thread. An allocator would keep most of it.
+pub(super) struct WorkerBuffers {
+    pages: MmapMut,
+}
+
+impl WorkerBuffers {
+    /// Fails where the process may not have more memory.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { pages: MmapMut::map_anon(REQUEST_BUF_LEN + RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
+    }
+}
+
+/// Serves a connection until it ends. The socket is then to be closed as the returned value says.
+pub(super) fn serve_connection<S>(
+    context: &ServerContext<'_>,
+    entry: &ConnectionEntry,
+    peer: &Peer,
+    store: &mut S,
+    buffers: &mut WorkerBuffers,
+) -> CloseHow
+where
+    S: Store<File: KernelFile>,
+{
+    let (request, rest) = buffers.pages.split_at_mut(REQUEST_BUF_LEN);
+    let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
+    let mut bridge = EventBridge::new(context, entry, peer);
+    let mut session = ServerSession::new(&context.config, request, context.now());
+    let timeouts = context.timeouts;
+    let mut transport = TcpTransport::new(&entry.socket).with_timeouts(Some(timeouts.read), Some(timeouts.write));
+    let mut clock = || context.now();
+    let mut store = AbortableStore { store, entry };
+    let buffers = Buffers { receive, send };
+    let close = serve(&mut session, &mut transport, &mut store, buffers, &mut clock, &mut bridge);
+    if let Some(error) = transport.option_error() {
+        context.emit(&Event::Warning { what: "a socket refused an option", error });
+    }
+    bridge.finish(close, transport.last_error().map(io::Error::kind))
+}
+
+/// Sends `code` to a client that is not admitted, without waiting for it.
+#[inline(never)]
+pub(super) fn refuse(context: &ServerContext<'_>, socket: Socket, code: Code) {
+    let mut buf = [0; 512];
+    let now = context.now();
+    let mut session = ServerSession::refusing(code, &context.config, &mut buf, now);
+    while let Action::SendBytes { bytes, .. } = session.action() {
+        // The socket is fresh: its send buffer has room for a line, or the client is gone.
+        match sys::send_now(&socket, bytes) {
+            Ok(len) => session.sent(len, now),
+            Err(_) => session.send_failed(),
+        }
+    }
+    if session.action() == (Action::Close(Close::new(CloseHow::Linger, CloseReason::Refused(code)))) {
+        context.lingering.add(socket, false);
+    }
+}

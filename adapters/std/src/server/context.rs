@@ -1,0 +1,45 @@
+//! What the threads of a running server share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use coracle_core::{Instant, ServerConfig};
+
+use super::event::Event;
+use super::linger::LingeringSockets;
+use super::listener::SocketTimeouts;
+use super::observer::Observer;
+use super::registry::ConnectionRegistry;
+use super::worker_pool::WorkerPool;
+use crate::sys;
+use crate::transport::whole_millis;
+
+pub(super) struct ServerContext<'c> {
+    pub registry: &'c ConnectionRegistry,
+    pub lingering: &'c LingeringSockets,
+    pub workers: WorkerPool,
+    pub config: ServerConfig<'c>,
+    pub observers: &'c [Box<dyn Observer + 'c>],
+    /// Whether one of the observers needs the events of single requests.
+    pub sees_requests: bool,
+    pub timeouts: SocketTimeouts,
+    /// Zero of the sessions' time.
+    pub began: Duration,
+    pub threads_spawned: AtomicU64,
+}
+
+impl ServerContext<'_> {
+    /// Tells all observers.
+    pub(super) fn emit(&self, event: &Event<'_>) {
+        for observer in self.observers {
+            // A panic of an observer must leave no connection half done. The panic hook has reported it.
+            drop(catch_unwind(AssertUnwindSafe(|| observer.event(event))));
+        }
+    }
+
+    /// This moment in the sessions' time.
+    pub(super) fn now(&self) -> Instant {
+        Instant::from_millis(whole_millis(sys::monotonic().saturating_sub(self.began)))
+    }
+}

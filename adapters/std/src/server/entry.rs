@@ -1,0 +1,69 @@
+//! Record of one connection in the registry, shared by the thread that serves it and those that may close it.
+
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Instant;
+
+use socket2::Socket;
+
+/// An admitted connection.
+#[derive(Debug)]
+pub(super) struct ConnectionEntry {
+    /// 1 for the first connection of a server.
+    pub id: u64,
+    pub address: SocketAddr,
+    pub socket: Socket,
+    pub admitted: Instant,
+    /// Connections when this one was admitted, itself included.
+    pub live: usize,
+    /// A whole request has arrived, so the connection is not evicted.
+    is_active: AtomicBool,
+    forced_close: AtomicU8,
+}
+
+/// Why another thread closed a connection, or its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ForcedClose {
+    /// In favour of a new client.
+    Evicted = 1,
+    /// The server stops: only the input was shut down, to wake the thread that waits for it.
+    Stopping,
+    /// The server stops at once.
+    Aborted,
+}
+
+impl ConnectionEntry {
+    pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
+        let (is_active, forced_close) = (AtomicBool::new(false), AtomicU8::new(0));
+        Self { id, address, socket, admitted: Instant::now(), live, is_active, forced_close }
+    }
+
+    /// Waits for input, its end or the time-out, and leaves it to the next read. A thread has no buffers before that, so
+    /// clients that connect and send nothing cost little more than its stack.
+    pub(super) fn wait_for_input(&self) {
+        drop(self.socket.peek(&mut [MaybeUninit::uninit()]));
+    }
+
+    /// A whole request has arrived, or a piece of text.
+    pub(super) fn mark_active(&self) {
+        self.is_active.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.is_active.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn forced_close(&self) -> Option<ForcedClose> {
+        let value = self.forced_close.load(Ordering::Acquire);
+        [ForcedClose::Evicted, ForcedClose::Stopping, ForcedClose::Aborted].into_iter().find(|why| *why as u8 == value)
+    }
+
+    /// Closes the connection from another thread than the one that serves it.
+    pub(super) fn force_close(&self, why: ForcedClose) {
+        self.forced_close.store(why as u8, Ordering::Release);
+        let how = if why == ForcedClose::Stopping { Shutdown::Read } else { Shutdown::Both };
+        // Fails where the client is gone already: then its thread does not wait for it either.
+        drop(self.socket.shutdown(how));
+    }
+}

@@ -1,0 +1,305 @@
+//! Events of a server: everything that a log, a console, a metrics page or a test may want to know.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_core::{CloseReason, Code, Request, RequestKind};
+
+/// Something that happened in a server.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Clients can connect to `address`.
+    Listening {
+        /// With the real port, where port 0 was asked for.
+        address: SocketAddr,
+    },
+    /// Clients can no longer connect to `address`; the server continues.
+    ListenerClosed {
+        /// Address of the listener.
+        address: SocketAddr,
+    },
+    /// A client was admitted and has a worker thread.
+    Connected {
+        /// The client.
+        peer: &'a Peer,
+        /// Clients connected when it was admitted, this one included.
+        live: usize,
+    },
+    /// A client was turned away with [`Code::Busy`] or [`Code::ShuttingDown`].
+    Refused {
+        /// The client; it has no number and no thread.
+        address: SocketAddr,
+        /// Code that it was sent.
+        code: Code,
+        /// Whether the limit was [`Limits::max_clients_per_address`](super::Limits::max_clients_per_address).
+        is_over_address_limit: bool,
+    },
+    /// A client waits in the queue ([`Admission::Queue`](super::Admission::Queue)). [`Event::Dequeued`] follows, though
+    /// another thread may report it earlier.
+    Queued {
+        /// The client; it has no number and no thread yet.
+        address: SocketAddr,
+        /// Clients in the queue, this one included.
+        waiting: usize,
+    },
+    /// A client left the queue. [`Event::Connected`] or [`Event::Refused`] follows, unless it is gone.
+    Dequeued {
+        /// The client.
+        address: SocketAddr,
+        /// Why it left the queue.
+        reason: DequeueReason,
+        /// Time in the queue.
+        waited: Duration,
+    },
+    /// A request was read. `hello`, and what cannot be read, appear only as [`Event::Finished`].
+    Requested {
+        /// The client.
+        peer: &'a Peer,
+        /// Its request.
+        request: &'a Request<'a>,
+    },
+    /// The requested file is open.
+    Opened {
+        /// The client.
+        peer: &'a Peer,
+        /// Length of the file in bytes.
+        file_size: u64,
+    },
+    /// More bytes of a body were sent.
+    Progress {
+        /// The client.
+        peer: &'a Peer,
+        /// Bytes since the last event of this kind.
+        body_len: u64,
+    },
+    /// Bytes arrived that are no request.
+    Text {
+        /// The client.
+        peer: &'a Peer,
+        /// What arrived, or a part of it.
+        bytes: &'a [u8],
+    },
+    /// The response to a request ended, complete or not.
+    Finished {
+        /// The client.
+        peer: &'a Peer,
+        /// Request, bytes, time and outcome.
+        summary: &'a RequestSummary<'a>,
+    },
+    /// A connection ended, and no longer counts.
+    Disconnected {
+        /// The client.
+        peer: &'a Peer,
+        /// Reason, requests and bytes.
+        summary: &'a ConnectionSummary,
+        /// Clients that are still connected.
+        live: usize,
+    },
+    /// Something failed that concerns no client alone, or that did not end its connection.
+    Warning {
+        /// What could not be done.
+        what: &'a str,
+        /// Why.
+        error: &'a io::Error,
+    },
+    /// The server is being stopped: no new clients.
+    Stopping {
+        /// Clients that are connected.
+        live: usize,
+    },
+    /// The grace time of a stop is over: the remaining connections are aborted.
+    Aborting {
+        /// How many.
+        live: usize,
+    },
+}
+
+/// Why a client left the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DequeueReason {
+    /// It was admitted.
+    Served,
+    /// It waited for too long, or the server is being stopped.
+    Refused(Code),
+    /// It closed the connection.
+    Gone,
+}
+
+/// A connected client.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    id: u64,
+    address: SocketAddr,
+    thread: Arc<str>,
+}
+
+impl Peer {
+    pub(super) const fn new(id: u64, address: SocketAddr, thread: Arc<str>) -> Self {
+        Self { id, address, thread }
+    }
+
+    /// Number of the connection: 1 for the first one of a server.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Address of the client; an IPv4 address for an IPv4 client of a dual-stack socket.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Name of the worker thread. Threads serve one client after the other, so names are used again.
+    #[must_use]
+    pub fn thread(&self) -> &str {
+        &self.thread
+    }
+}
+
+/// A request, and how the response to it ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct RequestSummary<'a> {
+    /// Kind of the request; `None` where it could not be read that far.
+    pub kind: Option<RequestKind>,
+    /// The file or directory; empty for the root and where none was named. It is a [`coracle_core::FileName`], so it has
+    /// no control characters, but what changes the direction of writing may be in it.
+    pub name: &'a str,
+    /// Length of the file in bytes, where one was opened.
+    pub file_size: Option<u64>,
+    /// Bytes of the body that were sent.
+    pub body_len: u64,
+    /// From the request to the last byte of the response.
+    pub duration: Duration,
+    /// How the response ended.
+    pub outcome: RequestOutcome,
+}
+
+impl<'a> RequestSummary<'a> {
+    /// A summary of no bytes and no time; its members can be set.
+    #[must_use]
+    pub const fn new(kind: Option<RequestKind>, name: &'a str, outcome: RequestOutcome) -> Self {
+        Self { kind, name, file_size: None, body_len: 0, duration: Duration::ZERO, outcome }
+    }
+}
+
+/// How a response ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestOutcome {
+    /// Complete.
+    Done,
+    /// With this error.
+    Refused(Code),
+    /// In the middle, with the connection.
+    CutShort(DisconnectReason),
+}
+
+impl fmt::Display for RequestOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("ok"),
+            Self::Refused(code) => code.fmt(f),
+            Self::CutShort(reason) => reason.fmt(f),
+        }
+    }
+}
+
+/// Totals of a connection that ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ConnectionSummary {
+    /// Why it ended.
+    pub reason: DisconnectReason,
+    /// Requests whose response ended.
+    pub requests: u64,
+    /// Bytes of bodies that were sent.
+    pub body_len: u64,
+    /// From admission to the end.
+    pub duration: Duration,
+}
+
+impl ConnectionSummary {
+    /// A summary of no requests, bytes and time; its members can be set.
+    #[must_use]
+    pub const fn new(reason: DisconnectReason) -> Self {
+        Self { reason, requests: 0, body_len: 0, duration: Duration::ZERO }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The client closed it between requests.
+    Done,
+    /// The idle time-out.
+    Idle,
+    /// The stall time-out, or the lowest rate.
+    Stalled,
+    /// An error that ends the connection was sent.
+    Refused(Code),
+    /// The connection failed: reset by the client, or its machine is gone.
+    Lost(io::ErrorKind),
+    /// The file could not be read to the end that was announced.
+    FileFault,
+    /// A client of the classic dialect, which has no error for it, asked for a file that changed since it was selected,
+    /// or a listing failed half-way.
+    Classic,
+    /// It had sent no request yet, and was closed in favour of a new client.
+    Evicted,
+    /// The server was stopped, and the grace time was over.
+    Aborted,
+    /// A panic in the store, or misuse of the core; the panic's message says more.
+    ServerFault,
+}
+
+impl DisconnectReason {
+    pub(super) const fn new(why: CloseReason, error: Option<io::ErrorKind>) -> Self {
+        match why {
+            CloseReason::Done => Self::Done,
+            CloseReason::Idle => Self::Idle,
+            CloseReason::Stalled => Self::Stalled,
+            CloseReason::Refused(code) => Self::Refused(code),
+            CloseReason::Broken => Self::FileFault,
+            CloseReason::Classic => Self::Classic,
+            CloseReason::Transport => match error {
+                Some(kind) => Self::Lost(kind),
+                None => Self::Lost(io::ErrorKind::Other),
+            },
+            _ => Self::ServerFault,
+        }
+    }
+
+    /// One word for logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Idle => "idle",
+            Self::Stalled => "stalled",
+            Self::Refused(code) => code.as_str(),
+            Self::Lost(_) => "lost",
+            Self::FileFault => "fileFault",
+            Self::Classic => "classic",
+            Self::Evicted => "dropped",
+            Self::Aborted => "cut",
+            Self::ServerFault => "fault",
+        }
+    }
+}
+
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost(kind) => write!(f, "lost ({kind})"),
+            _ => f.write_str(self.as_str()),
+        }
+    }
+}

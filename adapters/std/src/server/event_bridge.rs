@@ -1,0 +1,121 @@
+//! Turns the events of a session into those of the server.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use coracle_core::blocking::SessionObserver;
+use coracle_core::{Close, CloseHow, Exchange, FileInfo, FileName, Request, RequestKind};
+
+use super::context::ServerContext;
+use super::entry::{ConnectionEntry, ForcedClose};
+use super::event::{ConnectionSummary, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
+
+pub(super) struct EventBridge<'c> {
+    context: &'c ServerContext<'c>,
+    entry: &'c ConnectionEntry,
+    peer: &'c Peer,
+    /// The request that is being answered.
+    current: Option<CurrentRequest>,
+    /// Its name, where an observer sees requests.
+    name: String,
+    requests: u64,
+    body_len: u64,
+}
+
+struct CurrentRequest {
+    kind: RequestKind,
+    /// Where an observer sees requests.
+    started: Option<Instant>,
+    file_size: Option<u64>,
+    body_len: u64,
+}
+
+impl<'c> EventBridge<'c> {
+    pub(super) fn new(context: &'c ServerContext<'c>, entry: &'c ConnectionEntry, peer: &'c Peer) -> Self {
+        Self { context, entry, peer, current: None, name: String::new(), requests: 0, body_len: 0 }
+    }
+
+    /// The session has ended. Removes the connection from the registry, and returns how the socket is to be closed.
+    pub(super) fn finish(mut self, close: Close, error: Option<ErrorKind>) -> CloseHow {
+        let (how, reason) = match self.entry.forced_close() {
+            Some(ForcedClose::Evicted) => (CloseHow::Finish, DisconnectReason::Evicted),
+            Some(ForcedClose::Aborted) => (CloseHow::Abort, DisconnectReason::Aborted),
+            None | Some(ForcedClose::Stopping) => (close.how, DisconnectReason::new(close.why, error)),
+        };
+        if let Some(current) = &self.current {
+            let (kind, body_len) = (current.kind, current.body_len);
+            self.request_finished(Some(kind), body_len, RequestOutcome::CutShort(reason));
+        }
+        let duration = self.entry.admitted.elapsed();
+        let summary = ConnectionSummary { reason, requests: self.requests, body_len: self.body_len, duration };
+        let live = self.context.registry.remove(self.entry);
+        self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
+        how
+    }
+
+    fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
+        self.requests += 1;
+        let current = self.current.take();
+        let summary = RequestSummary {
+            kind,
+            name: current.as_ref().map_or("", |_| &self.name),
+            file_size: current.as_ref().and_then(|current| current.file_size),
+            body_len,
+            duration: current.and_then(|current| current.started).map_or(Duration::ZERO, |started| started.elapsed()),
+            outcome,
+        };
+        self.emit_request(&Event::Finished { peer: self.peer, summary: &summary });
+    }
+
+    /// Emits an event of a single request, where an observer sees those.
+    fn emit_request(&self, event: &Event<'_>) {
+        if self.context.sees_requests {
+            self.context.emit(event);
+        }
+    }
+}
+
+impl SessionObserver for EventBridge<'_> {
+    fn request(&mut self, request: &Request<'_>) {
+        self.entry.mark_active();
+        let is_seen = self.context.sees_requests;
+        if is_seen {
+            self.name.clear();
+            self.name.push_str(request.name().map_or("", FileName::as_str));
+        }
+        let started = is_seen.then(Instant::now);
+        self.current = Some(CurrentRequest { kind: request.kind(), started, file_size: None, body_len: 0 });
+        self.emit_request(&Event::Requested { peer: self.peer, request });
+    }
+
+    fn opened(&mut self, info: &FileInfo) {
+        if let Some(current) = &mut self.current {
+            current.file_size = Some(info.size);
+        }
+        self.emit_request(&Event::Opened { peer: self.peer, file_size: info.size });
+    }
+
+    fn body(&mut self, body_len: usize) {
+        let body_len = u64::try_from(body_len).unwrap_or(u64::MAX);
+        self.body_len += body_len;
+        if let Some(current) = &mut self.current {
+            current.body_len += body_len;
+        }
+        self.emit_request(&Event::Progress { peer: self.peer, body_len });
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        self.entry.mark_active();
+        self.emit_request(&Event::Text { peer: self.peer, bytes: text });
+    }
+
+    fn exchange(&mut self, exchange: &Exchange) {
+        self.entry.mark_active();
+        let outcome = exchange.error.map_or(RequestOutcome::Done, RequestOutcome::Refused);
+        self.request_finished(exchange.kind, exchange.body_len, outcome);
+    }
+
+    fn should_stop(&mut self) -> bool {
+        self.context.registry.is_stopping()
+    }
+}

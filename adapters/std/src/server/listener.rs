@@ -1,0 +1,203 @@
+//! Listening sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use super::limits::Limits;
+use crate::sys;
+
+/// A kernel's queue that overflows costs a client a second for each lost SYN. The kernel bounds it by
+/// `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+const DEFAULT_PORT: u16 = 8888;
+
+/// The address that is listened on unless one is named: all of this machine's, IPv6 and IPv4, port 8888.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Listener {
+    socket: Socket,
+    /// With the real port.
+    pub address: SocketAddr,
+    is_closed: AtomicBool,
+    /// Options that the system refused; the listener does without them.
+    pub refused_options: Vec<(&'static str, io::Error)>,
+}
+
+/// Time-outs that accepted sockets inherit from the listener, so that no system call is spent on each of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SocketTimeouts {
+    /// Of the listener, too.
+    pub read: Duration,
+    pub write: Duration,
+}
+
+impl SocketTimeouts {
+    /// The time-outs that a connection needs first.
+    pub(super) fn new(limits: &Limits) -> Self {
+        const MIN: Duration = Duration::from_secs(1);
+        const MAX: Duration = Duration::from_secs(60);
+        let bound = |limit: Option<Duration>| limit.map_or(MAX, |limit| limit.clamp(MIN, MAX));
+        Self { read: bound(limits.idle_timeout), write: bound(limits.stall_timeout) }
+    }
+}
+
+impl Listener {
+    /// Listens on `address`. `[::]` stands for IPv4 too, unless `only_v6`; where this machine has no IPv6, `[::]` becomes
+    /// `0.0.0.0`.
+    pub(super) fn bind(address: SocketAddr, only_v6: bool, timeouts: SocketTimeouts) -> io::Result<Self> {
+        let is_any = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        match Self::bind_one(address, only_v6, timeouts) {
+            Err(error) if is_any && !only_v6 && sys::is_without_ipv6(&error) => {
+                let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+                Self::bind_one(address, false, timeouts)
+            }
+            bound => bound,
+        }
+        .map_err(|error| explain(address, &error))
+    }
+
+    fn bind_one(address: SocketAddr, only_v6: bool, timeouts: SocketTimeouts) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(only_v6 || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
+        }
+        let keepalive = TcpKeepalive::new()
+            .with_time(Duration::from_secs(60))
+            .with_interval(Duration::from_secs(15))
+            .with_retries(4);
+        let options = [
+            // A restart must not wait for the connections of before.
+            ("SO_REUSEADDR", socket.set_reuse_address(true)),
+            ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
+            ("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive)),
+            ("SO_RCVTIMEO", socket.set_read_timeout(Some(timeouts.read))),
+            ("SO_SNDTIMEO", socket.set_write_timeout(Some(timeouts.write))),
+        ];
+        let refused_options: Vec<_> = options.into_iter().filter_map(|(name, set)| Some((name, set.err()?))).collect();
+        socket.bind(&SockAddr::from(address))?;
+        socket.listen(BACKLOG)?;
+        let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { socket, address, is_closed: AtomicBool::new(false), refused_options })
+    }
+
+    /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
+    pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
+        let (socket, address) = self.socket.accept()?;
+        let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
+        Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
+    }
+
+    /// Whether a client waits to be accepted.
+    pub(super) fn has_pending(&self) -> bool {
+        sys::is_readable(&self.socket)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Accepts no more, and wakes the thread that waits for a client. True the first time.
+    pub(super) fn close(&self) -> bool {
+        let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
+        if is_first {
+            // Fails only where it is no longer listening, which is what is wanted.
+            drop(self.socket.shutdown(std::net::Shutdown::Both));
+        }
+        is_first
+    }
+}
+
+/// Listens on all `addresses`. Where `0.0.0.0` with the same port is among them, `[::]` is IPv6 alone.
+pub(super) fn bind_listeners(addresses: &[SocketAddr], timeouts: SocketTimeouts) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let only_v6 =
+            addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port() && other.port() != 0);
+        listeners.push(Listener::bind(*address, only_v6, timeouts)?);
+    }
+    Ok(listeners)
+}
+
+/// An error for a person, with the address and the likely cause.
+fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there already".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied (ports below 1024 need a privilege)".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::{SocketAddr, TcpStream};
+    use std::time::Duration;
+
+    use super::{Listener, SocketTimeouts, bind_listeners};
+
+    const TIMEOUTS: SocketTimeouts =
+        SocketTimeouts { read: Duration::from_millis(1500), write: Duration::from_secs(7) };
+
+    fn bind(address: &str) -> Listener {
+        Listener::bind(address.parse().expect("an address"), false, TIMEOUTS).expect("bound")
+    }
+
+    #[test]
+    fn clients_of_a_dual_stack_socket_have_plain_addresses_and_inherit_its_options() {
+        let listener = bind("[::]:0");
+        for host in ["127.0.0.1", "::1"] {
+            let address = SocketAddr::new(host.parse().expect("a host"), listener.address.port());
+            let client = TcpStream::connect(address).expect("connected");
+            assert!(listener.has_pending());
+            let (socket, peer) = listener.accept().expect("accepted");
+            assert_eq!(peer, client.local_addr().expect("its address"));
+            assert!(socket.tcp_nodelay().expect("an option") && socket.keepalive().expect("an option"));
+            // The transport relies on these.
+            assert_eq!(socket.read_timeout().expect("an option"), Some(TIMEOUTS.read));
+            assert_eq!(socket.write_timeout().expect("an option"), Some(TIMEOUTS.write));
+        }
+        assert!(!listener.has_pending());
+    }
+
+    #[test]
+    fn k7_says_which_address_is_taken() {
+        let first = bind("127.0.0.1:0");
+        let error = Listener::bind(first.address, false, TIMEOUTS).expect_err("taken");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(
+            error.to_string(),
+            format!("cannot listen on {}: another program listens there already", first.address)
+        );
+    }
+
+    #[test]
+    fn both_families_can_be_listened_on_at_one_port() {
+        // Another program may be given the port meanwhile.
+        let both = std::iter::repeat_with(|| {
+            let free = bind("[::]:0").address.port();
+            let ips = ["0.0.0.0", "::"].map(|ip| ip.parse().expect("an ip"));
+            bind_listeners(&ips.map(|ip| SocketAddr::new(ip, free)), TIMEOUTS)
+        });
+        let both = both.take(20).find_map(Result::ok).expect("both");
+        assert_eq!(both.len(), 2);
+    }
+
+    #[test]
+    fn closing_wakes_the_thread_that_accepts() {
+        let listener = bind("127.0.0.1:0");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| listener.accept());
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(listener.close() && !listener.close());
+            assert!(waiting.join().expect("no panic").is_err());
+        });
+    }
+}

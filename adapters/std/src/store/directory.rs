@@ -1,0 +1,154 @@
+//! A store of the files beneath a directory.
+
+use std::io;
+use std::path::Path;
+
+use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
+
+use super::digest_cache::DigestCache;
+use super::file::File;
+use super::listing::Listing;
+use crate::sys::{ConfinedDirectory, FileKind, store_error};
+
+/// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
+///
+/// Every name is resolved by the kernel and confined to the directory (`openat2` with `RESOLVE_BENEATH`, or a walk of
+/// cap-std that confines as well where that call is not available). The directory itself is held open: whatever happens to
+/// the path that named it, the same directory is served.
+///
+/// - A symbolic link that stays inside is followed; one that leads outside is [`StoreError::Denied`], and an absolute
+///   one does, wherever it points. A loop is [`StoreError::NotFound`].
+/// - What is mounted beneath the directory is served. So is a file that has a hard link elsewhere: nothing tells it from
+///   others, so a user who may make links in the directory can publish every file that the system lets him link to.
+/// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
+///   lower case differ unless the file system makes them equal.
+/// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
+/// - A file's version is a hash of device, inode, size, modification and change time. What a program writes through a
+///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
+///   can hide a change.
+///
+/// ```no_run
+/// use coracle::DirectoryStore;
+///
+/// let store = DirectoryStore::open("/srv/images")?.with_hidden(true);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct DirectoryStore {
+    root: ConfinedDirectory,
+    hidden: bool,
+    digests: DigestCache,
+}
+
+impl DirectoryStore {
+    /// Digests that are cached unless [`DirectoryStore::with_digest_cache`] says otherwise. Each takes about 200 bytes.
+    pub const DEFAULT_DIGEST_CACHE: usize = 4096;
+
+    /// The files beneath the directory `path`, without hidden ones.
+    ///
+    /// # Errors
+    ///
+    /// `path` does not exist, is no directory or may not be searched; the message names it.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let explain = |error: io::Error| {
+            let kind = error.kind();
+            let why = match kind {
+                io::ErrorKind::NotFound => "there is no such directory".to_owned(),
+                io::ErrorKind::NotADirectory => "it is not a directory".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => error.to_string(),
+            };
+            io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
+        };
+        let root = ConfinedDirectory::open(path).map_err(explain)?;
+        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
+    }
+
+    /// Sets whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
+    #[must_use]
+    pub fn with_hidden(self, hidden: bool) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// Sets how many digests of unchanged files are cached at most, so that the files need not be read for the next
+    /// client; 0 for none. Forgets those that are.
+    #[must_use]
+    pub fn with_digest_cache(self, max_digests: usize) -> Self {
+        Self { digests: DigestCache::new(max_digests), ..self }
+    }
+
+    /// Digests in the cache now.
+    #[must_use]
+    pub fn cached_digests(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Opens what `path` names, whatever it is, and blocks on none of it.
+    fn open_confined(&self, path: &str, wanted: FileKind) -> Result<std::fs::File, StoreError> {
+        self.root.open_any(path).map_err(|error| self.explain(&error, path, wanted))
+    }
+
+    /// The reason why `path` could not be opened. What it is takes precedence over whether it may be read.
+    fn explain(&self, error: &io::Error, path: &str, wanted: FileKind) -> StoreError {
+        let reason = store_error(error);
+        if error.raw_os_error().is_none() || !matches!(reason, StoreError::Denied | StoreError::NotFile) {
+            return reason;
+        }
+        match self.root.metadata(path) {
+            Ok(metadata) if metadata.kind == wanted => reason,
+            Ok(_) if wanted == FileKind::Directory => StoreError::NotDirectory,
+            Ok(_) => StoreError::NotFile,
+            Err(_) => reason,
+        }
+    }
+
+    fn is_left_out(&self, name: FileName<'_>) -> bool {
+        !self.hidden && name.is_hidden()
+    }
+}
+
+impl Store for &DirectoryStore {
+    type File = File;
+    type Listing = Listing;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
+        if self.is_left_out(name) {
+            return Err(StoreError::NotFound);
+        }
+        File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
+    }
+
+    fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
+        file.info()
+    }
+
+    fn read(&mut self, file: &mut File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        file.read(offset, buf)
+    }
+
+    fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
+        if path.is_some_and(|path| self.is_left_out(path)) {
+            return Err(StoreError::NotFound);
+        }
+        let directory = self.open_confined(path.map_or(".", FileName::as_str), FileKind::Directory)?;
+        if !directory.metadata().map_err(|_| StoreError::Io)?.is_dir() {
+            return Err(StoreError::NotDirectory);
+        }
+        Listing::new(directory, path, self.hidden)
+    }
+
+    fn next<'a>(&mut self, listing: &'a mut Listing) -> Result<Listed<'a>, StoreError> {
+        listing.next(&self.root)
+    }
+
+    fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
+        self.digests.find(&file.last_stamp(), kind)
+    }
+
+    fn remember_digest(&mut self, file: &File, info: &FileInfo, digest: &Digest) {
+        if file.shows_changes_since(info) {
+            self.digests.insert(&file.last_stamp(), *digest);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The store's side of an exchange.
+
+use crate::server::{Finished, Reply, Request};
+use crate::store::{FileInfo, Listed, Store, StoreError};
+use crate::types::digest::{Digest, Hasher};
+
+/// What an exchange under way needs of its store: the open file or listing, and the digest.
+#[derive(Debug)]
+pub struct StoreExchange<S: Store> {
+    open: Open<S>,
+    hasher: Option<Hasher>,
+    /// Bytes that the hasher was fed.
+    hashed: u64,
+    /// Some of them were read apart from those that were sent, and are the same only if the file has not changed.
+    is_hashed_apart: bool,
+}
+
+enum Open<S: Store> {
+    Nothing,
+    File { file: S::File, info: FileInfo },
+    Listing(S::Listing),
+}
+
+impl<S: Store> StoreExchange<S> {
+    /// Nothing is open.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { open: Open::Nothing, hasher: None, hashed: 0, is_hashed_apart: false }
+    }
+
+    /// Looks up what `request` asks for, and returns the answer to [`Action::Reply`](crate::Action::Reply).
+    pub fn open(&mut self, store: &mut S, request: &Request<'_>) -> Reply<'_> {
+        self.hasher = request.digest().and_then(Hasher::new);
+        self.hashed = 0;
+        self.is_hashed_apart = false;
+        match self.look_up(store, request) {
+            Err(error) => Reply::Refuse(error.code()),
+            Ok(known) => match &self.open {
+                Open::File { info, .. } => Reply::File { info, known },
+                _ => Reply::Listing,
+            },
+        }
+    }
+
+    /// What the open file was when it was opened; `None` where none is open.
+    #[must_use]
+    pub const fn info(&self) -> Option<&FileInfo> {
+        match &self.open {
+            Open::File { info, .. } => Some(info),
+            _ => None,
+        }
+    }
+
+    /// The open file, for a transport that sends files by itself.
+    pub fn file_mut(&mut self) -> Option<&mut S::File> {
+        match &mut self.open {
+            Open::File { file, .. } => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The listing's next step: the answer to [`Action::Entry`](crate::Action::Entry).
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::next`], and [`StoreError::Io`] where no listing is open.
+    pub fn entry(&mut self, store: &mut S) -> Result<Listed<'_>, StoreError> {
+        match &mut self.open {
+            Open::Listing(listing) => store.next(listing),
+            _ => Err(StoreError::Io),
+        }
+    }
+
+    /// Reads the open file from `offset` on into `buf`, and returns how many bytes: at least 1. With `hash` the digest covers
+    /// them, so they have to be sent, or were asked for by [`Action::Hash`](crate::Action::Hash).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Io`] where the medium fails, the file ends at or before `offset`, no file is open, or `buf` is empty:
+    /// report `file_fault`.
+    pub fn read(&mut self, store: &mut S, offset: u64, buf: &mut [u8], hash: bool) -> Result<usize, StoreError> {
+        let Open::File { file, .. } = &mut self.open else { return Err(StoreError::Io) };
+        let len = store.read(file, offset, buf)?.min(buf.len());
+        let bytes = buf.get(..len).filter(|bytes| !bytes.is_empty()).ok_or(StoreError::Io)?;
+        if hash {
+            self.hasher.as_mut().ok_or(StoreError::Io)?.update(bytes);
+            self.hashed = self.hashed.saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
+        }
+        Ok(len)
+    }
+
+    /// Lets the digest cover the `len` bytes from `offset` on that a transport has sent by itself: they are read again,
+    /// through `buf`. If the file turns out to have changed meanwhile, its digest is not told.
+    ///
+    /// # Errors
+    ///
+    /// As [`StoreExchange::read`].
+    pub fn hash_range(&mut self, store: &mut S, offset: u64, len: usize, buf: &mut [u8]) -> Result<(), StoreError> {
+        self.is_hashed_apart = true;
+        let mut done: usize = 0;
+        while done < len {
+            let room = len.saturating_sub(done).min(buf.len());
+            let offset = offset.saturating_add(u64::try_from(done).unwrap_or(u64::MAX));
+            done = done.saturating_add(self.read(store, offset, buf.get_mut(..room).unwrap_or_default(), true)?);
+        }
+        Ok(())
+    }
+
+    /// Looks at the file once more, behind its last byte: the answer to [`Action::Finish`](crate::Action::Finish). A digest
+    /// of the whole file is offered to [`Store::remember_digest`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::info`], and [`StoreError::Io`] where no file is open: report `file_fault`.
+    pub fn finish(&mut self, store: &mut S, from: u64, to: u64) -> Result<Finished, StoreError> {
+        let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
+        let now = store.info(file)?;
+        let same_version = now.version == info.version;
+        // Where the session knew the digest, it had nothing hashed.
+        let is_hashed = self.hashed == to.saturating_sub(from);
+        let is_of_sent = same_version || !self.is_hashed_apart;
+        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed && is_of_sent).map(Hasher::finish);
+        // A file that was appended to keeps its version, and this is no digest of all of it.
+        if let (true, 0, Some(digest)) = (same_version && to == info.size && now.size == info.size, from, &digest) {
+            store.remember_digest(file, info, digest);
+        }
+        Ok(Finished::new(digest, same_version))
+    }
+
+    /// Closes what is open: the exchange has ended.
+    pub fn close(&mut self) {
+        self.open = Open::Nothing;
+        self.hasher = None;
+    }
+
+    // Out of line: on a board the frames of a store's file system should not stand on those of the owner's loop.
+    #[inline(never)]
+    fn look_up(&mut self, store: &mut S, request: &Request<'_>) -> Result<Option<Digest>, StoreError> {
+        // First of all, so that a store with few handles has this one back.
+        self.open = Open::Nothing;
+        if let Request::List { path } = request {
+            self.open = Open::Listing(store.list(*path)?);
+            return Ok(None);
+        }
+        let file = store.open(request.name().ok_or(StoreError::BadName)?)?;
+        let info = store.info(&file)?;
+        let known = request.digest().and_then(|kind| store.known_digest(&file, kind));
+        self.open = Open::File { file, info };
+        Ok(known)
+    }
+}
+
+impl<S: Store> Default for StoreExchange<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: Store> core::fmt::Debug for Open<S> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::File { .. } => "File",
+            Self::Listing(_) => "Listing",
+        })
+    }
+}

@@ -1,0 +1,35 @@
+//! The store's side of an exchange, without input or output: opens, lists, reads, hashes, and checks at the end.
+//!
+//! Every owner of a [`ServerSession`](crate::ServerSession) has the same work to do between the session and its
+//! [`Store`]. [`StoreExchange`] does it: what is left to the owner is the connection.
+//!
+//! | action | method |
+//! | --- | --- |
+//! | [`Action::Reply`](crate::Action::Reply) | [`open`](StoreExchange::open) |
+//! | [`Action::Entry`](crate::Action::Entry) | [`entry`](StoreExchange::entry) |
+//! | [`Action::Hash`](crate::Action::Hash) | [`read`](StoreExchange::read), whose bytes are then dropped |
+//! | [`Action::SendFile`](crate::Action::SendFile) | [`read`](StoreExchange::read), or [`hash_range`](StoreExchange::hash_range) beside a transport that sends files by itself |
+//! | [`Action::Finish`](crate::Action::Finish) | [`finish`](StoreExchange::finish) |
+//!
+//! ```
+//! use coracle_core::exec::StoreExchange;
+//! use coracle_core::{Action, Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
+//!
+//! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+//! let mut store = StaticStore::new(&FILES);
+//! let mut exchange = StoreExchange::new();
+//! let now = Instant::from_millis(0);
+//! let config = ServerConfig::new();
+//! let mut session = ServerSession::new(&config, [0; 512], now);
+//! session.receive(br#"{"type":"stat","fileName":"motd"}"#, now);
+//! let Action::Reply(request) = session.action() else { panic!("a stat has to be looked up") };
+//! let reply = exchange.open(&mut store, &request);
+//! session.reply(reply, now);
+//! assert!(matches!(session.action(), Action::SendBytes { .. }));
+//! ```
+
+mod exchange;
+mod sink;
+
+pub use exchange::StoreExchange;
+pub use sink::{ReadBackError, Sink, read_back};

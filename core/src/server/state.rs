@@ -1,0 +1,105 @@
+//! The states of a server session, and which may follow which.
+//!
+//! A session serves one exchange after the other. Its state says what its owner has to do next, and only the owner's
+//! report, bytes of the peer's, or a timer move it on. While an answer is under way nothing is received.
+//!
+//! ```text
+//!   hello    Receive ─ SendLine ─ Receive
+//!   list     Receive ─ AwaitReply ─ SelectEntry ⇄ SendLine ─ Receive
+//!   stat     Receive ─ AwaitReply ─ Hash ─ Finish ─ SendLine ─ Receive
+//!   get      Receive ─ AwaitReply ─ Hash ─ SendLine ─ SendBody ─ Finish ─ SendLine ─ Receive
+//!   text     Receive ─ ShowText ─ (SendLine | SendFixedReply) ─ Receive
+//!   select   Receive ─ AwaitReply ─ SendLine ─ Receive
+//!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
+//! ```
+//!
+//! `Hash` is passed over where nothing has to be hashed. `Hash` and `Finish` are left for a heartbeat (`SendLine`) and come
+//! back. An error is a `SendLine` in place of what would have followed, `Receive` or `Closed` behind it; inside a body
+//! there is none: the session closes. Every state may be followed by `Closed`, and nothing follows that.
+
+/// What a session is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Waits for a request or for the rest of one.
+    Receive,
+    /// Waits for the store's answer to a request.
+    AwaitReply,
+    /// Sends a line, or a heartbeat before one.
+    SendLine,
+    /// Waits for the next entry of a listing.
+    SelectEntry,
+    /// Has bytes hashed that are not sent.
+    Hash,
+    /// Sends the file's bytes.
+    SendBody,
+    /// Waits for the digest, and for the file's version after its last byte.
+    Finish,
+    /// Lets the owner see bytes that are no request.
+    #[cfg(feature = "classic")]
+    ShowText,
+    /// Sends the text policy's reply.
+    #[cfg(feature = "classic")]
+    SendFixedReply,
+    /// Is over.
+    Closed,
+}
+
+impl State {
+    /// Whether `next` may follow: all transitions that there are.
+    pub(super) const fn may_become(self, next: Self) -> bool {
+        match self {
+            _ if matches!(next, Self::Closed) => true,
+            #[cfg(feature = "classic")]
+            Self::Receive if matches!(next, Self::ShowText) => true,
+            Self::Receive => matches!(next, Self::AwaitReply | Self::SendLine),
+            Self::AwaitReply => {
+                matches!(
+                    next,
+                    Self::SendLine | Self::SelectEntry | Self::Hash | Self::Finish | Self::SendBody | Self::Receive
+                )
+            }
+            Self::SendLine => {
+                matches!(next, Self::Receive | Self::SelectEntry | Self::Hash | Self::Finish | Self::SendBody)
+            }
+            Self::SelectEntry | Self::Finish => matches!(next, Self::SendLine),
+            Self::Hash => matches!(next, Self::SendLine | Self::Finish),
+            Self::SendBody => matches!(next, Self::Finish | Self::Receive),
+            #[cfg(feature = "classic")]
+            Self::ShowText => matches!(next, Self::SendLine | Self::SendFixedReply | Self::Receive),
+            #[cfg(feature = "classic")]
+            Self::SendFixedReply => matches!(next, Self::Receive),
+            Self::Closed => false,
+        }
+    }
+
+    /// Whether bytes wait for the peer to take them.
+    pub(super) const fn is_sending(self) -> bool {
+        match self {
+            Self::SendLine | Self::SendBody => true,
+            #[cfg(feature = "classic")]
+            Self::SendFixedReply => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the peer waits while the owner works on a digest.
+    pub(super) const fn is_computing(self) -> bool {
+        matches!(self, Self::Hash | Self::Finish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// Nothing follows the end, and everything can end.
+    #[test]
+    fn closed_is_the_end() {
+        for state in
+            [State::Receive, State::AwaitReply, State::SendLine, State::SelectEntry, State::Hash, State::SendBody]
+        {
+            assert!(state.may_become(State::Closed) && !State::Closed.may_become(state), "{state:?}");
+        }
+        assert!(!State::Receive.may_become(State::SendBody), "a body follows a reply");
+    }
+}

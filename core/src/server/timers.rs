@@ -1,0 +1,54 @@
+//! The timers of a server session: a table with one moment for each name.
+
+use crate::types::time::Instant;
+use crate::types::timer::Timer;
+
+/// Later than any deadline.
+const NEVER: Instant = Instant::from_millis(u64::MAX);
+
+/// When each [`Timer`] expires, for those that are running.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timers([Instant; ALL.len()]);
+
+/// In the order in which they are declared: the table is indexed by them.
+const ALL: &[Timer] = &[
+    Timer::Idle,
+    Timer::Request,
+    Timer::Stall,
+    Timer::Rate,
+    Timer::Heartbeat,
+    #[cfg(feature = "classic")]
+    Timer::Hold,
+];
+
+impl Timers {
+    /// No timer is running.
+    pub(super) const fn new() -> Self {
+        Self([NEVER; ALL.len()])
+    }
+
+    /// Lets `timer` expire `after_ms` milliseconds after `from`, or never where that is 0.
+    #[inline(never)]
+    pub(super) fn start(&mut self, timer: Timer, from: Instant, after_ms: u32) {
+        let at = if after_ms > 0 { from.after(after_ms.into()) } else { NEVER };
+        if let Some(expiry) = self.0.get_mut(timer as usize) {
+            *expiry = at;
+        }
+    }
+
+    pub(super) fn stop_all(&mut self) {
+        *self = Self::new();
+    }
+
+    /// The timer that expires first.
+    #[inline(never)]
+    pub(super) fn next(&self) -> Option<(Instant, Timer)> {
+        let mut first = (NEVER, None);
+        for (expiry, timer) in self.0.iter().zip(ALL) {
+            if *expiry < first.0 {
+                first = (*expiry, Some(*timer));
+            }
+        }
+        first.1.map(|timer| (first.0, timer))
+    }
+}
