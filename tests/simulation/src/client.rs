@@ -2,7 +2,7 @@
 //! `coracle::client`, and is now and then killed.
 
 use coracle::local::LocalError;
-use coracle_core::{ClientAction, ClientRequest, ClientSession, Code, DigestKind, Event, Failure, Instant};
+use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
 
 use crate::attempt::{Asked, Attempt, Outcome, get, name};
 use crate::hall::{Connection, Hall};
@@ -315,7 +315,7 @@ impl<'c> Client<'c> {
                 let (taken, event) = session.receive(&arrived[..len], now);
                 assert!(taken > 0 && taken <= len, "a client that receives took {taken} of {len} bytes");
                 attempt.moved_at = context.now;
-                if matches!((&event, attempt.asked), (Some(Event::Header(_)), Asked::Get))
+                if matches!((&event, attempt.asked), (Some(ClientEvent::Header(_)), Asked::Get))
                     && let Some(operations) = stops(12, context)
                 {
                     self.storage.disk.stop_after(Some(operations));
