@@ -40,8 +40,8 @@ pub struct Storage {
     has_users_file: Rc<Cell<bool>>,
     /// A user has put a file at the name of the part.
     has_users_part: Rc<Cell<bool>>,
-    /// The program is about to rename the part.
-    is_promoting: Rc<Cell<bool>>,
+    /// The program is about to rename or remove the part by its name.
+    uses_name: Rc<Cell<bool>>,
     /// What may stand at the name of the target.
     expected: Vec<Option<Vec<u8>>>,
     /// What the next program finds, unless the power fails.
@@ -87,7 +87,7 @@ impl Storage {
             is_visited: Rc::default(),
             has_users_file: Rc::default(),
             has_users_part: Rc::default(),
-            is_promoting: Rc::default(),
+            uses_name: Rc::default(),
             expected: vec![None],
             stored: None,
             is_ordered: behavior.is_ordered,
@@ -235,9 +235,9 @@ impl Storage {
             self.expected.push(Some(bytes.clone()));
         }
         let losses = self.disk.losses();
-        self.is_promoting.set(true);
+        self.uses_name.set(true);
         let promoted = part.promote(Proof::Verified(verified), modified, force);
-        self.is_promoting.set(false);
+        self.uses_name.set(false);
         let may_replace = may_replace && (force || !self.has_users_file.get());
         if self.has_users_file.take() {
             // It was there first.
@@ -273,7 +273,10 @@ impl Storage {
     pub fn discard(&mut self) -> Result<(), LocalError> {
         self.stored = None;
         if let Some(part) = self.process.as_mut().and_then(|process| process.part.take()) {
-            part.discard()?;
+            self.uses_name.set(true);
+            let discarded = part.discard();
+            self.uses_name.set(false);
+            discarded?;
         }
         self.is_damaged = false;
         Ok(())
@@ -286,10 +289,12 @@ impl Storage {
                 if part.size() == 0 {
                     self.stored = None;
                 }
+                self.uses_name.set(true);
                 part.suspend()
             }
             None => Ok(()),
         };
+        self.uses_name.set(false);
         self.end();
         suspended
     }
@@ -388,7 +393,7 @@ impl Storage {
         let is_visited = self.is_visited.clone();
         let directory = self.directory;
         let (target, part, sidecar) = (self.path(TARGET), self.path(PART), self.path(SIDECAR));
-        let is_promoting = self.is_promoting.clone();
+        let (uses_name, errors) = (self.uses_name.clone(), self.errors_before);
         let (has_users_file, has_users_part) = (self.has_users_file.clone(), self.has_users_part.clone());
         match random.below(if self.is_sidecar_doubtful { 3 } else { 4 }) {
             0 | 1 => Box::new(move |disk, random| {
@@ -403,8 +408,9 @@ impl Storage {
                 }
             }),
             _ => Box::new(move |disk, _| {
-                // No file system can rename only if a name still stands for the same file.
-                if disk.has_directory(directory) && !is_promoting.get() {
+                // No file system renames or removes only if a name still stands for the same file.
+                let is_removed = uses_name.get() || disk.errors() > errors;
+                if disk.has_directory(directory) && !is_removed {
                     is_visited.set(true);
                     has_users_part.set(true);
                     disk.put(&part, USERS_PART);
