@@ -26,7 +26,7 @@ impl Store for Uptime {
     fn info(&mut self, file: &Seconds) -> Result<FileInfo, StoreError> {
         // Other contents have another version, so that no client resumes with a part of them.
         let version = Version::new(&file.0).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { size: file.0.len() as u64, version, modified: None })
+        Ok(FileInfo::new(file.0.len() as u64, version))
     }
 
     fn read(&mut self, file: &mut Seconds, offset: u64, mut buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -41,7 +41,7 @@ impl Store for Uptime {
     fn next<'a>(&mut self, names: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError> {
         let Some(&name) = names.next() else { return Ok(Listed::End) };
         let size = self.open(name)?.0.len() as u64;
-        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size, modified: None } }))
+        Ok(Listed::Entry(Entry::new(name, EntryKind::File { size, modified: None })))
     }
 }
 

@@ -191,10 +191,8 @@ impl Session<'_> {
 
     pub(super) fn write_header(&mut self, buf: &mut [u8]) {
         self.answer_began = self.now;
-        if self.context.request.kind == RequestKind::Stat {
-            return self.write(buf, LineKind::StatHeader, State::Receive);
-        }
-        self.write(buf, LineKind::Header, State::SendBody);
+        let is_stat = self.context.request.kind == RequestKind::Stat;
+        self.write(buf, LineKind::Header, if is_stat { State::Receive } else { State::SendBody });
     }
 
     pub(super) fn write_end(&mut self, buf: &mut [u8]) {

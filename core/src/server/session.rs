@@ -169,9 +169,9 @@ impl<'c> Session<'c> {
         }
         self.begin_request();
         let rest = bytes.get(taken..).unwrap_or_default();
-        let room = buf.len().saturating_sub(self.used);
-        let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
-        let (len, is_complete) = match self.scanner.scan(piece) {
+        let place = buf.get_mut(self.used..).unwrap_or_default();
+        let piece = rest.get(..place.len()).unwrap_or(rest);
+        let (len, is_complete) = match self.scanner.scan_into(piece, place) {
             Ok(Scanned::More) => (piece.len(), false),
             Ok(Scanned::Complete { len }) => (len, true),
             Err(error) => {
@@ -179,10 +179,6 @@ impl<'c> Session<'c> {
                 return taken.saturating_add(piece.len());
             }
         };
-        let place = buf.get_mut(self.used..).and_then(|free| free.get_mut(..len));
-        if let (Some(place), Some(piece)) = (place, piece.get(..len)) {
-            place.copy_from_slice(piece);
-        }
         self.used = self.used.saturating_add(len);
         if is_complete {
             self.ask(buf);
