@@ -219,9 +219,9 @@ pub enum FileKind {
 /// Identity of a file on this machine, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Device that holds the file.
+    /// Number of the mounted file system, which may change with the next mount.
     pub device: u64,
-    /// Inode number on the device.
+    /// Inode number in the file system.
     pub inode: u64,
 }
 
