@@ -54,7 +54,8 @@ Examples:
 
 Exit codes:
   0  done
-  1  the server refused: not found, not allowed, and so on
+  1  the server refused: not found, not allowed, and so on; with get -r also where the
+     server has entries that it cannot serve
   2  wrong usage
   3  the network failed or timed out, after all retries; an address cannot be listened on
   4  verification failed: what was received is not what the server has

@@ -122,6 +122,9 @@ impl Queue {
             let exit = context.display.suspend(|| report_failure(task.name(), error));
             (exit, error.kind() == ErrorKind::Network)
         });
+        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
+            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        }
         let mut state = self.lock();
         state.busy -= 1;
         match outcome {
@@ -133,6 +136,10 @@ impl Queue {
             Ok(TaskOutcome::Downloaded(_)) => {}
             Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
                 state.summary.skipped += skipped;
+                if skipped > 0 {
+                    // Files that can be read at the server may be among them, and are missing here.
+                    state.first_failure.get_or_insert(Exit::Refused);
+                }
                 state.summary.links += links;
                 state.len += tasks.iter().map(Task::len).sum::<usize>();
                 state.tasks.extend(tasks.into_iter().rev());
@@ -171,6 +178,13 @@ impl Queue {
 fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
     spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+}
+
+fn report_skipped(directory: &str, count: u64) {
+    let entries = if count == 1 { "entry" } else { "entries" };
+    print_error(format_args!(
+        "{directory}: {count} {entries} cannot be served (for their names, links or kinds) and are missing here"
+    ));
 }
 
 fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {

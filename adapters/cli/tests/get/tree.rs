@@ -21,7 +21,12 @@ const TREE: Files = &[
 ];
 
 /// Serves a tree correctly.
-fn tree(mut exchange: Exchange<'_>, files: Files) {
+fn tree(exchange: Exchange<'_>, files: Files) {
+    tree_with_skipped(exchange, files, 0);
+}
+
+/// Serves a tree; of each directory, `skipped` entries cannot be served.
+fn tree_with_skipped(mut exchange: Exchange<'_>, files: Files, skipped: u32) {
     if exchange.kind() != "list" {
         return exchange.honest(files);
     }
@@ -44,7 +49,7 @@ fn tree(mut exchange: Exchange<'_>, files: Files) {
         let is_file = files.iter().any(|(name, _)| format!("{name}/") == path);
         return exchange.refuse(if is_file { "notDirectory" } else { "notFound" }, "no such directory");
     }
-    exchange.line(&json!({"type": "end", "count": count, "skipped": 2}));
+    exchange.line(&json!({"type": "end", "count": count, "skipped": skipped}));
 }
 
 fn server() -> Server {
@@ -71,7 +76,7 @@ fn fetches_a_tree_and_then_only_what_is_new() {
     for jobs in ["1", "5"] {
         let (local, server) = (TestDirectory::new(), server());
         let result = local.get(&server, &["-r", "-o", "to", "--jobs", jobs]);
-        let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed, 6 that the server cannot serve\n";
+        let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed\n";
         assert_eq!(result.exits_with(0).out(), words);
         assert!(server.connections() <= jobs.parse().expect("a number"), "a connection for each file");
         is_tree(&local, "to/");
@@ -84,6 +89,19 @@ fn fetches_a_tree_and_then_only_what_is_new() {
         );
         is_tree(&local, "to/");
     }
+}
+
+#[test]
+fn what_the_server_cannot_serve_is_a_failure() {
+    let local = TestDirectory::new();
+    let server = Server::new(|exchange| tree_with_skipped(exchange, TREE, 2));
+    let result = local.get(&server, &["-r", "-o", "to"]);
+    for directory in ["/", "d", "d/e"] {
+        result.exits_with(1).prints_error(&format!("coracle: {directory}: 2 entries cannot be served"));
+    }
+    let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed, 6 that the server cannot serve\n";
+    assert_eq!(result.out(), words);
+    is_tree(&local, "to/");
 }
 
 #[test]
@@ -188,7 +206,8 @@ fn a_listing_that_is_cut_begins_again_or_is_reported() {
 
 #[test]
 fn ls_in_its_forms() {
-    let (local, server) = (TestDirectory::new(), server());
+    let local = TestDirectory::new();
+    let server = Server::new(|exchange| tree_with_skipped(exchange, TREE, 2));
     let ls = |args: &[&str]| {
         let result = local.run(&[&["ls", server.address.as_str()], args].concat());
         assert!(
