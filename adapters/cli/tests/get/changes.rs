@@ -49,6 +49,34 @@ fn s6_another_version_starts_over() {
     assert_eq!(local.names(), ["a"]);
 }
 
+/// Otherwise a large file that changed could never be fetched again on a nearly full disk.
+#[test]
+fn the_part_that_is_replaced_counts_as_free_space() {
+    const TIB: u64 = 1 << 40;
+    let local = TestDirectory::new();
+    let server = Server::new(move |mut exchange| match exchange.number {
+        0 => cut_after(&mut exchange, &pseudo_random(30_000), "v1", 10_000),
+        number => {
+            let size = if number < 3 { 9 * TIB } else { 1_000 * TIB };
+            exchange.line(&json!({
+                "type": "file", "fileName": "a", "fileSize": size, "offset": 0, "length": size, "chunkSize": TIB,
+                "readCnt": size / TIB, "lastSize": TIB, "version": "v2", "digest": "crc32",
+            }));
+            exchange.send("x");
+            exchange.cut();
+        }
+    });
+    for _ in 0..2 {
+        local.get(&server, &["a", "--retries", "0"]).exits_with(3);
+        // It has holes, and so takes no space.
+        let part = fs::OpenOptions::new().write(true).open(local.path("a.part")).expect("a part");
+        part.set_len(9 * TIB).expect("a file system of large files");
+    }
+    assert_eq!(server.requests(), 2);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(3);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(5).prints_error("no room");
+}
+
 #[test]
 fn s10_a_file_that_shrank_below_the_offset_starts_over() {
     for code in ["changed", "badRange"] {
