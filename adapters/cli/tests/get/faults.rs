@@ -2,7 +2,7 @@
 //! written elsewhere, and the exit code tells the kind of failure. Names begin with the number of the fault.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -182,6 +182,42 @@ fn m3_nothing_is_overwritten_without_force() {
     assert_eq!(local.read("late"), b"precious");
     local.get(&server, &["late", "--force"]).exits_with(0);
     assert_eq!(local.names(), ["hello", "late"]);
+}
+
+#[test]
+fn what_is_replaced_keeps_its_mode_and_owner() {
+    let server = Server::new(|mut exchange| {
+        let header = exchange.header(b"new", "v1");
+        exchange.line(&header);
+        exchange.send(&b"new"[exchange.offset()..]);
+        // The first attempt breaks off, and leaves a part.
+        if exchange.number.is_multiple_of(2) {
+            return exchange.cut();
+        }
+        let end = exchange.end(b"new");
+        exchange.line(&end);
+    });
+    for (old, part, new) in
+        [(0o600, 0o600, 0o600), (0o755, 0o755, 0o755), (0o6751, 0o751, 0o751), (0o440, 0o640, 0o440)]
+    {
+        let local = TestDirectory::new();
+        local.write("a", "old");
+        let path = local.path("a");
+        // Root may give files away, and so may keep their owners.
+        let owner = rustix::process::geteuid().is_root().then_some((1234, 5678));
+        if let Some((uid, gid)) = owner {
+            chown(&path, Some(uid), Some(gid)).expect("given away");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(old)).expect("a mode");
+        let status = |name: &str| {
+            let status = fs::metadata(local.path(name)).expect(name);
+            (status.mode() & 0o7777, owner.map(|_| (status.uid(), status.gid())))
+        };
+        local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(3);
+        assert_eq!(status("a.part"), (part, owner), "{old:o}");
+        local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(0);
+        assert_eq!((status("a"), local.read("a")), ((new, owner), b"new".to_vec()), "{old:o}");
+    }
 }
 
 #[test]

@@ -138,6 +138,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             Err(error) if already_exists(&error) => return Err(LocalError::Foreign(self.part_path())),
             Err(error) => return Err(error),
         };
+        // While nothing is in it: what only some may read must not be readable while it is fetched either.
+        self.directory().copy_access(&self.names().target, &file, false);
         let status = file.status().map_err(LocalError::io("look at", || self.part_path()));
         let named = status.and_then(|FileStatus { identity, .. }| {
             sidecar.part = Some(identity);

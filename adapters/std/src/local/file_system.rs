@@ -61,6 +61,18 @@ pub trait DirectoryHandle: Debug + Sized {
     /// [`NotFound`](io::ErrorKind::NotFound) where there is no such entry.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
 
+    /// Gives `file` the mode, owner and group of the regular file `name`, as far as that is allowed, without set-id
+    /// bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its owner
+    /// may read and write it. Does nothing on file systems without owners.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, where there is no file `name` for example.
+    fn copy_access(&self, name: &OsStr, file: &Self::File, is_complete: bool) -> io::Result<()> {
+        let (_, _, _) = (name, file, is_complete);
+        Ok(())
+    }
+
     /// Makes the entries as they are now survive a power cut.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+use crate::sys::copy_access;
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
 #[derive(Debug)]
@@ -85,6 +86,10 @@ impl DirectoryHandle for SystemDirectory {
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(self, name, AtFlags::empty())?)
+    }
+
+    fn copy_access(&self, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
+        copy_access(self.as_fd(), name, file, is_complete)
     }
 
     fn sync(&self) -> io::Result<()> {

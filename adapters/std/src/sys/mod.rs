@@ -2,10 +2,12 @@
 //!
 //! `unix` has what Unix systems share, `linux` what only Linux has. Other modules call what is exported here.
 
+mod access;
 #[cfg(target_os = "linux")]
 mod linux;
 mod unix;
 
+pub(crate) use access::copy_access;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{hold_partial_segments, monotonic};
 pub(crate) use unix::{
