@@ -73,7 +73,7 @@ pub trait DirectoryHandle: Debug + Sized {
         Ok(())
     }
 
-    /// Makes the entries as they are now survive a power cut.
+    /// Makes the entries as they are now survive a power cut, where the file system can promise that.
     ///
     /// # Errors
     ///
@@ -146,7 +146,8 @@ pub trait FileHandle: Debug + Sized {
     /// The operating system's; then reading the file may give contents that are not on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the exclusive lock of the file, which is held until the file is closed.
+    /// Takes the exclusive lock of the file, which is held until the file is closed. Does nothing on file systems without
+    /// locks.
     ///
     /// # Errors
     ///

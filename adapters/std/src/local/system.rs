@@ -95,7 +95,11 @@ impl DirectoryHandle for SystemDirectory {
     fn sync(&self) -> io::Result<()> {
         // The handle may be good for looking up names only: syncing takes one that is good for reading.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?))?)
+        match retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?)) {
+            // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            synced => Ok(synced?),
+        }
     }
 
     fn free_space(&self) -> io::Result<Option<u64>> {
@@ -139,7 +143,12 @@ impl FileHandle for File {
     }
 
     fn lock_exclusive(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive))?)
+        match retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive)) {
+            // NFS without its lock service, file systems without locks: the digest of the whole file still tells whether
+            // another process wrote to the part.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            locked => Ok(locked?),
+        }
     }
 
     fn close(self) -> io::Result<()> {
