@@ -22,6 +22,7 @@ use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
 use crate::exit::{Exit, print_error, report_failure};
 use crate::progress::ProgressDisplay;
+use crate::standard_output;
 use crate::values::parse_size;
 
 /// Fetch files, resume and verify them, and only then give them their names
@@ -85,7 +86,10 @@ pub struct Get {
 
 pub fn run(args: &Get) -> Exit {
     match plan(args) {
-        Ok(Plan::Stdout(names)) => stream(args, &names, &mut io::stdout().lock(), true),
+        Ok(Plan::Stdout(names)) => match standard_output::check() {
+            Ok(()) => stream(args, &names, &mut io::stdout().lock(), true),
+            Err(error) => report_failure("standard output", &Error::Write(error)),
+        },
         Ok(Plan::Device(name, path)) => match OpenOptions::new().write(true).open(&path) {
             Ok(mut device) => stream(args, &[name], &mut device, false),
             Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -29,6 +30,34 @@ fn fetches_and_leaves_nothing_else() {
     local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
     local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
     assert_eq!(local.names(), ["else", "empty", "hello"]);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let server = Server::honest(&HELLO[..1]);
+    let address = &server.address;
+    let commands = [
+        "--help".to_owned(),
+        "--version".to_owned(),
+        "help get".to_owned(),
+        "man".to_owned(),
+        "completions bash".to_owned(),
+        format!("get {address} hello -o -"),
+        format!("ls {address}"),
+        format!("stat {address} hello"),
+    ];
+    for command in commands {
+        for redirect in [">&-", "1</dev/null", ">/dev/full"] {
+            let line = format!("'{}' {command} {redirect}", env!("CARGO_BIN_EXE_coracle"));
+            let output = Command::new("sh").args(["-c", &line]).output().expect("sh");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(5), "{command} {redirect}: {error}");
+            assert!(error.starts_with("coracle: "), "{command} {redirect}: {error}");
+        }
+        // What nobody wants to read is no failure.
+        let line = format!("'{}' {command} >/dev/null", env!("CARGO_BIN_EXE_coracle"));
+        assert!(Command::new("sh").args(["-c", &line]).status().expect("sh").success(), "{command}");
+    }
 }
 
 #[test]
