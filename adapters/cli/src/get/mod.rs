@@ -75,6 +75,10 @@ pub struct Get {
     #[arg(long)]
     snapshot: bool,
 
+    /// Print errors only: no progress, no notes on retries and restarts, no counts
+    #[arg(short, long)]
+    quiet: bool,
+
     /// With -r, also follow links to directories
     #[arg(long, requires = "recursive")]
     follow_links: bool,
@@ -100,8 +104,9 @@ pub fn run(args: &Get) -> Exit {
                 options: options(args),
                 recursive: args.recursive,
                 follow_links: args.follow_links,
+                quiet: args.quiet,
                 root,
-                display: ProgressDisplay::new(false),
+                display: ProgressDisplay::new(false, args.quiet),
             };
             queue::run(&context, tasks, usize::from(args.jobs))
         }
@@ -217,7 +222,7 @@ fn options(args: &Get) -> GetOptions {
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
     let mut client = args.client_args.client();
-    let display = ProgressDisplay::new(to_stdout);
+    let display = ProgressDisplay::new(to_stdout, args.quiet);
     for name in names {
         let mut bar = display.bar(name.as_str());
         let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);

@@ -40,10 +40,10 @@ pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit 
         queue.work(context, sender);
     });
     let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if context.recursive {
+    if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
-    } else if summary.not_tried > 0 {
+    } else if !context.recursive && summary.not_tried > 0 {
         print_error(format_args!("{} more were not tried", summary.not_tried));
     }
     first_failure.unwrap_or(Exit::Done)

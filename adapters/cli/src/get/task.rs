@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub options: GetOptions,
     pub recursive: bool,
     pub follow_links: bool,
+    /// Only errors are printed.
+    pub quiet: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
     pub display: ProgressDisplay,
