@@ -19,7 +19,8 @@ const COMMITTERS: usize = 16;
 pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
     tasks.reverse();
     let len = tasks.iter().map(Task::len).sum();
-    let queue = Queue { state: Mutex::new(State { tasks, len, ..State::default() }), changed: Condvar::new() };
+    let state = State { tasks, len, workers, ..State::default() };
+    let queue = Queue { state: Mutex::new(state), changed: Condvar::new() };
     let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
     let receiver = Mutex::new(receiver);
     thread::scope(|scope| {
@@ -34,6 +35,7 @@ pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit 
         for number in 1..workers {
             let (queue, sender) = (&queue, sender.clone());
             if !spawn(scope, format!("get-{number}"), move || queue.work(context, sender)) {
+                queue.lock().workers = number;
                 break;
             }
         }
@@ -62,6 +64,8 @@ struct State {
     len: usize,
     /// How many tasks are being worked on.
     busy: usize,
+    /// How many workers there are that have not retired.
+    workers: usize,
     /// The network failed: the other tasks are given up.
     is_over: bool,
     summary: Summary,
@@ -72,7 +76,7 @@ struct State {
 type Uncommitted = (Task, Download);
 
 impl Queue {
-    /// A worker: takes tasks until there are no more. Leaves downloads to the `committers`, where there are any.
+    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the `committers`, where there are any.
     fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
         let mut client = context.client_args.client();
         while let Some(task) = self.take() {
@@ -83,6 +87,13 @@ impl Queue {
                     }
                 }
                 (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
+                (Err(error), _) if error.is_busy() => match self.retire(task) {
+                    Ok(others) => {
+                        context.note(format_args!("the server is busy: going on with {others} connections at most"));
+                        return;
+                    }
+                    Err(task) => self.done(context, &task, Err(error)),
+                },
                 (outcome, _) => self.done(context, &task, outcome),
             }
         }
@@ -114,6 +125,20 @@ impl Queue {
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Leaves the task to the other workers, and returns how many they are; gives it back where there are none.
+    fn retire(&self, task: Task) -> Result<usize, Task> {
+        let mut state = self.lock();
+        if state.workers <= 1 || state.is_over {
+            return Err(task);
+        }
+        state.workers -= 1;
+        state.busy -= 1;
+        state.len += task.len();
+        state.tasks.push(task);
+        self.changed.notify_all();
+        Ok(state.workers)
     }
 
     fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {

@@ -1,6 +1,8 @@
 //! `coracle get -r`, `ls` and `stat` against a scripted server.
 
+use std::collections::HashSet;
 use std::fs;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -177,6 +179,34 @@ fn a_server_that_is_gone_is_not_asked_for_everything() {
         result.out()
     );
     assert!(result.out().contains("4 not tried"), "{}", result.out());
+}
+
+/// A server with fewer places than this client has connections.
+#[test]
+fn a_connection_that_the_server_has_no_place_for_is_given_up() {
+    for places in [0, 1, 2] {
+        let local = TestDirectory::new();
+        let admitted = Mutex::new(HashSet::new());
+        let server = Server::new(move |mut exchange| {
+            let peer = exchange.out.peer_addr().expect("a peer");
+            let mut admitted = admitted.lock().expect("no panic");
+            if admitted.len() < places {
+                admitted.insert(peer);
+            }
+            if admitted.contains(&peer) {
+                return tree(exchange, TREE);
+            }
+            exchange.refuse("busy", "no place");
+            exchange.cut();
+        });
+        let result = local.get(&server, &["-r", "-o", "to", "--jobs", "4", "--retries", "0"]);
+        if places == 0 {
+            result.exits_with(3).prints_error("busy");
+            continue;
+        }
+        assert!(result.exits_with(0).out().starts_with("8 fetched (43 bytes)"), "{}", result.out());
+        is_tree(&local, "to/");
+    }
 }
 
 #[test]
