@@ -61,6 +61,29 @@ fn output_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
+fn devices_and_fifos_are_written_to() {
+    let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
+    let shell = |command: &str| {
+        let program = env!("CARGO_BIN_EXE_coracle");
+        let line = command.replace("GET", &format!("'{program}' get {}", server.address));
+        let output = Command::new("sh").args(["-c", &line]).current_dir(local.root.path()).output().expect("sh");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let into_file = format!("{{ printf 'begin '; GET hello -o {name}; printf end; }} > out");
+        shell(&into_file);
+        assert_eq!(local.read("out"), b"begin Hello, world!\nend", "{name}");
+        assert_eq!(shell(&format!("GET hello d/b -o {name} | cat")), b"Hello, world!\nb", "{name}");
+        local.get(&server, &["-r", "d", "-o", name]).exits_with(2);
+    }
+    shell("GET hello d/b -o /dev/null");
+    shell("mkfifo fifo; cat fifo > out & GET hello d/b -o fifo; wait");
+    assert_eq!(local.read("out"), b"Hello, world!\nb");
+    assert_eq!(local.names(), ["fifo", "out"]);
+}
+
+#[test]
 fn several_go_to_a_directory_and_the_first_failure_counts() {
     let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
     local.write("b", "old");
