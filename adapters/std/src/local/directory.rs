@@ -157,6 +157,13 @@ impl<D: DirectoryHandle> Directory<D> {
         }
     }
 
+    /// Gives `file` the mode, owner and group of the file `name` that it is to replace, as far as that is allowed. Until
+    /// it `is_complete`, its owner may read and write it.
+    pub(super) fn copy_access(&self, name: &OsStr, file: &D::File, is_complete: bool) {
+        // There may be no such file, and not every file system has modes.
+        let _ = self.handle.copy_access(name, file, is_complete);
+    }
+
     /// Removes the entry `name`, if there is one.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::rename_no_replace;
+use super::{copy_access, rename_no_replace};
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
@@ -85,10 +85,18 @@ impl DirectoryHandle for SystemDirectory {
         Ok(unlinkat(self, name, AtFlags::empty())?)
     }
 
+    fn copy_access(&self, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
+        copy_access(self.as_fd(), name, file, is_complete)
+    }
+
     fn sync(&self) -> io::Result<()> {
         // The handle may be good for looking up names only: syncing takes one that is good for reading.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?))?)
+        match retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?)) {
+            // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            synced => Ok(synced?),
+        }
     }
 
     fn free_space(&self) -> io::Result<Option<u64>> {
@@ -132,7 +140,12 @@ impl FileHandle for File {
     }
 
     fn lock_exclusive(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive))?)
+        match retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive)) {
+            // NFS without its lock service, file systems without locks: the digest of the whole file still tells whether
+            // another process wrote to the part.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            locked => Ok(locked?),
+        }
     }
 
     fn close(self) -> io::Result<()> {
