@@ -146,6 +146,7 @@ impl<'a> Request<'a> {
 
 /// The store's answer to a [`Request`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Reply<'a> {
     /// The directory can be listed; its entries follow one by one.
     Listing,
@@ -162,6 +163,7 @@ pub enum Reply<'a> {
 
 /// The answer to [`Action::Finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finished {
     /// The digest of the range. Where the version has changed: only if the bytes that were sent were hashed, not others.
     pub digest: Option<Digest>,
@@ -169,14 +171,31 @@ pub struct Finished {
     pub same_version: bool,
 }
 
+impl Finished {
+    /// The digest of the range, and whether the file is the one that was opened.
+    #[must_use]
+    pub const fn new(digest: Option<Digest>, same_version: bool) -> Self {
+        Self { digest, same_version }
+    }
+}
+
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Close {
     /// What to do with the socket.
     pub how: CloseHow,
     /// For the log.
     pub why: CloseReason,
+}
+
+impl Close {
+    /// The end of a connection.
+    #[must_use]
+    pub const fn new(how: CloseHow, why: CloseReason) -> Self {
+        Self { how, why }
+    }
 }
 
 /// What to do with a socket whose session has ended.
@@ -221,6 +240,7 @@ pub enum CloseReason {
 /// An exchange that has ended, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Exchange {
     /// Which one; `None` where the request was malformed.
     pub kind: Option<RequestKind>,
@@ -228,6 +248,14 @@ pub struct Exchange {
     pub error: Option<Code>,
     /// Bytes of the body that were sent.
     pub body_len: u64,
+}
+
+impl Exchange {
+    /// An exchange that has ended.
+    #[must_use]
+    pub const fn new(kind: Option<RequestKind>, error: Option<Code>, body_len: u64) -> Self {
+        Self { kind, error, body_len }
+    }
 }
 
 #[cfg(test)]

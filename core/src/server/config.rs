@@ -16,6 +16,8 @@ pub struct ServerConfig<'a> {
     pub(crate) min_rate: u32,
     #[cfg(feature = "classic")]
     pub(crate) text: TextPolicy<'a>,
+    #[cfg(feature = "classic")]
+    pub(crate) is_classic: bool,
 }
 
 /// What a server does with bytes that are not a request.
@@ -54,6 +56,8 @@ impl<'a> ServerConfig<'a> {
             min_rate: 0,
             #[cfg(feature = "classic")]
             text: TextPolicy::Reject,
+            #[cfg(feature = "classic")]
+            is_classic: false,
         }
     }
 
@@ -106,6 +110,14 @@ impl<'a> ServerConfig<'a> {
     #[must_use]
     pub const fn with_text_policy(self, text: TextPolicy<'a>) -> Self {
         Self { text, ..self }
+    }
+
+    /// Sets whether the classic dialect is spoken. Default: no, also where the feature `classic` is enabled, which another crate
+    /// of the same program may have done.
+    #[cfg(feature = "classic")]
+    #[must_use]
+    pub const fn with_classic(self, is_classic: bool) -> Self {
+        Self { is_classic, ..self }
     }
 
     /// The maximum `len` of an action.

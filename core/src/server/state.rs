@@ -87,3 +87,19 @@ impl State {
         matches!(self, Self::Hash | Self::Finish)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// Nothing follows the end, and everything can end.
+    #[test]
+    fn closed_is_the_end() {
+        for state in
+            [State::Receive, State::AwaitReply, State::SendLine, State::SelectEntry, State::Hash, State::SendBody]
+        {
+            assert!(state.may_become(State::Closed) && !State::Closed.may_become(state), "{state:?}");
+        }
+        assert!(!State::Receive.may_become(State::SendBody), "a body follows a reply");
+    }
+}
