@@ -1,21 +1,21 @@
-//! JSON strings: decoding of escapes, and writing of names in pieces.
+//! Escapes of JSON strings: decodes them, and writes text in pieces.
 
 use core::cell::Cell;
 use core::ops::Range;
 use core::str::Chars;
 
-/// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
+/// A string contains half of an escaped surrogate pair, or an escape that JSON does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// The characters that a JSON string means (RFC 8259, section 7). After an error comes nothing more.
+/// Iterates over the decoded characters of a JSON string (RFC 8259, section 7). Ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Unescape<'a> {
     rest: Chars<'a>,
 }
 
 impl<'a> Unescape<'a> {
-    /// Decodes `raw`, what stands between a string's quotes.
+    /// Decodes `raw`, the text between a string's quotes.
     pub(crate) fn new(raw: &'a str) -> Self {
         Self { rest: raw.chars() }
     }
@@ -38,7 +38,7 @@ impl Iterator for Unescape<'_> {
     }
 }
 
-/// Whether `raw`, what stands between a string's quotes, means `expected`.
+/// Whether `raw`, the text between a string's quotes, decodes to `expected`.
 pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     let mut rest = raw.iter().copied();
     let mut expected = expected.as_bytes().iter();
@@ -52,7 +52,7 @@ pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     expected.as_slice().is_empty()
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, where it stands, and returns the decoded text.
+/// Decodes `buf[range]`, the text between a string's quotes, in place, and returns the decoded text.
 ///
 /// # Errors
 ///
@@ -63,12 +63,12 @@ pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&
     text.get(..len).ok_or(BadEscape)
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
-/// which is never more than the range's: every escape is longer than what it means, so writing never overtakes reading.
+/// Decodes `buf[range]`, the text between a string's quotes, to the front of `buf`, and returns the decoded length. It is
+/// at most that of the range: every escape is longer than its character, so writing never overtakes reading.
 ///
 /// # Errors
 ///
-/// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
+/// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then contains what was decoded before.
 #[inline(never)]
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let cells = Cell::from_mut(buf).as_slice_of_cells();
@@ -83,11 +83,12 @@ pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<u
     Ok(cells.len().saturating_sub(out.len()))
 }
 
-/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
-/// taken and the bytes written.
+/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the number of bytes of `text`
+/// that were taken and the number of bytes written.
 ///
-/// Only what JSON requires is escaped: `"`, `\` and what is below U+0020. An escape is written whole or not at all; a
-/// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
+/// Escapes only what JSON requires: `"`, `\` and characters below U+0020. An escape is written whole or not at all; a
+/// character of several bytes may be split. Both counts are 0 if `out` is too short for the first character: 6 bytes are
+/// always enough.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
     let mut out = out.iter_mut();
@@ -124,12 +125,12 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
 }
 
-/// Whether JSON takes a byte in a string as it is.
+/// Whether a byte needs no escape in a string.
 const fn stands_for_itself(byte: u8) -> bool {
     (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
-/// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
+/// Decodes `byte`, and the rest of an escape from `rest` where it is a backslash.
 #[inline(never)]
 fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], BadEscape> {
     if byte == b'\\' {
@@ -139,7 +140,7 @@ fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]
     Ok(&buf[..1])
 }
 
-/// The character of an escape, of which `rest` begins behind the backslash.
+/// Decodes an escape from `rest`, which begins after the backslash.
 fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
     let letter = rest.next().ok_or(BadEscape)?;
     if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| *short == letter) {
@@ -160,7 +161,7 @@ fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
     char::from_u32(unit).ok_or(BadEscape)
 }
 
-/// The letters of the escapes that are one letter, and what they mean.
+/// The escapes of one letter, and their characters.
 const SHORT_ESCAPES: [(u8, u8); 8] = [
     (b'"', b'"'),
     (b'\\', b'\\'),

@@ -1,4 +1,4 @@
-//! Reading requests: from the bytes of one JSON object to a checked request.
+//! Reads requests: from one JSON object to a checked request.
 
 use core::ops::Range;
 
@@ -10,20 +10,20 @@ use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
 
-/// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
+/// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
     /// Bytes of the decoded name; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
-    /// [`u64::MAX`] where none was asked for: to the end of the file.
+    /// [`u64::MAX`] where none was requested: to the end of the file.
     pub length: u64,
     pub digest_from: u64,
     pub digest: Option<DigestKind>,
     /// Whether the file must have a version.
     pub is_versioned: bool,
-    /// Bytes of that version; more than there is place for where no file can have it.
+    /// Length of that version; more than `version` has room for where no file can have it.
     pub version_len: usize,
     pub version: [u8; Version::MAX_LEN],
     #[cfg(feature = "classic")]
@@ -35,7 +35,7 @@ pub(crate) struct ParsedRequest {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestKind {
-    /// What the server is and can do.
+    /// The server's name, limits and features.
     Hello,
     /// The entries of a directory.
     List,
@@ -43,10 +43,10 @@ pub enum RequestKind {
     Stat,
     /// A file's header and bytes.
     Get,
-    /// Classic: choosing a file.
+    /// Classic: selects a file.
     #[cfg(feature = "classic")]
     Select,
-    /// Classic: the chosen file's bytes.
+    /// Classic: the selected file's bytes.
     #[cfg(feature = "classic")]
     Confirm,
 }
@@ -75,7 +75,7 @@ impl RequestKind {
 pub(crate) struct Refusal {
     pub code: Code,
     pub message: Message,
-    /// Where the member at fault stands in [`NAMES`]; behind them where the message names none.
+    /// Index of the member at fault in [`NAMES`]; out of range where the message names none.
     place: u8,
 }
 
@@ -115,7 +115,7 @@ impl ParsedRequest {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
+    /// The first error, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(
         &mut self,
         buf: &mut [u8],
@@ -172,7 +172,7 @@ impl ParsedRequest {
             return Err(Refusal::UNSUPPORTED_DIGEST);
         }
         if let (true, Err(error)) = (name == FILE_NAME || self.name_len > 0, decoded_name(buf, self.name_len)) {
-            // The classic answer to a select repeats no bad name.
+            // The classic response to a select does not repeat an invalid name.
             #[cfg(feature = "classic")]
             if self.is_classic {
                 self.name_len = 0;
@@ -212,7 +212,7 @@ impl ParsedRequest {
     }
 }
 
-/// The name that [`ParsedRequest::read`] left at the front of `buf`, and has checked; `None` where there was none.
+/// The name that [`ParsedRequest::read`] has checked and left at the front of `buf`; `None` where there was none.
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
     (!name.is_empty()).then(|| FileName::known(name))
@@ -228,7 +228,7 @@ fn text(buf: &[u8], len: usize) -> &str {
     buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// The names of the members that requests have, and the place of each.
+/// The names of the members of requests, and the index of each.
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
 const TYPE: usize = 0;
 const PATH: usize = 1;
@@ -246,12 +246,12 @@ const NO_FAULT: usize = NAMES.len();
 struct RequestMembers<'b> {
     object: &'b mut [u8],
     members: &'b [Member; NAMES.len()],
-    /// The first one that is doubled, or of another type than it has to be.
+    /// Index of the first one that is duplicated or of a wrong type.
     fault: usize,
 }
 
 impl RequestMembers<'_> {
-    /// The number at `place`, which is `default` where it is missing.
+    /// The number at index `place`, or `default` where it is missing.
     fn number(&mut self, place: usize, default: u64) -> u64 {
         let Some(member) = self.members.get(place).filter(|member| !member.is_missing()) else { return default };
         let number = member.number(self.object);
@@ -261,7 +261,7 @@ impl RequestMembers<'_> {
         number.unwrap_or(default)
     }
 
-    /// Where the text at `place` stands, if it is there.
+    /// The range of the text at index `place`, if it is there.
     fn text(&mut self, place: usize) -> Option<Range<usize>> {
         let member = self.members.get(place).filter(|member| !member.is_missing())?;
         let text = member.text();
@@ -271,7 +271,7 @@ impl RequestMembers<'_> {
         text
     }
 
-    /// The text at `place`, decoded where it stands, if it is there.
+    /// The text at index `place`, decoded in place, if it is there.
     fn decode(&mut self, place: usize) -> Option<&[u8]> {
         let text = self.text(place)?;
         let decoded = unescape_in_place(self.object, text).ok();
