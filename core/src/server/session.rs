@@ -75,7 +75,7 @@ impl<'c> Session<'c> {
         let mut this = Self {
             state: State::Receive,
             next: State::Receive,
-            close: Close { how: CloseHow::Finish, why: CloseReason::Done },
+            close: Close::new(CloseHow::Finish, CloseReason::Done),
             now,
             timers: Timers::new(),
             answer_began: now,
@@ -104,7 +104,7 @@ impl<'c> Session<'c> {
             line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
-            last: Exchange { kind: None, error: None, body_len: 0 },
+            last: Exchange::new(None, None, 0),
             #[cfg(feature = "classic")]
             selection: Selection::new(),
         };
@@ -295,7 +295,7 @@ impl<'c> Session<'c> {
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
         if self.state != State::Closed {
             self.enter(State::Closed);
-            self.close = Close { how, why };
+            self.close = Close::new(how, why);
         }
     }
 
@@ -348,7 +348,12 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.context.request.read(buf, self.used);
+        let read = self.context.request.read(
+            buf,
+            self.used,
+            #[cfg(feature = "classic")]
+            self.context.config.is_classic,
+        );
         self.scanner = Scanner::new();
         self.used = 0;
         self.has_begun = false;
@@ -356,7 +361,7 @@ impl<'c> Session<'c> {
         #[cfg(feature = "classic")]
         self.end_text();
         self.begin_answer();
-        self.last = Exchange { kind: None, error: None, body_len: 0 };
+        self.last = Exchange::new(None, None, 0);
         if let Err(refusal) = read {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);

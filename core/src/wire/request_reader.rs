@@ -116,12 +116,21 @@ impl ParsedRequest {
     /// # Errors
     ///
     /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
-    pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
+    pub(crate) fn read(
+        &mut self,
+        buf: &mut [u8],
+        len: usize,
+        #[cfg(feature = "classic")] allows_classic: bool,
+    ) -> Result<(), Refusal> {
         *self = Self::new();
         let object = buf.get_mut(..len).unwrap_or_default();
         let members = find(object, &NAMES);
         let mut members = RequestMembers { members: &members, object, fault: NO_FAULT };
-        self.read_type(&mut members)?;
+        self.read_type(
+            &mut members,
+            #[cfg(feature = "classic")]
+            allows_classic,
+        )?;
         let mut is_supported = true;
         if self.kind == RequestKind::Get {
             self.offset = members.number(OFFSET, 0);
@@ -179,7 +188,11 @@ impl ParsedRequest {
         Ok(())
     }
 
-    fn read_type(&mut self, members: &mut RequestMembers<'_>) -> Result<(), Refusal> {
+    fn read_type(
+        &mut self,
+        members: &mut RequestMembers<'_>,
+        #[cfg(feature = "classic")] allows_classic: bool,
+    ) -> Result<(), Refusal> {
         let member = &members.members[TYPE];
         if let Some(text) = member.text() {
             let word = unescape_in_place(members.object, text).unwrap_or_default();
@@ -193,12 +206,12 @@ impl ParsedRequest {
         }
         match member.number(members.object) {
             #[cfg(feature = "classic")]
-            Some(1) => {
+            Some(1) if allows_classic => {
                 (self.kind, self.is_classic) = (RequestKind::List, true);
                 Ok(())
             }
             #[cfg(feature = "classic")]
-            Some(2) => {
+            Some(2) if allows_classic => {
                 (self.kind, self.is_classic) = (RequestKind::Select, true);
                 Ok(())
             }

@@ -130,7 +130,7 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     };
     let name = decode(line, name)?;
     let name = FileName::new(utf8(line, name)).map_err(|_| Violation::EntryName)?;
-    Ok(Entry { name, kind })
+    Ok(Entry::new(name, kind))
 }
 
 /// Reads the `end` line of a listing: how many entries there were, and what was skipped.

@@ -264,7 +264,7 @@ impl<'c> Serving<'c> {
                 if let (true, 0, Some(digest)) = (same_version && to == info.size, from, digest) {
                     context.store.remember_digest(handle, info.size, digest);
                 }
-                self.session.finished(Finished { digest, same_version }, now);
+                self.session.finished(Finished::new(digest, same_version), now);
                 true
             }
             Action::Receive | Action::Close(_) => false,
@@ -346,11 +346,11 @@ fn listed(index: usize, context: &mut Context) -> Result<Listed<'static>, StoreE
     let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
     Ok(match name.split_once('/') {
         Some((directory, _)) => {
-            Listed::Entry(Entry { name: FileName::from_static(directory), kind: EntryKind::Directory { link: false } })
+            Listed::Entry(Entry::new(FileName::from_static(directory), EntryKind::Directory { link: false }))
         }
         None if context.store.len() > index && context.store.exists(index) => {
             let kind = EntryKind::File { size: index as u64, modified: None };
-            Listed::Entry(Entry { name: FileName::from_static(name), kind })
+            Listed::Entry(Entry::new(FileName::from_static(name), kind))
         }
         None => Listed::Skipped,
     })

@@ -85,7 +85,7 @@ impl Store {
     /// What the file is now.
     pub fn info(&self, handle: &Handle) -> FileInfo {
         let inode = handle.borrow();
-        FileInfo { size: inode.bytes.len() as u64, version: version(inode.version), modified: None }
+        FileInfo::new(inode.bytes.len() as u64, version(inode.version))
     }
 
     /// The digest of all of the file, where it was computed before.
