@@ -83,7 +83,7 @@ impl Scanner {
             return Err(ScanError::Syntax);
         }
         let mut rest = piece.iter();
-        while let Some(&byte) = rest.next() {
+        for &byte in rest.by_ref() {
             let levels = self.levels;
             state = self.step(state, byte);
             // Of two levels or more on either side of the byte.

@@ -40,8 +40,8 @@ pub struct Storage {
     has_users_file: Rc<Cell<bool>>,
     /// A user has put a file at the name of the part.
     has_users_part: Rc<Cell<bool>>,
-    /// The program is about to rename the part.
-    is_promoting: Rc<Cell<bool>>,
+    /// The program is about to rename or remove the part by its name.
+    uses_name: Rc<Cell<bool>>,
     /// What may stand at the name of the target.
     expected: Vec<Option<Vec<u8>>>,
     /// What the next program finds, unless the power fails.
@@ -52,6 +52,8 @@ pub struct Storage {
     had_power_cut: bool,
     /// The last write to the sidecar may not have come to its end.
     is_sidecar_doubtful: bool,
+    /// So a user's file became a part: an older sidecar, which a power cut brings back, is not for it.
+    has_taken_file: bool,
     /// A power cut may have damaged the part, so that only its digest can tell.
     pub is_damaged: bool,
     /// How often the file had changed when the part was begun.
@@ -85,12 +87,13 @@ impl Storage {
             is_visited: Rc::default(),
             has_users_file: Rc::default(),
             has_users_part: Rc::default(),
-            is_promoting: Rc::default(),
+            uses_name: Rc::default(),
             expected: vec![None],
             stored: None,
             is_ordered: behavior.is_ordered,
             had_power_cut: false,
             is_sidecar_doubtful: false,
+            has_taken_file: false,
             is_damaged: false,
             stamp: 0,
         }
@@ -119,6 +122,7 @@ impl Storage {
             // Nothing tells which part a damaged sidecar was for.
             assert!(self.is_sidecar_doubtful, "a user's file was taken for a part: {found:?}");
             self.has_users_part.set(false);
+            self.has_taken_file = true;
         }
         if let Some((origin, len)) = stored.filter(|(_, len)| *len > 0) {
             let part =
@@ -230,9 +234,10 @@ impl Storage {
         if may_replace && is_ours {
             self.expected.push(Some(bytes.clone()));
         }
-        self.is_promoting.set(true);
+        let losses = self.disk.losses();
+        self.uses_name.set(true);
         let promoted = part.promote(Proof::Verified(verified), modified, force);
-        self.is_promoting.set(false);
+        self.uses_name.set(false);
         let may_replace = may_replace && (force || !self.has_users_file.get());
         if self.has_users_file.take() {
             // It was there first.
@@ -256,9 +261,9 @@ impl Storage {
                 self.stored = None;
                 self.is_damaged = false;
             }
-            // The part is kept.
-            Err(LocalError::Exists(_) | LocalError::Io { doing: "give its real name to", .. }) => {}
-            Err(_) => self.stored = None,
+            // What was written may not be on the disk. For any other reason the part is kept.
+            Err(_) if self.disk.losses() > losses => self.stored = None,
+            Err(_) => {}
         }
         self.check_target();
         promoted.map(|_| bytes)
@@ -268,7 +273,10 @@ impl Storage {
     pub fn discard(&mut self) -> Result<(), LocalError> {
         self.stored = None;
         if let Some(part) = self.process.as_mut().and_then(|process| process.part.take()) {
-            part.discard()?;
+            self.uses_name.set(true);
+            let discarded = part.discard();
+            self.uses_name.set(false);
+            discarded?;
         }
         self.is_damaged = false;
         Ok(())
@@ -281,10 +289,12 @@ impl Storage {
                 if part.size() == 0 {
                     self.stored = None;
                 }
+                self.uses_name.set(true);
                 part.suspend()
             }
             None => Ok(()),
         };
+        self.uses_name.set(false);
         self.end();
         suspended
     }
@@ -317,7 +327,7 @@ impl Storage {
                 assert!(self.disk.peek(&self.path(TARGET), |_| ()).is_some(), "exists, and is not there");
             }
             LocalError::Foreign(_) => {
-                let is_mixed_up = self.had_power_cut && !self.is_ordered;
+                let is_mixed_up = self.had_power_cut && (!self.is_ordered || self.has_taken_file);
                 assert!(is_mixed_up || self.has_users_part.get(), "a program does not know its own part");
                 self.stored = None;
                 self.take_users_part();
@@ -383,7 +393,7 @@ impl Storage {
         let is_visited = self.is_visited.clone();
         let directory = self.directory;
         let (target, part, sidecar) = (self.path(TARGET), self.path(PART), self.path(SIDECAR));
-        let is_promoting = self.is_promoting.clone();
+        let (uses_name, errors) = (self.uses_name.clone(), self.errors_before);
         let (has_users_file, has_users_part) = (self.has_users_file.clone(), self.has_users_part.clone());
         match random.below(if self.is_sidecar_doubtful { 3 } else { 4 }) {
             0 | 1 => Box::new(move |disk, random| {
@@ -398,8 +408,9 @@ impl Storage {
                 }
             }),
             _ => Box::new(move |disk, _| {
-                // No file system can rename only if a name still stands for the same file.
-                if disk.has_directory(directory) && !is_promoting.get() {
+                // No file system renames or removes only if a name still stands for the same file.
+                let is_removed = uses_name.get() || disk.errors() > errors;
+                if disk.has_directory(directory) && !is_removed {
                     is_visited.set(true);
                     has_users_part.set(true);
                     disk.put(&part, USERS_PART);

@@ -49,6 +49,60 @@ fn s6_another_version_starts_over() {
     assert_eq!(local.names(), ["a"]);
 }
 
+/// Otherwise a large file that changed could never be fetched again on a nearly full disk.
+#[test]
+fn the_part_that_is_replaced_counts_as_free_space() {
+    const TIB: u64 = 1 << 40;
+    let local = TestDirectory::new();
+    let server = Server::new(move |mut exchange| match exchange.number {
+        0 => cut_after(&mut exchange, &pseudo_random(30_000), "v1", 10_000),
+        number => {
+            let size = if number < 3 { 9 * TIB } else { 1_000 * TIB };
+            exchange.line(&json!({
+                "type": "file", "fileName": "a", "fileSize": size, "offset": 0, "length": size, "chunkSize": TIB,
+                "readCnt": size / TIB, "lastSize": TIB, "version": "v2", "digest": "crc32",
+            }));
+            exchange.send("x");
+            exchange.cut();
+        }
+    });
+    for _ in 0..2 {
+        local.get(&server, &["a", "--retries", "0"]).exits_with(3);
+        // It has holes, and so takes no space.
+        let part = fs::OpenOptions::new().write(true).open(local.path("a.part")).expect("a part");
+        part.set_len(9 * TIB).expect("a file system of large files");
+    }
+    assert_eq!(server.requests(), 2);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(3);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(5).prints_error("no room");
+}
+
+#[test]
+fn notes_are_printed_without_a_terminal() {
+    for quiet in [false, true] {
+        let (old, new) = (pseudo_random(30_000), pseudo_random(40_000));
+        let local = TestDirectory::new();
+        let server = Server::new(move |mut exchange| match exchange.number {
+            0 => cut_after(&mut exchange, &old, "v1", 10_000),
+            _ => exchange.answer(&new, "v2"),
+        });
+        local.write("a.part", "unknown");
+        local.write("a.part.json", "unknown");
+        let result = local.get(&server, if quiet { &["a", "-q"] } else { &["a"] });
+        let lines: Vec<_> = result.exits_with(0).stderr.lines().collect();
+        assert_eq!(local.read("a"), pseudo_random(40_000));
+        if quiet {
+            assert!(lines.is_empty(), "{lines:?}");
+            continue;
+        }
+        let [part, sidecar, retry, changed] = lines[..] else { panic!("{lines:?}") };
+        assert_eq!(part, "coracle: a: what was in the way lies at ./a.part.old1 now");
+        assert_eq!(sidecar, "coracle: a: what was in the way lies at ./a.part.json.old1 now");
+        assert!(retry.starts_with("coracle: a: ") && retry.contains("trying again in 0."), "{retry}");
+        assert_eq!(changed, "coracle: a: the file changed at the server: starting over");
+    }
+}
+
 #[test]
 fn s10_a_file_that_shrank_below_the_offset_starts_over() {
     for code in ["changed", "badRange"] {

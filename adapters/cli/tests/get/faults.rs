@@ -2,7 +2,8 @@
 //! written elsewhere, and the exit code tells the kind of failure. Names begin with the number of the fault.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -29,6 +30,57 @@ fn fetches_and_leaves_nothing_else() {
     local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
     local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
     assert_eq!(local.names(), ["else", "empty", "hello"]);
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let server = Server::honest(&HELLO[..1]);
+    let address = &server.address;
+    let commands = [
+        "--help".to_owned(),
+        "--version".to_owned(),
+        "help get".to_owned(),
+        "man".to_owned(),
+        "completions bash".to_owned(),
+        format!("get {address} hello -o -"),
+        format!("ls {address}"),
+        format!("stat {address} hello"),
+    ];
+    for command in commands {
+        for redirect in [">&-", "1</dev/null", ">/dev/full"] {
+            let line = format!("'{}' {command} {redirect}", env!("CARGO_BIN_EXE_coracle"));
+            let output = Command::new("sh").args(["-c", &line]).output().expect("sh");
+            let error = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(5), "{command} {redirect}: {error}");
+            assert!(error.starts_with("coracle: "), "{command} {redirect}: {error}");
+        }
+        // What nobody wants to read is no failure.
+        let line = format!("'{}' {command} >/dev/null", env!("CARGO_BIN_EXE_coracle"));
+        assert!(Command::new("sh").args(["-c", &line]).status().expect("sh").success(), "{command}");
+    }
+}
+
+#[test]
+fn devices_and_fifos_are_written_to() {
+    let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
+    let shell = |command: &str| {
+        let program = env!("CARGO_BIN_EXE_coracle");
+        let line = command.replace("GET", &format!("'{program}' get {}", server.address));
+        let output = Command::new("sh").args(["-c", &line]).current_dir(local.root.path()).output().expect("sh");
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let into_file = format!("{{ printf 'begin '; GET hello -o {name}; printf end; }} > out");
+        shell(&into_file);
+        assert_eq!(local.read("out"), b"begin Hello, world!\nend", "{name}");
+        assert_eq!(shell(&format!("GET hello d/b -o {name} | cat")), b"Hello, world!\nb", "{name}");
+        local.get(&server, &["-r", "d", "-o", name]).exits_with(2);
+    }
+    shell("GET hello d/b -o /dev/null");
+    shell("mkfifo fifo; cat fifo > out & GET hello d/b -o fifo; wait");
+    assert_eq!(local.read("out"), b"Hello, world!\nb");
+    assert_eq!(local.names(), ["fifo", "out"]);
 }
 
 #[test]
@@ -182,6 +234,42 @@ fn m3_nothing_is_overwritten_without_force() {
     assert_eq!(local.read("late"), b"precious");
     local.get(&server, &["late", "--force"]).exits_with(0);
     assert_eq!(local.names(), ["hello", "late"]);
+}
+
+#[test]
+fn what_is_replaced_keeps_its_mode_and_owner() {
+    let server = Server::new(|mut exchange| {
+        let header = exchange.header(b"new", "v1");
+        exchange.line(&header);
+        exchange.send(&b"new"[exchange.offset()..]);
+        // The first attempt breaks off, and leaves a part.
+        if exchange.number.is_multiple_of(2) {
+            return exchange.cut();
+        }
+        let end = exchange.end(b"new");
+        exchange.line(&end);
+    });
+    for (old, part, new) in
+        [(0o600, 0o600, 0o600), (0o755, 0o755, 0o755), (0o6751, 0o751, 0o751), (0o440, 0o640, 0o440)]
+    {
+        let local = TestDirectory::new();
+        local.write("a", "old");
+        let path = local.path("a");
+        // Root may give files away, and so may keep their owners.
+        let owner = rustix::process::geteuid().is_root().then_some((1234, 5678));
+        if let Some((uid, gid)) = owner {
+            chown(&path, Some(uid), Some(gid)).expect("given away");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(old)).expect("a mode");
+        let status = |name: &str| {
+            let status = fs::metadata(local.path(name)).expect(name);
+            (status.mode() & 0o7777, owner.map(|_| (status.uid(), status.gid())))
+        };
+        local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(3);
+        assert_eq!(status("a.part"), (part, owner), "{old:o}");
+        local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(0);
+        assert_eq!((status("a"), local.read("a")), ((new, owner), b"new".to_vec()), "{old:o}");
+    }
 }
 
 #[test]

@@ -189,6 +189,21 @@ fn k11_a_rename_that_fails_keeps_the_part() {
 }
 
 #[test]
+fn file_systems_without_locks_or_synced_directories_do() {
+    let faults = ["flock:error=ENOLCK", "flock:error=ENOSYS", "flock:error=EOPNOTSUPP", "fsync:error=EINVAL:when=2"];
+    for fault in faults {
+        let server = honest();
+        for args in [&["a"][..], &["-r", "-o", "to"]] {
+            let local = TestDirectory::new();
+            traced(&local, &server, &["-e", &format!("inject={fault}")], args).exits_with(0);
+            let names = names(&local);
+            assert_eq!(local.read(names.last().expect("a file")), file(), "{fault}");
+            assert_eq!(names, if args.len() == 1 { vec!["a"] } else { vec!["to", "to/a"] }, "{fault}");
+        }
+    }
+}
+
+#[test]
 fn k12_a_close_that_fails_is_a_failure() {
     let (local, server) = (TestDirectory::new(), honest());
     let path = local.path("a.part");

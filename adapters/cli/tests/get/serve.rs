@@ -324,11 +324,11 @@ fn hostile_names() {
             are_equal(root, &local.path(&to), &is_bad),
             good.len() + long.len() + 2,
             "{}",
-            result.exits_with(0).out()
+            result.exits_with(1).prints_error("/: 8 entries cannot be served").out()
         );
         let result = serve.get(&local, &["-r", "-o", &to, "--jobs", jobs]);
         assert!(
-            result.exits_with(0).out().starts_with("0 fetched (0 bytes), 30 equal and skipped, 0 failed"),
+            result.exits_with(1).out().starts_with("0 fetched (0 bytes), 30 equal and skipped, 0 failed"),
             "{}",
             result.out()
         );

@@ -91,6 +91,12 @@ impl Error {
         }
     }
 
+    /// Whether the server had no place for one more connection.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Connection { failure: Failure::Ended(Code::Busy), .. })
+    }
+
     /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {

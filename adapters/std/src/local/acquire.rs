@@ -8,8 +8,8 @@ use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Identity};
 use super::part::Part;
 use super::sidecar::{Origin, Sidecar, SidecarState};
-use super::system::SystemDirectory;
 use super::target::DownloadTarget;
+use crate::sys::SystemDirectory;
 
 /// Other processes may create and remove the files of a download between two looks at them. Who loses that race this
 /// often in a row gives up.
@@ -114,7 +114,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             return Ok(ExistingPart::None);
         }
         let origin = match state {
-            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part == identity => Some(origin),
+            // A device number lasts as long as the mount: it is another one when the file system comes back.
+            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part.inode == identity.inode => Some(origin),
             // Nothing is written to a part before the sidecar names it.
             SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
             SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),
@@ -137,6 +138,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             Err(error) if already_exists(&error) => return Err(LocalError::Foreign(self.part_path())),
             Err(error) => return Err(error),
         };
+        // While nothing is in it: what only some may read must not be readable while it is fetched either.
+        self.directory().copy_access(&self.names().target, &file, false);
         let status = file.status().map_err(LocalError::io("look at", || self.part_path()));
         let named = status.and_then(|FileStatus { identity, .. }| {
             sidecar.part = Some(identity);

@@ -11,7 +11,7 @@ use coracle_core::FileName;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
 use super::names::name_restriction;
-use super::system::SystemDirectory;
+use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
 ///
@@ -155,6 +155,13 @@ impl<D: DirectoryHandle> Directory<D> {
             }
             renamed => renamed,
         }
+    }
+
+    /// Gives `file` the mode, owner and group of the file `name` that it is to replace, as far as that is allowed. Until
+    /// it `is_complete`, its owner may read and write it.
+    pub(super) fn copy_access(&self, name: &OsStr, file: &D::File, is_complete: bool) {
+        // There may be no such file, and not every file system has modes.
+        let _ = self.handle.copy_access(name, file, is_complete);
     }
 
     /// Removes the entry `name`, if there is one.

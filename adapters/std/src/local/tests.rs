@@ -248,6 +248,24 @@ fn a_foreign_file_at_the_temporary_name_is_left_alone() {
     assert_eq!(fs::read(root.path().join("a.part")).expect("read"), b"precious");
 }
 
+/// A stick that was plugged in again, an overlay that was mounted again.
+#[test]
+fn a_part_is_resumed_under_another_device_number() {
+    let (root, target) = fresh();
+    begun(&target, b"01234");
+    let path = root.path().join("a.part.json");
+    let sidecar = fs::read_to_string(&path).expect("read");
+    let (begin, rest) = sidecar.split_once("\"device\":").expect("a device");
+    let (_, rest) = rest.split_once(',').expect("an inode");
+    fs::write(&path, format!("{:<2047}\n", format!("{begin}\"device\":123456,{rest}").trim_end())).expect("write");
+    let mut part = found(&target);
+    assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
+    part.append(b"56789").expect("append");
+    let path = part.promote(Proof::Unchecked, None, false).expect("promote");
+    assert_eq!(fs::read(path).expect("read"), b"0123456789");
+    assert_eq!(names(&root), ["a"]);
+}
+
 #[test]
 fn d6_a_damaged_sidecar_begins_again() {
     let (root, target) = fresh();

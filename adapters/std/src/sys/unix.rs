@@ -294,6 +294,12 @@ pub(crate) fn hold_partial_segments(_: &Socket, _: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses: POSIX has no rename that replaces nothing.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &std::ffi::OsStr, _: &std::ffi::OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Running, code, in_time, settled};
+use crate::fixture::{Running, code, settled};
 
 fn within(started: Instant, least_ms: u64, most_ms: u64) {
     let elapsed = started.elapsed();

@@ -48,6 +48,7 @@ struct State {
     /// Faults are injected until one was, so that each is handled alone.
     is_armed: bool,
     errors: u64,
+    losses: u64,
     /// The process is killed, or the power fails, after so many operations.
     stops_in: Option<usize>,
     is_stopped: bool,
@@ -82,6 +83,7 @@ impl Disk {
             faults: 0,
             is_armed: false,
             errors: 0,
+            losses: 0,
             stops_in: None,
             is_stopped: false,
             visit_in: None,
@@ -104,6 +106,11 @@ impl Disk {
     /// How many operations have failed.
     pub fn errors(&self) -> u64 {
         self.state().errors
+    }
+
+    /// How many syncs and closes of files have failed.
+    pub fn losses(&self) -> u64 {
+        self.state().losses
     }
 
     /// Lets the process end, or the power fail, after `operations`; `None`: does not.
