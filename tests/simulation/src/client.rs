@@ -5,10 +5,10 @@ use coracle::local::LocalError;
 use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
 
 use crate::attempt::{Asked, Attempt, Outcome, get, name};
-use crate::hall::{Connection, Hall};
+use crate::registry::{Connection, ConnectionRegistry};
 use crate::storage::{Found, Storage};
 use crate::store::NAMES;
-use crate::world::{Context, LATEST, say};
+use crate::world::{Context, LATEST, trace};
 
 /// How long a client waits for a byte.
 const STALL_MS: u64 = 30_000;
@@ -99,21 +99,21 @@ impl<'c> Client<'c> {
     }
 
     /// Does one thing, if there is one to do.
-    pub fn step(&mut self, hall: &mut Hall<'c>, context: &mut Context) -> bool {
+    pub fn step(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) -> bool {
         if !matches!(self.state, State::Off | State::Done) && self.dies(context) {
-            self.die(hall, context);
+            self.die(registry, context);
             return true;
         }
-        let has_moved = self.connection.as_mut().is_some_and(|connection| hall.step(connection, context));
+        let has_moved = self.connection.as_mut().is_some_and(|connection| registry.step(connection, context));
         match self.state {
             State::Done => return has_moved,
             State::Off | State::Pausing if context.now < self.wakes_at => return has_moved,
-            State::Off => self.start_program(hall, context),
-            State::Pausing => self.begin(hall, context),
-            State::Rehashing => self.rehash(hall, context),
-            State::Connecting => self.connect(hall, context),
-            State::Talking => return self.talk(hall, context) | has_moved,
-            State::Promoting => self.promote(hall, context),
+            State::Off => self.start_program(registry, context),
+            State::Pausing => self.begin(registry, context),
+            State::Rehashing => self.rehash(registry, context),
+            State::Connecting => self.connect(registry, context),
+            State::Talking => return self.talk(registry, context) | has_moved,
+            State::Promoting => self.promote(registry, context),
         }
         true
     }
@@ -138,28 +138,28 @@ impl<'c> Client<'c> {
     }
 
     /// The process is killed, or the power fails.
-    fn die(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn die(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let is_power = context.random.chance(500);
         self.session = None;
         if let Some(connection) = self.connection.take() {
-            hall.leave(connection, !is_power, context);
+            registry.leave(connection, !is_power, context);
         }
         if is_power {
             context.counts.power_cuts += 1;
         } else {
             context.counts.kills += 1;
         }
-        say!(context, "client {} dies{}", self.number, if is_power { ", and its machine" } else { "" });
+        trace!(context, "client {} dies{}", self.number, if is_power { ", and its machine" } else { "" });
         self.storage.die(is_power);
         self.rest(State::Off, 200, context);
     }
 
     /// The disk fails the program, or the process has ended in the middle of an operation.
-    fn fail(&mut self, error: &LocalError, hall: &mut Hall<'c>, context: &mut Context) {
+    fn fail(&mut self, error: &LocalError, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         if self.storage.disk.is_stopped() {
-            return self.die(hall, context);
+            return self.die(registry, context);
         }
-        say!(context, "client {}: {error}", self.number);
+        trace!(context, "client {}: {error}", self.number);
         match error {
             LocalError::Exists(_) => context.counts.not_replaced += 1,
             LocalError::Foreign(_) => context.counts.foreign += 1,
@@ -167,10 +167,10 @@ impl<'c> Client<'c> {
             _ => context.counts.disk_errors += 1,
         }
         self.storage.explain(error);
-        self.give_up(hall, context);
+        self.give_up(registry, context);
     }
 
-    fn start_program(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn start_program(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         self.run = Run::default();
         if context.is_calm {
             self.calm_runs += 1;
@@ -178,19 +178,19 @@ impl<'c> Client<'c> {
         }
         self.storage.disk.stop_after(stops(16, context));
         let found = self.storage.start(context.is_calm, &mut context.random);
-        say!(context, "client {} starts, and finds {found:?}", self.number);
+        trace!(context, "client {} starts, and finds {found:?}", self.number);
         match found {
             Ok(Found::Nothing | Found::APart) => {}
             Ok(Found::SetAside) => context.counts.set_aside += 1,
-            Err(error) => return self.fail(&error, hall, context),
+            Err(error) => return self.fail(&error, registry, context),
         }
         self.storage.disk.stop_after(None);
         self.storage.forget_unless(NAMES[self.slot]);
-        self.begin(hall, context);
+        self.begin(registry, context);
     }
 
     /// Begins a try.
-    fn begin(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn begin(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let random = &mut context.random;
         let offset = self.storage.offset();
         // So that most of them live longer than their try.
@@ -216,7 +216,7 @@ impl<'c> Client<'c> {
             return;
         }
         if let Some(connection) = kept {
-            hall.leave(connection, true, context);
+            registry.leave(connection, true, context);
         }
         let mut session = ClientSession::new([0; 1024]);
         self.state = State::Connecting;
@@ -232,7 +232,7 @@ impl<'c> Client<'c> {
     }
 
     /// Reads back what there is, for the digest.
-    fn rehash(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn rehash(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let session = self.session.as_mut().expect("a session");
         let ClientAction::Rehash { offset, len } = session.action() else {
             self.state = State::Connecting;
@@ -245,14 +245,14 @@ impl<'c> Client<'c> {
                 assert!(len > 0, "a part is shorter than it was");
                 session.rehashed(&self.buf[..len], Instant::from_millis(context.now));
             }
-            Err(error) => self.fail(&error, hall, context),
+            Err(error) => self.fail(&error, registry, context),
         }
     }
 
-    fn connect(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn connect(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let rest = context.store.size(self.slot).saturating_sub(self.storage.len() as usize);
         let stamp = if self.attempt.offset > 0 { self.storage.stamp } else { self.attempt.began };
-        match hall.connect(self.slot, stamp, rest, context) {
+        match registry.connect(self.slot, stamp, rest, context) {
             Some(connection) => {
                 self.connection = Some(connection);
                 self.attempt.moved_at = context.now;
@@ -263,12 +263,12 @@ impl<'c> Client<'c> {
             }
             None => {
                 self.attempt.outcome = Some(Outcome::NobodyAnswers);
-                self.conclude(hall, context);
+                self.conclude(registry, context);
             }
         }
     }
 
-    fn talk(&mut self, hall: &mut Hall<'c>, context: &mut Context) -> bool {
+    fn talk(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) -> bool {
         let now = Instant::from_millis(context.now);
         let connection = self.connection.as_mut().expect("talks on a connection");
         let session = self.session.as_mut().expect("a session");
@@ -324,10 +324,10 @@ impl<'c> Client<'c> {
                     .map_or(Ok(()), |event| attempt.handle(event, &mut self.storage, self.slot, self.kind, context));
                 connection.down.take(taken);
                 if let Err(error) = handled {
-                    self.fail(&error, hall, context);
+                    self.fail(&error, registry, context);
                 }
             }
-            ClientAction::Idle if attempt.outcome.is_some() => self.conclude(hall, context),
+            ClientAction::Idle if attempt.outcome.is_some() => self.conclude(registry, context),
             ClientAction::Idle => {
                 attempt.asked = if attempt.also_asks > 0 {
                     attempt.also_asks -= 1;
@@ -348,7 +348,7 @@ impl<'c> Client<'c> {
                 if attempt.outcome.is_none() {
                     attempt.outcome = Some(Outcome::Failed(failure));
                 }
-                self.conclude(hall, context);
+                self.conclude(registry, context);
             }
             other => panic!("a client that is connected wants {other:?}"),
         }
@@ -356,9 +356,9 @@ impl<'c> Client<'c> {
     }
 
     /// The try is over: what now, as `Fetch::run` decides.
-    fn conclude(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn conclude(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let outcome = self.attempt.outcome.take().expect("an outcome");
-        say!(
+        trace!(
             context,
             "client {}: {outcome:?} from {} of file {}, has {}",
             self.number,
@@ -368,7 +368,7 @@ impl<'c> Client<'c> {
         );
         let is_idle = self.session.as_ref().is_some_and(|session| session.action() == ClientAction::Idle);
         if let Some(connection) = self.connection.take_if(|_| !is_idle || context.random.chance(500)) {
-            hall.leave(connection, true, context);
+            registry.leave(connection, true, context);
         }
         let stamp = if self.attempt.offset > 0 { self.storage.stamp } else { self.attempt.began };
         let has_changed = context.store.changes(self.slot) != stamp;
@@ -388,7 +388,7 @@ impl<'c> Client<'c> {
             Outcome::Changed => {
                 assert!(has_changed || context.is_corrupt, "changed, and nothing had happened to the file");
                 context.counts.changed += 1;
-                self.start_over(100, hall, context);
+                self.start_over(100, registry, context);
             }
             Outcome::Refused(Some(Code::Changed | Code::BadRange)) if self.attempt.offset > 0 => {
                 assert!(
@@ -396,20 +396,20 @@ impl<'c> Client<'c> {
                     "another version, and nothing had happened to the file"
                 );
                 context.counts.changed += 1;
-                self.start_over(0, hall, context);
+                self.start_over(0, registry, context);
             }
             Outcome::Refused(code) => {
                 let is_known = matches!(code, Some(Code::NotFound | Code::Io));
                 assert!(is_known || context.is_corrupt, "refused: {code:?}");
-                self.give_up(hall, context);
+                self.give_up(registry, context);
             }
             Outcome::Failed(Failure::Digest) => {
                 assert!(self.storage.is_damaged || context.is_corrupt, "a wrong digest, and nothing was damaged");
                 context.counts.wrong_digests += 1;
                 if let Err(error) = self.storage.discard() {
-                    self.fail(&error, hall, context);
+                    self.fail(&error, registry, context);
                 } else if self.run.was_wrong {
-                    self.give_up(hall, context);
+                    self.give_up(registry, context);
                 } else {
                     self.run.was_wrong = true;
                     self.rest(State::Pausing, 0, context);
@@ -419,28 +419,28 @@ impl<'c> Client<'c> {
                 if self.attempt.is_reused && !progressed {
                     self.rest(State::Pausing, 0, context);
                 } else {
-                    self.retry(progressed, hall, context);
+                    self.retry(progressed, registry, context);
                 }
             }
-            Outcome::NobodyAnswers => self.retry(false, hall, context),
+            Outcome::NobodyAnswers => self.retry(false, registry, context),
             Outcome::Failed(failure) => {
                 assert!(context.is_corrupt, "an honest server's answer was not believed: {failure:?}");
-                self.give_up(hall, context);
+                self.give_up(registry, context);
             }
         }
     }
 
-    fn retry(&mut self, progressed: bool, hall: &mut Hall<'c>, context: &mut Context) {
+    fn retry(&mut self, progressed: bool, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         self.run.fruitless = if progressed { 0 } else { self.run.fruitless + 1 };
         if self.run.fruitless > RETRIES {
-            return self.give_up(hall, context);
+            return self.give_up(registry, context);
         }
         self.rest(State::Pausing, 100 * 3_u64.pow(self.run.fruitless), context);
     }
 
-    fn start_over(&mut self, pause_ms: u64, hall: &mut Hall<'c>, context: &mut Context) {
+    fn start_over(&mut self, pause_ms: u64, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         if self.run.changes == RETRIES {
-            return self.give_up(hall, context);
+            return self.give_up(registry, context);
         }
         self.run.changes += 1;
         self.storage.forget();
@@ -448,14 +448,14 @@ impl<'c> Client<'c> {
     }
 
     /// The program ends with an error, and its user starts it again.
-    fn give_up(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn give_up(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         if let Some(connection) = self.connection.take() {
-            hall.leave(connection, true, context);
+            registry.leave(connection, true, context);
         }
         // What cannot be removed is found by the next run.
         let _ = self.storage.suspend();
         if self.storage.disk.is_stopped() {
-            return self.die(hall, context);
+            return self.die(registry, context);
         }
         self.rest(State::Off, 5_000, context);
     }
@@ -466,13 +466,13 @@ impl<'c> Client<'c> {
     }
 
     /// The file has come: gives it its name.
-    fn promote(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
+    fn promote(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let proof = self.attempt.proof.take().expect("a verified body");
         let header = self.attempt.header.take().expect("a header");
         self.storage.disk.stop_after(stops(12, context));
         let bytes = match self.storage.promote(proof, header.modified) {
             Ok(bytes) => bytes,
-            Err(error) => return self.fail(&error, hall, context),
+            Err(error) => return self.fail(&error, registry, context),
         };
         self.storage.disk.stop_after(None);
         let version = Some(&header.version).filter(|_| !context.is_corrupt);
@@ -483,7 +483,7 @@ impl<'c> Client<'c> {
             bytes.len(),
             self.slot
         );
-        say!(context, "client {} has file {}, {} bytes", self.number, self.slot, bytes.len());
+        trace!(context, "client {} has file {}, {} bytes", self.number, self.slot, bytes.len());
         context.counts.files += 1;
         context.counts.bytes += bytes.len() as u64;
         self.left -= 1;
@@ -492,7 +492,7 @@ impl<'c> Client<'c> {
         if self.left == 0 {
             self.state = State::Done;
             if let Some(connection) = self.connection.take() {
-                hall.leave(connection, true, context);
+                registry.leave(connection, true, context);
             }
         } else {
             self.rest(State::Off, 2_000, context);

@@ -10,9 +10,9 @@
 mod attempt;
 mod client;
 mod disk;
-mod hall;
 mod link;
 mod random;
+mod registry;
 pub mod scale;
 mod server;
 mod storage;

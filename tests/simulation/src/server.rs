@@ -35,7 +35,7 @@ pub struct Serving<'c> {
     pub has_asked: bool,
 }
 
-/// What a session waits for, as an onlooker would say.
+/// What a session waits for, as an onlooker would trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     ARequest,

@@ -1,14 +1,14 @@
-//! The server: its places, and every connection that was made to it.
+//! The server: its max_active, and every connection that was made to it.
 
 use coracle_core::{Code, ServerConfig, ServerSession};
 
 use crate::link::Pipe;
 use crate::server::{Limits, Serving, is_reset};
-use crate::world::{Context, say};
+use crate::world::{Context, trace};
 
 /// How connections are, and what may happen to them.
 #[derive(Clone, Copy, Debug)]
-pub struct Weather {
+pub struct LinkConditions {
     pub piece: usize,
     pub window: usize,
     /// Links corrupt bytes: what a digest does not cover cannot be believed.
@@ -17,14 +17,14 @@ pub struct Weather {
 
 /// The server.
 #[derive(Debug)]
-pub struct Hall<'c> {
+pub struct ConnectionRegistry<'c> {
     config: &'c ServerConfig<'c>,
     limits: Limits,
-    places: usize,
-    weather: Weather,
+    max_active: usize,
+    conditions: LinkConditions,
     /// Connections whose clients have gone.
-    pub orphans: Vec<Connection<'c>>,
-    taken: usize,
+    pub abandoned: Vec<Connection<'c>>,
+    active: usize,
     /// Until then nobody answers.
     pub is_down_until: u64,
     pub is_stopping: bool,
@@ -41,15 +41,29 @@ pub struct Connection<'c> {
     stamp: u32,
     /// The file changes after so many steps.
     changes_in: Option<usize>,
-    has_place: bool,
+    is_admitted: bool,
     is_cut: bool,
     client_hears: bool,
     server_hears: bool,
 }
 
-impl<'c> Hall<'c> {
-    pub const fn new(config: &'c ServerConfig<'c>, limits: Limits, places: usize, weather: Weather) -> Self {
-        Self { config, limits, places, weather, orphans: Vec::new(), taken: 0, is_down_until: 0, is_stopping: false }
+impl<'c> ConnectionRegistry<'c> {
+    pub const fn new(
+        config: &'c ServerConfig<'c>,
+        limits: Limits,
+        max_active: usize,
+        conditions: LinkConditions,
+    ) -> Self {
+        Self {
+            config,
+            limits,
+            max_active,
+            conditions,
+            abandoned: Vec::new(),
+            active: 0,
+            is_down_until: 0,
+            is_stopping: false,
+        }
     }
 
     /// A client connects, to ask for a file of which about `rest` bytes are left; `None`: nobody answers.
@@ -64,11 +78,11 @@ impl<'c> Hall<'c> {
             return None;
         }
         self.is_stopping = false;
-        let is_busy = self.taken >= self.places;
-        self.taken += usize::from(!is_busy);
+        let is_busy = self.active >= self.max_active;
+        self.active += usize::from(!is_busy);
         context.counts.sessions += u64::from(!is_busy);
         context.counts.busy += u64::from(is_busy);
-        let Weather { piece, window, corrupts, .. } = self.weather;
+        let LinkConditions { piece, window, corrupts, .. } = self.conditions;
         let refused = is_busy.then_some(Code::Busy);
         let random = &mut context.random;
         // Who is refused is not read from: what they ask has to find room, or they do not come to reading why.
@@ -101,7 +115,7 @@ impl<'c> Hall<'c> {
             slot,
             stamp,
             changes_in,
-            has_place: !is_busy,
+            is_admitted: !is_busy,
             is_cut: false,
             client_hears: false,
             server_hears: false,
@@ -113,7 +127,7 @@ impl<'c> Hall<'c> {
         let was_over = connection.serving.end.is_some();
         let has_moved = connection.step(context);
         if !was_over && connection.serving.end.is_some() {
-            self.taken -= usize::from(connection.has_place);
+            self.active -= usize::from(connection.is_admitted);
         }
         has_moved
     }
@@ -130,24 +144,24 @@ impl<'c> Hall<'c> {
             connection.up.is_closed = true;
             connection.server_hears = !connection.down.arrived(context.now).is_empty() || context.random.chance(300);
         }
-        self.orphans.push(*connection);
+        self.abandoned.push(*connection);
     }
 
     /// Steps the connections that no client holds.
-    pub fn step_orphans(&mut self, context: &mut Context) -> bool {
+    pub fn step_abandoned(&mut self, context: &mut Context) -> bool {
         let mut has_moved = false;
-        let mut orphans = std::mem::take(&mut self.orphans);
-        for connection in &mut orphans {
+        let mut abandoned = std::mem::take(&mut self.abandoned);
+        for connection in &mut abandoned {
             has_moved |= self.step(connection, context);
         }
-        orphans.retain(|connection| {
+        abandoned.retain(|connection| {
             let is_over = connection.serving.end.is_some();
             if is_over {
                 connection.count(context);
             }
             !is_over
         });
-        self.orphans = orphans;
+        self.abandoned = abandoned;
         has_moved
     }
 
@@ -156,17 +170,17 @@ impl<'c> Hall<'c> {
     where
         'c: 'a,
     {
-        say!(context, "the server stops");
+        trace!(context, "the server stops");
         context.counts.stops += 1;
         self.is_stopping = true;
         self.is_down_until = context.now + 500 + context.random.millis(3_000);
         connections.for_each(|connection| connection.stop(context.now));
-        self.orphans.iter_mut().for_each(|connection| connection.stop(context.now));
+        self.abandoned.iter_mut().for_each(|connection| connection.stop(context.now));
     }
 
     /// When something happens by itself.
     pub fn next_event(&self, now: u64) -> Option<u64> {
-        self.orphans.iter().filter_map(|connection| connection.next_event(now)).min()
+        self.abandoned.iter().filter_map(|connection| connection.next_event(now)).min()
     }
 }
 
@@ -184,7 +198,7 @@ impl Connection<'_> {
 
     /// Counts what became of it.
     pub fn count(&self, context: &mut Context) {
-        if !self.has_place {
+        if !self.is_admitted {
             return;
         }
         context.counts.cut += u64::from(self.is_cut);
@@ -213,12 +227,12 @@ impl Connection<'_> {
             self.changes_in = self.changes_in.and_then(|steps| steps.checked_sub(1));
             if self.changes_in.is_none() {
                 let what = context.store.change(self.slot, &mut context.random);
-                say!(context, "file {} {what}", self.slot);
+                trace!(context, "file {} {what}", self.slot);
             }
         }
         self.tear(context);
         if let (Some(close), false) = (self.serving.end, self.is_cut) {
-            say!(context, "the server closes: {close:?}");
+            trace!(context, "the server closes: {close:?}");
             self.down.is_closed = true;
             if is_reset(close) && context.random.chance(500) {
                 self.down.lose();
@@ -234,7 +248,7 @@ impl Connection<'_> {
         }
         let (client_hears, server_hears) =
             context.random.one_of(&[(true, true), (true, true), (true, false), (false, true), (false, false)]);
-        say!(context, "the link tears; client hears: {client_hears}, server hears: {server_hears}");
+        trace!(context, "the link tears; client hears: {client_hears}, server hears: {server_hears}");
         self.is_cut = true;
         self.client_hears = client_hears;
         self.server_hears = server_hears;
