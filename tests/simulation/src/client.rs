@@ -5,7 +5,8 @@ use coracle::local::LocalError;
 use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
 
 use crate::attempt::{Asked, Attempt, Outcome, get, name};
-use crate::registry::{Connection, ConnectionRegistry};
+use crate::connection::Connection;
+use crate::registry::ConnectionRegistry;
 use crate::storage::{Found, Storage};
 use crate::store::NAMES;
 use crate::world::{Context, LATEST, trace};

@@ -9,6 +9,7 @@
 
 mod attempt;
 mod client;
+mod connection;
 mod disk;
 mod link;
 mod random;

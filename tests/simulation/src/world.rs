@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use coracle_core::ServerConfig;
 
 use crate::client::Client;
+use crate::connection::LinkConditions;
 use crate::random::Random;
-use crate::registry::{ConnectionRegistry, LinkConditions};
+use crate::registry::ConnectionRegistry;
 use crate::server::Limits;
 use crate::store::Store;
 
