@@ -7,7 +7,6 @@
 //! nothing goes wrong any more, everybody gets what they asked for.
 #![allow(missing_docs, reason = "a program for this repository; nobody else calls it")]
 
-mod attempt;
 mod client;
 mod connection;
 mod disk;
