@@ -26,7 +26,7 @@ fn fetches_and_leaves_nothing_else() {
     assert_eq!(local.names(), ["else", "empty", "hello"]);
     let result = local.get(&server, &["hello", "d/b", "-o", "-"]);
     assert_eq!(result.exits_with(0).stdout, b"Hello, world!\nb");
-    local.get(&server, &["nothing"]).exits_with(1).prints_error("no such file (notFound)");
+    local.get(&server, &["nothing"]).exits_with(1).prints_error("coracle: nothing: no such file\n");
     local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
     local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
     assert_eq!(local.names(), ["else", "empty", "hello"]);
@@ -81,6 +81,32 @@ fn devices_and_fifos_are_written_to() {
     shell("mkfifo fifo; cat fifo > out & GET hello d/b -o fifo; wait");
     assert_eq!(local.read("out"), b"Hello, world!\nb");
     assert_eq!(local.names(), ["fifo", "out"]);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let local = TestDirectory::new();
+    let server = Server::new(|mut exchange| match exchange.name() {
+        "d" => exchange.refuse("notFile", "not a regular file: d"),
+        _ => exchange.honest(HELLO),
+    });
+    let result = local.get(&server, &["d"]);
+    assert_eq!(
+        result.exits_with(1).stderr,
+        "coracle: d: not a regular file\ncoracle: 'coracle get -r' fetches directories\n"
+    );
+    let result = local.run(&["get", &format!("http://{}/", server.address), "hello"]);
+    result.exits_with(2).prints_error("without http:// and a path, as in board-7:8888");
+    // In a directory that was removed.
+    let line = format!(
+        "mkdir gone && cd gone && rmdir ../gone && '{}' get {} hello",
+        env!("CARGO_BIN_EXE_coracle"),
+        server.address
+    );
+    let output = Command::new("sh").args(["-c", &line]).current_dir(local.root.path()).output().expect("sh");
+    let words =
+        "coracle: hello: cannot create ./hello.part.json: its directory was removed, or cannot hold that name\n";
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(5), words));
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
     pub fn create_part(&self, origin: Origin) -> Result<Part<D>, LocalError> {
         for _ in 0..MAX_TRIES {
             let sidecar_file = match self.directory().open_file(&self.names().sidecar, Access::CreateNew) {
-                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar_path()))?,
+                Ok(file) => file.ok_or_else(|| not_creatable(self.sidecar_path()))?,
                 Err(error) if already_exists(&error) => return Err(LocalError::Locked(self.part_path())),
                 Err(error) => return Err(error),
             };
@@ -134,7 +134,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         let mut sidecar = Sidecar { origin, part: None };
         sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.sidecar_path()))?;
         let file = match self.directory().open_file(&self.names().part, Access::CreateNew) {
-            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part_path()))?,
+            Ok(file) => file.ok_or_else(|| not_creatable(self.part_path()))?,
             Err(error) if already_exists(&error) => return Err(LocalError::Foreign(self.part_path())),
             Err(error) => return Err(error),
         };
@@ -174,6 +174,12 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         }
         Err(LocalError::Foreign(directory.path_of(name)))
     }
+}
+
+/// The system has no such entry, and does not create it either.
+fn not_creatable(path: PathBuf) -> LocalError {
+    let why = "its directory was removed, or cannot hold that name";
+    LocalError::Io { doing: "create", path, error: io::Error::new(io::ErrorKind::NotFound, why) }
 }
 
 fn already_exists(error: &LocalError) -> bool {
