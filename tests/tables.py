@@ -1,4 +1,4 @@
-"""Whether the tables that a program has just printed are those that a text shows."""
+"""Compares the tables that a program has just printed with those that a document shows."""
 import re
 
 FIGURE = re.compile(r"\d[\d,]*(\.\d+)?( [A-Za-z]+)?")
@@ -7,8 +7,7 @@ FIGURE = re.compile(r"\d[\d,]*(\.\d+)?( [A-Za-z]+)?")
 def stale(printed, path, tolerance=0.0):
     """What `path` shows otherwise, as sentences: for each row with figures in the Markdown tables `printed`, the row there that
     begins with the same words. A figure may differ by the share `tolerance` of itself."""
-    with open(path, encoding="utf-8") as text:
-        shown = dict(rows(text.read()))
+    shown = dict(rows(read(path)))
     findings = []
     for words, figures in rows(printed):
         if words not in shown:
@@ -16,6 +15,29 @@ def stale(printed, path, tolerance=0.0):
         elif not are_near(figures, shown[words], tolerance):
             findings.append(f"{path}: '{words}' is {joined(figures)}, not {joined(shown[words])}")
     return findings
+
+
+def obsolete(printed, path):
+    """The rows with figures in `path` that are not `printed`, as sentences."""
+    known = dict(rows(printed))
+    return [f"{path}: '{words}' is not printed any more" for words, _ in rows(read(path)) if words not in known]
+
+
+def contradicted(printed, path, tolerance=0.0):
+    """Where `path` repeats a printed row with another first figure, as sentences; and where it repeats none."""
+    known = dict(rows(printed))
+    repeated = [(words, figures[:1], known[words][:1]) for words, figures in rows(read(path)) if words in known]
+    findings = [
+        f"{path}: '{words}' is {joined(ours)}, not {joined(theirs)}"
+        for words, theirs, ours in repeated
+        if not are_near(ours, theirs, tolerance)
+    ]
+    return findings if repeated else [f"{path} shows none of these rows"]
+
+
+def read(path):
+    with open(path, encoding="utf-8") as text:
+        return text.read()
 
 
 def rows(text):

@@ -204,7 +204,7 @@ impl Configurator {
         let Some(buf) = self.buf.take() else { return };
         self.bytes.clear();
         self.tries += 1;
-        let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(CONFIG) };
+        let get = GetRequest::new(CONFIG).with_digest(Some(DigestKind::Sha256));
         self.fetch = Fetch::new(&get, server, socket, FIRST_PORT + self.tries, buf, network::instant(now_ms)).ok();
     }
 }

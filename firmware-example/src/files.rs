@@ -89,7 +89,7 @@ impl Store for Files<'_> {
             }
             OpenFile::Status { len, number, .. } => (*len, self.version(b'S', *number)?),
         };
-        Ok(FileInfo { size: u64::try_from(len).map_err(|_| StoreError::Io)?, version, modified: None })
+        Ok(FileInfo::new(u64::try_from(len).map_err(|_| StoreError::Io)?, version))
     }
 
     fn read(&mut self, file: &mut OpenFile, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -126,7 +126,7 @@ impl Store for Files<'_> {
             _ => return self.flash.next(&mut listing.flash),
         };
         let size = u64::try_from(len).map_err(|_| StoreError::Io)?;
-        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size, modified: None } }))
+        Ok(Listed::Entry(Entry::new(name, EntryKind::File { size, modified: None })))
     }
 
     fn known_digest(&mut self, file: &OpenFile, kind: DigestKind) -> Option<Digest> {

@@ -132,7 +132,7 @@ impl Lister<'_> {
     fn file(&mut self, client: &mut Client, name: FileName<'_>) {
         let written = client.stat(name, None).and_then(|header| {
             let kind = EntryKind::File { size: header.size, modified: header.modified };
-            self.write(Entry { name, kind }).map_err(Error::Write)
+            self.write(Entry::new(name, kind)).map_err(Error::Write)
         });
         if let Err(error) = written {
             self.fail(name.as_str(), &error);
@@ -149,6 +149,7 @@ impl Lister<'_> {
             EntryKind::File { size, modified } => (size.to_string(), modified, ""),
             EntryKind::Directory { link: false } => ("-".to_owned(), None, "/"),
             EntryKind::Directory { link: true } => ("-".to_owned(), None, "/@"),
+            _ => ("-".to_owned(), None, "?"),
         };
         if self.args.long {
             write!(self.out, "{size:>14}  {}  ", format_time(modified))?;
@@ -185,6 +186,7 @@ impl<'a> JsonEntry<'a> {
         match kind {
             EntryKind::File { size, modified } => JsonEntry { file_size: Some(size), modified, ..empty },
             EntryKind::Directory { link } => JsonEntry { directory: Some(true), link: link.then_some(true), ..empty },
+            _ => empty,
         }
     }
 }

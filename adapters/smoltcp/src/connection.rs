@@ -114,7 +114,7 @@ impl<'c, S: Store> Connection<'c, S> {
             Action::Finish { from, to } => self.finish(store, from, to, now),
             Action::Close(close) => return Step::Over(close),
             // An action that this version does not know: the core is newer than this crate.
-            _ => return Step::Over(Close { how: CloseHow::Abort, why: CloseReason::Broken }),
+            _ => return Step::Over(Close::new(CloseHow::Abort, CloseReason::Broken)),
         }
         Step::Done
     }

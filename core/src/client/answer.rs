@@ -74,7 +74,7 @@ fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
     if count != seen {
         return Err(Failure::Violation(Violation::Count));
     }
-    Ok((State::Idle, ClientEvent::Listed(Listing { count, skipped })))
+    Ok((State::Idle, ClientEvent::Listed(Listing::new(count, skipped))))
 }
 
 fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<'static> {

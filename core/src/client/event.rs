@@ -208,11 +208,20 @@ impl Verified {
 /// The end of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Listing {
     /// Entries that were listed.
     pub count: u64,
     /// Things in the directory that cannot be asked for.
     pub skipped: u64,
+}
+
+impl Listing {
+    /// The end of a listing.
+    #[must_use]
+    pub const fn new(count: u64, skipped: u64) -> Self {
+        Self { count, skipped }
+    }
 }
 
 /// What an `error` line says.

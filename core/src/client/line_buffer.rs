@@ -41,7 +41,8 @@ impl LineBuffer {
             let part = piece.get(..room).unwrap_or(piece);
             // Up to a newline only, so that the first bad byte decides however the input is split.
             let part = part.split(|byte| *byte == b'\n').next().unwrap_or(part);
-            taken = match self.scanner.scan(part).map_err(Violation::Json)? {
+            let place = buf.get_mut(self.len..).unwrap_or_default();
+            taken = match self.scanner.scan_into(part, place).map_err(Violation::Json)? {
                 Scanned::More if part.len() < room.min(piece.len()) => return Err(Violation::LineEnd),
                 Scanned::More if part.len() < piece.len() => return Err(Violation::LineTooLong),
                 Scanned::More => part.len(),
@@ -50,8 +51,6 @@ impl LineBuffer {
                     len
                 }
             };
-            let place = buf.get_mut(self.len..).and_then(|room| room.get_mut(..taken)).ok_or(Violation::LineTooLong)?;
-            place.copy_from_slice(part.get(..taken).ok_or(Violation::LineTooLong)?);
             self.len = self.len.saturating_add(taken);
         }
         match piece.get(taken) {

@@ -32,9 +32,10 @@ pub enum ClientRequest<'a> {
 /// use coracle_core::{FileName, GetRequest};
 ///
 /// // The first 100 bytes, covered by a CRC-32:
-/// let head = GetRequest { length: Some(100), ..GetRequest::new(FileName::from_static("boot.log")) };
+/// let head = GetRequest::new(FileName::from_static("boot.log")).with_length(Some(100));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GetRequest<'a> {
     /// The file.
     pub name: FileName<'a>,
@@ -56,5 +57,35 @@ impl<'a> GetRequest<'a> {
     #[must_use]
     pub const fn new(name: FileName<'a>) -> Self {
         Self { name, offset: 0, length: None, version: None, digest: Some(DigestKind::Crc32), digest_from: None }
+    }
+
+    /// Sets [`GetRequest::offset`].
+    #[must_use]
+    pub const fn with_offset(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// Sets [`GetRequest::length`].
+    #[must_use]
+    pub const fn with_length(self, length: Option<u64>) -> Self {
+        Self { length, ..self }
+    }
+
+    /// Sets [`GetRequest::version`].
+    #[must_use]
+    pub const fn with_version(self, version: Option<&'a Version>) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Sets [`GetRequest::digest`].
+    #[must_use]
+    pub const fn with_digest(self, digest: Option<DigestKind>) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// Sets [`GetRequest::digest_from`].
+    #[must_use]
+    pub const fn with_digest_from(self, digest_from: Option<u64>) -> Self {
+        Self { digest_from, ..self }
     }
 }

@@ -124,7 +124,7 @@ impl<S: Store> StoreExchange<S> {
         if let (true, 0, Some(digest)) = (same_version && to == info.size && now.size == info.size, from, &digest) {
             store.remember_digest(file, info, digest);
         }
-        Ok(Finished { digest, same_version })
+        Ok(Finished::new(digest, same_version))
     }
 
     /// Closes what is open: the exchange has ended.

@@ -21,8 +21,6 @@ impl Session<'_> {
             return self.reply_classic(buf, reply);
         }
         match (reply, self.context.request.kind) {
-            // The store has no handle left: who comes later may get one.
-            (Reply::Refuse(code @ Code::Busy), _) => self.refuse_and_close(buf, code, Message::Busy),
             (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
@@ -193,10 +191,8 @@ impl Session<'_> {
 
     pub(super) fn write_header(&mut self, buf: &mut [u8]) {
         self.answer_began = self.now;
-        if self.context.request.kind == RequestKind::Stat {
-            return self.write(buf, LineKind::StatHeader, State::Receive);
-        }
-        self.write(buf, LineKind::Header, State::SendBody);
+        let is_stat = self.context.request.kind == RequestKind::Stat;
+        self.write(buf, LineKind::Header, if is_stat { State::Receive } else { State::SendBody });
     }
 
     pub(super) fn write_end(&mut self, buf: &mut [u8]) {
@@ -268,11 +264,12 @@ impl Session<'_> {
         self.exchanges = self.exchanges.saturating_add(1);
     }
 
-    /// Answers with an error.
+    /// Answers with an error. After `busy` (the store has no handle left) the connection closes, as always.
     #[inline(never)]
     pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
-        self.write_error(buf, code, message, State::Receive);
+        let next = if code == Code::Busy { State::Closed } else { State::Receive };
+        self.write_error(buf, code, message, next);
     }
 
     /// Tells an error that ends the connection.

@@ -194,7 +194,7 @@ impl Session<'_> {
         self.context.request.digest = None;
         self.has_begun = false;
         self.line_ending = LineEnding::Nothing;
-        self.last = Exchange { kind: Some(RequestKind::Confirm), error: None, body_len: 0 };
+        self.last = Exchange::new(Some(RequestKind::Confirm), None, 0);
         self.enter(State::AwaitReply);
     }
 

@@ -75,7 +75,7 @@ impl<'c> Session<'c> {
         let mut this = Self {
             state: State::Receive,
             next: State::Receive,
-            close: Close { how: CloseHow::Finish, why: CloseReason::Done },
+            close: Close::new(CloseHow::Finish, CloseReason::Done),
             now,
             timers: Timers::new(),
             answer_began: now,
@@ -104,7 +104,7 @@ impl<'c> Session<'c> {
             line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
-            last: Exchange { kind: None, error: None, body_len: 0 },
+            last: Exchange::new(None, None, 0),
             #[cfg(feature = "classic")]
             selection: Selection::new(),
         };
@@ -169,9 +169,9 @@ impl<'c> Session<'c> {
         }
         self.begin_request();
         let rest = bytes.get(taken..).unwrap_or_default();
-        let room = buf.len().saturating_sub(self.used);
-        let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
-        let (len, is_complete) = match self.scanner.scan(piece) {
+        let place = buf.get_mut(self.used..).unwrap_or_default();
+        let piece = rest.get(..place.len()).unwrap_or(rest);
+        let (len, is_complete) = match self.scanner.scan_into(piece, place) {
             Ok(Scanned::More) => (piece.len(), false),
             Ok(Scanned::Complete { len }) => (len, true),
             Err(error) => {
@@ -179,10 +179,6 @@ impl<'c> Session<'c> {
                 return taken.saturating_add(piece.len());
             }
         };
-        let place = buf.get_mut(self.used..).and_then(|free| free.get_mut(..len));
-        if let (Some(place), Some(piece)) = (place, piece.get(..len)) {
-            place.copy_from_slice(piece);
-        }
         self.used = self.used.saturating_add(len);
         if is_complete {
             self.ask(buf);
@@ -299,7 +295,7 @@ impl<'c> Session<'c> {
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
         if self.state != State::Closed {
             self.enter(State::Closed);
-            self.close = Close { how, why };
+            self.close = Close::new(how, why);
         }
     }
 
@@ -352,7 +348,12 @@ impl<'c> Session<'c> {
 
     /// A request is complete in the buffer.
     pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.context.request.read(buf, self.used);
+        let read = self.context.request.read(
+            buf,
+            self.used,
+            #[cfg(feature = "classic")]
+            self.context.config.is_classic,
+        );
         self.scanner = Scanner::new();
         self.used = 0;
         self.has_begun = false;
@@ -360,7 +361,7 @@ impl<'c> Session<'c> {
         #[cfg(feature = "classic")]
         self.end_text();
         self.begin_answer();
-        self.last = Exchange { kind: None, error: None, body_len: 0 };
+        self.last = Exchange::new(None, None, 0);
         if let Err(refusal) = read {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);

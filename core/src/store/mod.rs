@@ -7,6 +7,7 @@ use crate::wire::code::Code;
 
 /// What a server knows of an open file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Length in bytes.
     pub size: u64,
@@ -17,8 +18,23 @@ pub struct FileInfo {
     pub modified: Option<u64>,
 }
 
+impl FileInfo {
+    /// A file of `size` bytes in this version, of which it is not known when it changed.
+    #[must_use]
+    pub const fn new(size: u64, version: Version) -> Self {
+        Self { size, version, modified: None }
+    }
+
+    /// Sets [`FileInfo::modified`].
+    #[must_use]
+    pub fn with_modified(self, modified: Option<u64>) -> Self {
+        Self { modified, ..self }
+    }
+}
+
 /// One thing in a listed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry<'a> {
     /// The path to ask for: relative to the store's root, not to the listed directory.
     pub name: FileName<'a>,
@@ -26,8 +42,17 @@ pub struct Entry<'a> {
     pub kind: EntryKind,
 }
 
+impl<'a> Entry<'a> {
+    /// The file or directory `name`.
+    #[must_use]
+    pub const fn new(name: FileName<'a>, kind: EntryKind) -> Self {
+        Self { name, kind }
+    }
+}
+
 /// What an [`Entry`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file.
     File {
@@ -45,6 +70,7 @@ pub enum EntryKind {
 
 /// The next step of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listed<'a> {
     /// Something that can be asked for.
     Entry(Entry<'a>),
@@ -114,15 +140,25 @@ impl core::error::Error for StoreError {}
 /// medium takes. A write half, when the protocol has one, will be a second trait.
 pub trait Store {
     /// An open file. Reading it goes on working, with the old contents, when the name is given to another file.
+    ///
+    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are used again) tells another version in
+    /// [`Store::info`] as soon as a byte that was announced may have been overwritten: the look behind the last byte then
+    /// ends the exchange with `changed`, and no client takes mixed bytes for a file.
     type File;
-    /// A place in a listing.
+    /// A place in a listing, in the store's own terms: enough for [`Store::next`] to go on from there, however much later and
+    /// whatever was opened in between.
+    ///
+    /// A file system that lists by callback (FAT, littlefs) keeps the position of the next entry here, the cluster and the
+    /// number of its directory entry, say: counting from the start of the directory for each entry takes time that grows
+    /// with the square of their number. No handle has to stay open between two steps.
     type Listing;
 
     /// Opens the regular file `name`.
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotFile`] for what exists and is no regular file.
+    /// What stands in the way; [`StoreError::NotFile`] for what exists and is no regular file, [`StoreError::Busy`] where
+    /// there is no handle left.
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError>;
 
     /// What `file` is now: asked when it was opened, and again when its last byte was sent.
@@ -144,10 +180,12 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotDirectory`] for what exists and is no directory.
+    /// What stands in the way; [`StoreError::NotDirectory`] for what exists and is no directory, [`StoreError::Busy`] where
+    /// there is no handle left.
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Self::Listing, StoreError>;
 
-    /// The next step of `listing`.
+    /// The next step of `listing`. An entry that is there from the first step to the last is told once; one that is made or
+    /// removed meanwhile, at most once.
     ///
     /// # Errors
     ///
@@ -266,7 +304,7 @@ impl<'a> Store for StaticStore<'a> {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let size = u64::try_from(file.bytes.len()).map_err(|_| StoreError::Io)?;
         let version = Version::new(file.version).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { size, version, modified: None })
+        Ok(FileInfo::new(size, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -309,7 +347,7 @@ impl<'a> Store for StaticStore<'a> {
                 }
             };
             let name = FileName::new(path).map_err(|_| StoreError::Io)?;
-            return Ok(Listed::Entry(Entry { name, kind }));
+            return Ok(Listed::Entry(Entry::new(name, kind)));
         }
         Ok(Listed::End)
     }
@@ -413,7 +451,7 @@ mod tests {
                 Ok(())
             }
             fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
-                Ok(FileInfo { size: 0, version: Version::new("v").expect("good"), modified: None })
+                Ok(FileInfo::new(0, Version::new("v").expect("good")))
             }
             fn read(&mut self, (): &mut (), _: u64, _: &mut [u8]) -> Result<usize, StoreError> {
                 Ok(0)

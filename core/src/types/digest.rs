@@ -5,6 +5,7 @@ use core::fmt;
 /// Which digest covers a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum DigestKind {
     /// CRC-32/ISO-HDLC, the CRC of zlib and Ethernet: finds accidents, not malice.
     Crc32,
@@ -48,6 +49,7 @@ impl fmt::Display for DigestKind {
 /// A computed digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Digest {
     /// A CRC-32.
     Crc32(u32),

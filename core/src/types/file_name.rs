@@ -23,6 +23,7 @@ pub struct FileName<'a>(&'a str);
 /// Why some text is no [`FileName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum NameError {
     /// It is empty.
     Empty,

@@ -1,21 +1,21 @@
-//! The names of what a session waits for.
+//! The timers of a session.
 
-/// What is due at a session's deadline.
+/// A timer of a session, and what happens when it expires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Timer {
-    /// Between exchanges: the connection is closed.
+    /// Runs between exchanges: closes the connection.
     Idle,
-    /// Inside a request: `timeout` is told. Later bytes of the same request do not push it back.
+    /// Runs inside a request: sends the error `timeout`. Later bytes of the same request do not restart it.
     Request,
-    /// While bytes are awaited by or from the peer: the connection is closed. Each byte that moves pushes it back.
+    /// Runs while bytes of a response are sent or awaited: closes the connection. Every byte transferred restarts it.
     Stall,
-    /// While an answer is sent: it is slower than the lowest rate, and the connection is reset.
+    /// Runs while a response is sent and a minimum rate is set: resets a connection that is slower.
     Rate,
-    /// While a digest is computed: a heartbeat is sent.
+    /// Runs while a digest is computed: sends a heartbeat.
     Heartbeat,
-    /// While bytes are held that may become the selected file's name: they are text after that.
+    /// Runs while bytes are held that may become the selected file's name: handles them as text.
     #[cfg(feature = "classic")]
     Hold,
 }

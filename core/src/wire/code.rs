@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::message::Lines;
+use crate::wire::text_table::TextTable;
 
 /// A code of an `error` message: what was refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -80,8 +80,8 @@ impl Code {
     }
 }
 
-/// The words, a line each, in the order of the codes: shorter than a pointer and a length to each.
-const WORDS: &Lines = &Lines::new(
+/// The words in the order of the codes.
+const WORDS: TextTable = TextTable::new(
     "\
 badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\ntimeout\n\
 io\nunsupported\nshuttingDown",

@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::wire::escape::unescape_eq;
 use crate::wire::json;
+use crate::wire::scanner::masked;
 
 /// A member's value in its object.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +30,7 @@ enum Kind {
     Doubled,
 }
 
-/// Finds the members called `names` in `object`, which the scanner passed, and [`mask_nested`] after it.
+/// Finds the members called `names` in `object`, which [`Scanner::scan_into`](crate::Scanner) wrote.
 #[inline(always)] // for each number of names a frame around `find_all`
 pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
     let mut members = [Member::MISSING; N];
@@ -41,36 +42,6 @@ pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member;
 pub(crate) fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
     // The parser takes whatever the scanner passed.
     json::read(object, MembersVisitor { object, names, members });
-}
-
-/// Hides the structure of nested objects and arrays from the parser, which then skips each as one value, and does not recurse:
-/// their brackets and commas become control characters, which no JSON has.
-pub(crate) fn mask_nested(object: &mut [u8]) {
-    let mut depth: u8 = 0;
-    let (mut is_text, mut is_escaped) = (false, false);
-    for byte in object {
-        let was_nested = depth > 1;
-        match *byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if (was_nested || depth > 1) && matches!(*byte, b'{' | b'[' | b'}' | b']' | b',') {
-            *byte = if is_text { MASKED_TEXT } else { masked(*byte) };
-        }
-    }
-}
-
-/// What becomes of a byte of a nested string that the parser would stop at.
-const MASKED_TEXT: u8 = 1;
-
-/// What becomes of a bracket or comma outside of strings.
-const fn masked(byte: u8) -> u8 {
-    byte >> 1
 }
 
 /// Each is `None` for a value of another type, `null` and a doubled member included.
@@ -227,18 +198,26 @@ impl<'a> Visitor<'a> for RawVisitor {
 mod tests {
     extern crate std;
     use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
 
     use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
-    use super::{MembersVisitor, Raw, find, mask_nested};
+    use super::{MembersVisitor, Raw, find};
     use crate::Scanner;
 
     const WORDS: &[&str] = &["a", "b", "c"];
 
+    /// `object` as a session has it in its buffer.
+    fn scanned(object: &str) -> Vec<u8> {
+        let mut buf = vec![0; object.len()];
+        Scanner::new().scan_into(object.as_bytes(), &mut buf).expect("JSON");
+        buf
+    }
+
     /// Whether the member `x` of `object` is a text, a number, a flag, a list of words.
     fn types(object: &str) -> [bool; 4] {
-        let mut object = object.to_string().into_bytes();
-        mask_nested(&mut object);
+        let object = scanned(object);
         let [member] = find(&object, &["x"]);
         [
             member.text().is_some(),
@@ -250,10 +229,9 @@ mod tests {
 
     #[test]
     fn values_are_found() {
-        let object = r#" { "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
-            "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null} "#;
-        let mut object = object.as_bytes().to_vec();
-        mask_nested(&mut object);
+        let object = r#"{ "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
+            "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null}"#;
+        let object = scanned(object);
         let [text, number, flag, words] = find(&object, &["text", "number", "flag", "words"]);
         assert_eq!(text.text().and_then(|text| object.get(text)), Some(br#"a\u0062\""#.as_slice()));
         assert_eq!(number.number(&object), Some(u64::MAX));
@@ -263,8 +241,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_missing() {
-        for object in ["{}", "{\"y\":1}", "[]"] {
-            let [member] = find(object.as_bytes(), &["x"]);
+        for object in ["{}", "{\"y\":1}"] {
+            let [member] = find(&scanned(object), &["x"]);
             assert!(member.is_missing(), "{object}");
             assert_eq!(types(object), [false; 4], "{object}");
         }
@@ -317,9 +295,7 @@ mod tests {
             [("[", "]", levels), ("{\"x\":", "}", levels), ("[\"]},\\\"\",", ",{}]", levels - 1)]
         {
             let nested: String = [&open.repeat(depth), "0", &*close.repeat(depth)].concat();
-            let mut object = std::format!("{{\"y\":{nested},\"number\":5}}").into_bytes();
-            Scanner::new().scan(&object).expect("JSON");
-            mask_nested(&mut object);
+            let object = scanned(&std::format!("{{\"y\":{nested},\"number\":5}}"));
             let [number] = find(&object, &["number"]);
             assert_eq!(number.number(&object), Some(5));
         }

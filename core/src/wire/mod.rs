@@ -11,3 +11,4 @@ pub(crate) mod request_writer;
 pub(crate) mod response_reader;
 pub(crate) mod response_writer;
 pub(crate) mod scanner;
+pub(crate) mod text_table;

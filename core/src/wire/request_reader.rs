@@ -7,7 +7,7 @@ use crate::types::file_name::{FileName, NameError};
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
-use crate::wire::members::{Member, find, mask_nested};
+use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
 
 /// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
@@ -110,17 +110,27 @@ impl ParsedRequest {
         }
     }
 
-    /// Reads the request that is the first `len` bytes of `buf`: one JSON object that the scanner passed.
+    /// Reads the request that is the first `len` bytes of `buf`: one JSON object, as [`Scanner::scan_into`](crate::Scanner)
+    /// wrote it.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
-    pub(crate) fn read(&mut self, buf: &mut [u8], len: usize) -> Result<(), Refusal> {
+    pub(crate) fn read(
+        &mut self,
+        buf: &mut [u8],
+        len: usize,
+        #[cfg(feature = "classic")] allows_classic: bool,
+    ) -> Result<(), Refusal> {
         *self = Self::new();
         let object = buf.get_mut(..len).unwrap_or_default();
-        mask_nested(object);
-        let mut members = RequestMembers { members: find(object, &NAMES), object, fault: NO_FAULT };
-        self.read_type(&mut members)?;
+        let members = find(object, &NAMES);
+        let mut members = RequestMembers { members: &members, object, fault: NO_FAULT };
+        self.read_type(
+            &mut members,
+            #[cfg(feature = "classic")]
+            allows_classic,
+        )?;
         let mut is_supported = true;
         if self.kind == RequestKind::Get {
             self.offset = members.number(OFFSET, 0);
@@ -138,11 +148,8 @@ impl ParsedRequest {
         if matches!(self.kind, RequestKind::Get | RequestKind::Stat)
             && let Some(word) = members.decode(DIGEST)
         {
-            (self.digest, is_supported) = match word {
-                b"crc32" => (Some(DigestKind::Crc32), true),
-                b"sha256" => (Some(DigestKind::Sha256), DigestKind::Sha256.is_supported()),
-                _ => (None, word == b"none"),
-            };
+            self.digest = DigestKind::SUPPORTED.iter().copied().find(|kind| kind.as_str().as_bytes() == word);
+            is_supported = self.digest.is_some() || word == b"none";
         }
         let name = match self.kind {
             RequestKind::Hello => return Ok(()),
@@ -176,7 +183,11 @@ impl ParsedRequest {
         Ok(())
     }
 
-    fn read_type(&mut self, members: &mut RequestMembers<'_>) -> Result<(), Refusal> {
+    fn read_type(
+        &mut self,
+        members: &mut RequestMembers<'_>,
+        #[cfg(feature = "classic")] allows_classic: bool,
+    ) -> Result<(), Refusal> {
         let member = &members.members[TYPE];
         if let Some(text) = member.text() {
             let word = unescape_in_place(members.object, text).unwrap_or_default();
@@ -186,12 +197,12 @@ impl ParsedRequest {
         }
         match member.number(members.object) {
             #[cfg(feature = "classic")]
-            Some(1) => {
+            Some(1) if allows_classic => {
                 (self.kind, self.is_classic) = (RequestKind::List, true);
                 Ok(())
             }
             #[cfg(feature = "classic")]
-            Some(2) => {
+            Some(2) if allows_classic => {
                 (self.kind, self.is_classic) = (RequestKind::Select, true);
                 Ok(())
             }
@@ -234,7 +245,7 @@ const NO_FAULT: usize = NAMES.len();
 /// The members of a request.
 struct RequestMembers<'b> {
     object: &'b mut [u8],
-    members: [Member; NAMES.len()],
+    members: &'b [Member; NAMES.len()],
     /// The first one that is doubled, or of another type than it has to be.
     fault: usize,
 }

@@ -9,7 +9,7 @@ use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_in_place};
-use crate::wire::members::{Member, find, mask_nested};
+use crate::wire::members::{Member, find};
 
 /// The shortest `maxRequest` that a server may have.
 const MAX_REQUEST_LEAST: u64 = 512;
@@ -67,10 +67,9 @@ impl ErrorResponse {
     }
 }
 
-/// Reads the `type` of `line`, a whole JSON object that the scanner passed. Comes first: it prepares the line for the functions
+/// The `type` of `line`, a whole JSON object as [`Scanner::scan_into`](crate::Scanner) wrote it, as are the lines of the functions
 /// below.
-pub(crate) fn kind(line: &mut [u8]) -> Result<ResponseKind, Violation> {
-    mask_nested(line);
+pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     let [word] = find(line, &["type"]);
     let word = bytes(line, text(&word)?);
     let kinds = [
@@ -131,7 +130,7 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     };
     let name = decode(line, name)?;
     let name = FileName::new(utf8(line, name)).map_err(|_| Violation::EntryName)?;
-    Ok(Entry { name, kind })
+    Ok(Entry::new(name, kind))
 }
 
 /// Reads the `end` line of a listing: how many entries there were, and what was skipped.
@@ -252,12 +251,21 @@ mod tests {
     extern crate std;
     use std::format;
     use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
 
     use proptest::prelude::*;
 
-    use super::{ResponseKind, chunks_add_up, entry, hello, kind, refusal};
+    use super::{chunks_add_up, entry, hello, refusal};
     use crate::client::Digests;
-    use crate::{DigestKind, EntryKind};
+    use crate::{DigestKind, EntryKind, Scanner};
+
+    /// `line` as a session has it in its buffer.
+    fn scanned(line: &str) -> Vec<u8> {
+        let mut buf = vec![0; line.len()];
+        Scanner::new().scan_into(line.as_bytes(), &mut buf).expect("JSON");
+        buf
+    }
 
     /// `text` as a JSON string: as another writer does it, or with every character escaped.
     fn written(text: &str, is_escaped: bool) -> String {
@@ -267,7 +275,7 @@ mod tests {
         let mut units = [0; 2];
         let escapes = text.chars().flat_map(|character| {
             let units = character.encode_utf16(&mut units);
-            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<std::vec::Vec<_>>()
+            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<Vec<_>>()
         });
         format!("\"{}\"", escapes.collect::<String>())
     }
@@ -290,8 +298,8 @@ mod tests {
 
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
             let rest = format!(r#"{numbers},"features":["list"],"digests":["sha256"]"#);
-            let mut line = format!("{{\"type\":\"hello\",{rest},{}}}", both("server", "name")).into_bytes();
-            prop_assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
+            let line = format!("{{{rest},{}}}", both("server", "name"));
+            let mut line = scanned(&line);
             let read = hello(&mut line).expect("read");
             prop_assert_eq!((read.server, read.name), (first.as_str(), second.as_str()));
         }
@@ -345,10 +353,8 @@ mod tests {
     fn a_hello_has_the_words_that_it_names() {
         let told = |features: &str, digests: &str| {
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
-            let mut line =
-                format!(r#"{{"type":"hello","server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#)
-                    .into_bytes();
-            assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
+            let line = format!(r#"{{"server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#);
+            let mut line = scanned(&line);
             let hello = hello(&mut line).expect("read");
             (
                 [hello.features.list, hello.features.stat, hello.features.get],

@@ -62,20 +62,49 @@ impl Scanner {
     /// What is wrong with the first bad byte. Asked again after that, or after the end of the object, the answer is
     /// [`ScanError::Syntax`].
     pub fn scan(&mut self, piece: &[u8]) -> Result<Scanned, ScanError> {
-        if matches!(self.state, State::Complete | State::Failed(_)) {
+        self.scan_each(piece, |_| ())
+    }
+
+    /// Takes the next piece as [`Scanner::scan`] does, and copies it to `out` for the parser, from which it hides the structure
+    /// of nested objects and arrays: it skips each as one value, and does not recurse.
+    pub(crate) fn scan_into(&mut self, piece: &[u8], out: &mut [u8]) -> Result<Scanned, ScanError> {
+        let mut out = out.iter_mut();
+        self.scan_each(piece, |byte| {
+            if let Some(place) = out.next() {
+                *place = byte;
+            }
+        })
+    }
+
+    #[inline(always)] // as if it stood in the two above
+    fn scan_each(&mut self, piece: &[u8], mut put: impl FnMut(u8)) -> Result<Scanned, ScanError> {
+        let mut state = self.state;
+        if state >= State::Complete {
             return Err(ScanError::Syntax);
         }
-        let mut state = self.state;
         let mut rest = piece.iter();
-        loop {
-            let Some(&byte) = rest.next() else { return Ok(Scanned::More) };
+        for &byte in rest.by_ref() {
+            let levels = self.levels;
             state = self.step(state, byte);
-            self.state = state;
-            match state {
-                State::Complete => return Ok(Scanned::Complete { len: piece.len().saturating_sub(rest.len()) }),
-                State::Failed(error) => return Err(error),
-                _ => {}
+            // Of two levels or more on either side of the byte.
+            let is_nested = (levels | self.levels) >> 2 != 0;
+            let is_structure = matches!(byte, b'{' | b'[' | b'}' | b']' | b',');
+            put(match state {
+                _ if !is_nested || !is_structure => byte,
+                State::Text => MASKED_TEXT,
+                _ => masked(byte),
+            });
+            if state >= State::Complete {
+                break;
             }
+        }
+        self.state = state;
+        match state {
+            State::Complete => Ok(Scanned::Complete { len: piece.len().saturating_sub(rest.len()) }),
+            State::NotJson => Err(ScanError::Syntax),
+            State::NotUtf8 => Err(ScanError::Utf8),
+            State::TooDeep => Err(ScanError::Depth),
+            _ => Ok(Scanned::More),
         }
     }
 
@@ -95,7 +124,7 @@ impl Scanner {
                 }
             }
             Start if byte == b'{' => return self.value(byte),
-            Start | Complete | Failed(_) => return SYNTAX,
+            Start | Complete | NotJson | NotUtf8 | TooDeep => return NotJson,
             _ => {}
         }
         if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
@@ -111,7 +140,7 @@ impl Scanner {
             FirstValue | Value => self.value(byte),
             FirstName if byte == b'}' => self.after_value(byte),
             Next => self.after_value(byte),
-            _ => SYNTAX,
+            _ => NotJson,
         }
     }
 
@@ -137,7 +166,7 @@ impl Scanner {
     fn word(&mut self, byte: u8) -> State {
         let is_letter = WORDS.get(usize::from(self.left)) == Some(&byte);
         if !is_letter {
-            return SYNTAX;
+            return State::NotJson;
         }
         self.left = self.left.saturating_sub(1);
         if WORDS.get(usize::from(self.left)) == Some(&b' ') { State::Next } else { State::Word }
@@ -149,11 +178,11 @@ impl Scanner {
             b'"' => return if self.name { State::Colon } else { State::Next },
             b'\\' => return State::Escape,
             0x20..=0x7F => return State::Text,
-            0x00..=0x1F => return SYNTAX,
+            0x00..=0x1F => return State::NotJson,
             0xC2..=0xDF => self.left = 0b1,
             0xE0..=0xEF => self.left = 0b11,
             0xF0..=0xF4 => self.left = 0b111,
-            _ => return State::Failed(ScanError::Utf8),
+            _ => return State::NotUtf8,
         }
         self.tail = match byte {
             0xE0 => (0xA0, 0xBF),
@@ -168,7 +197,7 @@ impl Scanner {
     /// The state behind another byte of a character.
     fn tail(&mut self, byte: u8) -> State {
         if byte < self.tail.0 || byte > self.tail.1 {
-            return State::Failed(ScanError::Utf8);
+            return State::NotUtf8;
         }
         self.tail = ANY_TAIL;
         self.one_less(State::Tail)
@@ -181,13 +210,13 @@ impl Scanner {
         match byte {
             b'u' => State::Hex,
             _ if b"\"\\/bfnrt".iter().any(|&known| known == byte) => State::Text,
-            _ => SYNTAX,
+            _ => State::NotJson,
         }
     }
 
     /// The state behind another digit of an escape.
     fn hex(&mut self, byte: u8) -> State {
-        if byte.is_ascii_hexdigit() { self.one_less(State::Hex) } else { SYNTAX }
+        if byte.is_ascii_hexdigit() { self.one_less(State::Hex) } else { State::NotJson }
     }
 
     /// `state` again if it lasts, else back in the string.
@@ -200,7 +229,7 @@ impl Scanner {
     fn open(&mut self, byte: u8) -> State {
         let is_too_deep = self.levels >> Self::MAX_DEPTH != 0;
         if is_too_deep {
-            return State::Failed(ScanError::Depth);
+            return State::TooDeep;
         }
         let object = byte == b'{';
         self.levels = self.levels << 1 | u16::from(object);
@@ -217,7 +246,7 @@ impl Scanner {
                 self.levels >>= 1;
                 if self.levels == BOTTOM { State::Complete } else { State::Next }
             }
-            _ => SYNTAX,
+            _ => State::NotJson,
         }
     }
 }
@@ -231,16 +260,22 @@ impl Default for Scanner {
 /// [`Scanner::levels`] while none is open.
 const BOTTOM: u16 = 1;
 
-const SYNTAX: State = State::Failed(ScanError::Syntax);
-
 /// The range of a character's bytes behind the first, but for some second ones.
 const ANY_TAIL: (u8, u8) = (0x80, 0xBF);
 
 /// What stands behind the first letter of `true`, `null` and `false`, backwards.
 const WORDS: &[u8; 13] = b" eur llu esla";
 
+/// What becomes of a bracket or comma in a nested string, where it would end the value for the parser.
+const MASKED_TEXT: u8 = 1;
+
+/// What becomes of one outside of strings.
+pub(crate) const fn masked(byte: u8) -> u8 {
+    byte >> 1
+}
+
 /// What the scanner stands in or behind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum State {
     /// Before the outermost brace.
     Start,
@@ -276,7 +311,9 @@ enum State {
     /// Behind `\u` and less than four digits.
     Hex,
     Complete,
-    Failed(ScanError),
+    NotJson,
+    NotUtf8,
+    TooDeep,
 }
 
 /// The state behind another byte of a number, or [`State::Next`] if the number ended before `byte`.
@@ -287,7 +324,7 @@ fn number(state: State, byte: u8) -> State {
             Point | Fraction => Fraction,
             Exponent | Sign | Power => Power,
             Integer => Integer,
-            Zero => SYNTAX,
+            Zero => NotJson,
             _ if byte == b'0' => Zero,
             _ => Integer,
         },
@@ -295,6 +332,6 @@ fn number(state: State, byte: u8) -> State {
         b'e' | b'E' if matches!(state, Zero | Integer | Fraction) => Exponent,
         b'+' | b'-' if state == Exponent => Sign,
         _ if matches!(state, Zero | Integer | Fraction | Power) => Next,
-        _ => SYNTAX,
+        _ => NotJson,
     }
 }

@@ -23,7 +23,7 @@ const MOST_STEPS: usize = 40_000;
 pub fn target(data: &[u8]) {
     let [seed, choice, input @ ..] = data else { return };
     let text = [TextPolicy::Reject, TextPolicy::Echo, TextPolicy::Reply("ok")][usize::from(*choice) % 3];
-    let config = ServerConfig::new().with_text_policy(text);
+    let config = ServerConfig::new().with_text_policy(text).with_classic(true);
     let whole = Run::new(&config, *choice, usize::MAX).all(&[input]);
     // A fixed reply answers arrivals, and a selected file's name counts at the start of one.
     if text == TextPolicy::Reject || text == TextPolicy::Echo && !whole.has_selected {
@@ -178,7 +178,7 @@ impl<'c> Run<'c> {
             Action::Finish { .. } => {
                 self.check_body();
                 let digest = self.hasher.take().map(Hasher::finish);
-                self.session.finished(Finished { digest, same_version: self.is_same }, NOW);
+                self.session.finished(Finished::new(digest, self.is_same), NOW);
             }
             Action::Text(_) => {
                 self.check_line();

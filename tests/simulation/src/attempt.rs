@@ -126,13 +126,13 @@ pub fn name(slot: usize) -> FileName<'static> {
 
 /// A request for file `slot` from `offset` on, with a digest of all of it.
 pub fn get(slot: usize, kind: DigestKind, offset: u64, version: Option<&Version>) -> ClientRequest<'_> {
-    ClientRequest::Get(GetRequest {
-        offset,
-        version,
-        digest: Some(kind),
-        digest_from: Some(0),
-        ..GetRequest::new(name(slot))
-    })
+    ClientRequest::Get(
+        GetRequest::new(name(slot))
+            .with_offset(offset)
+            .with_version(version)
+            .with_digest(Some(kind))
+            .with_digest_from(Some(0)),
+    )
 }
 
 fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {

@@ -2,7 +2,7 @@
 //! `coracle::client`, and is now and then killed.
 
 use coracle::local::LocalError;
-use coracle_core::{ClientAction, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
+use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, Failure, Instant};
 
 use crate::attempt::{Asked, Attempt, Outcome, get, name};
 use crate::hall::{Connection, Hall};
@@ -170,19 +170,13 @@ impl<'c> Client<'c> {
         self.give_up(hall, context);
     }
 
-    /// Lets the process end within the next `operations` of the disk, now and then.
-    fn stop_within(&self, operations: usize, context: &mut Context) {
-        let stops = !context.is_calm && context.random.chance(40);
-        self.storage.disk.stop_after(stops.then(|| context.random.below(operations)));
-    }
-
     fn start_program(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
         self.run = Run::default();
         if context.is_calm {
             self.calm_runs += 1;
             assert!(self.calm_runs < CALM_RUNS, "client {} does not get its file", self.number);
         }
-        self.stop_within(16, context);
+        self.storage.disk.stop_after(stops(16, context));
         let found = self.storage.start(context.is_calm, &mut context.random);
         say!(context, "client {} starts, and finds {found:?}", self.number);
         match found {
@@ -321,6 +315,11 @@ impl<'c> Client<'c> {
                 let (taken, event) = session.receive(&arrived[..len], now);
                 assert!(taken > 0 && taken <= len, "a client that receives took {taken} of {len} bytes");
                 attempt.moved_at = context.now;
+                if matches!((&event, attempt.asked), (Some(ClientEvent::Header(_)), Asked::Get))
+                    && let Some(operations) = stops(12, context)
+                {
+                    self.storage.disk.stop_after(Some(operations));
+                }
                 let handled = event
                     .map_or(Ok(()), |event| attempt.handle(event, &mut self.storage, self.slot, self.kind, context));
                 connection.down.take(taken);
@@ -470,7 +469,7 @@ impl<'c> Client<'c> {
     fn promote(&mut self, hall: &mut Hall<'c>, context: &mut Context) {
         let proof = self.attempt.proof.take().expect("a verified body");
         let header = self.attempt.header.take().expect("a header");
-        self.stop_within(12, context);
+        self.storage.disk.stop_after(stops(12, context));
         let bytes = match self.storage.promote(proof, header.modified) {
             Ok(bytes) => bytes,
             Err(error) => return self.fail(&error, hall, context),
@@ -499,4 +498,10 @@ impl<'c> Client<'c> {
             self.rest(State::Off, 2_000, context);
         }
     }
+}
+
+/// Whether the process ends within the next `operations` of the disk, and when.
+fn stops(operations: usize, context: &mut Context) -> Option<usize> {
+    let stops = !context.is_calm && context.random.chance(40);
+    stops.then(|| context.random.below(operations))
 }

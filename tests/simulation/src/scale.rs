@@ -149,7 +149,7 @@ impl Pair<'_> {
             Action::Reply(request) => {
                 self.hasher = request.digest().and_then(Hasher::new);
                 let version = Version::new("v1").expect("a version");
-                let info = FileInfo { size: body.len() as u64, version, modified: None };
+                let info = FileInfo::new(body.len() as u64, version);
                 self.server.reply(Reply::File { info: &info, known: None }, now);
                 return;
             }
@@ -178,7 +178,7 @@ impl Pair<'_> {
             }
             Action::Finish { .. } => {
                 let digest = self.hasher.take().map(Hasher::finish);
-                self.server.finished(Finished { digest, same_version: true }, now);
+                self.server.finished(Finished::new(digest, true), now);
                 return;
             }
             other => panic!("session {}: {other:?}", self.number),

@@ -1,12 +1,10 @@
 //! The server's end of one connection: does what its session asks for, and watches that it keeps its deadlines.
 
-use coracle_core::{
-    Action, Close, CloseHow, CloseReason, Code, Entry, EntryKind, FileInfo, FileName, Finished, Hasher, Instant,
-    Listed, Reply, Request, ServerConfig, ServerSession, StoreError, Timer,
-};
+use coracle_core::exec::StoreExchange;
+use coracle_core::{Action, Close, CloseHow, CloseReason, Code, Instant, Reply, ServerConfig, ServerSession, Timer};
 
 use crate::link::Pipe;
-use crate::store::{Handle, NAMES, Refused};
+use crate::store::Store;
 use crate::world::{Context, LATEST};
 
 /// The deadlines of a server, in milliseconds.
@@ -27,10 +25,7 @@ pub struct Serving<'c> {
     /// How long a piece takes to be hashed, at most.
     hash_ms: u64,
     busy_until: Option<u64>,
-    file: Option<(Handle, FileInfo)>,
-    hasher: Option<Hasher>,
-    hashed: u64,
-    listed: usize,
+    exchange: StoreExchange<Store>,
     /// How late the next deadline is handled.
     late: u64,
     in_request: bool,
@@ -70,10 +65,7 @@ impl<'c> Serving<'c> {
             piece,
             hash_ms,
             busy_until: None,
-            file: None,
-            hasher: None,
-            hashed: 0,
-            listed: 0,
+            exchange: StoreExchange::new(),
             late: 0,
             in_request: false,
             waits_for: Waits::Nothing,
@@ -185,27 +177,15 @@ impl<'c> Serving<'c> {
         }
         match self.session.action() {
             Action::Reply(request) => {
-                let reply = open(&mut self.file, request, context);
-                self.hasher = request.digest().and_then(Hasher::new);
-                self.hashed = 0;
-                self.listed = 0;
-                match reply {
-                    Ok(known) => {
-                        let info = self.file.as_ref().map(|(_, info)| info.clone());
-                        let reply = match &info {
-                            Some(info) => Reply::File { info, known },
-                            None => Reply::Listing,
-                        };
-                        self.session.reply(reply, now);
-                    }
-                    Err(Refused::NotFound) => self.session.reply(Reply::Refuse(Code::NotFound), now),
-                    Err(Refused::Io) => self.session.reply(Reply::Refuse(Code::Io), now),
+                let reply = self.exchange.open(&mut context.store, &request);
+                if let Reply::Refuse(code) = reply {
+                    assert!(matches!(code, Code::NotFound | Code::Io), "refused: {code:?}");
                 }
+                self.session.reply(reply, now);
                 true
             }
             Action::Entry => {
-                self.listed += 1;
-                self.session.entry(listed(self.listed - 1, context), now);
+                self.session.entry(self.exchange.entry(&mut context.store), now);
                 true
             }
             Action::SendBytes { .. } | Action::SendFile { .. } if most == 0 => false,
@@ -218,53 +198,32 @@ impl<'c> Serving<'c> {
             }
             Action::SendFile { offset, len, hash, .. } => {
                 let len = 1 + context.random.below(len.min(most));
-                let (handle, _) = self.file.as_ref().expect("a body without a file");
-                let inode = handle.borrow();
-                let bytes = range(&inode.bytes, offset, len);
-                if bytes.is_empty() || context.random.chance(context.store.faults / 20) {
-                    drop(inode);
-                    self.session.file_fault(now);
-                    context.counts.broken_bodies += 1;
-                    return true;
+                match self.exchange.read(&mut context.store, offset, &mut context.buf[..len], hash) {
+                    Ok(len) => {
+                        down.put(&context.buf[..len], context.now);
+                        self.session.sent(len, now);
+                        self.look(context.now, true);
+                    }
+                    Err(_) => {
+                        self.session.file_fault(now);
+                        context.counts.broken_bodies += 1;
+                    }
                 }
-                if let (true, Some(hasher)) = (hash, &mut self.hasher) {
-                    hasher.update(bytes);
-                    self.hashed += bytes.len() as u64;
-                }
-                down.put(bytes, context.now);
-                let len = bytes.len();
-                drop(inode);
-                self.session.sent(len, now);
-                self.look(context.now, true);
                 true
             }
             Action::Hash { offset, len } => {
-                let len = 1 + context.random.below(len);
-                let (handle, _) = self.file.as_ref().expect("hashing without a file");
-                let inode = handle.borrow();
-                let bytes = range(&inode.bytes, offset, len);
-                let hashed = bytes.len();
-                if let Some(hasher) = &mut self.hasher {
-                    hasher.update(bytes);
-                }
-                drop(inode);
-                if hashed == 0 {
-                    self.session.file_fault(now);
-                } else {
-                    self.hashed += hashed as u64;
-                    self.session.hashed(hashed, now);
+                let len = 1 + context.random.below(len.min(context.buf.len()));
+                match self.exchange.read(&mut context.store, offset, &mut context.buf[..len], true) {
+                    Ok(len) => self.session.hashed(len, now),
+                    Err(_) => self.session.file_fault(now),
                 }
                 true
             }
             Action::Finish { from, to } => {
-                let (handle, info) = self.file.as_ref().expect("an end without a file");
-                let same_version = context.store.info(handle).version == info.version;
-                let is_hashed = self.hashed == to - from;
-                let digest = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
-                if let (true, 0, Some(digest)) = (same_version && to == info.size, from, digest) {
-                    context.store.remember_digest(handle, info.size, digest);
+                match self.exchange.finish(&mut context.store, from, to) {
+                    Ok(finished) => self.session.finished(finished, now),
+                    Err(_) => self.session.file_fault(now),
                 }
-                self.session.finished(Finished { digest, same_version }, now);
                 true
             }
             Action::Receive | Action::Close(_) => false,
@@ -323,40 +282,4 @@ impl<'c> Serving<'c> {
 /// Whether the client is to see a clean end.
 pub fn is_reset(close: Close) -> bool {
     matches!(close, Close { how: CloseHow::Abort, .. } | Close { why: CloseReason::Transport, .. })
-}
-
-fn open(
-    file: &mut Option<(Handle, FileInfo)>,
-    request: Request<'_>,
-    context: &mut Context,
-) -> Result<Option<coracle_core::Digest>, Refused> {
-    *file = None;
-    let (Request::Get { name, .. } | Request::Stat { name, .. }) = request else { return Ok(None) };
-    let handle = context.store.open(name.as_str(), &mut context.random)?;
-    let info = context.store.info(&handle);
-    let known = request.digest().and_then(|kind| context.store.known_digest(&handle, kind));
-    *file = Some((handle, info));
-    Ok(known)
-}
-
-fn listed(index: usize, context: &mut Context) -> Result<Listed<'static>, StoreError> {
-    if context.random.chance(context.store.faults / 4) {
-        return Err(StoreError::Io);
-    }
-    let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
-    Ok(match name.split_once('/') {
-        Some((directory, _)) => {
-            Listed::Entry(Entry { name: FileName::from_static(directory), kind: EntryKind::Directory { link: false } })
-        }
-        None if context.store.len() > index && context.store.exists(index) => {
-            let kind = EntryKind::File { size: index as u64, modified: None };
-            Listed::Entry(Entry { name: FileName::from_static(name), kind })
-        }
-        None => Listed::Skipped,
-    })
-}
-
-fn range(bytes: &[u8], offset: u64, len: usize) -> &[u8] {
-    let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
-    &rest[..rest.len().min(len)]
 }

@@ -14,8 +14,13 @@ use crate::random::Random;
 
 /// Name of every target.
 const TARGET: &str = "file";
+/// Names of the part and of the sidecar.
+const PART: &str = "file.part";
+const SIDECAR: &str = "file.part.json";
 /// Contents of a file that a user puts at the name of a target.
 const USERS_FILE: &[u8] = b"not to be replaced";
+/// Contents of a file that a user puts at the name of a part.
+const USERS_PART: &[u8] = b"not to be touched";
 /// The server's address.
 const PEER: &str = "server";
 
@@ -33,14 +38,22 @@ pub struct Storage {
     is_visited: Rc<Cell<bool>>,
     /// A user has put a file at the name of the target.
     has_users_file: Rc<Cell<bool>>,
+    /// A user has put a file at the name of the part.
+    has_users_part: Rc<Cell<bool>>,
+    /// The program is about to rename or remove the part by its name.
+    uses_name: Rc<Cell<bool>>,
     /// What may stand at the name of the target.
     expected: Vec<Option<Vec<u8>>>,
     /// What the next program finds, unless the power fails.
     stored: Option<(Origin, u64)>,
     /// A power cut takes the newest entries, not any of them.
     is_ordered: bool,
-    /// A power cut may have taken the sidecar, and not the part.
-    is_mixed_up: bool,
+    /// The power failed at least once.
+    had_power_cut: bool,
+    /// The last write to the sidecar may not have come to its end.
+    is_sidecar_doubtful: bool,
+    /// So a user's file became a part: an older sidecar, which a power cut brings back, is not for it.
+    has_taken_file: bool,
     /// A power cut may have damaged the part, so that only its digest can tell.
     pub is_damaged: bool,
     /// How often the file had changed when the part was begun.
@@ -73,10 +86,14 @@ impl Storage {
             errors_before: 0,
             is_visited: Rc::default(),
             has_users_file: Rc::default(),
+            has_users_part: Rc::default(),
+            uses_name: Rc::default(),
             expected: vec![None],
             stored: None,
             is_ordered: behavior.is_ordered,
-            is_mixed_up: false,
+            had_power_cut: false,
+            is_sidecar_doubtful: false,
+            has_taken_file: false,
             is_damaged: false,
             stamp: 0,
         }
@@ -91,22 +108,30 @@ impl Storage {
         if !is_calm && random.chance(50) {
             self.disk.visit_after(Some((random.below(40), self.visit(random))));
         }
+        if !is_calm && random.chance(10) && self.disk.has_directory(self.directory) {
+            self.disk.put(&self.path(PART), USERS_PART);
+            self.has_users_part.set(true);
+        }
         let exists = self.disk.peek(&self.path(TARGET), |_| ()).is_some();
         let force = if exists { is_calm || random.chance(900) } else { random.chance(500) };
-        let stored = self.stored.take();
+        let had_users_part = self.has_users_part.get();
         let found = self.find(force);
-        if found.is_err() || self.process.is_none() {
-            self.stored = stored;
-            return found;
+        let stored = self.stored();
+        let Ok(found) = found else { return found };
+        if had_users_part && found != Found::SetAside {
+            // Nothing tells which part a damaged sidecar was for.
+            assert!(self.is_sidecar_doubtful, "a user's file was taken for a part: {found:?}");
+            self.has_users_part.set(false);
+            self.has_taken_file = true;
         }
         if let Some((origin, len)) = stored.filter(|(_, len)| *len > 0) {
             let part =
                 self.part().filter(|part| part.size() >= len && part.origin().is_none_or(|known| *known == origin));
             let is_promoted = self.disk.peek(&self.path(TARGET), |bytes| bytes.len() as u64 == len).unwrap_or(false);
             assert!(part.is_some() || is_promoted, "{len} bytes of a download are lost: {found:?}");
-            self.stored = part.is_some().then_some((origin, len));
         }
-        found
+        self.stored = self.part().and_then(|part| Some((part.origin()?.clone(), part.size())));
+        Ok(found)
     }
 
     fn find(&mut self, force: bool) -> Result<Found, LocalError> {
@@ -116,8 +141,10 @@ impl Storage {
             ExistingPart::None => (Found::Nothing, None),
             ExistingPart::Part(part) => (Found::APart, Some(*part)),
             ExistingPart::SetAside(paths) => {
+                let is_known = !self.is_sidecar_doubtful && !self.has_users_part.get();
+                assert!(!is_known, "a program set its own part aside");
+                self.take_users_part();
                 let names: Vec<_> = paths.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-                // The user looks at them, and has no use for them.
                 names.into_iter().for_each(|name| self.disk.remove(&self.path(name)));
                 (Found::SetAside, None)
             }
@@ -168,23 +195,19 @@ impl Storage {
         let origin = Origin { name: name.to_owned(), peer: PEER.to_owned(), size, version: version.clone() };
         let Process { target, part, .. } = self.process.as_mut().expect("a running program");
         target.directory().check_free(length)?;
-        match part {
-            None => {
-                self.stored = None;
-                *part = Some(target.create_part(origin.clone())?);
-                self.is_damaged = false;
-            }
-            Some(part) if offset == 0 => {
-                self.stored = None;
-                part.restart(origin.clone())?;
-                self.is_damaged = false;
-            }
-            Some(part) if part.origin() != Some(&origin) => {
-                self.stored = None;
-                part.set_origin(origin.clone())?;
-            }
-            Some(_) => return Ok(()),
+        if part.as_ref().and_then(Part::origin) == Some(&origin) && offset > 0 {
+            return Ok(());
         }
+        self.stored = None;
+        let is_new = part.is_none() || offset == 0;
+        self.is_sidecar_doubtful = true;
+        match part {
+            None => *part = Some(target.create_part(origin.clone())?),
+            Some(part) if offset == 0 => part.restart(origin.clone())?,
+            Some(part) => part.set_origin(origin.clone())?,
+        }
+        self.is_sidecar_doubtful = false;
+        self.is_damaged &= !is_new;
         self.stored = Some((origin, self.len()));
         Ok(())
     }
@@ -204,13 +227,17 @@ impl Storage {
     pub fn promote(&mut self, verified: Verified, modified: Option<u64>) -> Result<Vec<u8>, LocalError> {
         let process = self.process.as_mut().expect("a running program");
         let (part, force) = (process.part.take().expect("nothing to promote"), process.force);
-        let bytes = self.disk.peek(&self.path(&format!("{TARGET}.part")), <[u8]>::to_vec).expect("a part");
+        let bytes = self.disk.peek(&self.path(PART), <[u8]>::to_vec).expect("a part");
         self.check_target();
+        let is_ours = !self.has_users_part.get();
         let may_replace = force || self.disk.peek(&self.path(TARGET), |_| ()).is_none();
-        if may_replace {
+        if may_replace && is_ours {
             self.expected.push(Some(bytes.clone()));
         }
+        let losses = self.disk.losses();
+        self.uses_name.set(true);
         let promoted = part.promote(Proof::Verified(verified), modified, force);
+        self.uses_name.set(false);
         let may_replace = may_replace && (force || !self.has_users_file.get());
         if self.has_users_file.take() {
             // It was there first.
@@ -223,6 +250,7 @@ impl Storage {
             _ if self.disk.is_stopped() => {}
             Ok(_) => {
                 assert!(may_replace, "a file was replaced unasked");
+                assert!(is_ours, "a user's file was promoted");
                 assert!(self.disk.is_durable(&self.path(TARGET), true), "a file is reported that a power cut can take");
                 if self.disk.errors() == self.errors_before && !self.is_visited.get() {
                     let mut names = self.disk.names(self.directory);
@@ -233,9 +261,9 @@ impl Storage {
                 self.stored = None;
                 self.is_damaged = false;
             }
-            // The part is kept.
-            Err(LocalError::Exists(_) | LocalError::Io { doing: "give its real name to", .. }) => {}
-            Err(_) => self.stored = None,
+            // What was written may not be on the disk. For any other reason the part is kept.
+            Err(_) if self.disk.losses() > losses => self.stored = None,
+            Err(_) => {}
         }
         self.check_target();
         promoted.map(|_| bytes)
@@ -243,12 +271,15 @@ impl Storage {
 
     /// The digest is wrong: the part is worth nothing.
     pub fn discard(&mut self) -> Result<(), LocalError> {
-        self.is_damaged = false;
         self.stored = None;
-        match self.process.as_mut().and_then(|process| process.part.take()) {
-            Some(part) => part.discard(),
-            None => Ok(()),
+        if let Some(part) = self.process.as_mut().and_then(|process| process.part.take()) {
+            self.uses_name.set(true);
+            let discarded = part.discard();
+            self.uses_name.set(false);
+            discarded?;
         }
+        self.is_damaged = false;
+        Ok(())
     }
 
     /// The program ends: what has no byte is removed.
@@ -258,22 +289,25 @@ impl Storage {
                 if part.size() == 0 {
                     self.stored = None;
                 }
+                self.uses_name.set(true);
                 part.suspend()
             }
             None => Ok(()),
         };
+        self.uses_name.set(false);
         self.end();
         suspended
     }
 
     /// The process is killed, or the power fails.
     pub fn die(&mut self, is_power: bool) {
+        self.is_sidecar_doubtful |= is_power || self.disk.is_stopped();
         self.end();
         if is_power {
             self.disk.cut_power();
             self.stored = None;
             self.is_damaged = true;
-            self.is_mixed_up |= !self.is_ordered;
+            self.had_power_cut = true;
             self.check_target();
             let found = self.disk.peek(&self.path(TARGET), <[u8]>::to_vec);
             // What is read after a power cut is on the disk.
@@ -293,11 +327,14 @@ impl Storage {
                 assert!(self.disk.peek(&self.path(TARGET), |_| ()).is_some(), "exists, and is not there");
             }
             LocalError::Foreign(_) => {
-                assert!(self.is_mixed_up || is_visited, "a program does not know its own part");
+                let is_mixed_up = self.had_power_cut && (!self.is_ordered || self.has_taken_file);
+                assert!(is_mixed_up || self.has_users_part.get(), "a program does not know its own part");
                 self.stored = None;
-                self.disk.remove(&self.path(&format!("{TARGET}.part")));
-                self.disk.remove(&self.path(&format!("{TARGET}.part.json")));
+                self.take_users_part();
+                self.disk.remove(&self.path(PART));
+                self.disk.remove(&self.path(SIDECAR));
             }
+            LocalError::Replaced(_) => assert!(self.has_users_part.get(), "replaced by nobody"),
             LocalError::Locked(_) => assert!(is_visited, "locked by nobody"),
             LocalError::Io { .. } | LocalError::NotDurable { .. } => assert!(had_errors, "nothing failed, but {error}"),
             _ => panic!("{error}"),
@@ -320,6 +357,24 @@ impl Storage {
         }
     }
 
+    /// What the next program has to find.
+    fn stored(&mut self) -> Option<(Origin, u64)> {
+        if self.has_users_part.get() {
+            self.stored = None;
+        }
+        self.stored.take()
+    }
+
+    /// A user whose file is in the way of a part takes it away: it is what it was.
+    fn take_users_part(&mut self) {
+        if self.has_users_part.take() {
+            let names = self.disk.names(self.directory);
+            let mut paths = names.iter().map(|name| self.path(name));
+            let path = paths.find(|path| self.disk.peek(path, |bytes| bytes == USERS_PART) == Some(true));
+            self.disk.remove(&path.expect("a user's file is lost"));
+        }
+    }
+
     fn part(&self) -> Option<&Part<DiskDirectory>> {
         self.process.as_ref()?.part.as_ref()
     }
@@ -333,26 +388,35 @@ impl Storage {
         if self.directory.is_empty() { name.to_owned() } else { format!("{}/{name}", self.directory) }
     }
 
-    /// Another program comes between.
+    /// Another program, or a user, comes between.
     fn visit(&self, random: &mut Random) -> Visit {
         let is_visited = self.is_visited.clone();
         let directory = self.directory;
-        if random.chance(500) {
-            let sidecar = self.path(&format!("{TARGET}.part.json"));
-            return Box::new(move |disk, random| {
+        let (target, part, sidecar) = (self.path(TARGET), self.path(PART), self.path(SIDECAR));
+        let (uses_name, errors) = (self.uses_name.clone(), self.errors_before);
+        let (has_users_file, has_users_part) = (self.has_users_file.clone(), self.has_users_part.clone());
+        match random.below(if self.is_sidecar_doubtful { 3 } else { 4 }) {
+            0 | 1 => Box::new(move |disk, random| {
                 is_visited.set(true);
                 download_too(disk, directory, &sidecar, random);
-            });
+            }),
+            2 => Box::new(move |disk, _| {
+                if disk.peek(&target, |_| ()).is_none() && disk.has_directory(directory) {
+                    is_visited.set(true);
+                    has_users_file.set(true);
+                    disk.put(&target, USERS_FILE);
+                }
+            }),
+            _ => Box::new(move |disk, _| {
+                // No file system renames or removes only if a name still stands for the same file.
+                let is_removed = uses_name.get() || disk.errors() > errors;
+                if disk.has_directory(directory) && !is_removed {
+                    is_visited.set(true);
+                    has_users_part.set(true);
+                    disk.put(&part, USERS_PART);
+                }
+            }),
         }
-        let path = self.path(TARGET);
-        let has_users_file = self.has_users_file.clone();
-        Box::new(move |disk, _| {
-            if disk.peek(&path, |_| ()).is_none() && disk.has_directory(directory) {
-                is_visited.set(true);
-                has_users_file.set(true);
-                disk.put(&path, USERS_FILE);
-            }
-        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use coracle_core::{Digest, DigestKind, FileInfo, Version};
+use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, StoreError, Version};
 
 use crate::random::Random;
 
@@ -20,13 +20,6 @@ pub struct Inode {
     version: u32,
 }
 
-/// Why a file is not to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    NotFound,
-    Io,
-}
-
 /// The files.
 #[derive(Debug)]
 pub struct Store {
@@ -35,7 +28,8 @@ pub struct Store {
     largest: usize,
     /// In how many of 1,000 cases a call fails that could.
     pub faults: usize,
-    remembered: Vec<(u32, usize, Digest)>,
+    random: Random,
+    digests: Vec<(u32, usize, Digest)>,
 }
 
 #[derive(Debug)]
@@ -56,7 +50,14 @@ struct Past {
 impl Store {
     /// A store of `count` files of at most `largest` bytes, before they grow.
     pub fn new(count: usize, largest: usize, random: &mut Random) -> Self {
-        let mut store = Self { slots: Vec::new(), versions: 0, largest, faults: 0, remembered: Vec::new() };
+        let mut store = Self {
+            slots: Vec::new(),
+            versions: 0,
+            largest,
+            faults: 0,
+            random: Random::new(random.next()),
+            digests: Vec::new(),
+        };
         for slot in 0..count {
             store.slots.push(Slot { current: None, past: Vec::new(), changes: 0 });
             store.replace(slot, random);
@@ -72,37 +73,6 @@ impl Store {
     /// Which file has this name.
     pub fn slot_of(&self, name: &str) -> Option<usize> {
         NAMES.iter().take(self.slots.len()).position(|known| *known == name)
-    }
-
-    /// Opens a file, unless it is not there or a fault says no.
-    pub fn open(&self, name: &str, random: &mut Random) -> Result<Handle, Refused> {
-        if random.chance(self.faults) {
-            return Err(Refused::Io);
-        }
-        self.slot_of(name).and_then(|slot| self.slots[slot].current.clone()).ok_or(Refused::NotFound)
-    }
-
-    /// What the file is now.
-    pub fn info(&self, handle: &Handle) -> FileInfo {
-        let inode = handle.borrow();
-        FileInfo { size: inode.bytes.len() as u64, version: version(inode.version), modified: None }
-    }
-
-    /// The digest of all of the file, where it was computed before.
-    pub fn known_digest(&self, handle: &Handle, kind: DigestKind) -> Option<Digest> {
-        let inode = handle.borrow();
-        let is_it = |(version, len, digest): &&(u32, usize, Digest)| {
-            (*version, *len, digest.kind()) == (inode.version, inode.bytes.len(), kind)
-        };
-        self.remembered.iter().find(is_it).map(|(_, _, digest)| *digest)
-    }
-
-    /// Takes note of the digest of all of the file.
-    pub fn remember_digest(&mut self, handle: &Handle, size: u64, digest: Digest) {
-        let inode = handle.borrow();
-        if inode.bytes.len() as u64 == size {
-            self.remembered.push((inode.version, inode.bytes.len(), digest));
-        }
     }
 
     /// How often anything happened to the file.
@@ -205,6 +175,10 @@ impl Store {
         self.slots[slot].current = Some(Rc::new(RefCell::new(inode)));
     }
 
+    fn fail(&mut self, per_mille: usize) -> Result<(), StoreError> {
+        if per_mille > 0 && self.random.chance(per_mille) { Err(StoreError::Io) } else { Ok(()) }
+    }
+
     /// Contents that are no longer those of any version before.
     fn rewritten(&mut self, slot: usize, inode: &mut Inode) {
         self.versions += 1;
@@ -212,6 +186,67 @@ impl Store {
         let past = Past { version: self.versions, bytes: inode.bytes.clone(), sizes: vec![inode.bytes.len()] };
         self.slots[slot].past.push(past);
         self.slots[slot].changes += 1;
+    }
+}
+
+impl coracle_core::Store for Store {
+    type File = Handle;
+    /// How many of the names were told.
+    type Listing = usize;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<Handle, StoreError> {
+        self.fail(self.faults)?;
+        self.slot_of(name.as_str()).and_then(|slot| self.slots[slot].current.clone()).ok_or(StoreError::NotFound)
+    }
+
+    fn info(&mut self, file: &Handle) -> Result<FileInfo, StoreError> {
+        let inode = file.borrow();
+        Ok(FileInfo::new(inode.bytes.len() as u64, version(inode.version)))
+    }
+
+    fn read(&mut self, file: &mut Handle, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.fail(self.faults / 20)?;
+        let inode = file.borrow();
+        let rest = usize::try_from(offset).ok().and_then(|offset| inode.bytes.get(offset..)).unwrap_or_default();
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn list(&mut self, _: Option<FileName<'_>>) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    fn next<'a>(&mut self, told: &'a mut usize) -> Result<Listed<'a>, StoreError> {
+        self.fail(self.faults / 4)?;
+        let index = *told;
+        *told += 1;
+        let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
+        Ok(match name.split_once('/') {
+            Some((directory, _)) => {
+                let kind = EntryKind::Directory { link: false };
+                Listed::Entry(Entry::new(FileName::from_static(directory), kind))
+            }
+            None if self.slots.len() > index && self.exists(index) => {
+                let kind = EntryKind::File { size: index as u64, modified: None };
+                Listed::Entry(Entry::new(FileName::from_static(name), kind))
+            }
+            None => Listed::Skipped,
+        })
+    }
+
+    fn known_digest(&mut self, file: &Handle, kind: DigestKind) -> Option<Digest> {
+        let inode = file.borrow();
+        let is_it = |(version, len, digest): &&(u32, usize, Digest)| {
+            (*version, *len, digest.kind()) == (inode.version, inode.bytes.len(), kind)
+        };
+        self.digests.iter().find(is_it).map(|(_, _, digest)| *digest)
+    }
+
+    fn remember_digest(&mut self, file: &Handle, info: &FileInfo, digest: &Digest) {
+        let inode = file.borrow();
+        assert_eq!(inode.bytes.len() as u64, info.size, "a digest of another length");
+        self.digests.push((inode.version, inode.bytes.len(), *digest));
     }
 }
 

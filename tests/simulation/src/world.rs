@@ -22,6 +22,8 @@ pub struct Context {
     pub now: u64,
     pub random: Random,
     pub store: Store,
+    /// For bytes between a file and a connection.
+    pub buf: Vec<u8>,
     pub counts: Counts,
     /// Deadlines are handled less than so many milliseconds late.
     pub lateness: u64,
@@ -128,6 +130,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
     let mut context = Context {
         now: 0,
         store,
+        buf: vec![0; 65_536],
         counts: Counts::default(),
         lateness: random.one_of(&[1, 50, LATEST]),
         is_calm: false,

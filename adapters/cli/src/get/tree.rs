@@ -82,6 +82,8 @@ fn list(
                 local: local.map_or_else(|| leaf.to_owned(), |local| format!("{local}/{leaf}")),
                 links: links + u32::from(link),
             },
+            // No kind that this version can fetch.
+            _ => return Ok(()),
         };
         found.len += task.len();
         if found.len > PENDING_MAX {

@@ -102,8 +102,11 @@ impl Fetch<'_> {
             let offset = origin.as_ref().map_or(0, |_| self.len());
             let version = origin.as_ref().map(|origin| &origin.version);
             let digest_from = self.options.digest.map(|_| 0);
-            let get =
-                GetRequest { offset, version, digest: self.options.digest, digest_from, ..GetRequest::new(self.name) };
+            let get = GetRequest::new(self.name)
+                .with_offset(offset)
+                .with_version(version)
+                .with_digest(self.options.digest)
+                .with_digest_from(digest_from);
             let outcome = requester.attempt_get(&get, self);
             let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {

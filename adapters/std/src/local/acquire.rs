@@ -8,8 +8,8 @@ use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Identity};
 use super::part::Part;
 use super::sidecar::{Origin, Sidecar, SidecarState};
-use super::system::SystemDirectory;
 use super::target::DownloadTarget;
+use crate::sys::SystemDirectory;
 
 /// Other processes may create and remove the files of a download between two looks at them. Who loses that race this
 /// often in a row gives up.

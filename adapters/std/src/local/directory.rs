@@ -11,7 +11,7 @@ use coracle_core::FileName;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
 use super::names::name_restriction;
-use super::system::SystemDirectory;
+use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
 ///

@@ -15,7 +15,6 @@ mod file_system;
 mod names;
 mod part;
 mod sidecar;
-mod system;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -28,5 +27,6 @@ pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus,
 pub use names::{Naming, name_restriction};
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
-pub use system::SystemDirectory;
 pub use target::DownloadTarget;
+
+pub use crate::sys::SystemDirectory;

@@ -8,8 +8,8 @@ use coracle_core::Verified;
 use super::error::LocalError;
 use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
 use super::sidecar::{Origin, Sidecar};
-use super::system::SystemDirectory;
 use super::target::DownloadTarget;
+use crate::sys::SystemDirectory;
 
 /// An unfinished download: the open temporary file, and its sidecar, which is locked until this is dropped.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::directory::Directory;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileStatus, Identity};
 use super::names::{Names, Naming};
-use super::system::SystemDirectory;
+use crate::sys::SystemDirectory;
 
 /// The file that a download becomes, and the temporary names beside it.
 ///

@@ -88,7 +88,7 @@ fn what_is_not_proven_keeps_its_name() {
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
-    let get = GetRequest { offset: 2, ..GetRequest::new(FileName::from_static("a")) };
+    let get = GetRequest::new(FileName::from_static("a")).with_offset(2);
     session.start(ClientRequest::Get(get), now).expect("started");
     while let ClientAction::SendBytes { bytes } = session.action() {
         let len = bytes.len();

@@ -1,9 +1,13 @@
 //! What only Linux has.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use rustix::fs::{RenameFlags, renameat_with};
+use rustix::io::Errno;
 use socket2::Socket;
 
 /// Time since some moment before the process began, as fine as a tick of the kernel: 1 to 10 ms.
@@ -18,4 +22,13 @@ pub(crate) fn monotonic() -> Duration {
 /// Whether a segment that is not full waits for more bytes (`TCP_CORK`, tcp(7)).
 pub(crate) fn hold_partial_segments(socket: &Socket, is_held: bool) -> io::Result<()> {
     socket.set_tcp_cork(is_held)
+}
+
+/// Renames `from` to `to` in `directory`, unless that would replace something.
+pub(crate) fn rename_no_replace(directory: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    match renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
+        // What file systems without it, and kernels before 3.15, say.
+        Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        renamed => Ok(renamed?),
+    }
 }

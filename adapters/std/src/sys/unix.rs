@@ -168,12 +168,13 @@ fn size(stat: &Stat) -> u64 {
 }
 
 /// The reason for a client. A component that is longer than the file system allows is a name that this store cannot
-/// have; too many open files are a failure of the server's own, as a failing disk is.
+/// have.
 pub(crate) fn store_error(error: &io::Error) -> StoreError {
     match Errno::from_io_error(error) {
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => StoreError::NotFound,
         Some(Errno::NAMETOOLONG | Errno::ILSEQ) => StoreError::BadName,
         Some(Errno::ACCESS | Errno::PERM) => StoreError::Denied,
+        Some(Errno::MFILE | Errno::NFILE) => StoreError::Busy,
         // A socket, a device without a driver.
         Some(Errno::NXIO | Errno::NODEV | Errno::ISDIR) => StoreError::NotFile,
         Some(_) => StoreError::Io,
@@ -293,6 +294,12 @@ pub(crate) fn hold_partial_segments(_: &Socket, _: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Refuses: POSIX has no rename that replaces nothing.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &std::ffi::OsStr, _: &std::ffi::OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -315,8 +322,8 @@ mod tests {
             (Errno::ISDIR, StoreError::NotFile),
             (Errno::NXIO, StoreError::NotFile),
             (Errno::NODEV, StoreError::NotFile),
-            (Errno::MFILE, StoreError::Io),
-            (Errno::NFILE, StoreError::Io),
+            (Errno::MFILE, StoreError::Busy),
+            (Errno::NFILE, StoreError::Busy),
             (Errno::NOMEM, StoreError::Io),
             (Errno::NOSPC, StoreError::Io),
             (Errno::STALE, StoreError::Io),

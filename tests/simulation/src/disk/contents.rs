@@ -66,9 +66,10 @@ impl Contents {
         }
     }
 
-    /// A sync fails: nothing since the last one ever reaches the disk.
+    /// A sync or a close fails: what was written may never reach the disk.
     pub fn fail_sync(&mut self) {
-        self.is_lost = !self.is_durable();
+        self.is_lost = true;
+        self.synced_len = 0;
     }
 
     /// The power fails: of what was not synced, anything may be on the disk, and may be on it in any order.

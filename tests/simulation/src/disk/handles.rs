@@ -227,6 +227,7 @@ impl DiskFile {
     fn lose(&self) {
         let mut state = self.disk.state();
         state.contents(self.number).fail_sync();
+        state.losses += 1;
         // Killed now, the program leaves what no other program can tell from a good file.
         state.stops_in = None;
     }

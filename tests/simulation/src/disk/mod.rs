@@ -48,6 +48,7 @@ struct State {
     /// Faults are injected until one was, so that each is handled alone.
     is_armed: bool,
     errors: u64,
+    losses: u64,
     /// The process is killed, or the power fails, after so many operations.
     stops_in: Option<usize>,
     is_stopped: bool,
@@ -82,6 +83,7 @@ impl Disk {
             faults: 0,
             is_armed: false,
             errors: 0,
+            losses: 0,
             stops_in: None,
             is_stopped: false,
             visit_in: None,
@@ -104,6 +106,11 @@ impl Disk {
     /// How many operations have failed.
     pub fn errors(&self) -> u64 {
         self.state().errors
+    }
+
+    /// How many syncs and closes of files have failed.
+    pub fn losses(&self) -> u64 {
+        self.state().losses
     }
 
     /// Lets the process end, or the power fail, after `operations`; `None`: does not.
@@ -193,14 +200,16 @@ impl Disk {
         entries.names().map(|name| name.to_string_lossy().into_owned()).collect()
     }
 
-    /// A user puts a file at `path`, whose directory is there, and syncs it and what leads to it.
+    /// A user puts a file at `path`, whose directory is there, over what is there, and syncs it and what leads to it.
     pub fn put(&self, path: &str, bytes: &[u8]) {
         let state = &mut *self.state();
         let (directory, name) = state.parent(path);
         let mut contents = Contents::default();
         contents.write(0, bytes);
         contents.sync();
-        let number = state.create(Content::File(contents));
+        // No program can take it for a file that it knows: its number is a new one.
+        state.nodes.push(Node { content: Content::File(contents), handles: 0, is_locked: false });
+        let number = state.nodes.len() - 1;
         state.entries(directory).add(name, number);
         for (end, _) in path.match_indices('/').chain([(0, "")]) {
             let directory = state.walk(&path[..end]).expect("a directory");

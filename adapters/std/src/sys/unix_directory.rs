@@ -1,4 +1,4 @@
-//! The operating system's directories and files.
+//! Directories and files that downloads are written to, as Unix systems have them.
 
 use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
@@ -11,13 +11,13 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fstat, fstatvfs, fsync, linkat, openat,
-    renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, fsync, linkat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
-use crate::sys::copy_access;
+use super::{copy_access, rename_no_replace};
+use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
 #[derive(Debug)]
@@ -74,10 +74,7 @@ impl DirectoryHandle for SystemDirectory {
     }
 
     fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match renameat_with(self, from, self, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
-            renamed => Ok(renamed?),
-        }
+        rename_no_replace(self.as_fd(), from, to)
     }
 
     fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
