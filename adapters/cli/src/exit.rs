@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use coracle::Escaped;
@@ -69,7 +70,9 @@ pub fn report_failure(what: &str, error: &Error) -> Exit {
 fn describe(what: &str, error: &Error) -> String {
     let reason = error.to_string();
     match error {
-        Error::Local(LocalError::Name { name, .. }) if name == what => reason,
+        Error::Local(LocalError::Name { name, .. }) if Path::new(what).ends_with(name) => {
+            reason.replacen(&Escaped(name).to_string(), what, 1)
+        }
         Error::Local(error) if error.path().is_some_and(|path| path.ends_with(what)) => reason,
         Error::Refused { .. } => {
             let name = format!(": {}", Escaped(what));
@@ -106,7 +109,7 @@ mod tests {
             message: message.to_owned(),
         };
         let exists = |path: &str| Error::Local(LocalError::Exists(PathBuf::from(path)));
-        let name = Error::Local(LocalError::Name { name: "d/CON".to_owned(), why: "it names a device" });
+        let name = Error::Local(LocalError::Name { name: "CON".to_owned(), why: "it names a device" });
         for (what, error, text) in [
             ("d/a", refused(Some(Code::NotFound), "notFound", "not found: d/a"), "d/a: not found"),
             ("d/a", refused(Some(Code::Denied), "denied", "permission denied"), "d/a: permission denied"),

@@ -66,7 +66,13 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         for _ in 0..MAX_TRIES {
             let sidecar_file = match self.directory().open_file(&self.names().sidecar, Access::CreateNew) {
                 Ok(file) => file.ok_or_else(|| not_creatable(self.sidecar_path()))?,
-                Err(error) if already_exists(&error) => return Err(LocalError::Locked(self.part_path())),
+                Err(error) if is_kind(&error, io::ErrorKind::AlreadyExists) => {
+                    return Err(LocalError::Locked(self.part_path()));
+                }
+                Err(error) if is_kind(&error, io::ErrorKind::InvalidFilename) => {
+                    let name = self.names().target.to_string_lossy().into_owned();
+                    return Err(LocalError::Name { name, why: "the file system cannot hold it" });
+                }
                 Err(error) => return Err(error),
             };
             // Another process may have found the empty sidecar before it was locked, and removed it.
@@ -135,7 +141,9 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.sidecar_path()))?;
         let file = match self.directory().open_file(&self.names().part, Access::CreateNew) {
             Ok(file) => file.ok_or_else(|| not_creatable(self.part_path()))?,
-            Err(error) if already_exists(&error) => return Err(LocalError::Foreign(self.part_path())),
+            Err(error) if is_kind(&error, io::ErrorKind::AlreadyExists) => {
+                return Err(LocalError::Foreign(self.part_path()));
+            }
             Err(error) => return Err(error),
         };
         // While nothing is in it: what only some may read must not be readable while it is fetched either.
@@ -182,6 +190,6 @@ fn not_creatable(path: PathBuf) -> LocalError {
     LocalError::Io { doing: "create", path, error: io::Error::new(io::ErrorKind::NotFound, why) }
 }
 
-fn already_exists(error: &LocalError) -> bool {
-    matches!(error, LocalError::Io { error, .. } if error.kind() == io::ErrorKind::AlreadyExists)
+fn is_kind(error: &LocalError, kind: io::ErrorKind) -> bool {
+    matches!(error, LocalError::Io { error, .. } if error.kind() == kind)
 }
