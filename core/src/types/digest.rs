@@ -105,7 +105,11 @@ impl Hex {
     /// The digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.digits.get(..self.len).and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or("")
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(..self.len).unwrap_or_default()
     }
 
     fn extend(&mut self, bytes: &[u8]) {
