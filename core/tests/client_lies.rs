@@ -1,4 +1,4 @@
-//! Servers that lie or talk nonsense, and the rule that each of them breaks.
+//! Servers that violate the protocol, and the violation that each is reported as.
 
 mod asking;
 
@@ -11,7 +11,7 @@ const HELLO: &str = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\
 const LISTING: &str = "{\"type\":\"entry\",\"fileName\":\"d/a\",\"fileSize\":5,\"modified\":7}\n{\"type\":\"entry\",\"fileName\":\"d/b\",\
                        \"directory\":true,\"link\":false}\n{\"type\":\"end\",\"count\":2,\"skipped\":1}\n";
 
-/// What `honest` says with `from` put as `to` breaks the rule `breach`. As it stands it breaks none.
+/// The valid response `honest`, with `from` replaced by `to`, is the violation `breach`; unchanged it is none.
 fn lie(ask: ClientRequest<'_>, honest: &str, from: &str, to: &str, breach: Violation) {
     let seen = answered(ask, b"hello, ", honest);
     assert_eq!(seen.last, None, "the honest answer is refused: {honest}");
@@ -33,7 +33,7 @@ fn m2_another_file_is_refused() {
     }
     lie_to_get("a.txt", "a.\\ud800txt", Violation::Name);
     lie_to_get("\"a.txt\"", "null", Violation::Member);
-    // The same name written otherwise is the same name.
+    // The same name with other escapes is the same name.
     let honest = String::from_utf8(answer(FILE, 0)).expect("text");
     assert_eq!(answered(GET, b"", honest.replacen("a.txt", "\\u0061.t\\u0078t", 1)).last, None);
 }
@@ -45,7 +45,7 @@ fn m6_bytes_behind_the_body_are_refused() {
     lie_to_get("world{", "world{{", Violation::Json(ScanError::Syntax));
     lie_to_get("world{", "world{\"type\":\"x\"}{", Violation::LineEnd);
     lie_to_get("world{", "world{\"type\":\"x\"}\n{", Violation::Type);
-    // A space is the sign of life of a server that still hashes; it is no part of the body.
+    // A space is a heartbeat; it is not a part of the body.
     let honest = String::from_utf8(answer(FILE, 0)).expect("text");
     let seen = answered(GET, b"", honest.replacen("world{", "world   {", 1));
     assert_eq!((seen.body.as_slice(), seen.last), (FILE, None));
@@ -86,7 +86,7 @@ fn m9_a_digest_is_there_and_exact() {
     let none = header(FILE, 0).replace("\"crc32\"", "\"none\"");
     lie(ClientRequest::Stat { name: NAME, digest: None }, &none, "\"none\"", "\"crc32\"", Violation::DigestKind);
 
-    // Where a changed file's digest is told, it is in good form too.
+    // The digest in a `changed` error has to be well formed, too.
     let line = "{\"type\":\"error\",\"code\":\"changed\",\"crc32\":\"ffab723a\"}\n";
     let changed = format!("{}hello, world{line}", header(FILE, 0));
     lie(GET, &changed, "ffab723a", "FFAB723A", Violation::Digest);
@@ -108,7 +108,7 @@ fn m10_a_line_is_bounded() {
         let seen = answered(GET, b"", padded(len));
         assert_eq!((seen.events.len(), seen.failure()), (0, Some(Failure::Violation(Violation::LineTooLong))), "{len}");
     }
-    // No end at all: it stops at once.
+    // A line without an end: it stops at the limit.
     for endless in ["{\"type\":\"", "{\"a\":[", "{                "] {
         let seen = answered(GET, b"", format!("{endless}{}", " ".repeat(10_000)));
         assert_eq!(seen.failure(), Some(Failure::Violation(Violation::LineTooLong)));
@@ -146,7 +146,7 @@ fn the_length_is_what_was_asked_for() {
     for length in [0, 11, 13, u64::MAX] {
         lie_to_get("\"length\":12", &format!("\"length\":{length},\"x\":12"), Violation::Chunks);
     }
-    // With chunks that add up to it, it is still another length than asked for.
+    // The chunks add up to it, but it is not the requested length.
     lie_to_get(
         "\"length\":12,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":12",
         "\"length\":11,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":11",
@@ -236,7 +236,7 @@ fn each_member_of_a_header_is_there_once() {
     for member in ["fileName", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "version"] {
         let honest = String::from_utf8(answer(FILE, 0)).expect("text");
         lie(GET, &honest, &format!("\"{member}\""), &format!("\"{member}2\""), Violation::Member);
-        // Written with an escape, it is a member that nobody knows.
+        // A name with an escape is an unknown member.
         let (first, rest) = member.split_at(1);
         let escaped = format!("\"\\u00{:02x}{rest}\"", first.as_bytes()[0]);
         lie(GET, &honest, &format!("\"{member}\""), &escaped, Violation::Member);
