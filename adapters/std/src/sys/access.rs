@@ -22,12 +22,12 @@ pub(crate) fn copy_access(directory: BorrowedFd<'_>, name: &OsStr, file: &File, 
     let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
     let has_owner = new.st_uid == old.st_uid || fchown(file, Some(uid), None).is_ok();
     let has_group = new.st_gid == old.st_gid || fchown(file, None, Some(gid)).is_ok();
-    let mut bits = mode_of(Mode::from_raw_mode(old.st_mode).bits().into(), has_owner, has_group);
+    let mut bits = mode_of(Mode::from_raw_mode(old.st_mode).bits(), has_owner, has_group);
     if !copy_acl(directory, name, file, has_owner && has_group) {
         bits &= 0o700;
     }
     let bits = if is_complete { bits } else { bits | OWNER };
-    Ok(fchmod(file, Mode::from_bits_truncate(bits.try_into().unwrap_or(0)))?)
+    Ok(fchmod(file, Mode::from_bits_truncate(bits))?)
 }
 
 /// The mode for a file that replaces one of mode `old`, where it has the same owner and group or not.
