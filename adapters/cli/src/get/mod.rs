@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use coracle::client::{Error, GetOptions};
-use coracle::local::{Directory, LocalError, Naming};
+use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
 use self::task::{Context, FileTask, Task};
@@ -36,8 +36,8 @@ Examples:
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
-A download is at NAME.part, and its state at NAME.part.json, until it is whole and its digest is
-right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
+A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
+and its digest is right. Nothing is replaced without --force.")]
 pub struct Get {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -148,10 +148,9 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
     check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
-        let naming = if names.len() == 1 { Naming::Single } else { Naming::Several };
         let tasks = names.iter().map(|name| {
             let (name, directory) = (name.as_str().to_owned(), root.clone());
-            Task::File(FileTask { name, directory, leaf: None, naming, size: None })
+            Task::File(FileTask { name, directory, leaf: None, size: None })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
@@ -164,7 +163,7 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         _ => (destination(Some(path))?, None),
     };
     let (name, directory) = (name.as_str().to_owned(), root.clone());
-    let task = FileTask { name, directory, leaf, naming: Naming::Single, size: None };
+    let task = FileTask { name, directory, leaf, size: None };
     Ok(Plan::Tasks(vec![Task::File(task)], root))
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Client, Download, Error, ErrorKind};
+use coracle_core::Code;
 
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
@@ -144,7 +145,13 @@ impl Queue {
     fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
-            let exit = context.display.suspend(|| report_failure(task.name(), error));
+            let exit = context.display.suspend(|| {
+                let exit = report_failure(task.name(), error);
+                if !context.recursive && matches!(error, Error::Refused { code: Some(Code::NotFile), .. }) {
+                    print_error("'coracle get -r' fetches directories");
+                }
+                exit
+            });
             (exit, error.kind() == ErrorKind::Network)
         });
         if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
@@ -206,9 +213,9 @@ fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOn
 }
 
 fn report_skipped(directory: &str, count: u64) {
-    let entries = if count == 1 { "entry" } else { "entries" };
+    let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
-        "{directory}: {count} {entries} cannot be served (for their names, links or kinds) and are missing here"
+        "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
     ));
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use coracle::client::{Download, GetOptions, GetSummary};
-use coracle::local::{Directory, Naming};
+use coracle::local::Directory;
 
 use crate::client_args::ClientArgs;
 use crate::exit::print_error;
@@ -65,8 +65,6 @@ pub struct FileTask {
     pub directory: Arc<Directory>,
     /// The local name; `None`: the last component of its name at the server.
     pub leaf: Option<OsString>,
-    /// How its temporary names are made.
-    pub naming: Naming,
     /// Its size in bytes, where it was listed.
     pub size: Option<u64>,
 }

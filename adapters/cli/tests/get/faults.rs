@@ -26,7 +26,7 @@ fn fetches_and_leaves_nothing_else() {
     assert_eq!(local.names(), ["else", "empty", "hello"]);
     let result = local.get(&server, &["hello", "d/b", "-o", "-"]);
     assert_eq!(result.exits_with(0).stdout, b"Hello, world!\nb");
-    local.get(&server, &["nothing"]).exits_with(1).prints_error("no such file (notFound)");
+    local.get(&server, &["nothing"]).exits_with(1).prints_error("coracle: nothing: no such file\n");
     local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
     local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
     assert_eq!(local.names(), ["else", "empty", "hello"]);
@@ -81,6 +81,31 @@ fn devices_and_fifos_are_written_to() {
     shell("mkfifo fifo; cat fifo > out & GET hello d/b -o fifo; wait");
     assert_eq!(local.read("out"), b"Hello, world!\nb");
     assert_eq!(local.names(), ["fifo", "out"]);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let local = TestDirectory::new();
+    let server = Server::new(|mut exchange| match exchange.name() {
+        "d" => exchange.refuse("notFile", "not a regular file: d"),
+        _ => exchange.honest(HELLO),
+    });
+    let result = local.get(&server, &["d"]);
+    assert_eq!(
+        result.exits_with(1).stderr,
+        "coracle: d: not a regular file\ncoracle: 'coracle get -r' fetches directories\n"
+    );
+    let result = local.run(&["get", &format!("http://{}/", server.address), "hello"]);
+    result.exits_with(2).prints_error("without http:// and a path, as in board-7:8888");
+    // In a directory that was removed.
+    let line = format!(
+        "mkdir gone && cd gone && rmdir ../gone && '{}' get {} hello",
+        env!("CARGO_BIN_EXE_coracle"),
+        server.address
+    );
+    let output = Command::new("sh").args(["-c", &line]).current_dir(local.root.path()).output().expect("sh");
+    let words = "coracle: hello: cannot create ./.coracle-hello.part.json: its directory was removed, or cannot hold that name\n";
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(5), words));
 }
 
 #[test]
@@ -266,7 +291,7 @@ fn what_is_replaced_keeps_its_mode_and_owner() {
             (status.mode() & 0o7777, owner.map(|_| (status.uid(), status.gid())))
         };
         local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(3);
-        assert_eq!(status("a.part"), (part, owner), "{old:o}");
+        assert_eq!(status(".coracle-a.part"), (part, owner), "{old:o}");
         local.get(&server, &["a", "--force", "--retries", "0"]).exits_with(0);
         assert_eq!((status("a"), local.read("a")), ((new, owner), b"new".to_vec()), "{old:o}");
     }
@@ -274,7 +299,7 @@ fn what_is_replaced_keeps_its_mode_and_owner() {
 
 #[test]
 fn m4_links_are_neither_followed_nor_replaced() {
-    for name in ["hello", "hello.part", "hello.part.json"] {
+    for name in ["hello", ".coracle-hello.part", ".coracle-hello.part.json"] {
         let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
         local.write("precious", "precious");
         for target in ["precious", "nothing"] {
@@ -324,7 +349,7 @@ fn m6_more_bytes_than_announced() {
         local.get(&server, &["hello"]).exits_with(4);
         assert!(!local.path("hello").exists(), "{tail:?}");
         // All bytes have come; a correct server completes the download without sending them again.
-        assert_eq!(local.read("hello.part"), HELLO[0].1);
+        assert_eq!(local.read(".coracle-hello.part"), HELLO[0].1);
     }
 }
 
@@ -339,8 +364,8 @@ fn m7_fewer_bytes_than_announced_can_be_resumed() {
         exchange.cut();
     });
     local.get(&server, &["a", "--retries", "0"]).exits_with(3);
-    assert_eq!(local.names(), ["a.part", "a.part.json"]);
-    assert_eq!(local.read("a.part"), &file[..60_000]);
+    assert_eq!(local.names(), [".coracle-a.part", ".coracle-a.part.json"]);
+    assert_eq!(local.read(".coracle-a.part"), &file[..60_000]);
     // A correct server at another address takes over, which the digest makes safe.
     let sent = file.clone();
     let server = Server::new(move |mut exchange| {
@@ -388,9 +413,9 @@ fn m8_a_part_that_rotted_is_found_out_and_begins_again() {
         _ => exchange.answer(&sent, "v1"),
     });
     local.get(&server, &["a", "--retries", "0"]).exits_with(3);
-    let mut part = local.read("a.part");
+    let mut part = local.read(".coracle-a.part");
     part[100] ^= 1;
-    fs::write(local.path("a.part"), part).expect("written");
+    fs::write(local.path(".coracle-a.part"), part).expect("written");
     local.get(&server, &["a"]).exits_with(0);
     assert_eq!(local.read("a"), file);
     assert_eq!(server.requests(), 3);
@@ -492,7 +517,7 @@ fn m13_a_server_that_says_nothing_is_left() {
     result.exits_with(3).prints_error("nothing for too long");
     // The default is 30 s.
     assert!(begin.elapsed() < Duration::from_secs(25), "{:?}", begin.elapsed());
-    assert_eq!(local.read("a.part").len(), 10);
+    assert_eq!(local.read(".coracle-a.part").len(), 10);
 }
 
 #[test]
@@ -539,7 +564,7 @@ fn m17_two_clients_never_share_a_part() {
         exchange.line(&end);
     });
     let first = local.start(&["get", &server.address, "a"]);
-    wait_until("a part", || local.path("a.part").exists());
+    wait_until("a part", || local.path(".coracle-a.part").exists());
     local.get(&server, &["a"]).exits_with(5).prints_error("another coracle");
     goes_on.store(true, Ordering::SeqCst);
     finish(first).exits_with(0);

@@ -113,7 +113,7 @@ fn what_differs_is_replaced_only_by_force() {
     local.write("d/b", "BETA");
     local.write("d/e/c", "longer than gamma");
     let result = local.get(&server, &["-r", "d"]);
-    result.exits_with(5).prints_error("d/b: ./d/b exists already").prints_error("d/e/c: ./d/e/c exists already");
+    result.exits_with(5).prints_error("coracle: ./d/b exists already").prints_error("coracle: ./d/e/c exists already");
     assert!(result.out().starts_with("1 fetched (0 bytes), 0 equal and skipped, 2 failed"), "{}", result.out());
     assert_eq!((local.read("d/b"), local.read("d/e/c")), (b"BETA".to_vec(), b"longer than gamma".to_vec()));
     local.get(&server, &["-r", "d", "--force"]).exits_with(0);
@@ -140,7 +140,7 @@ fn where_named_things_go() {
 fn a_file_where_a_directory_has_to_be_fails_alone() {
     let (local, server) = (TestDirectory::new(), server());
     local.write("d", "in the way");
-    local.get(&server, &["-r"]).exits_with(5).prints_error("d: cannot open directory");
+    local.get(&server, &["-r"]).exits_with(5).prints_error("coracle: cannot open directory ./d: ");
     assert_eq!((local.read("d"), local.read("a")), (b"in the way".to_vec(), b"alpha".to_vec()));
 }
 

@@ -127,8 +127,12 @@ impl fmt::Display for Error {
             Self::Refused { code_name, message, .. } if message.is_empty() => {
                 write!(f, "the server says {}", Escaped(code_name))
             }
+            // The message says what the code says.
+            Self::Refused { code: Some(_), message, .. } => Escaped(message).fmt(f),
             Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
-            Self::Changed => f.write_str("the file changed each time while it was fetched"),
+            Self::Changed => {
+                f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
+            }
             Self::Violation(violation) => violation.fmt(f),
             Self::DigestMismatch => f.write_str("what was received does not have the server's digest"),
             Self::InvalidRequest(error) => error.fmt(f),

@@ -141,7 +141,8 @@ impl<D: DirectoryHandle> Directory<D> {
         self.handle.rename(from, to)
     }
 
-    /// Renames `from` to `to`, unless that would replace something.
+    /// Renames `from` to `to`, unless that would replace something. Where the file system has no operation for that, what
+    /// another program creates at the same time may be replaced nevertheless.
     ///
     /// # Errors
     ///
@@ -149,11 +150,21 @@ impl<D: DirectoryHandle> Directory<D> {
     pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         match self.handle.rename_no_replace(from, to) {
             // File systems without this operation mostly have links, which never replace.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                self.handle.link(from, to)?;
-                self.handle.remove(from)
-            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, to) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+                    self.rename_if_free(from, to)
+                }
+                linked => linked.and_then(|()| self.handle.remove(from)),
+            },
             renamed => renamed,
+        }
+    }
+
+    /// The best that FAT allows through FUSE: what is created between the look and the rename is replaced.
+    fn rename_if_free(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match self.handle.status(to)? {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => self.handle.rename(from, to),
         }
     }
 

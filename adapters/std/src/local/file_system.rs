@@ -29,7 +29,8 @@ pub trait DirectoryHandle: Debug + Sized {
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for [`Access::CreateNew`] where there is such an entry.
+    /// For [`Access::CreateNew`] [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is such an entry, and
+    /// [`InvalidFilename`](io::ErrorKind::InvalidFilename) where the file system cannot hold the name.
     fn open(&self, name: &OsStr, access: Access) -> io::Result<Opened<Self::File>>;
 
     /// Renames `from` to `to` and replaces what is there, in one step.
@@ -51,6 +52,8 @@ pub trait DirectoryHandle: Debug + Sized {
     ///
     /// # Errors
     ///
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) or [`Unsupported`](io::ErrorKind::Unsupported) where the
+    /// file system has no such operation;
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`.
     fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
 

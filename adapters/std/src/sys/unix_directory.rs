@@ -48,7 +48,8 @@ impl DirectoryHandle for SystemDirectory {
     fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
         match statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(status_of(&stat))),
-            Err(Errno::NOENT) => Ok(None),
+            // A name that the file system cannot hold is not there.
+            Err(Errno::NOENT | Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -63,8 +64,11 @@ impl DirectoryHandle for SystemDirectory {
         match retry_on_intr(|| openat(self, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => Ok(Opened::File(File::from(file))),
             Err(Errno::NOENT) => Ok(Opened::Missing),
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) if access != Access::CreateNew => Ok(Opened::Missing),
             Err(Errno::LOOP) => Ok(Opened::Symlink),
             Err(Errno::ISDIR | Errno::NXIO) => Ok(Opened::Other),
+            // It is the name, since all else in the call is fixed.
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
             Err(error) => Err(error.into()),
         }
     }
