@@ -1,15 +1,15 @@
-//! The error codes of the protocol.
+//! Error codes of the protocol.
 
 use core::fmt;
 
 use crate::wire::text_table::TextTable;
 
-/// A code of an `error` message: what was refused, or why a connection ends.
+/// The code of an `error` line: why a request is refused, or why the connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Code {
-    /// The request is no JSON, or a member is missing, doubled or of another type.
+    /// The request is not JSON, or a member is missing, doubled or of a wrong type.
     BadRequest,
     /// The request's `type` is not known.
     UnknownType,
@@ -17,25 +17,25 @@ pub enum Code {
     BadName,
     /// There is no such file or directory.
     NotFound,
-    /// It is there, and no regular file.
+    /// It exists, but is no regular file.
     NotFile,
-    /// It is there, and no directory.
+    /// It exists, but is no directory.
     NotDirectory,
-    /// It is there, and may not be read, or lies outside of what is served.
+    /// It exists, but may not be read, or is outside of the served directory.
     Denied,
-    /// The offset lies behind the file's end, or `digestFrom` behind the offset.
+    /// The offset is past the file's end, or `digestFrom` past the offset.
     BadRange,
-    /// The file is no longer the version that was asked for, or changed while it was sent.
+    /// The file no longer has the version that was asked for, or changed while it was sent.
     Changed,
     /// The request is longer than the server's `maxRequest`.
     TooLong,
-    /// Every place is taken: try again later.
+    /// All connections of the server are in use: try again later.
     Busy,
     /// The request did not arrive in time.
     Timeout,
     /// The file could not be read.
     Io,
-    /// The request is well formed, and asks for what this server does not have.
+    /// The request is valid, but asks for what this server does not have.
     Unsupported,
     /// The server is being stopped.
     ShuttingDown,
@@ -67,13 +67,13 @@ impl Code {
         WORDS.get(self as u8)
     }
 
-    /// The code with the word `word`; `None` for one that this version does not know.
+    /// The code of the word `word`; `None` for one that this version does not know.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == word)
     }
 
-    /// Whether the same request may well be answered a little later.
+    /// Whether the same request may succeed a little later.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Busy | Self::ShuttingDown | Self::Timeout)
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_in_a_while() {
+    fn busy_and_the_like_are_temporary() {
         for code in Code::ALL {
             let expected = ["busy", "shuttingDown", "timeout"].contains(&code.as_str());
             assert_eq!(code.is_temporary(), expected, "{code}");

@@ -1,4 +1,4 @@
-//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
+//! Reads the server's lines: from one JSON object to valid values. `client/answer.rs` checks them against the request.
 
 use core::ops::Range;
 
@@ -61,7 +61,7 @@ pub(crate) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// What it says; `line` is what it was read from.
+    /// The refusal; `line` is the line it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
         Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
     }
@@ -170,7 +170,7 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
-/// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
+/// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` if there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
     // The other kind's member is none that this exchange looks at.
     let [digits] = find(line, &[kind.as_str()]);
@@ -206,7 +206,7 @@ fn read_version(raw: &[u8]) -> Result<Version, Violation> {
     Version::new(utf8(&text, 0..len)).map_err(|_| Violation::Version)
 }
 
-/// Where the text of `member` stands, still with its escapes.
+/// The range of a string, still escaped.
 fn text(member: &Member) -> Result<Range<usize>, Violation> {
     member.text().ok_or(Violation::Member)
 }
@@ -219,12 +219,12 @@ fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
     member.flag(line).ok_or(Violation::Member)
 }
 
-/// The value of a member that may be missing.
+/// The value of an optional member.
 fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
     if member.is_missing() { Ok(None) } else { value.map(Some) }
 }
 
-/// Decodes the text at `place` where it stands, and returns its new place.
+/// Decodes the string at `place` in place, and returns the range of the result.
 fn decode(line: &mut [u8], place: Range<usize>) -> Result<Range<usize>, Violation> {
     let start = place.start;
     let len = unescape_in_place(line, place).map_err(|BadEscape| Violation::Surrogate)?.len();

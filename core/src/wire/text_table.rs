@@ -1,4 +1,4 @@
-//! Numbered texts in one string, since a pointer and a length to each would take 8 bytes a text on a board.
+//! Numbered texts in one string: on a board, a table of slices would take 8 more bytes for each.
 
 /// Texts, a line each, counted from 0.
 #[derive(Clone, Copy, Debug)]
@@ -10,7 +10,7 @@ impl TextTable {
         Self(texts)
     }
 
-    /// The text number `index`; empty where there is none.
+    /// The text number `index`; empty if there is none.
     #[inline(never)]
     pub(crate) const fn get(self, index: u8) -> &'static str {
         let mut rest = self.0.as_bytes();
