@@ -151,7 +151,10 @@ impl<D: DirectoryHandle> Directory<D> {
             // File systems without this operation mostly have links, which never replace.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 self.handle.link(from, to)?;
-                self.handle.remove(from)
+                self.handle.remove(from).inspect_err(|_| {
+                    // Back to where it was. The first error is the one to report.
+                    let _ = self.handle.remove(to);
+                })
             }
             renamed => renamed,
         }
