@@ -48,6 +48,8 @@ pub struct Storage {
     stored: Option<(Origin, u64)>,
     /// A power cut takes the newest entries, not any of them.
     is_ordered: bool,
+    /// There is a rename that replaces nothing.
+    has_no_replace: bool,
     /// The power failed at least once.
     had_power_cut: bool,
     /// The last write to the sidecar may not have come to its end.
@@ -91,6 +93,7 @@ impl Storage {
             expected: vec![None],
             stored: None,
             is_ordered: behavior.is_ordered,
+            has_no_replace: behavior.has_no_replace,
             had_power_cut: false,
             is_sidecar_doubtful: false,
             has_taken_file: false,
@@ -115,7 +118,10 @@ impl Storage {
         let exists = self.disk.peek(&self.path(TARGET), |_| ()).is_some();
         let force = if exists { is_calm || random.chance(900) } else { random.chance(500) };
         let had_users_part = self.has_users_part.get();
+        // An interrupted rename by linking is finished by removing the part.
+        self.uses_name.set(!self.has_no_replace);
         let found = self.find(force);
+        self.uses_name.set(false);
         let stored = self.stored();
         let Ok(found) = found else { return found };
         if had_users_part && found != Found::SetAside {
