@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::client_args::{ClientArgs, parse_file_name};
 use crate::exit::{Exit, print_error, report_failure};
+use crate::standard_output;
 use crate::values::format_time;
 
 /// The memory that the names of waiting directories may occupy with `-r`, in bytes.
@@ -57,6 +58,10 @@ pub fn run(args: &Ls) -> Exit {
     let out: Box<dyn Write> =
         if stdout.is_terminal() { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
     let mut lister = Lister { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, exit: Exit::Done };
+    if let Err(error) = standard_output::check() {
+        lister.fail("standard output", &Error::Write(error));
+        return lister.exit;
+    }
     lister.walk(&mut args.client_args.client(), path);
     if let Err(error) = lister.out.flush() {
         lister.fail("standard output", &Error::Write(error));

@@ -128,7 +128,7 @@ pub fn run() {
                 send(text);
                 session.text_seen(now());
             }
-            Action::Close(Close { how, why }) => {
+            Action::Close(Close { how, why, .. }) => {
                 output(how as u32);
                 if let coracle_core::CloseReason::Refused(code) = why {
                     output(code as u32);

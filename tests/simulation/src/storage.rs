@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use coracle::local::{Directory, DownloadTarget, ExistingPart, LocalError, Naming, Origin, Part, Proof};
+use coracle::local::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
 use coracle_core::{FileName, Header, Verified, Version};
 
 use crate::disk::{Behavior, Disk, DiskDirectory, Visit};
@@ -15,8 +15,8 @@ use crate::random::Random;
 /// Name of every target.
 const TARGET: &str = "file";
 /// Names of the part and of the sidecar.
-const PART: &str = "file.part";
-const SIDECAR: &str = "file.part.json";
+const PART: &str = ".coracle-file.part";
+const SIDECAR: &str = ".coracle-file.part.json";
 /// Contents of a file that a user puts at the name of a target.
 const USERS_FILE: &[u8] = b"not to be replaced";
 /// Contents of a file that a user puts at the name of a part.
@@ -453,7 +453,7 @@ fn download_too(disk: &Disk, directory: &'static str, sidecar: &str, random: &mu
 fn open_target(disk: &Disk, below: &'static str) -> Result<DownloadTarget<DiskDirectory>, LocalError> {
     let root = shared(Directory::new(disk.root(), Path::new("disk")));
     let directory = if below.is_empty() { root } else { shared(root.open_below(FileName::from_static(below))?) };
-    Ok(DownloadTarget::new(directory, OsStr::new(TARGET), Naming::Single))
+    Ok(DownloadTarget::new(directory, OsStr::new(TARGET)))
 }
 
 #[expect(clippy::arc_with_non_send_sync, reason = "programs with threads use the library, too; this one has none")]

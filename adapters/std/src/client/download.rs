@@ -184,7 +184,9 @@ impl Sink for Fetch<'_> {
         if let Some(limit) = self.options.max_size.filter(|limit| header.size > *limit) {
             return Err(Error::TooLarge { size: header.size, limit });
         }
-        self.target.directory().check_free(header.length)?;
+        // A body from the first byte on takes the place of what the part holds.
+        let freed = if header.offset == 0 { self.len() } else { 0 };
+        self.target.directory().check_free(header.length.saturating_sub(freed))?;
         self.modified = header.modified;
         let origin = Origin {
             name: self.name.as_str().to_owned(),

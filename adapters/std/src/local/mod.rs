@@ -24,7 +24,7 @@ pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
 pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
-pub use names::{Naming, name_restriction};
+pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
 pub use target::DownloadTarget;

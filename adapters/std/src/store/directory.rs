@@ -23,7 +23,7 @@ use crate::sys::{ConfinedDirectory, FileKind, store_error};
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
-/// - A file's version is a hash of device, inode, size, modification and change time. What a program writes through a
+/// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change.
 ///

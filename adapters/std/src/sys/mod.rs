@@ -3,11 +3,13 @@
 //!
 //! `unix` has what Unix systems share, `linux` what only Linux has. Other modules call what is exported here.
 
+mod access;
 #[cfg(target_os = "linux")]
 mod linux;
 mod unix;
 mod unix_directory;
 
+pub(crate) use access::copy_access;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{hold_partial_segments, monotonic, rename_no_replace};
 pub(crate) use unix::{

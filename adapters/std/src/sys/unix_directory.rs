@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::rename_no_replace;
+use super::{copy_access, rename_no_replace};
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
@@ -48,7 +48,8 @@ impl DirectoryHandle for SystemDirectory {
     fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
         match statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(status_of(&stat))),
-            Err(Errno::NOENT) => Ok(None),
+            // A name that the file system cannot hold is not there.
+            Err(Errno::NOENT | Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -63,8 +64,11 @@ impl DirectoryHandle for SystemDirectory {
         match retry_on_intr(|| openat(self, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => Ok(Opened::File(File::from(file))),
             Err(Errno::NOENT) => Ok(Opened::Missing),
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) if access != Access::CreateNew => Ok(Opened::Missing),
             Err(Errno::LOOP) => Ok(Opened::Symlink),
             Err(Errno::ISDIR | Errno::NXIO) => Ok(Opened::Other),
+            // It is the name, since all else in the call is fixed.
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -85,10 +89,18 @@ impl DirectoryHandle for SystemDirectory {
         Ok(unlinkat(self, name, AtFlags::empty())?)
     }
 
+    fn copy_access(&self, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
+        copy_access(self.as_fd(), name, file, is_complete)
+    }
+
     fn sync(&self) -> io::Result<()> {
         // The handle may be good for looking up names only: syncing takes one that is good for reading.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?))?)
+        match retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?)) {
+            // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            synced => Ok(synced?),
+        }
     }
 
     fn free_space(&self) -> io::Result<Option<u64>> {
@@ -132,7 +144,12 @@ impl FileHandle for File {
     }
 
     fn lock_exclusive(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive))?)
+        match retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive)) {
+            // NFS without its lock service, file systems without locks: the digest of the whole file still tells whether
+            // another process wrote to the part.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            locked => Ok(locked?),
+        }
     }
 
     fn close(self) -> io::Result<()> {
