@@ -4,40 +4,40 @@ use core::fmt;
 
 use crate::wire::text_table::TextTable;
 
-/// The code of an `error` line: why a request is refused, or why the connection ends.
+/// A code of an `error` line: why a request is refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Code {
-    /// The request is not JSON, or a member is missing, doubled or of a wrong type.
+    /// The request is not JSON, or a member is missing, duplicated or of another type.
     BadRequest,
-    /// The request's `type` is not known.
+    /// The request's `type` is unknown.
     UnknownType,
     /// The file name breaks a rule of [`FileName`](crate::FileName).
     BadName,
     /// There is no such file or directory.
     NotFound,
-    /// It exists, but is no regular file.
+    /// It exists and is not a regular file.
     NotFile,
-    /// It exists, but is no directory.
+    /// It exists and is not a directory.
     NotDirectory,
-    /// It exists, but may not be read, or is outside of the served directory.
+    /// It may not be read, or lies outside of what is served.
     Denied,
-    /// The offset is past the file's end, or `digestFrom` past the offset.
+    /// The offset is beyond the file's end, or `digestFrom` beyond the offset.
     BadRange,
-    /// The file no longer has the version that was asked for, or changed while it was sent.
+    /// The file does not have the requested version, or changed while it was sent.
     Changed,
     /// The request is longer than the server's `maxRequest`.
     TooLong,
-    /// All connections of the server are in use: try again later.
+    /// All connections or file handles are in use: try again later.
     Busy,
     /// The request did not arrive in time.
     Timeout,
     /// The file could not be read.
     Io,
-    /// The request is valid, but asks for what this server does not have.
+    /// The request is valid, but this server does not support it.
     Unsupported,
-    /// The server is being stopped.
+    /// The server is stopping.
     ShuttingDown,
 }
 
@@ -73,7 +73,7 @@ impl Code {
         Self::ALL.iter().copied().find(|code| code.as_str() == word)
     }
 
-    /// Whether the same request may succeed a little later.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Busy | Self::ShuttingDown | Self::Timeout)

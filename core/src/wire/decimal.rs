@@ -1,6 +1,6 @@
-//! Decimal digits, and division of 64 bits by 32 bits: the compiler's routine takes 540 bytes on a 32-bit processor.
+//! Decimal digits, and division of 64 bits without the compiler's routine, which takes 540 bytes on a 32-bit processor.
 
-/// `number` in decimal digits, at the end of `digits`.
+/// Writes `number` in decimal digits to the end of `digits`, and returns them.
 pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
@@ -25,7 +25,7 @@ pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
     }
 }
 
-/// One bit at a time: slow, but few files on a board have 4 GiB.
+/// Divides bit by bit: slow, but only numbers of 4 GiB and more get here.
 fn long_division(dividend: u64, divisor: u64) -> (u64, u64) {
     let (mut quotient, mut rest) = (dividend, 0);
     for _ in 0..u64::BITS {

@@ -1,13 +1,13 @@
-//! Escapes of JSON strings: decodes them, and writes them in pieces.
+//! Escapes of JSON strings: decodes them, and writes text in pieces.
 
 use core::ops::Range;
 use core::slice::Iter;
 
-/// An escaped surrogate without its other half, or an escape that JSON does not have.
+/// A string contains half of an escaped surrogate pair, or an escape that JSON does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// Whether the escaped string `raw` means `expected`.
+/// Whether `raw`, the text between a string's quotes, decodes to `expected`.
 pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     let mut rest = raw.iter();
     let mut expected = expected.as_bytes();
@@ -21,11 +21,12 @@ pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     }
 }
 
-/// Decodes the escaped string `raw` into `out`, and returns the decoded length, which also counts what does not fit.
+/// Decodes `raw`, the text between a string's quotes, into `out`, and returns the decoded length, including what does not
+/// fit.
 ///
 /// # Errors
 ///
-/// [`BadEscape`] at the first bad escape.
+/// At the first invalid escape.
 pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
     let (mut rest, mut len) = (raw.iter(), 0);
     let mut character = [0; 4];
@@ -38,7 +39,7 @@ pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
     }
 }
 
-/// Decodes the escaped string `buf[range]` in place, and returns the decoded text.
+/// Decodes `buf[range]`, the text between a string's quotes, in place, and returns the decoded text.
 ///
 /// # Errors
 ///
@@ -49,12 +50,12 @@ pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&
     text.get(..len).ok_or(BadEscape)
 }
 
-/// Decodes the escaped string `buf[range]` to the front of `buf`, and returns the decoded length. Every escape is longer than
-/// what it means, so writing never overtakes reading.
+/// Decodes `buf[range]`, the text between a string's quotes, to the front of `buf`, and returns the decoded length. It is
+/// at most that of the range: every escape is longer than its character, so writing never overtakes reading.
 ///
 /// # Errors
 ///
-/// As [`unescape`], and if the range is not in `buf`. The front of `buf` then holds what was decoded before.
+/// As [`unescape`], and for a range that is not in `buf`. The front of `buf` then contains what was decoded before.
 #[inline(never)]
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let Range { mut start, end } = range;
@@ -71,11 +72,12 @@ pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<u
     }
 }
 
-/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns how many bytes of `text` were
-/// taken and how many were written.
+/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the number of bytes of `text`
+/// that were taken and the number of bytes written.
 ///
-/// Only what JSON requires is escaped: `"`, `\` and what is below U+0020. An escape is never split, a character of several
-/// bytes may be. Both counts are 0 if `out` is too short for what comes first; 6 bytes are always enough.
+/// Escapes only what JSON requires: `"`, `\` and characters below U+0020. An escape is written whole or not at all; a
+/// character of several bytes may be split. Both counts are 0 if `out` is too short for the first character: 6 bytes are
+/// always enough.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
     let mut out = out.iter_mut();
@@ -129,7 +131,7 @@ fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], B
     }
 }
 
-/// The character of an escape, whose backslash was taken.
+/// Decodes an escape from `rest`, which begins after the backslash.
 fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     let letter = rest.next().ok_or(BadEscape)?;
     if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| short == letter) {
@@ -150,7 +152,7 @@ fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     char::from_u32(unit).ok_or(BadEscape)
 }
 
-/// Writes what fits of `bytes` to `out` from `at` on, and returns where they end.
+/// Writes what fits of `bytes` to `out` from `at` on, and returns the end of all of them.
 fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
     for byte in bytes {
         if let Some(place) = out.get_mut(at) {
@@ -161,7 +163,7 @@ fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
     at
 }
 
-/// The escapes of one letter, and what they mean.
+/// The escapes of one letter, and their characters.
 const SHORT_ESCAPES: [(u8, u8); 8] = [
     (b'"', b'"'),
     (b'\\', b'\\'),

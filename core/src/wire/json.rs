@@ -1,14 +1,12 @@
-//! The calls of the JSON parser and writer.
-//!
-//! Their bounds checks cannot fail, but a linker cannot know that. `tests/no-panic` therefore links the core without a panic
-//! handler with `--cfg without_json`, which replaces these functions.
+//! The only calls of the JSON parser and writer. Their bounds checks contain panics that a linker cannot remove, so
+//! `tests/no-panic` links everything else with `--cfg without_json`, where these functions return anything.
 
 use serde::Serialize;
 use serde::de::Visitor;
 
 /// Visits `object`, which the scanner accepted; `None` if the visitor refuses it.
 #[cfg(not(without_json))]
-#[inline(always)] // as a part of its caller
+#[inline(always)] // smaller than a call
 pub(crate) fn read<'a, V: Visitor<'a>>(object: &'a [u8], visitor: V) -> Option<V::Value> {
     use serde::de::Deserializer as _;
     serde_json_core::de::Deserializer::new(object).deserialize_map(visitor).ok()

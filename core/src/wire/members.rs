@@ -1,7 +1,7 @@
-//! Reads the members of JSON objects: of requests and of responses.
+//! Reads the members of a JSON object, a request or a response.
 //!
-//! One pass of the parser records where the values of the wanted members are. Their types are checked when they are read. So
-//! one compiled parser serves all messages, and the `type` of a request may be its last member.
+//! One pass of the parser records where the values of the wanted members are. Types are checked when the values are read, so
+//! that one compiled parser serves every message, and a request's `type` can decide which of its members are used.
 
 use core::fmt;
 use core::ops::Range;
@@ -16,7 +16,7 @@ use crate::wire::scanner::masked;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     kind: Kind,
-    /// Of a string: what is between its quotes. Of any other value: the name in front of it.
+    /// The range of a text between its quotes; for any other value that of its name.
     start: usize,
     end: usize,
 }
@@ -26,6 +26,7 @@ enum Kind {
     Missing,
     String,
     Other,
+    /// Duplicated.
     Doubled,
 }
 
@@ -51,12 +52,12 @@ impl Member {
         self.kind == Kind::Missing
     }
 
-    /// The range of its string, still escaped.
+    /// The range of its text, with escapes.
     pub(crate) fn text(&self) -> Option<Range<usize>> {
         (self.kind == Kind::String).then_some(self.start..self.end)
     }
 
-    /// Its number, if that is an integer of 64 bits.
+    /// Its value as a number.
     #[inline(never)]
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
@@ -74,7 +75,7 @@ impl Member {
         is_begun.then_some(number)
     }
 
-    /// Whether it is true or false.
+    /// Its value as a boolean.
     pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
         match self.other(object).first() {
             Some(b't') => Some(true),
@@ -83,7 +84,7 @@ impl Member {
         }
     }
 
-    /// Which of `known` are in its array of strings: a bit for each, the lowest for the first.
+    /// Which of `known` are in its array of texts: a bit for each, the lowest for the first.
     pub(crate) fn words(&self, object: &[u8], known: &[&str]) -> Option<u8> {
         const BEGIN: u8 = masked(b'[');
         const COMMA: u8 = masked(b',');
@@ -122,7 +123,7 @@ impl Member {
     }
 }
 
-/// Whether `byte` may be between a name and a value that is no string.
+/// Whether a byte may be between a name and a value that is not a text.
 const fn is_between(byte: u8) -> bool {
     byte <= b' ' || byte == b'"' || byte == b':'
 }
@@ -165,8 +166,8 @@ fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     start..start.saturating_add(part.len())
 }
 
-/// A name or a value: a string as it is, still escaped; any other value is skipped. One type for all of them, so that the parser
-/// is compiled once.
+/// A name or a value: a string with its escapes, or anything else, skipped. One type for both, so that the parser is compiled
+/// only once.
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Deserialize<'a> for Raw<'a> {

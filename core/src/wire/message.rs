@@ -3,7 +3,7 @@
 use crate::wire::code::Code;
 use crate::wire::text_table::TextTable;
 
-/// The text of an error. From [`Message::FIRST_NAMED`] on, the name at fault follows it, if there is one.
+/// The text of an error. Those from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Message {
@@ -73,7 +73,7 @@ refused:\u{20}",
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
 
-    /// The text of a store's refusal.
+    /// The text for a refusal of the store.
     pub(crate) const fn of_store(code: Code) -> Self {
         match code {
             Code::NotFound => Self::NotFound,

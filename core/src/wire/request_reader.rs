@@ -1,4 +1,4 @@
-//! Reads requests: from the bytes of one JSON object to a valid request.
+//! Reads requests: from one JSON object to a checked request.
 
 use core::ops::Range;
 
@@ -10,20 +10,20 @@ use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
 
-/// A valid request. The decoded file name is at the front of the buffer that held the request.
+/// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
     /// Length of the decoded name in bytes; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
-    /// [`u64::MAX`] if none was given: to the end of the file.
+    /// [`u64::MAX`] where none was requested: to the end of the file.
     pub length: u64,
     pub digest_from: u64,
     pub digest: Option<DigestKind>,
     /// Whether the request names a version.
     pub is_versioned: bool,
-    /// Length of that version in bytes; more than [`Version::MAX_LEN`] if no file can have it.
+    /// Length of that version; more than `version` has room for where no file can have it.
     pub version_len: usize,
     pub version: [u8; Version::MAX_LEN],
     #[cfg(feature = "classic")]
@@ -35,7 +35,7 @@ pub(crate) struct ParsedRequest {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestKind {
-    /// What the server is and can do.
+    /// The server's name, limits and features.
     Hello,
     /// The entries of a directory.
     List,
@@ -43,10 +43,10 @@ pub enum RequestKind {
     Stat,
     /// A file's header and bytes.
     Get,
-    /// Classic: choosing a file.
+    /// Classic: selects a file.
     #[cfg(feature = "classic")]
     Select,
-    /// Classic: the chosen file's bytes.
+    /// Classic: the selected file's bytes.
     #[cfg(feature = "classic")]
     Confirm,
 }
@@ -115,7 +115,7 @@ impl ParsedRequest {
     ///
     /// # Errors
     ///
-    /// The first fault in the protocol's order of checks. Members that were read before it keep their values.
+    /// The first error, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(
         &mut self,
         buf: &mut [u8],
@@ -155,7 +155,7 @@ impl ParsedRequest {
             return Err(Refusal::UNSUPPORTED_DIGEST);
         }
         if let (true, Err(error)) = (name == FILE_NAME || self.name_len > 0, decoded_name(buf, self.name_len)) {
-            // The classic response to a select does not repeat a bad name.
+            // The classic response to a select does not repeat an invalid name.
             #[cfg(feature = "classic")]
             if self.is_classic {
                 self.name_len = 0;
@@ -229,7 +229,7 @@ impl ParsedRequest {
     }
 }
 
-/// The valid name that [`ParsedRequest::read`] left at the front of `buf`; `None` if there is none.
+/// The name that [`ParsedRequest::read`] has checked and left at the front of `buf`; `None` where there was none.
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
     (!name.is_empty()).then(|| FileName::known(name))
@@ -245,7 +245,7 @@ fn text(buf: &[u8], len: usize) -> &str {
     buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// The names of the members that requests have. The constants below are their indices.
+/// The names of the members of requests, and the index of each.
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
 const TYPE: usize = 0;
 const PATH: usize = 1;
@@ -263,7 +263,7 @@ const NO_FAULT: usize = NAMES.len();
 struct RequestMembers<'b> {
     object: &'b mut [u8],
     members: &'b [Member; NAMES.len()],
-    /// The first one, in the order of [`NAMES`], that is missing, doubled or of a wrong type.
+    /// Index of the first one that is duplicated or of a wrong type.
     fault: usize,
 }
 

@@ -8,8 +8,8 @@ use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 
-/// Writes `request` as compact JSON without members that have their default, and returns its length; `None` if `buf` is too
-/// short.
+/// Writes `request` as compact JSON, without members that have their default, and returns its length; `None` where `buf` is
+/// too short.
 pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize> {
     match request {
         ClientRequest::Hello => json::write(&HelloLine { kind: "hello" }, buf),

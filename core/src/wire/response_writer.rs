@@ -1,4 +1,4 @@
-//! Writes the server's lines in pieces, into a window that may be shorter than a line.
+//! Writes responses, in pieces, into a window that may be shorter than a line.
 
 use crate::server::ServerConfig;
 use crate::types::digest::{Digest, DigestKind};
@@ -8,19 +8,19 @@ use crate::wire::escape::escape_piece;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
 
-/// How many bytes of a name a message repeats.
+/// Maximum length of the name in an error message, in bytes.
 const EXCERPT_LEN: usize = 64;
 
-/// A line that is being written.
+/// A line being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineWriter {
     /// The rest of the line's template.
     template: &'static [u8],
-    /// How many bytes of the value at its front are written.
+    /// Number of bytes written of the value at the front of the template.
     position: usize,
 }
 
-/// The lines of a server.
+/// Kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
     Hello,
@@ -33,7 +33,7 @@ pub(crate) enum LineKind {
     BodyEnd,
     ListEnd,
     Error,
-    /// Not a line, but a space before one.
+    /// A space before a line.
     Heartbeat,
     /// The classic response to a select.
     #[cfg(feature = "classic")]
@@ -53,8 +53,8 @@ pub(crate) enum LineKind {
 }
 
 impl LineKind {
-    /// The line with placeholders: `$x` is replaced by the value `x` of [`ResponseContext::value`], and what is between `(x` and
-    /// `)` is left out if `x` has no value.
+    /// The template of the line: `$x` is replaced by the value `x` (see [`ResponseContext::value`]); text between `(x` and `)`
+    /// is left out where `x` has no value.
     const fn template(self) -> &'static str {
         match self {
             Self::Hello => HELLO,
@@ -101,15 +101,15 @@ macro_rules! hello {
 
 const HELLO: &str = if cfg!(feature = "sha256") { hello!(r#""crc32","sha256""#) } else { hello!(r#""crc32""#) };
 
-/// The values of the current exchange's lines.
+/// The values of the current exchange that its lines contain.
 #[derive(Debug)]
 pub(crate) struct ResponseContext<'c> {
     pub config: &'c ServerConfig<'c>,
     pub max_request: usize,
-    /// Its version is the one that was asked for, and the file's own once the file is open.
+    /// Its version is the requested one, until that of the file replaces it.
     pub request: ParsedRequest,
     pub size: u64,
-    /// The end of the body, or for `stat` of what is hashed.
+    /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
     pub digest: Option<Digest>,
@@ -119,7 +119,7 @@ pub(crate) struct ResponseContext<'c> {
     pub message: Message,
 }
 
-/// The value of a placeholder.
+/// The value of a letter of a template.
 enum Value<'a> {
     Text(&'a [u8]),
     Number(u64),
@@ -131,7 +131,7 @@ impl LineWriter {
         Self { template: kind.template().as_bytes(), position: 0 }
     }
 
-    /// A line that is written.
+    /// A line that is written completely.
     #[cfg(feature = "classic")]
     pub(crate) const fn finished() -> Self {
         Self { template: &[], position: 0 }
@@ -141,7 +141,7 @@ impl LineWriter {
         self.template.is_empty()
     }
 
-    /// Writes as much of the rest as fits in `window`, and returns how many bytes. `name` is the name in the buffer.
+    /// Writes as much of the rest as fits into `window`, and returns the number of bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, context: &ResponseContext<'_>, name: &[u8], window: &mut [u8]) -> usize {
         let mut filled: usize = 0;
         while let Some(room) = window.get_mut(filled..)
@@ -152,8 +152,8 @@ impl LineWriter {
         filled
     }
 
-    /// Writes the next literal or value, or a piece of it; `None` for lack of room, and at the end.
-    #[inline(never)] // a part of its caller, it would have more variables than registers
+    /// Writes the next element of the template or a piece of it; `None` without room, or at the end.
+    #[inline(never)] // one function out of all would have more variables than registers
     fn write_step(&mut self, context: &ResponseContext<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let (first, rest) = self.template.split_first()?;
         if *first == b')' {
@@ -206,12 +206,12 @@ impl LineWriter {
 }
 
 impl ResponseContext<'_> {
-    /// The value of the placeholder `letter`, if it has one.
+    /// The value of `letter` in templates; `None` for one that this line leaves out.
     #[inline(never)]
     fn value<'a>(&'a self, letter: u8, name: &'a [u8]) -> Option<Value<'a>> {
         let config = self.config;
         let request = &self.request;
-        let length = self.end.wrapping_sub(request.offset); // the end is not before it, or the length is not used
+        let length = self.end.wrapping_sub(request.offset); // may wrap in lines that do not contain it
         let text = match letter {
             b'a' => excerpt(name),
             b'd' => request.digest.map_or("none", DigestKind::as_str).as_bytes(),
@@ -228,7 +228,7 @@ impl ResponseContext<'_> {
                 let number = match letter {
                     b'b' => config.chunk_size.get().into(),
                     b'c' | b't' => {
-                        // A body that ends with a chunk ends with a full one; an empty one has none.
+                        // The last chunk may be full; an empty body has none.
                         let (count, rest) = match length.checked_sub(1) {
                             Some(last) => div_rem(last, config.chunk_size.get()),
                             None => return Some(Value::Number(0)),
@@ -266,10 +266,10 @@ fn after_parenthesis(template: &'static [u8]) -> &'static [u8] {
     rest
 }
 
-/// The first characters of `name`.
+/// The beginning of `name`, up to a whole character.
 fn excerpt(name: &[u8]) -> &[u8] {
     let mut len = name.len().min(EXCERPT_LEN);
-    // The bytes of a character after its first one begin with the bits 10.
+    // Continuation bytes of UTF-8 begin with the bits 10.
     while len > 0 && name.get(len).is_some_and(|byte| byte & 0xC0 == 0x80) {
         len -= 1;
     }

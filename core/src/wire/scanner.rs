@@ -1,53 +1,52 @@
-//! Finds the end of a JSON object in input that arrives in pieces, and validates it.
+//! Incremental JSON scanner: finds the end of an object in input of any pieces.
 
-/// Follows one JSON object through input that arrives in arbitrary pieces, and checks that it is JSON (RFC 8259).
+/// Scans one JSON object in input that arrives in arbitrary pieces, and checks that it is JSON (RFC 8259).
 ///
-/// It reads each byte once, keeps no copy of the input and needs a few bytes of memory. Objects and arrays may be nested
+/// It reads each byte once, stores no input and needs a few bytes of memory. Objects and arrays may be nested
 /// [`Scanner::MAX_DEPTH`] levels deep, the outermost object included.
 ///
-/// What it accepts is an object by RFC 8259's grammar with strings of valid UTF-8 (RFC 3629). It does not check what the
-/// grammar allows: doubled members, numbers of any size, and escaped surrogates without their other half.
+/// What it passes is an object by the grammar of RFC 8259, with strings of valid UTF-8 (RFC 3629). It does not check what
+/// the grammar allows: duplicated members, numbers of any size, and half of an escaped surrogate pair.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     state: State,
     /// Whether the current string is a member's name.
     name: bool,
-    /// In an escape or a character: a bit for each digit or byte that is missing. In a word: the index of its next letter in
-    /// [`WORDS`].
+    /// A bit for each missing digit of an escape or byte of a character; inside a word, the index of its next letter in [`WORDS`].
     left: u8,
     /// The range of the next byte of a character.
     tail: (u8, u8),
-    /// The open levels, innermost lowest: 1 for an object, 0 for an array, and a 1 above the outermost.
+    /// A bit for each open level, the innermost lowest: 1 for an object, 0 for an array, below a 1 that marks the bottom.
     levels: u16,
 }
 
-/// How far a [`Scanner`] came with a piece of input.
+/// Result of scanning a piece of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scanned {
-    /// All of the piece was taken, and the object goes on.
+    /// All of the piece was taken; the object is incomplete.
     More,
-    /// The object ended with the `len`th byte of the piece; the rest was not read.
+    /// The object ended with the `len`th byte of the piece; what follows was not read.
     Complete {
         /// Bytes of this piece that belong to the object, its closing brace included.
         len: usize,
     },
 }
 
-/// Why the input is no JSON object of the protocol. The scanner cannot go on.
+/// The input is not a JSON object that the protocol accepts; the scanner cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ScanError {
     /// A byte that JSON does not allow there.
     Syntax,
-    /// A byte in a string that is not UTF-8.
+    /// A byte in a string that is not valid UTF-8.
     Utf8,
     /// More than [`Scanner::MAX_DEPTH`] levels.
     Depth,
 }
 
 impl Scanner {
-    /// The deepest nesting, the outermost object included.
+    /// The maximum depth of nesting, the outermost object included.
     pub const MAX_DEPTH: u8 = 8;
 
     /// A scanner before an object's opening brace.
@@ -56,17 +55,18 @@ impl Scanner {
         Self { state: State::Start, name: false, left: 0, tail: ANY_TAIL, levels: BOTTOM }
     }
 
-    /// Takes the next piece. The first byte of all has to be `{`.
+    /// Scans the next piece. The very first byte has to be `{`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the first bad byte. After that, and after the end of the object, always [`ScanError::Syntax`].
+    /// Why the first invalid byte is invalid. Called again after that, or after the end of the object:
+    /// [`ScanError::Syntax`].
     pub fn scan(&mut self, piece: &[u8]) -> Result<Scanned, ScanError> {
         self.scan_each(piece, |_| ())
     }
 
-    /// Takes the next piece as [`Scanner::scan`] does, and copies it to `out`. Brackets and commas inside of nested objects and
-    /// arrays are masked, so that the parser skips each of these as one value and does not recurse.
+    /// Scans the next piece like [`Scanner::scan`], and copies it to `out` for the parser. Masks the structure of nested objects and
+    /// arrays in the copy, so that the parser skips each as one value and does not recurse.
     pub(crate) fn scan_into(&mut self, piece: &[u8], out: &mut [u8]) -> Result<Scanned, ScanError> {
         let mut out = out.iter_mut();
         self.scan_each(piece, |byte| {
@@ -76,7 +76,7 @@ impl Scanner {
         })
     }
 
-    #[inline(always)] // as a part of its callers
+    #[inline(always)] // a copy in each of the two above
     fn scan_each(&mut self, piece: &[u8], mut put: impl FnMut(u8)) -> Result<Scanned, ScanError> {
         let mut state = self.state;
         if state >= State::Complete {
@@ -86,7 +86,7 @@ impl Scanner {
         for &byte in rest.by_ref() {
             let levels = self.levels;
             state = self.step(state, byte);
-            // At least two levels are open before or after the byte.
+            // Nested: at least two levels before or after the byte.
             let is_nested = (levels | self.levels) >> 2 != 0;
             let is_structure = matches!(byte, b'{' | b'[' | b'}' | b']' | b',');
             put(match state {
@@ -108,7 +108,7 @@ impl Scanner {
         }
     }
 
-    /// The state after `byte`, which follows `state`.
+    /// The state after `byte`.
     fn step(&mut self, mut state: State, byte: u8) -> State {
         use State::*;
         match state {
@@ -219,7 +219,7 @@ impl Scanner {
         if byte.is_ascii_hexdigit() { self.one_less(State::Hex) } else { State::NotJson }
     }
 
-    /// `state` if more of it follows, else back in the string.
+    /// Counts one byte: `state` again while more are missing, else back in the string.
     fn one_less(&mut self, state: State) -> State {
         self.left >>= 1;
         if self.left == 0 { State::Text } else { state }
@@ -257,24 +257,24 @@ impl Default for Scanner {
     }
 }
 
-/// [`Scanner::levels`] while none is open.
+/// [`Scanner::levels`] without open levels.
 const BOTTOM: u16 = 1;
 
-/// The range of a character's bytes after the first, except for some second ones.
+/// The range of the continuation bytes of a character, but for some second bytes.
 const ANY_TAIL: (u8, u8) = (0x80, 0xBF);
 
-/// What follows the first letters of `true`, `null` and `false`, reversed.
+/// The letters after the first of `true`, `null` and `false`, backwards.
 const WORDS: &[u8; 13] = b" eur llu esla";
 
-/// A masked bracket or comma of a nested string. No JSON has this byte.
+/// Replaces a bracket or comma in a nested string, where it would end the value for the parser.
 const MASKED_TEXT: u8 = 1;
 
-/// A masked bracket or comma between nested values. None of these bytes begins or ends a value for the parser.
+/// What replaces a bracket or comma outside of strings.
 pub(crate) const fn masked(byte: u8) -> u8 {
     byte >> 1
 }
 
-/// What the scanner is in, or what it is after.
+/// The position of the scanner in the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum State {
     /// Before the outermost brace.
@@ -308,7 +308,7 @@ enum State {
     Tail,
     /// After a backslash.
     Escape,
-    /// After `\u` and fewer than four digits.
+    /// After `\u` and less than four digits.
     Hex,
     Complete,
     NotJson,
@@ -316,7 +316,7 @@ enum State {
     TooDeep,
 }
 
-/// The state after another byte of a number; [`State::Next`] if the number ended before `byte`.
+/// The state after another byte of a number, or [`State::Next`] if the number ended before `byte`.
 fn number(state: State, byte: u8) -> State {
     use State::*;
     match byte {

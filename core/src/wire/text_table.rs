@@ -1,11 +1,11 @@
-//! Numbered texts in one string: on a board, a table of slices would take 8 more bytes for each.
+//! Table of texts in one string: on a board an array of slices would take 8 more bytes for each text.
 
 /// Texts, a line each, counted from 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextTable(&'static str);
 
 impl TextTable {
-    /// The lines of `texts`.
+    /// A table of the lines of `texts`.
     pub(crate) const fn new(texts: &'static str) -> Self {
         Self(texts)
     }
