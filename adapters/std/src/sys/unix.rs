@@ -244,6 +244,20 @@ pub(crate) fn poll_readable<'d>(
     Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
 }
 
+/// Waits until one of `sockets` is connected or could not be; says of each whether it is so. `None`: for ever.
+pub(crate) fn poll_connected(sockets: &[Socket], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
+    // What is too long for the system is no limit.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    poll(&mut polled, timeout.as_ref())?;
+    Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
+}
+
+/// Whether a connect that failed is under way nevertheless.
+pub(crate) fn is_connecting(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INPROGRESS)
+}
+
 /// What an `accept` that failed means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptError {
