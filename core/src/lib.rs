@@ -80,6 +80,7 @@
 //!
 //! - `sha256` (default): SHA-256 as a digest beside CRC-32.
 //! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
+//! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
 //! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.

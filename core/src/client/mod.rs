@@ -1,4 +1,4 @@
-//! The client's side of a connection.
+//! The client's session: a state machine for one connection.
 
 mod answer;
 mod error;

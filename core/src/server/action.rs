@@ -191,7 +191,7 @@ pub struct Close {
 }
 
 impl Close {
-    /// An end of a connection.
+    /// The end of a connection.
     #[must_use]
     pub const fn new(how: CloseHow, why: CloseReason) -> Self {
         Self { how, why }

@@ -112,8 +112,8 @@ impl<'a> ServerConfig<'a> {
         Self { text, ..self }
     }
 
-    /// Whether clients of the classic dialect are answered. Default: they are not, also where the feature `classic` is on,
-    /// which another crate of the same program may have asked for.
+    /// Sets whether the classic dialect is spoken. Default: no, also where the feature `classic` is enabled, which another crate
+    /// of the same program may have done.
     #[cfg(feature = "classic")]
     #[must_use]
     pub const fn with_classic(self, is_classic: bool) -> Self {

@@ -1,25 +1,25 @@
-//! What a server serves: the read half of a store, and a store of byte slices.
+//! The trait of what a server serves, and a store of byte slices.
 
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 
-/// What a server knows of an open file.
+/// Information on an open file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileInfo {
     /// Length in bytes.
     pub size: u64,
-    /// While it stays the same, no byte that was there has changed; the file may have grown.
+    /// While it is the same, no existing byte has changed; the file may have grown.
     pub version: Version,
-    /// When the contents last changed, in seconds since 1970-01-01 00:00 UTC; `None` where that is not known (no
-    /// clock) or lies before.
+    /// When the contents last changed, in seconds since 1970-01-01 00:00 UTC; `None` where that is unknown (no clock) or
+    /// earlier.
     pub modified: Option<u64>,
 }
 
 impl FileInfo {
-    /// A file of `size` bytes in this version, of which it is not known when it changed.
+    /// A file of `size` bytes in this version, without a time.
     #[must_use]
     pub const fn new(size: u64, version: Version) -> Self {
         Self { size, version, modified: None }
@@ -32,11 +32,11 @@ impl FileInfo {
     }
 }
 
-/// One thing in a listed directory.
+/// One entry of a listed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry<'a> {
-    /// The path to ask for: relative to the store's root, not to the listed directory.
+    /// The path to request: relative to the store's root, not to the listed directory.
     pub name: FileName<'a>,
     /// What it is.
     pub kind: EntryKind,
@@ -68,41 +68,41 @@ pub enum EntryKind {
     },
 }
 
-/// The next step of a listing.
+/// One step of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listed<'a> {
-    /// Something that can be asked for.
+    /// Something that can be requested.
     Entry(Entry<'a>),
-    /// Something that cannot: a bad, over-long or non-UTF-8 name, a special file, a link that leads outside.
+    /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
     Skipped,
-    /// There is no more.
+    /// The end.
     End,
 }
 
-/// Why a store does not do what it was asked.
+/// Why a store refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no such file or directory.
     NotFound,
-    /// It is there, and no regular file.
+    /// It exists and is not a regular file.
     NotFile,
-    /// It is there, and no directory.
+    /// It exists and is not a directory.
     NotDirectory,
-    /// It may not be read, or lies outside of the store.
+    /// It may not be read, or lies outside the store.
     Denied,
-    /// The name cannot exist in this store, for a rule of its own (`:` on Windows).
+    /// The name is invalid in this store, by a rule of its own (`:` on Windows).
     BadName,
     /// The medium failed.
     Io,
-    /// There is no handle left for one more open file or listing: the client is told to come again.
+    /// No handle is left for another open file or listing: the client is told to try again.
     Busy,
 }
 
 impl StoreError {
-    /// The code that tells a client.
+    /// The error code for the client.
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
@@ -135,41 +135,41 @@ impl core::error::Error for StoreError {}
 
 /// Files that can be listed and read: the read half of a store.
 ///
-/// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be driven exclusively; a store that
-/// many threads share implements this trait for a reference to itself. Nothing here may block for longer than the
-/// medium takes. A write half, when the protocol has one, will be a second trait.
+/// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be accessed exclusively; a store that
+/// many threads share implements this trait for a reference to itself. No method may block for longer than the medium
+/// takes. Writing, when the protocol supports it, will be a second trait.
 pub trait Store {
-    /// An open file. Reading it goes on working, with the old contents, when the name is given to another file.
+    /// An open file. It can still be read, with its old contents, after its name was given to another file.
     ///
     /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are used again) tells another version in
     /// [`Store::info`] as soon as a byte that was announced may have been overwritten: the look behind the last byte then
     /// ends the exchange with `changed`, and no client takes mixed bytes for a file.
     type File;
-    /// A place in a listing, in the store's own terms: enough for [`Store::next`] to go on from there, however much later and
-    /// whatever was opened in between.
+    /// A position in a listing, in the store's own terms: enough for [`Store::next`] to continue from there, however much later
+    /// and whatever was opened in between.
     ///
-    /// A file system that lists by callback (FAT, littlefs) keeps the position of the next entry here, the cluster and the
-    /// number of its directory entry, say: counting from the start of the directory for each entry takes time that grows
-    /// with the square of their number. No handle has to stay open between two steps.
+    /// A file system that lists by callback (FAT, littlefs) stores the position of the next entry here, such as the cluster
+    /// and the number of the directory entry: counting from the start of the directory for each entry would take time that
+    /// grows with the square of their number. No handle has to stay open between two steps.
     type Listing;
 
     /// Opens the regular file `name`.
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotFile`] for what exists and is no regular file, [`StoreError::Busy`] where
-    /// there is no handle left.
+    /// Why it cannot be opened; [`StoreError::NotFile`] for what exists and is not a regular file, [`StoreError::Busy`] where no
+    /// handle is left.
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError>;
 
-    /// What `file` is now: asked when it was opened, and again when its last byte was sent.
+    /// Information on `file` now. Called after it was opened, and again after its last byte was sent.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`] where the medium failed.
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError>;
 
-    /// Reads from `offset` on into `buf` and returns how many bytes, at most `buf.len()`. `Ok(0)` for a `buf` that is
-    /// not empty means that the file ends at or before `offset`. A short read is no sign of the end.
+    /// Reads from `offset` on into `buf` and returns the number of bytes, at most `buf.len()`. `Ok(0)` for a `buf` that is
+    /// not empty means that the file ends at or before `offset`. A short read does not mean the end.
     ///
     /// # Errors
     ///
@@ -180,11 +180,11 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotDirectory`] for what exists and is no directory, [`StoreError::Busy`] where
-    /// there is no handle left.
+    /// Why it cannot be listed; [`StoreError::NotDirectory`] for what exists and is not a directory, [`StoreError::Busy`] where no
+    /// handle is left.
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Self::Listing, StoreError>;
 
-    /// The next step of `listing`. An entry that is there from the first step to the last is told once; one that is made or
+    /// The next step of `listing`. An entry that exists from the first step to the last is returned once; one that is created or
     /// removed meanwhile, at most once.
     ///
     /// # Errors
@@ -192,14 +192,14 @@ pub trait Store {
     /// [`StoreError::Io`] where the medium failed; the listing is over then.
     fn next<'a>(&mut self, listing: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError>;
 
-    /// The digest of all of `file`, from the first to the last byte of the size that [`Store::info`] last told, where
-    /// that is known without reading: made when the image was built, or remembered.
+    /// The digest of all of `file`, from the first to the last byte of the size that [`Store::info`] last returned, where it is
+    /// known without reading: computed when the image was built, or cached.
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
         let (_, _) = (file, kind);
         None
     }
 
-    /// Takes note of a digest that was just computed over all of `file` while its version stayed `info.version`.
+    /// Caches a digest that was just computed over all of `file` while its version stayed `info.version`.
     fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
 }
 
@@ -213,12 +213,12 @@ pub struct StaticFile<'a> {
 }
 
 impl<'a> StaticFile<'a> {
-    /// The file `name` with the contents `bytes`. `version` has to be another one whenever `bytes` are others: the
-    /// build's identity will do.
+    /// The file `name` with the contents `bytes`. `version` has to change whenever `bytes` change: the build's identity is
+    /// enough.
     ///
     /// # Panics
     ///
-    /// When `name` is no [`FileName`] or `version` no [`Version`]; in a `const` that is a compile error.
+    /// If `name` is not a [`FileName`] or `version` not a [`Version`]; in a `const` that is a compile error.
     #[must_use]
     pub const fn new(name: &'a str, version: &'a str, bytes: &'a [u8]) -> Self {
         let mut rest = version.as_bytes();
@@ -245,8 +245,8 @@ impl<'a> StaticFile<'a> {
 
 /// A store of byte slices, for files that are part of a firmware's image, and for tests.
 ///
-/// A name with a `/` stands in a directory, which exists by that alone. Listing takes time that grows with the square
-/// of the number of files: meant for dozens.
+/// A name with a `/` is in a directory, which exists implicitly. Listing takes time that grows with the square of the number
+/// of files: meant for dozens.
 ///
 /// ```
 /// use coracle_core::{StaticFile, StaticStore};
@@ -281,7 +281,7 @@ impl<'a> StaticStore<'a> {
     }
 }
 
-/// A place in the listing of a [`StaticStore`].
+/// A position in the listing of a [`StaticStore`].
 #[derive(Clone, Debug)]
 pub struct StaticListing<'a> {
     /// The name of the first file that was found in the directory, cut to the directory's own path.
@@ -360,7 +360,7 @@ impl<'a> Store for StaticStore<'a> {
     }
 }
 
-/// What of `name` lies beneath `directory` (the root where that is empty), without the `/`.
+/// The part of `name` beneath `directory` (the root where that is empty), without the `/`.
 fn beneath<'a>(name: FileName<'a>, directory: &str) -> Option<&'a str> {
     if directory.is_empty() {
         return Some(name.as_str());

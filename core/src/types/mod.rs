@@ -1,4 +1,4 @@
-//! Values that exist only when they are valid: names, versions, digests, moments.
+//! Values that exist only when they are valid: names, versions, digests, times.
 
 pub(crate) mod digest;
 pub(crate) mod file_name;

@@ -1,9 +1,9 @@
 //! Time as an argument: the core never reads a clock.
 
-/// A moment, in milliseconds since a start that the caller chose (power-up, say).
+/// A point in time, in milliseconds since a start that the caller chooses (power-up, for example).
 ///
-/// Every session is given moments of one clock that does not run backwards. A moment that lies before one that was
-/// given earlier counts as that earlier one.
+/// Every session is given times of one clock that does not run backwards. A time before the last one that was given counts
+/// as that last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant {
@@ -11,7 +11,7 @@ pub struct Instant {
 }
 
 impl Instant {
-    /// The moment `millis` milliseconds after the clock's start.
+    /// The time `millis` milliseconds after the clock's start.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self { millis }
@@ -23,13 +23,13 @@ impl Instant {
         self.millis
     }
 
-    /// The moment `millis` milliseconds later; the last representable one where that would overflow.
+    /// The time `millis` milliseconds later; the last representable one where that would overflow.
     #[must_use]
     pub const fn after(self, millis: u64) -> Self {
         Self { millis: self.millis.saturating_add(millis) }
     }
 
-    /// Milliseconds from `earlier` to this moment; 0 where `earlier` is later.
+    /// Milliseconds from `earlier` to this time; 0 where `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.millis.saturating_sub(earlier.millis)

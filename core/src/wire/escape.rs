@@ -1,62 +1,49 @@
 //! JSON strings: decoding of escapes, and writing of names in pieces.
 
-use core::cell::Cell;
 use core::ops::Range;
-use core::str::Chars;
+use core::slice::Iter;
 
 /// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// The characters that a JSON string means (RFC 8259, section 7). After an error comes nothing more.
-#[derive(Clone, Debug)]
-pub(crate) struct Unescape<'a> {
-    rest: Chars<'a>,
-}
-
-impl<'a> Unescape<'a> {
-    /// Decodes `raw`, what stands between a string's quotes.
-    pub(crate) fn new(raw: &'a str) -> Self {
-        Self { rest: raw.chars() }
-    }
-}
-
-impl Iterator for Unescape<'_> {
-    type Item = Result<char, BadEscape>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let character = self.rest.next()?;
-        if character != '\\' {
-            return Some(Ok(character));
-        }
-        let raw = self.rest.as_str();
-        let mut bytes = raw.bytes();
-        let character = escaped(&mut bytes);
-        let taken = if character.is_ok() { raw.len().saturating_sub(bytes.len()) } else { raw.len() };
-        self.rest = raw.get(taken..).unwrap_or_default().chars();
-        Some(character)
-    }
-}
-
 /// Whether `raw`, what stands between a string's quotes, means `expected`.
 pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
-    let mut rest = raw.iter().copied();
-    let mut expected = expected.as_bytes().iter();
-    let mut buf = [0; 4];
-    while let Some(byte) = rest.next() {
-        let Ok(meant) = meant(byte, &mut rest, &mut buf) else { return false };
-        if !meant.iter().all(|byte| expected.next() == Some(byte)) {
-            return false;
+    let mut rest = raw.iter();
+    let mut expected = expected.as_bytes();
+    let mut character = [0; 4];
+    loop {
+        match next(&mut rest, &mut character) {
+            Ok([]) => return expected.is_empty(),
+            Ok(meant) if expected.starts_with(meant) => expected = expected.get(meant.len()..).unwrap_or_default(),
+            _ => return false,
         }
     }
-    expected.as_slice().is_empty()
+}
+
+/// Decodes `raw`, what stands between a string's quotes, into `out`, and returns the decoded length. What does not fit is
+/// counted all the same.
+///
+/// # Errors
+///
+/// At the first escape that means nothing.
+pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
+    let (mut rest, mut len) = (raw.iter(), 0);
+    let mut character = [0; 4];
+    loop {
+        let meant = next(&mut rest, &mut character)?;
+        if meant.is_empty() {
+            return Ok(len);
+        }
+        len = put(out, len, meant);
+    }
 }
 
 /// Decodes `buf[range]`, what stands between a string's quotes, where it stands, and returns the decoded text.
 ///
 /// # Errors
 ///
-/// As [`Unescape`], and for a range that is not in `buf`.
+/// As [`unescape`], and for a range that is not in `buf`.
 pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&[u8], BadEscape> {
     let text = buf.get_mut(range).ok_or(BadEscape)?;
     let len = unescape_to_front(text, 0..text.len())?;
@@ -68,19 +55,21 @@ pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&
 ///
 /// # Errors
 ///
-/// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
+/// As [`unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
 #[inline(never)]
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
-    let cells = Cell::from_mut(buf).as_slice_of_cells();
-    let mut rest = cells.get(range).ok_or(BadEscape)?.iter().map(Cell::get);
-    let mut out = cells.iter();
-    while let Some(byte) = rest.next() {
-        let mut buf = [0; 4];
-        for (byte, place) in meant(byte, &mut rest, &mut buf)?.iter().zip(&mut out) {
-            place.set(*byte);
+    let Range { mut start, end } = range;
+    let mut len = 0;
+    let mut character = [0; 4];
+    loop {
+        let mut rest = buf.get(start..end).ok_or(BadEscape)?.iter();
+        let meant = next(&mut rest, &mut character)?;
+        if meant.is_empty() {
+            return Ok(len);
         }
+        start = end.saturating_sub(rest.len());
+        len = put(buf, len, meant);
     }
-    Ok(cells.len().saturating_sub(out.len()))
 }
 
 /// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
@@ -129,28 +118,32 @@ const fn stands_for_itself(byte: u8) -> bool {
     (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
-/// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
+/// Takes what stands next in `rest`, and returns what it means: a byte stands for itself, an escape for a character, which is
+/// written to `buf`. Empty at the end.
 #[inline(never)]
-fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], BadEscape> {
-    if byte == b'\\' {
-        return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
+fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], BadEscape> {
+    match rest.next() {
+        None => Ok(&[]),
+        Some(b'\\') => Ok(escaped(rest)?.encode_utf8(buf).as_bytes()),
+        Some(byte) => {
+            buf[0] = *byte;
+            Ok(&buf[..1])
+        }
     }
-    buf[0] = byte;
-    Ok(&buf[..1])
 }
 
 /// The character of an escape, of which `rest` begins behind the backslash.
-fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
+fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     let letter = rest.next().ok_or(BadEscape)?;
-    if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| *short == letter) {
+    if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| short == letter) {
         return Ok(char::from(*meaning));
     }
-    if letter != b'u' {
+    if *letter != b'u' {
         return Err(BadEscape);
     }
     let mut unit = hex4(rest)?;
     if let 0xD800..=0xDBFF = unit {
-        let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
+        let is_pair = rest.next() == Some(&b'\\') && rest.next() == Some(&b'u');
         let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
         if low > 0x3FF {
             return Err(BadEscape);
@@ -158,6 +151,17 @@ fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
         unit = 0x1_0000 + ((unit & 0x3FF) << 10 | low);
     }
     char::from_u32(unit).ok_or(BadEscape)
+}
+
+/// Writes what fits of `bytes` to `out` from `at` on, and returns where they end.
+fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
+    for byte in bytes {
+        if let Some(place) = out.get_mut(at) {
+            *place = *byte;
+        }
+        at = at.wrapping_add(1); // at most the length of what is decoded
+    }
+    at
 }
 
 /// The letters of the escapes that are one letter, and what they mean.
@@ -173,10 +177,10 @@ const SHORT_ESCAPES: [(u8, u8); 8] = [
 ];
 
 /// The value of four hexadecimal digits.
-fn hex4(rest: &mut impl Iterator<Item = u8>) -> Result<u32, BadEscape> {
+fn hex4(rest: &mut Iter<'_, u8>) -> Result<u32, BadEscape> {
     let mut value = 0;
     for _ in 0..4 {
-        let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(BadEscape)?;
+        let digit = rest.next().and_then(|byte| char::from(*byte).to_digit(16)).ok_or(BadEscape)?;
         value = value << 4 | digit;
     }
     Ok(value)
@@ -190,14 +194,19 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
+    /// Decoded in every way.
     fn decoded(raw: &str) -> Result<String, BadEscape> {
-        let by_characters: Result<String, _> = Unescape::new(raw).collect();
+        let mut out = std::vec![0; raw.len()];
+        let apart = unescape(raw.as_bytes(), &mut out);
+        let apart = apart.map(|len| String::from_utf8(out[..len].to_vec()).unwrap());
         let start = 3;
         let mut buf = std::format!("???{raw}???").into_bytes();
         let range = start..start + raw.len();
-        let in_place = unescape_to_front(&mut buf, range).map(|len| String::from_utf8(buf[..len].to_vec()).unwrap());
-        assert_eq!(by_characters, in_place, "{raw}");
-        by_characters
+        let in_place =
+            unescape_in_place(&mut buf.clone(), range.clone()).map(|text| String::from_utf8(text.to_vec()).unwrap());
+        let in_front = unescape_to_front(&mut buf, range).map(|len| String::from_utf8(buf[..len].to_vec()).unwrap());
+        assert_eq!([&apart, &apart], [&in_place, &in_front], "{raw}");
+        apart
     }
 
     fn escaped_by(text: &[u8], room: usize) -> Vec<u8> {
@@ -246,9 +255,8 @@ mod tests {
             r"\u00é1",
         ] {
             assert_eq!(decoded(raw), Err(BadEscape), "{raw}");
-            let behind = std::format!("ok{raw} more");
-            let items: Vec<_> = Unescape::new(&behind).collect();
-            assert_eq!(items, [Ok('o'), Ok('k'), Err(BadEscape)], "{raw}");
+            assert_eq!(decoded(&std::format!("ok{raw} more")), Err(BadEscape), "{raw}");
+            assert!(!unescape_eq(raw.as_bytes(), "") && !unescape_eq(raw.as_bytes(), raw), "{raw}");
         }
     }
 
@@ -257,10 +265,17 @@ mod tests {
         let mut buf = *b"abc";
         for (start, end) in [(0, 4), (4, 4), (2, 1), (usize::MAX, usize::MAX), (1, usize::MAX)] {
             assert_eq!(unescape_to_front(&mut buf, start..end), Err(BadEscape));
+            assert_eq!(unescape_in_place(&mut buf, start..end), Err(BadEscape));
         }
         assert_eq!(unescape_to_front(&mut buf, 3..3), Ok(0));
         assert_eq!(unescape_to_front(&mut buf, 1..3), Ok(2));
         assert_eq!(&buf, b"bcc");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut out = [0; 3];
+        assert_eq!((unescape(br"a\u0062\u20acd", &mut out), out), (Ok(6), [b'a', b'b', 0xE2]));
     }
 
     #[test]

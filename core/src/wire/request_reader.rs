@@ -148,8 +148,13 @@ impl ParsedRequest {
         if matches!(self.kind, RequestKind::Get | RequestKind::Stat)
             && let Some(word) = members.decode(DIGEST)
         {
-            self.digest = DigestKind::SUPPORTED.iter().copied().find(|kind| kind.as_str().as_bytes() == word);
-            is_supported = self.digest.is_some() || word == b"none";
+            self.digest = None;
+            is_supported = word == b"none";
+            for kind in DigestKind::SUPPORTED {
+                if word == kind.as_str().as_bytes() {
+                    (self.digest, is_supported) = (Some(*kind), true);
+                }
+            }
         }
         let name = match self.kind {
             RequestKind::Hello => return Ok(()),
@@ -191,9 +196,13 @@ impl ParsedRequest {
         let member = &members.members[TYPE];
         if let Some(text) = member.text() {
             let word = unescape_in_place(members.object, text).unwrap_or_default();
-            let kind = RequestKind::ALL.into_iter().find(|kind| kind.as_str().as_bytes() == word);
-            self.kind = kind.ok_or(Refusal::UNKNOWN_TYPE)?;
-            return Ok(());
+            for kind in &RequestKind::ALL {
+                if word == kind.as_str().as_bytes() {
+                    self.kind = *kind;
+                    return Ok(());
+                }
+            }
+            return Err(Refusal::UNKNOWN_TYPE);
         }
         match member.number(members.object) {
             #[cfg(feature = "classic")]

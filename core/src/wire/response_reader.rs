@@ -8,7 +8,7 @@ use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_in_place};
+use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
 use crate::wire::members::{Member, find};
 
 /// The shortest `maxRequest` that a server may have.
@@ -166,7 +166,7 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     if !chunks_add_up(length, chunk_size, read_count, last_size) {
         return Err(Violation::Chunks);
     }
-    let version = read_version(utf8(line, version))?;
+    let version = read_version(bytes(line, version))?;
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
@@ -199,18 +199,11 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
     }
 }
 
-fn read_version(raw: &str) -> Result<Version, Violation> {
-    let mut bytes = [0; Version::MAX_LEN];
-    let mut places = bytes.iter_mut();
-    for character in Unescape::new(raw) {
-        let character = character.map_err(|BadEscape| Violation::Surrogate)?;
-        // No version has any other characters than ASCII's.
-        let byte = u8::try_from(character).map_err(|_| Violation::Version)?;
-        *places.next().ok_or(Violation::Version)? = byte;
-    }
-    let free = places.len();
-    let len = bytes.len().saturating_sub(free);
-    Version::new(utf8(&bytes, 0..len)).map_err(|_| Violation::Version)
+fn read_version(raw: &[u8]) -> Result<Version, Violation> {
+    let mut text = [0; Version::MAX_LEN];
+    let len = unescape(raw, &mut text).map_err(|BadEscape| Violation::Surrogate)?;
+    // One that does not fit is empty here, and no version either.
+    Version::new(utf8(&text, 0..len)).map_err(|_| Violation::Version)
 }
 
 /// Where the text of `member` stands, still with its escapes.

@@ -186,7 +186,7 @@ impl LineWriter {
             }
             Some(Value::Digest(digest)) => {
                 hex = digest.to_hex();
-                hex.as_str().as_bytes()
+                hex.as_bytes()
             }
             None => {
                 self.template = behind_parenthesis(rest);

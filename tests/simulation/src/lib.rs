@@ -7,12 +7,12 @@
 //! nothing goes wrong any more, everybody gets what they asked for.
 #![allow(missing_docs, reason = "a program for this repository; nobody else calls it")]
 
-mod attempt;
 mod client;
+mod connection;
 mod disk;
-mod hall;
 mod link;
 mod random;
+mod registry;
 pub mod scale;
 mod server;
 mod storage;

@@ -17,7 +17,7 @@ pub struct Limits {
 
 /// A session and what its owner holds for it. Its buffer is 512 bytes, and there is no other.
 #[derive(Debug)]
-pub struct Serving<'c> {
+pub struct ServerEnd<'c> {
     session: ServerSession<'c, [u8; 512]>,
     limits: Limits,
     /// The most bytes that are moved at once.
@@ -35,7 +35,7 @@ pub struct Serving<'c> {
     pub has_asked: bool,
 }
 
-/// What a session waits for, as an onlooker would say.
+/// What a session waits for, as an onlooker would trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Waits {
     ARequest,
@@ -45,7 +45,7 @@ enum Waits {
     Nothing,
 }
 
-impl<'c> Serving<'c> {
+impl<'c> ServerEnd<'c> {
     pub fn new(
         config: &'c ServerConfig<'c>,
         limits: Limits,
@@ -59,7 +59,7 @@ impl<'c> Serving<'c> {
             Some(code) => ServerSession::refusing(code, config, [0; 512], at),
             None => ServerSession::new(config, [0; 512], at),
         };
-        let mut serving = Self {
+        let mut end = Self {
             session,
             limits,
             piece,
@@ -73,8 +73,8 @@ impl<'c> Serving<'c> {
             end: None,
             has_asked: false,
         };
-        serving.look(now, false);
-        serving
+        end.look(now, false);
+        end
     }
 
     /// When something happens here by itself.

@@ -57,7 +57,7 @@ pub struct Storage {
     /// A power cut may have damaged the part, so that only its digest can tell.
     pub is_damaged: bool,
     /// How often the file had changed when the part was begun.
-    pub stamp: u32,
+    pub changes_seen: u32,
 }
 
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Storage {
             is_sidecar_doubtful: false,
             has_taken_file: false,
             is_damaged: false,
-            stamp: 0,
+            changes_seen: 0,
         }
     }
 

@@ -5,8 +5,9 @@ use std::num::NonZeroU32;
 use coracle_core::ServerConfig;
 
 use crate::client::Client;
-use crate::hall::{Hall, Weather};
+use crate::connection::LinkConditions;
 use crate::random::Random;
+use crate::registry::ConnectionRegistry;
 use crate::server::Limits;
 use crate::store::Store;
 
@@ -86,14 +87,14 @@ counts! {
 }
 
 /// Prints a line of the trace.
-macro_rules! say {
+macro_rules! trace {
     ($context:expr, $($words:tt)*) => {
         if $context.is_traced {
             println!("{:>9} ms  {}", $context.now, format_args!($($words)*));
         }
     };
 }
-pub(crate) use say;
+pub(crate) use trace;
 
 /// Runs everything that `seed` decides.
 ///
@@ -105,7 +106,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
     let mut random = Random::new(seed);
     let scale = random.one_of(&[0, 0, 0, 1, 1, 1, 2, 2]);
     let largest = [300, 5_000, 65_536][scale];
-    let weather = Weather {
+    let conditions = LinkConditions {
         piece: [random.one_of(&[1, 7, 60]), random.one_of(&[60, 500, 1_460]), random.one_of(&[1_460, 9_000, 65_536])]
             [scale],
         window: [random.one_of(&[3, 20, 400]), random.one_of(&[200, 3_000]), random.one_of(&[4_096, 65_536])][scale],
@@ -134,13 +135,13 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         counts: Counts::default(),
         lateness: random.one_of(&[1, 50, LATEST]),
         is_calm: false,
-        is_corrupt: weather.corrupts,
-        piece: weather.piece,
+        is_corrupt: conditions.corrupts,
+        piece: conditions.piece,
         is_traced,
         random,
     };
-    say!(context, "{clients} clients, {files} files of at most {largest} bytes, {weather:?}, {limits:?}");
-    let mut hall = Hall::new(&config, limits, places, weather);
+    trace!(context, "{clients} clients, {files} files of at most {largest} bytes, {conditions:?}, {limits:?}");
+    let mut registry = ConnectionRegistry::new(&config, limits, places, conditions);
     let mut clients: Vec<Client<'_>> = (0..clients)
         .map(|number| {
             let left = 1 + u32::try_from(context.random.below(4)).expect("small");
@@ -149,7 +150,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         .collect();
     let patience = 8 + context.random.below(40) as u64;
     let mut steps = 0;
-    while !clients.iter().all(Client::is_done) || !hall.orphans.is_empty() {
+    while !clients.iter().all(Client::is_done) || !registry.abandoned.is_empty() {
         steps += 1;
         assert!(steps < MOST_STEPS, "no end in sight");
         if !context.is_calm && context.counts.sessions >= patience {
@@ -158,20 +159,20 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         if context.random.chance(15) {
             context.now += context.random.millis(30);
         }
-        if !context.is_calm && context.random.below(20_000) == 0 && !hall.is_stopping {
+        if !context.is_calm && context.random.below(20_000) == 0 && !registry.is_stopping {
             let connections = clients.iter_mut().filter_map(|client| client.connection.as_deref_mut());
-            hall.stop(connections, &mut context);
+            registry.stop(connections, &mut context);
         }
         let first = context.random.below(clients.len());
         let mut has_moved = false;
         for index in 0..clients.len() {
             let client = (first + index) % clients.len();
-            has_moved |= clients[client].step(&mut hall, &mut context);
+            has_moved |= clients[client].step(&mut registry, &mut context);
         }
-        has_moved |= hall.step_orphans(&mut context);
+        has_moved |= registry.step_abandoned(&mut context);
         if !has_moved {
             let own = clients.iter().filter_map(|client| client.next_event(context.now));
-            let next = own.chain(hall.next_event(context.now)).min();
+            let next = own.chain(registry.next_event(context.now)).min();
             let next = next.expect("nobody can do anything, and no deadline is armed");
             // What is due and was let pass for once is tried again at the next millisecond.
             context.now = next.max(context.now + 1);
@@ -185,7 +186,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
 
 /// From now on nothing goes wrong, so that everybody has to come to an end.
 fn calm(context: &mut Context) {
-    say!(context, "calm");
+    trace!(context, "calm");
     context.is_calm = true;
     context.store.faults = 0;
     for slot in 0..context.store.len() {

@@ -305,7 +305,7 @@ fn p25_the_root_stays_open_when_its_path_changes() {
 }
 
 #[test]
-fn hidden_names_do_not_exist() {
+fn p24_hidden_names_do_not_exist() {
     let tree = Tree::new();
     tree.write(".hidden", "h");
     tree.make_directory(".git/objects");
