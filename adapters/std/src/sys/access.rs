@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, fchmod, fchown, fstat, statat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, RawMode, Uid, fchmod, fchown, fstat, statat};
 
 /// Whoever owns a file may read and write it until it is complete.
-const OWNER: u32 = 0o600;
+const OWNER: RawMode = 0o600;
 
 /// Gives `file` the mode, owner and group of the regular file `name` in `directory`, as far as this process may: without
 /// set-id bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its
@@ -31,7 +31,7 @@ pub(crate) fn copy_access(directory: BorrowedFd<'_>, name: &OsStr, file: &File, 
 }
 
 /// The mode for a file that replaces one of mode `old`, where it has the same owner and group or not.
-fn mode_of(old: u32, has_owner: bool, has_group: bool) -> u32 {
+fn mode_of(old: RawMode, has_owner: bool, has_group: bool) -> RawMode {
     let [owner, mut group, mut other] = [6, 3, 0].map(|shift| (old >> shift) & 7);
     if !has_group {
         // Members of the old group are others now, and others may be members of the new one.
