@@ -110,8 +110,7 @@ pub use server::{
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
 pub use types::file_name::{FileName, NameError};
-pub use types::time::Instant;
-pub use types::timer::Timer;
+pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;

@@ -1,4 +1,4 @@
-//! The error codes of the protocol.
+//! Error codes of the protocol.
 
 use core::fmt;
 
@@ -67,7 +67,7 @@ impl Code {
         WORDS.get(self as u8)
     }
 
-    /// The code with the word `word`; `None` for one that this version does not know.
+    /// The code of the word `word`; `None` for one that this version does not know.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == word)
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_in_a_while() {
+    fn busy_and_the_like_are_temporary() {
         for code in Code::ALL {
             let expected = ["busy", "shuttingDown", "timeout"].contains(&code.as_str());
             assert_eq!(code.is_temporary(), expected, "{code}");

@@ -16,7 +16,7 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     digits.get(start..).unwrap_or_default()
 }
 
-/// The quotient and the remainder of `dividend` by `divisor`; for a divisor of 0 the quotient has every bit set.
+/// The quotient and the remainder of `dividend` by `divisor`; if `divisor` is 0, the quotient is [`u64::MAX`].
 #[inline(never)]
 pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
     match u32::try_from(dividend) {

@@ -43,7 +43,7 @@ pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
 ///
 /// # Errors
 ///
-/// As [`unescape`], and for a range that is not in `buf`.
+/// As [`unescape`], and if the range is not in `buf`.
 pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&[u8], BadEscape> {
     let text = buf.get_mut(range).ok_or(BadEscape)?;
     let len = unescape_to_front(text, 0..text.len())?;
@@ -83,8 +83,7 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
-        let is_plain = stands_for_itself(*byte);
-        if is_plain {
+        if is_plain(*byte) {
             let Some(place) = out.next() else { break };
             *place = *byte;
             rest.next();
@@ -114,12 +113,12 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
 }
 
-/// Whether a byte needs no escape in a string.
-const fn stands_for_itself(byte: u8) -> bool {
+/// Whether JSON allows `byte` in a string without an escape.
+const fn is_plain(byte: u8) -> bool {
     (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
-/// Decodes the next byte or escape of `rest`, and returns it in UTF-8, written to `buf` for an escape. Empty at the end.
+/// Takes the next byte or escape of `rest` and returns what it means, which is written to `buf`; empty at the end.
 #[inline(never)]
 fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], BadEscape> {
     match rest.next() {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde::de::Visitor;
 
-/// Visits `object`, which the scanner passed; `None` where the visitor refuses it.
+/// Visits `object`, which the scanner accepted; `None` if the visitor refuses it.
 #[cfg(not(without_json))]
 #[inline(always)] // smaller than a call
 pub(crate) fn read<'a, V: Visitor<'a>>(object: &'a [u8], visitor: V) -> Option<V::Value> {
@@ -12,7 +12,7 @@ pub(crate) fn read<'a, V: Visitor<'a>>(object: &'a [u8], visitor: V) -> Option<V
     serde_json_core::de::Deserializer::new(object).deserialize_map(visitor).ok()
 }
 
-/// Writes `value` to the front of `buf` and returns its length; `None` where it does not fit.
+/// Writes `value` to the front of `buf` and returns its length; `None` if it does not fit.
 #[cfg(not(without_json))]
 #[inline(always)]
 pub(crate) fn write(value: &impl Serialize, buf: &mut [u8]) -> Option<usize> {

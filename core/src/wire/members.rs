@@ -24,14 +24,14 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Missing,
-    Text,
+    String,
     Other,
     /// Duplicated.
     Doubled,
 }
 
-/// Finds the members called `names` in `object`, which [`Scanner::scan_into`](crate::Scanner) wrote.
-#[inline(always)] // for each number of names a frame around `find_all`
+/// Finds the members called `names` in `object`, as [`Scanner::scan_into`](crate::Scanner) wrote it.
+#[inline(always)] // one small frame around `find_all` for each number of names
 pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
     let mut members = [Member::MISSING; N];
     find_all(object, names, &mut members);
@@ -39,12 +39,12 @@ pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member;
 }
 
 #[inline(never)]
-pub(crate) fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
-    // The parser accepts whatever the scanner passed.
+fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
+    // The parser accepts whatever the scanner accepts.
     json::read(object, MembersVisitor { object, names, members });
 }
 
-/// Each value is `None` for another type, `null`, and a duplicated member.
+/// All values are `None` for a value of another type, for `null`, and for a missing or doubled member.
 impl Member {
     const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
 
@@ -54,14 +54,14 @@ impl Member {
 
     /// The range of its text, with escapes.
     pub(crate) fn text(&self) -> Option<Range<usize>> {
-        (self.kind == Kind::Text).then_some(self.start..self.end)
+        (self.kind == Kind::String).then_some(self.start..self.end)
     }
 
     /// Its value as a number.
     #[inline(never)]
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
-        for byte in self.behind_name(object) {
+        for byte in self.after_name(object) {
             match byte {
                 b'0'..=b'9' => {
                     number = number.checked_mul(10)?.checked_add((byte & 0xF).into())?;
@@ -108,14 +108,14 @@ impl Member {
         Some(found)
     }
 
-    /// The bytes after the name of a value that is not a text; otherwise none.
-    fn behind_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
+    /// The object from the closing quote of the name on; empty for a string.
+    fn after_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
         if self.kind == Kind::Other { object.get(self.end..).unwrap_or_default() } else { &[] }
     }
 
-    /// The bytes from a value that is not a text on.
+    /// The object from the value on; empty for a string.
     fn other<'a>(&self, object: &'a [u8]) -> &'a [u8] {
-        let mut rest = self.behind_name(object);
+        let mut rest = self.after_name(object);
         while let Some((_, value)) = rest.split_first().filter(|(byte, _)| is_between(**byte)) {
             rest = value;
         }
@@ -149,7 +149,7 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                 continue;
             };
             let kind = match (member.kind, text) {
-                (Kind::Missing, Some(_)) => Kind::Text,
+                (Kind::Missing, Some(_)) => Kind::String,
                 (Kind::Missing, None) => Kind::Other,
                 _ => Kind::Doubled,
             };

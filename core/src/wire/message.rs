@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// What a store refuses is told with the file's name; what no store says, in general words.
+    /// A refusal of a store names the file. A code that no store gives has a general text.
     #[test]
     fn a_refusal_of_a_store_has_its_text() {
         for (code, text) in [

@@ -14,14 +14,14 @@ use crate::wire::message::Message;
 #[derive(Clone, Debug)]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
-    /// Bytes of the decoded name; 0 for none (`hello`, the root's listing).
+    /// Length of the decoded name in bytes; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
     /// [`u64::MAX`] where none was requested: to the end of the file.
     pub length: u64,
     pub digest_from: u64,
     pub digest: Option<DigestKind>,
-    /// Whether the file must have a version.
+    /// Whether the request names a version.
     pub is_versioned: bool,
     /// Length of that version; more than `version` has room for where no file can have it.
     pub version_len: usize,
@@ -75,21 +75,21 @@ impl RequestKind {
 pub(crate) struct Refusal {
     pub code: Code,
     pub message: Message,
-    /// Index of the member at fault in [`NAMES`]; out of range where the message names none.
-    place: u8,
+    /// Index in [`NAMES`] of the member at fault; out of range if the message names none.
+    member: u8,
 }
 
 impl Refusal {
-    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, place: u8::MAX };
-    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, place: u8::MAX };
+    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: u8::MAX };
+    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, member: u8::MAX };
 
-    fn member(place: usize) -> Self {
-        Self { code: Code::BadRequest, message: Message::Member, place: u8::try_from(place).unwrap_or(u8::MAX) }
+    fn member(index: usize) -> Self {
+        Self { code: Code::BadRequest, message: Message::Member, member: u8::try_from(index).unwrap_or(u8::MAX) }
     }
 
-    /// The member at fault, where the message names one.
+    /// The name of the member at fault; empty if the message names none.
     pub(crate) fn name(self) -> &'static str {
-        NAMES.get(usize::from(self.place)).copied().unwrap_or_default()
+        NAMES.get(usize::from(self.member)).copied().unwrap_or_default()
     }
 }
 
@@ -131,31 +131,10 @@ impl ParsedRequest {
             #[cfg(feature = "classic")]
             allows_classic,
         )?;
-        let mut is_supported = true;
         if self.kind == RequestKind::Get {
-            self.offset = members.number(OFFSET, 0);
-            self.length = members.number(LENGTH, u64::MAX);
-            self.digest_from = members.number(DIGEST_FROM, self.offset);
-            self.digest = Some(DigestKind::Crc32);
-            if let Some(version) = members.decode(VERSION) {
-                self.is_versioned = true;
-                self.version_len = version.len();
-                if let Some(place) = self.version.get_mut(..version.len()) {
-                    place.copy_from_slice(version);
-                }
-            }
+            self.read_range(&mut members);
         }
-        if matches!(self.kind, RequestKind::Get | RequestKind::Stat)
-            && let Some(word) = members.decode(DIGEST)
-        {
-            self.digest = None;
-            is_supported = word == b"none";
-            for kind in DigestKind::SUPPORTED {
-                if word == kind.as_str().as_bytes() {
-                    (self.digest, is_supported) = (Some(*kind), true);
-                }
-            }
-        }
+        let is_supported = self.read_digest(&mut members);
         let name = match self.kind {
             RequestKind::Hello => return Ok(()),
             #[cfg(feature = "classic")]
@@ -164,9 +143,8 @@ impl ParsedRequest {
             _ => FILE_NAME,
         };
         let text = members.text(name);
-        let is_named = text.is_some();
-        if name == FILE_NAME && !is_named {
-            members.at_fault(name);
+        if text.is_none() && name == FILE_NAME {
+            members.set_fault(name);
         }
         let fault = members.fault;
         if fault < NO_FAULT {
@@ -183,11 +161,12 @@ impl ParsedRequest {
                 self.name_len = 0;
                 return Ok(());
             }
-            return Err(Refusal { code: Code::BadName, message: error.message(), place: u8::MAX });
+            return Err(Refusal { code: Code::BadName, message: error.message(), member: u8::MAX });
         }
         Ok(())
     }
 
+    /// Reads which exchange it begins.
     fn read_type(
         &mut self,
         members: &mut RequestMembers<'_>,
@@ -219,6 +198,35 @@ impl ParsedRequest {
             None => Err(Refusal::member(TYPE)),
         }
     }
+
+    /// Reads what a `get` asks for of the file.
+    fn read_range(&mut self, members: &mut RequestMembers<'_>) {
+        self.offset = members.number(OFFSET, 0);
+        self.length = members.number(LENGTH, u64::MAX);
+        self.digest_from = members.number(DIGEST_FROM, self.offset);
+        self.digest = Some(DigestKind::Crc32);
+        if let Some(version) = members.decode(VERSION) {
+            self.is_versioned = true;
+            self.version_len = version.len();
+            if let Some(place) = self.version.get_mut(..version.len()) {
+                place.copy_from_slice(version);
+            }
+        }
+    }
+
+    /// Reads the kind of digest, and returns whether this build supports it.
+    fn read_digest(&mut self, members: &mut RequestMembers<'_>) -> bool {
+        let has_digest = matches!(self.kind, RequestKind::Get | RequestKind::Stat);
+        let Some(word) = has_digest.then(|| members.decode(DIGEST)).flatten() else { return true };
+        for kind in DigestKind::SUPPORTED {
+            if word == kind.as_str().as_bytes() {
+                self.digest = Some(*kind);
+                return true;
+            }
+        }
+        self.digest = None;
+        word == b"none"
+    }
 }
 
 /// The name that [`ParsedRequest::read`] has checked and left at the front of `buf`; `None` where there was none.
@@ -248,7 +256,7 @@ const OFFSET: usize = 5;
 const LENGTH: usize = 6;
 const DIGEST_FROM: usize = 7;
 
-/// No member is at fault.
+/// [`RequestMembers::fault`] of a good request.
 const NO_FAULT: usize = NAMES.len();
 
 /// The members of a request.
@@ -260,37 +268,37 @@ struct RequestMembers<'b> {
 }
 
 impl RequestMembers<'_> {
-    /// The number at index `place`, or `default` where it is missing.
-    fn number(&mut self, place: usize, default: u64) -> u64 {
-        let Some(member) = self.members.get(place).filter(|member| !member.is_missing()) else { return default };
+    /// The value of a number; `default` if it is missing or at fault.
+    fn number(&mut self, index: usize, default: u64) -> u64 {
+        let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return default };
         let number = member.number(self.object);
         if number.is_none() {
-            self.at_fault(place);
+            self.set_fault(index);
         }
         number.unwrap_or(default)
     }
 
-    /// The range of the text at index `place`, if it is there.
-    fn text(&mut self, place: usize) -> Option<Range<usize>> {
-        let member = self.members.get(place).filter(|member| !member.is_missing())?;
+    /// The range of a string, still escaped; `None` if it is missing or at fault.
+    fn text(&mut self, index: usize) -> Option<Range<usize>> {
+        let member = self.members.get(index).filter(|member| !member.is_missing())?;
         let text = member.text();
         if text.is_none() {
-            self.at_fault(place);
+            self.set_fault(index);
         }
         text
     }
 
-    /// The text at index `place`, decoded in place, if it is there.
-    fn decode(&mut self, place: usize) -> Option<&[u8]> {
-        let text = self.text(place)?;
+    /// The value of a string, decoded in place; `None` if it is missing or at fault.
+    fn decode(&mut self, index: usize) -> Option<&[u8]> {
+        let text = self.text(index)?;
         let decoded = unescape_in_place(self.object, text).ok();
         if decoded.is_none() {
-            self.fault = self.fault.min(place);
+            self.fault = self.fault.min(index);
         }
         decoded
     }
 
-    fn at_fault(&mut self, place: usize) {
-        self.fault = self.fault.min(place);
+    fn set_fault(&mut self, index: usize) {
+        self.fault = self.fault.min(index);
     }
 }

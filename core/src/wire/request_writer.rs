@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(write(&ClientRequest::Hello, &mut [0; 16]), Some(16));
     }
 
-    /// The longest request of all fits the shortest buffer that a session takes, with a newline behind it.
+    /// The longest request and a newline fit in the shortest buffer of a session.
     #[test]
     fn the_longest_request_fits() {
         let name = "\"".repeat(255);

@@ -219,7 +219,7 @@ fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
     member.flag(line).ok_or(Violation::Member)
 }
 
-/// The value of a member that may be missing.
+/// The value of an optional member.
 fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
     if member.is_missing() { Ok(None) } else { value.map(Some) }
 }

@@ -28,7 +28,7 @@ pub(crate) enum LineKind {
     Header,
     FileEntry,
     DirectoryEntry,
-    /// A directory that is reached through a link.
+    /// A link to a directory.
     LinkEntry,
     BodyEnd,
     ListEnd,
@@ -189,7 +189,7 @@ impl LineWriter {
                 hex.as_bytes()
             }
             None => {
-                self.template = behind_parenthesis(rest);
+                self.template = after_parenthesis(rest);
                 return Some(0);
             }
         };
@@ -254,8 +254,8 @@ impl ResponseContext<'_> {
     }
 }
 
-/// The template after the next `)`.
-fn behind_parenthesis(template: &'static [u8]) -> &'static [u8] {
+/// The template after its next `)`.
+fn after_parenthesis(template: &'static [u8]) -> &'static [u8] {
     let mut rest = template;
     while let [byte, tail @ ..] = rest {
         rest = tail;
@@ -274,4 +274,56 @@ fn excerpt(name: &[u8]) -> &[u8] {
         len -= 1;
     }
     name.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineKind;
+
+    const KINDS: &[LineKind] = &[
+        LineKind::Hello,
+        LineKind::Header,
+        LineKind::FileEntry,
+        LineKind::DirectoryEntry,
+        LineKind::LinkEntry,
+        LineKind::BodyEnd,
+        LineKind::ListEnd,
+        LineKind::Error,
+        LineKind::Heartbeat,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicNoFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicList,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFirstEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicListEnd,
+    ];
+
+    #[test]
+    fn templates_have_known_placeholders_and_closed_parentheses() {
+        for kind in KINDS {
+            let mut bytes = kind.template().bytes();
+            let mut is_open = false;
+            while let Some(byte) = bytes.next() {
+                match byte {
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'(' => {
+                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        is_open = true;
+                    }
+                    b')' => {
+                        assert!(is_open, "{kind:?}");
+                        is_open = false;
+                    }
+                    _ => {}
+                }
+            }
+            assert!(!is_open, "{kind:?}");
+        }
+    }
 }

@@ -10,7 +10,7 @@ impl TextTable {
         Self(texts)
     }
 
-    /// The text number `index`; empty where there is none.
+    /// The text number `index`; empty if there is none.
     #[inline(never)]
     pub(crate) const fn get(self, index: u8) -> &'static str {
         let mut rest = self.0.as_bytes();

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::{Exchange, Server, TestDirectory, crc32, finish, pseudo_random, unused_address, wait_until};
@@ -106,6 +107,41 @@ fn errors_say_what_to_do() {
     let output = Command::new("sh").args(["-c", &line]).current_dir(local.root.path()).output().expect("sh");
     let words = "coracle: hello: cannot create ./.coracle-hello.part.json: its directory was removed, or cannot hold that name\n";
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(5), words));
+}
+
+/// The first process of a container gets only the signals that it catches.
+#[test]
+fn the_first_process_of_a_container_ends_on_signals() {
+    let file = pseudo_random(100_000);
+    let served = file.clone();
+    let server = Server::new(move |mut exchange| match exchange.number {
+        number if number < 2 => {
+            let header = exchange.header(&served, "v1");
+            exchange.line(&header);
+            exchange.send(&served[exchange.offset()..][..10_000]);
+        }
+        _ => exchange.answer(&served, "v1"),
+    });
+    let local = TestDirectory::new();
+    let user: &[&str] = if rustix::process::geteuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
+    for (number, (signal, code)) in [(Signal::INT, 130), (Signal::TERM, 143)].into_iter().enumerate() {
+        let container = Command::new("unshare")
+            .args(user)
+            .args(["--pid", "--fork", "--kill-child", env!("CARGO_BIN_EXE_coracle"), "get", &server.address, "a"])
+            .current_dir(local.root.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("unshare");
+        let len = (number as u64 + 1) * 10_000;
+        wait_until("a part", || fs::metadata(local.path(".coracle-a.part")).is_ok_and(|part| part.len() == len));
+        let children = format!("/proc/{0}/task/{0}/children", container.id());
+        let first = fs::read_to_string(children).expect("its children").trim().parse().ok().and_then(Pid::from_raw);
+        kill_process(first.expect("a child"), signal).expect("a signal");
+        assert_eq!(finish(container).code, Some(code), "{signal:?}");
+    }
+    local.get(&server, &["a"]).exits_with(0);
+    assert!(local.read("a") == file);
 }
 
 #[test]
