@@ -440,7 +440,7 @@ mod tests {
         }
     }
 
-    /// A store that knows no digests and remembers none, and that lets nobody hold a file.
+    /// A store without known digests, with the default methods.
     #[test]
     fn a_store_need_not_know_more_than_its_files() {
         struct Blind;

@@ -12,7 +12,7 @@ use super::document::{Step, StoreLine, Transcript};
 use super::other_server::OtherServer;
 
 /// How long a response may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server at an address, and its response to `hello`.
 #[derive(Debug)]
@@ -159,10 +159,10 @@ struct Wire {
 
 impl Wire {
     fn connect(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(|error| error.to_string())?;
+        stream.set_write_timeout(Some(TIMEOUT)).map_err(|error| error.to_string())?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 

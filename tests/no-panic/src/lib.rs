@@ -3,7 +3,7 @@
 //!
 //! A session is passed by pointer, so that the compiler has to assume every state that its type allows.
 #![no_std]
-#![allow(improper_ctypes_definitions, reason = "nobody calls these functions")]
+#![allow(improper_ctypes_definitions, reason = "these functions are never called")]
 
 mod client;
 mod blocking;

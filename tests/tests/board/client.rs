@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use coracle_core::{DigestKind, Hasher};
 use serde_json::{Value, json};
 
-use super::emulator::{Board, PATIENCE};
+use super::emulator::{Board, TIMEOUT};
 
 pub struct Client(BufReader<TcpStream>);
 
@@ -15,18 +15,18 @@ impl Client {
     pub fn connect(board: &Board) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", board.port())).expect("the emulator listens");
         stream.set_nodelay(true).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a socket");
         Self(BufReader::new(stream))
     }
 
     /// Connects, with retries until a slot is free: while sockets are still closing or tell `busy`, the board resets further
     /// connections.
     pub fn admitted(board: &Board) -> Self {
-        Self::admitted_within(PATIENCE, board)
+        Self::admitted_within(TIMEOUT, board)
     }
 
-    pub fn admitted_within(patience: Duration, board: &Board) -> Self {
-        let end = Instant::now() + patience;
+    pub fn admitted_within(timeout: Duration, board: &Board) -> Self {
+        let end = Instant::now() + timeout;
         loop {
             let mut client = Self::connect(board);
             client.send_some(json!({"type": "hello"}).to_string().as_bytes());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// How long the emulated board may take for what takes a fraction of a second on an idle machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The repository.
 pub fn top() -> PathBuf {
@@ -121,7 +121,7 @@ impl Board {
         let writer = log.clone();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                writer.lines.lock().expect("nobody panics with it").push(line);
+                writer.lines.lock().expect("not poisoned").push(line);
                 writer.changed.notify_all();
             }
         });
@@ -139,18 +139,18 @@ impl Board {
 
     /// The log so far, without timestamps.
     pub fn log(&self) -> Vec<String> {
-        let lines = self.log.lines.lock().expect("nobody panics with it");
+        let lines = self.log.lines.lock().expect("not poisoned");
         lines.iter().map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).trim().to_owned()).collect()
     }
 
     /// Waits until a line of the log contains `text`.
     pub fn wait_for(&self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        let mut lines = self.log.lines.lock().expect("nobody panics with it");
+        let end = Instant::now() + TIMEOUT;
+        let mut lines = self.log.lines.lock().expect("not poisoned");
         while !lines.iter().any(|line| line.contains(text)) {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the log lacks '{text}': {lines:#?}");
-            (lines, _) = self.log.changed.wait_timeout(lines, left).expect("nobody panics with it");
+            (lines, _) = self.log.changed.wait_timeout(lines, left).expect("not poisoned");
         }
     }
 
@@ -177,7 +177,7 @@ impl Board {
 
     /// Waits until the firmware ends by itself.
     pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.runner.try_wait().expect("it is a child") {
                 return (status, self.log());

@@ -113,7 +113,7 @@ impl Proxy {
     }
 
     fn wait_until_cut(&self) {
-        let end = std::time::Instant::now() + super::emulator::PATIENCE;
+        let end = std::time::Instant::now() + super::emulator::TIMEOUT;
         while self.cuts.load(Ordering::SeqCst) == 0 {
             assert!(std::time::Instant::now() < end, "nothing was fetched");
             std::thread::sleep(std::time::Duration::from_millis(5));
