@@ -57,7 +57,6 @@ impl Member {
     }
 
     /// Its number, if that is an integer of 64 bits.
-    #[inline(never)]
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
         for byte in self.after_name(object) {

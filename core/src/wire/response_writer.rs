@@ -207,7 +207,6 @@ impl LineWriter {
 
 impl ResponseContext<'_> {
     /// The value of the placeholder `letter`, if it has one.
-    #[inline(never)]
     fn value<'a>(&'a self, letter: u8, name: &'a [u8]) -> Option<Value<'a>> {
         let config = self.config;
         let request = &self.request;
