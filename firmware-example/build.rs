@@ -1,6 +1,6 @@
-//! Puts `memory.x` where the linker finds it, and compiles `files/` in, with digests and versions.
+//! Copies `memory.x` to where the linker finds it, and compiles in the files of `files/`, with digests and versions.
 //!
-//! The environment's `CORACLE_FILES` names another folder to compile in; then there is no `image.bin`.
+//! The environment variable `CORACLE_FILES` names another folder to compile in; then there is no `image.bin`.
 
 use std::env;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use coracle_core::{DigestKind, FileName, Hasher};
 
-/// Larger than any buffer on the board, and not worth a place in the repository.
+/// Larger than any buffer on the board; generated, so that it need not be in the repository.
 const IMAGE_LEN: usize = 1 << 20;
 
 fn main() {
@@ -37,7 +37,7 @@ fn main() {
             files.push(("image.bin".to_owned(), image));
             let ours = root.join("files");
             collect(&ours, "", &mut files);
-            // A name of other letters, which not every tool can have in a repository.
+            // A name with non-ASCII letters, which not every tool can store in a repository.
             files.push(("docs/船.txt".to_owned(), ours.join("docs/names.txt")));
         }
     }
@@ -47,7 +47,7 @@ fn main() {
     for (name, path) in &files {
         FileName::new(name).unwrap_or_else(|error| panic!("files/{name}: {error}"));
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        // Other contents have another version, in whatever firmware.
+        // The version depends on the contents alone.
         let version = &digest(DigestKind::Sha256, &bytes)[..16];
         let crc32 = digest(DigestKind::Crc32, &bytes);
         let path = path.to_str().expect("paths are UTF-8");

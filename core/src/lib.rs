@@ -1,6 +1,6 @@
 //! A file protocol over TCP for small devices and the PCs that talk to them, as a deterministic state machine: it does no
-//! input or output, reads no clock, allocates nothing. A client asks in one JSON object; the server answers with lines of
-//! JSON and, for a file, with its raw bytes. `PROTOCOL.md` beside this crate's sources describes what goes over the wire.
+//! input or output, reads no clock, allocates nothing. A request is one JSON object; the response is lines of JSON and, for a
+//! file, its raw bytes. `PROTOCOL.md` beside this crate's sources describes the wire.
 //!
 //! # Bytes in, actions out
 //!
@@ -13,16 +13,17 @@
 //!                                                                                      └ close, and how
 //! ```
 //!
-//! A session never calls anybody. Its owner asks [`ServerSession::action`] what to do, does that one thing, reports how far
-//! it came, and asks again. Asked twice without a report, the answer is the same: nothing has to be drained, and no call has
-//! a place in an order that only prose knows. A body is a range of a file (`offset`, `len`), never bytes that the session
-//! holds, so that Linux can answer it with `sendfile(2)`, a board by copying flash into its network stack's ring, and a
-//! test by slicing. While an answer is under way `receive` takes nothing, which is all the back-pressure that there is.
+//! A session makes no calls of its own. Its owner asks [`ServerSession::action`] what to do, does that one thing, reports how
+//! far it came, and asks again. Without a report in between the answer stays the same: nothing has to be drained, and no order
+//! of calls has to be known. A body is a range of a file (`offset`, `len`), never bytes that the session holds: Linux sends
+//! it with `sendfile(2)`, a board copies flash into the transmit buffer of its network stack, a test takes a slice. While a
+//! response is under way `receive` takes nothing, which is the only back-pressure.
 //!
 //! - [`ServerSession`] is the server's side of a connection, [`ClientSession`] the client's.
 //! - [`Store`] is what is served; [`exec`] does the store's side of an exchange for every owner.
-//! - `blocking`, a module behind the feature of that name, runs either session over anything that is `embedded_io::Read + Write` and may block.
-//! - [`FileName`], [`Version`], [`Digest`] exist only when they are good.
+//! - `blocking`, a module behind the feature of that name, runs either session over any blocking stream that implements
+//!   `embedded_io::Read + Write`.
+//! - [`FileName`], [`Version`], [`Digest`] exist only when they are valid.
 //!
 //! # A session in a test, without a socket
 //!
@@ -78,6 +79,7 @@
 //! # Features
 //!
 //! - `sha256` (default): SHA-256 as a digest beside CRC-32.
+//! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
 //! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
@@ -108,8 +110,7 @@ pub use server::{
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
 pub use types::file_name::{FileName, NameError};
-pub use types::time::Instant;
-pub use types::timer::Timer;
+pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;

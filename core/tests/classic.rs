@@ -18,6 +18,10 @@ static FILES: [StaticFile<'static>; 6] = [
     StaticFile::new("say \"hi\" 你好", "v1", b"0123456789"),
 ];
 
+const fn classic<'a>() -> ServerConfig<'a> {
+    ServerConfig::new().with_classic(true)
+}
+
 type StaticRig<'c> = Rig<'c, StaticStore<'static>>;
 
 fn rig<'c>(config: &'c ServerConfig<'c>) -> StaticRig<'c> {
@@ -26,7 +30,7 @@ fn rig<'c>(config: &'c ServerConfig<'c>) -> StaticRig<'c> {
 
 /// The answers to `input` under `policy`, whole, byte by byte and in threes.
 fn answers(policy: TextPolicy<'static>, input: &str) -> String {
-    let config = ServerConfig::new().with_text_policy(policy);
+    let config = classic().with_text_policy(policy);
     let mut texts = Vec::new();
     for (piece, out) in [(usize::MAX, usize::MAX), (1, 1), (3, 7)] {
         let mut rig = rig(&config);
@@ -46,7 +50,7 @@ fn list() {
         r#"{"type":1,"fileName":["a.bin","a{b","empty","{x","say \"hi\" 你好"],"data":5}"#
     );
     static NONE: [StaticFile<'static>; 0] = [];
-    let config = ServerConfig::new();
+    let config = classic();
     let mut rig = Rig::with_files(&config, &NONE);
     rig.send(br#"{"type":1}"#, 1);
     assert_eq!(rig.take_text(), r#"{"type":1,"fileName":[],"data":0}"#);
@@ -85,7 +89,7 @@ fn a_select_that_fails_clears_the_selection() {
     let failed = |name: &str| format!(r#"{{"type":2,"data":-1,"fileName":"{name}","readCnt":0,"lastSize":0}}"#);
     for (asked, named) in [("nothing", "nothing"), ("dir", "dir"), ("../x", ""), ("", ""), ("{x", "{x")] {
         let input = format!(r#"{{"type":2,"fileName":"a.bin"}}{{"type":2,"fileName":"{asked}"}}"#);
-        let config = ServerConfig::new();
+        let config = classic();
         let mut rig = rig(&config);
         rig.send(input.as_bytes(), 1);
         assert!(rig.take_text().ends_with(&failed(named)), "{asked}");
@@ -115,7 +119,7 @@ fn echo_gives_back_every_byte() {
 /// Where an arrival begins with text, a name may still stand behind an answer.
 #[test]
 fn a_name_behind_an_answer_is_a_name() {
-    let config = ServerConfig::new().with_text_policy(TextPolicy::Echo);
+    let config = classic().with_text_policy(TextPolicy::Echo);
     let select = r#"{"type":2,"fileName":"a.bin"}"#;
     let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
     let mut rig = rig(&config);
@@ -127,7 +131,7 @@ fn a_name_behind_an_answer_is_a_name() {
 
 #[test]
 fn one_reply_for_each_arrival_with_text() {
-    let config = ServerConfig::new().with_text_policy(TextPolicy::Reply("收到"));
+    let config = classic().with_text_policy(TextPolicy::Reply("收到"));
     let mut rig = rig(&config);
     rig.send("早上好".as_bytes(), usize::MAX);
     assert_eq!(rig.take_text(), "收到");
@@ -149,7 +153,7 @@ fn one_reply_for_each_arrival_with_text() {
 /// An empty reply is none: nothing is sent, and the text is seen all the same.
 #[test]
 fn a_reply_may_be_empty() {
-    let config = ServerConfig::new().with_text_policy(TextPolicy::Reply(""));
+    let config = classic().with_text_policy(TextPolicy::Reply(""));
     let mut rig = rig(&config);
     rig.send(b"hello{\"type\":9}", usize::MAX);
     assert_eq!(rig.text, b"hello");
@@ -158,7 +162,7 @@ fn a_reply_may_be_empty() {
 
 #[test]
 fn a_held_prefix_becomes_text_after_a_second() {
-    let config = ServerConfig::new().with_text_policy(TextPolicy::Echo);
+    let config = classic().with_text_policy(TextPolicy::Echo);
     let mut rig = rig(&config);
     rig.send(br#"{"type":2,"fileName":"a.bin"}"#, usize::MAX);
     rig.take_text();
@@ -193,7 +197,7 @@ enum Wanted {
 #[test]
 fn more_follows_but_the_last_bytes_of_a_body() {
     static LONG: [StaticFile<'static>; 1] = [StaticFile::new("a", "v1", &[b'x'; 2_100])];
-    let config = ServerConfig::new();
+    let config = classic();
     let mut rig = Rig::with_files(&config, &LONG);
     rig.send(br#"{"type":2,"fileName":"a"}"#, usize::MAX);
     assert_eq!(rig.take_text(), r#"{"type":2,"data":2100,"fileName":"a","readCnt":3,"lastSize":52}"#);
@@ -213,9 +217,9 @@ fn more_follows_but_the_last_bytes_of_a_body() {
 /// The dialect has no error: what fails behind a select ends the connection, with no byte sent.
 #[test]
 fn what_fails_ends_the_connection() {
-    let config = ServerConfig::new();
+    let config = classic();
     let select = br#"{"type":2,"fileName":"a.bin"}"#;
-    let info = |size, version| FileInfo { size, version: Version::new(version).expect("good"), modified: None };
+    let info = |size, version| FileInfo::new(size, Version::new(version).expect("good"));
     let confirmed = |reply: Reply<'_>| {
         let mut rig = rig(&config);
         rig.send(select, usize::MAX);
@@ -231,7 +235,7 @@ fn what_fails_ends_the_connection() {
         (wanted, rig.session.last_exchange(), rig.session.exchanges())
     };
     let classic = |code| {
-        let exchange = Exchange { kind: Some(RequestKind::Confirm), error: Some(code), body_len: 0 };
+        let exchange = Exchange::new(Some(RequestKind::Confirm), Some(code), 0);
         (Wanted::Close(CloseHow::Finish, CloseReason::Classic), exchange, 2)
     };
     assert_eq!(confirmed(Reply::File { info: &info(12, "v2"), known: None }), classic(Code::Changed));
@@ -244,7 +248,7 @@ fn what_fails_ends_the_connection() {
 
 #[test]
 fn a_list_that_fails_ends_the_connection() {
-    let config = ServerConfig::new();
+    let config = classic();
     let failed = |fault: StoreError, is_begun: bool| {
         let mut rig = rig(&config);
         assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()).0, 10);
@@ -266,11 +270,11 @@ fn a_list_that_fails_ends_the_connection() {
 /// What cannot be a plain file is left out, and counted by nobody.
 #[test]
 fn a_list_leaves_out_what_is_no_file() {
-    let config = ServerConfig::new();
+    let config = classic();
     let mut rig = rig(&config);
     assert_eq!(rig.session.receive(br#"{"type":1}"#, rig.now()).0, 10);
     rig.session.reply(Reply::Listing, rig.now());
-    let entry = |name, kind| Ok(Listed::Entry(Entry { name: FileName::from_static(name), kind }));
+    let entry = |name, kind| Ok(Listed::Entry(Entry::new(FileName::from_static(name), kind)));
     let file = EntryKind::File { size: 1, modified: Some(1) };
     for step in [
         Ok(Listed::Skipped),
@@ -291,4 +295,16 @@ fn a_list_leaves_out_what_is_no_file() {
 
 fn ask_stat() -> String {
     answers(TextPolicy::Reject, r#"{"type":"stat","fileName":"empty"}"#)
+}
+
+/// Where the owner has not asked for it, a build that has the dialect answers as one that does not.
+#[test]
+fn it_is_off_unless_the_owner_turns_it_on() {
+    let config = ServerConfig::new();
+    for request in [r#"{"type":1}"#, r#"{"type":2}"#, r#"{"type":2,"fileName":"a.bin"}"#] {
+        let mut rig = rig(&config);
+        rig.send(request.as_bytes(), usize::MAX);
+        let text = rig.take_text();
+        assert!(text.starts_with(r#"{"type":"error","code":"unknownType","#), "{text}");
+    }
 }

@@ -97,7 +97,7 @@ fn get_is_verified() {
 #[test]
 fn a_resume_covers_what_is_held() {
     let version = Version::new("v1").expect("a version");
-    let get = GetRequest { offset: 7, version: Some(&version), digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(7).with_version(Some(&version)).with_digest_from(Some(0));
     let seen = answered(ClientRequest::Get(get), &FILE[..7], answer(FILE, 7));
     assert_eq!(seen.body, b"world");
     assert_eq!(seen.events[1..], ["body from 7", "verified 0..12/12 ffab723a"]);
@@ -107,13 +107,13 @@ fn a_resume_covers_what_is_held() {
     assert_eq!(seen.failure(), Some(Failure::Digest));
 
     // There is nothing left to fetch, and all to verify.
-    let get = GetRequest { offset: 12, ..get };
+    let get = get.with_offset(12);
     assert_eq!(answered(ClientRequest::Get(get), FILE, answer(FILE, 12)).events[1..], ["verified 0..12/12 ffab723a"]);
 }
 
 #[test]
 fn a_part_is_verified_as_a_part() {
-    let get = GetRequest { offset: 7, length: Some(3), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(7).with_length(Some(3));
     let line = header(FILE, 7).replace("\"length\":5", "\"length\":3").replace("\"lastSize\":5", "\"lastSize\":3");
     let crc32 = digest(DigestKind::Crc32, b"wor");
     let seen =
@@ -134,7 +134,7 @@ fn a_part_is_verified_as_a_part() {
 
     // A part is no whole, whether its beginning is missing or its end.
     for (offset, length) in [(7, 5), (0, 7), (7, 3)] {
-        let get = GetRequest { offset: offset as u64, length: Some(length as u64), ..GetRequest::new(NAME) };
+        let get = GetRequest::new(NAME).with_offset(offset as u64).with_length(Some(length as u64));
         let mut session = asked(ClientRequest::Get(get), b"");
         let line =
             header(FILE, offset).replace(&format!("\"length\":{}", 12 - offset), &format!("\"length\":{length}"));
@@ -160,17 +160,13 @@ fn a_part_is_verified_as_a_part() {
 #[test]
 fn without_a_digest_nothing_is_verified() {
     let line = header(FILE, 0).replace("crc32", "none");
-    let get = GetRequest { digest: None, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(None).with_digest_from(Some(0));
     let seen = answered(ClientRequest::Get(get), b"", format!("{line}hello, world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 
     // Nothing is read back for a digest that nobody computes.
     let line = header(FILE, 7).replace("crc32", "none");
-    let seen = answered(
-        ClientRequest::Get(GetRequest { offset: 7, ..get }),
-        b"",
-        format!("{line}world{{\"type\":\"end\"}}\n"),
-    );
+    let seen = answered(ClientRequest::Get(get.with_offset(7)), b"", format!("{line}world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 }
 
@@ -187,7 +183,7 @@ fn a_file_that_changed_may_be_kept_as_a_snapshot() {
     assert_eq!(kept.events[2..], ["changed Some(\"0..12/12 ffab723a\")"]);
     assert_eq!(kept.last, None);
 
-    let get = GetRequest { digest: None, ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(None);
     let line = header(FILE, 0).replace("crc32", "none");
     let seen = answered(
         ClientRequest::Get(get),
@@ -298,9 +294,9 @@ fn a_request_keeps_to_the_longest_that_the_server_takes() {
 #[test]
 fn what_cannot_be_started() {
     let mut session = ClientSession::new([0; 1_024]);
-    let get = GetRequest { offset: 3, digest_from: Some(4), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(3).with_digest_from(Some(4));
     assert_eq!(session.start(ClientRequest::Get(get), at(0)), Err(StartError::DigestRange));
-    let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_digest(Some(DigestKind::Sha256));
     let expected = if DigestKind::Sha256.is_supported() { Ok(()) } else { Err(StartError::DigestUnsupported) };
     assert_eq!(session.start(ClientRequest::Get(get), at(0)), expected);
     session.abandon();
@@ -319,7 +315,7 @@ fn what_cannot_be_started() {
 fn waits_only_for_an_answer_and_only_so_long() {
     let mut session = ClientSession::new([0; 1_024]).with_stall_ms(100);
     assert_eq!(session.deadline(), None);
-    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(1).with_digest_from(Some(0));
     session.start(ClientRequest::Get(get), at(5)).expect("idle");
     assert_eq!(session.deadline(), None, "reading back takes what it takes");
     session.rehashed(b"h", at(1_000));
@@ -418,7 +414,7 @@ fn a_request_that_cannot_be_sent_may_have_been_answered() {
 fn what_was_not_sent_can_be_taken_back() {
     let mut session = ClientSession::new([0; 1_024]);
     session.abandon();
-    let get = GetRequest { offset: 1, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(1).with_digest_from(Some(0));
     session.start(ClientRequest::Get(get), at(0)).expect("idle");
     assert_eq!(session.action(), ClientAction::Rehash { offset: 0, len: 1 });
     assert_eq!(session.receive(b"{", at(0)), (0, None));
@@ -451,7 +447,7 @@ proptest! {
         tail in prop_oneof![Just(""), Just("{\"type\":\"error\",\"code\":\"shuttingDown\"}\n"), Just("x")],
     ) {
         let offset = held.min(file.len());
-        let get = GetRequest { offset: offset as u64, digest_from: Some(0), ..GetRequest::new(NAME) };
+        let get = GetRequest::new(NAME).with_offset(offset as u64).with_digest_from(Some(0));
         let mut input = answer(&file, offset);
         input.extend_from_slice(tail.as_bytes());
         if let Some((index, bit)) = flip {

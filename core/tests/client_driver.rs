@@ -237,7 +237,7 @@ fn k1_k2_interrupted_and_short_calls_change_nothing() {
 
 #[test]
 fn resumes_from_what_is_held() {
-    let get = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(5).with_digest_from(Some(0));
     let mut held = Held::new(b"hello");
     assert!(matches!(connection(wire([bytes(answer(FILE, 5))])).get(&get, &mut &mut held), Ok(End::Verified(_))));
     assert_eq!(held.bytes, FILE);
@@ -257,7 +257,7 @@ fn resumes_from_what_is_held() {
 
 #[test]
 fn what_cannot_be_read_back_is_not_asked_for() {
-    let get = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(5).with_digest_from(Some(0));
     let mut connection = connection(wire([bytes(answer(FILE, 0))]));
     let mut short = Held::new(b"hell");
     assert_eq!(connection.get(&get, &mut short), Err(ClientError::TooFewToReadBack));
@@ -405,7 +405,7 @@ fn a_sink_need_not_do_more_than_write() {
     let end = connection(wire([bytes(answer(FILE, 0))])).get(&GetRequest::new(NAME), &mut memory);
     assert!(matches!(end, Ok(End::Verified(verified)) if verified.is_whole()));
     assert_eq!(memory.0, FILE);
-    let resume = GetRequest { offset: 5, digest_from: Some(0), ..GetRequest::new(NAME) };
+    let resume = GetRequest::new(NAME).with_offset(5).with_digest_from(Some(0));
     let end = connection(wire([])).get(&resume, &mut &mut memory);
     assert_eq!(end, Err(ClientError::TooFewToReadBack));
 }

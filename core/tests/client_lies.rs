@@ -124,7 +124,7 @@ fn m10_a_line_is_bounded() {
 #[test]
 fn m11_another_offset_is_refused() {
     let version = Version::new("v1").expect("a version");
-    let get = GetRequest { offset: 7, version: Some(&version), digest_from: Some(0), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_offset(7).with_version(Some(&version)).with_digest_from(Some(0));
     let honest = String::from_utf8(answer(FILE, 7)).expect("text");
     for offset in [0, 6, 8, 12, u64::MAX] {
         let to = format!("\"offset\":{offset}");
@@ -153,7 +153,7 @@ fn the_length_is_what_was_asked_for() {
         Violation::Length,
     );
     lie_to_get("\"fileSize\":12", "\"fileSize\":13", Violation::Length);
-    let get = GetRequest { length: Some(5), ..GetRequest::new(NAME) };
+    let get = GetRequest::new(NAME).with_length(Some(5));
     let crc32 = digest(DigestKind::Crc32, b"hello");
     let line = header(FILE, 0).replace("\"length\":12", "\"length\":5").replace("\"lastSize\":12", "\"lastSize\":5");
     let honest = format!("{line}hello{{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n");

@@ -275,7 +275,7 @@ fn signs_of_life_while_it_finishes() {
     assert_eq!(rig.session.action(), Action::SendBytes { bytes: b" ", more: false });
     rig.session.sent(1, at(20_001));
     let digest = Some(coracle_core::Digest::Crc32(0x1234));
-    rig.session.finished(Finished { digest, same_version: true }, at(20_002));
+    rig.session.finished(Finished::new(digest, true), at(20_002));
     rig.work();
     assert!(rig.take_text().ends_with(",\"digest\":\"crc32\",\"crc32\":\"00001234\"}\n"));
 }

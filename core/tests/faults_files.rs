@@ -189,7 +189,7 @@ impl Store for Other {
 
     fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
         let version = Version::new("v1").map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { size: self.told, modified: None, version })
+        Ok(FileInfo::new(self.told, version))
     }
 
     fn read(&mut self, (): &mut (), offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {

@@ -53,8 +53,8 @@ fn x8_no_exchange_allocates() {
         ClientRequest::List { path: Some(FileName::from_static("dir")) },
         ClientRequest::Stat { name, digest: Some(DigestKind::Crc32) },
         ClientRequest::Get(GetRequest::new(name)),
-        ClientRequest::Get(GetRequest { offset: 4_999, digest: None, ..GetRequest::new(name) }),
-        ClientRequest::Get(GetRequest { offset: 5_001, ..GetRequest::new(name) }),
+        ClientRequest::Get(GetRequest::new(name).with_offset(4_999).with_digest(None)),
+        ClientRequest::Get(GetRequest::new(name).with_offset(5_001)),
         ClientRequest::Get(GetRequest::new(missing)),
     ] {
         client.start(ask, now).expect("it fits");
@@ -126,7 +126,7 @@ fn exchange(client: &mut ClientSession<[u8; 1_024]>, server: &mut ServerSession<
             }
             Action::Finish { .. } => {
                 let digest = hasher.take().map(Hasher::finish);
-                server.finished(Finished { digest, same_version: true }, now);
+                server.finished(Finished::new(digest, true), now);
                 continue;
             }
             Action::SendBytes { bytes, .. } => {

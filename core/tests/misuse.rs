@@ -17,7 +17,7 @@ static FILES: [StaticFile<'static>; 1] = [StaticFile::new("a.txt", "v1", b"hello
 type Session<'c> = ServerSession<'c, Buf>;
 
 fn info() -> FileInfo {
-    FileInfo { size: 12, version: Version::new("v1").expect("a version"), modified: None }
+    FileInfo::new(12, Version::new("v1").expect("a version"))
 }
 
 /// Everything that a session shows of itself.
@@ -28,10 +28,10 @@ fn shown(session: &Session<'_>) -> String {
 
 /// The session is over, for its owner's mistake, and stays so.
 fn assert_closed_for_misuse(session: &mut Session<'_>, what: &str) {
-    let close = Action::Close(Close { how: CloseHow::Abort, why: CloseReason::Misuse });
+    let close = Action::Close(Close::new(CloseHow::Abort, CloseReason::Misuse));
     assert_eq!((session.action(), session.deadline()), (close.clone(), None), "{what}");
     session.sent(1, NOW);
-    session.finished(Finished { digest: None, same_version: true }, NOW);
+    session.finished(Finished::new(None, true), NOW);
     session.stop(NOW);
     session.handle_timeout(NOW);
     assert_eq!(session.receive(b"{}", NOW).0, 0);
@@ -57,7 +57,7 @@ fn a_report_to_a_server_that_fits_another_action() {
         ("sent", |session| session.sent(1, NOW)),
         ("hashed", |session| session.hashed(1, NOW)),
         ("working", |session| session.working(NOW)),
-        ("finished", |session| session.finished(Finished { digest: None, same_version: true }, NOW)),
+        ("finished", |session| session.finished(Finished::new(None, true), NOW)),
         ("file_fault", |session| session.file_fault(NOW)),
         #[cfg(feature = "classic")]
         ("text_seen", |session| session.text_seen(NOW)),
@@ -123,7 +123,7 @@ fn a_digest_that_is_not_told() {
     let config = ServerConfig::new();
     for digest in [None, Some(Digest::Sha256([0; 32]))] {
         let mut session = server(&config, r#"{"type":"stat","fileName":"a.txt","digest":"crc32"}"#, 2);
-        session.finished(Finished { digest, same_version: true }, NOW);
+        session.finished(Finished::new(digest, true), NOW);
         assert_closed_for_misuse(&mut session, "a stat");
     }
 }

@@ -34,13 +34,11 @@ enum Outcome {
 fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: DigestKind) -> Outcome {
     let held = part.bytes.clone();
     let version = part.version.clone();
-    let get = GetRequest {
-        offset: held.len() as u64,
-        version: version.as_ref(),
-        digest: Some(kind),
-        digest_from: Some(0),
-        ..GetRequest::new(NAME)
-    };
+    let get = GetRequest::new(NAME)
+        .with_offset(held.len() as u64)
+        .with_version(version.as_ref())
+        .with_digest(Some(kind))
+        .with_digest_from(Some(0));
     pair.client.start(ClientRequest::Get(get), pair.now()).expect("idle");
     let mut shown = 0;
     while let ClientAction::Rehash { offset, len } = pair.client.action() {

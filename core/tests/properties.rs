@@ -162,7 +162,7 @@ impl Store for Told {
 
     fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
         let version = Version::new(&self.version).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { size: self.size, version, modified: self.modified })
+        Ok(FileInfo::new(self.size, version).with_modified(self.modified))
     }
 
     fn read(&mut self, (): &mut (), _: u64, _: &mut [u8]) -> Result<usize, StoreError> {
@@ -179,7 +179,7 @@ impl Store for Told {
         }
         // The listing owns no name, so the test's one is leaked; there are a few hundred of them.
         let name = FileName::new(Box::leak(self.name.clone().into_boxed_str())).map_err(|_| StoreError::Io)?;
-        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size: self.size, modified: self.modified } }))
+        Ok(Listed::Entry(Entry::new(name, EntryKind::File { size: self.size, modified: self.modified })))
     }
 }
 

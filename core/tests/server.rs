@@ -4,8 +4,8 @@ mod common;
 
 use common::Rig;
 use coracle_core::{
-    Action, CloseHow, CloseReason, Code, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession, StaticFile,
-    Timer, Version,
+    Action, Close, CloseHow, CloseReason, Code, Digest, FileInfo, Instant, Reply, ServerConfig, ServerSession,
+    StaticFile, StoreError, Timer, Version,
 };
 
 static FILES: [StaticFile<'static>; 3] = [
@@ -251,7 +251,7 @@ fn a_text_is_taken_for_nothing_else() {
 #[test]
 fn a_known_digest_of_another_kind_is_none() {
     let config = ServerConfig::new();
-    let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
     for (known, is_hashed) in [(None, true), (Some(Digest::Sha256([0; 32])), true), (Some(Digest::Crc32(7)), false)] {
         let mut rig = Rig::with_files(&config, &FILES);
         assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
@@ -283,4 +283,30 @@ fn half_close_is_answered_in_full() {
     rig.work();
     assert!(rig.take_text().ends_with("hello, world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n"));
     assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
+}
+
+/// A store without a handle for one more file or listing: the client is told to come again, on another connection.
+#[test]
+fn a_store_that_is_busy_closes_the_connection() {
+    let config = ServerConfig::new();
+    let busy = StoreError::Busy;
+    for (request, is_half_way) in
+        [(r#"{"type":"get","fileName":"a.txt"}"#, false), (r#"{"type":"list"}"#, false), (r#"{"type":"list"}"#, true)]
+    {
+        let mut session = ServerSession::new(&config, [0; 512], Instant::default());
+        session.receive(request.as_bytes(), Instant::default());
+        if is_half_way {
+            session.reply(Reply::Listing, Instant::default());
+            session.entry(Err(busy), Instant::default());
+        } else {
+            session.reply(Reply::Refuse(busy.code()), Instant::default());
+        }
+        let Action::SendBytes { bytes, more } = session.action() else { panic!("no answer to {request}") };
+        assert!(!more && bytes.starts_with(br#"{"type":"error","code":"busy","#), "{request}");
+        let len = bytes.len();
+        session.sent(len, Instant::default());
+        let close = Close::new(CloseHow::Linger, CloseReason::Refused(Code::Busy));
+        assert_eq!(session.action(), Action::Close(close), "{request}");
+        assert_eq!(session.last_exchange().error, Some(Code::Busy));
+    }
 }

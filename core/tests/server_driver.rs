@@ -34,7 +34,7 @@ fn a_small_answer_leaves_in_one_write() {
     assert_eq!((served.text(), served.why()), (answer(12, WHOLE), DONE));
     assert_eq!(served.wire.parts, [(served.wire.sent.len(), false)]);
     assert_eq!(served.log.lines, [r#"get Some("a.txt")"#, "opened 12", "body 12"]);
-    let exchange = Exchange { kind: Some(RequestKind::Get), error: None, body_len: 12 };
+    let exchange = Exchange::new(Some(RequestKind::Get), None, 12);
     assert_eq!(served.log.exchanges, [exchange]);
     // What it computed over all of the file it tells the store, and waits for what comes next with the idle deadline.
     assert_eq!(served.store.remembered, [(12, Digest::Crc32(0xffab_723a))]);
@@ -153,7 +153,7 @@ fn a_store_that_fails_in_a_body_breaks_it_off() {
         let store = Shelf { reads: [Ok(5), fault].into(), ..Shelf::new(FILE) };
         let broken = served(asking(&GET.repeat(2)), store, 4_096);
         assert_eq!((broken.why(), broken.text()), (BROKEN, answer(12, "hello")));
-        let exchange = Exchange { kind: Some(RequestKind::Get), error: Some(Code::Io), body_len: 5 };
+        let exchange = Exchange::new(Some(RequestKind::Get), Some(Code::Io), 5);
         assert_eq!(broken.log.exchanges, [exchange]);
     }
     // The peer is gone before it can be told.
@@ -387,7 +387,7 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
         // The rig's session lends another kind of buffer: the same steps once more.
         let mut session = ServerSession::new(&config, vec![0; 512], now);
         assert_eq!(session.receive(request.as_bytes(), now).0, request.len());
-        let info = FileInfo { size: 12, version: Version::new("v1").expect("good"), modified: None };
+        let info = FileInfo::new(12, Version::new("v1").expect("good"));
         if request.contains("list") {
             session.reply(Reply::Listing, now);
         } else {

@@ -1,15 +1,15 @@
-//! The text behind `boot.log`: what happened since the board started.
+//! The log in RAM that is served as `boot.log`.
 
 use heapless::{String, Vec};
 
-/// How much the log remembers. When it is full it starts anew.
+/// Size of the log, in bytes. When it is full it is cleared.
 pub const CAPACITY: usize = 8 * 1024;
 const LINE_LEN: usize = 120;
 
 /// A log in RAM that is only ever appended to, until it is cleared.
 pub struct BootLog {
     text: Vec<u8, CAPACITY>,
-    /// How often it was cleared.
+    /// Number of times that it was cleared.
     generation: u32,
 }
 
@@ -18,31 +18,31 @@ impl BootLog {
         Self { text: Vec::new(), generation: 0 }
     }
 
-    /// What has been written since the log was last cleared.
+    /// Everything written since the log was last cleared.
     pub fn bytes(&self) -> &[u8] {
         &self.text
     }
 
-    /// Another number means that bytes that were there are not there any more.
+    /// Changes when earlier bytes are no longer there.
     pub const fn generation(&self) -> u32 {
         self.generation
     }
 
-    /// Appends a line; where there is no room for it, everything else goes.
+    /// Appends a line; clears the log before where it does not fit.
     pub fn append(&mut self, line: &Line) {
         if self.text.capacity() - self.text.len() < line.0.len() + 1 {
             self.text.clear();
             self.generation = self.generation.wrapping_add(1);
         }
-        let is_kept = self
+        let appended = self
             .text
             .extend_from_slice(line.0.as_bytes())
             .and_then(|()| self.text.push(b'\n').map_err(|_| Default::default()));
-        debug_assert!(is_kept.is_ok(), "there is room for the line");
+        debug_assert!(appended.is_ok(), "there is room for the line");
     }
 }
 
-/// A line under construction. What does not fit is cut off: a log must not stop what it tells of.
+/// A line being built. Text that does not fit is cut off, since logging must not fail.
 pub struct Line(String<LINE_LEN>);
 
 impl Line {
@@ -68,7 +68,7 @@ impl Line {
         self
     }
 
-    /// Without `core::fmt`, which would take more flash than the log itself.
+    /// Appends decimal digits, without `core::fmt`, which would take more flash than the log.
     pub fn number(&mut self, number: u64) -> &mut Self {
         let mut digits = [0; 20];
         let mut rest = number;

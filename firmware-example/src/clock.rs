@@ -1,4 +1,4 @@
-//! The time since start-up, from a counter that runs on its own.
+//! Time since start-up, from a free-running hardware counter.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -7,12 +7,12 @@ use crate::hardware::{CLOCK_HZ, Registers};
 /// Counts up at [`CLOCK_HZ`].
 const COUNTER: usize = 0x18;
 
-/// The milliseconds that stand in front of every line of the log.
+/// The timestamp of log lines, in milliseconds.
 static UPTIME_MS: AtomicU32 = AtomicU32::new(0);
 
 defmt::timestamp!("{=u32:tms}", UPTIME_MS.load(Ordering::Relaxed));
 
-/// Extends the 32-bit counter: has to be asked at least every 171 s, when that one starts anew.
+/// Extends the 32-bit counter to 64 bits. Has to be read at least every 171 s, when the counter wraps.
 pub struct Clock {
     registers: Registers,
     last: u32,
@@ -28,7 +28,7 @@ impl Clock {
     /// Milliseconds since start-up.
     pub fn millis(&mut self) -> u64 {
         let millis = self.ticks() / u64::from(CLOCK_HZ / 1_000);
-        // The log's time starts anew after 49 days.
+        // The log's timestamp wraps after 49 days.
         UPTIME_MS.store((millis & u64::from(u32::MAX)) as u32, Ordering::Relaxed);
         millis
     }

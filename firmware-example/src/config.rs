@@ -1,4 +1,4 @@
-//! The board's settings: its own, then the PC's `config.json`, fetched at start-up by the board as a client.
+//! Settings of the board: its defaults, then `config.json`, which the board fetches from the PC at start-up.
 
 use coracle_core::{DigestKind, End, FileName, GetRequest, ServerName};
 use coracle_smoltcp::{Fetch, FetchError, Progress, sink_fn};
@@ -13,30 +13,30 @@ use crate::network::{self, Network};
 
 const CONFIG: FileName<'static> = FileName::from_static("config.json");
 const CONFIG_LEN: usize = 512;
-/// The PC that runs the emulator, as the emulated network shows it, and the protocol's port.
+/// The address of the PC in the emulated network, and the protocol's port.
 const DEFAULT_SERVER: (Ipv4Address, u16) = (Ipv4Address::new(10, 0, 2, 2), 8888);
 /// How long the board waits for a configuration before it serves without one.
-const PATIENCE_MS: u64 = 3_000;
-/// How long it waits before it asks again.
-const PAUSE_MS: u64 = 500;
-/// The first port for connections of its own.
+const CONFIG_TIMEOUT_MS: u64 = 3_000;
+/// The pause between two attempts.
+const RETRY_PAUSE_MS: u64 = 500;
+/// The first local port for the board's own connections.
 const FIRST_PORT: u16 = 49_152;
 
-/// What the emulator's command line says, as `KEY=VALUE`.
+/// Arguments of the emulator's command line, as `KEY=VALUE`.
 pub struct Arguments {
     /// `config=PORT`, `config=A.B.C.D:PORT` or `config=none`: where `config.json` comes from.
     pub server: Option<IpEndpoint>,
     /// `dhcp=off`: takes the fixed address.
     pub use_dhcp: bool,
-    /// `made=off`: serves what is in flash only, without `boot.log` and `status.json`.
+    /// `made=off`: serves only the files in flash, without `boot.log` and `status.json`.
     pub has_made: bool,
-    /// `fail=panic`, `fail=fault` or `fail=stall`: does so when it has begun to serve, to show what follows.
+    /// `fail=panic`, `fail=fault` or `fail=stall`: fails in that way once it serves.
     pub fail: Option<Reason>,
 }
 
 impl Arguments {
-    /// Reads them; what cannot be understood is told of, and left out.
-    // Out of line, as everything here that needs a buffer once.
+    /// Reads the arguments; logs and ignores unknown ones.
+    // Not inlined, since its buffer is needed only once.
     #[inline(never)]
     pub fn read() -> Self {
         let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, has_made: true, fail: None };
@@ -79,14 +79,14 @@ fn endpoint(text: &str) -> Option<IpEndpoint> {
     Some((address, port).into())
 }
 
-/// What the board can be told.
+/// The settings.
 pub struct Settings {
     name: String<{ ServerName::MAX_LEN }>,
     pub idle_ms: u32,
 }
 
 impl Settings {
-    /// Those of a board that nobody has told anything.
+    /// The defaults.
     pub const fn new() -> Self {
         Self { name: String::new(), idle_ms: 60_000 }
     }
@@ -96,7 +96,7 @@ impl Settings {
         &self.name
     }
 
-    /// Takes over what `json` says, or nothing of it.
+    /// Applies all of `json`, or nothing of it.
     fn apply(&mut self, json: &[u8]) -> Result<(), &'static str> {
         let trimmed = json.trim_ascii_end();
         let (config, _): (ConfigJson<'_>, usize) =
@@ -112,7 +112,7 @@ impl Settings {
     }
 }
 
-/// Members that are not known are refused: skipping them would recurse as deep as they nest.
+/// Unknown members are refused, since skipping them would recurse as deep as they nest.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ConfigJson<'a> {
@@ -120,15 +120,15 @@ struct ConfigJson<'a> {
     idle_ms: Option<u32>,
 }
 
-/// Fetches `config.json`, without blocking, until it has it or gives up.
+/// Fetches `config.json` without blocking, with retries until a timeout.
 pub struct Configurator {
     fetch: Option<Fetch<'static>>,
-    /// The fetch's buffer, between tries.
+    /// The fetch's buffer, between attempts.
     buf: Option<&'static mut [u8]>,
     bytes: Vec<u8, CONFIG_LEN>,
     tries: u16,
     next_try_ms: u64,
-    /// From the first poll on.
+    /// Set by the first poll.
     give_up_ms: Option<u64>,
 }
 
@@ -137,8 +137,8 @@ impl Configurator {
         Self { fetch: None, buf: Some(buf), bytes: Vec::new(), tries: 0, next_try_ms: 0, give_up_ms: None }
     }
 
-    /// Goes on; returns whether it is over, with or without a change in `settings`.
-    // Out of line: nothing of it should stay on the stack while the board serves.
+    /// Advances the fetch; returns whether it has ended, with or without a change of `settings`.
+    // Not inlined, so that it takes no stack while the board serves.
     #[inline(never)]
     pub fn poll(
         &mut self,
@@ -150,7 +150,7 @@ impl Configurator {
         settings: &mut Settings,
     ) -> bool {
         let now = network::instant(now_ms);
-        if now_ms >= *self.give_up_ms.get_or_insert(now_ms + PATIENCE_MS) {
+        if now_ms >= *self.give_up_ms.get_or_insert(now_ms + CONFIG_TIMEOUT_MS) {
             defmt::warn!("no configuration: nobody answered in time");
             sockets.get_mut::<tcp::Socket<'_>>(socket).abort();
             return true;
@@ -189,7 +189,7 @@ impl Configurator {
             FetchError::ConnectionRefused => defmt::info!("no configuration: no server there"),
             FetchError::Failed(failure) if failure.is_temporary() => {
                 self.buf = self.fetch.take().map(Fetch::into_buf);
-                self.next_try_ms = now_ms + PAUSE_MS;
+                self.next_try_ms = now_ms + RETRY_PAUSE_MS;
                 return false;
             }
             FetchError::Failed(failure) => defmt::warn!("no configuration: {}", failure),
@@ -204,7 +204,7 @@ impl Configurator {
         let Some(buf) = self.buf.take() else { return };
         self.bytes.clear();
         self.tries += 1;
-        let get = GetRequest { digest: Some(DigestKind::Sha256), ..GetRequest::new(CONFIG) };
+        let get = GetRequest::new(CONFIG).with_digest(Some(DigestKind::Sha256));
         self.fetch = Fetch::new(&get, server, socket, FIRST_PORT + self.tries, buf, network::instant(now_ms)).ok();
     }
 }

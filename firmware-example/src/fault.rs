@@ -1,8 +1,8 @@
-//! How the firmware ends: with a line in the log that says why, and an exit status of the emulator's.
+//! How the firmware ends: a log line with the reason, and the emulator's exit status.
 
 use core::panic::PanicInfo;
 
-/// Why the firmware stopped. The number is the emulator's exit status; a product would keep it over the reset.
+/// Why the firmware stopped. The number is the emulator's exit status; a product would store it across the reset.
 #[derive(Clone, Copy)]
 pub enum Reason {
     Panic = 101,
@@ -28,7 +28,7 @@ pub fn provoke(reason: Reason) -> ! {
 
 #[panic_handler]
 fn panicked(info: &PanicInfo<'_>) -> ! {
-    // The message is left out: formatting it would link core::fmt, 8 KB of flash. The place is enough to find it.
+    // Without the message: formatting it would link core::fmt, 8 KB of flash. The location is enough to find it.
     match info.location() {
         Some(place) => defmt::error!("panicked at {=str}:{=u32}", place.file(), place.line()),
         None => defmt::error!("panicked"),
@@ -36,7 +36,7 @@ fn panicked(info: &PanicInfo<'_>) -> ! {
     exit(Reason::Panic)
 }
 
-/// What defmt's own assertions call; the line is in the log already.
+/// Called by defmt's own assertions, which have logged the reason already.
 #[defmt::panic_handler]
 fn defmt_panicked() -> ! {
     exit(Reason::Panic)

@@ -1,4 +1,4 @@
-//! What the board serves: files in flash, the log in RAM, and the status, made when it is asked for.
+//! The board's store: files in flash, the log in RAM, and the status, which is made on request.
 
 use core::cell::RefCell;
 
@@ -19,16 +19,16 @@ pub struct Files<'a> {
     flash: StaticStore<'static>,
     shared: &'a RefCell<Shared>,
     name: &'a str,
-    /// Whether there is anything beside the flash.
+    /// Whether `boot.log` and `status.json` are served.
     has_made: bool,
-    /// No two starts of any board have the same.
+    /// Unique to this start of this board.
     boot: u64,
-    /// How often the status was told.
+    /// Number of times that the status was opened.
     told: u32,
 }
 
-/// An open file of the board's.
-// There is no heap to put the largest variant in, and each session has its one place for any of them.
+/// An open file.
+// Without a heap the largest variant cannot be boxed; each session has room for any of them.
 #[allow(clippy::large_enum_variant)]
 pub enum OpenFile {
     Flash(&'static StaticFile<'static>),
@@ -36,19 +36,19 @@ pub enum OpenFile {
     Status { text: [u8; STATUS_LEN], len: usize, number: u32 },
 }
 
-/// A place in a listing: the two files of the root that are not in flash come first.
+/// A position in a listing: the two files of the root that are not in flash come first.
 pub struct Listing {
     made: u8,
     flash: StaticListing<'static>,
 }
 
 impl<'a> Files<'a> {
-    /// `boot` makes the versions of what lives in RAM: a random number here, a counter in flash elsewhere.
+    /// `boot` is a part of the versions of files in RAM: a random number here, a counter in flash in a product.
     pub const fn new(shared: &'a RefCell<Shared>, name: &'a str, has_made: bool, boot: u64) -> Self {
         Self { flash: StaticStore::new(&FILES), shared, name, has_made, boot, told: 0 }
     }
 
-    /// The version of the thing that begins with `kind`, in its `number`th state since this start.
+    /// The version of a file in RAM, of which `kind` is the first character, in state `number` since this start.
     fn version(&self, kind: u8, number: u32) -> Result<Version, StoreError> {
         let mut text = [kind; 1 + 16 + 8];
         let numbers = self.boot.to_be_bytes().into_iter().chain(number.to_be_bytes());
@@ -82,14 +82,14 @@ impl Store for Files<'_> {
     fn info(&mut self, file: &OpenFile) -> Result<FileInfo, StoreError> {
         let (len, version) = match file {
             OpenFile::Flash(file) => return self.flash.info(file),
-            // While the log is only appended to, it is the same version, and has only grown.
+            // A log that is only appended to keeps its version.
             OpenFile::Log { .. } => {
                 let log = &self.shared.borrow().log;
                 (log.bytes().len(), self.version(b'L', log.generation())?)
             }
             OpenFile::Status { len, number, .. } => (*len, self.version(b'S', *number)?),
         };
-        Ok(FileInfo { size: u64::try_from(len).map_err(|_| StoreError::Io)?, version, modified: None })
+        Ok(FileInfo::new(u64::try_from(len).map_err(|_| StoreError::Io)?, version))
     }
 
     fn read(&mut self, file: &mut OpenFile, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -98,7 +98,7 @@ impl Store for Files<'_> {
             OpenFile::Log { generation } => {
                 let log = &self.shared.borrow().log;
                 if log.generation() != *generation {
-                    // The bytes that were promised are gone.
+                    // The announced bytes are gone.
                     return Err(StoreError::Io);
                 }
                 Ok(copy(log.bytes(), offset, buf))
@@ -126,7 +126,7 @@ impl Store for Files<'_> {
             _ => return self.flash.next(&mut listing.flash),
         };
         let size = u64::try_from(len).map_err(|_| StoreError::Io)?;
-        Ok(Listed::Entry(Entry { name, kind: EntryKind::File { size, modified: None } }))
+        Ok(Listed::Entry(Entry::new(name, EntryKind::File { size, modified: None })))
     }
 
     fn known_digest(&mut self, file: &OpenFile, kind: DigestKind) -> Option<Digest> {

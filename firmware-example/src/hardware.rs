@@ -1,4 +1,4 @@
-//! The board's registers, exceptions and painted stack: everything here that needs `unsafe`.
+//! Registers, exceptions and the painted stack: everything that needs `unsafe`.
 //!
 //! The board is Arm's MPS2 with the AN385 image (a Cortex-M3 at 25 MHz), as QEMU emulates it.
 
@@ -7,7 +7,7 @@ use cortex_m::peripheral::syst::SystClkSource;
 use cortex_m::peripheral::{NVIC, SYST};
 use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
 
-/// What the processor and its counters run at.
+/// The frequency of the processor and its counters, in Hz.
 pub const CLOCK_HZ: u32 = 25_000_000;
 
 /// A peripheral's block of 32-bit registers.
@@ -21,7 +21,7 @@ impl Registers {
     ///
     /// # Panics
     ///
-    /// When the block has no such register.
+    /// If the block has no such register.
     pub fn read(&self, offset: usize) -> u32 {
         // SAFETY: `at` gives an aligned address inside a peripheral of this board, which is always mapped.
         unsafe { self.at(offset).read_volatile() }
@@ -31,7 +31,7 @@ impl Registers {
     ///
     /// # Panics
     ///
-    /// When the block has no such register.
+    /// If the block has no such register.
     pub fn write(&mut self, offset: usize, value: u32) {
         // SAFETY: as in `read`; no register of these peripherals makes the hardware write to memory.
         unsafe { self.at(offset).write_volatile(value) }
@@ -52,7 +52,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// Hands out the peripherals; `None` the second time.
+    /// Returns the peripherals; `None` the second time.
     pub fn take() -> Option<Self> {
         let core = cortex_m::Peripherals::take()?;
         Some(Self {
@@ -63,8 +63,8 @@ impl Board {
         })
     }
 
-    /// Starts the interrupt that wakes the processor every millisecond. It does not keep the time: an emulator on a
-    /// busy machine loses up to half of the ticks.
+    /// Starts the interrupt that wakes the processor every millisecond. It is not used as the clock: an emulator on a busy
+    /// machine loses up to half of the ticks.
     pub fn start_ticks(&mut self) {
         self.systick.set_clock_source(SystClkSource::Core);
         self.systick.set_reload(CLOCK_HZ / 1_000 - 1);
@@ -74,11 +74,11 @@ impl Board {
     }
 }
 
-/// Sleeps until the next tick or frame, unless `busy` says that there is something to do already.
+/// Sleeps until the next tick or frame, unless `busy` returns true.
 pub fn sleep_unless(busy: impl FnOnce() -> bool) {
     // SAFETY: the handler does nothing but mask this interrupt again, so it breaks no critical section.
     unsafe { NVIC::unmask(Ethernet) };
-    // An interrupt that comes between the question and `wfi` stays pending and ends `wfi` at once.
+    // An interrupt between the check and `wfi` stays pending and ends `wfi` immediately.
     cortex_m::interrupt::free(|_| {
         if !busy() {
             cortex_m::asm::wfi();
@@ -86,7 +86,7 @@ pub fn sleep_unless(busy: impl FnOnce() -> bool) {
     });
 }
 
-/// Executes what no processor can.
+/// Executes an undefined instruction, which faults.
 pub fn undefined_instruction() -> ! {
     cortex_m::asm::udf()
 }
@@ -97,7 +97,7 @@ pub struct StackUse {
     pub high_water: usize,
 }
 
-/// Looks how much of the paint that the start-up code laid on the stack is gone.
+/// Measures the stack use by how much of the paint of the start-up code is overwritten.
 pub fn stack_use() -> StackUse {
     // SAFETY: the linker script defines both; only their addresses are taken.
     unsafe extern "C" {
@@ -112,7 +112,7 @@ pub fn stack_use() -> StackUse {
     StackUse { size, high_water: size - untouched.count() * 4 }
 }
 
-/// The Ethernet controller's line at the interrupt controller.
+/// The interrupt of the Ethernet controller.
 #[derive(Clone, Copy)]
 struct Ethernet;
 
@@ -125,7 +125,7 @@ unsafe impl InterruptNumber for Ethernet {
 
 type Handler = extern "C" fn();
 
-/// The vectors that follow the processor's own exceptions, up to the only one in use.
+/// The interrupt vectors, up to the only one in use.
 // SAFETY: the start-up code's linker script expects this symbol in this section; the type is a table of addresses.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
@@ -135,7 +135,7 @@ static __INTERRUPTS: [Handler; 14] = {
     vectors
 };
 
-/// The line stays up until the frame is read, which the main loop does: until then it is masked.
+/// Masks the interrupt, which stays active until the main loop has read the frame.
 extern "C" fn frame_arrived() {
     NVIC::mask(Ethernet);
 }

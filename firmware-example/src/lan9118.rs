@@ -1,4 +1,4 @@
-//! Driver for the SMSC (now Microchip) LAN9118 Ethernet controller, by its data sheet, as a device of smoltcp's.
+//! Driver for the SMSC (now Microchip) LAN9118 Ethernet controller, by its data sheet, as a smoltcp device.
 
 use smoltcp::phy::{self, Device, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -34,21 +34,21 @@ mod mac {
     pub const ADDRESS_LOW: u32 = 3;
 }
 
-/// Reads so when bus and controller agree on the byte order.
+/// The value of `BYTE_TEST` if bus and controller agree on the byte order.
 const BYTE_TEST_VALUE: u32 = 0x8765_4321;
 /// An Ethernet frame without its check sequence: header and 1,500 bytes.
 const MAX_FRAME_LEN: usize = 1_514;
 const CHECK_SEQUENCE_LEN: usize = 4;
 const FRAME_WORDS: usize = (MAX_FRAME_LEN + CHECK_SEQUENCE_LEN).div_ceil(4);
-/// How often a bit that the controller clears by itself is looked at: the data sheet promises 10 ms for a reset.
-const PATIENCE: u32 = 1_000_000;
+/// Maximum number of reads of a bit that the controller clears itself: by the data sheet a reset takes 10 ms.
+const MAX_READS: u32 = 1_000_000;
 
 /// Why the controller cannot be used.
 #[derive(Clone, Copy, defmt::Format)]
 pub enum StartError {
     /// There is no LAN9118 at that address.
     NotFound,
-    /// It does not come out of its reset.
+    /// It does not complete its reset.
     Stuck,
 }
 
@@ -57,7 +57,7 @@ pub struct Lan9118 {
     registers: Registers,
     received: &'static mut Frame,
     transmitted: &'static mut Frame,
-    /// Frames that passed, either way.
+    /// Number of frames sent and received.
     pub frames: u32,
 }
 
@@ -71,11 +71,11 @@ impl Lan9118 {
     ///
     /// # Errors
     ///
-    /// When it does not answer as its data sheet says.
+    /// If it does not respond as its data sheet says.
     ///
     /// # Panics
     ///
-    /// The second time: the board has one controller.
+    /// If called twice, since the board has one controller.
     pub fn start(registers: Registers) -> Result<Self, StartError> {
         let mut this = Self { registers, received: RECEIVED.take(), transmitted: TRANSMITTED.take(), frames: 0 };
         if this.registers.read(register::BYTE_TEST) != BYTE_TEST_VALUE {
@@ -84,7 +84,7 @@ impl Lan9118 {
         let soft_reset = 1;
         this.registers.write(register::HW_CFG, soft_reset);
         this.wait_for_zero(register::HW_CFG, soft_reset)?;
-        // Must-be-one bit, and 5 KiB of the memory to the transmitter, which leaves 10,560 bytes to the receiver.
+        // A bit that must be one, and 5 KiB of memory for the transmitter, which leaves 10,560 bytes for the receiver.
         this.registers.write(register::HW_CFG, 1 << 20 | 5 << 16);
         // Interrupt (active high, push-pull) whenever a frame waits.
         this.registers.write(register::FIFO_INT, 0);
@@ -102,7 +102,7 @@ impl Lan9118 {
     ///
     /// # Errors
     ///
-    /// When the controller hangs.
+    /// If the controller hangs.
     pub fn address(&mut self) -> Result<EthernetAddress, StartError> {
         let [a, b, c, d] = self.read_mac(mac::ADDRESS_LOW)?.to_le_bytes();
         let [e, f, ..] = self.read_mac(mac::ADDRESS_HIGH)?.to_le_bytes();
@@ -114,7 +114,7 @@ impl Lan9118 {
         self.registers.read(register::RX_FIFO_INF) >> 16 & 0xff != 0
     }
 
-    /// Reads the next good frame into `self.received` and returns its length; bad ones are dropped.
+    /// Reads the next valid frame into `self.received` and returns its length; drops damaged ones.
     fn read_frame(&mut self) -> Option<usize> {
         while self.has_frame() {
             let status = self.registers.read(register::RX_STATUS_FIFO);
@@ -134,8 +134,8 @@ impl Lan9118 {
         None
     }
 
-    /// Whether a whole frame and its two command words fit the transmitter, whose reports are thrown away: what gets
-    /// lost, TCP sends again.
+    /// Whether a frame of maximum length and its two command words fit into the transmitter. Discards its status reports, since
+    /// TCP resends lost frames.
     fn can_write(&mut self) -> bool {
         let mut info = self.registers.read(register::TX_FIFO_INF);
         while info >> 16 & 0xff != 0 {
@@ -162,7 +162,7 @@ impl Lan9118 {
     }
 
     fn wait_for_zero(&self, offset: usize, bit: u32) -> Result<(), StartError> {
-        let done = (0..PATIENCE).any(|_| self.registers.read(offset) & bit == 0);
+        let done = (0..MAX_READS).any(|_| self.registers.read(offset) & bit == 0);
         if done { Ok(()) } else { Err(StartError::Stuck) }
     }
 }
@@ -172,7 +172,7 @@ impl Device for Lan9118 {
     type TxToken<'a> = Transmitter<'a>;
 
     fn receive(&mut self, _now: Instant) -> Option<(Received<'_>, Transmitter<'_>)> {
-        // Both tokens are handed out together, and an answer may be written at once.
+        // Both tokens are returned together, and a reply may be written immediately.
         if !self.can_write() {
             return None;
         }
@@ -196,7 +196,7 @@ impl Device for Lan9118 {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = MAX_FRAME_LEN;
-        // With more in flight at once the peers' segments would overflow the receiver's memory.
+        // More segments in flight would overflow the receiver's memory.
         capabilities.max_burst_size = Some(1);
         capabilities
     }
@@ -222,7 +222,7 @@ impl phy::TxToken for Transmitter<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let result = f(&mut self.frame[..len]);
         *self.frames = self.frames.wrapping_add(1);
-        // First and last segment at once, aligned to words; its length twice, the second time as the packet's.
+        // First and last segment, aligned to words; its length, and again as the packet's.
         self.registers.write(register::TX_DATA_FIFO, 1 << 13 | 1 << 12 | len as u32);
         self.registers.write(register::TX_DATA_FIFO, len as u32);
         for word in self.frame.as_chunks::<4>().0.iter().take(len.div_ceil(4)) {

@@ -1,4 +1,4 @@
-//! A file server and client on a small board: what a product would do, on the protocol's crates.
+//! A file server and client on a small board, as a product would build it on the protocol's crates.
 #![no_std]
 #![no_main]
 
@@ -34,23 +34,23 @@ use status::Shared;
 use watchdog::Watchdog;
 use watcher::Watcher;
 
-/// The protocol's.
+/// The protocol's default port.
 const PORT: u16 = 8888;
 /// Clients served at once.
 const SESSIONS: usize = 4;
-/// Holds the longest request.
+/// Length of a receive buffer: enough for the longest request.
 const RECEIVE_LEN: usize = 512;
-/// What is sent in a round trip at most.
+/// Length of a transmit buffer: the maximum sent in a round trip.
 const SEND_LEN: usize = 4_096;
 
-/// What a session may take beside its socket's buffers, in bytes.
+/// Maximum size of a session, without its socket's buffers, in bytes.
 const SESSION_BUDGET: usize = 1_536;
 const _: () = assert!(size_of::<Server<'static, Files<'static>, SESSIONS>>() / (SESSIONS + 1) <= SESSION_BUDGET);
 
-/// Asked of the store at once: what the transmit buffer holds.
+/// Maximum number of bytes read from the store at once: the length of a transmit buffer.
 const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
 
-/// Every socket: the sessions', the one that says `busy`, the board's own as a client, and DHCP's.
+/// The sockets of the sessions, the spare that tells `busy`, the board's own as a client, and DHCP's.
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SESSIONS + 3]> =
     ConstStaticCell::new([SocketStorage::EMPTY; SESSIONS + 3]);
 static RINGS: ConstStaticCell<[([u8; RECEIVE_LEN], [u8; SEND_LEN]); SESSIONS + 1]> =
@@ -126,8 +126,8 @@ fn main() -> ! {
     }
 }
 
-/// Waits for an address, and asks the PC for a configuration.
-// Out of line: nothing of it should stay on the stack while the board serves.
+/// Waits for an address, and fetches the configuration from the PC.
+// Not inlined, so that it takes no stack while the board serves.
 #[inline(never)]
 fn configure(
     arguments: &Arguments,
@@ -160,7 +160,7 @@ fn add_socket(sockets: &mut SocketSet<'static>, receive: &'static mut [u8], send
     sockets.add(tcp::Socket::new(tcp::SocketBuffer::new(receive), tcp::SocketBuffer::new(send)))
 }
 
-/// A number that no other start has: here from the PC, in a product from a counter in flash or a source of noise.
+/// A number unique to this start: here from the PC, in a product from a counter in flash or a source of noise.
 #[inline(never)]
 fn unique_number() -> u64 {
     let mut bytes = [0; 8];

@@ -1,4 +1,4 @@
-//! The network interface: address by DHCP or fixed, and bounded work a poll.
+//! Network interface: address by DHCP or fixed, and bounded work for each poll.
 
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::dhcpv4;
@@ -8,19 +8,19 @@ use static_cell::StaticCell;
 
 use crate::lan9118::{Lan9118, StartError};
 
-/// The address that the board takes when nobody gives it one.
+/// The address without DHCP, or when DHCP times out.
 const FALLBACK_ADDRESS: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(10, 0, 2, 15), 24);
 const FALLBACK_ROUTER: Ipv4Address = Ipv4Address::new(10, 0, 2, 2);
-/// How long DHCP is waited for. It goes on trying after that.
+/// How long the board waits for DHCP, which continues after that.
 const FALLBACK_AFTER_MS: u64 = 3_000;
-/// Frames taken in a row before the sockets' owners get their turn: a flood must not keep the firmware from its work.
+/// Maximum number of frames received in a poll, so that a flood does not block the main loop.
 const INGRESS_BURST: usize = 8;
-/// Frames sent in a row from each socket.
+/// Maximum number of frames sent from each socket in a poll.
 const EGRESS_BURST: usize = 8;
 
 static NETWORK: StaticCell<Network> = StaticCell::new();
 
-/// Controller, TCP/IP stack and the client that asks for an address.
+/// Controller, TCP/IP stack and DHCP client.
 pub struct Network {
     pub device: Lan9118,
     pub interface: Interface,
@@ -29,16 +29,16 @@ pub struct Network {
 }
 
 impl Network {
-    /// Brings the interface up, without an address. Without `use_dhcp` the fixed one is taken at the first poll.
+    /// Starts the interface, without an address. Without `use_dhcp` it takes the fixed one at the first poll.
     ///
     /// # Errors
     ///
-    /// When the controller does not answer.
+    /// If the controller does not respond.
     ///
     /// # Panics
     ///
-    /// The second time: the board has one network.
-    // Out of line, for the sake of the stack: it is built here once and moved to its static.
+    /// If called twice, since the board has one network.
+    // Not inlined: it is built on the stack once and moved to its static.
     #[inline(never)]
     pub fn start(
         mut device: Lan9118,
@@ -55,12 +55,12 @@ impl Network {
         Ok(NETWORK.init(Self { device, interface, dhcp, has_address: false }))
     }
 
-    /// Whether the board can be reached.
+    /// Whether the interface has an address.
     pub fn has_address(&self) -> bool {
         self.has_address
     }
 
-    /// Takes frames in, at most [`INGRESS_BURST`], and answers them. Returns whether there may be more at once.
+    /// Receives frames, at most [`INGRESS_BURST`], and replies to them. Returns whether more may be waiting.
     pub fn poll(&mut self, now_ms: u64, sockets: &mut SocketSet<'_>) -> bool {
         let now = instant(now_ms);
         self.interface.poll_maintenance(now);
@@ -72,7 +72,7 @@ impl Network {
         !is_idle
     }
 
-    /// Sends what the sockets hold, at most [`EGRESS_BURST`] frames of each. Returns whether there may be more at once.
+    /// Sends from the sockets, at most [`EGRESS_BURST`] frames of each. Returns whether more may be waiting.
     pub fn flush(&mut self, now_ms: u64, sockets: &mut SocketSet<'_>) -> bool {
         let now = instant(now_ms);
         let is_idle = (0..EGRESS_BURST)
@@ -85,7 +85,7 @@ impl Network {
         match event {
             Some(dhcpv4::Event::Configured(lease)) => self.set_address(lease.address, lease.router, "dhcp"),
             Some(dhcpv4::Event::Deconfigured) => {
-                // Told once at the start, too.
+                // Also reported once at the start.
                 if self.has_address {
                     defmt::warn!("address lost");
                 }
@@ -127,7 +127,7 @@ impl Network {
     }
 }
 
-/// The same moment for smoltcp.
+/// The same time for smoltcp.
 pub fn instant(now_ms: u64) -> Instant {
     Instant::from_millis(i64::try_from(now_ms).unwrap_or(i64::MAX))
 }

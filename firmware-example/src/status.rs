@@ -1,14 +1,14 @@
-//! What the board counts, and how `status.json` tells it.
+//! The board's counters, served as `status.json`.
 
 use serde::Serialize;
 
 use crate::boot_log::BootLog;
 use crate::hardware;
 
-/// The longest `status.json`, in bytes: every number at its largest.
+/// The maximum length of `status.json`, in bytes, with every number at its largest.
 pub const STATUS_LEN: usize = 256;
 
-/// What the server's observer writes and the store reads.
+/// State that the server's observer writes and the store reads.
 pub struct Shared {
     pub now_ms: u64,
     pub clients: u32,
@@ -16,7 +16,7 @@ pub struct Shared {
     pub refused: u32,
     pub exchanges: u32,
     pub bytes_served: u64,
-    /// Time spent in rounds of the main loop in which a frame passed, in ticks of the processor's clock.
+    /// Time spent in rounds of the main loop that sent or received a frame, in ticks of the processor's clock.
     pub busy_ticks: u64,
     pub log: BootLog,
 }

@@ -1,4 +1,4 @@
-//! Counts and tells what the server's clients do.
+//! Observer of the server: counts and logs what its clients do.
 
 use core::cell::RefCell;
 
@@ -9,15 +9,15 @@ use smoltcp::wire::{IpAddress, IpEndpoint};
 use crate::boot_log::Line;
 use crate::status::Shared;
 
-/// Writes to the counters, to `boot.log` and to the developer's log.
+/// Updates the counters, `boot.log` and the developer's log.
 pub struct Watcher<'a> {
     shared: &'a RefCell<Shared>,
-    /// The place of those that hear `busy`.
+    /// The slot of clients that are told `busy`.
     spare: usize,
 }
 
 impl<'a> Watcher<'a> {
-    /// Watches a server of `sessions` sessions.
+    /// Observes a server with `sessions` sessions.
     pub const fn new(shared: &'a RefCell<Shared>, sessions: usize) -> Self {
         Self { shared, spare: sessions }
     }

@@ -30,11 +30,7 @@ fn main() -> ExitCode {
     let work = std::env::args().nth(1).unwrap_or_default();
     let config = ServerConfig::new();
     let body = vec![0x5A; usize::try_from(BODY_LEN).expect("64 KiB fit")];
-    let info = FileInfo {
-        size: BODY_LEN,
-        version: Version::new("5f2a9c01").expect("a version"),
-        modified: Some(1_763_769_600),
-    };
+    let info = FileInfo::new(BODY_LEN, Version::new("5f2a9c01").expect("a version")).with_modified(Some(1_763_769_600));
     for _ in 0..TIMES {
         let mut session = ServerSession::new(&config, [0; 512], NOW);
         match work.as_str() {
@@ -106,7 +102,7 @@ fn send_body_crc32(session: &mut Session<'_>, body: &[u8]) {
 fn write_entry(session: &mut Session<'_>) {
     let name = FileName::new(black_box("logs/2026-11-22/boot-0042.log")).expect("a name");
     let kind = EntryKind::File { size: 5_321, modified: Some(1_763_769_600) };
-    session.entry(Ok(Listed::Entry(Entry { name, kind })), NOW);
+    session.entry(Ok(Listed::Entry(Entry::new(name, kind))), NOW);
     drain(session);
 }
 
@@ -134,7 +130,7 @@ fn drain(session: &mut Session<'_>) {
 
 fn finish(session: &mut Session<'_>, hasher: Option<Hasher>) {
     if let Action::Finish { .. } = session.action() {
-        session.finished(Finished { digest: hasher.map(Hasher::finish), same_version: true }, NOW);
+        session.finished(Finished::new(hasher.map(Hasher::finish), true), NOW);
     }
     drain(session);
     assert_eq!((session.exchanges(), session.action()), (1, Action::Receive));

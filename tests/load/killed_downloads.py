@@ -44,7 +44,7 @@ class Kills(unittest.TestCase):
         """Fetches until `at` bytes have come, then kills."""
         proxy = Proxy(server)
         proxy.left = at
-        proxy.part = os.path.join(folder, name + ".part")
+        proxy.part = os.path.join(folder, f".coracle-{name}.part")
         victim = subprocess.Popen([Settings.program, "get", proxy.host, name], cwd=folder, stderr=subprocess.PIPE)
         proxy.victim = victim
         _, errors = victim.communicate(timeout=PATIENCE)
@@ -70,7 +70,7 @@ class Kills(unittest.TestCase):
 
     def resume(self, server, name, folder, content, is_changed, where, counts):
         """Fetches again; what lies there is what the server has now, however it came."""
-        path, part = os.path.join(folder, name), os.path.join(folder, name + ".part")
+        path, part = os.path.join(folder, name), os.path.join(folder, f".coracle-{name}.part")
         # Killed between the two, the part has a name already.
         was_done = os.path.exists(path)
         had = os.path.getsize(part) if os.path.exists(part) and os.path.exists(part + ".json") else 0

@@ -226,12 +226,12 @@ def check_files(inside, liar, what, where):
     for folder, folders, names in os.walk(inside):
         for name in [*folders, *names]:
             # With -r the names are the server's, as long as they lead nowhere else.
-            good = r"[^\x00-\x1f\x7f-\x9f\\]+(\\?\.part(\.json)?)?" if "-r" in what else r"name(\.part(\.json)?)?"
+            good = r"[^\x00-\x1f\x7f-\x9f\\]+" if "-r" in what else r"name|\.coracle-name\.part(\.json)?"
             assert re.fullmatch(good, name), f"{where}: {name!r}"
         for name in names:
             with open(os.path.join(folder, name), "rb") as file:
                 content = file.read()
-            if name.endswith((".part", ".part.json")):
+            if name.startswith(".coracle-"):
                 continue
             assert len(content) in liar.sizes, f"{where}: {name} has {len(content)} bytes"
             if "none" not in what:

@@ -1,12 +1,13 @@
 //! `coracle completions` and `coracle man`: files that packagers install beside the program.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::{Args, Command};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, print_error};
+use crate::standard_output;
 
 /// Write the completions of a shell to standard output
 #[derive(Debug, Args)]
@@ -34,13 +35,16 @@ pub struct Man {
 pub fn completions(args: &Completions, program: &mut Command) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, program, "coracle", &mut script);
-    exit_code(io::stdout().lock().write_all(&script))
+    exit_code(standard_output::write(&script))
 }
 
 pub fn man(args: &Man, program: Command) -> Exit {
     match &args.to {
         Some(directory) => exit_code(clap_mangen::generate_to(program, directory)),
-        None => exit_code(clap_mangen::Man::new(program).render(&mut io::stdout().lock())),
+        None => {
+            let mut page = Vec::new();
+            exit_code(clap_mangen::Man::new(program).render(&mut page).and_then(|()| standard_output::write(&page)))
+        }
     }
 }
 

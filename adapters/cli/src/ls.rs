@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::client_args::{ClientArgs, parse_file_name};
 use crate::exit::{Exit, print_error, report_failure};
+use crate::standard_output;
 use crate::values::format_time;
 
 /// The memory that the names of waiting directories may occupy with `-r`, in bytes.
@@ -57,6 +58,10 @@ pub fn run(args: &Ls) -> Exit {
     let out: Box<dyn Write> =
         if stdout.is_terminal() { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
     let mut lister = Lister { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, exit: Exit::Done };
+    if let Err(error) = standard_output::check() {
+        lister.fail("standard output", &Error::Write(error));
+        return lister.exit;
+    }
     lister.walk(&mut args.client_args.client(), path);
     if let Err(error) = lister.out.flush() {
         lister.fail("standard output", &Error::Write(error));
@@ -127,7 +132,7 @@ impl Lister<'_> {
     fn file(&mut self, client: &mut Client, name: FileName<'_>) {
         let written = client.stat(name, None).and_then(|header| {
             let kind = EntryKind::File { size: header.size, modified: header.modified };
-            self.write(Entry { name, kind }).map_err(Error::Write)
+            self.write(Entry::new(name, kind)).map_err(Error::Write)
         });
         if let Err(error) = written {
             self.fail(name.as_str(), &error);
@@ -144,6 +149,7 @@ impl Lister<'_> {
             EntryKind::File { size, modified } => (size.to_string(), modified, ""),
             EntryKind::Directory { link: false } => ("-".to_owned(), None, "/"),
             EntryKind::Directory { link: true } => ("-".to_owned(), None, "/@"),
+            _ => ("-".to_owned(), None, "?"),
         };
         if self.args.long {
             write!(self.out, "{size:>14}  {}  ", format_time(modified))?;
@@ -180,6 +186,7 @@ impl<'a> JsonEntry<'a> {
         match kind {
             EntryKind::File { size, modified } => JsonEntry { file_size: Some(size), modified, ..empty },
             EntryKind::Directory { link } => JsonEntry { directory: Some(true), link: link.then_some(true), ..empty },
+            _ => empty,
         }
     }
 }

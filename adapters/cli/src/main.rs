@@ -12,12 +12,17 @@ mod ls;
 mod progress;
 mod serve;
 mod signals;
+mod standard_output;
 mod stat;
 mod values;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use coracle::client::Error;
+
+use self::exit::{Exit, report_failure};
 
 /// Serves a directory over TCP; fetches from it, resumes and verifies.
 #[derive(Debug, Parser)]
@@ -54,7 +59,8 @@ Examples:
 
 Exit codes:
   0  done
-  1  the server refused: not found, not allowed, and so on
+  1  the server refused: not found, not allowed, and so on; with get -r also where the
+     server has entries that it cannot serve
   2  wrong usage
   3  the network failed or timed out, after all retries; an address cannot be listened on
   4  verification failed: what was received is not what the server has
@@ -65,7 +71,18 @@ Durations are numbers with a unit (500ms, 10s, 2m, '1h 30m'); 0 is never.
 Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 fn main() -> ExitCode {
-    let exit = match Program::parse().command {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) if error.use_stderr() => error.exit(),
+        Err(help) => return print_help(&help).into(),
+    };
+    // A server catches them itself.
+    if !matches!(program.command, Command::Serve(_))
+        && let Err(error) = signals::end_on_signals_as_init()
+    {
+        exit::print_error(format_args!("cannot catch signals: {error}"));
+    }
+    let exit = match program.command {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
@@ -75,4 +92,13 @@ fn main() -> ExitCode {
         Command::Man(args) => generate::man(&args, Program::command()),
     };
     exit.into()
+}
+
+/// Prints the help or the version that was asked for.
+fn print_help(help: &clap::Error) -> Exit {
+    let printed = standard_output::check().and_then(|()| help.print()).and_then(|()| io::stdout().flush());
+    match printed {
+        Ok(()) => Exit::Done,
+        Err(error) => report_failure("standard output", &Error::Write(error)),
+    }
 }

@@ -1,18 +1,22 @@
-//! Progress bars, on a terminal only.
+//! Progress bars on a terminal, and notes on what does not go as usual.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::print_error;
 
 const BAR: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {binary_bytes_per_sec:>12} {eta:>4}";
 
-/// Draws bars on standard error, if that is a terminal.
+/// Draws bars on standard error, if that is a terminal, and prints notes there.
 #[derive(Debug)]
 pub struct ProgressDisplay {
     bars: MultiProgress,
+    is_quiet: bool,
 }
 
 /// The bar of one file.
@@ -22,14 +26,16 @@ pub struct FileBar {
     bar: ProgressBar,
     name: String,
     is_drawn: bool,
+    is_quiet: bool,
 }
 
 impl ProgressDisplay {
-    /// Draws nothing where `to_stdout` and that is a terminal: the fetched file is shown there.
-    pub fn new(to_stdout: bool) -> Self {
-        let is_quiet = to_stdout && std::io::stdout().is_terminal();
-        let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        Self { bars: MultiProgress::with_draw_target(target) }
+    /// Draws no bars where `to_stdout` and that is a terminal: the fetched file is shown there. Prints nothing at all where
+    /// `is_quiet`.
+    pub fn new(to_stdout: bool, is_quiet: bool) -> Self {
+        let is_hidden = is_quiet || (to_stdout && std::io::stdout().is_terminal());
+        let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        Self { bars: MultiProgress::with_draw_target(target), is_quiet }
     }
 
     /// A bar for `name`.
@@ -41,7 +47,7 @@ impl ProgressDisplay {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(name.clone());
-        FileBar { bars: self.bars.clone(), bar, name, is_drawn: false }
+        FileBar { bars: self.bars.clone(), bar, name, is_drawn: false, is_quiet: self.is_quiet }
     }
 
     /// Prints a line above the bars; nothing where none are drawn.
@@ -77,8 +83,13 @@ impl Progress for FileBar {
     }
 
     fn event(&mut self, event: &ProgressEvent<'_>) {
-        // As above.
-        drop(self.bars.println(format!("{}: {event}", self.name)));
+        let note = format!("{}: {event}", self.name);
+        if !self.bars.is_hidden() {
+            // As above.
+            drop(self.bars.println(note));
+        } else if !self.is_quiet {
+            print_error(note);
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `coracle stat`: the size, time, version and digest of a file.
 
-use std::io::{self, Write};
-
 use clap::Args;
 use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
@@ -9,6 +7,7 @@ use coracle_core::{DigestKind, FileName, Header};
 
 use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
 use crate::exit::{Exit, report_failure};
+use crate::standard_output;
 use crate::values::format_time;
 
 /// Show the size, time, version and digest of a file
@@ -44,7 +43,7 @@ pub fn run(args: &Stat) -> Exit {
         true => json(name, &header),
         false => text(name, &header),
     });
-    match text.and_then(|text| io::stdout().write_all(text.as_bytes()).map_err(Error::Write)) {
+    match text.and_then(|text| standard_output::write(text.as_bytes()).map_err(Error::Write)) {
         Ok(()) => Exit::Done,
         Err(error) => report_failure(&args.name, &error),
     }

@@ -1,4 +1,4 @@
-//! One live connection: the session with the file that it is sending.
+//! One live connection: its session and the open file.
 
 use coracle_core::exec::StoreExchange;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Instant, Reply, ServerSession, Store};
@@ -6,9 +6,9 @@ use smoltcp::socket::tcp;
 
 use crate::observer::Observer;
 
-/// What one poll may do for a connection before the others have their turn, in actions.
+/// Maximum number of actions for one connection in a poll, so that one connection does not delay the others.
 const ACTIONS_A_POLL: usize = 16;
-/// Read at once for a digest of bytes that are not sent.
+/// Number of bytes read at a time for a digest of bytes that are not sent.
 const HASH_LEN: usize = 256;
 
 pub(crate) struct Connection<'c, S: Store> {
@@ -19,16 +19,16 @@ pub(crate) struct Connection<'c, S: Store> {
     has_asked: bool,
 }
 
-/// How far a poll came.
+/// Result of a poll.
 pub(crate) enum PollOutcome {
-    /// Nothing to do until bytes move, or until then.
+    /// Nothing to do until bytes can be transferred, or until this time.
     Waiting(Option<Instant>),
-    /// There is more to do at once.
+    /// More can be done immediately.
     Busy,
     Over(Close),
 }
 
-/// What became of one action.
+/// Result of one action.
 enum Step {
     Done,
     Blocked,
@@ -40,7 +40,7 @@ impl<'c, S: Store> Connection<'c, S> {
         Self { session, connected: now, exchange: StoreExchange::new(), exchanges: 0, has_asked: false }
     }
 
-    /// When the client connected, if it has asked nothing since.
+    /// When the client connected, if it has made no request since.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         (!self.has_asked).then_some(self.connected)
     }
@@ -49,7 +49,7 @@ impl<'c, S: Store> Connection<'c, S> {
         self.session.stop(now);
     }
 
-    /// Does what the session wants, as far as the socket lets it.
+    /// Performs the session's actions as far as the socket allows.
     pub(crate) fn poll(
         &mut self,
         slot: usize,
@@ -59,7 +59,7 @@ impl<'c, S: Store> Connection<'c, S> {
         now: Instant,
     ) -> PollOutcome {
         if !socket.is_open() {
-            // Reset by the peer, or our address is no longer ours.
+            // Reset by the peer, or the interface has lost its address.
             self.session.send_failed();
         }
         let actions = ACTIONS_A_POLL;
@@ -113,8 +113,8 @@ impl<'c, S: Store> Connection<'c, S> {
             Action::Hash { offset, len } => self.hash(store, offset, len, now),
             Action::Finish { from, to } => self.finish(store, from, to, now),
             Action::Close(close) => return Step::Over(close),
-            // An action that this version does not know: the core is newer than this crate.
-            _ => return Step::Over(Close { how: CloseHow::Abort, why: CloseReason::Broken }),
+            // An action of a newer core that this version does not know.
+            _ => return Step::Over(Close::new(CloseHow::Abort, CloseReason::Broken)),
         }
         Step::Done
     }
@@ -161,7 +161,7 @@ impl<'c, S: Store> Connection<'c, S> {
         self.session.reply(reply, now);
     }
 
-    /// Lets the store write into the socket's buffer; `None` where the file fails.
+    /// Reads from the store into the socket's buffer; `None` where reading fails.
     fn send_file(
         &mut self,
         socket: &mut tcp::Socket<'_>,
@@ -180,7 +180,7 @@ impl<'c, S: Store> Connection<'c, S> {
         })
     }
 
-    // Out of line: the frame of its buffer should not stand beneath the other actions, some of which go deep.
+    // Not inlined: its buffer should not enlarge the stack frame of the other actions, some of which call deeply.
     #[inline(never)]
     fn hash(&mut self, store: &mut S, offset: u64, len: usize, now: Instant) {
         let mut buf = [0; HASH_LEN];

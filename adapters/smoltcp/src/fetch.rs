@@ -1,4 +1,4 @@
-//! The client's side: fetches a file into something that takes bytes.
+//! The client's side: fetches a file into a [`Sink`].
 
 use coracle_core::exec::Sink;
 use coracle_core::{
@@ -13,18 +13,18 @@ use crate::{instant, moment};
 
 type Session<'b> = ClientSession<&'b mut [u8]>;
 
-/// Read back at once of what an earlier try has brought.
+/// Number of bytes of an earlier attempt that are read back at a time.
 const READ_BACK_LEN: usize = 256;
-/// What one poll may do, in actions.
+/// Maximum number of actions in one poll.
 const ACTIONS_A_POLL: usize = 16;
-/// How long the server may take to answer the end of the connection.
+/// How long the server may take to acknowledge the end of the connection.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// One try to fetch one file over one connection.
+/// One attempt to fetch one file over one connection.
 ///
-/// Where it fails, what the [`Sink`] was given is what the server sent (unless the failure is [`Failure::Digest`]), and the
-/// next try may go on from there: with an [`offset`](GetRequest::offset), a [`version`](GetRequest::version) and `digest_from: Some(0)`
-/// the bytes that are there are read back first, so that the digest at the end covers the whole file.
+/// Where it fails with anything but [`Failure::Digest`], the next attempt may resume after the bytes that the [`Sink`] was
+/// given: with an [`offset`](GetRequest::offset), a [`version`](GetRequest::version) and `digest_from: Some(0)` those bytes are
+/// read back first, so that the digest at the end covers the whole file.
 pub struct Fetch<'b> {
     session: Session<'b>,
     handle: SocketHandle,
@@ -41,15 +41,15 @@ enum State {
     Over,
 }
 
-/// How far a fetch has come.
+/// Result of [`Fetch::poll`]. `E` is the sink's error.
 #[derive(Debug)]
 pub enum Progress<E> {
-    /// Not over: call again when a frame has arrived, or then. `None`: only a frame brings work.
+    /// Under way: call again when a frame has arrived, or at this time. `None`: only when a frame has arrived.
     Waiting(Option<Instant>),
-    /// All bytes are there, and `End` says how far they can be trusted. The connection closes by itself; the socket can
-    /// be used again when it is not open any more.
+    /// All bytes were received, and `End` says whether they were verified. The connection closes by itself; the socket can be
+    /// used again when it is no longer open.
     Done(End),
-    /// It failed; the connection was broken off.
+    /// It failed; the connection was reset.
     Failed(FetchError<E>),
 }
 
@@ -60,22 +60,22 @@ pub enum Progress<E> {
 pub enum FetchError<E> {
     /// The socket is in use, the server's address or a port is 0, or the interface has no address yet.
     Unaddressable,
-    /// Nobody listens there.
+    /// The server's port is closed.
     ConnectionRefused,
     /// The server refused the request; `None` for a code that this version does not know.
     Refused(Option<Code>),
-    /// The session ended.
+    /// The session failed.
     Failed(Failure),
     /// The sink failed.
     Sink(E),
     /// [`Sink::read_back`] has fewer bytes than the request's offset says.
     TooFewToReadBack,
-    /// It was over before.
+    /// The fetch had ended before.
     Over,
 }
 
 impl<E> FetchError<E> {
-    /// Whether the same request may well succeed a little later.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub fn is_temporary(&self) -> bool {
         match self {
@@ -88,16 +88,16 @@ impl<E> FetchError<E> {
 }
 
 impl<'b> Fetch<'b> {
-    /// The least length of a buffer, in bytes: that of the longest line of a server's.
+    /// The minimum length of a buffer, in bytes: the longest line of a server.
     pub const BUF_LEN: usize = Session::MIN_BUF_LEN;
 
-    /// Asks `server` for what `get` says, over the socket `handle`, which is closed, from `local_port` (another one than the
-    /// last time: the server may still know that connection). Nothing is sent before the first poll. `buf` is for the request
-    /// and the lines of the answer, [`Fetch::BUF_LEN`] bytes of it; the body does not pass through it.
+    /// Prepares a fetch from `server`, over the closed socket `handle`, from `local_port`. Use another port than for the last
+    /// attempt, since the server may still know that connection. Nothing is sent before the first poll. `buf` is for the request
+    /// and the lines of the response, at least [`Fetch::BUF_LEN`] bytes long; the body does not pass through it.
     ///
     /// # Errors
     ///
-    /// The request cannot be asked like this.
+    /// The request cannot be made.
     pub fn new(
         get: &GetRequest<'_>,
         server: IpEndpoint,
@@ -111,11 +111,11 @@ impl<'b> Fetch<'b> {
         Ok(Self { session, handle, server, local_port, state: State::ReadingBack })
     }
 
-    /// Does what there is to do, in bounded time. Call it as [`Server::poll`](crate::Server::poll), until it is over.
+    /// Advances the fetch, in bounded time. Call it like [`Server::poll`](crate::Server::poll), until the fetch has ended.
     ///
     /// # Panics
     ///
-    /// When the handle does not belong to a TCP socket in `sockets`.
+    /// If the handle does not belong to a TCP socket in `sockets`.
     pub fn poll<K: Sink>(
         &mut self,
         now: Instant,
@@ -149,7 +149,7 @@ impl<'b> Fetch<'b> {
         Progress::Waiting(Some(now))
     }
 
-    /// The buffer, for the next try.
+    /// The buffer, for the next attempt.
     #[must_use]
     pub fn into_buf(self) -> &'b mut [u8] {
         self.session.into_buf()
@@ -186,14 +186,14 @@ impl<'b> Fetch<'b> {
             },
             ClientAction::Receive => return self.receive(now, socket, sink),
             ClientAction::Close(why) => return Step::Over(Err(FetchError::Failed(why))),
-            // Idle: over without an end; anything else this version does not know.
+            // Idle without an end, or an action of a newer core that this version does not know.
             _ => return Step::Over(Err(FetchError::Over)),
         }
         Step::Done
     }
 
-    /// Shows the session what is there already; then connects.
-    // Out of line: its buffer should not lie beneath the deeper paths.
+    /// Passes the bytes of an earlier attempt to the session; then connects.
+    // Not inlined: its buffer should not enlarge the stack frame of paths that call deeply.
     #[inline(never)]
     fn read_back<K: Sink>(
         &mut self,
@@ -224,7 +224,7 @@ impl<'b> Fetch<'b> {
                 Step::Done
             }
             Err(_) => {
-                // What the socket is used for elsewhere is left alone.
+                // The socket is in use elsewhere, and is left alone.
                 self.state = State::Over;
                 Step::Over(Err(FetchError::Unaddressable))
             }
@@ -249,7 +249,7 @@ impl<'b> Fetch<'b> {
                 Some(ClientEvent::End(end)) => Step::Over(Ok(end)),
                 Some(ClientEvent::Refused(refusal)) => Step::Over(Err(FetchError::Refused(refusal.code))),
                 Some(ClientEvent::ServerClosing(code)) => Step::Over(Err(FetchError::Failed(Failure::Ended(code)))),
-                // The session tells nothing else of a file that was asked for.
+                // A get has no other events.
                 Some(_) => Step::Over(Err(FetchError::Over)),
             };
             (taken, step)
@@ -261,7 +261,7 @@ impl<'b> Fetch<'b> {
     }
 }
 
-/// What became of one action.
+/// Result of one action.
 enum Step<E> {
     Done,
     Blocked,
@@ -275,7 +275,7 @@ fn sink_step<E>(written: Result<(), E>) -> Step<E> {
     }
 }
 
-/// A sink that gives every piece of a body, with its offset in the file, to `write`.
+/// A sink that passes every piece of a body, with its offset in the file, to `write`.
 pub fn sink_fn<E>(write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> impl Sink<Error = E> {
     SinkFn(write)
 }

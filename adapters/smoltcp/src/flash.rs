@@ -1,4 +1,4 @@
-//! Fetching into NOR flash.
+//! A sink that writes to NOR flash.
 
 use coracle_core::Header;
 use coracle_core::exec::Sink;
@@ -6,19 +6,19 @@ use embedded_storage::nor_flash::NorFlash;
 
 /// Writes a file to the beginning of a flash, or of a partition of one.
 ///
-/// Bytes are collected until they fill a unit of `UNIT` bytes, a multiple of what the flash writes at once (a page, for
-/// speed), and a sector is erased when the first byte of it is to be written. After the fetch [`FlashSink::finish`] writes
-/// what is left over, filled up with 0xFF.
+/// Bytes are collected until they fill a unit of `UNIT` bytes, a multiple of the flash's write size (a page, for speed). A
+/// sector is erased before its first byte is written. After the fetch [`FlashSink::finish`] writes the last, partial unit,
+/// padded with 0xFF.
 ///
-/// An interrupted fetch can be resumed from [`FlashSink::resume_offset`], with the sink that was interrupted or, after a
-/// restart, with one that was made by [`FlashSink::resuming`] from a number that the owner kept. After a power cut, which may
-/// have left a unit half written, go on from the beginning of that number's sector.
+/// An interrupted fetch can be resumed from [`FlashSink::resume_offset`], with the same sink or, after a restart, with one made
+/// by [`FlashSink::resuming`] from the offset that the owner has stored. That begins at the start of the offset's sector, since
+/// a power cut may have left a unit half written.
 pub struct FlashSink<F, const UNIT: usize> {
     flash: F,
     unit: [u8; UNIT],
-    /// Bytes of `unit` that wait.
+    /// Number of bytes in `unit`.
     pending: usize,
-    /// Where the unit belongs.
+    /// Where the unit belongs in the flash.
     offset: u32,
 }
 
@@ -47,8 +47,8 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
         Self { flash, unit: [0xff; UNIT], pending: 0, offset: 0 }
     }
 
-    /// Goes on from `offset`, which [`FlashSink::resume_offset`] told before a restart; rounded down to the beginning of a
-    /// sector. A unit that was being written when the power went is written again only after an erasure.
+    /// Resumes at `offset`, from [`FlashSink::resume_offset`] before a restart, rounded down to the start of its sector: a unit
+    /// that was being written at a power cut can be written again only after an erasure.
     #[must_use]
     pub fn resuming(flash: F, offset: u32) -> Self {
         let mut this = Self::new(flash);
@@ -56,13 +56,13 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
         this
     }
 
-    /// How many bytes of the file are in the flash: where the next try may go on.
+    /// Number of bytes of the file in the flash: the offset for the next attempt.
     #[must_use]
     pub const fn resume_offset(&self) -> u32 {
         self.offset
     }
 
-    /// Writes what does not fill a unit, and hands the flash back.
+    /// Writes the last, partial unit, and returns the flash.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl<F: NorFlash, const UNIT: usize> FlashSink<F, UNIT> {
             self.flash.erase(offset, end).map_err(FlashError::Flash)?;
         }
         if let Err(error) = self.flash.write(offset, &self.unit) {
-            // What is half-written can be written again only when its sector has been erased.
+            // A half-written unit can be written again only after its sector has been erased.
             self.offset = offset - offset % sector_len;
             return Err(FlashError::Flash(error));
         }
@@ -101,7 +101,7 @@ impl<F: NorFlash, const UNIT: usize> Sink for FlashSink<F, UNIT> {
     type Error = FlashError<F::Error>;
 
     fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
-        // What an interrupted try left in the unit is sent again.
+        // The bytes that an interrupted attempt left in the unit are sent again.
         self.pending = 0;
         self.unit.fill(0xff);
         if header.offset != u64::from(self.offset) {
@@ -137,7 +137,7 @@ impl<F: NorFlash, const UNIT: usize> Sink for FlashSink<F, UNIT> {
         if written == 0 {
             return Ok(0);
         }
-        // Through the unit's buffer, which is empty between tries, since a flash may read in multiples only.
+        // Through the unit's buffer, which is empty between attempts, since a flash may read in multiples only.
         let within = usize::try_from(offset % self.unit_len()).unwrap_or(0);
         let unit = &mut self.unit;
         self.flash.read(offset - offset % u32::try_from(UNIT).unwrap_or(u32::MAX), unit).map_err(FlashError::Flash)?;
@@ -150,7 +150,7 @@ impl<F: NorFlash, const UNIT: usize> Sink for FlashSink<F, UNIT> {
     }
 }
 
-/// Lengths of slices fit 64 bits on every target that there is.
+/// Lengths of slices fit in 64 bits on every target.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }

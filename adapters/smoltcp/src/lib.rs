@@ -1,8 +1,8 @@
-//! Coracle over smoltcp: a board's file server, and its way to fetch files, without a heap and without `async`.
+//! Coracle over smoltcp: a file server and a client for boards, without a heap and without `async`.
 //!
-//! The protocol is `coracle-core`'s; this crate moves bytes between its sessions and smoltcp's TCP sockets. Bodies go from
-//! the store straight into a socket's transmit buffer, and from a socket's receive buffer straight to where they belong.
-//! Nothing here blocks: both sides are polled from the loop that polls the interface, and say when to be polled again.
+//! `coracle-core` has the protocol; this crate moves bytes between its sessions and smoltcp's TCP sockets. Bodies are copied once,
+//! from the store to a socket's transmit buffer, and from a socket's receive buffer to a sink. Nothing blocks: both sides are
+//! polled from the loop that polls the interface, and return when to poll them again.
 //!
 //! ```text
 //!             Interface::poll          Server::poll              Store
@@ -19,7 +19,7 @@
 //! static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
 //! static CONFIG: ServerConfig<'static> = ServerConfig::new();
 //!
-//! /// `handles` belong to TCP sockets in `sockets`: four clients at once, and one more that hears `busy`.
+//! /// `handles` belong to TCP sockets in `sockets`: for four clients at once; `spare` tells a fifth `busy`.
 //! fn run(
 //!     server: &mut Server<'static, StaticStore<'static>, 4>,
 //!     interface: &mut Interface,
@@ -43,8 +43,8 @@
 //! }
 //! ```
 //!
-//! A session takes about 1.3 KB beside its socket's buffers. A receive buffer of 512 bytes holds the longest request; the
-//! transmit buffer bounds the throughput: at most its length in each round trip.
+//! A session takes about 1.3 KB beside its socket's buffers. A receive buffer of 512 bytes is enough for the longest request;
+//! the transmit buffer limits the throughput to its length for each round trip.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -63,12 +63,12 @@ pub use flash::{FlashError, FlashSink};
 pub use observer::{DisconnectReason, Observer};
 pub use server::Server;
 
-/// The same moment for the core. One before smoltcp's start, which its clock does not give, counts as the start.
+/// The same time for the core. A time before smoltcp's start counts as the start.
 fn moment(now: smoltcp::time::Instant) -> coracle_core::Instant {
     coracle_core::Instant::from_millis(u64::try_from(now.total_millis()).unwrap_or(0))
 }
 
-/// The same moment for smoltcp.
+/// The same time for smoltcp.
 fn instant(moment: coracle_core::Instant) -> smoltcp::time::Instant {
     smoltcp::time::Instant::from_millis(i64::try_from(moment.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,4 +1,4 @@
-//! A fixed number of sessions on one interface.
+//! Server: a fixed number of sessions on one interface.
 
 use coracle_core::{Code, ServerConfig, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -8,20 +8,19 @@ use crate::observer::{DisconnectReason, Observer};
 use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
 
-/// A client that has asked nothing for longer than this gives way to one that finds no slot.
+/// A client without a request for longer than this may be evicted for a new one.
 const SILENT_MS: u64 = 1_000;
 
-/// Serves `N` clients at once over sockets of smoltcp's.
+/// Serves `N` clients at once over smoltcp sockets.
 ///
-/// Each session has a TCP socket of its own, made and added to the set by the owner. One socket more, the spare, is there
-/// for the client that finds all slots taken: it is told `busy`, unless a client that has been connected for more than 1 s
-/// without asking anything can be dropped for it. While the spare does that, further clients are refused by smoltcp (a
-/// reset in answer to their first packet).
+/// Each session has its own TCP socket, created and added to the set by the owner. One more socket, the spare, takes a client
+/// that finds all slots taken: it evicts a client that has been connected for more than 1 s without a request, or is told
+/// `busy`. Meanwhile smoltcp refuses further clients with a reset.
 ///
 /// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed.
 ///
-/// A value of this type takes about 1.4 KB for each session and for the spare: on a board it stands in a static, where
-/// the compiler puts it without passing it over the stack, since [`Server::new`] is `const`.
+/// A value of this type takes about 1.4 KB for each session and for the spare. On a board it belongs in a static, which is
+/// initialized without a copy on the stack, since [`Server::new`] is `const`.
 pub struct Server<'c, S: Store, const N: usize> {
     binding: Option<Binding<'c>>,
     slots: [SocketSlot<'c, S>; N],
@@ -36,18 +35,18 @@ struct Binding<'c> {
 }
 
 impl<'c, S: Store, const N: usize> Server<'c, S, N> {
-    /// A server without sockets, which does nothing yet.
+    /// A server without sockets.
     #[must_use]
     pub const fn new() -> Self {
         Self { binding: None, slots: [const { SocketSlot::new() }; N], spare: SocketSlot::new(), is_stopping: false }
     }
 
-    /// Listens on `port`, from the next poll on; also after it was stopped. The handles belong to TCP sockets that are in no other use, with buffers of
-    /// any length (a receive buffer of 512 bytes holds the longest request).
+    /// Listens on `port` from the next poll on, also after [`Server::stop`]. The handles belong to TCP sockets without other uses,
+    /// with buffers of any length (a receive buffer of 512 bytes is enough for the longest request).
     ///
     /// # Panics
     ///
-    /// When `port` is 0.
+    /// If `port` is 0.
     pub fn bind(&mut self, config: &'c ServerConfig<'c>, port: u16, handles: [SocketHandle; N], spare: SocketHandle) {
         assert!(port != 0, "a server needs a port");
         self.binding = Some(Binding { config, port });
@@ -58,14 +57,14 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         self.spare.bind(spare);
     }
 
-    /// Does what there is to do, in bounded time, and returns when to be called again if no frame arrives before; a moment
-    /// that is not later than `now` means at once. `None`: only a frame brings work. Call it after
-    /// [`Interface::poll`](smoltcp::iface::Interface::poll), which brings its input, and poll the interface again after it,
-    /// which takes its output.
+    /// Advances all connections, in bounded time. Returns when to call it again if no frame arrives before: immediately for a
+    /// time that is not later than `now`, only when a frame has arrived for `None`. Call it after
+    /// [`Interface::poll`](smoltcp::iface::Interface::poll), which receives its input, and poll the interface again after it, to
+    /// send its output.
     ///
     /// # Panics
     ///
-    /// When a handle does not belong to a TCP socket in `sockets`.
+    /// If a handle does not belong to a TCP socket in `sockets`.
     pub fn poll(
         &mut self,
         now: Instant,
@@ -82,14 +81,14 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         next.map(instant)
     }
 
-    /// How many clients are served.
+    /// Number of live sessions.
     #[must_use]
     pub fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.is_live()).count()
     }
 
-    /// Accepts nobody any more, and ends every session in good order: an exchange under way is finished, then the client is
-    /// told `shuttingDown`. Polling goes on until [`Server::is_stopped`].
+    /// Stops accepting clients, and ends every session gracefully: finishes the exchange under way, then sends `shuttingDown`.
+    /// Keep polling until [`Server::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.is_stopping = true;
         for slot in self.slots.iter_mut().chain([&mut self.spare]) {
@@ -97,7 +96,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         }
     }
 
-    /// Whether the server was stopped, and no socket is in use any more.
+    /// Whether the server was stopped and all its sockets are free.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.is_stopping && self.slots.iter().chain([&self.spare]).all(SocketSlot::is_free)
@@ -121,7 +120,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
             return;
         }
         if let Some((index, slot)) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.is_live()) {
-            // What a closed connection still waits for needs no session, and can be waited for over there.
+            // The slot has no session but a socket that is still closing, which the spare can wait for.
             slot.swap_socket(&mut self.spare);
             slot.serve(config, now);
             observer.connected(index, slot.peer(sockets));
@@ -139,7 +138,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
         }
     }
 
-    /// The slot whose client has been silent for the longest time, if that is long enough.
+    /// The slot of the client without a request for the longest time, if that exceeds [`SILENT_MS`].
     fn silent(&self, now: coracle_core::Instant) -> Option<usize> {
         let silent = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.silent_since()?, index)));
         silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)

@@ -1,4 +1,4 @@
-//! A socket of the server's, and what it is used for.
+//! A socket of the server, and its session.
 
 use core::mem::swap;
 
@@ -10,39 +10,39 @@ use smoltcp::wire::IpEndpoint;
 use crate::connection::{Connection, PollOutcome};
 use crate::observer::{DisconnectReason, Observer};
 
-/// How long a peer may take to complete its handshake. A lost packet costs it 1 s, then 2, then 4.
+/// How long a peer may take to complete its handshake. It resends a lost packet after 1 s, 2 s, 4 s.
 const HANDSHAKE_MS: u64 = 10_000;
-/// How long a closed connection's last bytes may wait for an acknowledgement of any of them.
+/// How long the last bytes of a closed connection may wait for an acknowledgement.
 const DRAIN_MS: u64 = 10_000;
-/// How long a peer may take to close its side after ours was acknowledged, and how much it may send meanwhile.
+/// How long a peer may take to close its side after it acknowledged our FIN, and how much it may send meanwhile.
 const LINGER_MS: u64 = 2_000;
 const LINGER_LEN: usize = 1 << 20;
-/// How long a reset may wait for the interface to send it (the link may be down).
+/// How long a reset may wait to be sent (the link may be down).
 const RESET_MS: u64 = 1_000;
 
 pub(crate) struct SocketSlot<'c, S: Store> {
     handle: Option<SocketHandle>,
-    /// What the socket is at when there is no session.
+    /// The state of a socket without a session.
     state: SocketState,
     session: Session<'c, S>,
 }
 
 #[derive(Clone, Copy)]
 enum SocketState {
-    /// The socket listens, or shakes hands, or has a client that the last poll saw.
+    /// Listens, completes a handshake, or has a client that is not served yet.
     Free { handshake_since: Option<Instant>, has_new_client: bool },
-    /// Closed by us; the peer acknowledges and closes in its turn.
+    /// Closed by us; waits for the peer to acknowledge and to close.
     Draining { until: Instant, queued: usize, readable: usize },
-    /// Reset; the packet that says so has to leave.
+    /// Reset; waits for the RST to be sent.
     Leaving { until: Instant },
-    /// Closed by both; the last acknowledgement leaves before the next poll.
+    /// Closed by both sides; waits one poll for the last ACK to be sent.
     Closed,
 }
 
 const FREE: SocketState = SocketState::Free { handshake_since: None, has_new_client: false };
 
-/// An `Option` with a tag of its own, 0 for none, so that a server in a static needs no bytes of flash to start from.
-// Without a heap the large variant cannot live elsewhere, and a server wants its memory reserved.
+/// An `Option` whose `None` is all zero bytes, so that a server in a static lies in `.bss` and takes no flash.
+// Without a heap the large variant cannot be boxed.
 #[allow(clippy::large_enum_variant)]
 #[repr(u8)]
 enum Session<'c, S: Store> {
@@ -71,19 +71,19 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         sockets.get::<tcp::Socket<'_>>(self.handle?).remote_endpoint()
     }
 
-    /// Exchanges sockets, and what they are at, with `other`; neither has a session.
+    /// Swaps the sockets and their states with `other`; neither may have a session.
     pub(crate) fn swap_socket(&mut self, other: &mut Self) {
         debug_assert!(!self.is_live() && !other.is_live(), "a session keeps its socket");
         swap(&mut self.handle, &mut other.handle);
         swap(&mut self.state, &mut other.state);
     }
 
-    /// Whether the last poll saw a client that nobody serves.
+    /// Whether the last poll saw a client that is not served yet.
     pub(crate) const fn has_new_client(&self) -> bool {
         matches!((&self.session, self.state), (Session::None, SocketState::Free { has_new_client: true, .. }))
     }
 
-    // Out of line, as `refuse`: a session is made on the stack and moved.
+    // Not inlined, like `refuse`: a session is created on the stack and moved.
     #[inline(never)]
     pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
         self.state = FREE;
@@ -96,7 +96,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
     }
 
-    /// When the client connected, if it has asked nothing since.
+    /// When the client connected, if it has made no request since.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         match &self.session {
             Session::Live(connection) => connection.silent_since(),
@@ -110,7 +110,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         }
     }
 
-    /// Breaks the connection off.
+    /// Resets the connection.
     pub(crate) fn reset(&mut self, sockets: &mut SocketSet<'_>, now: Instant) {
         let Some(handle) = self.handle else { return };
         sockets.get_mut::<tcp::Socket<'_>>(handle).abort();
@@ -130,7 +130,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         }
     }
 
-    /// Does what there is to do; returns when to come again. `port` is what to listen on, if at all.
+    /// Advances the connection or the socket, and returns when to poll again. Listens on `port`, if there is one.
     pub(crate) fn poll(
         &mut self,
         slot: usize,
@@ -167,7 +167,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
             }
         }
         if let SocketState::Leaving { until } = self.state {
-            // A socket that was reset forgets its peer when the reset has left.
+            // A socket that was reset has no remote endpoint once the RST was sent.
             let is_left = socket.state() == tcp::State::Closed && socket.remote_endpoint().is_none();
             if now < until && !is_left {
                 return Some(until);
@@ -181,7 +181,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         match port {
             None => socket.close(),
             Some(port) if !socket.is_open() => {
-                // An answer is written whole before the interface is polled: there is nothing to wait for.
+                // Responses are written whole before the interface is polled, so that Nagle's algorithm would only delay them.
                 socket.set_nagle_enabled(false);
                 socket.set_timeout(None);
                 let is_listening = socket.listen(port).is_ok();
@@ -191,7 +191,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
         }
         if socket.state() != tcp::State::SynReceived {
             *handshake_since = None;
-            // A peer that has reset the connection already is not worth a session.
+            // No session for a peer that has reset the connection already.
             *has_new_client = port.is_some() && (socket.may_send() || socket.can_recv()) && socket.is_open();
             return has_new_client.then_some(now);
         }
@@ -204,7 +204,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
     }
 }
 
-/// Reads off what arrives, and moves the deadline when the peer acknowledges something.
+/// Discards received bytes, and extends the deadline when the peer acknowledges bytes.
 fn drain(socket: &mut tcp::Socket<'_>, until: &mut Instant, queued: &mut usize, readable: &mut usize, now: Instant) {
     while *readable > 0
         && let Ok(read) = socket.recv(|bytes| (bytes.len(), bytes.len()))

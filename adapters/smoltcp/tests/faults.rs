@@ -21,7 +21,7 @@ fn last_gone<S: Store, const N: usize>(world: &World<S, N>) -> Option<Disconnect
 }
 
 fn closed(how: CloseHow, why: CloseReason) -> Option<DisconnectReason> {
-    Some(DisconnectReason::Closed(Close { how, why }))
+    Some(DisconnectReason::Closed(Close::new(how, why)))
 }
 
 #[test]
@@ -222,7 +222,7 @@ impl Store for Broken {
 
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let version = coracle_core::Version::new(&self.version.get().to_string()).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { version, ..self.files.info(file)? })
+        Ok(FileInfo::new(self.files.info(file)?.size, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {

@@ -127,7 +127,7 @@ fn a_cut_fetch_is_resumed() {
             let mut world = World::<_, 2>::new(store(&FILES), Link::default());
             let mut flash = Flash::new(13);
             let mut sink = FlashSink::<_, PAGE>::new(&mut flash);
-            let cut = GetRequest { length: Some(cut_at), digest: None, ..get("image") };
+            let cut = get("image").with_length(Some(cut_at)).with_digest(None);
             let mut fetch = world.fetch(&cut);
             world.finish(&mut fetch, &mut sink).expect("the first part");
             let offset = sink.resume_offset();
@@ -137,7 +137,7 @@ fn a_cut_fetch_is_resumed() {
                 sink = FlashSink::resuming(&mut flash, offset + 3);
                 assert_eq!(sink.resume_offset() as usize, offset as usize / SECTOR * SECTOR);
             }
-            let rest = GetRequest { offset: sink.resume_offset().into(), digest_from: Some(0), ..get("image") };
+            let rest = get("image").with_offset(sink.resume_offset().into()).with_digest_from(Some(0));
             let mut fetch = world.fetch(&rest);
             match world.finish(&mut fetch, &mut sink) {
                 Ok(End::Verified(verified)) => assert!(verified.is_whole()),
@@ -164,7 +164,7 @@ fn a_file_that_is_too_long_is_refused_before_a_sector_is_erased() {
 fn a_gap_is_refused() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
     let mut sink = FlashSink::<_, PAGE>::new(Flash::new(13));
-    let mut fetch = world.fetch(&GetRequest { offset: 256, ..get("image") });
+    let mut fetch = world.fetch(&get("image").with_offset(256));
     let end = world.finish(&mut fetch, &mut sink);
     assert!(matches!(end, Err(FetchError::Sink(FlashError::Gap))), "{end:?}");
 }
@@ -203,7 +203,7 @@ fn d10_a_power_cut_at_any_write_leaves_the_image_before() {
         flash.power = None;
         let mut sink = FlashSink::<_, PAGE>::resuming(&mut flash, kept);
         let from = sink.resume_offset();
-        let rest = GetRequest { offset: from.into(), digest_from: Some(0), ..get("image") };
+        let rest = get("image").with_offset(from.into()).with_digest_from(Some(0));
         let mut fetch = world.fetch(&rest);
         match world.finish(&mut fetch, &mut sink) {
             Ok(End::Verified(verified)) => assert!(verified.is_whole()),

@@ -47,7 +47,7 @@ fn many_requests_share_a_connection() {
 fn a_part_of_a_file_is_covered_from_its_beginning() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
     let have = content(150_001);
-    let get = GetRequest { offset: 150_001, digest_from: Some(0), ..GetRequest::new(FileName::from_static("200000")) };
+    let get = GetRequest::new(FileName::from_static("200000")).with_offset(150_001).with_digest_from(Some(0));
     let mut fetch = world.fetch(&get);
     let mut sink = Resumed { bytes: have };
     match world.finish(&mut fetch, &mut sink) {
@@ -89,11 +89,8 @@ fn w8_loss_and_corruption() {
         let mut in_vain = 0;
         loop {
             let had = sink.bytes.len();
-            let get = GetRequest {
-                offset: had as u64,
-                digest_from: Some(0),
-                ..GetRequest::new(FileName::from_static("200000"))
-            };
+            let get =
+                GetRequest::new(FileName::from_static("200000")).with_offset(had as u64).with_digest_from(Some(0));
             let mut fetch = world.fetch(&get);
             match world.finish(&mut fetch, &mut sink) {
                 Ok(End::Verified(verified)) => break assert!(verified.is_whole()),
@@ -145,7 +142,7 @@ fn w4_a_link_that_is_down_for_5_s_costs_no_connection() {
 #[test]
 fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
-    let get = GetRequest { digest: None, ..GetRequest::new(FileName::from_static("200000")) };
+    let get = GetRequest::new(FileName::from_static("200000")).with_digest(None);
     let mut fetch = world.fetch(&get);
     let mut bytes = Vec::new();
     while bytes.len() < 50_000 {
@@ -158,7 +155,7 @@ fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
     world.cut(false);
     let end = world.finish(&mut fetch, &mut net::into_vec(&mut bytes));
     assert!(end.is_err_and(|error| error.is_temporary()));
-    let mut fetch = world.fetch(&GetRequest { offset: bytes.len() as u64, ..get });
+    let mut fetch = world.fetch(&get.with_offset(bytes.len() as u64));
     assert!(matches!(world.finish(&mut fetch, &mut net::into_vec(&mut bytes)), Ok(End::Unchecked)));
     assert_eq!(bytes, content(200_000));
 }

@@ -1,4 +1,36 @@
 //! Coracle on a PC: the protocol core over real sockets, threads and directories.
+//!
+//! A [`Server`] serves the files of a [`DirectoryStore`], or of any other [`Store`]; a [`Client`] lists and fetches them.
+//!
+//! ```
+//! use coracle::{Client, DirectoryStore, FileName, GetOptions, Server};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let directory = directory.path();
+//! std::fs::write(directory.join("motd"), "Mind the step.\n")?;
+//! let store = DirectoryStore::open(directory)?;
+//! let server = Server::new(&store).with_address("127.0.0.1:0".parse()?).bind()?;
+//! let (address, handle) = (server.addresses()[0], server.handle());
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| server.run());
+//!     let mut client = Client::new(address.to_string().parse()?);
+//!     let mut contents = Vec::new();
+//!     let fetched = client.get_to_writer(FileName::new("motd")?, &mut contents, &GetOptions::new(), &mut ());
+//!     handle.stop();
+//!     assert_eq!(fetched?.size, 15);
+//!     assert_eq!(contents, b"Mind the step.\n");
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! - [`server`]: limits, events and the log of a server, and the handle that controls it
+//! - [`store`]: directories as stores, confined to their root
+//! - [`client`]: retries, resumed downloads, progress
+//! - [`local`]: where downloads get their names, and text that is safe for a terminal
+//! - [`transport`]: a TCP socket as a transport of the core's drivers
+//! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
 #[cfg(unix)]
 pub mod client;

@@ -1,4 +1,4 @@
-//! The client's side over a blocking transport.
+//! Driver of a client session over a blocking transport.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -13,27 +13,26 @@ use crate::{
     GetRequest, Header, Hello, Instant, Listing, Refusal, StartError,
 };
 
-/// Why a request was not answered in full: `T` is the transport's error, `S` that of the sink or of the closure that takes
-/// entries.
+/// Why a request failed. `T` is the transport's error, `S` that of the sink or of the closure that receives entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ClientError<T, S = Infallible> {
-    /// The request cannot be asked like this.
+    /// The request was not started.
     Start(StartError),
-    /// The server refused; `None` for a code that this version does not know. [`Connection::refusal`] has its words.
+    /// The server refused; `None` for a code that this version does not know. [`Connection::refusal`] has its text.
     Refused(Option<Code>),
     /// The session closed the connection.
     Failed(Failure),
-    /// The connection broke.
+    /// The transport failed.
     Transport(T),
-    /// The owner's side of it failed.
+    /// The sink or the closure failed.
     Sink(S),
     /// [`Sink::read_back`] has fewer bytes than the request's offset says.
     TooFewToReadBack,
 }
 
-/// A client's connection: the session with all that it takes to run it.
+/// A client's connection: the session, its transport, buffers and clock.
 ///
 /// ```
 /// use coracle_core::blocking::{Connection, NoTimeout};
@@ -73,14 +72,14 @@ pub enum ClientError<T, S = Infallible> {
 /// # Ok::<(), coracle_core::blocking::ClientError<embedded_io::ErrorKind>>(())
 /// ```
 ///
-/// `B` is the session's buffer, `R` the buffer for arriving bytes; the longer that is, the fewer calls of the transport and of
-/// the [`Sink`] there are. After an error of the kinds `Failed`, `Transport` or `Sink` the connection is over.
+/// `B` is the session's buffer, `R` the buffer for received bytes; a longer one means fewer calls of the transport and of the
+/// [`Sink`]. After an error of the kinds `Failed`, `Transport` or `Sink` the connection is closed.
 #[derive(Debug)]
 pub struct Connection<B, R, T, C> {
     session: ClientSession<B>,
     transport: T,
     receive: R,
-    /// What of `receive` the session has not taken.
+    /// The part of `receive` that the session has not taken.
     arrived: Range<usize>,
     clock: C,
     limit_ms: Option<u64>,
@@ -93,13 +92,13 @@ where
     T: Transport,
     C: Clock,
 {
-    /// A connection over `transport`, which stands. `receive` has room for at least one byte.
+    /// A connection over `transport`, which is connected. `receive` is at least one byte long.
     pub fn new(mut session: ClientSession<B>, transport: T, receive: R, mut clock: C) -> Self {
         session.connected(clock.now());
         Self { session, transport, receive, arrived: 0..0, clock, limit_ms: None }
     }
 
-    /// Asks the server what it is, and gives the answer to `take`.
+    /// Requests `hello`, and passes the response to `take`.
     ///
     /// # Errors
     ///
@@ -113,7 +112,7 @@ where
         })
     }
 
-    /// Lists the directory `path`, or the served one for `None`: gives one entry after the other to `each`.
+    /// Lists the directory `path`, or the root for `None`, and passes each entry to `each`.
     ///
     /// # Errors
     ///
@@ -131,7 +130,7 @@ where
         })
     }
 
-    /// Asks what the file `name` is.
+    /// Describes the file `name`.
     ///
     /// # Errors
     ///
@@ -144,19 +143,19 @@ where
         })
     }
 
-    /// Fetches what `get` says into `sink`.
+    /// Fetches a file into `sink`.
     ///
     /// # Errors
     ///
-    /// See [`ClientError`]. What the sink was given before is what the server sent, and can be resumed from, unless the
-    /// failure is [`Failure::Digest`].
+    /// See [`ClientError`]. The bytes that the sink was given before can be resumed from, unless the failure is
+    /// [`Failure::Digest`].
     pub fn get<S: Sink>(&mut self, get: &GetRequest<'_>, sink: &mut S) -> Result<End, ClientError<T::Error, S::Error>> {
         self.start(ClientRequest::Get(*get))?;
         self.finish_get(sink)
     }
 
-    /// Like [`Connection::get`], for what the session was told to get before this connection was made: so the bytes that are
-    /// there already can be read back while no server waits, by [`read_back`].
+    /// Like [`Connection::get`], for a request that was started on the session before this connection was made: so the bytes of
+    /// an earlier attempt can be read back, by [`read_back`], before connecting.
     ///
     /// # Errors
     ///
@@ -175,13 +174,13 @@ where
         })
     }
 
-    /// The words of the last refusal, until something else is asked.
+    /// The contents of the last refusal, until the next request.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal<'_>> {
         self.session.refusal()
     }
 
-    /// Whether the next request can be asked here. What the server has said meanwhile is not looked at.
+    /// Whether the next request can be started. Does not check what the server has sent meanwhile.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.session.action() == ClientAction::Idle
@@ -198,19 +197,19 @@ where
         (self.transport, self.session.into_buf(), self.receive)
     }
 
-    fn start<S>(&mut self, ask: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
+    fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
         if !self.arrived.is_empty() && self.is_idle() {
-            // It can be nothing but a reason for closing, and ends in one.
+            // It can only be an error that ends the connection.
             self.run(|_| Ok(None::<Infallible>))?;
         }
         if let ClientAction::Close(why) = self.session.action() {
             return Err(ClientError::Failed(why));
         }
         let now = self.clock.now();
-        self.session.start(ask, now).map_err(ClientError::Start)
+        self.session.start(request, now).map_err(ClientError::Start)
     }
 
-    /// Does what the session wants until `each` has made something of an event.
+    /// Performs the session's actions until `each` returns a value for an event.
     fn run<A, S>(
         &mut self,
         mut each: impl FnMut(ClientEvent<'_>) -> Result<Option<A>, S>,
@@ -250,14 +249,14 @@ where
         }
     }
 
-    /// Sends some of the request; returns what time it is then. What goes wrong is kept in `broken`.
+    /// Sends a part of the request, and returns the time after it. A transport error is stored in `broken`.
     fn send<S>(&mut self, now: Instant, broken: &mut Option<T::Error>) -> Result<Instant, ClientError<T::Error, S>> {
         self.limit_wait(now)?;
         let ClientAction::SendBytes { bytes } = self.session.action() else { return Ok(now) };
         let is_all = |sent| sent >= bytes.len();
         match self.transport.write_part(bytes, false) {
             Ok(0) => self.session.send_failed(),
-            // It counts as sent when it has left, or it would be sent twice where leaving takes two tries.
+            // Counts as sent only when flushed: a flush that is repeated must not send it again.
             Ok(len) if !is_all(len) || self.flush(broken) => {
                 let now = self.clock.now();
                 self.session.sent(len, now);
@@ -268,7 +267,7 @@ where
         Ok(self.clock.now())
     }
 
-    /// Lets go what was written; false when that has failed.
+    /// Flushes the transport; false when that has failed.
     fn flush(&mut self, broken: &mut Option<T::Error>) -> bool {
         while matches!(self.session.action(), ClientAction::SendBytes { .. }) {
             match self.transport.flush() {
@@ -293,7 +292,7 @@ where
         }
     }
 
-    /// Waits for bytes; returns what time it is then.
+    /// Waits for bytes, and returns the time after it.
     fn read<S>(&mut self, now: Instant) -> Result<Instant, ClientError<T::Error, S>> {
         self.limit_wait(now)?;
         let outcome = self.transport.read(self.receive.as_mut());
@@ -310,8 +309,8 @@ where
         Ok(now)
     }
 
-    /// Tells the transport the session's deadline. Since that is armed anew with each arrival, and a caller passes the time of
-    /// that arrival on, the limit hardly ever changes.
+    /// Limits the transport to the session's deadline. The deadline restarts with each arrival and `now` is the time of that, so
+    /// the limit seldom changes.
     fn limit_wait<S>(&mut self, now: Instant) -> Result<(), ClientError<T::Error, S>> {
         let limit_ms = self.session.deadline().map(|(at, _)| at.since(now).max(1));
         if limit_ms != self.limit_ms {

@@ -1,7 +1,7 @@
-//! The blocking drivers: both sessions over anything that is `embedded_io::Read + Write`.
+//! Blocking drivers: run both sessions over any `embedded_io::Read + Write`.
 //!
-//! A driver asks its session what to do, does it, reports, and asks again. It is written on the public interface of this
-//! crate alone, so whatever it does can be done differently elsewhere.
+//! A driver asks its session what to do, does it, reports, and asks again. It uses only the public interface of this crate, so
+//! that any other owner of a session can do the same.
 
 mod client;
 mod send_buffer;

@@ -1,19 +1,19 @@
-//! The session with its way out: what it wants sent gathers in a buffer and leaves.
+//! Collects the bytes that a session sends in a buffer, and writes them to the transport.
 
 use embedded_io::{Error as _, ErrorKind};
 
 use super::transport::{Clock, Transport};
 use crate::{Action, Close, CloseHow, Instant, ServerSession};
 
-/// The session with its way out.
+/// The session, its transport, and the bytes in between.
 pub(super) struct SendBuffer<'d, 'c, B, T, C> {
     pub(super) session: &'d mut ServerSession<'c, B>,
     pub(super) transport: &'d mut T,
     pub(super) clock: &'d mut C,
-    /// When the transport or the store was last done with something: what takes no time needs no other clock.
+    /// The time after the last call of the transport or the store. Other work takes no measurable time.
     pub(super) now: Instant,
     pub(super) send: &'d mut [u8],
-    /// Bytes at the front of `send` that the session counts as sent.
+    /// Number of bytes at the front of `send` that the session counts as sent.
     pub(super) pending: usize,
 }
 
@@ -23,21 +23,21 @@ where
     T: Transport,
     C: Clock,
 {
-    /// The buffer has taken over `len` of the bytes that the session wants sent.
+    /// Reports `len` bytes that were copied to the buffer as sent, after writing them where they must not wait.
     pub(super) fn send_bytes(&mut self, len: usize, is_all: bool, more: bool) {
-        // What is written now was not reported as sent before: if it fails, the session has not gone on.
+        // Written before it is reported as sent, so that the session is still in the same state if writing fails.
         let must_leave = !(is_all && more);
         if !must_leave || self.flush(!is_all) {
             self.sent(len);
         }
     }
 
-    /// Writes what is pending; false when the session has ended meanwhile.
+    /// Writes the pending bytes; false if the session has ended meanwhile.
     pub(super) fn flush(&mut self, more: bool) -> bool {
         self.pending == 0 || self.flush_from(0, more)
     }
 
-    /// Writes what is pending behind the first `written` bytes.
+    /// Writes the pending bytes after the first `written` ones.
     #[inline(always)]
     pub(super) fn flush_from(&mut self, mut written: usize, more: bool) -> bool {
         while written < self.pending {
@@ -53,7 +53,7 @@ where
         true
     }
 
-    /// Writing what is pending behind the first `written` bytes came to `sent`.
+    /// Handles the result of a write; false if the session has ended.
     #[inline(always)]
     pub(super) fn wrote(&mut self, sent: Result<usize, T::Error>, written: &mut usize, is_limited: bool) -> bool {
         match sent {
@@ -82,7 +82,7 @@ where
         self.session.file_fault(self.now);
     }
 
-    /// A call of the transport has failed.
+    /// Handles a failed call of the transport.
     pub(super) fn fail(&mut self, kind: ErrorKind) {
         match kind {
             ErrorKind::Interrupted => {}
@@ -91,7 +91,7 @@ where
         }
     }
 
-    /// Bounds the next call of the transport; false where that is not possible, which ends the session.
+    /// Limits the next call of the transport to the session's deadline; false where that fails, which ends the session.
     pub(super) fn limit_wait(&mut self) -> bool {
         let limit_ms = self.session.deadline().map(|(when, _)| when.since(self.now).max(1));
         let is_limited = self.transport.limit_wait(limit_ms).is_ok();
@@ -109,7 +109,7 @@ where
         self.send.len().saturating_sub(self.pending)
     }
 
-    /// Up to `len` bytes of the buffer behind what is pending.
+    /// Up to `len` bytes of the buffer after the pending ones.
     pub(super) fn free(&mut self, len: usize) -> Option<&mut [u8]> {
         let free = self.send.get_mut(self.pending..)?;
         let len = len.min(free.len());

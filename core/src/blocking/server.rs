@@ -1,4 +1,4 @@
-//! The server's side over a blocking transport.
+//! Driver of a server session over a blocking transport.
 
 use embedded_io::Error as _;
 
@@ -7,15 +7,16 @@ use super::transport::{Clock, NoTimeout, Transport};
 use crate::exec::StoreExchange;
 use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
 
-/// A transport that a server can send files over.
+/// A transport that may send files itself.
 ///
-/// The default passes every byte through the driver's buffer; a transport that can do better (`sendfile(2)`) overrides
+/// By default every byte passes through the driver's buffer; a transport with `sendfile(2)` overrides
 /// [`SendFile::send_file`].
 pub trait SendFile<S: Store>: Transport {
-    /// Sends up to `len` bytes of `file` from `offset` on without the driver's help, and returns how many; `Ok(0)` means
-    /// that the file ends at or before `offset`. `more` as in [`Transport::write_part`]. Where a digest is wanted, the
-    /// driver reads the same bytes of the file too, while the transport is busy with them. So a file that can change
-    /// without its version telling is not to be sent so. `None`: this file cannot be sent so; the driver reads it.
+    /// Sends up to `len` bytes of `file` from `offset` on, and returns how many; `Ok(0)` means that the file ends at or before
+    /// `offset`. `None`: this file cannot be sent so, and the driver reads it. `more` as in [`Transport::write_part`].
+    ///
+    /// Where a digest was requested, the driver reads the same bytes of the file again to hash them, so a file that can change
+    /// without its version changing must return `None`.
     fn send_file(
         &mut self,
         store: &mut S,
@@ -40,25 +41,25 @@ pub enum SendFileError<E> {
     File,
 }
 
-/// Sees what a server's session does, for logs, counters and tests, and can ask it to stop.
+/// Observes a server session, for logs and counters, and can stop it.
 pub trait SessionObserver {
-    /// A request was read and goes to the store.
+    /// A request is about to be passed to the store.
     fn request(&mut self, _request: &Request<'_>) {}
 
-    /// The file that was asked for is open.
+    /// The requested file was opened.
     fn opened(&mut self, _info: &FileInfo) {}
 
-    /// `body_len` more bytes of a body are on their way.
+    /// `body_len` more bytes of a body were sent or buffered.
     fn body(&mut self, _body_len: usize) {}
 
-    /// Bytes have arrived that are no request, and an answer follows where the text policy has one.
+    /// Bytes were received that are not a request; a response follows where the text policy has one.
     #[cfg(feature = "classic")]
     fn text(&mut self, _text: &[u8]) {}
 
-    /// An exchange has ended; one that could not be read as a request, too.
+    /// An exchange has ended. Includes malformed requests.
     fn exchange(&mut self, _exchange: &Exchange) {}
 
-    /// Asked before each step: whether the session has to end in good order.
+    /// Whether the session has to end gracefully. Called before each step.
     fn should_stop(&mut self) -> bool {
         false
     }
@@ -66,19 +67,18 @@ pub trait SessionObserver {
 
 impl SessionObserver for () {}
 
-/// The driver's buffers. Longer ones mean fewer calls of the transport.
+/// The buffers of [`serve`]. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
 pub struct Buffers<'a> {
-    /// For arriving bytes; at least 1.
+    /// For received bytes; at least 1 byte long.
     pub receive: &'a mut [u8],
-    /// For departing bytes and for hashing; at least 1.
+    /// For bytes to send and to hash; at least 1 byte long.
     pub send: &'a mut [u8],
 }
 
-/// Serves one connection until its session ends. The caller then treats the socket as the returned [`Close`] says.
+/// Serves one connection until its session ends. The caller then has to close the socket as the returned [`Close`] says.
 ///
-/// Header, small body and trailer leave in one write; what the session was told to be sent is written before the driver
-/// waits for anything.
+/// Header, small body and trailer are sent in one write. All bytes are written before the driver blocks on anything else.
 ///
 /// ```
 /// use coracle_core::blocking::{NoTimeout, Buffers, serve};
@@ -102,9 +102,9 @@ pub struct Buffers<'a> {
 /// let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
 /// let mut transport = NoTimeout(wire); // any embedded-io Read + Write
 /// let (mut receive, mut send) = ([0; 256], [0; 1024]);
-/// let scratch = Buffers { receive: &mut receive, send: &mut send };
+/// let buffers = Buffers { receive: &mut receive, send: &mut send };
 /// let mut store = StaticStore::new(&FILES);
-/// serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut ());
+/// serve(&mut session, &mut transport, &mut store, buffers, &mut clock, &mut ());
 /// # let text = String::from_utf8(transport.0.output).unwrap();
 /// # assert!(text.starts_with(r#"{"type":"file","fileName":"motd","fileSize":15"#) && text.ends_with("Mind the step.\n{\"type\":\"end\"}\n"));
 /// ```
@@ -112,7 +112,7 @@ pub fn serve<B, T, S, C, O>(
     session: &mut ServerSession<'_, B>,
     transport: &mut T,
     store: &mut S,
-    scratch: Buffers<'_>,
+    buffers: Buffers<'_>,
     clock: &mut C,
     observer: &mut O,
 ) -> Close
@@ -124,12 +124,12 @@ where
     O: SessionObserver,
 {
     let now = clock.now();
-    let out = SendBuffer { session, transport, clock, now, send: scratch.send, pending: 0 };
+    let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0 };
     let mut driver = Driver {
         out,
         store,
         observer,
-        receive: scratch.receive,
+        receive: buffers.receive,
         arrived: 0..0,
         exchange: StoreExchange::new(),
         exchanges: 0,
@@ -147,7 +147,7 @@ struct Driver<'d, 'c, B, T, S: Store, C, O> {
     store: &'d mut S,
     observer: &'d mut O,
     receive: &'d mut [u8],
-    /// What of `receive` the session has not taken.
+    /// The part of `receive` that the session has not taken.
     arrived: core::ops::Range<usize>,
     exchange: StoreExchange<S>,
     exchanges: u32,
@@ -162,7 +162,7 @@ where
     C: Clock,
     O: SessionObserver,
 {
-    /// Does the one thing that the session wants.
+    /// Performs the session's current action.
     fn step(&mut self) -> Option<Close> {
         if !self.is_stopping && self.observer.should_stop() {
             self.is_stopping = true;
@@ -197,7 +197,7 @@ where
             }
             Action::Close(close) => {
                 self.note_exchange();
-                debug_assert_eq!(self.out.pending, 0, "what was written has left, or never will");
+                debug_assert_eq!(self.out.pending, 0, "pending bytes were written, or the connection is reset");
                 return Some(close);
             }
             _ => self.out.session.send_failed(),
@@ -224,7 +224,7 @@ where
         self.arrived.start += taken;
     }
 
-    /// Waits until something has arrived, if all that did was taken; false where nothing has.
+    /// Waits for bytes, unless some are left; false where none were received.
     #[inline(always)]
     fn arrive(&mut self) -> bool {
         if !self.arrived.is_empty() {
@@ -236,7 +236,7 @@ where
         self.out.look_at_clock();
         let now = self.out.now;
         match read {
-            // A stopping server wakes its waiting threads by ending their input.
+            // A server that is stopping shuts down the input to wake its threads.
             Ok(0) if self.observer.should_stop() => {
                 self.is_stopping = true;
                 self.out.session.stop(now);
@@ -282,7 +282,7 @@ where
             Ok(read) => {
                 self.out.pending += read;
                 self.observer.body(read);
-                // The trailer follows, so nothing has to leave yet.
+                // The trailer follows, so nothing has to be written yet.
                 if more || self.out.flush(false) {
                     self.out.sent(read);
                 }
@@ -290,7 +290,7 @@ where
         }
     }
 
-    /// The transport has sent `len` bytes of the file by itself.
+    /// Handles `len` bytes of the file that the transport has sent itself.
     fn sent_by_transport(&mut self, offset: u64, len: usize, hash: bool) {
         if hash {
             let hashed = self.exchange.hash_range(self.store, offset, len, self.out.send);
@@ -303,14 +303,14 @@ where
         self.observer.body(len);
     }
 
-    /// The body cannot be finished; what there was of it still leaves.
+    /// Ends a body that cannot be finished, after writing what there is of it.
     fn body_fault(&mut self) {
         if self.out.flush(false) {
             self.out.file_fault();
         }
     }
 
-    /// What is hashed comes before the header, and every answer before it has left whole: nothing is pending.
+    /// Hashes bytes before the header is sent. Nothing is pending then, so that the whole buffer is free.
     fn hash(&mut self, offset: u64, len: usize) {
         let Some(free) = self.out.free(len) else { return self.out.file_fault() };
         let read = self.exchange.read(self.store, offset, free, true);
@@ -331,7 +331,7 @@ where
     }
 }
 
-/// Puts as many of `bytes` as there is room for behind what is pending in `send`; how many, and whether that is all.
+/// Copies as many of `bytes` as fit into `send` after the pending ones. Returns how many, and whether these are all.
 fn append(send: &mut [u8], pending: &mut usize, bytes: &[u8]) -> (usize, bool) {
     let free = send.get_mut(*pending..).unwrap_or_default();
     let len = bytes.len().min(free.len());

@@ -1,12 +1,12 @@
-//! What the drivers need of a connection and of a clock.
+//! Traits of the connection and the clock that the drivers use.
 
 use embedded_io::{ErrorType, Read, Write};
 
 use crate::Instant;
 
-/// Tells the time to a driver.
+/// The clock of a driver.
 pub trait Clock {
-    /// This moment. It does not run backwards.
+    /// The current time. Must not run backwards.
     fn now(&mut self) -> Instant;
 }
 
@@ -16,19 +16,14 @@ impl<F: FnMut() -> Instant> Clock for F {
     }
 }
 
-/// A connection whose waiting can be bounded.
+/// A connection whose blocking can be limited.
 ///
 /// `read` that returns `Ok(0)` means that the peer will send no more (embedded-io's rule). An error whose kind is
 /// `Interrupted` is tried again, one whose kind is `TimedOut` means that the limit of [`Transport::limit_wait`] has
 /// passed; any other one ends the connection.
-///
-/// Where many small files are asked for, `read` and [`Transport::write_part`] are worth an `#[inline(always)]` down to their
-/// system calls. The driver's loop for a file that is asked for again is one function, so that none returns right behind a
-/// system call: the kernel lets a processor forget where to, and on some a wrong guess there makes all that follows dearer,
-/// by a tenth of the whole exchange (`tests/bench/run --only kept`).
 pub trait Transport: Read + Write {
-    /// From now on no single read or write blocks for longer than `limit_ms` (at least 1; `None`: for ever): past it, it
-    /// fails with the kind `TimedOut`. The default sets no limit: then the deadlines are noticed only between calls.
+    /// Limits every following read and write to `limit_ms` milliseconds (at least 1; `None`: no limit), after which it fails
+    /// with the kind `TimedOut`. The default sets no limit, so that deadlines are noticed only between calls.
     ///
     /// # Errors
     ///
@@ -38,7 +33,7 @@ pub trait Transport: Read + Write {
         Ok(())
     }
 
-    /// Writes like [`Write::write`]; `more` says that more bytes follow at once, so that a packet may wait for them
+    /// Writes like [`Write::write`]; `more` says that more bytes follow immediately, so that a partial packet may be held back
     /// (`MSG_MORE`).
     ///
     /// # Errors
@@ -50,7 +45,7 @@ pub trait Transport: Read + Write {
     }
 }
 
-/// Any embedded-io stream as a [`Transport`] whose waiting has no limit.
+/// Any embedded-io stream as a [`Transport`] without a limit on blocking.
 #[derive(Debug)]
 pub struct NoTimeout<T>(pub T);
 

@@ -1,96 +1,96 @@
-//! What can go wrong for a client, sorted by whose fault it is.
+//! Errors of a client session, grouped by cause.
 
 use core::fmt;
 
 use crate::wire::code::Code;
 use crate::wire::scanner::ScanError;
 
-/// Why a client session's connection is over.
+/// Why a client session has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Failure {
-    /// The server does not keep to the protocol, or lies.
+    /// The server violated the protocol.
     Violation(Violation),
-    /// All bytes came, and their digest is not the server's.
+    /// All bytes were received, and their digest differs from the server's.
     Digest,
     /// The server refused the request and closes the connection; `None` for a code that this version does not know.
     Refused(Option<Code>),
-    /// The server ended the connection unasked: `busy`, `timeout` or `shuttingDown`. Try again later.
+    /// The server ended the connection by itself: `busy`, `timeout` or `shuttingDown`. Try again later.
     Ended(Code),
-    /// The connection ended before its answer did, or between exchanges. A body can be resumed.
+    /// The connection ended before the response was complete, or between exchanges. A body can be resumed.
     Closed,
-    /// The request could not be sent, and the server did not say why.
+    /// The request could not be sent, and the server sent no error.
     SendFailed,
-    /// No byte moved for too long. A body can be resumed.
+    /// No byte was transferred for too long. A body can be resumed.
     Stalled,
-    /// The owner gave up what was under way.
+    /// The owner abandoned the request.
     Abandoned,
     /// The session was given a buffer that is too short.
     BufTooShort,
-    /// The owner reported something that does not fit the action.
+    /// The owner reported something that does not match the action.
     Misuse,
 }
 
-/// The rule of the protocol that a server broke.
+/// The rule of the protocol that a server violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Violation {
-    /// Something else than a JSON object begins where a line has to.
+    /// A line does not begin with a JSON object.
     LineStart,
-    /// A line is no JSON.
+    /// A line is not JSON.
     Json(ScanError),
     /// A line has more than 1,024 bytes, its newline included.
     LineTooLong,
-    /// A line does not end in `}` and a newline, or has a newline inside.
+    /// A line does not end with `}` and a newline, or contains a newline.
     LineEnd,
-    /// A member is missing, doubled, null, of another JSON type, or a number out of range.
+    /// A member is missing, duplicated, null, of another JSON type, or a number out of range.
     Member,
     /// An escape in a string is half of a surrogate pair.
     Surrogate,
-    /// The line does not belong to the answer to what was asked.
+    /// The line does not belong to a response to the request.
     Type,
-    /// A line came while nothing was asked.
+    /// A line was received without a request.
     Unrequested,
-    /// The file is not the one that was asked for.
+    /// The file is not the requested one.
     Name,
-    /// A listed name breaks the rules of names, or lies elsewhere than directly in the listed directory.
+    /// A listed name violates the rules of names, or is not directly in the listed directory.
     EntryName,
-    /// The offset is not the one that was asked for, or lies behind the file's end.
+    /// The offset is not the requested one, or lies beyond the file's end.
     Offset,
-    /// The length is not what was asked for, cut at the file's end.
+    /// The length is not the requested one, limited to the file's end.
     Length,
     /// The chunks do not add up to the length.
     Chunks,
-    /// The version is none: it does not have 1 to 64 characters from 0x21 to 0x7E.
+    /// The version is invalid: not 1 to 64 characters from 0x21 to 0x7E.
     Version,
-    /// The version is not the one that was asked for.
+    /// The version is not the requested one.
     OtherVersion,
-    /// The digest is not of the kind that was asked for.
+    /// The digest is not of the requested kind.
     DigestKind,
-    /// The digest is missing, or is not in lower-case hexadecimal digits of exactly its length.
+    /// The digest is missing, or not lower-case hexadecimal digits of exactly its length.
     Digest,
-    /// The end of a listing counts other entries than there were.
+    /// The count at the end of a listing is not the number of entries.
     Count,
-    /// The longest request or the chunk size that a server tells is out of its range.
+    /// A limit in the response to `hello`, or the chunk size, is out of range.
     Limit,
 }
 
-/// Why nothing was started.
+/// Why a request was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StartError {
-    /// Something is under way already, or the connection is over.
+    /// A request is under way already, or the session has closed.
     NotIdle,
-    /// Nothing was asked that could be finished.
+    /// No request was started that could be finished.
     NotStarted,
-    /// With this name the request would be longer than the server takes.
+    /// With this name the request would be longer than the server accepts.
     NameDoesNotFit,
     /// This build cannot compute the digest.
     DigestUnsupported,
-    /// The digest would begin behind the first byte that is asked for.
+    /// The digest would begin after the first requested byte.
     DigestRange,
 }
 
@@ -99,7 +99,7 @@ impl Failure {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Violation(breach) => breach.as_str(),
+            Self::Violation(violation) => violation.as_str(),
             Self::Digest => "the digest of what was received is not the server's",
             Self::Refused(_) => "the server refused the request",
             Self::Ended(Code::Busy) => "the server is busy",
@@ -114,7 +114,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same request may well succeed on a new connection.
+    /// Whether the same request may succeed on a new connection.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Ended(_) | Self::Closed | Self::SendFailed | Self::Stalled)
@@ -242,13 +242,13 @@ mod tests {
     #[test]
     fn every_reason_has_its_own_words() {
         are_words(&FAILURES.map(|failure| failure.to_string()));
-        are_words(&BREACHES.map(|breach| breach.to_string()));
+        are_words(&BREACHES.map(|violation| violation.to_string()));
         for failure in FAILURES {
             assert_eq!(failure.to_string(), failure.as_str());
         }
-        for breach in BREACHES {
-            assert_eq!(breach.to_string(), breach.as_str());
-            assert_eq!(Failure::Violation(breach).as_str(), breach.as_str());
+        for violation in BREACHES {
+            assert_eq!(violation.to_string(), violation.as_str());
+            assert_eq!(Failure::Violation(violation).as_str(), violation.as_str());
         }
         let starts = [
             StartError::NotIdle,

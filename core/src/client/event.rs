@@ -1,4 +1,4 @@
-//! What a client session tells its owner.
+//! The actions and events of a client session.
 
 use crate::store::Entry;
 use crate::types::digest::{Digest, DigestKind};
@@ -12,12 +12,12 @@ use super::error::Failure;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ClientAction<'a> {
-    /// Feed up to `len` bytes of what an earlier try has brought, from `offset` of the file on, to `rehashed`. Best done
-    /// before the connection is made: a server does not wait for long.
+    /// Pass up to `len` bytes of an earlier attempt, from `offset` of the file on, to `rehashed`. Do so before connecting: a
+    /// server waits only for its idle timeout.
     Rehash {
         /// Where in the file, in bytes.
         offset: u64,
-        /// How many bytes there are still; at least 1.
+        /// How many bytes are left; at least 1.
         len: u64,
     },
     /// Send some of `bytes`, and report how many with `sent`.
@@ -27,75 +27,75 @@ pub enum ClientAction<'a> {
     },
     /// Wait for bytes and give them to `receive`, or the end of input to `receive_eof`.
     Receive,
-    /// Nothing is under way: `start` something, or close the connection.
+    /// Nothing is under way: `start` a request, or close the connection.
     Idle,
-    /// The connection is over: drop it, and whatever was not read from it. Nothing follows.
+    /// The session has closed: drop the connection, and what was not read from it. Nothing follows.
     Close(Failure),
 }
 
-/// Something that was received, and checked against what was asked.
+/// What was received, checked against the request.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientEvent<'a> {
-    /// The answer to `hello`, whole.
+    /// The complete response to `hello`.
     Hello(Hello<'a>),
-    /// The answer to `stat`, whole; or the beginning of the one to `get`.
+    /// The complete response to `stat`, or the beginning of the one to `get`.
     Header(Header),
     /// The next bytes of a body, not verified yet.
     Body {
         /// Where in the file, in bytes.
         offset: u64,
-        /// At least one byte; a part of what was given to `receive`.
+        /// At least one byte; a part of what was passed to `receive`.
         bytes: &'a [u8],
     },
     /// The end of a body.
     End(End),
-    /// One thing in a listed directory, directly beneath it.
+    /// One entry of a listed directory, directly beneath it.
     Entry(Entry<'a>),
-    /// The end of a listing, whole.
+    /// The end of a complete listing.
     Listed(Listing),
     /// The request was refused.
     Refused(Refusal<'a>),
-    /// The server ends the connection for a reason of its own: `busy`, `timeout` or `shuttingDown`. What was asked and not
-    /// answered in full has to be asked again, later.
+    /// The server ends the connection by itself: `busy`, `timeout` or `shuttingDown`. A request without a complete response
+    /// has to be made again, later.
     ServerClosing(Code),
 }
 
-/// What a server says of itself.
+/// What a server says about itself, in its response to `hello`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Hello<'a> {
     /// The protocol's version.
     pub protocol: u64,
-    /// The server's program and its version. May hold control characters.
+    /// The server's program and its version. May contain control characters.
     pub server: &'a str,
-    /// Which server it is, in its owner's word; empty for none. May hold control characters.
+    /// The name that its owner gave it; empty for none. May contain control characters.
     pub name: &'a str,
-    /// The longest request that it takes, in bytes; at least 512.
+    /// The longest request that it accepts, in bytes; at least 512.
     pub max_request: u64,
     /// Bytes in a chunk of a body.
     pub chunk_size: u64,
-    /// How long it waits for a request, in milliseconds; 0 for ever.
+    /// How long it waits for a request, in milliseconds; 0: no limit.
     pub idle_ms: u64,
-    /// How long it waits for the end of a request, in milliseconds; 0 for ever.
+    /// How long it waits for the end of a request, in milliseconds; 0: no limit.
     pub request_ms: u64,
-    /// How long it waits for its bytes to be taken, in milliseconds; 0 for ever.
+    /// How long it waits for its bytes to be accepted, in milliseconds; 0: no limit.
     pub stall_ms: u64,
-    /// The exchanges that it has.
+    /// The exchanges that it supports.
     pub features: Features,
     /// The digests that it can compute.
     pub digests: Digests,
 }
 
-/// The exchanges that a server says it has; words that this version does not know are left out.
+/// The exchanges that a server says it supports; words that this version does not know are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Features {
     /// Listing a directory.
     pub list: bool,
-    /// Telling what a file is.
+    /// Describing a file.
     pub stat: bool,
     /// Sending a file.
     pub get: bool,
@@ -123,24 +123,24 @@ impl Digests {
     }
 }
 
-/// What a server says of a file, checked against what was asked.
+/// What a server says about a file, checked against the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Header {
-    /// The file's length in bytes: the server's word, so reserve nothing by it.
+    /// The file's length in bytes, as claimed by the server: do not reserve space by it alone.
     pub size: u64,
     /// The first byte of the body.
     pub offset: u64,
-    /// Bytes in the body; with `offset` at most `size`.
+    /// Bytes in the body; `offset + length` is at most `size`.
     pub length: u64,
-    /// Bytes in a chunk of the body, the last one excepted; at least 1.
+    /// Bytes in each chunk of the body but the last; at least 1.
     pub chunk_size: u64,
-    /// While it stays the same, no byte that was there has changed; the file may have grown.
+    /// While it is the same, no existing byte has changed; the file may have grown.
     pub version: Version,
     /// When the file last changed, in seconds since 1970-01-01 00:00 UTC.
     pub modified: Option<u64>,
-    /// Of a `stat` that asked for it, the digest of the whole file.
+    /// The digest of the whole file, of a `stat` that requested one.
     pub digest: Option<Digest>,
 }
 
@@ -149,20 +149,20 @@ pub struct Header {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum End {
-    /// The digest of what was received is the server's.
+    /// The digest of the received bytes matches the server's.
     Verified(Verified),
-    /// No digest was asked for, so nothing is known but the length.
+    /// No digest was requested, so only the length was checked.
     Unchecked,
-    /// The file changed while it was sent, so the bytes may belong to no version of it.
+    /// The file changed while it was sent, so the bytes may be those of no version of it.
     Changed {
-        /// What was received is what was sent: the server hashed those very bytes. `None` where it does not know them, or
-        /// they differ.
+        /// Shows that the bytes were received as they were sent: the server hashed exactly those. `None` where it has no
+        /// digest of them, or the digests differ.
         snapshot: Option<Verified>,
     },
 }
 
-/// Shows that bytes were received as the server sent them. Only a session makes one, at the end of a body, by comparing
-/// digests.
+/// Proof that bytes were received as the server sent them. Only a session can make one, by comparing digests at the end of
+/// a body.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "it is what allows a file to be given its name"]
@@ -180,7 +180,7 @@ impl Verified {
         self.from
     }
 
-    /// Behind the last byte that was verified.
+    /// The end of the verified range (exclusive).
     #[must_use]
     pub const fn to(&self) -> u64 {
         self.to
@@ -208,22 +208,31 @@ impl Verified {
 /// The end of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Listing {
-    /// Entries that were listed.
+    /// Number of entries.
     pub count: u64,
-    /// Things in the directory that cannot be asked for.
+    /// Number of things in the directory that cannot be requested.
     pub skipped: u64,
 }
 
-/// What an `error` line says.
+impl Listing {
+    /// The end of a listing.
+    #[must_use]
+    pub const fn new(count: u64, skipped: u64) -> Self {
+        Self { count, skipped }
+    }
+}
+
+/// The contents of an `error` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Refusal<'a> {
     /// `None` for a code that this version does not know, which is final.
     pub code: Option<Code>,
-    /// The code's word as it was received. May hold control characters.
+    /// The code's word as it was received. May contain control characters.
     pub word: &'a str,
-    /// The server's explanation, for people. May hold control characters: escape them before a terminal sees it.
+    /// The server's explanation, for people. May contain control characters: escape them before printing it.
     pub text: &'a str,
 }

@@ -1,13 +1,13 @@
-//! Gathers one line of the server's in a buffer, from any pieces.
+//! Collects one line of the server in a buffer, from pieces of any size.
 
 use crate::wire::scanner::{Scanned, Scanner};
 
 use super::error::Violation;
 
-/// The longest line of a server, its newline included, in bytes.
+/// The maximum length of a server's line, newline included, in bytes.
 pub(super) const LINE_MAX: usize = 1_024;
 
-/// A line that arrives.
+/// The state of a line that is being received.
 #[derive(Debug, Default)]
 pub(super) struct LineBuffer {
     scanner: Scanner,
@@ -15,22 +15,22 @@ pub(super) struct LineBuffer {
     is_object_complete: bool,
 }
 
-/// How far a [`LineBuffer`] came with a piece of input.
+/// What a piece of input did to a [`LineBuffer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// All of the piece was taken, and the line goes on.
+    /// All of the piece was taken; the line is incomplete.
     More,
     /// The line ended after `taken` bytes of the piece. Without its newline it is the first `len` bytes of the buffer.
     Complete { taken: usize, len: usize },
 }
 
 impl LineBuffer {
-    /// Whether nothing of it has come.
+    /// Whether no byte of the line was received.
     pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Takes in the next piece, which is not empty. `buf` has room for [`LINE_MAX`] bytes.
+    /// Takes the next piece, which is not empty. `buf` has room for [`LINE_MAX`] bytes.
     pub(super) fn push(&mut self, buf: &mut [u8], piece: &[u8]) -> Result<Pushed, Violation> {
         let mut taken = 0;
         if !self.is_object_complete {
@@ -39,9 +39,10 @@ impl LineBuffer {
             }
             let room = (LINE_MAX - 1).saturating_sub(self.len);
             let part = piece.get(..room).unwrap_or(piece);
-            // Up to a newline only, so that the first bad byte decides however the input is split.
+            // Up to a newline only, so that the error does not depend on how the input is split.
             let part = part.split(|byte| *byte == b'\n').next().unwrap_or(part);
-            taken = match self.scanner.scan(part).map_err(Violation::Json)? {
+            let place = buf.get_mut(self.len..).unwrap_or_default();
+            taken = match self.scanner.scan_into(part, place).map_err(Violation::Json)? {
                 Scanned::More if part.len() < room.min(piece.len()) => return Err(Violation::LineEnd),
                 Scanned::More if part.len() < piece.len() => return Err(Violation::LineTooLong),
                 Scanned::More => part.len(),
@@ -50,8 +51,6 @@ impl LineBuffer {
                     len
                 }
             };
-            let place = buf.get_mut(self.len..).and_then(|room| room.get_mut(..taken)).ok_or(Violation::LineTooLong)?;
-            place.copy_from_slice(part.get(..taken).ok_or(Violation::LineTooLong)?);
             self.len = self.len.saturating_add(taken);
         }
         match piece.get(taken) {

@@ -1,28 +1,28 @@
-//! What a client can ask for.
+//! Requests of a client.
 
 use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 
-/// A request, as its client means it. Lent for the call that starts it: the session keeps what it needs for its checks.
+/// A request. Borrowed only by the call that starts it: the session copies what it checks the response against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientRequest<'a> {
-    /// What the server is, and what its limits are.
+    /// Requests the server's name, limits and features.
     Hello,
-    /// The files and directories in one directory.
+    /// Lists one directory.
     List {
-        /// The directory; `None` is the served directory itself.
+        /// The directory; `None` for the root.
         path: Option<FileName<'a>>,
     },
-    /// What a file is, without its contents.
+    /// Describes a file without sending its contents.
     Stat {
         /// The file.
         name: FileName<'a>,
-        /// Which digest of the whole file to tell.
+        /// The digest of the whole file to report.
         digest: Option<DigestKind>,
     },
-    /// A file's contents, or a part of them.
+    /// Fetches a file or a range of it.
     Get(GetRequest<'a>),
 }
 
@@ -32,29 +32,60 @@ pub enum ClientRequest<'a> {
 /// use coracle_core::{FileName, GetRequest};
 ///
 /// // The first 100 bytes, covered by a CRC-32:
-/// let head = GetRequest { length: Some(100), ..GetRequest::new(FileName::from_static("boot.log")) };
+/// let head = GetRequest::new(FileName::from_static("boot.log")).with_length(Some(100));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GetRequest<'a> {
     /// The file.
     pub name: FileName<'a>,
-    /// The first byte that is wanted; at most the file's size.
+    /// The first requested byte; at most the file's size.
     pub offset: u64,
-    /// How many bytes are wanted, cut at the file's end; `None`: all.
+    /// The number of requested bytes, limited to the file's end; `None`: all.
     pub length: Option<u64>,
-    /// The version that the file must still have; `None`: any.
+    /// The version that the file must have; `None`: any.
     pub version: Option<&'a Version>,
-    /// Which digest covers the bytes; `None`: none, and nothing is verified.
+    /// The digest of the bytes; `None`: none, and nothing is verified.
     pub digest: Option<DigestKind>,
-    /// The first byte that the digest covers; `None`: `offset`. At most `offset`: the bytes between are what an
-    /// earlier try has brought, and have to be shown to the session once more.
+    /// The first byte that the digest covers; `None`: `offset`. At most `offset`: the bytes between are those of an
+    /// earlier attempt, and have to be passed to the session again.
     pub digest_from: Option<u64>,
 }
 
 impl<'a> GetRequest<'a> {
-    /// All of the file `name`, in any version, covered by a CRC-32.
+    /// The whole file `name`, in any version, with a CRC-32.
     #[must_use]
     pub const fn new(name: FileName<'a>) -> Self {
         Self { name, offset: 0, length: None, version: None, digest: Some(DigestKind::Crc32), digest_from: None }
+    }
+
+    /// Sets [`GetRequest::offset`].
+    #[must_use]
+    pub const fn with_offset(self, offset: u64) -> Self {
+        Self { offset, ..self }
+    }
+
+    /// Sets [`GetRequest::length`].
+    #[must_use]
+    pub const fn with_length(self, length: Option<u64>) -> Self {
+        Self { length, ..self }
+    }
+
+    /// Sets [`GetRequest::version`].
+    #[must_use]
+    pub const fn with_version(self, version: Option<&'a Version>) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Sets [`GetRequest::digest`].
+    #[must_use]
+    pub const fn with_digest(self, digest: Option<DigestKind>) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// Sets [`GetRequest::digest_from`].
+    #[must_use]
+    pub const fn with_digest_from(self, digest_from: Option<u64>) -> Self {
+        Self { digest_from, ..self }
     }
 }

@@ -1,12 +1,11 @@
-//! The client's side of a connection: asks, and believes no answer unchecked.
+//! The client's state machine: sends requests, and checks every response.
 
 use heapless::String;
 
 use super::request::ClientRequest;
 use crate::types::digest::{DigestKind, Hasher};
 use crate::types::file_name::FileName;
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 use crate::types::version::Version;
 use crate::wire::request_writer;
 use crate::wire::response_reader::ErrorResponse;
@@ -15,7 +14,7 @@ use super::error::{Failure, StartError};
 use super::event::{ClientAction, ClientEvent, Refusal};
 use super::line_buffer::{LINE_MAX, LineBuffer, Pushed};
 
-/// `maxRequest` of a server that did not tell: the least that there is.
+/// `maxRequest` of a server that has not sent it: the protocol's minimum.
 const MAX_REQUEST: usize = 512;
 
 /// The default of [`ClientSession::with_stall_ms`].
@@ -23,9 +22,8 @@ const STALL_MS: u32 = 30_000;
 
 /// The client's side of one connection, for any number of requests, one after the other.
 ///
-/// It does no input and output of its own: [`ClientSession::action`] says what is to be done next; the owner of the
-/// connection does that one thing, reports how far it came, and asks again. Expectation again without a report, the answer is
-/// the same.
+/// It does no I/O of its own: [`ClientSession::action`] says what to do next; the owner of the connection does that one thing,
+/// reports how far it came, and asks again. The action stays the same until something is reported.
 ///
 /// ```
 /// use coracle_core::{ClientRequest, ClientAction, ClientSession, End, ClientEvent, FileName, GetRequest, Instant};
@@ -54,7 +52,7 @@ const STALL_MS: u32 = 30_000;
 /// assert!(is_whole && file == b"Mind the step.\n" && session.action() == ClientAction::Idle);
 /// ```
 ///
-/// `B` is the buffer for the request and for each line of the answer, of at least [`ClientSession::MIN_BUF_LEN`] bytes. The
+/// `B` is the buffer for the request and for each line of the response, of at least [`ClientSession::MIN_BUF_LEN`] bytes. The
 /// bytes of a body never pass through it.
 #[derive(Debug)]
 pub struct ClientSession<B> {
@@ -63,7 +61,7 @@ pub struct ClientSession<B> {
     pub(super) line: LineBuffer,
     pub(super) expectation: Expectation,
     pub(super) hasher: Option<Hasher>,
-    /// The last `error` line, for as long as `buf` holds it.
+    /// The last `error` line, as long as `buf` contains it.
     pub(super) refusal: Option<ErrorResponse>,
     pub(super) max_request: usize,
     pub(super) has_send_failed: bool,
@@ -79,7 +77,7 @@ pub(super) enum State {
     Rehash {
         offset: u64,
     },
-    /// The request stands at the front of the buffer.
+    /// The request is at the front of the buffer.
     Send {
         sent: usize,
     },
@@ -92,10 +90,10 @@ pub(super) enum State {
     Closed(Failure),
 }
 
-/// What the line that arrives may be.
+/// Which line is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AwaitedLine {
-    /// An `error` that closes, since nothing was asked.
+    /// None: only an `error` that closes may come without a request.
     Nothing,
     Hello,
     Listing {
@@ -103,18 +101,18 @@ pub(super) enum AwaitedLine {
     },
     Stat,
     Header,
-    /// The `end` of a body that ended at `end`, of a file of `size` bytes.
+    /// The `end` line after a body that ended at `end`, of a file of `size` bytes.
     Trailer {
         end: u64,
         size: u64,
     },
 }
 
-/// What of the request the answer is checked against.
+/// The parts of the request that its response is checked against.
 #[derive(Debug)]
 pub(super) struct Expectation {
     pub(super) awaited: AwaitedLine,
-    /// Of a listing the path, empty for the root.
+    /// The file; of a listing the directory, empty for the root.
     pub(super) name: String<{ FileName::MAX_LEN }, u8>,
     pub(super) offset: u64,
     pub(super) length: Option<u64>,
@@ -125,11 +123,11 @@ pub(super) struct Expectation {
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
-    /// The shortest buffer, in bytes: that of the longest line. With a shorter one the session is closed from the start, for
-    /// [`Failure::BufTooShort`].
+    /// The minimum length of the buffer, in bytes: the longest line. With a shorter one the session is closed from the start,
+    /// with [`Failure::BufTooShort`].
     pub const MIN_BUF_LEN: usize = LINE_MAX;
 
-    /// A session for a connection that stands, or will be made once the first request has been started.
+    /// A session for a connection that exists, or that is made after the first request has been started.
     #[must_use]
     pub fn new(buf: B) -> Self {
         let is_long = buf.as_ref().len() >= Self::MIN_BUF_LEN;
@@ -148,8 +146,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
     }
 
-    /// Gives up when no byte moved for `stall_ms` milliseconds while an answer is awaited; 0: never. 30,000 by default, which
-    /// is three times the pause between the signs of life of a server that reads for a digest.
+    /// Sets after how many milliseconds without a byte transferred a request fails; 0: never. Default: 30,000, which is three
+    /// times the interval between the heartbeats of a server that computes a digest.
     #[must_use]
     pub fn with_stall_ms(self, stall_ms: u32) -> Self {
         Self { stall_ms, ..self }
@@ -161,17 +159,17 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.buf
     }
 
-    /// Asks something. The session has to be [`ClientAction::Idle`].
+    /// Starts a request. The session has to be [`ClientAction::Idle`].
     ///
     /// # Errors
     ///
-    /// Why nothing was started; the session is what it was.
-    pub fn start(&mut self, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
+    /// Why nothing was started; the session is unchanged.
+    pub fn start(&mut self, request: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
         if self.state != State::Idle {
             return Err(StartError::NotIdle);
         }
-        let mut expectation = Expectation::new(&ask)?;
-        // The digest of a stat is told, not computed.
+        let mut expectation = Expectation::new(&request)?;
+        // The digest of a stat is received, not computed.
         let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
         let hasher = match computed {
             Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
@@ -179,10 +177,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
         self.refusal = None;
         let buf = self.buf.as_mut();
-        let len = request_writer::write(&ask, buf)
+        let len = request_writer::write(&request, buf)
             .filter(|len| *len <= self.max_request)
             .ok_or(StartError::NameDoesNotFit)?;
-        // The server needs no newline: it is for people who read a log of the connection.
+        // The server needs no newline: it makes a log of the connection readable.
         *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
         expectation.request_len = len.saturating_add(1);
         self.state = if hasher.is_some() && expectation.digest_from < expectation.offset {
@@ -215,13 +213,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
     }
 
-    /// The connection was made after the request had been started: waiting begins now.
+    /// Restarts the stall timer, for a connection that was made after the request had been started.
     pub fn connected(&mut self, now: Instant) {
         self.arm(now);
     }
 
-    /// The next bytes that an earlier try has brought, as [`ClientAction::Rehash`] wants them. What is more than that is not
-    /// looked at.
+    /// Passes the next bytes of an earlier attempt, as [`ClientAction::Rehash`] requests them. More bytes than that are ignored.
     pub fn rehashed(&mut self, bytes: &[u8], now: Instant) {
         let State::Rehash { offset } = self.state else { return self.misuse() };
         let (bytes, next) = advance(offset, self.expectation.offset, bytes);
@@ -233,7 +230,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.arm(now);
     }
 
-    /// `n` more bytes of [`ClientAction::SendBytes`] were sent; at most as many as there are.
+    /// The next `n` bytes of [`ClientAction::SendBytes`] were sent.
     pub fn sent(&mut self, n: usize, now: Instant) {
         let State::Send { sent } = self.state else { return self.misuse() };
         let sent = sent.saturating_add(n);
@@ -247,7 +244,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
     }
 
-    /// The connection takes no more bytes. What the server said before it closed may still be read.
+    /// The connection accepts no more bytes. What the server sent before it closed can still be received.
     pub fn send_failed(&mut self) {
         if !matches!(self.state, State::Send { .. }) {
             return self.misuse();
@@ -256,10 +253,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.state = State::Line(self.expectation.awaited);
     }
 
-    /// Takes received bytes and returns how many, and what they mean, if that is known now: one event a call. What was not
-    /// taken is to be given again, unless the session is closed. Nothing is taken while something else is to be done first.
+    /// Takes received bytes. Returns how many were taken, and the event that they complete, if any: at most one for each call.
+    /// The rest has to be offered again, unless the session has closed. Takes nothing while another action is due.
     ///
-    /// An idle session may be given bytes too: nothing but a reason for closing can be in them.
+    /// Bytes may be passed to an idle session too: they can only be an error that ends the connection.
     pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ClientEvent<'e>>) {
         if bytes.is_empty() {
             return (0, None);
@@ -292,7 +289,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
     }
 
-    /// The moment at which [`ClientSession::handle_timeout`] has to be called, and what is due then; `None` while no timer is
+    /// When [`ClientSession::handle_timeout`] has to be called, and the timer that expires then; `None` while no timer is
     /// running.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
@@ -302,14 +299,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
     }
 
-    /// Closes the session if its deadline has passed.
+    /// Closes the session if its timer has expired.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.deadline().is_some_and(|(at, _)| at <= now) {
             self.state = State::Closed(Failure::Stalled);
         }
     }
 
-    /// Gives up what is under way. If the server has not been sent anything of it, the session is idle again; else it is closed.
+    /// Abandons the request under way. The session is idle again if no byte of the request was sent; otherwise it closes.
     pub fn abandon(&mut self) {
         self.state = match self.state {
             State::Idle | State::Rehash { .. } | State::Send { sent: 0 } => State::Idle,
@@ -318,20 +315,20 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         };
     }
 
-    /// What the last `error` line said, until the next request.
+    /// The contents of the last `error` line, until the next request.
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal<'_>> {
         self.refusal.as_ref().map(|answer| answer.refusal(self.buf.as_ref()))
     }
 
-    /// A report does not fit the action: nothing that follows could be trusted.
+    /// Closes after a report that does not match the action, since later reports could not be trusted.
     fn misuse(&mut self) {
         if !matches!(self.state, State::Closed(_)) {
             self.state = State::Closed(Failure::Misuse);
         }
     }
 
-    /// Counts the stall deadline from `now` on.
+    /// Restarts the stall timer.
     fn arm(&mut self, now: Instant) {
         self.latest = self.latest.max(now);
         self.stall_at = (self.stall_ms > 0).then(|| self.latest.after(u64::from(self.stall_ms)));
@@ -345,7 +342,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     ) -> (usize, Option<ClientEvent<'e>>) {
         self.arm(now);
         let is_awaited = awaited != AwaitedLine::Nothing;
-        // A space in front of a line is the sign of life of a server that is busy with the answer.
+        // A space before a line is a heartbeat.
         let skipped = if is_awaited && self.line.is_empty() { spaces(bytes) } else { 0 };
         let rest = bytes.get(skipped..).unwrap_or_default();
         if rest.is_empty() {
@@ -354,8 +351,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         match self.line.push(self.buf.as_mut(), rest) {
             Ok(Pushed::More) => (bytes.len(), None),
             Ok(Pushed::Complete { taken, len }) => (skipped.saturating_add(taken), self.read_line(awaited, len)),
-            Err(breach) => {
-                self.state = State::Closed(Failure::Violation(breach));
+            Err(violation) => {
+                self.state = State::Closed(Failure::Violation(violation));
                 (bytes.len(), None)
             }
         }
@@ -363,7 +360,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 }
 
 impl State {
-    /// Behind a byte of a body, where the next one would be at `offset`.
+    /// The state inside a body whose next byte is at `offset`, or after it.
     pub(super) const fn after_body_byte(offset: u64, end: u64, size: u64) -> Self {
         if offset < end { Self::Body { offset, end, size } } else { Self::Line(AwaitedLine::Trailer { end, size }) }
     }
@@ -383,9 +380,9 @@ impl Expectation {
         }
     }
 
-    fn new(ask: &ClientRequest<'_>) -> Result<Self, StartError> {
+    fn new(request: &ClientRequest<'_>) -> Result<Self, StartError> {
         let mut expectation = Self::nothing();
-        let name = match ask {
+        let name = match request {
             ClientRequest::Hello => {
                 expectation.awaited = AwaitedLine::Hello;
                 None
@@ -418,7 +415,7 @@ impl Expectation {
     }
 }
 
-/// As much of `bytes`, which begin at `offset`, as lies before `end`; and the offset behind that.
+/// The part of `bytes`, which begin at `offset`, that lies before `end`; and the offset after it.
 fn advance(offset: u64, end: u64, bytes: &[u8]) -> (&[u8], u64) {
     let left = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
     let bytes = bytes.get(..left).unwrap_or(bytes);

@@ -4,14 +4,14 @@ use crate::server::{Finished, Reply, Request};
 use crate::store::{FileInfo, Listed, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};
 
-/// What an exchange under way needs of its store: the open file or listing, and the digest.
+/// The state of an exchange with its store: the open file or listing, and the digest.
 #[derive(Debug)]
 pub struct StoreExchange<S: Store> {
     open: Open<S>,
     hasher: Option<Hasher>,
-    /// Bytes that the hasher was fed.
+    /// Number of bytes hashed so far.
     hashed: u64,
-    /// Some of them were read apart from those that were sent, and are the same only if the file has not changed.
+    /// Some of them were read separately from those that were sent, and are the same only if the file has not changed.
     is_hashed_apart: bool,
 }
 
@@ -22,13 +22,13 @@ enum Open<S: Store> {
 }
 
 impl<S: Store> StoreExchange<S> {
-    /// Nothing is open.
+    /// An exchange with nothing open.
     #[must_use]
     pub const fn new() -> Self {
         Self { open: Open::Nothing, hasher: None, hashed: 0, is_hashed_apart: false }
     }
 
-    /// Looks up what `request` asks for, and returns the answer to [`Action::Reply`](crate::Action::Reply).
+    /// Opens what `request` names, and returns the reply to [`Action::Reply`](crate::Action::Reply).
     pub fn open(&mut self, store: &mut S, request: &Request<'_>) -> Reply<'_> {
         self.hasher = request.digest().and_then(Hasher::new);
         self.hashed = 0;
@@ -42,7 +42,7 @@ impl<S: Store> StoreExchange<S> {
         }
     }
 
-    /// What the open file was when it was opened; `None` where none is open.
+    /// The open file's information from when it was opened; `None` where no file is open.
     #[must_use]
     pub const fn info(&self) -> Option<&FileInfo> {
         match &self.open {
@@ -51,7 +51,7 @@ impl<S: Store> StoreExchange<S> {
         }
     }
 
-    /// The open file, for a transport that sends files by itself.
+    /// The open file, for a transport that sends files itself.
     pub fn file_mut(&mut self) -> Option<&mut S::File> {
         match &mut self.open {
             Open::File { file, .. } => Some(file),
@@ -59,7 +59,7 @@ impl<S: Store> StoreExchange<S> {
         }
     }
 
-    /// The listing's next step: the answer to [`Action::Entry`](crate::Action::Entry).
+    /// The next entry of the listing: the reply to [`Action::Entry`](crate::Action::Entry).
     ///
     /// # Errors
     ///
@@ -71,8 +71,8 @@ impl<S: Store> StoreExchange<S> {
         }
     }
 
-    /// Reads the open file from `offset` on into `buf`, and returns how many bytes: at least 1. With `hash` the digest covers
-    /// them, so they have to be sent, or were asked for by [`Action::Hash`](crate::Action::Hash).
+    /// Reads the open file from `offset` on into `buf`, and returns the number of bytes: at least 1. With `hash` they are
+    /// hashed; they have to be sent then, or belong to [`Action::Hash`](crate::Action::Hash).
     ///
     /// # Errors
     ///
@@ -89,8 +89,8 @@ impl<S: Store> StoreExchange<S> {
         Ok(len)
     }
 
-    /// Lets the digest cover the `len` bytes from `offset` on that a transport has sent by itself: they are read again,
-    /// through `buf`. If the file turns out to have changed meanwhile, its digest is not told.
+    /// Hashes the `len` bytes from `offset` on that a transport has sent itself: reads them again, through `buf`. If the file
+    /// turns out to have changed meanwhile, no digest is reported.
     ///
     /// # Errors
     ///
@@ -106,8 +106,8 @@ impl<S: Store> StoreExchange<S> {
         Ok(())
     }
 
-    /// Looks at the file once more, behind its last byte: the answer to [`Action::Finish`](crate::Action::Finish). A digest
-    /// of the whole file is offered to [`Store::remember_digest`].
+    /// Checks the file's version after its last byte: the reply to [`Action::Finish`](crate::Action::Finish). A digest
+    /// of the whole file is passed to [`Store::remember_digest`].
     ///
     /// # Errors
     ///
@@ -116,27 +116,27 @@ impl<S: Store> StoreExchange<S> {
         let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
         let now = store.info(file)?;
         let same_version = now.version == info.version;
-        // Where the session knew the digest, it had nothing hashed.
+        // Nothing was hashed where the digest was known.
         let is_hashed = self.hashed == to.saturating_sub(from);
         let is_of_sent = same_version || !self.is_hashed_apart;
         let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed && is_of_sent).map(Hasher::finish);
-        // A file that was appended to keeps its version, and this is no digest of all of it.
+        // A file that has grown keeps its version, but this is not the digest of all of it.
         if let (true, 0, Some(digest)) = (same_version && to == info.size && now.size == info.size, from, &digest) {
             store.remember_digest(file, info, digest);
         }
-        Ok(Finished { digest, same_version })
+        Ok(Finished::new(digest, same_version))
     }
 
-    /// Closes what is open: the exchange has ended.
+    /// Closes what is open, at the end of the exchange.
     pub fn close(&mut self) {
         self.open = Open::Nothing;
         self.hasher = None;
     }
 
-    // Out of line: on a board the frames of a store's file system should not stand on those of the owner's loop.
+    // Not inlined: on a board the large stack frames of a store's file system should not add to those of the owner's loop.
     #[inline(never)]
     fn look_up(&mut self, store: &mut S, request: &Request<'_>) -> Result<Option<Digest>, StoreError> {
-        // First of all, so that a store with few handles has this one back.
+        // Before opening, so that a store with few handles gets this one back.
         self.open = Open::Nothing;
         if let Request::List { path } = request {
             self.open = Open::Listing(store.list(*path)?);

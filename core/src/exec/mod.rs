@@ -1,14 +1,14 @@
-//! The store's side of an exchange, without input or output: opens, lists, reads, hashes, and checks at the end.
+//! The store's side of an exchange, without I/O of its own: opens, lists, reads, hashes, and checks the version at the end.
 //!
 //! Every owner of a [`ServerSession`](crate::ServerSession) has the same work to do between the session and its
-//! [`Store`]. [`StoreExchange`] does it: what is left to the owner is the connection.
+//! [`Store`](crate::Store). [`StoreExchange`] does it; the owner is left with the connection.
 //!
 //! | action | method |
 //! | --- | --- |
 //! | [`Action::Reply`](crate::Action::Reply) | [`open`](StoreExchange::open) |
 //! | [`Action::Entry`](crate::Action::Entry) | [`entry`](StoreExchange::entry) |
-//! | [`Action::Hash`](crate::Action::Hash) | [`read`](StoreExchange::read), whose bytes are then dropped |
-//! | [`Action::SendFile`](crate::Action::SendFile) | [`read`](StoreExchange::read), or [`hash_range`](StoreExchange::hash_range) beside a transport that sends files by itself |
+//! | [`Action::Hash`](crate::Action::Hash) | [`read`](StoreExchange::read); the bytes are then dropped |
+//! | [`Action::SendFile`](crate::Action::SendFile) | [`read`](StoreExchange::read), or [`hash_range`](StoreExchange::hash_range) where the transport sends files itself |
 //! | [`Action::Finish`](crate::Action::Finish) | [`finish`](StoreExchange::finish) |
 //!
 //! ```

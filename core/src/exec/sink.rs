@@ -1,36 +1,37 @@
-//! Where a client's body goes, and what is there already.
+//! Destination of a client's body, and the bytes that it already has.
 
 use crate::client::{ClientAction, ClientSession, Header};
 use crate::types::time::Instant;
 
-/// Where a body goes. An error ends the connection.
+/// Destination of a body. An error ends the connection.
 pub trait Sink {
-    /// What can go wrong.
+    /// The error of the destination.
     type Error;
 
-    /// The body is about to begin; `header` was checked against what was asked. Reserve nothing by its sizes alone.
+    /// Called before the body, with a `header` that was checked against the request. Its sizes are the server's claim: do not
+    /// reserve space by them alone.
     ///
     /// # Errors
     ///
-    /// The body is not wanted, or cannot be taken.
+    /// The body is not wanted, or cannot be stored.
     fn begin(&mut self, header: &Header) -> Result<(), Self::Error> {
         let _ = header;
         Ok(())
     }
 
-    /// The next bytes of the body, which belong at `offset` in the file. They come in order, and are not verified yet.
+    /// Stores the next bytes of the body, which belong at `offset` of the file. They come in order, and are not verified yet.
     ///
     /// # Errors
     ///
-    /// They could not be taken.
+    /// They could not be stored.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
 
-    /// Reads what an earlier try has brought, from `offset` in the file on, into `buf`, and returns how many bytes;
-    /// `Ok(0)`: there is no more. Asked only for a [`GetRequest`] whose digest begins in front of its offset.
+    /// Reads bytes of an earlier attempt, from `offset` of the file on, into `buf`, and returns how many; `Ok(0)` for none.
+    /// Called only for a [`GetRequest`](crate::GetRequest) whose digest begins before its offset.
     ///
     /// # Errors
     ///
-    /// It could not be read.
+    /// They could not be read.
     fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Self::Error> {
         let (_, _) = (offset, buf);
         Ok(0)
@@ -53,7 +54,7 @@ impl<S: Sink + ?Sized> Sink for &mut S {
     }
 }
 
-/// Why what is there already was not read back.
+/// Why the bytes of an earlier attempt were not read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ReadBackError<S> {
@@ -63,12 +64,12 @@ pub enum ReadBackError<S> {
     TooFew,
 }
 
-/// Shows a session that has been told to get the rest of a file the bytes that are there already, through `buf`; does nothing
-/// where the session does not want them. After an error the session is idle again.
+/// Feeds the bytes of an earlier attempt to a session that was started to get the rest of a file, through `buf`; does nothing
+/// where the session does not need them. After an error the session is idle again.
 ///
 /// # Errors
 ///
-/// What the sink could not read.
+/// The sink failed, or has too few bytes.
 pub fn read_back<B, S>(
     session: &mut ClientSession<B>,
     sink: &mut S,

@@ -1,4 +1,4 @@
-//! What a server session wants done, and what it is told.
+//! The actions, reports and events of a server session.
 
 use crate::store::FileInfo;
 use crate::types::digest::{Digest, DigestKind};
@@ -14,13 +14,13 @@ pub enum Action<'a> {
     Receive,
     /// Look the request up in the store and answer with `reply`.
     Reply(Request<'a>),
-    /// Give the listing's next step to `entry`.
+    /// Pass the next entry of the listing to `entry`.
     Entry,
     /// Send some of `bytes` and report how many with `sent`.
     SendBytes {
         /// At least one byte.
         bytes: &'a [u8],
-        /// Whether more follows in this answer, so that the transport may wait for it.
+        /// Whether more of this response follows, so that the transport may hold back a partial packet.
         more: bool,
     },
     /// Send up to `len` bytes of the file from `offset` on, and report how many with `sent`; or `file_fault`.
@@ -29,10 +29,10 @@ pub enum Action<'a> {
         offset: u64,
         /// At least 1.
         len: usize,
-        /// Whether more follows in this answer.
+        /// Whether more of this response follows.
         more: bool,
-        /// Whether exactly the bytes that are sent are to be fed to this exchange's hasher. An owner that would rather
-        /// hash the file's range afterwards does so at [`Action::Finish`].
+        /// Whether the bytes that are sent have to be fed to this exchange's hasher. An owner may hash the file's range at
+        /// [`Action::Finish`] instead.
         hash: bool,
     },
     /// Read up to `len` bytes of the file from `offset` on, feed them to this exchange's hasher, and report how many with
@@ -43,27 +43,26 @@ pub enum Action<'a> {
         /// At least 1.
         len: usize,
     },
-    /// Tell with `finished` whether the file still has its version and, where one was asked for, the digest of its bytes
-    /// `from..to`; or `file_fault`. `working` while that takes long.
+    /// Report with `finished` whether the file still has its version and, where one was requested, the digest of its bytes
+    /// `from..to`; or `file_fault`. Call `working` now and then while that takes long.
     Finish {
         /// The first byte that the digest covers.
         from: u64,
         /// Behind the last byte that the digest covers.
         to: u64,
     },
-    /// Bytes that are no request: log them, and go on with `text_seen`. An echo or a reply follows as
-    /// [`Action::SendBytes`].
+    /// Bytes that are not a request: log them, and call `text_seen`. An echo or a reply follows as [`Action::SendBytes`].
     #[cfg(feature = "classic")]
     Text(&'a [u8]),
     /// End the connection, as `Close` says. Nothing follows.
     Close(Close),
 }
 
-/// What bytes that were received came to.
+/// What received bytes have completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerEvent<'a> {
-    /// A request is complete and can be answered. One that is refused at once, since it is malformed, is none.
+    /// A request is complete and valid. A malformed one, which is refused at once, makes no event.
     Request {
         /// Which exchange it begins.
         kind: RequestKind,
@@ -72,7 +71,7 @@ pub enum ServerEvent<'a> {
     },
 }
 
-/// What a client asked for, and the store has to answer.
+/// A request that the store has to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Request<'a> {
@@ -85,17 +84,17 @@ pub enum Request<'a> {
     Stat {
         /// Which file.
         name: FileName<'a>,
-        /// Begin a fresh hasher of this kind.
+        /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
     },
     /// A file's header and bytes: [`Reply::File`] or [`Reply::Refuse`].
     Get {
         /// Which file.
         name: FileName<'a>,
-        /// Begin a fresh hasher of this kind.
+        /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
     },
-    /// Classic: which file a bare name will stand for: [`Reply::File`] or [`Reply::Refuse`].
+    /// Classic: the file that a bare name will request: [`Reply::File`] or [`Reply::Refuse`].
     #[cfg(feature = "classic")]
     Select {
         /// Which file.
@@ -135,7 +134,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The digest that a hasher has to be begun for.
+    /// The digest that has to be computed.
     #[must_use]
     pub const fn digest(&self) -> Option<DigestKind> {
         match self {
@@ -147,6 +146,7 @@ impl<'a> Request<'a> {
 
 /// The store's answer to a [`Request`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Reply<'a> {
     /// The directory can be listed; its entries follow one by one.
     Listing,
@@ -154,25 +154,35 @@ pub enum Reply<'a> {
     File {
         /// What it is now.
         info: &'a FileInfo,
-        /// The digest of all its bytes, of the kind asked for, where that is known without reading.
+        /// The digest of all its bytes, of the requested kind, where it is known without reading.
         known: Option<Digest>,
     },
-    /// It is not to be had.
+    /// The request is refused.
     Refuse(Code),
 }
 
 /// The answer to [`Action::Finish`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finished {
-    /// The digest of the range. Where the version has changed: only if the very bytes that were sent were hashed.
+    /// The digest of the range. Where the version has changed: only if the bytes that were sent were hashed, not others.
     pub digest: Option<Digest>,
     /// Whether the file still has the version that it had when it was opened.
     pub same_version: bool,
 }
 
+impl Finished {
+    /// The digest of the range, and whether the file is the one that was opened.
+    #[must_use]
+    pub const fn new(digest: Option<Digest>, same_version: bool) -> Self {
+        Self { digest, same_version }
+    }
+}
+
 /// How and why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Close {
     /// What to do with the socket.
     pub how: CloseHow,
@@ -180,16 +190,24 @@ pub struct Close {
     pub why: CloseReason,
 }
 
+impl Close {
+    /// The end of a connection.
+    #[must_use]
+    pub const fn new(how: CloseHow, why: CloseReason) -> Self {
+        Self { how, why }
+    }
+}
+
 /// What to do with a socket whose session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CloseHow {
-    /// Close it in the ordinary way, when all bytes are out.
+    /// Close it when all bytes are sent.
     Finish,
-    /// Shut the sending side down, read off at most 1 MiB or for 2 s, then close: unread input would make the kernel
-    /// send a reset, which can destroy the last line on its way.
+    /// Shut down the sending side, read and discard at most 1 MiB for at most 2 s, then close: with unread input the kernel
+    /// would send a reset, which can destroy the last line before the peer reads it.
     Linger,
-    /// Reset it: the peer does not take bytes, or must see that its body is not whole.
+    /// Reset it: the peer takes no bytes, or must notice that its body is incomplete.
     Abort,
 }
 
@@ -198,37 +216,46 @@ pub enum CloseHow {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer was done.
+    /// The peer ended the connection.
     Done,
-    /// The idle deadline passed.
+    /// The idle timer expired.
     Idle,
     /// The peer took no byte for too long, or bytes too slowly.
     Stalled,
-    /// An error was told that ends the connection.
+    /// An error was sent that ends the connection.
     Refused(Code),
     /// The transport failed.
     Transport,
     /// A body could not be finished: the file shrank, or reading it failed.
     Broken,
-    /// Classic, which has no error for it: the selected file is no longer that version, or a listing failed half-way.
+    /// Classic, which has no error message: the selected file has another version, or a listing failed.
     #[cfg(feature = "classic")]
     Classic,
     /// The session was given a buffer that is too short.
     BufTooShort,
-    /// The owner reported something that does not fit the action.
+    /// The owner reported something that does not match the action.
     Misuse,
 }
 
 /// An exchange that has ended, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub struct Exchange {
-    /// Which one; `None` where the request could not be read that far.
+    /// Which one; `None` where the request was malformed.
     pub kind: Option<RequestKind>,
     /// The error that it ended with.
     pub error: Option<Code>,
     /// Bytes of the body that were sent.
     pub body_len: u64,
+}
+
+impl Exchange {
+    /// An exchange that has ended.
+    #[must_use]
+    pub const fn new(kind: Option<RequestKind>, error: Option<Code>, body_len: u64) -> Self {
+        Self { kind, error, body_len }
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Bytes that are no request, and the classic dialect, in which a bare file name among them asks for a body.
+//! The text policies and the classic dialect, in which a bare file name in text requests a body.
 
 use heapless::String;
 
@@ -7,19 +7,19 @@ use super::session::{LineEnding, Session};
 use super::state::State;
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
-use crate::types::timer::Timer;
+use crate::types::time::Timer;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
 use crate::wire::response_writer::{LineKind, LineWriter};
 
-/// The longest arrival that gets one reply.
+/// The maximum length of an arrival, which gets one reply, in bytes.
 const ARRIVAL_LEN: usize = 1024;
-/// How long bytes are held that may become a name.
+/// How long bytes are held that may become the selected name.
 const HOLD_MS: u32 = 1000;
 
 impl Session<'_> {
-    /// Cuts `bytes` to the arrival at hand.
+    /// Cuts `bytes` to the current arrival.
     pub(super) fn arrive<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         if self.selection.arrival == 0 {
             let longest =
@@ -43,12 +43,12 @@ impl Session<'_> {
         self.selection.held > 0
     }
 
-    /// A request was read: what follows it is white space or another one, unless it is text anew.
+    /// Ends text after a request: white space is skipped again.
     pub(super) const fn end_text(&mut self) {
         self.selection.is_in_text = false;
     }
 
-    /// A name may begin here.
+    /// Allows the selected name to begin here.
     pub(super) const fn expect_name(&mut self) {
         self.selection.may_begin = true;
     }
@@ -57,7 +57,7 @@ impl Session<'_> {
         if let TextPolicy::Reply(text) = self.context.config.text { text.as_bytes() } else { b"" }
     }
 
-    /// Takes some of `bytes`, which do not begin a request.
+    /// Takes some of `bytes`, which do not begin with a request, and returns how many.
     pub(super) fn receive_text(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         if let (true, Some(selected)) = (self.selection.may_begin, &self.selection.file) {
             let name = selected.name.as_bytes();
@@ -89,7 +89,7 @@ impl Session<'_> {
         len
     }
 
-    /// What was held is text after all.
+    /// Handles the held bytes as text.
     pub(super) fn release_held(&mut self, buf: &mut [u8]) {
         let held = core::mem::take(&mut self.selection.held);
         let Some(selected) = &self.selection.file else { return };
@@ -121,7 +121,7 @@ impl Session<'_> {
         }
     }
 
-    /// The store's answer to a classic request.
+    /// Handles the store's reply to a classic request.
     pub(super) fn reply_classic(&mut self, buf: &mut [u8], reply: Reply<'_>) {
         match (reply, self.context.request.kind) {
             (Reply::Listing, RequestKind::List) => self.write(buf, LineKind::ClassicList, State::SelectEntry),
@@ -140,7 +140,7 @@ impl Session<'_> {
         }
     }
 
-    /// The next step of a classic list.
+    /// Handles the next entry of a classic list.
     pub(super) fn entry_classic(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         match entry {
             Ok(Listed::Entry(entry)) if matches!(entry.kind, EntryKind::File { .. }) => {
@@ -156,7 +156,7 @@ impl Session<'_> {
         }
     }
 
-    /// A select that fails clears the selection; its answer has a size of -1.
+    /// Refuses a select: clears the selection, and sends a size of -1.
     pub(super) fn refuse_select(&mut self, buf: &mut [u8], code: Code) {
         self.selection.file = None;
         self.last.error = Some(code);
@@ -167,7 +167,7 @@ impl Session<'_> {
     pub(super) fn select(&mut self, buf: &mut [u8], info: &FileInfo) {
         let name = request_reader::known_name(buf, self.context.request.name_len);
         let name = name.and_then(|name| String::try_from(name.as_str()).ok());
-        // A name that begins like a request or with white space would not be seen as a name.
+        // A name that begins like a request or with white space could not be recognised.
         match name.filter(|name| !name.starts_with(['{', ' ', '\t', '\r', '\n'])) {
             Some(name) => {
                 self.selection.file = Some(SelectedFile { name, version: info.version.clone(), size: info.size });
@@ -179,7 +179,7 @@ impl Session<'_> {
         }
     }
 
-    /// The selected file's name has arrived.
+    /// Handles the selected file's name, which has arrived.
     pub(super) fn confirm(&mut self, buf: &mut [u8]) {
         self.selection.held = 0;
         self.selection.is_in_text = false;
@@ -194,7 +194,7 @@ impl Session<'_> {
         self.context.request.digest = None;
         self.has_begun = false;
         self.line_ending = LineEnding::Nothing;
-        self.last = Exchange { kind: Some(RequestKind::Confirm), error: None, body_len: 0 };
+        self.last = Exchange::new(Some(RequestKind::Confirm), None, 0);
         self.enter(State::AwaitReply);
     }
 
@@ -209,14 +209,14 @@ impl Session<'_> {
         }
     }
 
-    /// The dialect has no error for it: the connection ends.
+    /// Closes the connection, since the dialect has no error message.
     pub(super) fn fail_classic(&mut self, code: Code) {
         self.last.error = Some(code);
         self.end_exchange();
         self.close(CloseHow::Finish, CloseReason::Classic);
     }
 
-    /// `len` bytes of text stand at the front of the buffer.
+    /// Shows the owner the first `len` bytes of the buffer as text, or refuses them.
     pub(super) fn show_text(&mut self, buf: &mut [u8], len: usize) {
         if self.context.config.text == TextPolicy::Reject {
             return self.refuse_and_close(buf, Code::BadRequest, Message::Brace);

@@ -1,10 +1,10 @@
-//! What the owner of a server decides.
+//! Settings of a server.
 
 use core::num::NonZeroU32;
 
 /// The settings of a server, shared by all its sessions.
 ///
-/// The defaults are a board's: chunks of 1,024 bytes, idle 60 s, request 10 s, stall 30 s, no lowest rate.
+/// The defaults are for a board: chunks of 1,024 bytes, idle 60 s, request 10 s, stall 30 s, no minimum rate.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerConfig<'a> {
     pub(crate) name: ServerName<'a>,
@@ -16,20 +16,22 @@ pub struct ServerConfig<'a> {
     pub(crate) min_rate: u32,
     #[cfg(feature = "classic")]
     pub(crate) text: TextPolicy<'a>,
+    #[cfg(feature = "classic")]
+    pub(crate) is_classic: bool,
 }
 
-/// What a server does with bytes that are no request.
+/// What a server does with bytes that are not a request.
 #[cfg(feature = "classic")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TextPolicy<'a> {
-    /// One `badRequest`, then the connection ends. An echo on an open port would reflect whatever a browser can be tricked
-    /// into posting at it.
+    /// Sends one `badRequest` and closes. An echo on an open port would reflect whatever a browser can be tricked into
+    /// posting to it.
     #[default]
     Reject,
-    /// Every byte goes back as it came.
+    /// Sends every byte back.
     Echo,
-    /// This reply, with nothing appended, for each arrival that holds text.
+    /// Sends this text, with nothing appended, for each arrival that contains text.
     Reply(&'a str),
 }
 
@@ -40,7 +42,7 @@ impl Default for ServerConfig<'_> {
 }
 
 impl<'a> ServerConfig<'a> {
-    /// A board's settings.
+    /// The default settings.
     #[must_use]
     pub const fn new() -> Self {
         const BOARD_CHUNK_SIZE: NonZeroU32 = NonZeroU32::new(1024).unwrap();
@@ -54,61 +56,71 @@ impl<'a> ServerConfig<'a> {
             min_rate: 0,
             #[cfg(feature = "classic")]
             text: TextPolicy::Reject,
+            #[cfg(feature = "classic")]
+            is_classic: false,
         }
     }
 
-    /// The owner's word for this server, told in `hello`. Default: empty.
+    /// Sets the name of this server, sent in `hello`. Default: empty.
     #[must_use]
     pub const fn with_name(self, name: ServerName<'a>) -> Self {
         Self { name, ..self }
     }
 
-    /// Bytes of a body's chunk. Default: 1,024.
+    /// Sets the chunk size of bodies, in bytes. Default: 1,024.
     #[must_use]
     pub const fn with_chunk_size(self, bytes: NonZeroU32) -> Self {
         Self { chunk_size: bytes, ..self }
     }
 
-    /// The most bytes of a body that one action asks for, rounded down to whole chunks, but at least one chunk. The
-    /// owner's call for them should not block past the deadlines. Default: one chunk.
+    /// Sets the maximum number of bytes of a body in one action, rounded down to whole chunks, at least one chunk. Sending
+    /// them in one call should not block past the deadlines. Default: one chunk.
     #[must_use]
     pub const fn with_send_max(self, bytes: NonZeroU32) -> Self {
         Self { send_max: bytes, ..self }
     }
 
-    /// How long a connection may rest between exchanges, in milliseconds; 0: for ever. Default: 60,000.
+    /// Sets how long a connection may be idle between exchanges, in milliseconds; 0: no limit. Default: 60,000.
     #[must_use]
     pub const fn with_idle_ms(self, idle_ms: u32) -> Self {
         Self { idle_ms, ..self }
     }
 
-    /// How long a request may take from its first byte to its last, in milliseconds; 0: for ever. Default: 10,000.
+    /// Sets how long a request may take from its first byte to its last, in milliseconds; 0: no limit. Default: 10,000.
     #[must_use]
     pub const fn with_request_ms(self, request_ms: u32) -> Self {
         Self { request_ms, ..self }
     }
 
-    /// How long sending may rest without a byte accepted, in milliseconds; 0: for ever. Default: 30,000.
+    /// Sets how long sending may stall without a byte accepted, in milliseconds; 0: no limit. Default: 30,000.
     #[must_use]
     pub const fn with_stall_ms(self, stall_ms: u32) -> Self {
         Self { stall_ms, ..self }
     }
 
-    /// The lowest acceptable average rate while an answer is sent, in bytes per second; 0: none (the default). It counts
-    /// after a start of `stall_ms` (30 s where that is 0).
+    /// Sets the minimum average rate while a response is sent, in bytes per second; 0: none (the default). It is enforced
+    /// after the first `stall_ms` (30 s where that is 0).
     #[must_use]
     pub const fn with_min_rate(self, bytes_per_second: u32) -> Self {
         Self { min_rate: bytes_per_second, ..self }
     }
 
-    /// What to do with bytes that are no request. Default: [`TextPolicy::Reject`].
+    /// Sets what is done with bytes that are not a request. Default: [`TextPolicy::Reject`].
     #[cfg(feature = "classic")]
     #[must_use]
     pub const fn with_text_policy(self, text: TextPolicy<'a>) -> Self {
         Self { text, ..self }
     }
 
-    /// The longest `len` of an action.
+    /// Sets whether the classic dialect is spoken. Default: no, also where the feature `classic` is enabled, which another crate
+    /// of the same program may have done.
+    #[cfg(feature = "classic")]
+    #[must_use]
+    pub const fn with_classic(self, is_classic: bool) -> Self {
+        Self { is_classic, ..self }
+    }
+
+    /// The maximum `len` of an action.
     pub(crate) const fn span(&self) -> u32 {
         let chunk = self.chunk_size.get();
         let whole = self.send_max.get() - self.send_max.get() % chunk;
@@ -116,11 +128,11 @@ impl<'a> ServerConfig<'a> {
     }
 }
 
-/// The owner's word for a server: at most 32 bytes of UTF-8 without control characters. May be empty.
+/// Name of a server: at most 32 bytes of UTF-8 without control characters. May be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerName<'a>(&'a str);
 
-/// Text that is no [`ServerName`]: over 32 bytes, or with a control character.
+/// Text that is not a [`ServerName`]: over 32 bytes, or with a control character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerNameError;
 

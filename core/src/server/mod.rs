@@ -1,10 +1,10 @@
 //! The server's side of one connection.
 
 mod action;
-mod answer;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+mod response;
 #[cfg(feature = "classic")]
 mod selection;
 mod session;
@@ -19,8 +19,7 @@ pub use config::{ServerConfig, ServerName, ServerNameError};
 use session::Session;
 
 use crate::store::{Listed, StoreError};
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.
@@ -29,8 +28,8 @@ use crate::wire::code::Code;
 /// request is collected and replies are written, at least [`ServerSession::MIN_BUF_LEN`] bytes; its length is the
 /// longest request (`maxRequest`). `[u8; 512]` makes a session without a pointer.
 ///
-/// A report that does not fit the action is a mistake of the owner's: the session closes, for [`CloseReason::Misuse`].
-/// After the session has closed, reports change nothing. Counts are cut to what was offered.
+/// A report that does not match the action is a mistake of the owner: the session closes with [`CloseReason::Misuse`].
+/// After the session has closed, reports change nothing. Counts are limited to what was offered.
 #[derive(Debug)]
 pub struct ServerSession<'c, B> {
     session: Session<'c>,
@@ -51,27 +50,27 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         Self { session, buf }
     }
 
-    /// A session that tells the error `code` ([`Code::Busy`], say), and then closes.
+    /// A session that sends the error `code` (such as [`Code::Busy`]) and then closes.
     pub fn refusing(code: Code, config: &'c ServerConfig<'c>, buf: B, now: Instant) -> Self {
         let mut this = Self::new(config, buf, now);
         this.session.refuse_connection(code, this.buf.as_mut());
         this
     }
 
-    /// What the owner has to do next. Asked again without a report, the answer is the same.
+    /// What the owner has to do next. Stays the same until something is reported.
     pub fn action(&self) -> Action<'_> {
         self.session.action(self.buf.as_ref())
     }
 
-    /// Takes bytes that arrived, and returns how many, and what they came to, if that is known now. The rest is to be
-    /// offered again: at the latest when [`Action::Receive`] comes up again. While an answer is under way nothing is taken.
+    /// Takes received bytes. Returns how many were taken, and the event that they complete, if any. The rest has to be
+    /// offered again, at the latest when [`Action::Receive`] is returned again. Takes nothing while a response is under way.
     pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>) {
         let (session, buf) = self.at(now);
         let (taken, is_request) = session.receive(buf, bytes);
         (taken, if is_request { self.session.request_event(self.buf.as_ref()) } else { None })
     }
 
-    /// The peer sends no more, and all that it sent was taken. What was asked is still answered in full.
+    /// The peer will send no more, and all that it sent was taken. A response under way is still sent in full.
     pub fn receive_eof(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.receive_eof(buf);
@@ -89,30 +88,30 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.entry(buf, entry);
     }
 
-    /// The owner answers for the next `len` bytes of [`Action::SendBytes`] or [`Action::SendFile`]: the transport has
-    /// them, or the owner's own bounded buffer.
+    /// The next `len` bytes of [`Action::SendBytes`] or [`Action::SendFile`] were taken by the transport, or by a bounded
+    /// buffer of the owner.
     pub fn sent(&mut self, len: usize, now: Instant) {
         let (session, buf) = self.at(now);
         session.sent(buf, len);
     }
 
-    /// The transport accepted bytes that were reported by `sent` before: the stall deadline begins anew.
+    /// The transport accepted bytes that `sent` had reported before: restarts the stall timer.
     pub fn progress(&mut self, now: Instant) {
         self.at(now).0.progress();
     }
 
-    /// The transport does not take bytes any more.
+    /// The transport accepts no more bytes.
     pub fn send_failed(&mut self) {
         self.session.close(CloseHow::Abort, CloseReason::Transport);
     }
 
-    /// The next `len` bytes of [`Action::Hash`] are hashed.
+    /// The next `len` bytes of [`Action::Hash`] were hashed.
     pub fn hashed(&mut self, len: usize, now: Instant) {
         let (session, buf) = self.at(now);
         session.hashed(buf, len);
     }
 
-    /// [`Action::Finish`] takes its time: sends a heartbeat when due.
+    /// [`Action::Finish`] is still under way: sends a heartbeat when due.
     pub fn working(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.working(buf);
@@ -131,25 +130,25 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.text_seen(buf);
     }
 
-    /// The file cannot be read, or ends before what was announced.
+    /// The file cannot be read, or ends before the announced length.
     pub fn file_fault(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.file_fault(buf);
     }
 
-    /// The moment at which [`ServerSession::handle_timeout`] has to be called if nothing else happens before, and what is due
+    /// When [`ServerSession::handle_timeout`] has to be called if nothing else happens before, and the timer that expires
     /// then; `None` while no timer is running.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         self.session.deadline()
     }
 
-    /// Does what the deadline asks for, if it has passed.
+    /// Handles the timer that has expired by `now`, if any.
     pub fn handle_timeout(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.handle_timeout(buf);
     }
 
-    /// Ends the session in good order: an exchange under way is finished, then `shuttingDown` is told.
+    /// Ends the session gracefully: finishes the exchange under way, then sends `shuttingDown`.
     pub fn stop(&mut self, now: Instant) {
         let (session, buf) = self.at(now);
         session.stop(buf);
@@ -165,14 +164,14 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         self.session.last_exchange()
     }
 
-    /// The session, which knows of `now`, and its buffer.
+    /// The session, told of `now`, and its buffer.
     fn at(&mut self, now: Instant) -> (&mut Session<'c>, &mut [u8]) {
         self.session.see(now);
         (&mut self.session, self.buf.as_mut())
     }
 }
 
-/// A board counts on this; pointers of 64 bits add at most a quarter.
+/// Boards reserve memory by this limit; with pointers of 64 bits a session is at most a quarter larger.
 const _: () = {
     let classic = if cfg!(feature = "classic") { 336 } else { 0 };
     assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic);

@@ -1,4 +1,4 @@
-//! What a session knows of bytes that are no request, and of the file that a bare name among them stands for.
+//! State of the classic dialect: text that arrives, and the selected file.
 
 use heapless::String;
 
@@ -8,15 +8,15 @@ use crate::types::version::Version;
 /// Text that arrives, and the file that a classic client has selected.
 #[derive(Debug)]
 pub(super) struct Selection {
-    /// Bytes of the arrival at hand that were not taken yet.
+    /// Bytes of the current arrival that were not taken yet.
     pub(super) arrival: usize,
-    /// The arrival at hand has had its reply.
+    /// The current arrival has had its reply.
     pub(super) is_replied: bool,
-    /// Text has begun and no request since: white space is text, too.
+    /// Text has begun and no request since: white space is text.
     pub(super) is_in_text: bool,
     /// The next bytes may be the selected file's name.
     pub(super) may_begin: bool,
-    /// Bytes that were taken and are the beginning of that name.
+    /// Bytes that were taken and are a prefix of that name.
     pub(super) held: usize,
     pub(super) file: Option<SelectedFile>,
 }

@@ -1,10 +1,10 @@
-//! The server's state machine, apart from its buffer: what it wants, what arrives, and time.
+//! The server's state machine, without its buffer: actions, received bytes, and time.
 //!
-//! [`State`] has the states and the transitions, [`Timers`] the deadlines; every transition goes through
-//! [`Session::enter`], which starts the timers that belong to the new state.
+//! [`State`] defines the states and transitions, [`Timers`] the deadlines; every transition goes through [`Session::enter`],
+//! which starts the timers of the new state.
 //!
-//! `#[inline(never)]` stands, here and in what it calls, where tests/footprint shows that the copies which the compiler
-//! would make at every call cost a board more than the calls.
+//! `#[inline(never)]` is used, here and in what this calls, where tests/footprint shows that inlined copies cost a board
+//! more flash than the calls.
 
 use super::action::{Action, Close, CloseHow, CloseReason, Exchange};
 use super::config::ServerConfig;
@@ -12,8 +12,7 @@ use super::config::ServerConfig;
 use super::selection::Selection;
 use super::state::State;
 use super::timers::Timers;
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
@@ -22,38 +21,38 @@ use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 const HEARTBEAT_MS: u32 = 10_000;
-/// Where the stall deadline is off, the lowest rate counts after this start.
+/// Where the stall timer is off, the minimum rate is enforced after this time.
 const RATE_START_MS: u32 = 30_000;
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
     pub(super) state: State,
-    /// What follows the line that is sent.
+    /// The state after the current line.
     pub(super) next: State,
-    /// How it ended, once the state says so.
+    /// How the session ended; valid in [`State::Closed`].
     pub(super) close: Close,
-    /// The latest moment that was told.
+    /// The latest time that was reported.
     pub(super) now: Instant,
     pub(super) timers: Timers,
-    /// When sending the answer began, and how many bytes of it were sent: what the lowest rate is measured by.
+    /// When sending the response began, and how many bytes of it were sent: the minimum rate is checked by them.
     pub(super) answer_began: Instant,
     pub(super) answer_len: u64,
-    /// White space or a request has arrived since the last exchange.
+    /// White space or part of a request has arrived since the last exchange.
     pub(super) has_begun: bool,
-    /// A line ending may follow that belongs to the request before.
+    /// Which line ending may follow that belongs to the previous request.
     pub(super) line_ending: LineEnding,
     pub(super) eof: bool,
     pub(super) stopping: bool,
     pub(super) scanner: Scanner,
-    /// Bytes of a request in the buffer.
+    /// Bytes of the current request in the buffer.
     pub(super) used: usize,
     pub(super) context: ResponseContext<'c>,
-    /// How far the body came, or what is hashed.
+    /// The next byte of the file to send or hash.
     pub(super) position: u64,
-    /// The digest was known before a byte was read.
+    /// The store knew the digest, so nothing is hashed.
     pub(super) is_digest_known: bool,
     pub(super) line: LineWriter,
-    /// Bytes of the line that are ready, in the buffer.
+    /// Where the bytes that are ready to be sent are in the buffer.
     pub(super) ready: core::ops::Range<usize>,
     pub(super) exchanges: u32,
     pub(super) last: Exchange,
@@ -61,7 +60,7 @@ pub(super) struct Session<'c> {
     pub(super) selection: Selection,
 }
 
-/// What may still come of a line ending: `\n`, `\r` or `\r\n`.
+/// What may still follow of a line ending: `\n`, `\r` or `\r\n`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineEnding {
     Any,
@@ -75,7 +74,7 @@ impl<'c> Session<'c> {
         let mut this = Self {
             state: State::Receive,
             next: State::Receive,
-            close: Close { how: CloseHow::Finish, why: CloseReason::Done },
+            close: Close::new(CloseHow::Finish, CloseReason::Done),
             now,
             timers: Timers::new(),
             answer_began: now,
@@ -104,7 +103,7 @@ impl<'c> Session<'c> {
             line: LineWriter::new(LineKind::Hello),
             ready: 0..0,
             exchanges: 0,
-            last: Exchange { kind: None, error: None, body_len: 0 },
+            last: Exchange::new(None, None, 0),
             #[cfg(feature = "classic")]
             selection: Selection::new(),
         };
@@ -124,7 +123,7 @@ impl<'c> Session<'c> {
             State::Hash => Action::Hash { offset: self.position, len: self.span() },
             State::SendBody => {
                 let len = self.span();
-                // Only a classic body has nothing behind it.
+                // Only a classic body has no trailer.
                 let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
@@ -139,7 +138,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Takes some of `bytes`; how many, and whether a request is complete with them.
+    /// Takes some of `bytes`. Returns how many, and whether they complete a valid request.
     pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> (usize, bool) {
         if self.state != State::Receive {
             return (0, false);
@@ -169,9 +168,9 @@ impl<'c> Session<'c> {
         }
         self.begin_request();
         let rest = bytes.get(taken..).unwrap_or_default();
-        let room = buf.len().saturating_sub(self.used);
-        let piece = rest.get(..room.min(rest.len())).unwrap_or_default();
-        let (len, is_complete) = match self.scanner.scan(piece) {
+        let place = buf.get_mut(self.used..).unwrap_or_default();
+        let piece = rest.get(..place.len()).unwrap_or(rest);
+        let (len, is_complete) = match self.scanner.scan_into(piece, place) {
             Ok(Scanned::More) => (piece.len(), false),
             Ok(Scanned::Complete { len }) => (len, true),
             Err(error) => {
@@ -179,13 +178,9 @@ impl<'c> Session<'c> {
                 return taken.saturating_add(piece.len());
             }
         };
-        let place = buf.get_mut(self.used..).and_then(|free| free.get_mut(..len));
-        if let (Some(place), Some(piece)) = (place, piece.get(..len)) {
-            place.copy_from_slice(piece);
-        }
         self.used = self.used.saturating_add(len);
         if is_complete {
-            self.ask(buf);
+            self.handle_request(buf);
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -281,7 +276,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Goes on to `state`, and starts its timers.
+    /// Changes to `state` and starts its timers.
     #[inline(never)]
     pub(super) fn enter(&mut self, state: State) {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
@@ -299,11 +294,11 @@ impl<'c> Session<'c> {
     pub(super) fn close(&mut self, how: CloseHow, why: CloseReason) {
         if self.state != State::Closed {
             self.enter(State::Closed);
-            self.close = Close { how, why };
+            self.close = Close::new(how, why);
         }
     }
 
-    /// A report does not fit the action: nothing that follows could be trusted.
+    /// Closes after a report that does not match the action, since later reports could not be trusted.
     pub(super) fn misuse(&mut self) {
         self.close(CloseHow::Abort, CloseReason::Misuse);
     }
@@ -316,13 +311,13 @@ impl<'c> Session<'c> {
         self.last
     }
 
-    /// Takes note of the time, before anything else is done.
+    /// Updates the time; called before everything else.
     #[inline(never)]
     pub(super) fn see(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
 
-    /// Starts the request's timer with its first byte.
+    /// Starts the request timer at the first byte.
     #[inline(never)]
     pub(super) fn begin_request(&mut self) {
         if !self.has_begun {
@@ -332,7 +327,7 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Takes white space in front of a request. One line ending right behind the request before belongs to that.
+    /// Skips white space before a request. One line ending directly after the previous request belongs to that one.
     pub(super) fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         for byte in bytes {
@@ -350,9 +345,14 @@ impl<'c> Session<'c> {
         taken
     }
 
-    /// A request is complete in the buffer.
-    pub(super) fn ask(&mut self, buf: &mut [u8]) {
-        let read = self.context.request.read(buf, self.used);
+    /// Handles the complete request in the buffer.
+    pub(super) fn handle_request(&mut self, buf: &mut [u8]) {
+        let read = self.context.request.read(
+            buf,
+            self.used,
+            #[cfg(feature = "classic")]
+            self.context.config.is_classic,
+        );
         self.scanner = Scanner::new();
         self.used = 0;
         self.has_begun = false;
@@ -360,7 +360,7 @@ impl<'c> Session<'c> {
         #[cfg(feature = "classic")]
         self.end_text();
         self.begin_answer();
-        self.last = Exchange { kind: None, error: None, body_len: 0 };
+        self.last = Exchange::new(None, None, 0);
         if let Err(refusal) = read {
             self.put_name(buf, refusal.name());
             return self.refuse(buf, refusal.code, refusal.message);
@@ -384,14 +384,14 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// `len` bytes of the answer were sent.
+    /// Records that `len` bytes of the response were sent.
     #[inline(never)]
     pub(super) fn moved(&mut self, len: usize) {
         self.answer_len = self.answer_len.wrapping_add(wide(len));
         self.start_send_timers();
     }
 
-    /// Counts the stall deadline from now on, and the lowest rate by what was sent so far.
+    /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
     fn start_send_timers(&mut self) {
         let config = self.context.config;
         self.timers.start(Timer::Stall, self.now, config.stall_ms);
@@ -402,8 +402,8 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// What the next action asks for at most, in bytes: never more than there is up to the end, so that what is added to
-    /// the position and the counts cannot wrap.
+    /// The maximum length of the next action, in bytes: never beyond the end, so that sums with the position and the counts
+    /// cannot wrap.
     #[inline(never)]
     pub(super) fn span(&self) -> usize {
         let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
@@ -421,12 +421,12 @@ const fn scan_message(error: ScanError) -> Message {
     }
 }
 
-/// Lengths of slices fit 64 bits on every target that there is.
+/// Lengths of slices fit in 64 bits on every target.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
 }
 
-/// A build without the classic dialect knows no text.
+/// Without the classic dialect, text is an error.
 #[cfg(not(feature = "classic"))]
 impl Session<'_> {
     pub(super) const fn is_in_text(&self) -> bool {

@@ -1,7 +1,7 @@
-//! The states of a server session, and which may follow which.
+//! The states of a server session and their transitions.
 //!
-//! A session serves one exchange after the other. Its state says what its owner has to do next, and only the owner's
-//! report, bytes of the peer's, or a timer move it on. While an answer is under way nothing is received.
+//! A session serves one exchange after the other. Its state says what its owner has to do next; a report of the owner,
+//! bytes of the peer, or a timer change it. While a response is under way nothing is received.
 //!
 //! ```text
 //!   hello    Receive ─ SendLine ─ Receive
@@ -13,9 +13,9 @@
 //!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
 //! ```
 //!
-//! `Hash` is passed over where nothing has to be hashed. `Hash` and `Finish` are left for a heartbeat (`SendLine`) and come
-//! back. An error is a `SendLine` in place of what would have followed, `Receive` or `Closed` behind it; inside a body
-//! there is none: the session closes. Every state may be followed by `Closed`, and nothing follows that.
+//! `Hash` is skipped where nothing has to be hashed. A heartbeat interrupts `Hash` and `Finish` with a `SendLine`. An error
+//! is a `SendLine` in place of what would have followed, with `Receive` or `Closed` after it; inside a body there is none:
+//! the session closes. Every state may be followed by `Closed`, which is final.
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,24 +28,24 @@ pub(super) enum State {
     SendLine,
     /// Waits for the next entry of a listing.
     SelectEntry,
-    /// Has bytes hashed that are not sent.
+    /// Waits for bytes to be hashed that are not sent.
     Hash,
     /// Sends the file's bytes.
     SendBody,
     /// Waits for the digest, and for the file's version after its last byte.
     Finish,
-    /// Lets the owner see bytes that are no request.
+    /// Shows the owner bytes that are not a request.
     #[cfg(feature = "classic")]
     ShowText,
     /// Sends the text policy's reply.
     #[cfg(feature = "classic")]
     SendFixedReply,
-    /// Is over.
+    /// Final.
     Closed,
 }
 
 impl State {
-    /// Whether `next` may follow: all transitions that there are.
+    /// Whether `next` may follow. Lists every transition.
     pub(super) const fn may_become(self, next: Self) -> bool {
         match self {
             _ if matches!(next, Self::Closed) => true,
@@ -72,7 +72,7 @@ impl State {
         }
     }
 
-    /// Whether bytes wait for the peer to take them.
+    /// Whether bytes wait to be sent.
     pub(super) const fn is_sending(self) -> bool {
         match self {
             Self::SendLine | Self::SendBody => true,
@@ -85,5 +85,21 @@ impl State {
     /// Whether the peer waits while the owner works on a digest.
     pub(super) const fn is_computing(self) -> bool {
         matches!(self, Self::Hash | Self::Finish)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    /// Nothing follows the end, and everything can end.
+    #[test]
+    fn closed_is_the_end() {
+        for state in
+            [State::Receive, State::AwaitReply, State::SendLine, State::SelectEntry, State::Hash, State::SendBody]
+        {
+            assert!(state.may_become(State::Closed) && !State::Closed.may_become(state), "{state:?}");
+        }
+        assert!(!State::Receive.may_become(State::SendBody), "a body follows a reply");
     }
 }

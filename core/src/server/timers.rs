@@ -1,16 +1,15 @@
-//! The timers of a server session: a table with one moment for each name.
+//! The timers of a server session: a table of expiry times, indexed by [`Timer`].
 
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 
 /// Later than any deadline.
 const NEVER: Instant = Instant::from_millis(u64::MAX);
 
-/// When each [`Timer`] expires, for those that are running.
+/// When each running [`Timer`] expires.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timers([Instant; ALL.len()]);
 
-/// In the order in which they are declared: the table is indexed by them.
+/// In the order of their declaration, since their discriminants index the table.
 const ALL: &[Timer] = &[
     Timer::Idle,
     Timer::Request,
@@ -27,7 +26,7 @@ impl Timers {
         Self([NEVER; ALL.len()])
     }
 
-    /// Lets `timer` expire `after_ms` milliseconds after `from`, or never where that is 0.
+    /// Starts `timer`, to expire `after_ms` milliseconds after `from`; stops it where `after_ms` is 0.
     #[inline(never)]
     pub(super) fn start(&mut self, timer: Timer, from: Instant, after_ms: u32) {
         let at = if after_ms > 0 { from.after(after_ms.into()) } else { NEVER };
@@ -40,7 +39,7 @@ impl Timers {
         *self = Self::new();
     }
 
-    /// The timer that expires first.
+    /// The timer that expires next.
     #[inline(never)]
     pub(super) fn next(&self) -> Option<(Instant, Timer)> {
         let mut first = (NEVER, None);

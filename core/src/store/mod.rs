@@ -1,33 +1,58 @@
-//! What a server serves: the read half of a store, and a store of byte slices.
+//! The trait of what a server serves, and a store of byte slices.
 
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 
-/// What a server knows of an open file.
+/// Information on an open file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileInfo {
     /// Length in bytes.
     pub size: u64,
-    /// While it stays the same, no byte that was there has changed; the file may have grown.
+    /// While it is the same, no existing byte has changed; the file may have grown.
     pub version: Version,
-    /// When the contents last changed, in seconds since 1970-01-01 00:00 UTC; `None` where that is not known (no
-    /// clock) or lies before.
+    /// When the contents last changed, in seconds since 1970-01-01 00:00 UTC; `None` where that is unknown (no clock) or
+    /// earlier.
     pub modified: Option<u64>,
 }
 
-/// One thing in a listed directory.
+impl FileInfo {
+    /// A file of `size` bytes in this version, without a time.
+    #[must_use]
+    pub const fn new(size: u64, version: Version) -> Self {
+        Self { size, version, modified: None }
+    }
+
+    /// Sets [`FileInfo::modified`].
+    #[must_use]
+    pub fn with_modified(self, modified: Option<u64>) -> Self {
+        Self { modified, ..self }
+    }
+}
+
+/// One entry of a listed directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry<'a> {
-    /// The path to ask for: relative to the store's root, not to the listed directory.
+    /// The path to request: relative to the store's root, not to the listed directory.
     pub name: FileName<'a>,
     /// What it is.
     pub kind: EntryKind,
 }
 
+impl<'a> Entry<'a> {
+    /// The file or directory `name`.
+    #[must_use]
+    pub const fn new(name: FileName<'a>, kind: EntryKind) -> Self {
+        Self { name, kind }
+    }
+}
+
 /// What an [`Entry`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryKind {
     /// A regular file.
     File {
@@ -43,40 +68,41 @@ pub enum EntryKind {
     },
 }
 
-/// The next step of a listing.
+/// One step of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Listed<'a> {
-    /// Something that can be asked for.
+    /// Something that can be requested.
     Entry(Entry<'a>),
-    /// Something that cannot: a bad, over-long or non-UTF-8 name, a special file, a link that leads outside.
+    /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
     Skipped,
-    /// There is no more.
+    /// The end.
     End,
 }
 
-/// Why a store does not do what it was asked.
+/// Why a store refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no such file or directory.
     NotFound,
-    /// It is there, and no regular file.
+    /// It exists and is not a regular file.
     NotFile,
-    /// It is there, and no directory.
+    /// It exists and is not a directory.
     NotDirectory,
-    /// It may not be read, or lies outside of the store.
+    /// It may not be read, or lies outside the store.
     Denied,
-    /// The name cannot exist in this store, for a rule of its own (`:` on Windows).
+    /// The name is invalid in this store, by a rule of its own (`:` on Windows).
     BadName,
     /// The medium failed.
     Io,
-    /// There is no handle left for one more open file or listing: the client is told to come again.
+    /// No handle is left for another open file or listing: the client is told to try again.
     Busy,
 }
 
 impl StoreError {
-    /// The code that tells a client.
+    /// The error code for the client.
     #[must_use]
     pub const fn code(self) -> Code {
         match self {
@@ -109,31 +135,41 @@ impl core::error::Error for StoreError {}
 
 /// Files that can be listed and read: the read half of a store.
 ///
-/// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be driven exclusively; a store that
-/// many threads share implements this trait for a reference to itself. Nothing here may block for longer than the
-/// medium takes. A write half, when the protocol has one, will be a second trait.
+/// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be accessed exclusively; a store that
+/// many threads share implements this trait for a reference to itself. No method may block for longer than the medium
+/// takes. Writing, when the protocol supports it, will be a second trait.
 pub trait Store {
-    /// An open file. Reading it goes on working, with the old contents, when the name is given to another file.
+    /// An open file. It can still be read, with its old contents, after its name was given to another file.
+    ///
+    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are reused) has to return another version from
+    /// [`Store::info`] as soon as an announced byte may have been overwritten: the check after the last byte then ends the
+    /// exchange with `changed`, and no client takes mixed bytes for a file.
     type File;
-    /// A place in a listing.
+    /// A position in a listing, in the store's own terms: enough for [`Store::next`] to continue from there, however much later
+    /// and whatever was opened in between.
+    ///
+    /// A file system that lists by callback (FAT, littlefs) stores the position of the next entry here, such as the cluster
+    /// and the number of the directory entry: counting from the start of the directory for each entry would take time that
+    /// grows with the square of their number. No handle has to stay open between two steps.
     type Listing;
 
     /// Opens the regular file `name`.
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotFile`] for what exists and is no regular file.
+    /// Why it cannot be opened; [`StoreError::NotFile`] for what exists and is not a regular file, [`StoreError::Busy`] where no
+    /// handle is left.
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError>;
 
-    /// What `file` is now: asked when it was opened, and again when its last byte was sent.
+    /// Information on `file` now. Called after it was opened, and again after its last byte was sent.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`] where the medium failed.
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError>;
 
-    /// Reads from `offset` on into `buf` and returns how many bytes, at most `buf.len()`. `Ok(0)` for a `buf` that is
-    /// not empty means that the file ends at or before `offset`. A short read is no sign of the end.
+    /// Reads from `offset` on into `buf` and returns the number of bytes, at most `buf.len()`. `Ok(0)` for a `buf` that is
+    /// not empty means that the file ends at or before `offset`. A short read does not mean the end.
     ///
     /// # Errors
     ///
@@ -144,24 +180,26 @@ pub trait Store {
     ///
     /// # Errors
     ///
-    /// What stands in the way; [`StoreError::NotDirectory`] for what exists and is no directory.
+    /// Why it cannot be listed; [`StoreError::NotDirectory`] for what exists and is not a directory, [`StoreError::Busy`] where no
+    /// handle is left.
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Self::Listing, StoreError>;
 
-    /// The next step of `listing`.
+    /// The next step of `listing`. An entry that exists from the first step to the last is returned once; one that is created or
+    /// removed meanwhile, at most once.
     ///
     /// # Errors
     ///
     /// [`StoreError::Io`] where the medium failed; the listing is over then.
     fn next<'a>(&mut self, listing: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError>;
 
-    /// The digest of all of `file`, from the first to the last byte of the size that [`Store::info`] last told, where
-    /// that is known without reading: made when the image was built, or remembered.
+    /// The digest of all of `file`, from the first to the last byte of the size that [`Store::info`] last returned, where it is
+    /// known without reading: computed when the image was built, or cached.
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
         let (_, _) = (file, kind);
         None
     }
 
-    /// Takes note of a digest that was just computed over all of `file` while its version stayed `info.version`.
+    /// Caches a digest that was just computed over all of `file` while its version stayed `info.version`.
     fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
 }
 
@@ -175,12 +213,12 @@ pub struct StaticFile<'a> {
 }
 
 impl<'a> StaticFile<'a> {
-    /// The file `name` with the contents `bytes`. `version` has to be another one whenever `bytes` are others: the
-    /// build's identity will do.
+    /// The file `name` with the contents `bytes`. `version` has to change whenever `bytes` change: the build's identity is
+    /// enough.
     ///
     /// # Panics
     ///
-    /// When `name` is no [`FileName`] or `version` no [`Version`]; in a `const` that is a compile error.
+    /// If `name` is not a [`FileName`] or `version` not a [`Version`]; in a `const` that is a compile error.
     #[must_use]
     pub const fn new(name: &'a str, version: &'a str, bytes: &'a [u8]) -> Self {
         let mut rest = version.as_bytes();
@@ -207,8 +245,8 @@ impl<'a> StaticFile<'a> {
 
 /// A store of byte slices, for files that are part of a firmware's image, and for tests.
 ///
-/// A name with a `/` stands in a directory, which exists by that alone. Listing takes time that grows with the square
-/// of the number of files: meant for dozens.
+/// A name with a `/` is in a directory, which exists implicitly. Listing takes time that grows with the square of the number
+/// of files: meant for dozens.
 ///
 /// ```
 /// use coracle_core::{StaticFile, StaticStore};
@@ -243,7 +281,7 @@ impl<'a> StaticStore<'a> {
     }
 }
 
-/// A place in the listing of a [`StaticStore`].
+/// A position in the listing of a [`StaticStore`].
 #[derive(Clone, Debug)]
 pub struct StaticListing<'a> {
     /// The name of the first file that was found in the directory, cut to the directory's own path.
@@ -266,7 +304,7 @@ impl<'a> Store for StaticStore<'a> {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let size = u64::try_from(file.bytes.len()).map_err(|_| StoreError::Io)?;
         let version = Version::new(file.version).map_err(|_| StoreError::Io)?;
-        Ok(FileInfo { size, version, modified: None })
+        Ok(FileInfo::new(size, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -309,7 +347,7 @@ impl<'a> Store for StaticStore<'a> {
                 }
             };
             let name = FileName::new(path).map_err(|_| StoreError::Io)?;
-            return Ok(Listed::Entry(Entry { name, kind }));
+            return Ok(Listed::Entry(Entry::new(name, kind)));
         }
         Ok(Listed::End)
     }
@@ -322,7 +360,7 @@ impl<'a> Store for StaticStore<'a> {
     }
 }
 
-/// What of `name` lies beneath `directory` (the root where that is empty), without the `/`.
+/// The part of `name` beneath `directory` (the root where that is empty), without the `/`.
 fn beneath<'a>(name: FileName<'a>, directory: &str) -> Option<&'a str> {
     if directory.is_empty() {
         return Some(name.as_str());
@@ -413,7 +451,7 @@ mod tests {
                 Ok(())
             }
             fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
-                Ok(FileInfo { size: 0, version: Version::new("v").expect("good"), modified: None })
+                Ok(FileInfo::new(0, Version::new("v").expect("good")))
             }
             fn read(&mut self, (): &mut (), _: u64, _: &mut [u8]) -> Result<usize, StoreError> {
                 Ok(0)

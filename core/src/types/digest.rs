@@ -1,12 +1,13 @@
-//! The two digests of the protocol, as values, as text and as running computations.
+//! The digests of the protocol: values, their text, and their computation.
 
 use core::fmt;
 
 /// Which digest covers a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum DigestKind {
-    /// CRC-32/ISO-HDLC, the CRC of zlib and Ethernet: finds accidents, not malice.
+    /// CRC-32/ISO-HDLC, the CRC of zlib and Ethernet. Detects errors, not attacks.
     Crc32,
     /// SHA-256 (FIPS 180-4).
     Sha256,
@@ -17,7 +18,7 @@ impl DigestKind {
     pub const SUPPORTED: &'static [Self] =
         if cfg!(feature = "sha256") { &[Self::Crc32, Self::Sha256] } else { &[Self::Crc32] };
 
-    /// The word on the wire, which is also the name of the member that carries the digest.
+    /// The word on the wire, which is also the name of the member that contains the digest.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,6 +49,7 @@ impl fmt::Display for DigestKind {
 /// A computed digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum Digest {
     /// A CRC-32.
     Crc32(u32),
@@ -56,7 +58,7 @@ pub enum Digest {
 }
 
 impl Digest {
-    /// Which digest it is.
+    /// The kind of the digest.
     #[must_use]
     pub const fn kind(&self) -> DigestKind {
         match self {
@@ -103,7 +105,11 @@ impl Hex {
     /// The digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.digits.get(..self.len).and_then(|digits| core::str::from_utf8(digits).ok()).unwrap_or("")
+        core::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.digits.get(..self.len).unwrap_or_default()
     }
 
     fn extend(&mut self, bytes: &[u8]) {
@@ -115,7 +121,7 @@ impl Hex {
     }
 }
 
-/// A digest under way. It belongs to the owner of the bytes: a session never sees a body.
+/// A digest being computed. It belongs to the owner of the bytes, since a server session never sees a body.
 #[derive(Clone)]
 pub struct Hasher(State);
 
@@ -129,7 +135,7 @@ enum State {
     Sha256(sha2::Sha256),
 }
 
-/// A byte a step, or a bit a step.
+/// With the table a byte at a time, without it a bit at a time.
 #[cfg(all(feature = "crc32-table", not(feature = "crc32fast")))]
 type Crc32Table = crc::Table<1>;
 #[cfg(not(any(feature = "crc32-table", feature = "crc32fast")))]
@@ -139,7 +145,7 @@ type Crc32Table = crc::NoTable;
 static CRC32: crc::Crc<u32, Crc32Table> = crc::Crc::<u32, Crc32Table>::new(&crc::CRC_32_ISO_HDLC);
 
 impl Hasher {
-    /// A digest of no bytes yet; `None` where this build cannot compute `kind`.
+    /// The digest of no bytes; `None` where this build cannot compute `kind`.
     #[must_use]
     pub fn new(kind: DigestKind) -> Option<Self> {
         match kind {
@@ -154,7 +160,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Crc32(digest) => digest.update(bytes),

@@ -1,4 +1,4 @@
-//! The name of a file, checked.
+//! The checked name of a file.
 
 use core::fmt;
 
@@ -20,17 +20,18 @@ use crate::wire::message::Message;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileName<'a>(&'a str);
 
-/// Why some text is no [`FileName`].
+/// Why some text is not a [`FileName`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum NameError {
     /// It is empty.
     Empty,
     /// It is longer than [`FileName::MAX_LEN`] bytes.
     TooLong,
-    /// A component is empty (as before a leading, between doubled or behind a trailing `/`), `.` or `..`.
+    /// A component is empty (before a leading, between doubled or after a trailing `/`), `.` or `..`.
     Component,
-    /// It holds a control character or a backslash.
+    /// It contains a control character or a backslash.
     Character,
 }
 
@@ -50,17 +51,17 @@ impl<'a> FileName<'a> {
         }
     }
 
-    /// A name that was checked before.
+    /// A name that has been checked before.
     pub(crate) const fn known(name: &'a str) -> Self {
-        debug_assert!(check(name.as_bytes()).is_none(), "a name that breaks a rule was let pass");
+        debug_assert!(check(name.as_bytes()).is_none(), "the name was checked before");
         Self(name)
     }
 
-    /// A name that is known when the program is compiled.
+    /// A name that is known at compile time.
     ///
     /// # Panics
     ///
-    /// When `name` breaks a rule; in a `const` that is a compile error.
+    /// If `name` breaks a rule; in a `const` that is a compile error.
     #[must_use]
     pub const fn from_static(name: &'a str) -> Self {
         match Self::new(name) {
@@ -77,7 +78,7 @@ impl<'a> FileName<'a> {
 
     /// The components, in order; at least one.
     pub fn components(self) -> impl DoubleEndedIterator<Item = &'a str> {
-        // By bytes: a linker cannot tell that the search for a character never panics.
+        // By bytes, since a search for a `char` has panics that no linker can remove.
         let parts = self.0.as_bytes().split(|byte| *byte == b'/');
         parts.map(|part| core::str::from_utf8(part).unwrap_or_default())
     }
@@ -123,7 +124,7 @@ impl NameError {
         self.message().as_str()
     }
 
-    /// What the protocol's error says.
+    /// The message of the protocol's error.
     pub(crate) const fn message(self) -> Message {
         match self {
             Self::Empty => Message::NameEmpty,

@@ -1,7 +1,6 @@
-//! Values that exist only when they are valid: names, versions, digests, moments.
+//! Values that exist only when they are valid: names, versions, digests, times.
 
 pub(crate) mod digest;
 pub(crate) mod file_name;
 pub(crate) mod time;
-pub(crate) mod timer;
 pub(crate) mod version;

@@ -1,9 +1,9 @@
-//! Time as an argument: the core never reads a clock.
+//! Time as an argument, since the core never reads a clock, and the names of the timers.
 
-/// A moment, in milliseconds since a start that the caller chose (power-up, say).
+/// A point in time, in milliseconds since a start that the caller chooses (power-up, for example).
 ///
-/// Every session is given moments of one clock that does not run backwards. A moment that lies before one that was
-/// given earlier counts as that earlier one.
+/// Every session is given times of one clock that does not run backwards. A time before the last one that was given counts
+/// as that last one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant {
@@ -11,7 +11,7 @@ pub struct Instant {
 }
 
 impl Instant {
-    /// The moment `millis` milliseconds after the clock's start.
+    /// The time `millis` milliseconds after the clock's start.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self { millis }
@@ -23,17 +23,37 @@ impl Instant {
         self.millis
     }
 
-    /// The moment `millis` milliseconds later; the last representable one where that would overflow.
+    /// The time `millis` milliseconds later; the last representable one where that would overflow.
     #[must_use]
     pub const fn after(self, millis: u64) -> Self {
         Self { millis: self.millis.saturating_add(millis) }
     }
 
-    /// Milliseconds from `earlier` to this moment; 0 where `earlier` is later.
+    /// Milliseconds from `earlier` to this time; 0 where `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.millis.saturating_sub(earlier.millis)
     }
+}
+
+/// A timer of a session, and what happens when it expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum Timer {
+    /// Runs between exchanges: closes the connection.
+    Idle,
+    /// Runs inside a request: sends the error `timeout`. Later bytes of the same request do not restart it.
+    Request,
+    /// Runs while bytes of a response are sent or awaited: closes the connection. Every byte transferred restarts it.
+    Stall,
+    /// Runs while a response is sent and a minimum rate is set: resets a connection that is slower.
+    Rate,
+    /// Runs while a digest is computed: sends a heartbeat.
+    Heartbeat,
+    /// Runs while bytes are held that may become the selected file's name: handles them as text.
+    #[cfg(feature = "classic")]
+    Hold,
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! The version of a file's contents, checked.
+//! The checked version of a file's contents.
 
 use core::fmt;
 
 use heapless::String;
 
-/// What a file was when it was opened, opaque to the client: 1 to 64 characters from 0x21 to 0x7E.
+/// Identifies the contents of a file, opaque to the client: 1 to 64 characters from 0x21 to 0x7E.
 ///
-/// While it stays the same, no byte that was there has changed; the file may have grown.
+/// While it is the same, no existing byte has changed; the file may have grown.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Version(String<{ Version::MAX_LEN }, u8>);
 
-/// Text that is no [`Version`]: it is empty, longer than 64 characters, or has one outside 0x21 to 0x7E.
+/// Text that is not a [`Version`]: empty, longer than 64 characters, or with one outside 0x21 to 0x7E.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VersionError;
@@ -19,11 +19,11 @@ impl Version {
     /// The longest version, in characters.
     pub const MAX_LEN: usize = 64;
 
-    /// Checks `text` and keeps a copy.
+    /// Checks and copies `text`.
     ///
     /// # Errors
     ///
-    /// [`VersionError`] when `text` is empty, too long or holds a character outside 0x21 to 0x7E.
+    /// [`VersionError`] when `text` is empty, too long or contains a character outside 0x21 to 0x7E.
     pub fn new(text: &str) -> Result<Self, VersionError> {
         if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(VersionError);

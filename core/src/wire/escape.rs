@@ -1,100 +1,89 @@
-//! JSON strings: decoding of escapes, and writing of names in pieces.
+//! Escapes of JSON strings: decodes them, and writes text in pieces.
 
-use core::cell::Cell;
 use core::ops::Range;
-use core::str::Chars;
+use core::slice::Iter;
 
-/// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
+/// A string contains half of an escaped surrogate pair, or an escape that JSON does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// The characters that a JSON string means (RFC 8259, section 7). After an error comes nothing more.
-#[derive(Clone, Debug)]
-pub(crate) struct Unescape<'a> {
-    rest: Chars<'a>,
-}
-
-impl<'a> Unescape<'a> {
-    /// Decodes `raw`, what stands between a string's quotes.
-    pub(crate) fn new(raw: &'a str) -> Self {
-        Self { rest: raw.chars() }
-    }
-}
-
-impl Iterator for Unescape<'_> {
-    type Item = Result<char, BadEscape>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let character = self.rest.next()?;
-        if character != '\\' {
-            return Some(Ok(character));
-        }
-        let raw = self.rest.as_str();
-        let mut bytes = raw.bytes();
-        let character = escaped(&mut bytes);
-        let taken = if character.is_ok() { raw.len().saturating_sub(bytes.len()) } else { raw.len() };
-        self.rest = raw.get(taken..).unwrap_or_default().chars();
-        Some(character)
-    }
-}
-
-/// Whether `raw`, what stands between a string's quotes, means `expected`.
+/// Whether `raw`, the text between a string's quotes, decodes to `expected`.
 pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
-    let mut rest = raw.iter().copied();
-    let mut expected = expected.as_bytes().iter();
-    let mut buf = [0; 4];
-    while let Some(byte) = rest.next() {
-        let Ok(meant) = meant(byte, &mut rest, &mut buf) else { return false };
-        if !meant.iter().all(|byte| expected.next() == Some(byte)) {
-            return false;
+    let mut rest = raw.iter();
+    let mut expected = expected.as_bytes();
+    let mut character = [0; 4];
+    loop {
+        match next(&mut rest, &mut character) {
+            Ok([]) => return expected.is_empty(),
+            Ok(meant) if expected.starts_with(meant) => expected = expected.get(meant.len()..).unwrap_or_default(),
+            _ => return false,
         }
     }
-    expected.as_slice().is_empty()
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, where it stands, and returns the decoded text.
+/// Decodes `raw`, the text between a string's quotes, into `out`, and returns the decoded length, including what does not
+/// fit.
 ///
 /// # Errors
 ///
-/// As [`Unescape`], and for a range that is not in `buf`.
+/// At the first invalid escape.
+pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
+    let (mut rest, mut len) = (raw.iter(), 0);
+    let mut character = [0; 4];
+    loop {
+        let meant = next(&mut rest, &mut character)?;
+        if meant.is_empty() {
+            return Ok(len);
+        }
+        len = put(out, len, meant);
+    }
+}
+
+/// Decodes `buf[range]`, the text between a string's quotes, in place, and returns the decoded text.
+///
+/// # Errors
+///
+/// As [`unescape`], and if the range is not in `buf`.
 pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&[u8], BadEscape> {
     let text = buf.get_mut(range).ok_or(BadEscape)?;
     let len = unescape_to_front(text, 0..text.len())?;
     text.get(..len).ok_or(BadEscape)
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
-/// which is never more than the range's: every escape is longer than what it means, so writing never overtakes reading.
+/// Decodes `buf[range]`, the text between a string's quotes, to the front of `buf`, and returns the decoded length. It is
+/// at most that of the range: every escape is longer than its character, so writing never overtakes reading.
 ///
 /// # Errors
 ///
-/// As [`Unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
+/// As [`unescape`], and for a range that is not in `buf`. The front of `buf` then contains what was decoded before.
 #[inline(never)]
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
-    let cells = Cell::from_mut(buf).as_slice_of_cells();
-    let mut rest = cells.get(range).ok_or(BadEscape)?.iter().map(Cell::get);
-    let mut out = cells.iter();
-    while let Some(byte) = rest.next() {
-        let mut buf = [0; 4];
-        for (byte, place) in meant(byte, &mut rest, &mut buf)?.iter().zip(&mut out) {
-            place.set(*byte);
+    let Range { mut start, end } = range;
+    let mut len = 0;
+    let mut character = [0; 4];
+    loop {
+        let mut rest = buf.get(start..end).ok_or(BadEscape)?.iter();
+        let meant = next(&mut rest, &mut character)?;
+        if meant.is_empty() {
+            return Ok(len);
         }
+        start = end.saturating_sub(rest.len());
+        len = put(buf, len, meant);
     }
-    Ok(cells.len().saturating_sub(out.len()))
 }
 
-/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
-/// taken and the bytes written.
+/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the number of bytes of `text`
+/// that were taken and the number of bytes written.
 ///
-/// Only what JSON requires is escaped: `"`, `\` and what is below U+0020. An escape is written whole or not at all; a
-/// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
+/// Escapes only what JSON requires: `"`, `\` and characters below U+0020. An escape is written whole or not at all; a
+/// character of several bytes may be split. Both counts are 0 if `out` is too short for the first character: 6 bytes are
+/// always enough.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
-        let is_plain = stands_for_itself(*byte);
-        if is_plain {
+        if is_plain(*byte) {
             let Some(place) = out.next() else { break };
             *place = *byte;
             rest.next();
@@ -124,33 +113,36 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
 }
 
-/// Whether JSON takes a byte in a string as it is.
-const fn stands_for_itself(byte: u8) -> bool {
+/// Whether JSON allows `byte` in a string without an escape.
+const fn is_plain(byte: u8) -> bool {
     (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
-/// What `byte` means, with as much of `rest` behind it as belongs to it: itself, or an escape's character.
+/// Takes the next byte or escape of `rest` and returns what it means, which is written to `buf`; empty at the end.
 #[inline(never)]
-fn meant<'a>(byte: u8, rest: &mut impl Iterator<Item = u8>, buf: &'a mut [u8; 4]) -> Result<&'a [u8], BadEscape> {
-    if byte == b'\\' {
-        return Ok(escaped(rest)?.encode_utf8(buf).as_bytes());
+fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], BadEscape> {
+    match rest.next() {
+        None => Ok(&[]),
+        Some(b'\\') => Ok(escaped(rest)?.encode_utf8(buf).as_bytes()),
+        Some(byte) => {
+            buf[0] = *byte;
+            Ok(&buf[..1])
+        }
     }
-    buf[0] = byte;
-    Ok(&buf[..1])
 }
 
-/// The character of an escape, of which `rest` begins behind the backslash.
-fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
+/// Decodes an escape from `rest`, which begins after the backslash.
+fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     let letter = rest.next().ok_or(BadEscape)?;
-    if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| *short == letter) {
+    if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| short == letter) {
         return Ok(char::from(*meaning));
     }
-    if letter != b'u' {
+    if *letter != b'u' {
         return Err(BadEscape);
     }
     let mut unit = hex4(rest)?;
     if let 0xD800..=0xDBFF = unit {
-        let is_pair = rest.next() == Some(b'\\') && rest.next() == Some(b'u');
+        let is_pair = rest.next() == Some(&b'\\') && rest.next() == Some(&b'u');
         let low = if is_pair { hex4(rest)?.wrapping_sub(0xDC00) } else { u32::MAX };
         if low > 0x3FF {
             return Err(BadEscape);
@@ -160,7 +152,18 @@ fn escaped(rest: &mut impl Iterator<Item = u8>) -> Result<char, BadEscape> {
     char::from_u32(unit).ok_or(BadEscape)
 }
 
-/// The letters of the escapes that are one letter, and what they mean.
+/// Writes what fits of `bytes` to `out` from `at` on, and returns the end of all of them.
+fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
+    for byte in bytes {
+        if let Some(place) = out.get_mut(at) {
+            *place = *byte;
+        }
+        at = at.wrapping_add(1); // at most the length of what is decoded
+    }
+    at
+}
+
+/// The escapes of one letter, and their characters.
 const SHORT_ESCAPES: [(u8, u8); 8] = [
     (b'"', b'"'),
     (b'\\', b'\\'),
@@ -173,10 +176,10 @@ const SHORT_ESCAPES: [(u8, u8); 8] = [
 ];
 
 /// The value of four hexadecimal digits.
-fn hex4(rest: &mut impl Iterator<Item = u8>) -> Result<u32, BadEscape> {
+fn hex4(rest: &mut Iter<'_, u8>) -> Result<u32, BadEscape> {
     let mut value = 0;
     for _ in 0..4 {
-        let digit = rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or(BadEscape)?;
+        let digit = rest.next().and_then(|byte| char::from(*byte).to_digit(16)).ok_or(BadEscape)?;
         value = value << 4 | digit;
     }
     Ok(value)
@@ -190,14 +193,19 @@ mod tests {
     use std::string::String;
     use std::vec::Vec;
 
+    /// Decoded in every way.
     fn decoded(raw: &str) -> Result<String, BadEscape> {
-        let by_characters: Result<String, _> = Unescape::new(raw).collect();
+        let mut out = std::vec![0; raw.len()];
+        let apart = unescape(raw.as_bytes(), &mut out);
+        let apart = apart.map(|len| String::from_utf8(out[..len].to_vec()).unwrap());
         let start = 3;
         let mut buf = std::format!("???{raw}???").into_bytes();
         let range = start..start + raw.len();
-        let in_place = unescape_to_front(&mut buf, range).map(|len| String::from_utf8(buf[..len].to_vec()).unwrap());
-        assert_eq!(by_characters, in_place, "{raw}");
-        by_characters
+        let in_place =
+            unescape_in_place(&mut buf.clone(), range.clone()).map(|text| String::from_utf8(text.to_vec()).unwrap());
+        let in_front = unescape_to_front(&mut buf, range).map(|len| String::from_utf8(buf[..len].to_vec()).unwrap());
+        assert_eq!([&apart, &apart], [&in_place, &in_front], "{raw}");
+        apart
     }
 
     fn escaped_by(text: &[u8], room: usize) -> Vec<u8> {
@@ -246,9 +254,8 @@ mod tests {
             r"\u00é1",
         ] {
             assert_eq!(decoded(raw), Err(BadEscape), "{raw}");
-            let behind = std::format!("ok{raw} more");
-            let items: Vec<_> = Unescape::new(&behind).collect();
-            assert_eq!(items, [Ok('o'), Ok('k'), Err(BadEscape)], "{raw}");
+            assert_eq!(decoded(&std::format!("ok{raw} more")), Err(BadEscape), "{raw}");
+            assert!(!unescape_eq(raw.as_bytes(), "") && !unescape_eq(raw.as_bytes(), raw), "{raw}");
         }
     }
 
@@ -257,10 +264,17 @@ mod tests {
         let mut buf = *b"abc";
         for (start, end) in [(0, 4), (4, 4), (2, 1), (usize::MAX, usize::MAX), (1, usize::MAX)] {
             assert_eq!(unescape_to_front(&mut buf, start..end), Err(BadEscape));
+            assert_eq!(unescape_in_place(&mut buf, start..end), Err(BadEscape));
         }
         assert_eq!(unescape_to_front(&mut buf, 3..3), Ok(0));
         assert_eq!(unescape_to_front(&mut buf, 1..3), Ok(2));
         assert_eq!(&buf, b"bcc");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted() {
+        let mut out = [0; 3];
+        assert_eq!((unescape(br"a\u0062\u20acd", &mut out), out), (Ok(6), [b'a', b'b', 0xE2]));
     }
 
     #[test]

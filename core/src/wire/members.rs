@@ -1,7 +1,7 @@
-//! The members of a JSON object, in both directions.
+//! Reads the members of a JSON object, a request or a response.
 //!
-//! One pass of the parser notes where the values of the wanted members stand. Their types are checked when they are read, so
-//! that one compiled parser serves every message, and a request's `type` may decide which of its members count.
+//! One pass of the parser records where the values of the wanted members are. Types are checked when the values are read, so
+//! that one compiled parser serves every message, and a request's `type` can decide which of its members are used.
 
 use core::fmt;
 use core::ops::Range;
@@ -10,12 +10,13 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::wire::escape::unescape_eq;
 use crate::wire::json;
+use crate::wire::scanner::masked;
 
 /// A member's value in its object.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     kind: Kind,
-    /// Of a text between its quotes; of any other value its name, which it follows.
+    /// The range of a text between its quotes; for any other value that of its name.
     start: usize,
     end: usize,
 }
@@ -23,14 +24,14 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Missing,
-    Text,
+    String,
     Other,
-    /// There are two or more.
+    /// Duplicated.
     Doubled,
 }
 
-/// Finds the members called `names` in `object`, which the scanner passed, and [`mask_nested`] after it.
-#[inline(always)] // for each number of names a frame around `find_all`
+/// Finds the members called `names` in `object`, as [`Scanner::scan_into`](crate::Scanner) wrote it.
+#[inline(always)] // one small frame around `find_all` for each number of names
 pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
     let mut members = [Member::MISSING; N];
     find_all(object, names, &mut members);
@@ -38,42 +39,12 @@ pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member;
 }
 
 #[inline(never)]
-pub(crate) fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
-    // The parser takes whatever the scanner passed.
+fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
+    // The parser accepts whatever the scanner accepts.
     json::read(object, MembersVisitor { object, names, members });
 }
 
-/// Hides the structure of nested objects and arrays from the parser, which then skips each as one value, and does not recurse:
-/// their brackets and commas become control characters, which no JSON has.
-pub(crate) fn mask_nested(object: &mut [u8]) {
-    let mut depth: u8 = 0;
-    let (mut is_text, mut is_escaped) = (false, false);
-    for byte in object {
-        let was_nested = depth > 1;
-        match *byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => is_text = !is_text,
-            _ if is_text => {}
-            b'{' | b'[' => depth = depth.saturating_add(1),
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if (was_nested || depth > 1) && matches!(*byte, b'{' | b'[' | b'}' | b']' | b',') {
-            *byte = if is_text { MASKED_TEXT } else { masked(*byte) };
-        }
-    }
-}
-
-/// What becomes of a byte of a nested string that the parser would stop at.
-const MASKED_TEXT: u8 = 1;
-
-/// What becomes of a bracket or comma outside of strings.
-const fn masked(byte: u8) -> u8 {
-    byte >> 1
-}
-
-/// Each is `None` for a value of another type, `null` and a doubled member included.
+/// All values are `None` for a value of another type, for `null`, and for a missing or doubled member.
 impl Member {
     const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
 
@@ -81,16 +52,16 @@ impl Member {
         self.kind == Kind::Missing
     }
 
-    /// Where its text stands, still with its escapes.
+    /// The range of its text, with escapes.
     pub(crate) fn text(&self) -> Option<Range<usize>> {
-        (self.kind == Kind::Text).then_some(self.start..self.end)
+        (self.kind == Kind::String).then_some(self.start..self.end)
     }
 
-    /// Its number.
+    /// Its value as a number.
     #[inline(never)]
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
-        for byte in self.behind_name(object) {
+        for byte in self.after_name(object) {
             match byte {
                 b'0'..=b'9' => {
                     number = number.checked_mul(10)?.checked_add((byte & 0xF).into())?;
@@ -104,7 +75,7 @@ impl Member {
         is_begun.then_some(number)
     }
 
-    /// Whether it is true or false.
+    /// Its value as a boolean.
     pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
         match self.other(object).first() {
             Some(b't') => Some(true),
@@ -113,7 +84,7 @@ impl Member {
         }
     }
 
-    /// Which of `known` are in its list of texts, a bit for each, the lowest for the first.
+    /// Which of `known` are in its array of texts: a bit for each, the lowest for the first.
     pub(crate) fn words(&self, object: &[u8], known: &[&str]) -> Option<u8> {
         const BEGIN: u8 = masked(b'[');
         const COMMA: u8 = masked(b',');
@@ -137,14 +108,14 @@ impl Member {
         Some(found)
     }
 
-    /// What follows the closing quote of the name, or of the text.
-    fn behind_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
+    /// The object from the closing quote of the name on; empty for a string.
+    fn after_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
         if self.kind == Kind::Other { object.get(self.end..).unwrap_or_default() } else { &[] }
     }
 
-    /// A value that is no text, and all that follows it.
+    /// The object from the value on; empty for a string.
     fn other<'a>(&self, object: &'a [u8]) -> &'a [u8] {
-        let mut rest = self.behind_name(object);
+        let mut rest = self.after_name(object);
         while let Some((_, value)) = rest.split_first().filter(|(byte, _)| is_between(**byte)) {
             rest = value;
         }
@@ -152,7 +123,7 @@ impl Member {
     }
 }
 
-/// Whether a byte may stand between a name and a value that is no text.
+/// Whether a byte may be between a name and a value that is not a text.
 const fn is_between(byte: u8) -> bool {
     byte <= b' ' || byte == b'"' || byte == b':'
 }
@@ -178,7 +149,7 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                 continue;
             };
             let kind = match (member.kind, text) {
-                (Kind::Missing, Some(_)) => Kind::Text,
+                (Kind::Missing, Some(_)) => Kind::String,
                 (Kind::Missing, None) => Kind::Other,
                 _ => Kind::Doubled,
             };
@@ -189,14 +160,14 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
     }
 }
 
-/// Where `part`, which is a slice of `whole`, begins and ends in it.
+/// The range of `part`, a slice of `whole`, in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }
 
-/// A name or a value: a string as it stands there, anything else skipped. One type for all of them keeps the parser from being
-/// compiled several times.
+/// A name or a value: a string with its escapes, or anything else, skipped. One type for both, so that the parser is compiled
+/// only once.
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Deserialize<'a> for Raw<'a> {
@@ -227,18 +198,26 @@ impl<'a> Visitor<'a> for RawVisitor {
 mod tests {
     extern crate std;
     use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
 
     use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
-    use super::{MembersVisitor, Raw, find, mask_nested};
+    use super::{MembersVisitor, Raw, find};
     use crate::Scanner;
 
     const WORDS: &[&str] = &["a", "b", "c"];
 
+    /// `object` as a session has it in its buffer.
+    fn scanned(object: &str) -> Vec<u8> {
+        let mut buf = vec![0; object.len()];
+        Scanner::new().scan_into(object.as_bytes(), &mut buf).expect("JSON");
+        buf
+    }
+
     /// Whether the member `x` of `object` is a text, a number, a flag, a list of words.
     fn types(object: &str) -> [bool; 4] {
-        let mut object = object.to_string().into_bytes();
-        mask_nested(&mut object);
+        let object = scanned(object);
         let [member] = find(&object, &["x"]);
         [
             member.text().is_some(),
@@ -250,10 +229,9 @@ mod tests {
 
     #[test]
     fn values_are_found() {
-        let object = r#" { "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
-            "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null} "#;
-        let mut object = object.as_bytes().to_vec();
-        mask_nested(&mut object);
+        let object = r#"{ "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
+            "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null}"#;
+        let object = scanned(object);
         let [text, number, flag, words] = find(&object, &["text", "number", "flag", "words"]);
         assert_eq!(text.text().and_then(|text| object.get(text)), Some(br#"a\u0062\""#.as_slice()));
         assert_eq!(number.number(&object), Some(u64::MAX));
@@ -263,8 +241,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_missing() {
-        for object in ["{}", "{\"y\":1}", "[]"] {
-            let [member] = find(object.as_bytes(), &["x"]);
+        for object in ["{}", "{\"y\":1}"] {
+            let [member] = find(&scanned(object), &["x"]);
             assert!(member.is_missing(), "{object}");
             assert_eq!(types(object), [false; 4], "{object}");
         }
@@ -317,9 +295,7 @@ mod tests {
             [("[", "]", levels), ("{\"x\":", "}", levels), ("[\"]},\\\"\",", ",{}]", levels - 1)]
         {
             let nested: String = [&open.repeat(depth), "0", &*close.repeat(depth)].concat();
-            let mut object = std::format!("{{\"y\":{nested},\"number\":5}}").into_bytes();
-            Scanner::new().scan(&object).expect("JSON");
-            mask_nested(&mut object);
+            let object = scanned(&std::format!("{{\"y\":{nested},\"number\":5}}"));
             let [number] = find(&object, &["number"]);
             assert_eq!(number.number(&object), Some(5));
         }

@@ -1,8 +1,9 @@
-//! What an error says to people.
+//! The texts of error messages.
 
 use crate::wire::code::Code;
+use crate::wire::text_table::TextTable;
 
-/// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
+/// The text of an error. Those from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Message {
@@ -36,9 +37,8 @@ pub(crate) enum Message {
     Refused,
 }
 
-/// The texts, a line each, in the order of [`Message`]. One long string, since a pointer and a length to each would take
-/// 8 bytes a text, and as much again wherever one is used.
-const TEXTS: &Lines = &Lines::new(
+/// The texts in the order of [`Message`].
+const TEXTS: TextTable = TextTable::new(
     "\
 not JSON
 not UTF-8
@@ -73,7 +73,7 @@ refused:\u{20}",
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
 
-    /// What a store's refusal says.
+    /// The text for a refusal of the store.
     pub(crate) const fn of_store(code: Code) -> Self {
         match code {
             Code::NotFound => Self::NotFound,
@@ -91,44 +91,9 @@ impl Message {
     }
 }
 
-/// Words or texts in one string, a line each, counted from 0: a table of slices would cost a board 8 bytes for each.
-#[derive(Debug)]
-pub(crate) struct Lines(&'static str);
-
-impl Lines {
-    /// The lines of `text`.
-    pub(crate) const fn new(text: &'static str) -> Self {
-        Self(text)
-    }
-
-    /// The line number `index`; empty where there is none.
-    pub(crate) const fn get(&self, index: u8) -> &'static str {
-        search(self.0, index)
-    }
-}
-
-#[inline(never)]
-const fn search(lines: &'static str, index: u8) -> &'static str {
-    let mut rest = lines.as_bytes();
-    let mut ahead = index;
-    while let ([byte, tail @ ..], 1..) = (rest, ahead) {
-        if *byte == b'\n' {
-            ahead = ahead.wrapping_sub(1);
-        }
-        rest = tail;
-    }
-    let mut len = 0;
-    while len < rest.len() && rest[len] != b'\n' {
-        len = len.wrapping_add(1);
-    }
-    let Some((line, _)) = rest.split_at_checked(len) else { return "" };
-    let Ok(line) = core::str::from_utf8(line) else { return "" };
-    line
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Lines, Message, TEXTS, search};
+    use super::{Message, TEXTS};
     use crate::Code;
 
     #[test]
@@ -146,7 +111,7 @@ mod tests {
         }
     }
 
-    /// What a store refuses is told with the file's name; what no store says, in general words.
+    /// A refusal of a store names the file. A code that no store gives has a general text.
     #[test]
     fn a_refusal_of_a_store_has_its_text() {
         for (code, text) in [
@@ -161,14 +126,5 @@ mod tests {
         ] {
             assert_eq!(Message::of_store(code).as_str(), text);
         }
-    }
-
-    #[test]
-    fn lines_are_found_by_number() {
-        let text = "a\n\nbc\nd";
-        for (index, line) in (0..).zip(text.lines()) {
-            assert_eq!((search(text, index), Lines::new(text).get(index)), (line, line));
-        }
-        assert_eq!((search(text, 4), search(text, u8::MAX)), ("", ""));
     }
 }

@@ -1,4 +1,4 @@
-//! What goes over the wire: scanning, reading and writing of JSON lines, in both directions.
+//! The wire format: scanning, reading and writing JSON lines, in both directions.
 
 pub(crate) mod code;
 pub(crate) mod decimal;
@@ -11,3 +11,4 @@ pub(crate) mod request_writer;
 pub(crate) mod response_reader;
 pub(crate) mod response_writer;
 pub(crate) mod scanner;
+pub(crate) mod text_table;

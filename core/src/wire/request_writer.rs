@@ -8,8 +8,8 @@ use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 
-/// Writes `request` as compact JSON, members left out where they have their default, and returns its length; `None`
-/// where `buf` is too short.
+/// Writes `request` as compact JSON, without members that have their default, and returns its length; `None` where `buf` is
+/// too short.
 pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize> {
     match request {
         ClientRequest::Hello => json::write(&HelloLine { kind: "hello" }, buf),
@@ -112,22 +112,21 @@ mod tests {
             ),
             (ClientRequest::Get(get), r#"{"type":"get","fileName":"d/a \"b\".log"}"#),
             (
-                ClientRequest::Get(GetRequest { offset: 7, digest_from: Some(7), ..get }),
+                ClientRequest::Get(get.with_offset(7).with_digest_from(Some(7))),
                 r#"{"type":"get","fileName":"d/a \"b\".log","offset":7}"#,
             ),
             (
-                ClientRequest::Get(GetRequest { offset: 7, digest: None, digest_from: Some(0), ..get }),
+                ClientRequest::Get(get.with_offset(7).with_digest(None).with_digest_from(Some(0))),
                 r#"{"type":"get","fileName":"d/a \"b\".log","offset":7,"digest":"none"}"#,
             ),
             (
-                ClientRequest::Get(GetRequest {
-                    offset: u64::MAX,
-                    length: Some(0),
-                    version: Some(&version),
-                    digest: Some(DigestKind::Sha256),
-                    digest_from: Some(0),
-                    ..get
-                }),
+                ClientRequest::Get(
+                    get.with_offset(u64::MAX)
+                        .with_length(Some(0))
+                        .with_version(Some(&version))
+                        .with_digest(Some(DigestKind::Sha256))
+                        .with_digest_from(Some(0)),
+                ),
                 concat!(
                     r#"{"type":"get","fileName":"d/a \"b\".log","offset":18446744073709551615,"length":0,"#,
                     r#""version":"v\"7\\","digest":"sha256","digestFrom":0}"#
@@ -145,19 +144,17 @@ mod tests {
         assert_eq!(write(&ClientRequest::Hello, &mut [0; 16]), Some(16));
     }
 
-    /// The longest request of all fits the shortest buffer that a session takes, with a newline behind it.
+    /// The longest request and a newline fit in the shortest buffer of a session.
     #[test]
     fn the_longest_request_fits() {
         let name = "\"".repeat(255);
         let version = Version::new(&"\\".repeat(64)).expect("a version");
-        let get = GetRequest {
-            offset: u64::MAX,
-            length: Some(u64::MAX),
-            version: Some(&version),
-            digest: Some(DigestKind::Sha256),
-            digest_from: Some(u64::MAX - 1),
-            ..GetRequest::new(FileName::new(&name).expect("a name"))
-        };
+        let get = GetRequest::new(FileName::new(&name).expect("a name"))
+            .with_offset(u64::MAX)
+            .with_length(Some(u64::MAX))
+            .with_version(Some(&version))
+            .with_digest(Some(DigestKind::Sha256))
+            .with_digest_from(Some(u64::MAX - 1));
         assert!(written(&ClientRequest::Get(get)).len() < 1_023);
     }
 
@@ -171,7 +168,7 @@ mod tests {
         ) {
             let Ok(name) = FileName::new(&text) else { return Ok(()) };
             let version = version.map(|text| Version::new(&text).expect("a version"));
-            let get = GetRequest { offset, length, version: version.as_ref(), digest: None, ..GetRequest::new(name) };
+            let get = GetRequest::new(name).with_offset(offset).with_length(length).with_version(version.as_ref()).with_digest(None);
             let value: serde_json::Value = serde_json::from_str(&written(&ClientRequest::Get(get))).expect("JSON");
             prop_assert_eq!(value["type"].as_str(), Some("get"));
             prop_assert_eq!(value["fileName"].as_str(), Some(text.as_str()));

@@ -1,4 +1,4 @@
-//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
+//! Reads responses: from one JSON object to checked values. `client/answer.rs` checks them against the request.
 
 use core::ops::Range;
 
@@ -8,10 +8,10 @@ use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
-use crate::wire::escape::{BadEscape, Unescape, unescape_eq, unescape_in_place};
-use crate::wire::members::{Member, find, mask_nested};
+use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
+use crate::wire::members::{Member, find};
 
-/// The shortest `maxRequest` that a server may have.
+/// The minimum of a server's `maxRequest`.
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
@@ -31,7 +31,7 @@ const HELLO: &[&str; 10] = &[
 const FILE: &[&str; 10] =
     &["fileName", "version", "digest", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "modified"];
 
-/// Which message a line is.
+/// The `type` of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseKind {
     Hello,
@@ -52,7 +52,7 @@ pub(crate) struct FileResponse {
     pub modified: Option<u64>,
 }
 
-/// An `error` line, decoded in the buffer that holds it.
+/// An `error` line, decoded in its buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
@@ -61,16 +61,15 @@ pub(crate) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// What it says; `line` is what it was read from.
+    /// Its contents; `line` is the line that it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
         Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
     }
 }
 
-/// Reads the `type` of `line`, a whole JSON object that the scanner passed. Comes first: it prepares the line for the functions
-/// below.
-pub(crate) fn kind(line: &mut [u8]) -> Result<ResponseKind, Violation> {
-    mask_nested(line);
+/// The `type` of `line`, which is a whole JSON object as [`Scanner::scan_into`](crate::Scanner) wrote it, like the lines of
+/// the functions below.
+pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     let [word] = find(line, &["type"]);
     let word = bytes(line, text(&word)?);
     let kinds = [
@@ -83,7 +82,7 @@ pub(crate) fn kind(line: &mut [u8]) -> Result<ResponseKind, Violation> {
     kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
 }
 
-/// Reads a `hello` line, and decodes its texts within it.
+/// Reads a `hello` line, and decodes its texts in place.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
         find(line, HELLO);
@@ -115,7 +114,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     })
 }
 
-/// Reads an `entry` line, and decodes its name within it.
+/// Reads an `entry` line, and decodes its name in place.
 pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     let [name, size, modified, directory, link] =
         find(line, &["fileName", "fileSize", "modified", "directory", "link"]);
@@ -131,17 +130,17 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     };
     let name = decode(line, name)?;
     let name = FileName::new(utf8(line, name)).map_err(|_| Violation::EntryName)?;
-    Ok(Entry { name, kind })
+    Ok(Entry::new(name, kind))
 }
 
-/// Reads the `end` line of a listing: how many entries there were, and what was skipped.
+/// Reads the `end` line of a listing: the numbers of entries and of skipped things.
 pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
     let [count, skipped] = find(line, &["count", "skipped"]);
     let skipped = optional(&skipped, number(&skipped, line))?;
     Ok((number(&count, line)?, skipped.unwrap_or(0)))
 }
 
-/// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
+/// Reads a `file` line about the file `name`, with a digest of the kind `digest`.
 pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
     let [file_name, version, word, size, offset, length, chunk_size, read_count, last_size, modified] =
         find(line, FILE);
@@ -167,19 +166,19 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     if !chunks_add_up(length, chunk_size, read_count, last_size) {
         return Err(Violation::Chunks);
     }
-    let version = read_version(utf8(line, version))?;
+    let version = read_version(bytes(line, version))?;
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
-/// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
+/// Reads the digest of the kind `kind` from a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
-    // The other kind's member is none that this exchange looks at.
+    // The member of the other kind is ignored.
     let [digits] = find(line, &[kind.as_str()]);
     let digits = optional(&digits, text(&digits))?;
     digits.map(|digits| Digest::from_hex(kind, utf8(line, digits)).ok_or(Violation::Digest)).transpose()
 }
 
-/// Reads an `error` line, and decodes its texts within it.
+/// Reads an `error` line, and decodes its texts in place.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let [word, message] = find(line, &["code", "message"]);
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
@@ -200,21 +199,14 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
     }
 }
 
-fn read_version(raw: &str) -> Result<Version, Violation> {
-    let mut bytes = [0; Version::MAX_LEN];
-    let mut places = bytes.iter_mut();
-    for character in Unescape::new(raw) {
-        let character = character.map_err(|BadEscape| Violation::Surrogate)?;
-        // No version has any other characters than ASCII's.
-        let byte = u8::try_from(character).map_err(|_| Violation::Version)?;
-        *places.next().ok_or(Violation::Version)? = byte;
-    }
-    let free = places.len();
-    let len = bytes.len().saturating_sub(free);
-    Version::new(utf8(&bytes, 0..len)).map_err(|_| Violation::Version)
+fn read_version(raw: &[u8]) -> Result<Version, Violation> {
+    let mut text = [0; Version::MAX_LEN];
+    let len = unescape(raw, &mut text).map_err(|BadEscape| Violation::Surrogate)?;
+    // A version that is too long is empty here, which is invalid as well.
+    Version::new(utf8(&text, 0..len)).map_err(|_| Violation::Version)
 }
 
-/// Where the text of `member` stands, still with its escapes.
+/// The range of the text of `member`, with escapes.
 fn text(member: &Member) -> Result<Range<usize>, Violation> {
     member.text().ok_or(Violation::Member)
 }
@@ -227,12 +219,12 @@ fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
     member.flag(line).ok_or(Violation::Member)
 }
 
-/// The value of a member that may be missing.
+/// The value of an optional member.
 fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
     if member.is_missing() { Ok(None) } else { value.map(Some) }
 }
 
-/// Decodes the text at `place` where it stands, and returns its new place.
+/// Decodes the text at `place` in place, and returns the range of the decoded text.
 fn decode(line: &mut [u8], place: Range<usize>) -> Result<Range<usize>, Violation> {
     let start = place.start;
     let len = unescape_in_place(line, place).map_err(|BadEscape| Violation::Surrogate)?.len();
@@ -252,12 +244,21 @@ mod tests {
     extern crate std;
     use std::format;
     use std::string::{String, ToString};
+    use std::vec;
+    use std::vec::Vec;
 
     use proptest::prelude::*;
 
-    use super::{ResponseKind, chunks_add_up, entry, hello, kind, refusal};
+    use super::{chunks_add_up, entry, hello, refusal};
     use crate::client::Digests;
-    use crate::{DigestKind, EntryKind};
+    use crate::{DigestKind, EntryKind, Scanner};
+
+    /// `line` as a session has it in its buffer.
+    fn scanned(line: &str) -> Vec<u8> {
+        let mut buf = vec![0; line.len()];
+        Scanner::new().scan_into(line.as_bytes(), &mut buf).expect("JSON");
+        buf
+    }
 
     /// `text` as a JSON string: as another writer does it, or with every character escaped.
     fn written(text: &str, is_escaped: bool) -> String {
@@ -267,7 +268,7 @@ mod tests {
         let mut units = [0; 2];
         let escapes = text.chars().flat_map(|character| {
             let units = character.encode_utf16(&mut units);
-            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<std::vec::Vec<_>>()
+            units.iter().map(|unit| format!("\\u{unit:04X}")).collect::<Vec<_>>()
         });
         format!("\"{}\"", escapes.collect::<String>())
     }
@@ -290,8 +291,8 @@ mod tests {
 
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
             let rest = format!(r#"{numbers},"features":["list"],"digests":["sha256"]"#);
-            let mut line = format!("{{\"type\":\"hello\",{rest},{}}}", both("server", "name")).into_bytes();
-            prop_assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
+            let line = format!("{{{rest},{}}}", both("server", "name"));
+            let mut line = scanned(&line);
             let read = hello(&mut line).expect("read");
             prop_assert_eq!((read.server, read.name), (first.as_str(), second.as_str()));
         }
@@ -345,10 +346,8 @@ mod tests {
     fn a_hello_has_the_words_that_it_names() {
         let told = |features: &str, digests: &str| {
             let numbers = r#""protocol":1,"maxRequest":512,"chunkSize":1,"idle_ms":0,"request_ms":0,"stall_ms":0"#;
-            let mut line =
-                format!(r#"{{"type":"hello","server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#)
-                    .into_bytes();
-            assert_eq!(kind(&mut line), Ok(ResponseKind::Hello));
+            let line = format!(r#"{{"server":"",{numbers},"features":[{features}],"digests":[{digests}]}}"#);
+            let mut line = scanned(&line);
             let hello = hello(&mut line).expect("read");
             (
                 [hello.features.list, hello.features.stat, hello.features.get],

@@ -1,50 +1,41 @@
-//! Writing the server's lines, member by member, into a window that may be shorter than a line.
-
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+//! Writes responses, in pieces, into a window that may be shorter than a line.
 
 use crate::server::ServerConfig;
-use crate::types::digest::{Digest, DigestKind, Hex};
+use crate::types::digest::{Digest, DigestKind};
 use crate::wire::code::Code;
 use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
-use crate::wire::json;
-use crate::wire::message::{Lines, Message};
-use crate::wire::request_reader::ParsedRequest;
+use crate::wire::message::Message;
+use crate::wire::request_reader::{ParsedRequest, RequestKind};
 
-const SERVER: &str = concat!("coracle/", env!("CARGO_PKG_VERSION"));
-/// A name in a message is repeated up to this many bytes.
+/// Maximum length of the name in an error message, in bytes.
 const EXCERPT_LEN: usize = 64;
 
-/// A line under way: which one, and how much of it was written.
+/// A line being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineWriter {
-    content: LineKind,
-    /// The member under way; behind the last one the line is closed.
-    member: usize,
-    stage: WriteStage,
-    /// How much of the stage's text was written, in bytes.
+    /// The rest of the line's template.
+    template: &'static [u8],
+    /// Number of bytes written of the value at the front of the template.
     position: usize,
 }
 
-/// Which line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-#[repr(u8)]
+/// Kind of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
     Hello,
     /// A file's header.
     Header,
-    /// The same with the digest itself: nothing but the header answers.
-    StatHeader,
     FileEntry,
     DirectoryEntry,
-    /// A directory that is reached through a link.
+    /// A link to a directory.
     LinkEntry,
     BodyEnd,
     ListEnd,
     Error,
-    /// No line, but a space before one.
+    /// A space before a line.
     Heartbeat,
-    /// The classic answer to a select.
+    /// The classic response to a select.
     #[cfg(feature = "classic")]
     ClassicFile,
     /// The same where the select failed.
@@ -61,15 +52,64 @@ pub(crate) enum LineKind {
     ClassicListEnd,
 }
 
-/// What the exchange under way is about, and its lines are made of.
+impl LineKind {
+    /// The template of the line: `$x` is replaced by the value `x` (see [`ResponseContext::value`]); text between `(x` and `)`
+    /// is left out where `x` has no value.
+    const fn template(self) -> &'static str {
+        match self {
+            Self::Hello => HELLO,
+            Self::Header => concat!(
+                r#"{"type":"file","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b,"readCnt":$c,"#,
+                r#""lastSize":$t,"version":"$v","digest":"$d"(m,"modified":$m)(y,"$k":"$x")}"#,
+                "\n"
+            ),
+            Self::FileEntry => concat!(r#"{"type":"entry","fileName":"$f","fileSize":$z(m,"modified":$m)}"#, "\n"),
+            Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
+            Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
+            Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
+            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)}"#, "\n"),
+            Self::Error => concat!(r#"{"type":"error","code":"$e","message":"$w$a"(x,"$k":"$x")}"#, "\n"),
+            Self::Heartbeat => " ",
+            #[cfg(feature = "classic")]
+            Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
+            #[cfg(feature = "classic")]
+            Self::ClassicNoFile => r#"{"type":2,"data":-1,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
+            #[cfg(feature = "classic")]
+            Self::ClassicList => r#"{"type":1,"fileName":["#,
+            #[cfg(feature = "classic")]
+            Self::ClassicFirstEntry => r#""$f""#,
+            #[cfg(feature = "classic")]
+            Self::ClassicEntry => r#","$f""#,
+            #[cfg(feature = "classic")]
+            Self::ClassicListEnd => r#"],"data":$u}"#,
+        }
+    }
+}
+
+macro_rules! hello {
+    ($digests:literal) => {
+        concat!(
+            r#"{"type":"hello","protocol":1,"server":"coracle/"#,
+            env!("CARGO_PKG_VERSION"),
+            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s,"#,
+            r#""features":["list","stat","get"],"digests":["#,
+            $digests,
+            "]}\n"
+        )
+    };
+}
+
+const HELLO: &str = if cfg!(feature = "sha256") { hello!(r#""crc32","sha256""#) } else { hello!(r#""crc32""#) };
+
+/// The values of the current exchange that its lines contain.
 #[derive(Debug)]
 pub(crate) struct ResponseContext<'c> {
     pub config: &'c ServerConfig<'c>,
     pub max_request: usize,
-    /// Its version is the one that was asked for, until the file's own takes its place.
+    /// Its version is the requested one, until that of the file replaces it.
     pub request: ParsedRequest,
     pub size: u64,
-    /// The end of the body, or for `stat` of what is hashed.
+    /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
     pub digest: Option<Digest>,
@@ -79,352 +119,211 @@ pub(crate) struct ResponseContext<'c> {
     pub message: Message,
 }
 
-/// A member that is a long text is written in these phases, any other one in the first alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriteStage {
-    Whole,
-    /// A message has a beginning of its own.
-    FixedText,
-    Text,
-    Quote,
+/// The value of a letter of a template.
+enum Value<'a> {
+    Text(&'a [u8]),
+    Number(u64),
+    Digest(&'a Digest),
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
-#[repr(u8)]
-enum Member {
-    // Texts, which are written in pieces.
-    Type,
-    FileName,
-    Server,
-    Name,
-    Version,
-    DigestKind,
-    Code,
-    Message,
-    /// Its name is the digest's kind.
-    Digest,
-    // Everything else.
-    FileSize,
-    Modified,
-    Directory,
-    Link,
-    Offset,
-    Length,
-    ChunkSize,
-    ReadCount,
-    LastSize,
-    Protocol,
-    MaxRequest,
-    Idle,
-    Request,
-    Stall,
-    Features,
-    Digests,
-    Count,
-    Skipped,
-    #[cfg(feature = "classic")]
-    ClassicType,
-    #[cfg(feature = "classic")]
-    Data,
-    #[cfg(feature = "classic")]
-    NoData,
-    #[cfg(feature = "classic")]
-    ClassicCount,
-}
-
-/// The members' names, a line each. Looked up at every use, as in [`Message`]; the ones of a listing stand in front.
-const NAMES: &Lines = &Lines::new(
-    "\
-type\nfileName\nserver\nname\nversion\ndigest\ncode\nmessage\n\nfileSize\nmodified\ndirectory\nlink\noffset\nlength\n\
-chunkSize\nreadCnt\nlastSize\nprotocol\nmaxRequest\nidle_ms\nrequest_ms\nstall_ms\nfeatures\ndigests\ncount\nskipped\n\
-type\ndata\ndata\ndata",
-);
-
-impl Member {
-    const fn is_text(self) -> bool {
-        self as u8 <= Self::Digest as u8
-    }
-}
-
-/// The type of each [`LineKind`], a line each.
-const TYPES: &Lines = &Lines::new("hello\nfile\nfile\nentry\nentry\nentry\nend\nend\nerror\n");
-
-const FEATURES: &[u8] = br#"["list","stat","get"]"#;
-const DIGESTS: &[u8] = if cfg!(feature = "sha256") { br#"["crc32","sha256"]"# } else { br#"["crc32"]"# };
 
 impl LineWriter {
-    pub(crate) const fn new(content: LineKind) -> Self {
-        Self { content, member: 0, stage: WriteStage::Whole, position: 0 }
+    pub(crate) const fn new(kind: LineKind) -> Self {
+        Self { template: kind.template().as_bytes(), position: 0 }
     }
 
-    /// A line of which nothing is left.
+    /// A line that is written completely.
     #[cfg(feature = "classic")]
     pub(crate) const fn finished() -> Self {
-        Self { content: LineKind::Heartbeat, member: 1, stage: WriteStage::Whole, position: 0 }
+        Self { template: &[], position: 0 }
     }
 
     pub(crate) const fn is_done(&self) -> bool {
-        self.member > self.content.members().len()
+        self.template.is_empty()
     }
 
-    /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
+    /// Writes as much of the rest as fits into `window`, and returns the number of bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, context: &ResponseContext<'_>, name: &[u8], window: &mut [u8]) -> usize {
         let mut filled: usize = 0;
-        while !self.is_done() {
-            let Some(room) = window.get_mut(filled..) else { break };
-            let Some(len) = self.write_step(context, name, room) else {
-                break;
-            };
+        while let Some(room) = window.get_mut(filled..)
+            && let Some(len) = self.write_step(context, name, room)
+        {
             filled = filled.saturating_add(len);
         }
         filled
     }
 
-    /// Writes (a piece of) the next step; `None` for lack of room.
+    /// Writes the next element of the template or a piece of it; `None` without room, or at the end.
     #[inline(never)] // one function out of all would have more variables than registers
     fn write_step(&mut self, context: &ResponseContext<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
-        let Some(&member) = self.content.members().get(self.member) else {
-            let len = put(room, self.content.end())?;
-            self.member = self.member.wrapping_add(1);
-            return Some(len);
-        };
-        let mut hex = None;
-        let text = match self.stage {
-            WriteStage::Whole => {
-                let len = self.write_whole(member, context, room)?;
-                self.stage = match member {
-                    Member::Message => WriteStage::FixedText,
-                    _ if member.is_text() && len > 0 => WriteStage::Text,
-                    _ => {
-                        self.member = self.member.wrapping_add(1);
-                        WriteStage::Whole
-                    }
-                };
-                return Some(len);
+        let (first, rest) = self.template.split_first()?;
+        if *first == b')' {
+            self.template = rest;
+            return Some(0);
+        }
+        if !matches!(first, b'$' | b'(') {
+            let mut len = 0;
+            for (byte, place) in self.template.iter().zip(room) {
+                if matches!(byte, b'$' | b'(' | b')') {
+                    break;
+                }
+                *place = *byte;
+                len += 1;
             }
-            WriteStage::Quote => {
-                let len = put(room, b"\"")?;
-                *self = Self { member: self.member.wrapping_add(1), ..Self::new(self.content) };
-                return Some(len);
+            self.template = self.template.get(len..)?;
+            return Some(len).filter(|len| *len > 0);
+        }
+        let (letter, rest) = rest.split_first()?;
+        let (mut digits, hex);
+        let text = match context.value(*letter, name) {
+            Some(_) if *first == b'(' => {
+                self.template = rest;
+                return Some(0);
             }
-            WriteStage::FixedText => context.message.as_str().as_bytes(),
-            WriteStage::Text => self.text(member, context, name, &mut hex),
+            Some(Value::Text(text)) => text,
+            Some(Value::Number(number)) => {
+                digits = [0; 20];
+                decimal(number, &mut digits)
+            }
+            Some(Value::Digest(digest)) => {
+                hex = digest.to_hex();
+                hex.as_bytes()
+            }
+            None => {
+                self.template = after_parenthesis(rest);
+                return Some(0);
+            }
         };
-        let rest = text.get(self.position..).unwrap_or_default();
-        let (consumed, written) = escape_piece(rest, room);
-        self.position = self.position.wrapping_add(consumed); // at most the text's length
-        if consumed == rest.len() {
-            self.position = 0;
-            self.stage = if self.stage == WriteStage::FixedText { WriteStage::Text } else { WriteStage::Quote };
+        let text = text.get(self.position..).unwrap_or_default();
+        let (taken, written) = escape_piece(text, room);
+        self.position = self.position.wrapping_add(taken); // at most the text's length
+        if taken == text.len() {
+            *self = Self { template: rest, position: 0 };
         } else if written == 0 {
             return None;
         }
         Some(written)
     }
-
-    /// What a member that is a text says.
-    fn text<'a>(
-        &self,
-        member: Member,
-        context: &'a ResponseContext<'_>,
-        name: &'a [u8],
-        hex: &'a mut Option<Hex>,
-    ) -> &'a [u8] {
-        match member {
-            Member::Type => TYPES.get(self.content as u8).as_bytes(),
-            Member::Server => SERVER.as_bytes(),
-            Member::Name => context.config.name.as_str().as_bytes(),
-            Member::Version => context.request.version.get(..context.request.version_len).unwrap_or_default(),
-            Member::DigestKind => context.request.digest.map_or("none", DigestKind::as_str).as_bytes(),
-            Member::Code => context.code.as_str().as_bytes(),
-            Member::Message => excerpt(name),
-            Member::Digest => {
-                *hex = context.digest.as_ref().map(Digest::to_hex);
-                hex.as_ref().map_or("", Hex::as_str).as_bytes()
-            }
-            _ => name,
-        }
-    }
-
-    /// Serialises a member as a part of the line: without the closing brace, with a comma for the opening one unless it
-    /// is the line's first, and without the closing quote where the text is to follow. Nothing where it is left out.
-    #[inline(never)] // as above
-    fn write_whole(&self, member: Member, context: &ResponseContext<'_>, room: &mut [u8]) -> Option<usize> {
-        let is_first = self.member == 0;
-        #[cfg(feature = "classic")]
-        let (is_first, room, before) = match self.content {
-            LineKind::ClassicFirstEntry => return put(room, b"\""),
-            LineKind::ClassicEntry => return put(room, b",\""),
-            LineKind::ClassicListEnd => {
-                let before = put(room, b"]")?;
-                (false, room.get_mut(before..)?, before)
-            }
-            _ => (is_first, room, 0),
-        };
-        #[cfg(not(feature = "classic"))]
-        let before = 0;
-        let is_text = member.is_text();
-        let mut digits = [0; 20];
-        let json = match member {
-            Member::Digest if context.digest.is_none() => return Some(0),
-            _ if is_text => b"\"\"",
-            _ => match context.json(member, &mut digits) {
-                Some(json) => json,
-                None => return Some(0),
-            },
-        };
-        let written = json::write(&Object { name: context.label(member), value: Json(json) }, room)?;
-        if !is_first {
-            *room.first_mut()? = b',';
-        }
-        written.checked_add(before)?.checked_sub(if is_text { 2 } else { 1 })
-    }
 }
 
 impl ResponseContext<'_> {
-    /// A member's name.
-    #[inline(always)]
-    fn label(&self, member: Member) -> &'static str {
-        match (member, &self.digest) {
-            (Member::Digest, Some(digest)) => digest.kind().as_str(),
-            _ => NAMES.get(member as u8),
-        }
-    }
-
-    /// The value of a member that is no text; `None` for one that is left out.
-    #[inline(always)] // as if it stood where it is used
-    fn json<'a>(&self, member: Member, digits: &'a mut [u8; 20]) -> Option<&'a [u8]> {
-        Some(match member {
-            Member::Features => FEATURES,
-            Member::Digests => DIGESTS,
-            Member::Directory | Member::Link => b"true",
-            #[cfg(feature = "classic")]
-            Member::NoData => b"-1",
-            _ => decimal(self.number(member)?, digits),
-        })
-    }
-
-    /// The value of a member that is a number; `None` for one that is left out.
-    #[inline(never)] // as above
-    fn number(&self, member: Member) -> Option<u64> {
+    /// The value of `letter` in templates; `None` for one that this line leaves out.
+    #[inline(never)]
+    fn value<'a>(&'a self, letter: u8, name: &'a [u8]) -> Option<Value<'a>> {
         let config = self.config;
-        let offset = self.request.offset;
-        let length = self.end.wrapping_sub(offset); // the end lies behind it, or nobody asks
-        Some(match member {
-            Member::MaxRequest => u64::try_from(self.max_request).unwrap_or(u64::MAX),
-            Member::ChunkSize => config.chunk_size.get().into(),
-            Member::Idle => config.idle_ms.into(),
-            Member::Request => config.request_ms.into(),
-            Member::Stall => config.stall_ms.into(),
-            Member::FileSize => self.size,
-            Member::Offset => offset,
-            Member::Length => length,
-            Member::ReadCount | Member::LastSize => {
-                // A body that ends with a chunk ends with a full one; an empty one has none.
-                let (count, rest) = match length.checked_sub(1) {
-                    Some(last) => div_rem(last, config.chunk_size.get()),
-                    None => return Some(0),
+        let request = &self.request;
+        let length = self.end.wrapping_sub(request.offset); // may wrap in lines that do not contain it
+        let text = match letter {
+            b'a' => excerpt(name),
+            b'd' => request.digest.map_or("none", DigestKind::as_str).as_bytes(),
+            b'e' => self.code.as_str().as_bytes(),
+            b'f' => name,
+            b'k' => self.digest.as_ref()?.kind().as_str().as_bytes(),
+            b'n' => config.name.as_str().as_bytes(),
+            b'v' => request.version.get(..request.version_len).unwrap_or_default(),
+            b'w' => self.message.as_str().as_bytes(),
+            b'x' => return self.digest.as_ref().map(Value::Digest),
+            // The digest of a `get` follows the body.
+            b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
+            _ => {
+                let number = match letter {
+                    b'b' => config.chunk_size.get().into(),
+                    b'c' | b't' => {
+                        // The last chunk may be full; an empty body has none.
+                        let (count, rest) = match length.checked_sub(1) {
+                            Some(last) => div_rem(last, config.chunk_size.get()),
+                            None => return Some(Value::Number(0)),
+                        };
+                        (if letter == b'c' { count } else { rest }).wrapping_add(1)
+                    }
+                    b'i' => config.idle_ms.into(),
+                    b'l' => length,
+                    b'm' => self.modified?,
+                    b'o' => request.offset,
+                    b'p' if self.skipped == 0 => return None,
+                    b'p' => self.skipped.into(),
+                    b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
+                    b'r' => config.request_ms.into(),
+                    b's' => config.stall_ms.into(),
+                    b'u' => self.count.into(),
+                    _ => self.size, // z
                 };
-                (if member == Member::ReadCount { count } else { rest }).wrapping_add(1)
+                return Some(Value::Number(number));
             }
-            Member::Modified => self.modified?,
-            Member::Count => self.count.into(),
-            Member::Skipped if self.skipped == 0 => return None,
-            Member::Skipped => self.skipped.into(),
-            #[cfg(feature = "classic")]
-            Member::ClassicType => 2,
-            #[cfg(feature = "classic")]
-            Member::Data => length,
-            #[cfg(feature = "classic")]
-            Member::ClassicCount => self.count.into(),
-            _ => 1, // the protocol
-        })
+        };
+        Some(Value::Text(text))
     }
 }
 
-impl LineKind {
-    const fn members(self) -> &'static [Member] {
-        use Member::*;
-        match self {
-            Self::Hello => {
-                &[Type, Protocol, Server, Name, MaxRequest, ChunkSize, Idle, Request, Stall, Features, Digests]
-            }
-            Self::Header => &[
-                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind, Modified,
-            ],
-            Self::StatHeader => &[
-                Type, FileName, FileSize, Offset, Length, ChunkSize, ReadCount, LastSize, Version, DigestKind,
-                Modified, Digest,
-            ],
-            Self::FileEntry => &[Type, FileName, FileSize, Modified],
-            Self::DirectoryEntry => &[Type, FileName, Directory],
-            Self::LinkEntry => &[Type, FileName, Directory, Link],
-            Self::BodyEnd => &[Type, Digest],
-            Self::ListEnd => &[Type, Count, Skipped],
-            Self::Error => &[Type, Code, Message, Digest],
-            Self::Heartbeat => &[],
-            #[cfg(feature = "classic")]
-            Self::ClassicFile => &[ClassicType, Data, FileName, ReadCount, LastSize],
-            #[cfg(feature = "classic")]
-            Self::ClassicNoFile => &[ClassicType, NoData, FileName, ReadCount, LastSize],
-            #[cfg(feature = "classic")]
-            Self::ClassicFirstEntry | Self::ClassicEntry => &[FileName],
-            #[cfg(feature = "classic")]
-            Self::ClassicList => &[],
-            #[cfg(feature = "classic")]
-            Self::ClassicListEnd => &[ClassicCount],
+/// The template after its next `)`.
+fn after_parenthesis(template: &'static [u8]) -> &'static [u8] {
+    let mut rest = template;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        if *byte == b')' {
+            break;
         }
     }
-
-    /// What stands behind the last member.
-    const fn end(self) -> &'static [u8] {
-        match self {
-            Self::Heartbeat => b" ",
-            #[cfg(feature = "classic")]
-            Self::ClassicFile | Self::ClassicNoFile | Self::ClassicListEnd => b"}",
-            #[cfg(feature = "classic")]
-            Self::ClassicFirstEntry | Self::ClassicEntry => b"",
-            #[cfg(feature = "classic")]
-            Self::ClassicList => b"{\"type\":1,\"fileName\":[",
-            _ => b"}\n",
-        }
-    }
+    rest
 }
 
-/// An object of one member.
-struct Object<'a> {
-    name: &'static str,
-    value: Json<'a>,
-}
-
-/// A value that is JSON already: the digits of a number, say.
-struct Json<'a>(&'a [u8]);
-
-impl Serialize for Object<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("", 1)?;
-        object.serialize_field(self.name, &self.value)?;
-        object.end()
-    }
-}
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
-    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(bytes.len())
-}
-
-/// The beginning of `name`, whole characters only.
+/// The beginning of `name`, up to a whole character.
 fn excerpt(name: &[u8]) -> &[u8] {
     let mut len = name.len().min(EXCERPT_LEN);
-    // A byte that continues a character begins with the bits 10.
+    // Continuation bytes of UTF-8 begin with the bits 10.
     while len > 0 && name.get(len).is_some_and(|byte| byte & 0xC0 == 0x80) {
         len -= 1;
     }
     name.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineKind;
+
+    const KINDS: &[LineKind] = &[
+        LineKind::Hello,
+        LineKind::Header,
+        LineKind::FileEntry,
+        LineKind::DirectoryEntry,
+        LineKind::LinkEntry,
+        LineKind::BodyEnd,
+        LineKind::ListEnd,
+        LineKind::Error,
+        LineKind::Heartbeat,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicNoFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicList,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFirstEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicListEnd,
+    ];
+
+    #[test]
+    fn templates_have_known_placeholders_and_closed_parentheses() {
+        for kind in KINDS {
+            let mut bytes = kind.template().bytes();
+            let mut is_open = false;
+            while let Some(byte) = bytes.next() {
+                match byte {
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'(' => {
+                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        is_open = true;
+                    }
+                    b')' => {
+                        assert!(is_open, "{kind:?}");
+                        is_open = false;
+                    }
+                    _ => {}
+                }
+            }
+            assert!(!is_open, "{kind:?}");
+        }
+    }
 }

@@ -123,6 +123,7 @@ fn describe(event: &ClientEvent<'_>) -> String {
         ClientEvent::Entry(entry) => match entry.kind {
             EntryKind::File { size, modified } => format!("file {} {size} {modified:?}", entry.name),
             EntryKind::Directory { link } => format!("directory {} {link}", entry.name),
+            kind => panic!("{kind:?}"),
         },
         ClientEvent::Listed(listing) => format!("listed {} skipped {}", listing.count, listing.skipped),
         ClientEvent::Refused(refusal) => format!("refused {:?} {:?} {:?}", refusal.code, refusal.word, refusal.text),

@@ -202,7 +202,7 @@ impl<'c, S: Store> Rig<'c, S> {
                     Ok(now_info) => {
                         let same_version = now_info.version == info.version;
                         let hasher = self.hasher.clone().filter(|_| self.hashed == to - from);
-                        self.session.finished(Finished { digest: hasher.map(Hasher::finish), same_version }, now);
+                        self.session.finished(Finished::new(hasher.map(Hasher::finish), same_version), now);
                     }
                     Err(_) => self.session.file_fault(now),
                 }

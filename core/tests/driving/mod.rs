@@ -165,7 +165,7 @@ impl Store for Shelf {
 
     fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
         let version = self.versions.pop_front().unwrap_or(Ok("v1"))?;
-        Ok(FileInfo { size: self.bytes.len() as u64, version: Version::new(version).expect("good"), modified: None })
+        Ok(FileInfo::new(self.bytes.len() as u64, Version::new(version).expect("good")))
     }
 
     fn read(&mut self, (): &mut (), offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -184,7 +184,7 @@ impl Store for Shelf {
 
     fn next<'a>(&mut self, (): &'a mut ()) -> Result<Listed<'a>, StoreError> {
         let kind = EntryKind::File { size: 1, modified: None };
-        let entry = Listed::Entry(Entry { name: FileName::from_static("a"), kind });
+        let entry = Listed::Entry(Entry::new(FileName::from_static("a"), kind));
         self.listing.pop_front().map_or(Ok(Listed::End), |step| Ok(if step? { entry } else { Listed::Skipped }))
     }
 
@@ -264,6 +264,8 @@ impl Served {
 /// Serves one connection with buffers of `scratch_len` bytes.
 pub fn served(wire: Wire, store: Shelf, scratch_len: usize) -> Served {
     let config = ServerConfig::new();
+    #[cfg(feature = "classic")]
+    let config = config.with_classic(true);
     let session = ServerSession::new(&config, vec![0; 512], Instant::from_millis(0));
     served_by(session, wire, store, scratch_len, Log::default())
 }

@@ -154,7 +154,7 @@ impl Store for Disk {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         let file = file.borrow();
         let version = Version::new(&format!("v{}", file.version)).expect("a version");
-        Ok(FileInfo { size: file.bytes.len() as u64, version, modified: None })
+        Ok(FileInfo::new(file.bytes.len() as u64, version))
     }
 
     fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -185,7 +185,7 @@ impl Store for Disk {
         } else {
             EntryKind::File { size: next as u64, modified: Some(1) }
         };
-        Ok(Listed::Entry(Entry { name: FileName::new(&place.name).expect("a name"), kind }))
+        Ok(Listed::Entry(Entry::new(FileName::new(&place.name).expect("a name"), kind)))
     }
 }
 

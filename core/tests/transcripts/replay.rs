@@ -119,6 +119,7 @@ pub fn has_arrivals(transcript: &Transcript) -> bool {
 /// `config` with the text policy of `transcript`.
 #[cfg(feature = "classic")]
 pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+    let config = config.with_classic(true);
     use coracle_core::TextPolicy;
     match transcript.text.as_deref() {
         None => config,
@@ -303,7 +304,7 @@ impl Owner<'_> {
         // Where the digest was known, nothing was hashed, and nothing may be told.
         let hasher = self.hasher.take().filter(|_| self.hashed == to - from);
         let digest = hasher.map(Hasher::finish);
-        self.session.finished(Finished { digest, same_version: info.version.as_str() == file.version() }, now);
+        self.session.finished(Finished::new(digest, info.version.as_str() == file.version()), now);
         Ok(())
     }
 

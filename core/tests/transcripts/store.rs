@@ -80,11 +80,8 @@ impl<'a> Store for ScriptedStore<'a> {
             (Some(after), true) => after,
             _ => &file.line.version,
         };
-        Ok(FileInfo {
-            size: file.contents.len() as u64,
-            version: Version::new(version).map_err(|_| StoreError::Io)?,
-            modified: file.line.modified,
-        })
+        Ok(FileInfo::new(file.contents.len() as u64, Version::new(version).map_err(|_| StoreError::Io)?)
+            .with_modified(file.line.modified))
     }
 
     fn read(&mut self, file: &mut Open<'a>, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
@@ -145,7 +142,7 @@ impl<'a> Store for ScriptedStore<'a> {
             Some(Item::Entry(name, kind)) => {
                 listing.current = name;
                 let name = FileName::new(&listing.current).map_err(|_| StoreError::Io)?;
-                Ok(Listed::Entry(Entry { name, kind }))
+                Ok(Listed::Entry(Entry::new(name, kind)))
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
             Some(Item::Fault) => Err(StoreError::Io),

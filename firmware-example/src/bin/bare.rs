@@ -1,8 +1,8 @@
-//! The yardstick for the server: sends `image.bin` over a bare socket of smoltcp's, with the same driver, loop and buffers,
-//! and tells how long that took.
+//! Baseline for the server: sends `image.bin` over a bare smoltcp socket, with the same driver, loop and buffers, and prints
+//! how long that took.
 #![no_std]
 #![no_main]
-// It uses a part of the modules that it shares with the firmware.
+// It uses only a part of the firmware's modules.
 #![allow(dead_code)]
 
 #[path = "../clock.rs"]
@@ -26,7 +26,7 @@ use smoltcp::socket::tcp;
 use static_cell::ConstStaticCell;
 
 static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/image.bin"));
-/// What the server sends in front of the file and behind it: the same bytes, so that they are copied at the same cost.
+/// What the server sends before and after the file: the same bytes, so that they are copied at the same cost.
 static HEADER: &[u8] = concat!(
     r#"{"type":"file","fileName":"image.bin","fileSize":1048576,"offset":0,"length":1048576,"chunkSize":1024,"#,
     r#""readCnt":1024,"lastSize":1024,"version":"sha256-1639fbbaeb99ef8b","digest":"none"}"#,
@@ -91,7 +91,7 @@ fn main() -> ! {
     }
 }
 
-/// What follows the first `sent` bytes of all, up to the end of a part.
+/// What follows the first `sent` bytes, up to the end of a part.
 fn rest(mut sent: usize) -> Option<&'static [u8]> {
     for part in [HEADER, IMAGE, TRAILER] {
         if sent < part.len() {

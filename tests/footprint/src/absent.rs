@@ -115,6 +115,11 @@ impl<'c> ServerConfig<'c> {
     }
 
     #[cfg(feature = "classic")]
+    pub fn with_classic(self, is_classic: bool) -> Self {
+        self.number(is_classic.into())
+    }
+
+    #[cfg(feature = "classic")]
     pub fn with_text_policy(self, policy: TextPolicy<'c>) -> Self {
         absent_config_text(policy);
         self

@@ -67,14 +67,7 @@ fn ask(session: &mut Session) -> Option<()> {
         0 => ClientRequest::Hello,
         1 => ClientRequest::List { path: (input() == 0).then_some(name) },
         2 => ClientRequest::Stat { name, digest },
-        _ => ClientRequest::Get(GetRequest {
-            offset: wide(),
-            length: (input() == 0).then(wide),
-            version: version.as_ref(),
-            digest,
-            digest_from: (input() == 0).then(wide),
-            ..GetRequest::new(name)
-        }),
+        _ => ClientRequest::Get(GetRequest::new(name).with_offset(wide()).with_length((input() == 0).then(wide)).with_version(version.as_ref()).with_digest(digest).with_digest_from((input() == 0).then(wide))),
     };
     session.start(ask, now()).ok()
 }

@@ -43,6 +43,8 @@ pub fn run() {
         _ => config,
     };
     #[cfg(feature = "classic")]
+    let config = config.with_classic(input() == 0);
+    #[cfg(feature = "classic")]
     let mut answer_text = [0; 64];
     #[cfg(feature = "classic")]
     let config = match (input(), text_of(receive(&mut answer_text))) {
@@ -118,7 +120,7 @@ pub fn run() {
                 match input() {
                     0 => session.working(now()),
                     1 => session.file_fault(now()),
-                    same => session.finished(Finished { digest, same_version: same == 2 }, now()),
+                    same => session.finished(Finished::new(digest, same == 2), now()),
                 }
             }
             #[cfg(feature = "classic")]
@@ -126,7 +128,7 @@ pub fn run() {
                 send(text);
                 session.text_seen(now());
             }
-            Action::Close(Close { how, why }) => {
+            Action::Close(Close { how, why, .. }) => {
                 output(how as u32);
                 if let coracle_core::CloseReason::Refused(code) = why {
                     output(code as u32);
@@ -166,7 +168,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
         _ => {
             let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
             if let Some(version) = version {
-                let info = FileInfo { size: wide(), version, modified: time() };
+                let info = FileInfo::new(wide(), version).with_modified(time());
                 session.reply(Reply::File { info: &info, known: known() }, now());
             }
         }
@@ -187,7 +189,7 @@ fn step(session: &mut ServerSession<'_, [u8; 512]>) {
         1 => Ok(Listed::Skipped),
         2 => Ok(Listed::End),
         _ => match text_of(receive(&mut text)).map(FileName::new) {
-            Some(Ok(name)) => Ok(Listed::Entry(Entry { name, kind })),
+            Some(Ok(name)) => Ok(Listed::Entry(Entry::new(name, kind))),
             _ => Ok(Listed::Skipped),
         },
     };

@@ -52,14 +52,12 @@ impl Run {
     fn ask(&mut self) {
         let version = Version::new("v1").expect("a version");
         let offset = if self.resumes() { HELD.len() as u64 } else { 0 };
-        let get = GetRequest {
-            offset,
-            length: Some(20).filter(|_| self.choice & 16 != 0),
-            version: Some(&version).filter(|_| self.resumes()),
-            digest: Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0),
-            digest_from: Some(0),
-            ..GetRequest::new(NAME)
-        };
+        let get = GetRequest::new(NAME)
+            .with_offset(offset)
+            .with_length(Some(20).filter(|_| self.choice & 16 != 0))
+            .with_version(Some(&version).filter(|_| self.resumes()))
+            .with_digest(Some(DigestKind::Crc32).filter(|_| self.choice & 32 == 0))
+            .with_digest_from(Some(0));
         let asks = [
             ClientRequest::Get(get),
             ClientRequest::Hello,

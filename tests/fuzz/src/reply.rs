@@ -16,7 +16,7 @@ const ASKS: [ClientRequest<'static>; 6] = [
     ClientRequest::List { path: Some(FileName::from_static("d")) },
     ClientRequest::Stat { name: NAME, digest: None },
     ClientRequest::Stat { name: NAME, digest: Some(DigestKind::Crc32) },
-    ClientRequest::Get(GetRequest { offset: 7, digest_from: Some(7), ..GetRequest::new(NAME) }),
+    ClientRequest::Get(GetRequest::new(NAME).with_offset(7).with_digest_from(Some(7))),
 ];
 
 /// What the client says of a line is what another parser finds in it; what it believes is one JSON object, has no member
@@ -53,6 +53,7 @@ pub fn target(data: &[u8]) {
                     assert_eq!(value["directory"], true);
                     assert_eq!(value["link"] == true, link);
                 }
+                kind => panic!("a kind that no line has: {kind:?}"),
             }
         }
         ClientEvent::Listed(listing) => {

@@ -19,7 +19,7 @@ pub fn target(data: &[u8]) {
     if !judge::is_object(data) || judge::depth(data) > 8 || data.len() >= 4_096 {
         return;
     }
-    let config = ServerConfig::new();
+    let config = ServerConfig::new().with_classic(true);
     let mut session = ServerSession::new(&config, vec![0; 4_096], NOW);
     assert_eq!(session.receive(data, NOW).0, data.len(), "not taken to its end");
     let expected = meaning(data);
@@ -69,7 +69,7 @@ fn answer(session: &mut ServerSession<'_, Vec<u8>>) -> Meaning {
         let is_classic = !matches!(session.action(), Action::Entry);
         return if is_classic { Meaning::ClassicList } else { asked };
     }
-    let info = FileInfo { size: SIZE, version: Version::new(VERSION).expect("a version"), modified: None };
+    let info = FileInfo::new(SIZE, Version::new(VERSION).expect("a version"));
     session.reply(Reply::File { info: &info, known: None }, NOW);
     let digest = if let Meaning::Stat(_, digest) | Meaning::Get { digest, .. } = &asked { *digest } else { None };
     let line = line(session, digest);
@@ -107,7 +107,7 @@ fn line(session: &mut ServerSession<'_, Vec<u8>>, digest: Option<DigestKind>) ->
             Action::Hash { len, .. } => session.hashed(len, NOW),
             Action::Finish { .. } if line.is_empty() => {
                 let digest = digest.and_then(Hasher::new).map(Hasher::finish);
-                session.finished(Finished { digest, same_version: true }, NOW);
+                session.finished(Finished::new(digest, true), NOW);
             }
             _ => break,
         }

@@ -1,8 +1,9 @@
 //! A server's session, from any bytes to what goes out.
 
+use coracle_core::exec::StoreExchange;
 use coracle_core::{
-    Action, Close, CloseReason, Finished, Hasher, Instant, Reply, RequestKind, ServerConfig, ServerSession, StaticFile,
-    StaticStore, Store, StoreError, TextPolicy,
+    Action, Close, CloseReason, Digest, DigestKind, FileInfo, FileName, Instant, Listed, RequestKind, ServerConfig,
+    ServerSession, StaticFile, StaticStore, Store, StoreError, TextPolicy, Version,
 };
 use serde_json::{Deserializer, Value};
 
@@ -23,7 +24,7 @@ const MOST_STEPS: usize = 40_000;
 pub fn target(data: &[u8]) {
     let [seed, choice, input @ ..] = data else { return };
     let text = [TextPolicy::Reject, TextPolicy::Echo, TextPolicy::Reply("ok")][usize::from(*choice) % 3];
-    let config = ServerConfig::new().with_text_policy(text);
+    let config = ServerConfig::new().with_text_policy(text).with_classic(true);
     let whole = Run::new(&config, *choice, usize::MAX).all(&[input]);
     // A fixed reply answers arrivals, and a selected file's name counts at the start of one.
     if text == TextPolicy::Reject || text == TextPolicy::Echo && !whole.has_selected {
@@ -36,19 +37,13 @@ pub fn target(data: &[u8]) {
 /// What came of it.
 struct Run<'c> {
     session: ServerSession<'c, [u8; 512]>,
-    store: StaticStore<'static>,
+    store: FaultyStore,
+    exchange: StoreExchange<FaultyStore>,
     output: Vec<u8>,
     end: String,
     exchanges: u32,
     has_selected: bool,
-    /// The file breaks after so many bytes.
-    breaks_at: u64,
-    /// No file changes meanwhile.
-    is_same: bool,
     piece: usize,
-    file: Option<&'static StaticFile<'static>>,
-    listing: Option<<StaticStore<'static> as Store>::Listing>,
-    hasher: Option<Hasher>,
     kind: Option<RequestKind>,
     /// What was sent of the answer under way, but for bodies.
     line: Vec<u8>,
@@ -57,21 +52,33 @@ struct Run<'c> {
 
 static STORE: [StaticFile<'static>; 4] = FILES;
 
+/// [`FILES`], on a medium that may fail.
+struct FaultyStore {
+    files: StaticStore<'static>,
+    /// Reading fails from this offset on, and so does listing where it is given.
+    breaks_at: Option<u64>,
+    /// Files change while they are sent.
+    changes: bool,
+    /// The open file was looked at.
+    is_known: bool,
+}
+
 impl<'c> Run<'c> {
     fn new(config: &'c ServerConfig<'c>, choice: u8, piece: usize) -> Self {
         Self {
             session: ServerSession::new(config, [0; 512], NOW),
-            store: StaticStore::new(&STORE),
+            store: FaultyStore {
+                files: StaticStore::new(&STORE),
+                breaks_at: (choice >= 128).then_some(1_030),
+                changes: choice & 64 != 0,
+                is_known: false,
+            },
+            exchange: StoreExchange::new(),
             output: Vec::new(),
             end: String::new(),
             exchanges: 0,
             has_selected: false,
-            breaks_at: if choice >= 128 { 1_030 } else { u64::MAX },
-            is_same: choice & 64 == 0,
             piece,
-            file: None,
-            listing: None,
-            hasher: None,
             kind: None,
             line: Vec::new(),
             body: 0,
@@ -119,32 +126,10 @@ impl<'c> Run<'c> {
             Action::Reply(request) => {
                 self.kind = Some(request.kind());
                 self.has_selected |= request.kind() == RequestKind::Select;
-                self.hasher = request.digest().and_then(Hasher::new);
-                let digest = request.digest();
-                let opened = match request.name() {
-                    Some(name) if request.kind() != RequestKind::List => self.store.open(name).map(Some),
-                    path => self.store.list(path).map(|listing| {
-                        self.listing = Some(listing);
-                        None
-                    }),
-                };
-                match opened {
-                    Ok(Some(file)) => {
-                        self.file = Some(file);
-                        let info = self.store.info(&file).expect("a good version");
-                        let known = digest.and_then(|kind| self.store.known_digest(&file, kind));
-                        self.session.reply(Reply::File { info: &info, known }, NOW);
-                    }
-                    Ok(None) => self.session.reply(Reply::Listing, NOW),
-                    Err(error) => self.session.reply(Reply::Refuse(error.code()), NOW),
-                }
+                let reply = self.exchange.open(&mut self.store, &request);
+                self.session.reply(reply, NOW);
             }
-            Action::Entry => {
-                let listing = self.listing.as_mut().expect("a listing");
-                let entry = self.store.next(listing);
-                let entry = if self.breaks_at == u64::MAX { entry } else { Err(StoreError::Io) };
-                self.session.entry(entry, NOW);
-            }
+            Action::Entry => self.session.entry(self.exchange.entry(&mut self.store), NOW),
             Action::SendBytes { bytes, .. } => {
                 assert!(!bytes.is_empty(), "nothing to send");
                 let len = bytes.len().min(self.piece);
@@ -154,31 +139,27 @@ impl<'c> Run<'c> {
             }
             Action::SendFile { offset, len, hash, .. } => {
                 assert!(len > 0, "nothing to send");
-                let bytes = self.range(offset, len);
-                if bytes.is_empty() {
-                    self.session.file_fault(NOW);
-                    return true;
+                let mut buf = [0; 4_096];
+                match self.exchange.read(&mut self.store, offset, &mut buf[..len.min(self.piece).min(4_096)], hash) {
+                    Ok(len) => {
+                        self.output.extend_from_slice(&buf[..len]);
+                        self.body += len as u64;
+                        self.session.sent(len, NOW);
+                    }
+                    Err(_) => self.session.file_fault(NOW),
                 }
-                if let (true, Some(hasher)) = (hash, &mut self.hasher) {
-                    hasher.update(bytes);
-                }
-                self.output.extend_from_slice(bytes);
-                self.body += bytes.len() as u64;
-                self.session.sent(bytes.len(), NOW);
             }
             Action::Hash { offset, len } => {
-                let bytes = self.range(offset, len);
-                if bytes.is_empty() {
-                    self.session.file_fault(NOW);
-                    return true;
+                let mut buf = [0; 4_096];
+                match self.exchange.read(&mut self.store, offset, &mut buf[..len.min(self.piece).min(4_096)], true) {
+                    Ok(len) => self.session.hashed(len, NOW),
+                    Err(_) => self.session.file_fault(NOW),
                 }
-                self.hasher.as_mut().expect("a hasher").update(bytes);
-                self.session.hashed(bytes.len(), NOW);
             }
-            Action::Finish { .. } => {
+            Action::Finish { from, to } => {
                 self.check_body();
-                let digest = self.hasher.take().map(Hasher::finish);
-                self.session.finished(Finished { digest, same_version: self.is_same }, NOW);
+                let finished = self.exchange.finish(&mut self.store, from, to).expect("a file that is open");
+                self.session.finished(finished, NOW);
             }
             Action::Text(_) => {
                 self.check_line();
@@ -193,16 +174,6 @@ impl<'c> Run<'c> {
             other => panic!("{other:?}: not known here"),
         }
         true
-    }
-
-    fn range(&self, offset: u64, len: usize) -> &'static [u8] {
-        let end = offset.saturating_add(len as u64);
-        let bytes = self.file.expect("a file").bytes();
-        assert!(end <= bytes.len() as u64, "a range past the end");
-        let start = usize::try_from(offset).expect("short");
-        let len = if end > self.breaks_at { self.breaks_at.saturating_sub(offset) } else { len as u64 };
-        let len = usize::try_from(len).expect("short").min(self.piece);
-        &bytes[start..start + len]
     }
 
     /// The body that was announced has been sent.
@@ -232,5 +203,44 @@ impl<'c> Run<'c> {
         }
         self.line.clear();
         self.body = 0;
+    }
+}
+
+impl Store for FaultyStore {
+    type File = &'static StaticFile<'static>;
+    type Listing = <StaticStore<'static> as Store>::Listing;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        self.is_known = false;
+        self.files.open(name)
+    }
+
+    fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
+        let info = self.files.info(file)?;
+        if std::mem::replace(&mut self.is_known, true) && self.changes {
+            let version = Version::new("v2").expect("a version");
+            return Ok(FileInfo::new(info.size, version));
+        }
+        Ok(info)
+    }
+
+    fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let end = offset.saturating_add(buf.len() as u64);
+        assert!(end <= file.bytes().len() as u64, "a range past the end");
+        let left = self.breaks_at.map_or(u64::MAX, |breaks_at| breaks_at.saturating_sub(offset));
+        let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+        if len == 0 { Err(StoreError::Io) } else { self.files.read(file, offset, &mut buf[..len]) }
+    }
+
+    fn list(&mut self, path: Option<FileName<'_>>) -> Result<Self::Listing, StoreError> {
+        self.files.list(path)
+    }
+
+    fn next<'a>(&mut self, listing: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError> {
+        if self.breaks_at.is_some() { Err(StoreError::Io) } else { self.files.next(listing) }
+    }
+
+    fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
+        self.files.known_digest(file, kind)
     }
 }

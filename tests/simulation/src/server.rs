@@ -1,15 +1,13 @@
-//! The server's end of one connection: does what its session asks for, and watches that it keeps its deadlines.
+//! The server's end of one connection: executes the actions of its session, and checks its deadlines.
 
-use coracle_core::{
-    Action, Close, CloseHow, CloseReason, Code, Entry, EntryKind, FileInfo, FileName, Finished, Hasher, Instant,
-    Listed, Reply, Request, ServerConfig, ServerSession, StoreError, Timer,
-};
+use coracle_core::exec::StoreExchange;
+use coracle_core::{Action, Close, CloseHow, CloseReason, Code, Instant, Reply, ServerConfig, ServerSession, Timer};
 
+use crate::context::{Context, LATEST};
 use crate::link::Pipe;
-use crate::store::{Handle, NAMES, Refused};
-use crate::world::{Context, LATEST};
+use crate::store::Store;
 
-/// The deadlines of a server, in milliseconds.
+/// Timeouts of the server, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub idle: u64,
@@ -17,40 +15,37 @@ pub struct Limits {
     pub stall: u64,
 }
 
-/// A session and what its owner holds for it. Its buffer is 512 bytes, and there is no other.
+/// A session, and what its owner holds for it. The session's buffer of 512 bytes is the only one.
 #[derive(Debug)]
-pub struct Serving<'c> {
+pub struct ServerEnd<'c> {
     session: ServerSession<'c, [u8; 512]>,
     limits: Limits,
     /// The most bytes that are moved at once.
     piece: usize,
-    /// How long a piece takes to be hashed, at most.
+    /// How long hashing a piece takes at most.
     hash_ms: u64,
     busy_until: Option<u64>,
-    file: Option<(Handle, FileInfo)>,
-    hasher: Option<Hasher>,
-    hashed: u64,
-    listed: usize,
+    exchange: StoreExchange<Store>,
     /// How late the next deadline is handled.
-    late: u64,
+    late_ms: u64,
     in_request: bool,
-    waits_for: Waits,
+    waits_for: Wait,
     since: u64,
     pub end: Option<Close>,
     pub has_asked: bool,
 }
 
-/// What a session waits for, as an onlooker would say.
+/// What the session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    ARequest,
-    TheRestOfARequest,
+enum Wait {
+    Request,
+    RestOfRequest,
     RoomToSend,
     Owner,
     Nothing,
 }
 
-impl<'c> Serving<'c> {
+impl<'c> ServerEnd<'c> {
     pub fn new(
         config: &'c ServerConfig<'c>,
         limits: Limits,
@@ -64,72 +59,69 @@ impl<'c> Serving<'c> {
             Some(code) => ServerSession::refusing(code, config, [0; 512], at),
             None => ServerSession::new(config, [0; 512], at),
         };
-        let mut serving = Self {
+        let mut end = Self {
             session,
             limits,
             piece,
             hash_ms,
             busy_until: None,
-            file: None,
-            hasher: None,
-            hashed: 0,
-            listed: 0,
-            late: 0,
+            exchange: StoreExchange::new(),
+            late_ms: 0,
             in_request: false,
-            waits_for: Waits::Nothing,
+            waits_for: Wait::Nothing,
             since: now,
             end: None,
             has_asked: false,
         };
-        serving.look(now, false);
-        serving
+        end.track_wait(now, false);
+        end
     }
 
-    /// When something happens here by itself.
+    /// When it has something to do by itself.
     pub fn next_event(&self, now: u64) -> Option<u64> {
-        let deadline = self.session.deadline().map(|(when, _)| when.as_millis() + self.late);
+        let deadline = self.session.deadline().map(|(when, _)| when.as_millis() + self.late_ms);
         [deadline, self.busy_until.filter(|until| *until > now)].into_iter().flatten().min()
     }
 
-    /// The server is to stop.
+    /// Tells the session to stop.
     pub fn stop(&mut self, now: u64) {
         self.session.stop(Instant::from_millis(now));
         self.in_request = false;
-        self.look(now, false);
+        self.track_wait(now, false);
     }
 
-    /// The transport is broken.
+    /// Tells the session that the transport is broken.
     pub fn send_failed(&mut self, now: u64) {
         self.session.send_failed();
-        self.look(now, false);
+        self.track_wait(now, false);
     }
 
-    /// Does one thing, if there is one to do.
+    /// Executes one action; false where there is nothing to do.
     pub fn step(&mut self, up: &mut Pipe, down: &mut Pipe, context: &mut Context) -> bool {
         if self.end.is_some() {
             return false;
         }
         let now = context.now;
-        let mut has_moved = self.keep_time(context);
+        let mut has_moved = self.handle_deadline(context);
         if self.session.action() == Action::Receive {
             has_moved |= self.receive(up, context);
         } else {
             has_moved |= self.act(down, context);
         }
-        self.look(now, false);
+        self.track_wait(now, false);
         if let Action::Close(close) = self.session.action() {
             self.end = Some(close);
         }
         has_moved
     }
 
-    /// Handles the deadline when it has passed, and now and then when it has not.
-    fn keep_time(&mut self, context: &mut Context) -> bool {
+    /// Handles the deadline when it has passed, and sometimes when it has not.
+    fn handle_deadline(&mut self, context: &mut Context) -> bool {
         let now = Instant::from_millis(context.now);
         let Some((when, deadline)) = self.session.deadline() else { return false };
-        let is_due = when.after(self.late) <= now;
+        let is_due = when.after(self.late_ms) <= now;
         if is_due {
-            self.late = context.random.millis(context.lateness);
+            self.late_ms = context.random.millis(context.lateness);
         } else if !context.random.chance(20) {
             return false;
         }
@@ -176,7 +168,7 @@ impl<'c> Serving<'c> {
         true
     }
 
-    /// Does what the session wants done, as far as the link lets it.
+    /// Executes the session's action, as far as the link takes bytes.
     fn act(&mut self, down: &mut Pipe, context: &mut Context) -> bool {
         let now = Instant::from_millis(context.now);
         let most = down.room().min(self.piece);
@@ -185,27 +177,15 @@ impl<'c> Serving<'c> {
         }
         match self.session.action() {
             Action::Reply(request) => {
-                let reply = open(&mut self.file, request, context);
-                self.hasher = request.digest().and_then(Hasher::new);
-                self.hashed = 0;
-                self.listed = 0;
-                match reply {
-                    Ok(known) => {
-                        let info = self.file.as_ref().map(|(_, info)| info.clone());
-                        let reply = match &info {
-                            Some(info) => Reply::File { info, known },
-                            None => Reply::Listing,
-                        };
-                        self.session.reply(reply, now);
-                    }
-                    Err(Refused::NotFound) => self.session.reply(Reply::Refuse(Code::NotFound), now),
-                    Err(Refused::Io) => self.session.reply(Reply::Refuse(Code::Io), now),
+                let reply = self.exchange.open(&mut context.store, &request);
+                if let Reply::Refuse(code) = reply {
+                    assert!(matches!(code, Code::NotFound | Code::Io), "refused: {code:?}");
                 }
+                self.session.reply(reply, now);
                 true
             }
             Action::Entry => {
-                self.listed += 1;
-                self.session.entry(listed(self.listed - 1, context), now);
+                self.session.entry(self.exchange.entry(&mut context.store), now);
                 true
             }
             Action::SendBytes { .. } | Action::SendFile { .. } if most == 0 => false,
@@ -213,58 +193,37 @@ impl<'c> Serving<'c> {
                 let len = 1 + context.random.below(bytes.len().min(most));
                 down.put(&bytes[..len], context.now);
                 self.session.sent(len, now);
-                self.look(context.now, true);
+                self.track_wait(context.now, true);
                 true
             }
             Action::SendFile { offset, len, hash, .. } => {
                 let len = 1 + context.random.below(len.min(most));
-                let (handle, _) = self.file.as_ref().expect("a body without a file");
-                let inode = handle.borrow();
-                let bytes = range(&inode.bytes, offset, len);
-                if bytes.is_empty() || context.random.chance(context.store.faults / 20) {
-                    drop(inode);
-                    self.session.file_fault(now);
-                    context.counts.broken_bodies += 1;
-                    return true;
+                match self.exchange.read(&mut context.store, offset, &mut context.buf[..len], hash) {
+                    Ok(len) => {
+                        down.put(&context.buf[..len], context.now);
+                        self.session.sent(len, now);
+                        self.track_wait(context.now, true);
+                    }
+                    Err(_) => {
+                        self.session.file_fault(now);
+                        context.counts.broken_bodies += 1;
+                    }
                 }
-                if let (true, Some(hasher)) = (hash, &mut self.hasher) {
-                    hasher.update(bytes);
-                    self.hashed += bytes.len() as u64;
-                }
-                down.put(bytes, context.now);
-                let len = bytes.len();
-                drop(inode);
-                self.session.sent(len, now);
-                self.look(context.now, true);
                 true
             }
             Action::Hash { offset, len } => {
-                let len = 1 + context.random.below(len);
-                let (handle, _) = self.file.as_ref().expect("hashing without a file");
-                let inode = handle.borrow();
-                let bytes = range(&inode.bytes, offset, len);
-                let hashed = bytes.len();
-                if let Some(hasher) = &mut self.hasher {
-                    hasher.update(bytes);
-                }
-                drop(inode);
-                if hashed == 0 {
-                    self.session.file_fault(now);
-                } else {
-                    self.hashed += hashed as u64;
-                    self.session.hashed(hashed, now);
+                let len = 1 + context.random.below(len.min(context.buf.len()));
+                match self.exchange.read(&mut context.store, offset, &mut context.buf[..len], true) {
+                    Ok(len) => self.session.hashed(len, now),
+                    Err(_) => self.session.file_fault(now),
                 }
                 true
             }
             Action::Finish { from, to } => {
-                let (handle, info) = self.file.as_ref().expect("an end without a file");
-                let same_version = context.store.info(handle).version == info.version;
-                let is_hashed = self.hashed == to - from;
-                let digest = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
-                if let (true, 0, Some(digest)) = (same_version && to == info.size, from, digest) {
-                    context.store.remember_digest(handle, info.size, digest);
+                match self.exchange.finish(&mut context.store, from, to) {
+                    Ok(finished) => self.session.finished(finished, now),
+                    Err(_) => self.session.file_fault(now),
                 }
-                self.session.finished(Finished { digest, same_version }, now);
                 true
             }
             Action::Receive | Action::Close(_) => false,
@@ -272,7 +231,7 @@ impl<'c> Serving<'c> {
         }
     }
 
-    /// Whether hashing takes a while longer.
+    /// Whether hashing takes longer still.
     fn is_busy(&mut self, context: &mut Context) -> bool {
         match self.busy_until {
             _ if context.is_calm => {
@@ -296,67 +255,31 @@ impl<'c> Serving<'c> {
         }
     }
 
-    /// Notes since when the session waits for what, and checks that it has not waited too long.
-    fn look(&mut self, now: u64, has_sent: bool) {
+    /// Records since when the session waits, and checks that it has not waited for longer than its timeout.
+    fn track_wait(&mut self, now: u64, has_sent: bool) {
         let waits_for = match self.session.action() {
-            Action::Receive if self.in_request => Waits::TheRestOfARequest,
-            Action::Receive => Waits::ARequest,
-            Action::SendBytes { .. } | Action::SendFile { .. } => Waits::RoomToSend,
-            Action::Close(_) => Waits::Nothing,
-            _ => Waits::Owner,
+            Action::Receive if self.in_request => Wait::RestOfRequest,
+            Action::Receive => Wait::Request,
+            Action::SendBytes { .. } | Action::SendFile { .. } => Wait::RoomToSend,
+            Action::Close(_) => Wait::Nothing,
+            _ => Wait::Owner,
         };
         if waits_for != self.waits_for || has_sent {
             self.waits_for = waits_for;
             self.since = now;
         }
         let limit = match waits_for {
-            Waits::ARequest => self.limits.idle,
-            Waits::TheRestOfARequest => self.limits.request,
-            Waits::RoomToSend => self.limits.stall,
-            Waits::Owner | Waits::Nothing => return,
+            Wait::Request => self.limits.idle,
+            Wait::RestOfRequest => self.limits.request,
+            Wait::RoomToSend => self.limits.stall,
+            Wait::Owner | Wait::Nothing => return,
         };
         let passed = now - self.since;
         assert!(passed <= limit + LATEST, "a server session has waited for {waits_for:?} for {passed} ms");
     }
 }
 
-/// Whether the client is to see a clean end.
+/// Whether the connection ends with a reset.
 pub fn is_reset(close: Close) -> bool {
     matches!(close, Close { how: CloseHow::Abort, .. } | Close { why: CloseReason::Transport, .. })
-}
-
-fn open(
-    file: &mut Option<(Handle, FileInfo)>,
-    request: Request<'_>,
-    context: &mut Context,
-) -> Result<Option<coracle_core::Digest>, Refused> {
-    *file = None;
-    let (Request::Get { name, .. } | Request::Stat { name, .. }) = request else { return Ok(None) };
-    let handle = context.store.open(name.as_str(), &mut context.random)?;
-    let info = context.store.info(&handle);
-    let known = request.digest().and_then(|kind| context.store.known_digest(&handle, kind));
-    *file = Some((handle, info));
-    Ok(known)
-}
-
-fn listed(index: usize, context: &mut Context) -> Result<Listed<'static>, StoreError> {
-    if context.random.chance(context.store.faults / 4) {
-        return Err(StoreError::Io);
-    }
-    let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
-    Ok(match name.split_once('/') {
-        Some((directory, _)) => {
-            Listed::Entry(Entry { name: FileName::from_static(directory), kind: EntryKind::Directory { link: false } })
-        }
-        None if context.store.len() > index && context.store.exists(index) => {
-            let kind = EntryKind::File { size: index as u64, modified: None };
-            Listed::Entry(Entry { name: FileName::from_static(name), kind })
-        }
-        None => Listed::Skipped,
-    })
-}
-
-fn range(bytes: &[u8], offset: u64, len: usize) -> &[u8] {
-    let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
-    &rest[..rest.len().min(len)]
 }

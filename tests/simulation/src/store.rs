@@ -1,41 +1,35 @@
-//! The server's files, which change under it, and everything that they ever were.
+//! The server's store: files that change while they are served, and every version that they had.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use coracle_core::{Digest, DigestKind, FileInfo, Version};
+use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, StoreError, Version};
 
 use crate::random::Random;
 
-/// The names that are served.
+/// Names of the served files.
 pub const NAMES: [&str; 3] = ["a.log", "d/\"b\" \u{1F6F6}.bin", "c"];
 
-/// An open file: reading goes on with the old contents when its name is given to another.
+/// An open file. It keeps its contents when another file takes its name.
 pub type Handle = Rc<RefCell<Inode>>;
 
-/// A file's contents now.
+/// Contents of a file.
 #[derive(Debug)]
 pub struct Inode {
     pub bytes: Vec<u8>,
     version: u32,
 }
 
-/// Why a file is not to be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    NotFound,
-    Io,
-}
-
-/// The files.
+/// The served files, and their past.
 #[derive(Debug)]
 pub struct Store {
     slots: Vec<Slot>,
     versions: u32,
     largest: usize,
-    /// In how many of 1,000 cases a call fails that could.
+    /// Probability that a call fails, per mille.
     pub faults: usize,
-    remembered: Vec<(u32, usize, Digest)>,
+    random: Random,
+    digests: Vec<(u32, usize, Digest)>,
 }
 
 #[derive(Debug)]
@@ -45,7 +39,7 @@ struct Slot {
     changes: u32,
 }
 
-/// A version, and every size that it had.
+/// A version of a file, and every size that it had.
 #[derive(Debug)]
 struct Past {
     version: u32,
@@ -54,9 +48,16 @@ struct Past {
 }
 
 impl Store {
-    /// A store of `count` files of at most `largest` bytes, before they grow.
+    /// A store of `count` files of at most `largest` bytes each, before they grow.
     pub fn new(count: usize, largest: usize, random: &mut Random) -> Self {
-        let mut store = Self { slots: Vec::new(), versions: 0, largest, faults: 0, remembered: Vec::new() };
+        let mut store = Self {
+            slots: Vec::new(),
+            versions: 0,
+            largest,
+            faults: 0,
+            random: Random::new(random.next()),
+            digests: Vec::new(),
+        };
         for slot in 0..count {
             store.slots.push(Slot { current: None, past: Vec::new(), changes: 0 });
             store.replace(slot, random);
@@ -64,63 +65,32 @@ impl Store {
         store
     }
 
-    /// How many files there are, those included that vanished.
+    /// Number of files, including removed ones.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Which file has this name.
+    /// Number of the file with this name.
     pub fn slot_of(&self, name: &str) -> Option<usize> {
         NAMES.iter().take(self.slots.len()).position(|known| *known == name)
     }
 
-    /// Opens a file, unless it is not there or a fault says no.
-    pub fn open(&self, name: &str, random: &mut Random) -> Result<Handle, Refused> {
-        if random.chance(self.faults) {
-            return Err(Refused::Io);
-        }
-        self.slot_of(name).and_then(|slot| self.slots[slot].current.clone()).ok_or(Refused::NotFound)
-    }
-
-    /// What the file is now.
-    pub fn info(&self, handle: &Handle) -> FileInfo {
-        let inode = handle.borrow();
-        FileInfo { size: inode.bytes.len() as u64, version: version(inode.version), modified: None }
-    }
-
-    /// The digest of all of the file, where it was computed before.
-    pub fn known_digest(&self, handle: &Handle, kind: DigestKind) -> Option<Digest> {
-        let inode = handle.borrow();
-        let is_it = |(version, len, digest): &&(u32, usize, Digest)| {
-            (*version, *len, digest.kind()) == (inode.version, inode.bytes.len(), kind)
-        };
-        self.remembered.iter().find(is_it).map(|(_, _, digest)| *digest)
-    }
-
-    /// Takes note of the digest of all of the file.
-    pub fn remember_digest(&mut self, handle: &Handle, size: u64, digest: Digest) {
-        let inode = handle.borrow();
-        if inode.bytes.len() as u64 == size {
-            self.remembered.push((inode.version, inode.bytes.len(), digest));
-        }
-    }
-
-    /// How often anything happened to the file.
+    /// How often the file has changed.
     pub fn changes(&self, slot: usize) -> u32 {
         self.slots[slot].changes
     }
 
-    /// How many bytes the file has.
+    /// Length of the file in bytes.
     pub fn size(&self, slot: usize) -> usize {
         self.slots[slot].current.as_ref().map_or(0, |handle| handle.borrow().bytes.len())
     }
 
-    /// Whether the file is there.
+    /// Whether the file exists.
     pub fn exists(&self, slot: usize) -> bool {
         self.slots[slot].current.is_some()
     }
 
-    /// Whether the file ever was `bytes`, in that version if one is given.
+    /// Whether the file ever had the contents `bytes`, in that version if one is given.
     pub fn ever_was(&self, slot: usize, named: Option<&Version>, bytes: &[u8]) -> bool {
         self.slots[slot].past.iter().any(|past| {
             named.is_none_or(|named| *named == version(past.version))
@@ -129,14 +99,14 @@ impl Store {
         })
     }
 
-    /// What the file was in that version when it had that size.
+    /// Contents of the file in that version, when it had that size.
     pub fn past(&self, slot: usize, named: &Version, size: u64) -> Option<&[u8]> {
         let past = self.slots[slot].past.iter().find(|past| version(past.version) == *named)?;
         let size = past.sizes.iter().find(|known| **known as u64 == size)?;
         past.bytes.get(..*size)
     }
 
-    /// Something happens to the file; says what.
+    /// Changes the file, and returns how.
     pub fn change(&mut self, slot: usize, random: &mut Random) -> &'static str {
         let Some(handle) = self.slots[slot].current.clone() else {
             self.replace(slot, random);
@@ -193,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Another file takes the name.
+    /// Gives the name to another file.
     pub fn replace(&mut self, slot: usize, random: &mut Random) {
         let len = match random.below(8) {
             0 => 0,
@@ -205,13 +175,78 @@ impl Store {
         self.slots[slot].current = Some(Rc::new(RefCell::new(inode)));
     }
 
-    /// Contents that are no longer those of any version before.
+    fn fail(&mut self, per_mille: usize) -> Result<(), StoreError> {
+        if per_mille > 0 && self.random.chance(per_mille) { Err(StoreError::Io) } else { Ok(()) }
+    }
+
+    /// Gives new contents a new version.
     fn rewritten(&mut self, slot: usize, inode: &mut Inode) {
         self.versions += 1;
         inode.version = self.versions;
         let past = Past { version: self.versions, bytes: inode.bytes.clone(), sizes: vec![inode.bytes.len()] };
         self.slots[slot].past.push(past);
         self.slots[slot].changes += 1;
+    }
+}
+
+impl coracle_core::Store for Store {
+    type File = Handle;
+    /// Index of the next name.
+    type Listing = usize;
+
+    fn open(&mut self, name: FileName<'_>) -> Result<Handle, StoreError> {
+        self.fail(self.faults)?;
+        self.slot_of(name.as_str()).and_then(|slot| self.slots[slot].current.clone()).ok_or(StoreError::NotFound)
+    }
+
+    fn info(&mut self, file: &Handle) -> Result<FileInfo, StoreError> {
+        let inode = file.borrow();
+        Ok(FileInfo::new(inode.bytes.len() as u64, version(inode.version)))
+    }
+
+    fn read(&mut self, file: &mut Handle, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        self.fail(self.faults / 20)?;
+        let inode = file.borrow();
+        let rest = usize::try_from(offset).ok().and_then(|offset| inode.bytes.get(offset..)).unwrap_or_default();
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(len)
+    }
+
+    fn list(&mut self, _: Option<FileName<'_>>) -> Result<usize, StoreError> {
+        Ok(0)
+    }
+
+    fn next<'a>(&mut self, told: &'a mut usize) -> Result<Listed<'a>, StoreError> {
+        self.fail(self.faults / 4)?;
+        let index = *told;
+        *told += 1;
+        let Some(name) = NAMES.get(index) else { return Ok(Listed::End) };
+        Ok(match name.split_once('/') {
+            Some((directory, _)) => {
+                let kind = EntryKind::Directory { link: false };
+                Listed::Entry(Entry::new(FileName::from_static(directory), kind))
+            }
+            None if self.slots.len() > index && self.exists(index) => {
+                let kind = EntryKind::File { size: index as u64, modified: None };
+                Listed::Entry(Entry::new(FileName::from_static(name), kind))
+            }
+            None => Listed::Skipped,
+        })
+    }
+
+    fn known_digest(&mut self, file: &Handle, kind: DigestKind) -> Option<Digest> {
+        let inode = file.borrow();
+        let is_it = |(version, len, digest): &&(u32, usize, Digest)| {
+            (*version, *len, digest.kind()) == (inode.version, inode.bytes.len(), kind)
+        };
+        self.digests.iter().find(is_it).map(|(_, _, digest)| *digest)
+    }
+
+    fn remember_digest(&mut self, file: &Handle, info: &FileInfo, digest: &Digest) {
+        let inode = file.borrow();
+        assert_eq!(inode.bytes.len() as u64, info.size, "a digest of another length");
+        self.digests.push((inode.version, inode.bytes.len(), *digest));
     }
 }
 

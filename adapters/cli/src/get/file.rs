@@ -15,7 +15,7 @@ pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Res
         return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
     }
     let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
-    let target = &DownloadTarget::new(task.directory.clone(), leaf, task.naming);
+    let target = &DownloadTarget::new(task.directory.clone(), leaf);
     if context.recursive && is_unchanged(client, name, target, task.size, context.options.digest())? {
         return Ok(TaskOutcome::Unchanged);
     }

@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use coracle::client::{Error, GetOptions};
-use coracle::local::{Directory, LocalError, Naming};
+use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
 use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
 use crate::exit::{Exit, print_error, report_failure};
 use crate::progress::ProgressDisplay;
+use crate::standard_output;
 use crate::values::parse_size;
 
 /// Fetch files, resume and verify them, and only then give them their names
@@ -35,8 +36,8 @@ Examples:
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
-A download is at NAME.part, and its state at NAME.part.json, until it is whole and its digest is
-right (NAME\\.part where several are fetched). Nothing is replaced without --force.")]
+A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
+and its digest is right. Nothing is replaced without --force.")]
 pub struct Get {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -74,6 +75,10 @@ pub struct Get {
     #[arg(long)]
     snapshot: bool,
 
+    /// Print errors only: no progress, no notes on retries and restarts, no counts
+    #[arg(short, long)]
+    quiet: bool,
+
     /// With -r, also follow links to directories
     #[arg(long, requires = "recursive")]
     follow_links: bool,
@@ -85,9 +90,12 @@ pub struct Get {
 
 pub fn run(args: &Get) -> Exit {
     match plan(args) {
-        Ok(Plan::Stdout(names)) => stream(args, &names, &mut io::stdout().lock(), true),
-        Ok(Plan::Device(name, path)) => match OpenOptions::new().write(true).open(&path) {
-            Ok(mut device) => stream(args, &[name], &mut device, false),
+        Ok(Plan::Stdout(names)) => match standard_output::check() {
+            Ok(()) => stream(args, &names, &mut io::stdout().lock(), true),
+            Err(error) => report_failure("standard output", &Error::Write(error)),
+        },
+        Ok(Plan::Device(names, path)) => match OpenOptions::new().write(true).open(path) {
+            Ok(mut device) => stream(args, &names, &mut device, false),
             Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
@@ -96,8 +104,9 @@ pub fn run(args: &Get) -> Exit {
                 options: options(args),
                 recursive: args.recursive,
                 follow_links: args.follow_links,
+                quiet: args.quiet,
                 root,
-                display: ProgressDisplay::new(false),
+                display: ProgressDisplay::new(false, args.quiet),
             };
             queue::run(&context, tasks, usize::from(args.jobs))
         }
@@ -108,20 +117,20 @@ pub fn run(args: &Get) -> Exit {
 enum Plan<'a> {
     Stdout(Vec<FileName<'a>>),
     /// To a device or FIFO, to which nothing can be renamed.
-    Device(FileName<'a>, PathBuf),
+    Device(Vec<FileName<'a>>, &'a Path),
     Tasks(Vec<Task>, Arc<Directory>),
 }
 
 fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
     let output = args.output.as_deref();
-    if output == Some(Path::new("-")) {
-        if args.recursive {
-            print_error("-r needs a directory to fetch to, and '-o -' is none");
+    let kind = output.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.file_type());
+    let is_stdout = output.is_some_and(is_stdout);
+    let is_device = kind.is_some_and(|kind| kind.is_char_device() || kind.is_fifo());
+    if args.recursive {
+        if let Some(path) = output.filter(|_| is_stdout || is_device) {
+            print_error(format_args!("-r needs a directory to fetch to, and '-o {}' is none", path.display()));
             return Err(Exit::Usage);
         }
-        return Ok(Plan::Stdout(args.names.iter().map(|name| parse_file_name(name)).collect::<Result<_, _>>()?));
-    }
-    if args.recursive {
         let root = destination(output)?;
         let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
@@ -131,20 +140,20 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         return Ok(Plan::Tasks(tasks, root));
     }
     let names = args.names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    match output {
+        Some(_) if is_stdout => return Ok(Plan::Stdout(names)),
+        Some(path) if is_device => return Ok(Plan::Device(names, path)),
+        _ => {}
+    }
     check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
-        let naming = if names.len() == 1 { Naming::Single } else { Naming::Several };
         let tasks = names.iter().map(|name| {
             let (name, directory) = (name.as_str().to_owned(), root.clone());
-            Task::File(FileTask { name, directory, leaf: None, naming, size: None })
+            Task::File(FileTask { name, directory, leaf: None, size: None })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
-    let kind = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
-    if kind.is_some_and(|kind| kind.is_char_device() || kind.is_fifo()) {
-        return Ok(Plan::Device(name, path.to_owned()));
-    }
     let is_directory = kind.is_some_and(|kind| kind.is_dir()) || path.as_os_str().as_encoded_bytes().ends_with(b"/");
     let (root, leaf) = match path.file_name() {
         Some(leaf) if !is_directory => {
@@ -154,8 +163,14 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
         _ => (destination(Some(path))?, None),
     };
     let (name, directory) = (name.as_str().to_owned(), root.clone());
-    let task = FileTask { name, directory, leaf, naming: Naming::Single, size: None };
+    let task = FileTask { name, directory, leaf, size: None };
     Ok(Plan::Tasks(vec![Task::File(task)], root))
+}
+
+/// Whether `output` is standard output. By its name in the file system it could be opened a second time only, which would
+/// write over what is there already.
+fn is_stdout(output: &Path) -> bool {
+    ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| output == Path::new(name))
 }
 
 /// Parses a NAME of `-r`.
@@ -213,7 +228,7 @@ fn options(args: &Get) -> GetOptions {
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {
     let mut client = args.client_args.client();
-    let display = ProgressDisplay::new(to_stdout);
+    let display = ProgressDisplay::new(to_stdout, args.quiet);
     for name in names {
         let mut bar = display.bar(name.as_str());
         let fetched = client.get_to_writer(*name, out, &options(args), &mut bar);

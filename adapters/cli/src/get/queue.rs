@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
 use coracle::client::{Client, Download, Error, ErrorKind};
+use coracle_core::Code;
 
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
@@ -19,7 +20,8 @@ const COMMITTERS: usize = 16;
 pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
     tasks.reverse();
     let len = tasks.iter().map(Task::len).sum();
-    let queue = Queue { state: Mutex::new(State { tasks, len, ..State::default() }), changed: Condvar::new() };
+    let state = State { tasks, len, workers, ..State::default() };
+    let queue = Queue { state: Mutex::new(state), changed: Condvar::new() };
     let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
     let receiver = Mutex::new(receiver);
     thread::scope(|scope| {
@@ -34,16 +36,17 @@ pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit 
         for number in 1..workers {
             let (queue, sender) = (&queue, sender.clone());
             if !spawn(scope, format!("get-{number}"), move || queue.work(context, sender)) {
+                queue.lock().workers = number;
                 break;
             }
         }
         queue.work(context, sender);
     });
     let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if context.recursive {
+    if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
-    } else if summary.not_tried > 0 {
+    } else if !context.recursive && summary.not_tried > 0 {
         print_error(format_args!("{} more were not tried", summary.not_tried));
     }
     first_failure.unwrap_or(Exit::Done)
@@ -62,6 +65,8 @@ struct State {
     len: usize,
     /// How many tasks are being worked on.
     busy: usize,
+    /// How many workers there are that have not retired.
+    workers: usize,
     /// The network failed: the other tasks are given up.
     is_over: bool,
     summary: Summary,
@@ -72,7 +77,7 @@ struct State {
 type Uncommitted = (Task, Download);
 
 impl Queue {
-    /// A worker: takes tasks until there are no more. Leaves downloads to the `committers`, where there are any.
+    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the `committers`, where there are any.
     fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
         let mut client = context.client_args.client();
         while let Some(task) = self.take() {
@@ -83,6 +88,13 @@ impl Queue {
                     }
                 }
                 (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
+                (Err(error), _) if error.is_busy() => match self.retire(task) {
+                    Ok(others) => {
+                        context.note(format_args!("the server is busy: going on with {others} connections at most"));
+                        return;
+                    }
+                    Err(task) => self.done(context, &task, Err(error)),
+                },
                 (outcome, _) => self.done(context, &task, outcome),
             }
         }
@@ -116,12 +128,35 @@ impl Queue {
         }
     }
 
+    /// Leaves the task to the other workers, and returns how many they are; gives it back where there are none.
+    fn retire(&self, task: Task) -> Result<usize, Task> {
+        let mut state = self.lock();
+        if state.workers <= 1 || state.is_over {
+            return Err(task);
+        }
+        state.workers -= 1;
+        state.busy -= 1;
+        state.len += task.len();
+        state.tasks.push(task);
+        self.changed.notify_all();
+        Ok(state.workers)
+    }
+
     fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
-            let exit = context.display.suspend(|| report_failure(task.name(), error));
+            let exit = context.display.suspend(|| {
+                let exit = report_failure(task.name(), error);
+                if !context.recursive && matches!(error, Error::Refused { code: Some(Code::NotFile), .. }) {
+                    print_error("'coracle get -r' fetches directories");
+                }
+                exit
+            });
             (exit, error.kind() == ErrorKind::Network)
         });
+        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
+            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        }
         let mut state = self.lock();
         state.busy -= 1;
         match outcome {
@@ -133,6 +168,10 @@ impl Queue {
             Ok(TaskOutcome::Downloaded(_)) => {}
             Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
                 state.summary.skipped += skipped;
+                if skipped > 0 {
+                    // Files that can be read at the server may be among them, and are missing here.
+                    state.first_failure.get_or_insert(Exit::Refused);
+                }
                 state.summary.links += links;
                 state.len += tasks.iter().map(Task::len).sum::<usize>();
                 state.tasks.extend(tasks.into_iter().rev());
@@ -171,6 +210,13 @@ impl Queue {
 fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
     spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+}
+
+fn report_skipped(directory: &str, count: u64) {
+    let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
+    print_error(format_args!(
+        "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
+    ));
 }
 
 fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {

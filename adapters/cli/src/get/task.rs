@@ -1,12 +1,14 @@
 //! A task of `coracle get`: a directory or a file to fetch, and its outcome.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use coracle::client::{Download, GetOptions, GetSummary};
-use coracle::local::{Directory, Naming};
+use coracle::local::Directory;
 
 use crate::client_args::ClientArgs;
+use crate::exit::print_error;
 use crate::progress::ProgressDisplay;
 
 /// What all tasks of a run share.
@@ -15,9 +17,20 @@ pub struct Context<'a> {
     pub options: GetOptions,
     pub recursive: bool,
     pub follow_links: bool,
+    /// Only errors are printed.
+    pub quiet: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
     pub display: ProgressDisplay,
+}
+
+impl Context<'_> {
+    /// Prints what does not go as usual and is no error.
+    pub fn note(&self, note: impl Display) {
+        if !self.quiet {
+            self.display.suspend(|| print_error(note));
+        }
+    }
 }
 
 /// A directory or a file to fetch.
@@ -52,8 +65,6 @@ pub struct FileTask {
     pub directory: Arc<Directory>,
     /// The local name; `None`: the last component of its name at the server.
     pub leaf: Option<OsString>,
-    /// How its temporary names are made.
-    pub naming: Naming,
     /// Its size in bytes, where it was listed.
     pub size: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use coracle::client::{Client, Error};
-use coracle::local::{Directory, Naming};
+use coracle::local::Directory;
 use coracle_core::{Code, EntryKind, FileName};
 
 use super::file::{self, parse_name};
@@ -26,7 +26,7 @@ pub fn named(
     match (list(context, client, path, local, 0), path) {
         (Err(Error::Refused { code: Some(Code::NotDirectory), .. }), Some(path)) => {
             let (name, directory) = (path.as_str().to_owned(), context.root.clone());
-            let task = FileTask { name, directory, leaf: None, naming: Naming::Several, size: None };
+            let task = FileTask { name, directory, leaf: None, size: None };
             file::fetch(context, client, &task)
         }
         (listed, _) => listed,
@@ -71,7 +71,7 @@ fn list(
                     none => none.insert(open(context, local)?),
                 };
                 let (name, directory) = (entry.name.as_str().to_owned(), directory.clone());
-                Task::File(FileTask { name, directory, leaf: None, naming: Naming::Several, size: Some(size) })
+                Task::File(FileTask { name, directory, leaf: None, size: Some(size) })
             }
             EntryKind::Directory { link } if link && (!context.follow_links || links == LINKS_MAX) => {
                 found.links += 1;
@@ -82,6 +82,8 @@ fn list(
                 local: local.map_or_else(|| leaf.to_owned(), |local| format!("{local}/{leaf}")),
                 links: links + u32::from(link),
             },
+            // No kind that this version can fetch.
+            _ => return Ok(()),
         };
         found.len += task.len();
         if found.len > PENDING_MAX {

@@ -88,9 +88,7 @@ impl ClientConnection {
                 let mut discard = Discard(0);
                 let outcome = match kind {
                     RequestKind::Get(name, digest) => match FileName::new(name) {
-                        Ok(name) => connection
-                            .get(&GetRequest { digest: *digest, ..GetRequest::new(name) }, &mut discard)
-                            .map(drop),
+                        Ok(name) => connection.get(&GetRequest::new(name).with_digest(*digest), &mut discard).map(drop),
                         Err(error) => return (Err(error.to_string()), ByteCounts::default()),
                     },
                     RequestKind::List => connection.list(None, |_| Ok::<(), Infallible>(())).map(drop),

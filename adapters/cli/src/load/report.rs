@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::connection::ByteCounts;
+use crate::standard_output;
 
 /// The reported latencies: their names, and the share of requests that took at most so long.
 const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
@@ -121,9 +122,7 @@ impl Report {
     /// Writes it to standard output.
     pub fn print(&self, json: bool) -> io::Result<()> {
         let text = if json { self.json() } else { self.table() };
-        let mut output = io::stdout().lock();
-        output.write_all(text.as_bytes())?;
-        output.flush()
+        standard_output::write(text.as_bytes())
     }
 
     fn succeeded(&self) -> u64 {

@@ -38,5 +38,6 @@ impl AdmissionArgs {
             AdmissionPolicy::Queue => Admission::Queue { length: self.queue_length, timeout: self.queue_timeout.0 },
         };
         limits.on_text = self.on_text.clone();
+        limits.classic = true;
     }
 }

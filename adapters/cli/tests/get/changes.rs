@@ -49,6 +49,60 @@ fn s6_another_version_starts_over() {
     assert_eq!(local.names(), ["a"]);
 }
 
+/// Otherwise a large file that changed could never be fetched again on a nearly full disk.
+#[test]
+fn the_part_that_is_replaced_counts_as_free_space() {
+    const TIB: u64 = 1 << 40;
+    let local = TestDirectory::new();
+    let server = Server::new(move |mut exchange| match exchange.number {
+        0 => cut_after(&mut exchange, &pseudo_random(30_000), "v1", 10_000),
+        number => {
+            let size = if number < 3 { 9 * TIB } else { 1_000 * TIB };
+            exchange.line(&json!({
+                "type": "file", "fileName": "a", "fileSize": size, "offset": 0, "length": size, "chunkSize": TIB,
+                "readCnt": size / TIB, "lastSize": TIB, "version": "v2", "digest": "crc32",
+            }));
+            exchange.send("x");
+            exchange.cut();
+        }
+    });
+    for _ in 0..2 {
+        local.get(&server, &["a", "--retries", "0"]).exits_with(3);
+        // It has holes, and so takes no space.
+        let part = fs::OpenOptions::new().write(true).open(local.path(".coracle-a.part")).expect("a part");
+        part.set_len(9 * TIB).expect("a file system of large files");
+    }
+    assert_eq!(server.requests(), 2);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(3);
+    local.get(&server, &["a", "--retries", "0", "--no-resume"]).exits_with(5).prints_error("no room");
+}
+
+#[test]
+fn notes_are_printed_without_a_terminal() {
+    for quiet in [false, true] {
+        let (old, new) = (pseudo_random(30_000), pseudo_random(40_000));
+        let local = TestDirectory::new();
+        let server = Server::new(move |mut exchange| match exchange.number {
+            0 => cut_after(&mut exchange, &old, "v1", 10_000),
+            _ => exchange.answer(&new, "v2"),
+        });
+        local.write(".coracle-a.part", "unknown");
+        local.write(".coracle-a.part.json", "unknown");
+        let result = local.get(&server, if quiet { &["a", "-q"] } else { &["a"] });
+        let lines: Vec<_> = result.exits_with(0).stderr.lines().collect();
+        assert_eq!(local.read("a"), pseudo_random(40_000));
+        if quiet {
+            assert!(lines.is_empty(), "{lines:?}");
+            continue;
+        }
+        let [part, sidecar, retry, changed] = lines[..] else { panic!("{lines:?}") };
+        assert_eq!(part, "coracle: a: what was in the way lies at ./.coracle-a.part.old1 now");
+        assert_eq!(sidecar, "coracle: a: what was in the way lies at ./.coracle-a.part.json.old1 now");
+        assert!(retry.starts_with("coracle: a: ") && retry.contains("trying again in 0."), "{retry}");
+        assert_eq!(changed, "coracle: a: the file changed at the server: starting over");
+    }
+}
+
 #[test]
 fn s10_a_file_that_shrank_below_the_offset_starts_over() {
     for code in ["changed", "badRange"] {
@@ -77,7 +131,7 @@ fn a_resume_with_another_version_in_the_header_is_refused() {
         }
     });
     local.get(&server, &["a"]).exits_with(4);
-    assert_eq!(local.names(), ["a.part", "a.part.json"]);
+    assert_eq!(local.names(), [".coracle-a.part", ".coracle-a.part.json"]);
 }
 
 #[test]
@@ -192,20 +246,20 @@ fn d6_whatever_lies_in_the_sidecar_the_file_is_right() {
     let local = TestDirectory::new();
     let sent = file.clone();
     let cut = Server::new(move |mut exchange| cut_after(&mut exchange, &sent, "v1", 8_000));
-    let note = || String::from_utf8(local.read("a.part.json")).expect("UTF-8");
+    let note = || String::from_utf8(local.read(".coracle-a.part.json")).expect("UTF-8");
     let edit = |from: &str, to: &str| {
         assert!(note().contains(from));
-        local.write("a.part.json", note().replace(from, to));
+        local.write(".coracle-a.part.json", note().replace(from, to));
     };
     let damages: [(&str, &dyn Fn()); 8] = [
         ("nothing", &|| {}),
-        ("half a sidecar", &|| local.write("a.part.json", &note()[..1_000])),
-        ("an empty sidecar", &|| local.write("a.part.json", "")),
-        ("zeros", &|| local.write("a.part.json", [0; 2_048])),
+        ("half a sidecar", &|| local.write(".coracle-a.part.json", &note()[..1_000])),
+        ("an empty sidecar", &|| local.write(".coracle-a.part.json", "")),
+        ("zeros", &|| local.write(".coracle-a.part.json", [0; 2_048])),
         ("another file's sidecar", &|| edit("\"fileName\":\"a\"", "\"fileName\":\"b\"")),
         ("another version", &|| edit("\"v1\"", "\"v2\"")),
-        ("a shorter part", &|| fs::write(local.path("a.part"), &file[..100]).expect("written")),
-        ("a longer part", &|| fs::write(local.path("a.part"), [3; 30_000]).expect("written")),
+        ("a shorter part", &|| fs::write(local.path(".coracle-a.part"), &file[..100]).expect("written")),
+        ("a longer part", &|| fs::write(local.path(".coracle-a.part"), [3; 30_000]).expect("written")),
     ];
     for (what, damage) in damages {
         local.get(&cut, &["a", "--retries", "0"]).exits_with(3);
@@ -225,14 +279,35 @@ fn d6_whatever_lies_in_the_sidecar_the_file_is_right() {
 #[test]
 fn a_foreign_file_at_the_temporary_name_is_never_touched() {
     let local = TestDirectory::new();
-    local.write("a.part", "precious");
+    local.write(".coracle-a.part", "precious");
     let server = Server::new(|mut exchange| exchange.answer(b"new", "v1"));
-    local.get(&server, &["a", "--force"]).exits_with(5).prints_error("a.part is in the way");
-    assert_eq!(local.names(), ["a.part"]);
-    assert_eq!(local.read("a.part"), b"precious");
+    local.get(&server, &["a", "--force"]).exits_with(5).prints_error(".coracle-a.part is in the way");
+    assert_eq!(local.names(), [".coracle-a.part"]);
+    assert_eq!(local.read(".coracle-a.part"), b"precious");
     // A file may have such a name at the server.
-    local.get(&server, &["a.part", "--force"]).exits_with(0);
-    assert_eq!(local.read("a.part"), b"new");
+    let words = ".coracle-a.part cannot be saved under its name: unfinished downloads have such names";
+    local.get(&server, &[".coracle-a.part", "--force"]).exits_with(5).prints_error(words);
+    assert_eq!(local.read(".coracle-a.part"), b"precious");
+    local.get(&server, &[".coracle-a.part", "-o", "else"]).exits_with(0);
+    assert_eq!(local.read("else"), b"new");
+}
+
+#[test]
+fn a_part_is_found_however_the_file_is_asked_for() {
+    let server = Server::new(|mut exchange| match (exchange.kind(), exchange.name()) {
+        ("get", "a") if exchange.offset() == 0 => cut_after(&mut exchange, &[1; 5_000], "v1", 2_000),
+        _ => exchange.honest(&[("a", &[1; 5_000]), ("b", b"b")]),
+    });
+    for first in [&["a"][..], &["-r"], &["b", "a"], &["a", "-o", "./a"]] {
+        for second in [&["a"][..], &["-r"], &["a", "c"], &["a", "-o", "a"]] {
+            let local = TestDirectory::new();
+            local.get(&server, &[first, &["--retries", "0"]].concat()).exits_with(3);
+            assert_eq!(local.read(".coracle-a.part"), [1; 2_000], "{first:?}");
+            local.get(&server, &[second, &["--retries", "0"]].concat());
+            assert_eq!(local.read("a"), [1; 5_000], "{first:?} {second:?}");
+            assert!(!local.names().iter().any(|name| name.starts_with('.')), "{first:?} {second:?}");
+        }
+    }
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn d1_killed_at_every_write_and_resumed_each_time() {
         if result.code == Some(0) {
             break;
         }
-        let len = fs::metadata(local.path("a.part")).map_or(0, |part| part.len());
+        let len = fs::metadata(local.path(".coracle-a.part")).map_or(0, |part| part.len());
         assert!(len >= last, "{len} after {last}");
         last = len;
     }
@@ -170,9 +170,9 @@ fn k11_a_rename_that_fails_keeps_the_part() {
     for error in ["EXDEV", "EACCES", "EROFS", "EIO"] {
         let (local, server) = (TestDirectory::new(), honest());
         let inject = format!("inject=renameat2:error={error}");
-        traced(&local, &server, &["-e", &inject], &["a"]).exits_with(5).prints_error("a.part");
-        assert_eq!(names(&local), ["a.part", "a.part.json"], "{error}");
-        assert_eq!(local.read("a.part"), file());
+        traced(&local, &server, &["-e", &inject], &["a"]).exits_with(5).prints_error(".coracle-a.part");
+        assert_eq!(names(&local), [".coracle-a.part", ".coracle-a.part.json"], "{error}");
+        assert_eq!(local.read(".coracle-a.part"), file());
         local.get(&server, &["a"]).exits_with(0);
         assert_eq!(names(&local), ["a"], "{error}");
     }
@@ -188,10 +188,60 @@ fn k11_a_rename_that_fails_keeps_the_part() {
     }
 }
 
+/// FAT through FUSE has neither, and is asked only when the whole file is there.
+#[test]
+fn file_systems_without_links_and_such_renames_do() {
+    for error in ["EPERM", "EOPNOTSUPP"] {
+        let (local, link) = (TestDirectory::new(), format!("inject=linkat:error={error}"));
+        let options = ["-e", "inject=renameat2:error=EINVAL", "-e", &link];
+        traced(&local, &honest(), &options, &["a"]).exits_with(0);
+        assert_eq!((local.read("a"), names(&local)), (file().to_vec(), vec!["a".to_owned()]), "{error}");
+        fs::remove_file(local.path("a")).expect("removed");
+        let path = local.path("a");
+        let server = Server::new(move |mut exchange| {
+            fs::write(&path, "created meanwhile").expect("written");
+            exchange.answer(file(), "v1");
+        });
+        traced(&local, &server, &options, &["a"]).exits_with(5).prints_error("./a exists already");
+        assert_eq!(local.read("a"), b"created meanwhile", "{error}");
+    }
+}
+
+#[test]
+fn a_name_that_the_file_system_cannot_hold_fails_alone() {
+    let local = TestDirectory::new();
+    let server = Server::new(|mut exchange: Exchange<'_>| {
+        exchange.honest(&[("a", b"alpha"), ("b:c", b"beta"), ("d", b"delta")])
+    });
+    for error in ["EINVAL", "EILSEQ", "ENAMETOOLONG"] {
+        let inject = format!("inject=openat:error={error}");
+        let options = ["-P", ".coracle-b:c.part.json", "-e", &inject];
+        let result = traced(&local, &server, &options, &["-r", "-o", "to"]);
+        let words = "coracle: b:c cannot be saved under its name: the file system cannot hold it\n";
+        assert_eq!((result.code, result.stderr.as_str()), (Some(5), words), "{error}");
+        assert_eq!(names(&local), ["to", "to/a", "to/d"], "{error}");
+    }
+}
+
+#[test]
+fn file_systems_without_locks_or_synced_directories_do() {
+    let faults = ["flock:error=ENOLCK", "flock:error=ENOSYS", "flock:error=EOPNOTSUPP", "fsync:error=EINVAL:when=2"];
+    for fault in faults {
+        let server = honest();
+        for args in [&["a"][..], &["-r", "-o", "to"]] {
+            let local = TestDirectory::new();
+            traced(&local, &server, &["-e", &format!("inject={fault}")], args).exits_with(0);
+            let names = names(&local);
+            assert_eq!(local.read(names.last().expect("a file")), file(), "{fault}");
+            assert_eq!(names, if args.len() == 1 { vec!["a"] } else { vec!["to", "to/a"] }, "{fault}");
+        }
+    }
+}
+
 #[test]
 fn k12_a_close_that_fails_is_a_failure() {
     let (local, server) = (TestDirectory::new(), honest());
-    let path = local.path("a.part");
+    let path = local.path(".coracle-a.part");
     let path = path.to_str().expect("UTF-8");
     let result = traced(&local, &server, &["-P", path, "-e", "inject=close:error=EIO"], &["a"]);
     result.exits_with(5).prints_error("Input/output error");
@@ -206,7 +256,7 @@ fn d8_a_full_disk_keeps_the_part_and_the_old_file() {
         local.write("a", "old");
         // The first three writes are two of the sidecar and one of the body.
         let inject = format!("inject=pwrite64:error={error}:when=4+");
-        let part = local.path("a.part");
+        let part = local.path(".coracle-a.part");
         let slow = Server::new(move |mut exchange| {
             let header = exchange.header(file(), "v1");
             exchange.line(&header);
@@ -216,8 +266,14 @@ fn d8_a_full_disk_keeps_the_part_and_the_old_file() {
             let end = exchange.end(file());
             exchange.line(&end);
         });
-        traced(&local, &slow, &["-e", &inject], &["a", "--force"]).exits_with(5).prints_error("cannot write ./a.part");
-        assert_eq!((local.read("a"), local.read("a.part")), (b"old".to_vec(), file()[..1_000].to_vec()), "{error}");
+        traced(&local, &slow, &["-e", &inject], &["a", "--force"])
+            .exits_with(5)
+            .prints_error("cannot write ./.coracle-a.part");
+        assert_eq!(
+            (local.read("a"), local.read(".coracle-a.part")),
+            (b"old".to_vec(), file()[..1_000].to_vec()),
+            "{error}"
+        );
         local.get(&server, &["a", "--force"]).exits_with(0);
         assert_eq!((local.read("a"), names(&local)), (file().to_vec(), vec!["a".to_owned()]), "{error}");
     }

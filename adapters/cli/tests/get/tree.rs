@@ -1,6 +1,8 @@
 //! `coracle get -r`, `ls` and `stat` against a scripted server.
 
+use std::collections::HashSet;
 use std::fs;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -21,7 +23,12 @@ const TREE: Files = &[
 ];
 
 /// Serves a tree correctly.
-fn tree(mut exchange: Exchange<'_>, files: Files) {
+fn tree(exchange: Exchange<'_>, files: Files) {
+    tree_with_skipped(exchange, files, 0);
+}
+
+/// Serves a tree; of each directory, `skipped` entries cannot be served.
+fn tree_with_skipped(mut exchange: Exchange<'_>, files: Files, skipped: u32) {
     if exchange.kind() != "list" {
         return exchange.honest(files);
     }
@@ -44,7 +51,7 @@ fn tree(mut exchange: Exchange<'_>, files: Files) {
         let is_file = files.iter().any(|(name, _)| format!("{name}/") == path);
         return exchange.refuse(if is_file { "notDirectory" } else { "notFound" }, "no such directory");
     }
-    exchange.line(&json!({"type": "end", "count": count, "skipped": 2}));
+    exchange.line(&json!({"type": "end", "count": count, "skipped": skipped}));
 }
 
 fn server() -> Server {
@@ -71,7 +78,7 @@ fn fetches_a_tree_and_then_only_what_is_new() {
     for jobs in ["1", "5"] {
         let (local, server) = (TestDirectory::new(), server());
         let result = local.get(&server, &["-r", "-o", "to", "--jobs", jobs]);
-        let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed, 6 that the server cannot serve\n";
+        let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed\n";
         assert_eq!(result.exits_with(0).out(), words);
         assert!(server.connections() <= jobs.parse().expect("a number"), "a connection for each file");
         is_tree(&local, "to/");
@@ -87,13 +94,26 @@ fn fetches_a_tree_and_then_only_what_is_new() {
 }
 
 #[test]
+fn what_the_server_cannot_serve_is_a_failure() {
+    let local = TestDirectory::new();
+    let server = Server::new(|exchange| tree_with_skipped(exchange, TREE, 2));
+    let result = local.get(&server, &["-r", "-o", "to"]);
+    for directory in ["/", "d", "d/e"] {
+        result.exits_with(1).prints_error(&format!("coracle: {directory}: 2 entries cannot be served"));
+    }
+    let words = "8 fetched (43 bytes), 0 equal and skipped, 0 failed, 6 that the server cannot serve\n";
+    assert_eq!(result.out(), words);
+    is_tree(&local, "to/");
+}
+
+#[test]
 fn what_differs_is_replaced_only_by_force() {
     let (local, server) = (TestDirectory::new(), server());
     fs::create_dir_all(local.path("d/e")).expect("directories");
     local.write("d/b", "BETA");
     local.write("d/e/c", "longer than gamma");
     let result = local.get(&server, &["-r", "d"]);
-    result.exits_with(5).prints_error("d/b: ./d/b exists already").prints_error("d/e/c: ./d/e/c exists already");
+    result.exits_with(5).prints_error("coracle: ./d/b exists already").prints_error("coracle: ./d/e/c exists already");
     assert!(result.out().starts_with("1 fetched (0 bytes), 0 equal and skipped, 2 failed"), "{}", result.out());
     assert_eq!((local.read("d/b"), local.read("d/e/c")), (b"BETA".to_vec(), b"longer than gamma".to_vec()));
     local.get(&server, &["-r", "d", "--force"]).exits_with(0);
@@ -120,7 +140,7 @@ fn where_named_things_go() {
 fn a_file_where_a_directory_has_to_be_fails_alone() {
     let (local, server) = (TestDirectory::new(), server());
     local.write("d", "in the way");
-    local.get(&server, &["-r"]).exits_with(5).prints_error("d: cannot open directory");
+    local.get(&server, &["-r"]).exits_with(5).prints_error("coracle: cannot open directory ./d: ");
     assert_eq!((local.read("d"), local.read("a")), (b"in the way".to_vec(), b"alpha".to_vec()));
 }
 
@@ -161,6 +181,34 @@ fn a_server_that_is_gone_is_not_asked_for_everything() {
     assert!(result.out().contains("4 not tried"), "{}", result.out());
 }
 
+/// A server with fewer places than this client has connections.
+#[test]
+fn a_connection_that_the_server_has_no_place_for_is_given_up() {
+    for places in [0, 1, 2] {
+        let local = TestDirectory::new();
+        let admitted = Mutex::new(HashSet::new());
+        let server = Server::new(move |mut exchange| {
+            let peer = exchange.out.peer_addr().expect("a peer");
+            let mut admitted = admitted.lock().expect("no panic");
+            if admitted.len() < places {
+                admitted.insert(peer);
+            }
+            if admitted.contains(&peer) {
+                return tree(exchange, TREE);
+            }
+            exchange.refuse("busy", "no place");
+            exchange.cut();
+        });
+        let result = local.get(&server, &["-r", "-o", "to", "--jobs", "4", "--retries", "0"]);
+        if places == 0 {
+            result.exits_with(3).prints_error("busy");
+            continue;
+        }
+        assert!(result.exits_with(0).out().starts_with("8 fetched (43 bytes)"), "{}", result.out());
+        is_tree(&local, "to/");
+    }
+}
+
 #[test]
 fn a_listing_that_is_cut_begins_again_or_is_reported() {
     let local = TestDirectory::new();
@@ -188,7 +236,8 @@ fn a_listing_that_is_cut_begins_again_or_is_reported() {
 
 #[test]
 fn ls_in_its_forms() {
-    let (local, server) = (TestDirectory::new(), server());
+    let local = TestDirectory::new();
+    let server = Server::new(|exchange| tree_with_skipped(exchange, TREE, 2));
     let ls = |args: &[&str]| {
         let result = local.run(&[&["ls", server.address.as_str()], args].concat());
         assert!(

@@ -35,7 +35,7 @@ fn x3_the_program_says_why_and_is_dual_stack() {
     for host in ["127.0.0.1", "::1"] {
         assert_eq!(code(&Client::new(at(host)).rest()), "busy");
     }
-    Client::coming_from("127.0.0.2", at("127.0.0.1")).hello();
+    Client::connect_from("127.0.0.2", at("127.0.0.1")).hello();
     let refused = wait_for(|| {
         let log = program.log();
         let lines = log.lines().filter(|line| line.ends_with("refused its address has its share of places busy"));

@@ -339,7 +339,7 @@ impl<S: Store, const N: usize> World<S, N> {
 
     /// Fetches the file `name` and checks that it is verified.
     pub fn get(&mut self, name: &'static str, digest: DigestKind) -> Vec<u8> {
-        let get = GetRequest { digest: Some(digest), ..GetRequest::new(FileName::from_static(name)) };
+        let get = GetRequest::new(FileName::from_static(name)).with_digest(Some(digest));
         let mut fetch = self.fetch(&get);
         let mut bytes = Vec::new();
         let end = self.finish(&mut fetch, &mut into_vec(&mut bytes));

@@ -30,6 +30,8 @@ pub enum AddressError {
     Brackets,
     /// The port is not a number from 1 to 65535.
     Port,
+    /// It is a URL.
+    Url,
 }
 
 impl Address {
@@ -66,6 +68,9 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.contains("://") {
+            return Err(AddressError::Url);
+        }
         let (host, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (host, rest) = rest.split_once(']').ok_or(AddressError::Brackets)?;
@@ -122,6 +127,7 @@ impl fmt::Display for AddressError {
         f.write_str(match self {
             Self::Host => "a host's name or address is needed, as in board-7, 192.168.7.2:8888 or [::1]:8888",
             Self::Brackets => "an IPv6 address stands in brackets, as in [::1] or [::1]:8888",
+            Self::Url => "a host and a port stand alone, without http:// and a path, as in board-7:8888",
             Self::Port => "a port is a number from 1 to 65535, as in 192.168.7.2:8888",
         })
     }
@@ -160,7 +166,8 @@ mod tests {
             ("[]:1", AddressError::Host),
             ("::1", AddressError::Brackets),
             ("[::1", AddressError::Brackets),
-            ("http://host", AddressError::Port),
+            ("http://host", AddressError::Url),
+            ("http://host:8888/", AddressError::Url),
             ("host:", AddressError::Port),
             ("host:0", AddressError::Port),
             ("host:65536", AddressError::Port),

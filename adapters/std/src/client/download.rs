@@ -102,8 +102,11 @@ impl Fetch<'_> {
             let offset = origin.as_ref().map_or(0, |_| self.len());
             let version = origin.as_ref().map(|origin| &origin.version);
             let digest_from = self.options.digest.map(|_| 0);
-            let get =
-                GetRequest { offset, version, digest: self.options.digest, digest_from, ..GetRequest::new(self.name) };
+            let get = GetRequest::new(self.name)
+                .with_offset(offset)
+                .with_version(version)
+                .with_digest(self.options.digest)
+                .with_digest_from(digest_from);
             let outcome = requester.attempt_get(&get, self);
             let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
             let failed = match outcome {
@@ -181,7 +184,9 @@ impl Sink for Fetch<'_> {
         if let Some(limit) = self.options.max_size.filter(|limit| header.size > *limit) {
             return Err(Error::TooLarge { size: header.size, limit });
         }
-        self.target.directory().check_free(header.length)?;
+        // A body from the first byte on takes the place of what the part holds.
+        let freed = if header.offset == 0 { self.len() } else { 0 };
+        self.target.directory().check_free(header.length.saturating_sub(freed))?;
         self.modified = header.modified;
         let origin = Origin {
             name: self.name.as_str().to_owned(),

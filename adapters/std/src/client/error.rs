@@ -91,6 +91,12 @@ impl Error {
         }
     }
 
+    /// Whether the server had no place for one more connection.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        matches!(self, Self::Connection { failure: Failure::Ended(Code::Busy), .. })
+    }
+
     /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
@@ -121,8 +127,12 @@ impl fmt::Display for Error {
             Self::Refused { code_name, message, .. } if message.is_empty() => {
                 write!(f, "the server says {}", Escaped(code_name))
             }
+            // The message says what the code says.
+            Self::Refused { code: Some(_), message, .. } => Escaped(message).fmt(f),
             Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
-            Self::Changed => f.write_str("the file changed each time while it was fetched"),
+            Self::Changed => {
+                f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
+            }
             Self::Violation(violation) => violation.fmt(f),
             Self::DigestMismatch => f.write_str("what was received does not have the server's digest"),
             Self::InvalidRequest(error) => error.fmt(f),

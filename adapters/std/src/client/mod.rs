@@ -46,7 +46,7 @@ pub use options::{GetOptions, GetSummary};
 pub use progress::{Progress, ProgressEvent};
 
 use self::requester::{FailedAttempt, Requester};
-use crate::local::{Directory, DownloadTarget, Naming};
+use crate::local::{Directory, DownloadTarget};
 
 /// A client of one server. It connects with its first request, and uses the connection again for the next ones.
 pub struct Client {
@@ -183,7 +183,7 @@ impl Client {
     ) -> Result<GetSummary, Error> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let leaf = path.file_name().unwrap_or(OsStr::new(name.last()));
-        let target = DownloadTarget::new(Arc::new(Directory::open(parent)?), leaf, Naming::Single);
+        let target = DownloadTarget::new(Arc::new(Directory::open(parent)?), leaf);
         self.get(name, &target, options, progress)
     }
 

@@ -30,13 +30,11 @@ pub(super) fn get(
     loop {
         let offset = stream.written;
         let version = stream.version.clone();
-        let get = GetRequest {
-            offset,
-            version: version.as_ref(),
-            digest: options.digest,
-            digest_from: None,
-            ..GetRequest::new(name)
-        };
+        let get = GetRequest::new(name)
+            .with_offset(offset)
+            .with_version(version.as_ref())
+            .with_digest(options.digest)
+            .with_digest_from(None);
         let failed = match requester.attempt_get(&get, &mut stream) {
             Ok(End::Verified(verified)) if verified.is_whole() => return stream.done(Some(*verified.digest()), false),
             Ok(End::Verified(_)) => break,

@@ -8,8 +8,8 @@ use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Identity};
 use super::part::Part;
 use super::sidecar::{Origin, Sidecar, SidecarState};
-use super::system::SystemDirectory;
 use super::target::DownloadTarget;
+use crate::sys::SystemDirectory;
 
 /// Other processes may create and remove the files of a download between two looks at them. Who loses that race this
 /// often in a row gives up.
@@ -65,8 +65,14 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
     pub fn create_part(&self, origin: Origin) -> Result<Part<D>, LocalError> {
         for _ in 0..MAX_TRIES {
             let sidecar_file = match self.directory().open_file(&self.names().sidecar, Access::CreateNew) {
-                Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.sidecar_path()))?,
-                Err(error) if already_exists(&error) => return Err(LocalError::Locked(self.part_path())),
+                Ok(file) => file.ok_or_else(|| not_creatable(self.sidecar_path()))?,
+                Err(error) if is_kind(&error, io::ErrorKind::AlreadyExists) => {
+                    return Err(LocalError::Locked(self.part_path()));
+                }
+                Err(error) if is_kind(&error, io::ErrorKind::InvalidFilename) => {
+                    let name = self.names().target.to_string_lossy().into_owned();
+                    return Err(LocalError::Name { name, why: "the file system cannot hold it" });
+                }
                 Err(error) => return Err(error),
             };
             // Another process may have found the empty sidecar before it was locked, and removed it.
@@ -114,7 +120,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             return Ok(ExistingPart::None);
         }
         let origin = match state {
-            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part == identity => Some(origin),
+            // A device number lasts as long as the mount: it is another one when the file system comes back.
+            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part.inode == identity.inode => Some(origin),
             // Nothing is written to a part before the sidecar names it.
             SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
             SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),
@@ -133,10 +140,14 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         let mut sidecar = Sidecar { origin, part: None };
         sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.sidecar_path()))?;
         let file = match self.directory().open_file(&self.names().part, Access::CreateNew) {
-            Ok(file) => file.ok_or_else(|| LocalError::Replaced(self.part_path()))?,
-            Err(error) if already_exists(&error) => return Err(LocalError::Foreign(self.part_path())),
+            Ok(file) => file.ok_or_else(|| not_creatable(self.part_path()))?,
+            Err(error) if is_kind(&error, io::ErrorKind::AlreadyExists) => {
+                return Err(LocalError::Foreign(self.part_path()));
+            }
             Err(error) => return Err(error),
         };
+        // While nothing is in it: what only some may read must not be readable while it is fetched either.
+        self.directory().copy_access(&self.names().target, &file, false);
         let status = file.status().map_err(LocalError::io("look at", || self.part_path()));
         let named = status.and_then(|FileStatus { identity, .. }| {
             sidecar.part = Some(identity);
@@ -173,6 +184,12 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
     }
 }
 
-fn already_exists(error: &LocalError) -> bool {
-    matches!(error, LocalError::Io { error, .. } if error.kind() == io::ErrorKind::AlreadyExists)
+/// The system has no such entry, and does not create it either.
+fn not_creatable(path: PathBuf) -> LocalError {
+    let why = "its directory was removed, or cannot hold that name";
+    LocalError::Io { doing: "create", path, error: io::Error::new(io::ErrorKind::NotFound, why) }
+}
+
+fn is_kind(error: &LocalError, kind: io::ErrorKind) -> bool {
+    matches!(error, LocalError::Io { error, .. } if error.kind() == kind)
 }

@@ -11,7 +11,7 @@ use coracle_core::FileName;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
 use super::names::name_restriction;
-use super::system::SystemDirectory;
+use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
 ///
@@ -141,7 +141,8 @@ impl<D: DirectoryHandle> Directory<D> {
         self.handle.rename(from, to)
     }
 
-    /// Renames `from` to `to`, unless that would replace something.
+    /// Renames `from` to `to`, unless that would replace something. Where the file system has no operation for that, what
+    /// another program creates at the same time may be replaced nevertheless.
     ///
     /// # Errors
     ///
@@ -149,12 +150,37 @@ impl<D: DirectoryHandle> Directory<D> {
     pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         match self.handle.rename_no_replace(from, to) {
             // File systems without this operation mostly have links, which never replace.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                self.handle.link(from, to)?;
-                self.handle.remove(from)
-            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, to) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+                    self.rename_if_free(from, to)
+                }
+                linked => linked.and_then(|()| self.remove_linked(from, to)),
+            },
             renamed => renamed,
         }
+    }
+
+    /// The best that FAT allows through FUSE: what is created between the look and the rename is replaced.
+    fn rename_if_free(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        match self.handle.status(to)? {
+            Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            None => self.handle.rename(from, to),
+        }
+    }
+
+    /// Gives `file` the mode, owner and group of the file `name` that it is to replace, as far as that is allowed. Until
+    /// it `is_complete`, its owner may read and write it.
+    pub(super) fn copy_access(&self, name: &OsStr, file: &D::File, is_complete: bool) {
+        // There may be no such file, and not every file system has modes.
+        let _ = self.handle.copy_access(name, file, is_complete);
+    }
+
+    /// Removes the name `from` of a file that has the name `to`, too; where that fails, removes `to` instead.
+    fn remove_linked(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        self.handle.remove(from).inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = self.handle.remove(to);
+        })
     }
 
     /// Removes the entry `name`, if there is one.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::escaped::{Escaped, escape_path};
 
@@ -59,6 +59,24 @@ pub enum LocalError {
 }
 
 impl LocalError {
+    /// The local path that it is about, where it is about one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Exists(path)
+            | Self::Symlink(path)
+            | Self::NotFile(path)
+            | Self::Foreign(path)
+            | Self::Locked(path)
+            | Self::Replaced(path)
+            | Self::Unproven(path)
+            | Self::NoSpace { path, .. }
+            | Self::NotDurable { path, .. }
+            | Self::Io { path, .. } => Some(path),
+            Self::Name { .. } => None,
+        }
+    }
+
     /// Wraps an error of the operating system; for `map_err`.
     pub(super) fn io(doing: &'static str, path: impl FnOnce() -> PathBuf) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { doing, path: path(), error }

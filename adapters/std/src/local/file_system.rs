@@ -29,7 +29,8 @@ pub trait DirectoryHandle: Debug + Sized {
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) for [`Access::CreateNew`] where there is such an entry.
+    /// For [`Access::CreateNew`] [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is such an entry, and
+    /// [`InvalidFilename`](io::ErrorKind::InvalidFilename) where the file system cannot hold the name.
     fn open(&self, name: &OsStr, access: Access) -> io::Result<Opened<Self::File>>;
 
     /// Renames `from` to `to` and replaces what is there, in one step.
@@ -51,6 +52,8 @@ pub trait DirectoryHandle: Debug + Sized {
     ///
     /// # Errors
     ///
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) or [`Unsupported`](io::ErrorKind::Unsupported) where the
+    /// file system has no such operation;
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`.
     fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
 
@@ -61,7 +64,19 @@ pub trait DirectoryHandle: Debug + Sized {
     /// [`NotFound`](io::ErrorKind::NotFound) where there is no such entry.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
 
-    /// Makes the entries as they are now survive a power cut.
+    /// Gives `file` the mode, owner and group of the regular file `name`, as far as that is allowed, without set-id
+    /// bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its owner
+    /// may read and write it. Does nothing on file systems without owners.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, where there is no file `name` for example.
+    fn copy_access(&self, name: &OsStr, file: &Self::File, is_complete: bool) -> io::Result<()> {
+        let (_, _, _) = (name, file, is_complete);
+        Ok(())
+    }
+
+    /// Makes the entries as they are now survive a power cut, where the file system can promise that.
     ///
     /// # Errors
     ///
@@ -134,7 +149,8 @@ pub trait FileHandle: Debug + Sized {
     /// The operating system's; then reading the file may give contents that are not on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the exclusive lock of the file, which is held until the file is closed.
+    /// Takes the exclusive lock of the file, which is held until the file is closed. Does nothing on file systems without
+    /// locks.
     ///
     /// # Errors
     ///
@@ -219,9 +235,9 @@ pub enum FileKind {
 /// Identity of a file on this machine, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Device that holds the file.
+    /// Number of the mounted file system, which may change with the next mount.
     pub device: u64,
-    /// Inode number on the device.
+    /// Inode number in the file system.
     pub inode: u64,
 }
 

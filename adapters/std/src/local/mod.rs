@@ -15,7 +15,6 @@ mod file_system;
 mod names;
 mod part;
 mod sidecar;
-mod system;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -25,8 +24,9 @@ pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
 pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
-pub use names::{Naming, name_restriction};
+pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
-pub use system::SystemDirectory;
 pub use target::DownloadTarget;
+
+pub use crate::sys::SystemDirectory;

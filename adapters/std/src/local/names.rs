@@ -8,20 +8,17 @@ use coracle_core::{Digest, DigestKind, Hasher};
 /// The longest file name that common file systems take, in bytes.
 const MAX_LEN: usize = 255;
 
+/// How temporary names begin. No file is fetched to such a name.
+const PREFIX: &str = ".coracle-";
+
+/// How they end.
+const SUFFIX: &str = ".part";
+
 /// A file that is set aside gets a name that is longer by this many bytes.
 const SPARE: usize = ".old1".len();
 
 /// Suffix of the sidecar, behind the temporary name.
 const SIDECAR: &str = ".json";
-
-/// How temporary names are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
-    /// `NAME.part`: for one file alone, so that no other download can have that name.
-    Single,
-    /// `NAME\.part`: for several files, since a served name never contains a backslash.
-    Several,
-}
 
 /// Names of one download in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,21 +32,21 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names for `target`. Temporary ones that would be longer than 255 bytes are cut at a character's boundary
+    /// The names for `target`: `.coracle-NAME.part` until it is complete, on every file system that can hold `NAME`.
+    /// Temporary ones that would be longer than 255 bytes are cut at a character's boundary
     /// and made distinct by a hash of the whole name.
     #[must_use]
-    pub fn new(target: &OsStr, naming: Naming) -> Self {
-        let suffix = match naming {
-            Naming::Single => ".part",
-            Naming::Several => "\\.part",
-        };
-        let mut part = target.as_bytes().to_vec();
-        if part.len() + suffix.len() + SIDECAR.len() + SPARE > MAX_LEN {
+    pub fn new(target: &OsStr) -> Self {
+        const MAX_STEM: usize = MAX_LEN - PREFIX.len() - SUFFIX.len() - SIDECAR.len() - SPARE;
+        let mut part = PREFIX.as_bytes().to_vec();
+        if target.len() > MAX_STEM {
             let hash = format!("~{}", short_hash(target.as_bytes()));
-            part.truncate(boundary(target, MAX_LEN - suffix.len() - SIDECAR.len() - SPARE - hash.len()));
+            part.extend_from_slice(&target.as_bytes()[..boundary(target, MAX_STEM - hash.len())]);
             part.extend_from_slice(hash.as_bytes());
+        } else {
+            part.extend_from_slice(target.as_bytes());
         }
-        part.extend_from_slice(suffix.as_bytes());
+        part.extend_from_slice(SUFFIX.as_bytes());
         let mut sidecar = part.clone();
         sidecar.extend_from_slice(SIDECAR.as_bytes());
         Self { target: target.to_owned(), part: OsString::from_vec(part), sidecar: OsString::from_vec(sidecar) }
@@ -60,6 +57,10 @@ impl Names {
 /// use, [`FileName`](coracle_core::FileName) has refused already.
 #[must_use]
 pub fn name_restriction(component: &str) -> Option<&'static str> {
+    // In any case of letters, since not every file system tells them apart.
+    if component.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX)) {
+        return Some("unfinished downloads have such names");
+    }
     if cfg!(windows) { windows_restriction(component) } else { None }
 }
 
@@ -102,47 +103,46 @@ mod tests {
     use std::ffi::{OsStr, OsString};
     use std::os::unix::ffi::OsStringExt;
 
-    use coracle_core::FileName;
+    use super::{MAX_LEN, Names, SPARE, name_restriction, windows_restriction};
 
-    use super::{MAX_LEN, Names, Naming, SPARE, windows_restriction};
-
-    fn names(target: &str, naming: Naming) -> Names {
-        Names::new(OsStr::new(target), naming)
+    fn names(target: &str) -> Names {
+        Names::new(OsStr::new(target))
     }
 
     #[test]
-    fn short_names() {
-        let single = names("a.bin", Naming::Single);
-        assert_eq!((single.part.to_str(), single.sidecar.to_str()), (Some("a.bin.part"), Some("a.bin.part.json")));
-        let several = names("a.bin", Naming::Several);
-        let part = several.part.to_str().expect("UTF-8");
-        assert_eq!(part, "a.bin\\.part");
-        assert!(FileName::new(part).is_err(), "a server could serve the temporary name");
+    fn temporary_names_are_those_of_no_file() {
+        let names = names("a.bin");
+        let (part, sidecar) = (names.part.to_str().expect("UTF-8"), names.sidecar.to_str().expect("UTF-8"));
+        assert_eq!((part, sidecar), (".coracle-a.bin.part", ".coracle-a.bin.part.json"));
+        for name in [part, sidecar, ".Coracle-x", ".coracle-"] {
+            assert!(name_restriction(name).is_some(), "{name}");
+        }
+        for name in ["a.bin", "coracle-a", ".coracle", ".a.part", "caf\u{e9}\u{e9}\u{e9}\u{e9}"] {
+            assert_eq!(name_restriction(name), None, "{name}");
+        }
     }
 
     #[test]
     fn long_names_are_cut_at_a_character_and_stay_distinct() {
-        for naming in [Naming::Single, Naming::Several] {
-            let mut seen = std::collections::HashSet::new();
-            for character in ["x", "é", "収", "\u{1f600}"] {
-                for len in 230..=MAX_LEN {
-                    let mut name = character.repeat(len / character.len());
-                    name.push_str(&"z".repeat(len - name.len()));
-                    let names = names(&name, naming);
-                    assert!(names.sidecar.len() + SPARE <= MAX_LEN, "{len}: {}", names.sidecar.len());
-                    assert!(names.part.to_str().is_some(), "a character was cut in two");
-                    assert_ne!(names.part, names.target);
-                    assert!(seen.insert(names.part), "two names share a temporary one");
-                }
+        let mut seen = std::collections::HashSet::new();
+        for character in ["x", "é", "収", "\u{1f600}"] {
+            for len in 220..=MAX_LEN {
+                let mut name = character.repeat(len / character.len());
+                name.push_str(&"z".repeat(len - name.len()));
+                let names = names(&name);
+                assert!(names.sidecar.len() + SPARE <= MAX_LEN, "{len}: {}", names.sidecar.len());
+                assert!(names.part.to_str().is_some(), "a character was cut in two");
+                assert_ne!(names.part, names.target);
+                assert!(seen.insert(names.part), "two names share a temporary one");
             }
         }
-        let twins = ["x".repeat(254) + "a", "x".repeat(254) + "b"].map(|name| names(&name, Naming::Single).part);
+        let twins = ["x".repeat(254) + "a", "x".repeat(254) + "b"].map(|name| names(&name).part);
         assert_ne!(twins[0], twins[1]);
     }
 
     #[test]
     fn names_that_are_no_utf_8_are_cut_too() {
-        let names = Names::new(&OsString::from_vec(vec![0xFF; MAX_LEN]), Naming::Single);
+        let names = Names::new(&OsString::from_vec(vec![0xFF; MAX_LEN]));
         assert_eq!(names.sidecar.len() + SPARE, MAX_LEN);
     }
 

@@ -8,8 +8,8 @@ use coracle_core::Verified;
 use super::error::LocalError;
 use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
 use super::sidecar::{Origin, Sidecar};
-use super::system::SystemDirectory;
 use super::target::DownloadTarget;
+use crate::sys::SystemDirectory;
 
 /// An unfinished download: the open temporary file, and its sidecar, which is locked until this is dropped.
 #[derive(Debug)]
@@ -111,7 +111,8 @@ impl<D: DirectoryHandle> Part<D> {
     }
 
     /// Makes the part the target: syncs and closes it, renames it, syncs the directory. `modified` is in seconds since
-    /// 1970. Replaces nothing unless `force` is given. Returns the path of the target.
+    /// 1970. Replaces nothing unless `force` is given; then the target keeps its mode, owner and group as far as that is
+    /// allowed, without set-id bits. Returns the path of the target.
     ///
     /// # Errors
     ///
@@ -135,6 +136,10 @@ impl<D: DirectoryHandle> Part<D> {
             let _ = file.set_modified(time);
         }
         let synced = file.sync();
+        if force {
+            // After the sync, which may take long: a part that its owner may not write cannot be resumed.
+            target.directory().copy_access(&target.names().target, &file, true);
+        }
         let size = file.status().map(|status| status.size);
         let closed = file.close();
         let is_ours = target.part_identity()? == Some(identity);

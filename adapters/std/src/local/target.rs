@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::directory::Directory;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileStatus, Identity};
-use super::names::{Names, Naming};
-use super::system::SystemDirectory;
+use super::names::Names;
+use crate::sys::SystemDirectory;
 
 /// The file that a download becomes, and the temporary names beside it.
 ///
@@ -23,8 +23,8 @@ pub struct DownloadTarget<D = SystemDirectory> {
 impl<D: DirectoryHandle> DownloadTarget<D> {
     /// The target `name`, one component, in `directory`.
     #[must_use]
-    pub fn new(directory: Arc<Directory<D>>, name: &OsStr, naming: Naming) -> Self {
-        Self { directory, names: Names::new(name, naming) }
+    pub fn new(directory: Arc<Directory<D>>, name: &OsStr) -> Self {
+        Self { directory, names: Names::new(name) }
     }
 
     /// Path of the target, for messages.

@@ -11,10 +11,10 @@ use coracle_core::{
 };
 use tempfile::TempDir;
 
-use super::{Directory, DownloadTarget, ExistingPart, LocalError, Naming, Origin, Part, Proof};
+use super::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
 
 fn target(root: &Path) -> DownloadTarget {
-    DownloadTarget::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref(), Naming::Single)
+    DownloadTarget::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref())
 }
 
 fn fresh() -> (TempDir, DownloadTarget) {
@@ -55,7 +55,7 @@ fn d1_begun_left_found_finished() {
     let (root, target) = fresh();
     assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
     begun(&target, b"01234");
-    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+    assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json"]);
     let mut part = found(&target);
     assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
     let mut buf = [0; 8];
@@ -81,14 +81,14 @@ fn what_is_not_proven_keeps_its_name() {
     let (root, target) = fresh();
     begun(&target, b"01234");
     assert!(matches!(found(&target).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
-    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+    assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json"]);
 }
 
 /// A proof of the last three of five bytes, from a client session.
 fn verified_tail() -> Verified {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0; 1024]);
-    let get = GetRequest { offset: 2, ..GetRequest::new(FileName::from_static("a")) };
+    let get = GetRequest::new(FileName::from_static("a")).with_offset(2);
     session.start(ClientRequest::Get(get), now).expect("started");
     while let ClientAction::SendBytes { bytes } = session.action() {
         let len = bytes.len();
@@ -119,7 +119,7 @@ fn a_proof_of_a_part_is_no_proof_of_the_whole() {
     part.append(b"01234").expect("append");
     let refused = part.promote(Proof::Verified(verified_tail()), None, false);
     assert!(matches!(refused, Err(LocalError::Unproven(_))), "{refused:?}");
-    assert_eq!(names(&root), ["a.part", "a.part.json"]);
+    assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json"]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn m3_nothing_is_replaced_unasked() {
     let refused = part.promote(Proof::Unchecked, None, false);
     assert!(matches!(refused, Err(LocalError::Exists(_))), "{refused:?}");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"old");
-    assert_eq!(names(&root), ["a", "a.part", "a.part.json"]);
+    assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json", "a"]);
     found(&target).promote(Proof::Unchecked, None, true).expect("forced");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
 }
@@ -199,15 +199,15 @@ fn a_part_that_was_taken_away_is_not_promoted() {
     let (root, target) = fresh();
     let mut part = target.create_part(origin(1)).expect("create");
     part.append(b"1").expect("append");
-    fs::remove_file(root.path().join("a.part")).expect("remove");
-    fs::write(root.path().join("a.part"), "2").expect("write");
+    fs::remove_file(root.path().join(".coracle-a.part")).expect("remove");
+    fs::write(root.path().join(".coracle-a.part"), "2").expect("write");
     assert!(matches!(part.promote(Proof::Unchecked, None, false), Err(LocalError::Replaced(_))));
     assert!(!root.path().join("a").exists());
 }
 
 #[test]
 fn m4_links_are_neither_followed_nor_replaced() {
-    for name in ["a", "a.part", "a.part.json"] {
+    for name in ["a", ".coracle-a.part", ".coracle-a.part.json"] {
         let (root, target) = fresh();
         fs::write(root.path().join("precious"), "precious").expect("write");
         symlink("precious", root.path().join(name)).expect("link");
@@ -235,25 +235,43 @@ fn m17_one_at_a_time() {
 #[test]
 fn a_foreign_file_at_the_temporary_name_is_left_alone() {
     let (root, target) = fresh();
-    fs::write(root.path().join("a.part"), "precious").expect("write");
+    fs::write(root.path().join(".coracle-a.part"), "precious").expect("write");
     assert!(matches!(target.find_part(), Err(LocalError::Foreign(_))));
     assert!(matches!(target.create_part(origin(1)), Err(LocalError::Foreign(_))));
-    assert_eq!(names(&root), ["a.part"]);
+    assert_eq!(names(&root), [".coracle-a.part"]);
     // The sidecar of another file does not make it ours either.
-    fs::remove_file(root.path().join("a.part")).expect("remove");
+    fs::remove_file(root.path().join(".coracle-a.part")).expect("remove");
     begun(&target, b"012");
     fs::write(root.path().join("new"), "precious").expect("write");
-    fs::rename(root.path().join("new"), root.path().join("a.part")).expect("rename");
+    fs::rename(root.path().join("new"), root.path().join(".coracle-a.part")).expect("rename");
     assert!(matches!(target.find_part(), Err(LocalError::Foreign(_))));
-    assert_eq!(fs::read(root.path().join("a.part")).expect("read"), b"precious");
+    assert_eq!(fs::read(root.path().join(".coracle-a.part")).expect("read"), b"precious");
+}
+
+/// A stick that was plugged in again, an overlay that was mounted again.
+#[test]
+fn a_part_is_resumed_under_another_device_number() {
+    let (root, target) = fresh();
+    begun(&target, b"01234");
+    let path = root.path().join(".coracle-a.part.json");
+    let sidecar = fs::read_to_string(&path).expect("read");
+    let (begin, rest) = sidecar.split_once("\"device\":").expect("a device");
+    let (_, rest) = rest.split_once(',').expect("an inode");
+    fs::write(&path, format!("{:<2047}\n", format!("{begin}\"device\":123456,{rest}").trim_end())).expect("write");
+    let mut part = found(&target);
+    assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
+    part.append(b"56789").expect("append");
+    let path = part.promote(Proof::Unchecked, None, false).expect("promote");
+    assert_eq!(fs::read(path).expect("read"), b"0123456789");
+    assert_eq!(names(&root), ["a"]);
 }
 
 #[test]
 fn d6_a_damaged_sidecar_begins_again() {
     let (root, target) = fresh();
     begun(&target, b"01234");
-    let note = fs::read(root.path().join("a.part.json")).expect("read");
-    fs::write(root.path().join("a.part.json"), &note[..40]).expect("cut");
+    let note = fs::read(root.path().join(".coracle-a.part.json")).expect("read");
+    fs::write(root.path().join(".coracle-a.part.json"), &note[..40]).expect("cut");
     let mut part = found(&target);
     assert_eq!(part.origin(), None);
     part.restart(origin(3)).expect("restart");
@@ -265,12 +283,12 @@ fn d6_a_damaged_sidecar_begins_again() {
 #[test]
 fn d6_what_was_never_a_sidecar_is_set_aside() {
     let (root, target) = fresh();
-    fs::write(root.path().join("a.part"), "precious").expect("write");
-    fs::write(root.path().join("a.part.json"), "garbage").expect("write");
+    fs::write(root.path().join(".coracle-a.part"), "precious").expect("write");
+    fs::write(root.path().join(".coracle-a.part.json"), "garbage").expect("write");
     let Ok(ExistingPart::SetAside(paths)) = target.find_part() else { panic!("not set aside") };
     assert_eq!(paths.len(), 2);
-    assert_eq!(names(&root), ["a.part.json.old1", "a.part.old1"]);
-    assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
+    assert_eq!(names(&root), [".coracle-a.part.json.old1", ".coracle-a.part.old1"]);
+    assert_eq!(fs::read(root.path().join(".coracle-a.part.old1")).expect("read"), b"precious");
     target.create_part(origin(1)).expect("create").suspend().expect("suspend");
 }
 
@@ -286,21 +304,21 @@ fn d1_every_state_in_between_is_recovered() {
     let (root, target) = fresh();
     // The process was killed before the part was created, or after it was renamed.
     begun(&target, b"0");
-    fs::remove_file(root.path().join("a.part")).expect("remove");
+    fs::remove_file(root.path().join(".coracle-a.part")).expect("remove");
     assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
     assert!(names(&root).is_empty());
     // It was killed when the part was created, and the sidecar did not name it yet.
     drop(target.create_part(origin(10)).expect("create"));
-    let path = root.path().join("a.part.json");
+    let path = root.path().join(".coracle-a.part.json");
     let note = fs::read_to_string(&path).expect("read");
     let end = note.find("\"part\"").expect("the member");
     let unnoted = format!("{:<2047}\n", format!("{}\"part\":null}}", &note[..end]));
     fs::write(&path, &unnoted).expect("write");
     assert_eq!(found(&target).size(), 0);
     // A power cut took the last write to the sidecar.
-    fs::write(root.path().join("a.part"), "precious").expect("write");
+    fs::write(root.path().join(".coracle-a.part"), "precious").expect("write");
     assert!(matches!(target.find_part(), Ok(ExistingPart::SetAside(_))));
-    assert_eq!(fs::read(root.path().join("a.part.old1")).expect("read"), b"precious");
+    assert_eq!(fs::read(root.path().join(".coracle-a.part.old1")).expect("read"), b"precious");
 }
 
 /// Without a rename that replaces nothing, the part is linked to the target and then removed.
@@ -308,7 +326,7 @@ fn d1_every_state_in_between_is_recovered() {
 fn d1_a_rename_by_linking_that_was_interrupted_is_finished() {
     let (root, target) = fresh();
     begun(&target, b"0123456789");
-    fs::hard_link(root.path().join("a.part"), root.path().join("a")).expect("link");
+    fs::hard_link(root.path().join(".coracle-a.part"), root.path().join("a")).expect("link");
     assert!(matches!(target.find_part(), Ok(ExistingPart::None)));
     assert_eq!(names(&root), ["a"]);
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"0123456789");

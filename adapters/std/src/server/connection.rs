@@ -76,7 +76,7 @@ pub(super) fn refuse(context: &ServerContext<'_>, socket: Socket, code: Code) {
             Err(_) => session.send_failed(),
         }
     }
-    if session.action() == (Action::Close(Close { how: CloseHow::Linger, why: CloseReason::Refused(code) })) {
+    if session.action() == (Action::Close(Close::new(CloseHow::Linger, CloseReason::Refused(code)))) {
         context.lingering.add(socket, false);
     }
 }

@@ -37,7 +37,8 @@ impl ServerHandle {
         if self.registry.open_listeners(listeners) { Ok(addresses) } else { Err(stopped()) }
     }
 
-    /// Listens on `addresses` and nowhere else, and returns them with their real ports. Connections stay.
+    /// Listens on `addresses` and nowhere else, and returns them with their real ports, without those that another one
+    /// includes, as `[::]` does. Connections stay.
     ///
     /// # Errors
     ///

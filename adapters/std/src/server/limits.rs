@@ -46,6 +46,8 @@ pub struct Limits {
     pub admission: Admission,
     /// What happens to bytes that are no request. Default: [`OnText::Reject`].
     pub on_text: OnText,
+    /// Whether clients of the classic dialect are answered (PROTOCOL.md, "Classic dialect"). Default: they are not.
+    pub classic: bool,
 }
 
 /// What happens to a client that connects when as many are served as may be.
@@ -127,6 +129,7 @@ impl Default for Limits {
             grace: Some(Duration::from_secs(10)),
             admission: Admission::Busy,
             on_text: OnText::Reject,
+            classic: false,
         }
     }
 }
@@ -201,6 +204,13 @@ impl Limits {
         self
     }
 
+    /// Sets [`Limits::classic`].
+    #[must_use]
+    pub const fn with_classic(mut self, classic: bool) -> Self {
+        self.classic = classic;
+        self
+    }
+
     /// Sets [`Limits::on_text`].
     #[must_use]
     pub fn with_on_text(mut self, on_text: OnText) -> Self {
@@ -221,6 +231,7 @@ impl Limits {
             .with_request_ms(millis(self.request_timeout))
             .with_stall_ms(millis(self.stall_timeout))
             .with_min_rate(self.min_rate)
+            .with_classic(self.classic)
             .with_text_policy(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,
                 OnText::Echo => TextPolicy::Echo,

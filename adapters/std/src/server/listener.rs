@@ -113,15 +113,29 @@ impl Listener {
     }
 }
 
-/// Listens on all `addresses`. Where `0.0.0.0` with the same port is among them, `[::]` is IPv6 alone.
+/// Listens on all `addresses`. Where `0.0.0.0` with the same port is among them, `[::]` is IPv6 alone. One that another
+/// one of them includes has no listener of its own.
 pub(super) fn bind_listeners(addresses: &[SocketAddr], timeouts: SocketTimeouts) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in addresses {
-        let only_v6 =
-            addresses.iter().any(|other| other.is_ipv4() && other.port() == address.port() && other.port() != 0);
+        if addresses.iter().any(|other| includes(*other, *address)) {
+            continue;
+        }
+        let any_v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+        let only_v6 = address.port() != 0 && addresses.contains(&any_v4);
         listeners.push(Listener::bind(*address, only_v6, timeouts)?);
     }
     Ok(listeners)
+}
+
+/// Whether `any` stands for every address of this machine, and `address` for one of them at the same port.
+fn includes(any: SocketAddr, address: SocketAddr) -> bool {
+    let is_of_family = any.is_ipv6() || address.is_ipv4();
+    any.ip().is_unspecified()
+        && !address.ip().is_unspecified()
+        && is_of_family
+        && any.port() == address.port()
+        && any.port() != 0
 }
 
 /// An error for a person, with the address and the likely cause.
@@ -188,6 +202,24 @@ mod tests {
         });
         let both = both.take(20).find_map(Result::ok).expect("both");
         assert_eq!(both.len(), 2);
+    }
+
+    #[test]
+    fn every_address_includes_one_of_them() {
+        // Another program may be given the port meanwhile.
+        let found = (0..20).find_map(|_| {
+            let port = bind("[::]:0").address.port();
+            let address = |ip: &str| SocketAddr::new(ip.parse().expect("an ip"), port);
+            let listeners = bind_listeners(&[address("127.0.0.1"), address("::"), address("::1")], TIMEOUTS).ok()?;
+            bind_listeners(&[address("127.0.0.3"), address("0.0.0.0")], TIMEOUTS).expect_err("taken by [::]");
+            Some((listeners, port))
+        });
+        let (listeners, port) = found.expect("a free port");
+        assert_eq!(listeners.len(), 1);
+        for host in ["127.0.0.1", "127.0.0.2", "::1"] {
+            let address = SocketAddr::new(host.parse().expect("a host"), port);
+            TcpStream::connect(address).expect("connected");
+        }
     }
 
     #[test]

@@ -19,13 +19,14 @@ use crate::sys::{ConfinedDirectory, FileKind, store_error};
 /// - A symbolic link that stays inside is followed; one that leads outside is [`StoreError::Denied`], and an absolute
 ///   one does, wherever it points. A loop is [`StoreError::NotFound`].
 /// - What is mounted beneath the directory is served. So is a file that has a hard link elsewhere: nothing tells it from
-///   others, so allow nobody to make links in the directory who must not publish the files that he can link to.
+///   others, so a user who may make links in the directory can publish every file that the system lets him link to.
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
-/// - A file's version is a hash of device, inode, size, modification and change time. What a program writes through a
-///   memory mapping may show in the times only later, and whoever can set the clock or write to the disk itself can
-///   hide a change.
+/// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
+/// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
+///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
+///   can hide a change.
 ///
 /// ```no_run
 /// use coracle::DirectoryStore;

@@ -59,7 +59,7 @@ impl File {
         };
         self.last.set(Some(stamp));
         let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
-        Ok(FileInfo { size: stamp.size, version, modified: stamp.modified() })
+        Ok(FileInfo::new(stamp.size, version).with_modified(stamp.modified()))
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {

@@ -49,7 +49,7 @@ impl Listing {
                 Step::LeftOut => {}
             }
         };
-        Ok(FileName::new(&self.path).map_or(Listed::Skipped, |name| Listed::Entry(Entry { name, kind })))
+        Ok(FileName::new(&self.path).map_or(Listed::Skipped, |name| Listed::Entry(Entry::new(name, kind))))
     }
 
     fn step(&mut self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Result<Step, StoreError> {

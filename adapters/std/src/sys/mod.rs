@@ -1,17 +1,22 @@
-//! What each operating system does in its own way, behind one interface: confined opening, sockets, the clock.
+//! What each operating system does in its own way, behind one interface: confined opening, files that downloads are
+//! written to, sockets, the clock.
 //!
 //! `unix` has what Unix systems share, `linux` what only Linux has. Other modules call what is exported here.
 
+mod access;
 #[cfg(target_os = "linux")]
 mod linux;
 mod unix;
+mod unix_directory;
 
+pub(crate) use access::copy_access;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{hold_partial_segments, monotonic};
+pub(crate) use linux::{hold_partial_segments, is_generated, monotonic, rename_no_replace};
 pub(crate) use unix::{
     AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
-    is_file_error, is_readable, is_without_ipv6, peek_now, poll_readable, receive, receive_now, send, send_file,
-    send_now, stamp, store_error,
+    is_connecting, is_file_error, is_readable, is_without_ipv6, peek_now, poll_connected, poll_readable, receive,
+    receive_now, send, send_file, send_now, stamp, store_error,
 };
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unix::{hold_partial_segments, monotonic};
+pub(crate) use unix::{hold_partial_segments, is_generated, monotonic, rename_no_replace};
+pub use unix_directory::SystemDirectory;

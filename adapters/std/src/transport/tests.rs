@@ -18,7 +18,7 @@ impl KernelFile for Disk {
     }
 }
 
-/// Nothing but the type of file counts.
+/// Only its type of file counts.
 struct DiskStore;
 
 impl coracle_core::Store for DiskStore {
@@ -42,7 +42,7 @@ impl coracle_core::Store for DiskStore {
     }
 }
 
-fn pair() -> (TcpTransport<Socket>, TcpStream) {
+fn connection() -> (TcpTransport<Socket>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let peer = TcpStream::connect(listener.local_addr().expect("its address")).expect("connected");
     let (socket, _) = listener.accept().expect("accepted");
@@ -51,7 +51,7 @@ fn pair() -> (TcpTransport<Socket>, TcpStream) {
 
 #[test]
 fn k5_an_expired_wait_is_timed_out() {
-    let (mut transport, _peer) = pair();
+    let (mut transport, _peer) = connection();
     transport.limit_wait(Some(40)).expect("a limit");
     let started = Instant::now();
     let error = transport.read(&mut [0; 8]).expect_err("nothing was sent");
@@ -71,11 +71,11 @@ fn k5_an_expired_wait_is_timed_out() {
 
 #[test]
 fn the_end_of_input_is_no_error_and_a_reset_is() {
-    let (mut transport, peer) = pair();
+    let (mut transport, peer) = connection();
     drop(peer);
     assert_eq!(transport.read(&mut [0; 8]), Ok(0));
 
-    let (mut transport, peer) = pair();
+    let (mut transport, peer) = connection();
     Socket::from(peer).set_linger(Some(Duration::ZERO)).expect("an option");
     let error = transport.read(&mut [0; 8]).expect_err("a reset");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
@@ -83,11 +83,11 @@ fn the_end_of_input_is_no_error_and_a_reset_is() {
 }
 
 #[test]
-fn sends_files_from_any_offset_and_says_whose_fault_it_is() {
+fn sends_files_from_any_offset_and_tells_file_errors_from_transport_errors() {
     let mut file = tempfile::tempfile().expect("a file");
     file.write_all(b"0123456789").expect("written");
     let mut file = Disk(file);
-    let (mut transport, mut peer) = pair();
+    let (mut transport, mut peer) = connection();
     assert_eq!(transport.send_file(&mut DiskStore, &mut file, 4, 3, false), Some(Ok(3)));
     assert_eq!(transport.send_file(&mut DiskStore, &mut file, 9, 64, false), Some(Ok(1)));
     assert_eq!(transport.send_file(&mut DiskStore, &mut file, 10, 64, false), Some(Ok(0)));
@@ -100,11 +100,11 @@ fn sends_files_from_any_offset_and_says_whose_fault_it_is() {
     assert_eq!(got, b"4569");
 
     let mut slice = &coracle_core::StaticFile::new("a", "1", b"a");
-    let (mut transport, _peer) = pair();
+    let (mut transport, _peer) = connection();
     assert_eq!(transport.send_file(&mut StaticStore::new(&[]), &mut slice, 0, 1, false), None);
 }
 
-/// The end of a large body, and what is written behind it, leave at once.
+/// The end of a large body, and what is written after it, leave at once.
 #[test]
 #[cfg(target_os = "linux")]
 fn large_bodies_leave_in_whole_segments() {
@@ -112,7 +112,7 @@ fn large_bodies_leave_in_whole_segments() {
     file.write_all(&vec![7; MIN_LARGE + 1]).expect("written");
     let mut file = Disk(file);
     for (len, more, corked) in [(MIN_LARGE - 1, true, false), (MIN_LARGE, true, true), (MIN_LARGE, false, false)] {
-        let (mut transport, mut peer) = pair();
+        let (mut transport, mut peer) = connection();
         let is_corked = |transport: &TcpTransport<Socket>| transport.socket().tcp_cork().expect("an option");
         let reader = std::thread::spawn(move || {
             peer.set_nodelay(true).expect("an option");
@@ -125,20 +125,20 @@ fn large_bodies_leave_in_whole_segments() {
             rest -= sent.expect("possible").expect("sent");
             assert!(rest > 0 || is_corked(&transport) == corked);
         }
-        let last_word = b"the end";
+        let end = b"the end";
         if corked {
-            assert_eq!(transport.write_part(&last_word[..3], true), Ok(3));
+            assert_eq!(transport.write_part(&end[..3], true), Ok(3));
             assert!(is_corked(&transport));
-            assert_eq!(transport.write_part(&last_word[3..], false), Ok(4));
+            assert_eq!(transport.write_part(&end[3..], false), Ok(4));
             assert!(!is_corked(&transport));
         }
         let mut peer = reader.join().expect("no panic");
         if corked {
             let mut got = [0; 7];
             peer.read_exact(&mut got).expect("the rest");
-            assert_eq!(&got, last_word);
+            assert_eq!(&got, end);
         }
-        // Whoever reads has nothing more to say, whatever it has left open.
+        // A driver that reads has nothing more to send, even after a body that it left open.
         transport.cork(true);
         drop(peer);
         assert_eq!(transport.read(&mut [0; 8]), Ok(0));
@@ -147,7 +147,7 @@ fn large_bodies_leave_in_whole_segments() {
 }
 
 #[test]
-fn slow_peers_get_smaller_bites() {
+fn slow_peers_are_sent_less_at_a_time() {
     let millis = Duration::from_millis;
     assert_eq!(next_sendfile_len(MIN_LARGE, millis(50)), 2 * MIN_LARGE);
     assert_eq!(next_sendfile_len(MAX_SENDFILE, millis(0)), MAX_SENDFILE);
@@ -157,7 +157,7 @@ fn slow_peers_get_smaller_bites() {
 }
 
 #[test]
-fn a_limit_that_is_near_enough_stays() {
+fn a_time_out_that_is_near_enough_stays() {
     assert!(!needs_change(Some(60_000), Some(59_999)));
     assert!(!needs_change(Some(55_000), Some(60_000)));
     assert!(needs_change(Some(60_000), Some(10_000)));

@@ -1,4 +1,4 @@
-//! Who gets a place.
+//! Which clients are admitted.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn x3_a_new_client_is_refused_while_all_connections_are_active() {
     let started = Instant::now();
     let mut third = server.connect();
     assert_eq!(code(&third.rest()), "busy");
-    // At once, and not when one of the others has rested for too long.
+    // At once, and not when one of the others is idle for too long.
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     first.hello();
     second.hello();
@@ -31,26 +31,26 @@ fn x3_the_oldest_silent_client_is_evicted() {
         let mut honest = server.connect();
         honest.hello();
         let started = Instant::now();
-        let mut slow: Vec<Client> = (0..2).map(|_| server.take_place()).collect();
+        let mut slow: Vec<Client> = (0..2).map(|_| server.connect_admitted()).collect();
         for client in &mut slow {
             client.send("{");
         }
-        // Nobody is old enough yet.
-        let answer = server.connect().send(HELLO).line();
+        // None is old enough to be evicted yet.
+        let line = server.connect().send(HELLO).line();
         (started.elapsed() < Duration::from_secs(1)).then(|| {
-            assert_eq!(code(&answer), "busy");
+            assert_eq!(code(&line), "busy");
             (server, honest, slow)
         })
     });
     std::thread::sleep(Duration::from_millis(1100));
-    let mut newcomer = server.connect();
-    newcomer.hello();
-    assert_eq!(slow.remove(0).rest(), "", "the oldest one is dropped without a word");
+    let mut new_client = server.connect();
+    new_client.hello();
+    assert_eq!(slow.remove(0).rest(), "", "the oldest one is closed without a message");
     assert_eq!(server.events.wait_for("left", 1), ["left dropped live 3"]);
-    // The others still have their places.
+    // The others stay.
     assert!(slow.remove(0).send(r#""type":"hello"}"#).line().contains("protocol"));
     honest.hello();
-    newcomer.hello();
+    new_client.hello();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_download_is_not_evicted_for_a_new_client() {
 fn c2_200_slow_clients_do_not_keep_others_out() {
     let server = Running::with(|limits| limits.max_clients = 50);
     let slow: Vec<Client> = (0..200).map(|_| server.connect()).collect();
-    // Those that come when the first ones are a second old already may take their places.
+    // Those that connect when the first ones are a second old already may be admitted in their place.
     wait_for(|| (server.events.count("connected") + server.events.count("refused") == 200).then_some(()));
     assert_eq!(server.handle.live(), 50);
     std::thread::sleep(Duration::from_millis(1100));

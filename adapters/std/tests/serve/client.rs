@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 /// What takes longer hangs, however slow the machine is.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 pub const HELLO: &[u8] = br#"{"type":"hello"}"#;
 
 /// A client that sends what it is told and reads what comes.
@@ -23,21 +23,21 @@ pub struct Client {
 
 impl Client {
     pub fn new(address: SocketAddr) -> Self {
-        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("connected"))
+        Self::over(TcpStream::connect_timeout(&address, TIMEOUT).expect("connected"))
     }
 
     /// Connects from `source`, a local address; all of 127.0.0.0/8 are.
-    pub fn coming_from(source: &str, address: SocketAddr) -> Self {
+    pub fn connect_from(source: &str, address: SocketAddr) -> Self {
         let source = SocketAddr::new(source.parse().expect("an ip"), 0);
         let socket = Socket::new(Domain::for_address(source), Type::STREAM, None).expect("a socket");
         socket.bind(&SockAddr::from(source)).expect("an address of this machine's");
-        socket.connect_timeout(&SockAddr::from(address), PATIENCE).expect("connected");
+        socket.connect_timeout(&SockAddr::from(address), TIMEOUT).expect("connected");
         Self::over(socket.into())
     }
 
     fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
-        stream.set_write_timeout(Some(PATIENCE)).expect("an option");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("an option");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("an option");
         Self { stream }
     }
 
@@ -163,7 +163,7 @@ pub fn wait_for<T>(mut ask: impl FnMut() -> Option<T>) -> T {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(started.elapsed() < PATIENCE, "it does not happen");
+        assert!(started.elapsed() < TIMEOUT, "it does not happen");
         thread::sleep(Duration::from_millis(5));
     }
 }

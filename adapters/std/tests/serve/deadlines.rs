@@ -1,4 +1,4 @@
-//! Clients that take their time.
+//! Idle, request and stall time-outs.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ fn within(started: Instant, least_ms: u64, most_ms: u64) {
 #[test]
 fn c1_an_idle_connection_is_closed_without_a_message() {
     let server = Running::with(|limits| limits.idle_timeout = Some(Duration::from_millis(400)));
-    let (mut silent, mut resting) = (server.connect(), server.connect());
+    let (mut silent, mut idle) = (server.connect(), server.connect());
     let started = Instant::now();
-    resting.hello();
-    assert_eq!((silent.rest(), resting.rest()), (String::new(), String::new()));
-    // Long before the default, which is a minute.
+    idle.hello();
+    assert_eq!((silent.rest(), idle.rest()), (String::new(), String::new()));
+    // Long before the default of a minute.
     within(started, 350, 20_000);
     assert_eq!(server.events.wait_for("left idle", 2).len(), 2);
 }
@@ -30,7 +30,7 @@ fn c2_a_trickling_request_is_refused_at_its_deadline() {
     let (mut reader, mut sender) = (server.connect(), client.stream.try_clone().expect("a clone"));
     let trickle = std::thread::spawn(move || {
         use std::io::Write;
-        // For longer than is allowed below, unless the server closes.
+        // For longer than the test allows, unless the server closes.
         for byte in br#"{"type":"hello","x":""#.iter().chain(&[b'0'; 150]) {
             if sender.write_all(&[*byte]).is_err() {
                 return;
@@ -39,7 +39,7 @@ fn c2_a_trickling_request_is_refused_at_its_deadline() {
         }
     });
     let line = client.line();
-    // The default were 10 s.
+    // The default is 10 s.
     within(started, 450, 9000);
     assert_eq!(code(&line), "timeout");
     reader.hello();
@@ -86,11 +86,11 @@ fn c3_a_client_that_does_not_read_is_reset() {
         let started = Instant::now();
         client.send(format!(r#"{{"type":"get","fileName":"big","digest":"{digest}"}}"#));
         let left = server.events.wait_for("left", if digest == "none" { 1 } else { 2 });
-        // The default were 30 s.
+        // The default is 30 s.
         within(started, 450, 20_000);
         assert!(left.iter().all(|line| line == "left stalled live 0"), "{left:?}");
         let (got, is_reset) = client.rest_or_reset();
-        assert!(is_reset && got.len() < bytes.len(), "a body that is not whole must not end like one");
+        assert!(is_reset && got.len() < bytes.len(), "a body that is not whole must not end like a whole one");
     }
     assert_eq!(server.events.count("get big"), 2);
     assert_eq!(
@@ -108,7 +108,7 @@ fn c3_a_client_below_the_lowest_rate_is_reset() {
     let mut client = server.connect();
     client.send(r#"{"type":"get","fileName":"big","digest":"none"}"#);
     let started = Instant::now();
-    // Never stalled, and never fast.
+    // Never stalled, and never fast enough.
     let mut got = 0;
     while server.events.count("left") == 0 {
         got += client.bytes(20_000).len();

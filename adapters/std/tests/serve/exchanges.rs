@@ -1,4 +1,4 @@
-//! What clients ask, well and badly.
+//! Good and bad requests.
 
 use std::io::{Read, Write};
 
@@ -12,7 +12,7 @@ fn hello_list_and_get_on_one_connection() {
     assert!(client.hello().contains(r#""maxRequest":4096,"chunkSize":65536,"idle_ms":60000"#));
     assert!(client.send(r#"{"type":"list"}"#).line().starts_with(r#"{"type":"entry","fileName":"boot.log""#));
     assert_eq!(client.line(), r#"{"type":"end","count":1}"#);
-    // By sendfile, by read and write, and with the digest that was remembered.
+    // By sendfile, hashed beside it, and with the cached digest.
     for digest in ["none", "crc32", "crc32"] {
         let request = format!(r#"{{"type":"get","fileName":"boot.log","digest":"{digest}"}}"#);
         assert!(client.send(request).line().starts_with(r#"{"type":"file","fileName":"boot.log","fileSize":200000"#));
@@ -32,7 +32,6 @@ fn hello_list_and_get_on_one_connection() {
     assert_eq!(server.events.count("get boot.log 4 ok"), 1);
 }
 
-/// Every request finds the file as it is at that moment.
 #[test]
 fn s4_each_request_gets_the_newest_contents() {
     let server = Running::new();
@@ -125,7 +124,7 @@ fn f11_other_protocols_get_one_error_and_a_close() {
         let rest = server.connect().send(noise).rest();
         assert_eq!(rest.lines().count(), 1, "{rest}");
         assert_eq!(code(&rest), "badRequest");
-        assert!(!rest.contains("secret"), "it reflects what it was sent: {rest}");
+        assert!(!rest.contains("secret"), "it reflects its input: {rest}");
     }
     assert_eq!(server.events.wait_for("left badRequest", 3).len(), 3);
 }
@@ -149,7 +148,7 @@ fn flood(server: &Running, start: &[u8], noise: &[u8; 1]) -> String {
     let sending = std::thread::spawn(move || {
         let mut sent = sender.write_all(&start);
         for _ in 0..100 {
-            // It is cut off somewhere on the way.
+            // The connection ends somewhere on the way.
             sent = sent.and_then(|()| sender.write_all(&block));
         }
         sent.is_err()
@@ -158,7 +157,7 @@ fn flood(server: &Running, start: &[u8], noise: &[u8; 1]) -> String {
     let len = client.stream.read(&mut line).expect("an error line");
     let line = String::from_utf8(line[..len].to_vec()).expect("UTF-8");
     assert_eq!(line.lines().count(), 1, "{line}");
-    assert!(sending.join().expect("no panic"), "10 MB were taken");
+    assert!(sending.join().expect("no panic"), "10 MB were read");
     code(&line)
 }
 

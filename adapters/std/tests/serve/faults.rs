@@ -1,4 +1,4 @@
-//! Connections that break, and clients that come in crowds.
+//! Connections that break, and crowds of clients.
 
 use std::fs;
 use std::net::TcpStream;
@@ -74,8 +74,8 @@ fn c8_a_storm_of_connections() {
         })
         .collect();
     let mut held: Vec<_> = storms.into_iter().flat_map(|storm| storm.join().expect("no panic")).collect();
-    // Others stay until all places are taken, so that the most there ever were is known. Who came while the server had
-    // yet to notice who was gone may have been refused.
+    // Others stay until as many are served as may be, so that the highest number is known. A client that came while the
+    // server had yet to notice who was gone may have been refused.
     wait_for(|| {
         held.push(server.connect().stream);
         (server.handle.live() == 32).then_some(())
@@ -90,7 +90,7 @@ fn c8_a_storm_of_connections() {
     assert_eq!(most, Some(32));
 }
 
-/// Who leaves while its file is being hashed or read is noticed by the next byte that is to be sent, and by nothing else.
+/// A client that leaves while its file is hashed or read is noticed when the next byte is sent, and earlier by nothing.
 #[test]
 fn c10_clients_that_leave_while_their_file_is_read() {
     let server = Running::new();
@@ -111,7 +111,7 @@ fn c10_clients_that_leave_while_their_file_is_read() {
         }
     }
     server.connect().hello();
-    // One line of each for each of them, whatever the moment.
+    // One line for each of them, whatever the moment.
     let finished = server.events.wait_for("left", 25);
     assert!(
         finished.iter().all(|line| line.starts_with("left done") || line.starts_with("left lost (")),

@@ -11,18 +11,18 @@ use coracle::server::{Event, Limits, RequestOutcome, Server, ServerHandle, Summa
 use coracle::store::DirectoryStore;
 use tempfile::TempDir;
 
-pub use crate::client::{Client, HELLO, PATIENCE, code, in_time, pattern, settled, settled_file, wait_for};
+pub use crate::client::{Client, HELLO, TIMEOUT, code, in_time, pattern, settled, settled_file, wait_for};
 
-/// What has happened so far, a line each.
+/// The events so far, a line each.
 #[derive(Clone, Debug, Default)]
 pub struct Events(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Events {
-    fn note(&self, event: &Event<'_>) {
+    fn record(&self, event: &Event<'_>) {
         let line = match event {
             Event::Connected { peer, live } => format!("connected {} live {live}", peer.address()),
             Event::Refused { code, is_over_address_limit: false, .. } => format!("refused {code}"),
-            Event::Refused { address, code, .. } => format!("over share {} {code}", address.ip()),
+            Event::Refused { address, code, .. } => format!("over address limit {} {code}", address.ip()),
             Event::Queued { address, .. } => format!("queued {address}"),
             Event::Dequeued { address, reason, .. } => format!("dequeued {address} {reason:?}"),
             Event::Finished { summary, .. } => {
@@ -46,7 +46,7 @@ impl Events {
     /// Waits until `count` lines begin with `start`, and returns them.
     pub fn wait_for(&self, start: &str, count: usize) -> Vec<String> {
         let few = |lines: &mut Vec<String>| lines.iter().filter(|line| line.starts_with(start)).count() < count;
-        let waited = self.0.1.wait_timeout_while(self.0.0.lock().expect("no panic"), PATIENCE, few);
+        let waited = self.0.1.wait_timeout_while(self.0.0.lock().expect("no panic"), TIMEOUT, few);
         let (lines, timeout) = waited.expect("no panic");
         assert!(!timeout.timed_out(), "not {count} times {start:?} in {lines:#?}");
         lines.iter().filter(|line| line.starts_with(start)).cloned().collect()
@@ -79,7 +79,7 @@ impl Running {
         Self::over(&path, directory, change)
     }
 
-    /// Over [`settled`], which nobody changes.
+    /// A server of [`settled`], which no test changes.
     pub fn settled(change: impl FnOnce(&mut Limits)) -> Self {
         Self::over(&settled().0, tempfile::tempdir().expect("a directory"), change)
     }
@@ -89,22 +89,22 @@ impl Running {
         change(&mut limits);
         let events = Events::default();
         let (told, path) = (mpsc::channel(), path.to_owned());
-        let (sender, noted) = (told.0, events.clone());
+        let (sender, recorded) = (told.0, events.clone());
         let thread = thread::spawn(move || {
             let store = DirectoryStore::open(path)?;
             let server = Server::new(&store)
                 .with_address("127.0.0.1:0".parse().expect("an address"))
                 .with_limits(limits)
-                .with_observer(move |event: &Event<'_>| noted.note(event))
+                .with_observer(move |event: &Event<'_>| recorded.record(event))
                 .bind()?;
-            sender.send((server.addresses()[0], server.handle())).expect("somebody waits");
+            sender.send((server.addresses()[0], server.handle())).expect("the receiver is there");
             server.run()
         });
-        let (address, handle) = told.1.recv_timeout(PATIENCE).expect("bound");
+        let (address, handle) = told.1.recv_timeout(TIMEOUT).expect("bound");
         Self { address, handle, events, directory, thread: Some(thread) }
     }
 
-    /// Makes a file of `len` bytes, and lets it settle.
+    /// Makes a settled file of `len` bytes.
     pub fn file(&self, name: &str, len: usize) -> Vec<u8> {
         settled_file(&self.directory.path().join(name), len)
     }
@@ -113,13 +113,13 @@ impl Running {
         Client::new(self.address)
     }
 
-    /// Connects, and waits for the place: who connects after it comes after it.
-    pub fn take_place(&self) -> Client {
-        self.seated(self.connect())
+    /// Connects, and waits until the client is admitted, so that later ones come after it.
+    pub fn connect_admitted(&self) -> Client {
+        self.admitted(self.connect())
     }
 
-    /// Waits until `client` has its place.
-    pub fn seated(&self, client: Client) -> Client {
+    /// Waits until `client` is admitted.
+    pub fn admitted(&self, client: Client) -> Client {
         let address = client.stream.local_addr().expect("an address");
         self.events.wait_for(&format!("connected {address} "), 1);
         client
@@ -130,7 +130,7 @@ impl Running {
         let thread = self.thread.take().expect("joined once");
         let started = Instant::now();
         while !thread.is_finished() {
-            assert!(started.elapsed() < PATIENCE, "it does not end");
+            assert!(started.elapsed() < TIMEOUT, "it does not end");
             thread::sleep(Duration::from_millis(2));
         }
         thread.join().expect("no panic").expect("no error")

@@ -1,4 +1,4 @@
-//! Where a running server listens, changed while clients are being served.
+//! Changing the addresses of a running server.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,10 +19,10 @@ fn moving_keeps_connections() {
     client.hello();
     let moved = server.handle.listen_only_on(&[free()]).expect("moved");
     assert_eq!(server.handle.addresses(), moved);
-    assert!(TcpStream::connect(server.address).is_err(), "it left");
+    assert!(TcpStream::connect(server.address).is_err(), "it listens there no longer");
     Client::new(moved[0]).hello();
     client.hello();
-    // To the same port of every address: where it stands in its own way.
+    // To the same port of every address, where its own listener is in the way.
     let everywhere = SocketAddr::new("::".parse().expect("an ip"), moved[0].port());
     assert_eq!(server.handle.listen_only_on(&[everywhere]).expect("moved"), [everywhere]);
     Client::new(moved[0]).hello();
@@ -36,7 +36,7 @@ fn k7_a_failed_move_changes_nothing() {
     client.hello();
     let taken = TcpListener::bind("127.0.0.1:0").expect("bound");
     let taken_address = taken.local_addr().expect("an address");
-    // The first of them would do: it is all or nothing.
+    // The first address would do, but it is all or none.
     for wrong in [taken_address, "192.0.2.7:0".parse().expect("an address")] {
         let error = server.handle.listen_only_on(&[free(), wrong]).expect_err("it cannot listen there");
         assert!(error.to_string().starts_with(&format!("cannot listen on {wrong}: ")), "{error}");

@@ -1,5 +1,6 @@
-//! The server over real sockets, in this process. Names begin with the number of the fault that they are about.
+//! Tests of the server over real sockets, in this process. A test's name begins with the number of its fault.
 
+mod address_limits;
 mod admission;
 mod client;
 mod deadlines;
@@ -7,9 +8,8 @@ mod exchanges;
 mod faults;
 mod fixture;
 mod listening;
-mod observing;
+mod observers;
 mod panics;
 mod queue;
-mod shares;
 mod stopping;
 mod text;

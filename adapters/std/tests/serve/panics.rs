@@ -1,4 +1,4 @@
-//! Faults of the owner's code: a store or an observer that panics harms one client at most.
+//! A store or an observer that panics ends one connection at most.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -8,19 +8,19 @@ use std::thread;
 use coracle::server::{Event, Server};
 use coracle_core::{FileInfo, FileName, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 
-use crate::fixture::{Client, PATIENCE};
+use crate::fixture::{Client, TIMEOUT};
 
-static FILES: [StaticFile<'static>; 2] = [StaticFile::new("a", "1", b"alpha"), StaticFile::new("trap", "1", b"")];
+static FILES: [StaticFile<'static>; 2] = [StaticFile::new("a", "1", b"alpha"), StaticFile::new("panics", "1", b"")];
 
 #[derive(Clone)]
-struct Trapped(StaticStore<'static>);
+struct PanickingStore(StaticStore<'static>);
 
-impl Store for Trapped {
+impl Store for PanickingStore {
     type File = &'static StaticFile<'static>;
     type Listing = StaticListing<'static>;
 
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
-        assert_ne!(name.as_str(), "trap", "the trap of this test");
+        assert_ne!(name.as_str(), "panics", "the panic of this test");
         self.0.open(name)
     }
 
@@ -45,14 +45,12 @@ impl Store for Trapped {
 fn a_panic_ends_only_its_own_connection() {
     let (sender, receiver) = mpsc::channel();
     let (left, lefts) = mpsc::channel();
-    let server = Server::new(Trapped(StaticStore::new(&FILES)))
+    let server = Server::new(PanickingStore(StaticStore::new(&FILES)))
         .with_address("127.0.0.1:0".parse().expect("an address"))
-        .with_observer(|event: &Event<'_>| {
-            assert!(!matches!(event, Event::Connected { .. }), "an observer's own fault")
-        })
+        .with_observer(|event: &Event<'_>| assert!(!matches!(event, Event::Connected { .. }), "the panic of this test"))
         .with_observer(move |event: &Event<'_>| {
             if let Event::Disconnected { summary, live, .. } = event {
-                left.send((summary.reason.to_string(), *live)).expect("somebody waits");
+                left.send((summary.reason.to_string(), *live)).expect("the receiver is there");
             }
         })
         .bind()
@@ -65,15 +63,15 @@ fn a_panic_ends_only_its_own_connection() {
     other.hello();
     for _ in 0..3 {
         let mut client = Client::new(address);
-        client.send(r#"{"type":"get","fileName":"trap"}"#);
+        client.send(r#"{"type":"get","fileName":"panics"}"#);
         assert!(client.rest_or_reset().1);
-        assert_eq!(lefts.recv_timeout(PATIENCE).expect("left"), ("fault".to_owned(), 1));
+        assert_eq!(lefts.recv_timeout(TIMEOUT).expect("left"), ("fault".to_owned(), 1));
     }
     other.send(r#"{"type":"get","fileName":"a","digest":"none"}"#).line();
     assert_eq!(other.bytes(5), b"alpha");
     handle.stop();
-    assert_eq!(receiver.recv_timeout(PATIENCE), Ok(true));
+    assert_eq!(receiver.recv_timeout(TIMEOUT), Ok(true));
     running.join().expect("no panic").expect("told");
     let closed = TcpStream::connect(address).and_then(|mut stream| stream.read(&mut [0]));
-    assert!(closed.is_err(), "nobody listens any more");
+    assert!(closed.is_err(), "it listens no longer");
 }

@@ -1,4 +1,4 @@
-//! Clients who wait for a place.
+//! The admission queue.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Barrier, Mutex};
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use coracle::server::{Admission, OnText};
 
-use crate::fixture::{Client, HELLO, PATIENCE, Running, code, wait_for};
+use crate::fixture::{Client, HELLO, Running, TIMEOUT, code, wait_for};
 
-/// A server with one place.
+/// A server of one client at a time.
 fn serial(length: usize, timeout: Option<Duration>) -> Running {
     Running::with(|limits| {
         limits.max_clients = 1;
@@ -26,13 +26,13 @@ fn wait_until_queued(server: &Running, count: usize) {
     wait_for(|| (server.handle.queued() == count).then_some(()));
 }
 
-/// The port that an event's line is about.
+/// The port in the line of an event.
 fn port(line: &str) -> u16 {
     let address = line.split(' ').nth(1).unwrap_or_else(|| panic!("{line}"));
     address.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_else(|| panic!("{line}"))
 }
 
-/// Twenty connections stand before anybody is served, and all speak at once; who came first is served first.
+/// Twenty clients connect before any is served, and all send at once.
 #[test]
 fn queued_clients_are_served_in_order() {
     let server = serial(128, None);
@@ -48,7 +48,7 @@ fn queued_clients_are_served_in_order() {
                 together.wait();
                 client.send(format!("client {number}"));
                 assert_eq!(client.bytes(5), b"noted");
-                // Nobody else is served before this client has gone.
+                // No other client is served before this one has gone.
                 let mut order = order.lock().expect("no panic");
                 order.push(number);
                 drop(client);
@@ -56,7 +56,7 @@ fn queued_clients_are_served_in_order() {
         }
         together.wait();
         thread::sleep(Duration::from_millis(100));
-        assert!(order.lock().expect("no panic").is_empty(), "somebody was served beside the first client");
+        assert!(order.lock().expect("no panic").is_empty(), "a client was served beside the first one");
         drop(first);
     });
     assert_eq!(order.into_inner().expect("no panic"), Vec::from_iter(0..20));
@@ -64,8 +64,8 @@ fn queued_clients_are_served_in_order() {
     assert_eq!(server.events.count("refused"), 0);
 }
 
-/// The same for connections that are made by twenty threads at the same moment: the order of the queue is the order of
-/// service, and there is never more than one client.
+/// Twenty threads connect at the same moment: the order of the queue is the order of service, and there is never more than
+/// one client.
 #[test]
 fn clients_that_connect_at_once_are_served_in_queue_order() {
     for round in 0..5 {
@@ -98,7 +98,7 @@ fn clients_that_connect_at_once_are_served_in_queue_order() {
     }
 }
 
-/// More than one place: nobody overtakes who waits.
+/// With more than one client at a time.
 #[test]
 fn no_client_overtakes_the_queue() {
     let server = Running::with(|limits| {
@@ -132,13 +132,13 @@ fn a_client_that_waits_too_long_is_refused() {
     first.hello();
     let started = Instant::now();
     let mut second = server.connect();
-    // It may have asked already: the answer must not be lost for that.
+    // It may have sent a request already, which must not destroy the refusal.
     second.send(HELLO);
     assert_eq!(code(&second.rest()), "busy");
     assert!(started.elapsed() >= Duration::from_millis(400), "{:?}", started.elapsed());
-    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    assert!(started.elapsed() < TIMEOUT, "{:?}", started.elapsed());
     assert_eq!(server.handle.queued(), 0);
-    // Nobody loses a place to who waits.
+    // No connection is evicted for queued clients.
     first.hello();
     assert_eq!(server.events.count("refused busy"), 1);
 }
@@ -154,7 +154,7 @@ fn a_client_that_finds_the_queue_full_is_refused_at_once() {
     for _ in 0..20 {
         assert_eq!(code(&server.connect().rest()), "busy");
     }
-    assert!(started.elapsed() < PATIENCE);
+    assert!(started.elapsed() < TIMEOUT);
     drop(first);
     waiting[0].hello();
     // There is room again.
@@ -181,7 +181,7 @@ fn a_queue_of_length_0_refuses_at_once() {
     server.connect().hello();
 }
 
-/// Who goes frees the place in the queue soon, and is never served.
+/// A client that disconnects frees its place in the queue soon, and is never served.
 #[test]
 fn clients_that_disconnect_leave_the_queue() {
     let server = serial(3, None);
@@ -201,7 +201,7 @@ fn clients_that_disconnect_leave_the_queue() {
     assert_eq!(server.events.count("refused"), 0);
 }
 
-/// Who has sent all that there is to say still waits for the answer.
+/// A client that has shut down its sending side still waits for the response.
 #[test]
 fn c5_a_half_closed_client_stays_in_the_queue() {
     let server = serial(3, None);
@@ -231,6 +231,6 @@ fn c11_a_stop_empties_the_queue() {
     let events = server.events.clone();
     drop((waiting, first));
     assert_eq!(server.join().aborted, 0);
-    assert!(started.elapsed() < PATIENCE);
+    assert!(started.elapsed() < TIMEOUT);
     assert_eq!(events.count("refused shuttingDown"), 20);
 }

@@ -1,4 +1,4 @@
-//! The end of a server.
+//! Stopping a server.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn c11_responses_under_way_are_finished() {
     server.handle.stop();
     assert_eq!(code(&idle.rest()), "shuttingDown");
     assert_eq!(code(&silent.rest()), "shuttingDown");
-    assert!(std::net::TcpStream::connect(server.address).is_err(), "nobody is accepted any more");
+    assert!(std::net::TcpStream::connect(server.address).is_err(), "no client is accepted any more");
     assert!(busy.bytes(bytes.len()) == *bytes);
     assert_eq!(busy.line(), r#"{"type":"end"}"#);
     assert_eq!(code(&busy.rest()), "shuttingDown");
@@ -32,7 +32,7 @@ fn c11_connections_left_after_the_grace_time_are_aborted() {
     let (events, started) = (server.events.clone(), Instant::now());
     server.handle.stop();
     assert_eq!(server.join().aborted, 1);
-    // Without a grace it were cut for its stalling after 30 s.
+    // Without a grace time the stall time-out would end it after 30 s.
     assert!(started.elapsed() >= Duration::from_millis(400) && started.elapsed() < Duration::from_secs(20));
     assert_eq!(events.wait_for("left", 1), ["left cut live 0"]);
     assert_eq!(events.count("cutting 1"), 1);
@@ -51,7 +51,7 @@ fn c12_stop_now_aborts_all_connections() {
     server.handle.stop();
     server.handle.stop_now();
     server.join();
-    // The grace were 10 s.
+    // The grace time is 10 s.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
@@ -68,7 +68,7 @@ fn c12_stop_now_aborts_hashing() {
     let started = Instant::now();
     server.handle.stop_now();
     server.join();
-    // All of it were minutes.
+    // Hashing all of it takes minutes.
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
@@ -86,6 +86,6 @@ fn all_threads_end() {
     }
     assert!(named().iter().filter(|name| name.starts_with("client-")).count() >= 20);
     server.handle.stop();
-    // `run` joins what it began: it could not return otherwise.
+    // `run` joins all threads before it returns.
     assert_eq!(server.join().aborted, 0);
 }

@@ -23,10 +23,10 @@ fn echo_returns_every_byte() {
     let mut writer = client.stream.try_clone().expect("a clone");
     thread::scope(|scope| {
         scope.spawn(|| std::io::Write::write_all(&mut writer, &noise).expect("sent"));
-        assert!(client.bytes(noise.len()) == noise, "it came back otherwise");
+        assert!(client.bytes(noise.len()) == noise, "other bytes came back");
     });
     client.hello();
-    // White space in front of text is in front of a request, too.
+    // White space before text counts as white space before a request.
     assert_eq!(client.send("\nonce more\n").bytes(10), b"once more\n");
 }
 
@@ -38,7 +38,7 @@ fn one_reply_for_each_arrival() {
         client.send(text);
         assert_eq!(client.bytes(21), "收到客户端信息".as_bytes());
     }
-    // A character that comes in two pieces harms nobody.
+    // A character in two pieces.
     client.send(&"早".as_bytes()[..1]);
     assert_eq!(client.bytes(21).len(), 21);
     client.send(&"早".as_bytes()[1..]);
@@ -48,10 +48,13 @@ fn one_reply_for_each_arrival() {
     assert_eq!(client.rest(), "");
 }
 
-/// The selected file's name may come in pieces, but who sends a part of it and waits gets that back after a second.
+/// The name of the selected file may arrive in pieces, but a part of it is echoed after a second.
 #[test]
 fn the_beginning_of_a_name_is_held_for_a_second() {
-    let server = Running::with(|limits| limits.on_text = OnText::Echo);
+    let server = Running::with(|limits| {
+        limits.on_text = OnText::Echo;
+        limits.classic = true;
+    });
     std::fs::write(server.directory.path().join("motd"), "Mind the step.\n").expect("written");
     let mut client = in_time(|| {
         let mut client = server.connect();
@@ -69,13 +72,13 @@ fn the_beginning_of_a_name_is_held_for_a_second() {
     let started = Instant::now();
     assert_eq!(client.send("mo").bytes(2), b"mo");
     let passed = started.elapsed();
-    // The clock ticks every few milliseconds.
+    // The clock is as fine as a tick of the kernel.
     assert!(passed >= Duration::from_millis(980) && passed < Duration::from_secs(20), "{passed:?}");
     assert_eq!(client.send("td").bytes(2), b"td");
     assert_eq!(client.send("motd").bytes(15), b"Mind the step.\n");
 }
 
-/// Text counts as a sign of life: who has sent some does not lose the place.
+/// Text makes a connection active, as requests do.
 #[test]
 fn a_client_that_sent_text_is_not_evicted() {
     let server = Running::with(|limits| {

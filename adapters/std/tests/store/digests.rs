@@ -1,4 +1,4 @@
-//! Remembered digests: given out for the very state that was hashed, for no other, and bounded in number.
+//! Cached digests: given out for the state that was hashed and for no other, and bounded in number.
 
 use std::fs::{self, FileTimes, OpenOptions};
 use std::io::Write;
@@ -22,7 +22,7 @@ fn known(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Option<Dig
     store.known_digest(&file, kind)
 }
 
-/// Hashes the file and has the digest remembered, as a server does.
+/// Hashes the file and caches the digest, as a server does.
 fn hash(mut store: &DirectoryStore, name: &str, kind: DigestKind) -> Digest {
     let file = store.open(FileName::new(name).expect("a file name")).expect("opened");
     let info = store.info(&file).expect("info");
@@ -49,13 +49,13 @@ fn a_digest_is_cached_for_each_kind() {
     assert_eq!(known(&store, "f", DigestKind::Crc32), Some(Digest::Crc32(0xcbf4_3926)));
     assert_eq!(store.cached_digests(), 2);
 
-    // Under another name it is the same file still; another store knows nothing.
+    // Under another name it is the same file; another store has another cache.
     tree.link("link", "f");
     assert_eq!(known(&store, "link", DigestKind::Sha256), Some(sha256));
     assert_eq!(known(&tree.store(), "f", DigestKind::Crc32), None);
-    let forgetful = tree.store().with_digest_cache(0);
-    hash(&forgetful, "f", DigestKind::Crc32);
-    assert_eq!((known(&forgetful, "f", DigestKind::Crc32), forgetful.cached_digests()), (None, 0));
+    let uncached = tree.store().with_digest_cache(0);
+    hash(&uncached, "f", DigestKind::Crc32);
+    assert_eq!((known(&uncached, "f", DigestKind::Crc32), uncached.cached_digests()), (None, 0));
 }
 
 #[test]
@@ -94,16 +94,16 @@ fn every_kind_of_change_invalidates_a_digest() {
 fn the_digest_of_a_file_that_just_changed_is_not_cached() {
     let tree = Tree::new();
     let store = tree.store();
-    let remembered = just_after(
+    let cached = just_after(
         || tree.write("f", "123456789"),
         || {
             hash(&store, "f", DigestKind::Crc32);
             (known(&store, "f", DigestKind::Crc32), store.cached_digests())
         },
     );
-    assert_eq!(remembered, (None, 0));
+    assert_eq!(cached, (None, 0));
 
-    // Opened too early: what was read before it settled proves nothing.
+    // Opened before it settled: what was read proves nothing.
     let mut early = &store;
     let (file, info) = just_after(
         || tree.write("f", "123456789"),
@@ -141,7 +141,7 @@ fn the_digest_of_a_file_that_changed_meanwhile_is_not_cached() {
         shared.remember_digest(&file, info, &Digest::Crc32(1));
         assert_eq!(store.cached_digests(), 0);
     }
-    // What was told last is what counts.
+    // The state that was returned last counts.
     assert_eq!(shared.known_digest(&file, DigestKind::Crc32), None);
 }
 
@@ -156,7 +156,7 @@ fn the_number_of_digests_is_bounded() {
     let oldest = hash(&store, "0", DigestKind::Crc32);
     for number in 1..300 {
         hash(&store, &number.to_string(), DigestKind::Crc32);
-        assert_eq!(known(&store, "0", DigestKind::Crc32), Some(oldest), "one that is asked for stays");
+        assert_eq!(known(&store, "0", DigestKind::Crc32), Some(oldest), "one that is used stays");
         assert!(store.cached_digests() <= 100);
     }
     assert_eq!(store.cached_digests(), 100);

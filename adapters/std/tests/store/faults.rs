@@ -14,8 +14,8 @@ fn k9_opening_fails() {
     let store = tree.store();
     for (errno, expected) in [
         (libc::EACCES, StoreError::Denied),
-        (libc::EMFILE, StoreError::Io),
-        (libc::ENFILE, StoreError::Io),
+        (libc::EMFILE, StoreError::Busy),
+        (libc::ENFILE, StoreError::Busy),
         (libc::ENOSPC, StoreError::Io),
         (libc::ESTALE, StoreError::Io),
         (libc::EIO, StoreError::Io),

@@ -1,4 +1,4 @@
-//! A fresh directory, and the ways to look at it through a store.
+//! A fresh directory, and ways to read it through a store.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub struct Tree {
     directory: TempDir,
 }
 
-/// What stands in `outside/secret`.
+/// Contents of `outside/secret`.
 pub const SECRET: &[u8] = b"outside\n";
 
 impl Tree {
@@ -56,8 +56,8 @@ impl Tree {
     }
 }
 
-/// What `look` finds within a second after `change`: before anything has settled. Where this machine takes longer, it is
-/// changed and looked at again.
+/// What `look` returns within a second after `change`, before the file has settled. Both are repeated where this machine
+/// takes longer.
 pub fn just_after<T>(change: impl Fn(), look: impl Fn() -> T) -> T {
     loop {
         let begun = Instant::now();
@@ -95,25 +95,27 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
                 EntryKind::File { size, .. } => format!("{} {size}", entry.name),
                 EntryKind::Directory { link: false } => format!("{}/", entry.name),
                 EntryKind::Directory { link: true } => format!("{}@/", entry.name),
+                kind => panic!("{kind:?}"),
             }),
             Listed::Skipped => skipped += 1,
             Listed::End => break,
+            step => panic!("{step:?}"),
         }
     }
     lines.sort();
     Ok((lines, skipped))
 }
 
-/// Runs `check` with the kernel's own confinement, and again in a thread from which `openat2` is hidden as systemd and
-/// container engines hide it, so that the library's takes its place.
+/// Runs `check` with the kernel's confinement, and again in a thread from which `openat2` is hidden as systemd and container
+/// engines hide it, so that cap-std's walk takes its place.
 pub fn both_ways(check: impl Fn() + Sync) {
     check();
     let errno = if std::env::var_os(NO_OPENAT2).is_some() { libc::ENOSYS } else { libc::EPERM };
     with_fault(&[libc::SYS_openat2], errno, check);
 }
 
-/// Set to anything, it makes [`both_ways`] hide `openat2` as a kernel from before 5.6 does. The library takes note of
-/// that for the rest of the process, so this is for a process of its own.
+/// Set to anything, it makes [`both_ways`] hide `openat2` as a kernel before 5.6 does. cap-std remembers that for the rest
+/// of the process, so this is for a process of its own.
 pub const NO_OPENAT2: &str = "CORACLE_TESTS_NO_OPENAT2";
 
 /// Runs `check` in a thread in which each of `calls` fails with `errno`.

@@ -53,7 +53,7 @@ fn entries_have_size_and_time() {
             other => panic!("{other}"),
         };
         assert_eq!(entry.kind, expected, "{}", entry.name);
-        // What a listing says is what opening says.
+        // The listing agrees with opening.
         if let EntryKind::File { size, modified } = entry.kind {
             let file = store.open(entry.name).expect("opened");
             let info = store.info(&file).expect("info");
@@ -68,7 +68,7 @@ fn entries_have_size_and_time() {
 #[test]
 fn entries_removed_during_a_listing_are_left_out() {
     let tree = Tree::new();
-    // So few that the first look reads all names ahead.
+    // So few that the first call reads all names ahead.
     for name in ["a", "b", "c"] {
         tree.write(name, "");
         tree.link(format!("link-to-{name}"), name);

@@ -1,4 +1,4 @@
-//! The directory store over real files. Names begin with the number of the fault that they are about.
+//! Tests of the directory store over real files. A test's name begins with the number of its fault.
 
 mod digests;
 mod faults;

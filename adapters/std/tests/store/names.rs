@@ -62,13 +62,13 @@ fn p11_long_names() {
         assert_eq!(contents(&tree.store(), &deepest), Ok(b"deep".to_vec()));
         assert_eq!(listed(&tree.store(), deepest.strip_suffix("/f")), Ok((vec![format!("{deepest} 4")], 0)));
 
-        // More never reaches a store.
+        // Longer names never reach a store.
         assert!(FileName::new(&"x".repeat(256)).is_err());
         assert!(FileName::new(&format!("{}f", "d/".repeat(1_000))).is_err());
     });
 }
 
-/// No file system here has names shorter than a file name may be, but a link can lead to a longer one.
+/// No file system here has shorter names than the protocol, but a link can lead to a longer one.
 #[test]
 fn p11_too_long_for_the_file_system_is_a_bad_name() {
     both_ways(|| {
@@ -94,7 +94,7 @@ fn p18_opening_special_files_never_blocks() {
             let fifo = tree.path("fifo");
             let late = scope.spawn(move || {
                 let is_late = wait.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout);
-                // With a writer the opening that hangs goes on.
+                // A writer ends an opening that blocks.
                 is_late.then(|| File::options().read(true).write(true).open(fifo))
             });
             for name in ["directory", "link-to-directory", "socket", "link-to-socket", "fifo", "link-to-fifo"] {
@@ -136,12 +136,12 @@ fn p18_a_file_is_no_directory() {
     });
 }
 
-/// Root may read everything, so root runs this test once more as somebody else.
+/// Root may read everything, so root runs this test once more as another user.
 #[test]
 fn p19_unreadable_files_are_denied() {
     let tree = Tree::new();
     if fs::metadata(tree.root()).expect("metadata").uid() == 0 {
-        // Copied, since the way to the test's own program may be closed to others.
+        // Copied, since the path of the test's own program may be closed to others.
         let program = tree.outside().join("test");
         fs::copy(std::env::current_exe().expect("this program"), &program).expect("a copy");
         for directory in [tree.outside(), tree.root(), tree.outside().join("..")] {
@@ -181,7 +181,7 @@ fn p19_unreadable_files_are_denied() {
         assert_eq!(listed(&store, Some("blind")), Err(StoreError::Denied));
         assert_eq!(contents(&store, "list-only/file"), Err(StoreError::Denied));
         assert_eq!(listed(&store, Some("list-only")), Ok((vec![], 1)));
-        // It can be asked for, and then it is denied.
+        // It is listed, and opening it is denied.
         let expected = ["blind/", "closed/", "file 10", "list-only/"].map(String::from).to_vec();
         assert_eq!(listed(&store, None), Ok((expected, 0)));
 
@@ -208,7 +208,7 @@ fn p21_names_are_exact_bytes() {
     assert_eq!(listed(&tree.store(), None), Ok((expected, 0)));
 }
 
-/// The file system of the tests tells upper from lower case, so the store has to.
+/// The file system of the tests distinguishes upper and lower case, so the store has to.
 #[test]
 fn p22_case_is_significant() {
     let tree = Tree::new();
@@ -326,7 +326,7 @@ fn p24_hidden_names_do_not_exist() {
     }
     assert_eq!(listed(&store, None), Ok((vec!["d/".into(), "f. 7".into(), "window@/".into()], 0)));
     assert_eq!(listed(&store, Some("d")), Ok((vec![], 0)));
-    // Whoever made the link wanted it.
+    // A link with a plain name may lead to it.
     assert_eq!(contents(&store, "window/config"), Ok(b"c".to_vec()));
 
     let store = tree.store().with_hidden(true);

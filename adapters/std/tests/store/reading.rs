@@ -1,4 +1,4 @@
-//! Open files: what they hold, what is told of them, and what happens when they change.
+//! Open files: contents, versions, and changes.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::Write;
@@ -110,7 +110,7 @@ fn the_version_outlives_a_restart_and_shows_every_change() {
     ];
     let mut seen = vec![first.version];
     for (what, change) in changes {
-        // The kernel's clock for files ticks every few milliseconds.
+        // The kernel's clock for files is as fine as a tick: some milliseconds.
         thread::sleep(Duration::from_millis(20));
         change();
         let version = info(&tree.store(), "f").version;
@@ -173,8 +173,7 @@ fn s1_s2_a_file_that_shrinks_or_grows_has_another_version() {
     assert!(third.version != first.version && third.version != second.version);
 }
 
-/// The first answer is of the moment of the opening, so that what is sent by it and what is found out at the end frame
-/// every read.
+/// The first `info` is of the moment of opening, so that it and the one at the end enclose every read.
 #[test]
 fn s8_a_change_between_opening_and_info_is_seen() {
     let tree = Tree::new();
@@ -189,7 +188,7 @@ fn s8_a_change_between_opening_and_info_is_seen() {
     assert_ne!(store.info(&file).expect("info").version, first.version);
 }
 
-/// While the name changes its meaning as fast as it can, what was opened decides, not what was looked at before.
+/// While the name is replaced as fast as possible, what was opened decides, not what was there before.
 #[test]
 fn s8_a_name_that_becomes_a_directory_or_a_link_while_it_is_opened() {
     let tree = Tree::new();
@@ -252,7 +251,6 @@ fn files_settle() {
     assert!(!is_settled(store, "from-the-future"));
 }
 
-/// The hook for sendfile.
 #[test]
 fn a_file_gives_access_to_its_descriptor() {
     let tree = Tree::new();
@@ -285,4 +283,18 @@ fn many_threads_share_one_store() {
         }
     });
     assert_eq!(read.into_inner(), 8 * 64);
+}
+
+/// Their sizes are 0 or 4096, whatever can be read from them.
+#[test]
+fn files_that_the_kernel_makes_are_refused() {
+    for (root, name) in [("/proc/self", "status"), ("/proc", "version"), ("/sys/class/net/lo", "ifindex")] {
+        let store = DirectoryStore::open(root).expect("a directory of the kernel's");
+        assert_eq!(contents(&store, name), Err(StoreError::NotFile), "{root}/{name}");
+    }
+    let tree = Tree::new();
+    tree.write("empty", "");
+    std::fs::File::create(tree.path("hole")).and_then(|file| file.set_len(5)).expect("a file without blocks");
+    assert_eq!(contents(&tree.store(), "empty"), Ok(vec![]));
+    assert_eq!(contents(&tree.store(), "hole"), Ok(vec![0; 5]));
 }

@@ -1,4 +1,4 @@
-//! What observers are told, and of what they may be spared.
+//! Events, and observers that need only some of them.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -10,7 +10,7 @@ use crate::fixture::Client;
 
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("a", "1", b"alpha")];
 
-/// Notes what it is told.
+/// Records the events that it receives.
 #[derive(Clone, Default)]
 struct Notes {
     sees_requests: bool,

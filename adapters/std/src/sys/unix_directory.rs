@@ -1,4 +1,4 @@
-//! The operating system's directories and files.
+//! Directories and files that downloads are written to, as Unix systems have them.
 
 use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
@@ -11,12 +11,13 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, flock, fstat, fstatvfs, fsync, linkat, openat,
-    renameat, renameat_with, statat, unlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, fsync, linkat, openat, renameat,
+    statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+use super::{copy_access, rename_no_replace};
+use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
 #[derive(Debug)]
@@ -47,7 +48,8 @@ impl DirectoryHandle for SystemDirectory {
     fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
         match statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(status_of(&stat))),
-            Err(Errno::NOENT) => Ok(None),
+            // A name that the file system cannot hold is not there.
+            Err(Errno::NOENT | Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -62,8 +64,11 @@ impl DirectoryHandle for SystemDirectory {
         match retry_on_intr(|| openat(self, name, flags, Mode::from_raw_mode(0o666))) {
             Ok(file) => Ok(Opened::File(File::from(file))),
             Err(Errno::NOENT) => Ok(Opened::Missing),
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) if access != Access::CreateNew => Ok(Opened::Missing),
             Err(Errno::LOOP) => Ok(Opened::Symlink),
             Err(Errno::ISDIR | Errno::NXIO) => Ok(Opened::Other),
+            // It is the name, since all else in the call is fixed.
+            Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
             Err(error) => Err(error.into()),
         }
     }
@@ -73,10 +78,7 @@ impl DirectoryHandle for SystemDirectory {
     }
 
     fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match renameat_with(self, from, self, to, RenameFlags::NOREPLACE) {
-            Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
-            renamed => Ok(renamed?),
-        }
+        rename_no_replace(self.as_fd(), from, to)
     }
 
     fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
@@ -87,10 +89,18 @@ impl DirectoryHandle for SystemDirectory {
         Ok(unlinkat(self, name, AtFlags::empty())?)
     }
 
+    fn copy_access(&self, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
+        copy_access(self.as_fd(), name, file, is_complete)
+    }
+
     fn sync(&self) -> io::Result<()> {
         // The handle may be good for looking up names only: syncing takes one that is good for reading.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?))?)
+        match retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?)) {
+            // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            synced => Ok(synced?),
+        }
     }
 
     fn free_space(&self) -> io::Result<Option<u64>> {
@@ -134,7 +144,12 @@ impl FileHandle for File {
     }
 
     fn lock_exclusive(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive))?)
+        match retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive)) {
+            // NFS without its lock service, file systems without locks: the digest of the whole file still tells whether
+            // another process wrote to the part.
+            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            locked => Ok(locked?),
+        }
     }
 
     fn close(self) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! The answers: from what the store says to the lines and bodies that go out.
+//! Responses: from the store's replies to lines and bodies.
 
 use super::session::Session;
 use super::state::State;
@@ -21,8 +21,6 @@ impl Session<'_> {
             return self.reply_classic(buf, reply);
         }
         match (reply, self.context.request.kind) {
-            // The store has no handle left: who comes later may get one.
-            (Reply::Refuse(code @ Code::Busy), _) => self.refuse_and_close(buf, code, Message::Busy),
             (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
@@ -70,7 +68,7 @@ impl Session<'_> {
         }
         if !finished.same_version {
             if self.is_digest_known || is_stat {
-                // It is the digest of what the file was, not of the bytes that were sent.
+                // It is the digest of the earlier contents, not of the bytes that were sent.
                 self.context.digest = None;
             }
             self.refuse(buf, Code::Changed, Message::Changed);
@@ -111,7 +109,7 @@ impl Session<'_> {
         Some(match request.kind {
             RequestKind::List => Request::List { path: name },
             RequestKind::Stat => Request::Stat { name: name?, digest },
-            // A hello has no name, and asks the store nothing.
+            // A hello has no name, and never reaches the store.
             RequestKind::Get | RequestKind::Hello => Request::Get { name: name?, digest },
             #[cfg(feature = "classic")]
             RequestKind::Select => Request::Select { name: name? },
@@ -120,7 +118,7 @@ impl Session<'_> {
         })
     }
 
-    /// The request that was received last.
+    /// The event of the request received last.
     pub(super) fn request_event<'a>(&self, buf: &'a [u8]) -> Option<ServerEvent<'a>> {
         let name = request_reader::known_name(buf, self.context.request.name_len);
         self.last.kind.map(|kind| ServerEvent::Request { kind, name })
@@ -136,7 +134,7 @@ impl Session<'_> {
         self.is_digest_known = false;
     }
 
-    /// Answers a `get` or a `stat`, which is a `get` of everything without the body.
+    /// Begins the response to a `get`, or to a `stat`, which is a `get` of the whole file without its body.
     pub(super) fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
         let request = &self.context.request;
         let offset = request.offset;
@@ -167,12 +165,12 @@ impl Session<'_> {
         self.hash_or_header(buf);
     }
 
-    /// Whether a digest was asked for that has to be computed.
+    /// Whether a digest was requested that has to be computed.
     pub(super) fn wants_hashing(&self) -> bool {
         self.context.request.digest.is_some() && !self.is_digest_known
     }
 
-    /// The end of what is hashed before the header.
+    /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
         if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
     }
@@ -193,17 +191,15 @@ impl Session<'_> {
 
     pub(super) fn write_header(&mut self, buf: &mut [u8]) {
         self.answer_began = self.now;
-        if self.context.request.kind == RequestKind::Stat {
-            return self.write(buf, LineKind::StatHeader, State::Receive);
-        }
-        self.write(buf, LineKind::Header, State::SendBody);
+        let is_stat = self.context.request.kind == RequestKind::Stat;
+        self.write(buf, LineKind::Header, if is_stat { State::Receive } else { State::SendBody });
     }
 
     pub(super) fn write_end(&mut self, buf: &mut [u8]) {
         self.write(buf, LineKind::BodyEnd, State::Receive);
     }
 
-    /// Begins to write a line, which `next` follows.
+    /// Begins a line; `next` is the state after it.
     #[inline(never)]
     pub(super) fn write(&mut self, buf: &mut [u8], kind: LineKind, next: State) {
         self.line = LineWriter::new(kind);
@@ -212,7 +208,7 @@ impl Session<'_> {
         self.fill(buf);
     }
 
-    /// Makes the next bytes of the line ready; false where there are none left.
+    /// Writes the next bytes of the line to the buffer; false where none are left.
     pub(super) fn fill(&mut self, buf: &mut [u8]) -> bool {
         let (name, window) = buf.split_at_mut_checked(self.context.request.name_len).unwrap_or_default();
         let start = name.len();
@@ -238,7 +234,7 @@ impl Session<'_> {
         }
     }
 
-    /// The answer is sent.
+    /// Ends the exchange: its response is sent.
     pub(super) fn end_answer(&mut self, buf: &mut [u8]) {
         self.end_exchange();
         #[cfg(feature = "classic")]
@@ -246,7 +242,7 @@ impl Session<'_> {
         self.rest(buf);
     }
 
-    /// Goes back to receiving, if there is anything to come.
+    /// Returns to receiving, or closes where the session is stopping or the input has ended.
     pub(super) fn rest(&mut self, buf: &mut [u8]) {
         self.enter(State::Receive);
         if self.stopping {
@@ -268,14 +264,15 @@ impl Session<'_> {
         self.exchanges = self.exchanges.saturating_add(1);
     }
 
-    /// Answers with an error.
+    /// Sends an error as the response. `busy` always ends the connection, also where the store has no handle left.
     #[inline(never)]
     pub(super) fn refuse(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
-        self.write_error(buf, code, message, State::Receive);
+        let next = if code == Code::Busy { State::Closed } else { State::Receive };
+        self.write_error(buf, code, message, next);
     }
 
-    /// Tells an error that ends the connection.
+    /// Sends an error and closes the connection.
     #[inline(never)]
     pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.used = 0;
@@ -292,14 +289,14 @@ impl Session<'_> {
         self.write(buf, LineKind::Error, next);
     }
 
-    /// Keeps a name at the front of the buffer, while a line about it is written behind.
+    /// Copies a name to the front of the buffer, for a line that is written behind it.
     pub(super) fn put_name(&mut self, buf: &mut [u8], name: &str) {
         let place = buf.get_mut(..name.len()).unwrap_or_default();
         place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or_default());
         self.context.request.name_len = place.len();
     }
 
-    /// Whether something follows the body.
+    /// Whether a trailer follows the body.
     pub(super) fn has_trailer(&self) -> bool {
         self.context.request.kind == RequestKind::Get
     }

@@ -1,4 +1,4 @@
-//! From a whole line of the server's to an event: every check of an answer against its request.
+//! Turns a complete line of the server into an event: every check of a response against its request.
 
 use crate::types::digest::Hasher;
 use crate::wire::code::Code;
@@ -10,13 +10,13 @@ use super::line_buffer::LineBuffer;
 use super::session::{AwaitedLine, ClientSession, Expectation, State};
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
-    /// Reads the line that is the first `len` bytes of the buffer, and goes on to the state behind it.
+    /// Reads the line in the first `len` bytes of the buffer, and changes to the state after it.
     pub(super) fn read_line(&mut self, awaited: AwaitedLine, len: usize) -> Option<ClientEvent<'_>> {
         self.line = LineBuffer::default();
         let Self { buf, state, expectation, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
         let read = match (response_reader::kind(line), awaited) {
-            (Err(breach), _) => Err(Failure::Violation(breach)),
+            (Err(violation), _) => Err(Failure::Violation(violation)),
             (Ok(ResponseKind::Error), _) => error(line, expectation, awaited, hasher.take(), refusal),
             (Ok(ResponseKind::Hello), AwaitedLine::Hello) => {
                 response_reader::hello(line).map_err(Failure::Violation).map(|hello| {
@@ -47,8 +47,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 }
 
 impl From<Violation> for Failure {
-    fn from(breach: Violation) -> Self {
-        Self::Violation(breach)
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
     }
 }
 
@@ -62,7 +62,7 @@ fn entry<'e>(line: &'e mut [u8], expectation: &Expectation, seen: u64) -> Read<'
     } else {
         path.strip_prefix(expectation.name.as_str()).and_then(|rest| rest.strip_prefix('/'))
     };
-    // Directly beneath, so that who follows directories goes deeper with every step, and leaves no directory.
+    // Directly beneath, so that a recursive client descends with every step and never leaves the directory.
     if inside.is_none_or(|rest| rest.as_bytes().contains(&b'/')) {
         return Err(Failure::Violation(Violation::EntryName));
     }
@@ -74,7 +74,7 @@ fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
     if count != seen {
         return Err(Failure::Violation(Violation::Count));
     }
-    Ok((State::Idle, ClientEvent::Listed(Listing { count, skipped })))
+    Ok((State::Idle, ClientEvent::Listed(Listing::new(count, skipped))))
 }
 
 fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<'static> {
@@ -128,7 +128,7 @@ fn error<'e>(
     hasher: Option<Hasher>,
     refusal: &mut Option<ErrorResponse>,
 ) -> Read<'e> {
-    // Read first, since decoding the texts writes over the line.
+    // Read first, since decoding the texts overwrites the line.
     let told = match (awaited, expectation.digest) {
         (AwaitedLine::Trailer { .. }, Some(kind)) => response_reader::digest(line, kind),
         _ => Ok(None),
@@ -147,7 +147,7 @@ fn error<'e>(
             let snapshot = digest.map(|digest| Verified { from: expectation.digest_from, to: end, size, digest });
             Ok((State::Idle, ClientEvent::End(End::Changed { snapshot })))
         }
-        // Behind `tooLong` the server closes; behind a code that is not known, who knows.
+        // After `tooLong` the server closes; after an unknown code it may.
         (Some(Code::TooLong) | None, _) => Ok((State::Closed(Failure::Refused(code)), ClientEvent::Refused(said))),
         (Some(_), _) => Ok((State::Idle, ClientEvent::Refused(said))),
     }

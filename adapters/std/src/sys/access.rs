@@ -1,0 +1,100 @@
+//! Who may access a file: mode, owner, group and access control list.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, RawMode, Uid, fchmod, fchown, fstat, statat};
+
+/// Whoever owns a file may read and write it until it is complete.
+const OWNER: RawMode = 0o600;
+
+/// Gives `file` the mode, owner and group of the regular file `name` in `directory`, as far as this process may: without
+/// set-id bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its
+/// owner may read and write it.
+pub(crate) fn copy_access(directory: BorrowedFd<'_>, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
+    let old = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(old.st_mode) != FileType::RegularFile {
+        return Ok(());
+    }
+    let new = fstat(file)?;
+    let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+    let has_owner = new.st_uid == old.st_uid || fchown(file, Some(uid), None).is_ok();
+    let has_group = new.st_gid == old.st_gid || fchown(file, None, Some(gid)).is_ok();
+    let mut bits = mode_of(Mode::from_raw_mode(old.st_mode).bits(), has_owner, has_group);
+    if !copy_acl(directory, name, file, has_owner && has_group) {
+        bits &= 0o700;
+    }
+    let bits = if is_complete { bits } else { bits | OWNER };
+    Ok(fchmod(file, Mode::from_bits_truncate(bits))?)
+}
+
+/// The mode for a file that replaces one of mode `old`, where it has the same owner and group or not.
+fn mode_of(old: RawMode, has_owner: bool, has_group: bool) -> RawMode {
+    let [owner, mut group, mut other] = [6, 3, 0].map(|shift| (old >> shift) & 7);
+    if !has_group {
+        // Members of the old group are others now, and others may be members of the new one.
+        group &= other;
+        other = group;
+    }
+    if !has_owner {
+        // The old owner is one of the group or of the others now.
+        group &= owner;
+        other &= owner;
+    }
+    owner << 6 | group << 3 | other
+}
+
+/// Gives `file` the access control list of `name`, or none where that has none. False where it has one that `file` cannot
+/// have: the group's bits of its mode are then not those of the group.
+#[cfg(target_os = "linux")]
+fn copy_acl(directory: BorrowedFd<'_>, name: &OsStr, file: &File, is_allowed: bool) -> bool {
+    use std::os::fd::AsRawFd;
+    use std::path::Path;
+
+    use rustix::fs::{XattrFlags, fremovexattr, fsetxattr, lgetxattr};
+    use rustix::io::Errno;
+
+    /// acl(5). 8 bytes an entry: this is more than file systems store.
+    const ATTRIBUTE: &str = "system.posix_acl_access";
+    const MAX_LEN: usize = 64 * 1024;
+
+    let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name);
+    let mut acl = vec![0; MAX_LEN];
+    match lgetxattr(&path, ATTRIBUTE, &mut acl) {
+        Ok(len) => is_allowed && fsetxattr(file, ATTRIBUTE, &acl[..len], XattrFlags::empty()).is_ok(),
+        // The default list of the directory may have given it one.
+        Err(Errno::NODATA) => matches!(fremovexattr(file, ATTRIBUTE), Ok(()) | Err(Errno::NODATA)),
+        Err(Errno::NOTSUP) => true,
+        // Without /proc it is unknown.
+        Err(_) => false,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy_acl(_: BorrowedFd<'_>, _: &OsStr, _: &File, _: bool) -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mode_of;
+
+    #[test]
+    fn nobody_gets_more_access_than_before() {
+        for (old, has_owner, has_group, new) in [
+            (0o600, true, true, 0o600),
+            (0o755, true, true, 0o755),
+            (0o6755, true, true, 0o755),
+            (0o640, true, false, 0o600),
+            (0o664, true, false, 0o644),
+            (0o604, true, false, 0o600),
+            (0o640, false, true, 0o640),
+            (0o044, false, true, 0o000),
+            (0o664, false, false, 0o644),
+        ] {
+            assert_eq!(mode_of(old, has_owner, has_group), new, "{old:o} {has_owner} {has_group}");
+        }
+    }
+}
