@@ -101,6 +101,8 @@ fn no_bytes_sent_can_be_reported_at_any_time() {
 #[test]
 fn a_reply_that_matches_another_request() {
     let config = ServerConfig::new();
+    #[cfg(feature = "classic")]
+    let config = config.with_classic(true);
     let info = info();
     let replies = [
         (r#"{"type":"list"}"#, Reply::File { info: &info, known: None }),

@@ -13,6 +13,8 @@ mod client_driver;
 mod client_lies;
 #[path = "deadlines.rs"]
 mod deadlines;
+#[path = "exec.rs"]
+mod exec;
 #[path = "misuse.rs"]
 mod misuse;
 #[path = "pair.rs"]

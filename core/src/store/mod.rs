@@ -421,6 +421,7 @@ mod tests {
             (StoreError::Denied, "denied", "permission denied"),
             (StoreError::BadName, "badName", "a name that this store cannot have"),
             (StoreError::Io, "io", "input/output error"),
+            (StoreError::Busy, "busy", "too many files are open"),
         ] {
             assert_eq!((error.code().as_str(), error.to_string().as_str()), (code, text));
         }
