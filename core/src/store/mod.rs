@@ -141,9 +141,9 @@ impl core::error::Error for StoreError {}
 pub trait Store {
     /// An open file. It can still be read, with its old contents, after its name was given to another file.
     ///
-    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are used again) tells another version in
-    /// [`Store::info`] as soon as a byte that was announced may have been overwritten: the look behind the last byte then
-    /// ends the exchange with `changed`, and no client takes mixed bytes for a file.
+    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are reused) has to return another version from
+    /// [`Store::info`] as soon as an announced byte may have been overwritten: the check after the last byte then ends the
+    /// exchange with `changed`, and no client takes mixed bytes for a file.
     type File;
     /// A position in a listing, in the store's own terms: enough for [`Store::next`] to continue from there, however much later
     /// and whatever was opened in between.

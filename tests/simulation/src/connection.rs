@@ -2,9 +2,9 @@
 
 use coracle_core::ServerSession;
 
+use crate::context::{Context, trace};
 use crate::link::Pipe;
 use crate::server::{ServerEnd, is_reset};
-use crate::world::{Context, trace};
 
 /// What all links of a run have in common.
 #[derive(Clone, Copy, Debug)]

@@ -1,22 +1,28 @@
-//! Servers, clients, their disks and the links between them in one process: `coracle-core` on both sides, a virtual clock, and
-//! one seed that decides everything.
+//! Simulation of servers, clients, their disks and the links between them, in one process and one thread: `coracle-core`
+//! on both sides, the code of `coracle::local` on the disks, a virtual clock, and one seed that decides everything.
 //!
-//! What must hold, whatever happens: a file that a client reports is, byte for byte, a version that the server had, and stays so
-//! after a power cut; the real name never stands for anything else; no session waits for longer than its deadline, and none is
-//! closed before; an honest answer is never refused; links and sessions hold no more than their fixed buffers; and once
-//! nothing goes wrong any more, everybody gets what they asked for.
-#![allow(missing_docs, reason = "a program for this repository; nobody else calls it")]
+//! The rules that are checked, whatever faults are injected:
+//!
+//! - A file that a client reports is, byte for byte, a version that the server had, and is durable at once.
+//! - The final name never stands for anything else, and replaces nothing unasked.
+//! - A program that is killed loses nothing of what it has fetched; files of users stay what they were.
+//! - No session waits for longer than its deadline, and none is closed before; no honest answer is refused.
+//! - Links and sessions hold no more than their fixed buffers.
+//! - Once faults have ended, every client gets its files.
+#![allow(missing_docs, reason = "only the program and the tests of this repository use it")]
 
 mod client;
 mod connection;
+mod context;
 mod disk;
 mod link;
 mod random;
 mod registry;
+mod run;
 pub mod scale;
 mod server;
 mod storage;
 mod store;
-mod world;
 
-pub use world::{Counts, run};
+pub use context::Counts;
+pub use run::run;

@@ -1,23 +1,23 @@
-//! One direction of a connection: a bounded queue that stalls, corrupts and tears where it was told to.
+//! One direction of a link: a bounded queue of bytes that stalls, corrupts and tears where that is planned.
 
-/// Bytes on their way.
+/// Bytes on their way in one direction.
 #[derive(Debug)]
 pub struct Pipe {
     bytes: Vec<u8>,
     start: usize,
     capacity: usize,
-    /// How many bytes still go in before it tears.
+    /// Bytes until it tears.
     pub tears_in: Option<usize>,
-    /// How many bytes still go in before it stalls, and for how long.
+    /// Bytes until it stalls, and for how long, in milliseconds.
     pub stalls_in: Option<(usize, u64)>,
-    /// How many bytes still go in before one is another.
+    /// Bytes until one is corrupted.
     pub corrupts_in: Option<usize>,
     stalled_until: u64,
-    /// It is torn, and whoever sends does not know: how many bytes went in since then and will not come out.
+    /// Bytes that were sent since it was torn, and never arrive; `None` while it is whole.
     swallowed: Option<usize>,
-    /// Nothing comes out any more.
+    /// Nothing arrives any more.
     pub is_dead: bool,
-    /// Nothing more goes in: what is in it is the last.
+    /// The sender has closed it: what is on its way is the last.
     pub is_closed: bool,
 }
 
@@ -37,13 +37,13 @@ impl Pipe {
         }
     }
 
-    /// How many bytes go in now.
+    /// How many bytes can be sent now.
     pub fn room(&self) -> usize {
         let len = self.bytes.len() - self.start + self.swallowed.unwrap_or(0);
         self.capacity.saturating_sub(len).min(self.tears_in.unwrap_or(usize::MAX))
     }
 
-    /// Takes in `bytes`, for which there is room.
+    /// Sends `bytes`, for which there is room.
     pub fn put(&mut self, bytes: &[u8], now: u64) {
         assert!(bytes.len() <= self.room(), "more than fits");
         if let Some(swallowed) = &mut self.swallowed {
@@ -83,7 +83,7 @@ impl Pipe {
         if self.is_dead || now < self.stalled_until { &[] } else { &self.bytes[self.start..] }
     }
 
-    /// The first `len` bytes of what has arrived are taken.
+    /// Takes the first `len` of the bytes that have arrived.
     pub fn take(&mut self, len: usize) {
         self.start += len;
         assert!(self.start <= self.bytes.len(), "more than arrived");
@@ -93,30 +93,30 @@ impl Pipe {
         }
     }
 
-    /// Whether all has arrived and been taken, and nothing more comes.
+    /// Whether the sender has closed it, and all bytes were taken.
     pub fn is_at_end(&self, now: u64) -> bool {
         self.is_closed && !self.is_dead && now >= self.stalled_until && self.start == self.bytes.len()
     }
 
-    /// From now on what goes in does not come out.
+    /// Tears it: bytes that are sent from now on are lost.
     pub fn tear(&mut self) {
         self.tears_in = None;
         self.swallowed = Some(0);
         self.is_closed = true;
     }
 
-    /// Loses what is in it.
+    /// Loses the bytes on their way.
     pub fn lose(&mut self) {
         self.bytes.clear();
         self.start = 0;
     }
 
-    /// When it goes on, if it stalls.
+    /// When it goes on, while it stalls.
     pub fn resumes_at(&self, now: u64) -> Option<u64> {
         (now < self.stalled_until && !self.is_dead).then_some(self.stalled_until)
     }
 
-    /// No bytes more than it has room for, whatever happened.
+    /// Checks that it holds no more than its window.
     pub fn check(&self) {
         assert!(self.bytes.len() - self.start <= self.capacity, "a link holds more than its window");
     }

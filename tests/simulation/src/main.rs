@@ -1,4 +1,4 @@
-//! Runs seeds of the simulation and adds up what happened.
+//! The program: runs seeds of the simulation and adds up what happened.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -12,20 +12,20 @@ Usage: simulation [--sessions N] [--from SEED]
        simulation --within N
        simulation --alive N
 
-Runs servers, clients, their disks and the links between them in one process and one thread, by a virtual clock. What must
-hold stands at the top of src/lib.rs. A seed decides everything: the same seed is the same run.
+Simulates servers, clients, their disks and the links between them, in one process and one thread, by a virtual clock. The
+rules that are checked stand at the top of src/lib.rs. The same seed is the same run.
 
-  --sessions N  seeds one after the other, until there were N sessions (200000)
-  --from SEED   the first seed (0)
-  --seed SEED   one seed, with a line for everything that happens
-  --within N    seeds until something goes wrong, at most N: for a build with a fault on purpose
-  --alive N     N sessions alive at once, each in the middle of a request or of a body, all of which finish
+  --sessions N  run one seed after the other, until there were N sessions (200000)
+  --from SEED   begin with this seed (0)
+  --seed SEED   run this seed alone, and print what happens
+  --within N    run seeds until one breaks a rule, N at most: for a build with a planted fault
+  --alive N     hold N sessions at once, each in the middle of a request or of a body, and finish all of them
 
 Examples:
   cargo run --profile simulation -p coracle-simulation -- --sessions 10000000
-  CORACLE_PLANTED=SIM1 RUSTFLAGS='--cfg planted' cargo run --profile simulation -p coracle-simulation -- --within 10000
+  cargo run --profile simulation -p coracle-simulation -- --seed 4711
 
-Exit codes: 0 everything held (with --within: something did not), 1 it did not, 2 usage.
+Exit codes: 0 every rule held (with --within: one was broken), 1 the opposite, 2 usage.
 ";
 
 fn main() -> ExitCode {

@@ -1,11 +1,11 @@
-//! Numbers that repeat for the same seed.
+//! Random numbers that are the same for the same seed.
 
 /// xorshift64* (Marsaglia's xorshift with Vigna's multiplier), begun with SplitMix64 so that neighbouring seeds differ.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The numbers of `seed`.
+    /// The sequence of `seed`.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         let mut state = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -33,7 +33,7 @@ impl Random {
         self.next() % bound.max(1)
     }
 
-    /// Whether something happens that does in `per_mille` of 1,000 cases.
+    /// True with a probability of `per_mille` in 1,000.
     pub fn chance(&mut self, per_mille: usize) -> bool {
         self.below(1_000) < per_mille
     }

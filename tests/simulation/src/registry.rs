@@ -3,8 +3,8 @@
 use coracle_core::{Code, ServerConfig};
 
 use crate::connection::{Connection, LinkConditions};
+use crate::context::{Context, trace};
 use crate::server::{Limits, ServerEnd};
-use crate::world::{Context, trace};
 
 /// The server and the connections that it has accepted. Clients hold theirs until they leave.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! Very many sessions alive at once, each in the middle of a request or of a body, all of which finish.
+//! Many sessions alive at once, each in the middle of a request or of a body: what they take, and that all finish.
 
 use std::fs;
 use std::time::Instant as Stopwatch;
@@ -13,9 +13,9 @@ use crate::random::Random;
 const BODY_MAX: usize = 4_096;
 const POOL: usize = 1 << 20;
 
-/// A server's session, the client's that it serves, and what the server's owner holds. The link between them holds nothing: what
-/// one sends is given to the other at once.
-struct Pair<'c> {
+/// A client and a server in memory: their sessions, and what the server's owner holds. The link holds nothing: what one
+/// sends is given to the other at once.
+struct SessionPair<'c> {
     server: ServerSession<'c, [u8; 512]>,
     client: ClientSession<[u8; 1024]>,
     hasher: Option<Hasher>,
@@ -24,7 +24,7 @@ struct Pair<'c> {
     is_verified: bool,
 }
 
-/// Holds `count` sessions at once and prints what they take.
+/// Holds `count` sessions at once and prints the memory that they take.
 ///
 /// # Panics
 ///
@@ -34,9 +34,9 @@ pub fn run(count: usize) {
     let config = ServerConfig::new();
     let pool = Random::new(1).bytes(POOL + BODY_MAX);
     let before = resident();
-    let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(count);
+    let mut pairs: Vec<SessionPair<'_>> = Vec::with_capacity(count);
     for number in 0..count {
-        let mut pair = Pair {
+        let mut pair = SessionPair {
             server: ServerSession::new(&config, [0; 512], clock(number)),
             client: ClientSession::new([0; 1024]),
             hasher: None,
@@ -56,10 +56,15 @@ pub fn run(count: usize) {
     println!(
         "  a server's session {server} bytes, its buffer of 512 included; a client's {client}, its buffer of 1,024 included"
     );
-    println!("  in memory {} MB, {} bytes a pair of {}", held / 1_000_000, held / count.max(1), size_of::<Pair<'_>>());
-    assert!(held <= count * (size_of::<Pair<'_>>() + 64) + (1 << 22), "more memory than the sessions explain");
+    println!(
+        "  in memory {} MB, {} bytes a pair of {}",
+        held / 1_000_000,
+        held / count.max(1),
+        size_of::<SessionPair<'_>>()
+    );
+    assert!(held <= count * (size_of::<SessionPair<'_>>() + 64) + (1 << 22), "more memory than the sessions explain");
 
-    // Not in the order in which they began.
+    // In another order than they began in.
     let step = (1..).map(|more| count / 3 + more).find(|step| gcd(*step, count) == 1).unwrap_or(1);
     let mut place = 0;
     for _ in 0..count {
@@ -76,8 +81,8 @@ pub fn run(count: usize) {
     );
 }
 
-impl Pair<'_> {
-    /// Goes on to somewhere in the middle.
+impl SessionPair<'_> {
+    /// Brings it to somewhere in the middle of a request or a body.
     fn begin(&mut self, pool: &[u8]) {
         let name = format!("file {}", self.number);
         let get = GetRequest::new(FileName::from_static(&name));
@@ -131,7 +136,7 @@ impl Pair<'_> {
         let mut rest = &bytes[..len];
         while !rest.is_empty() {
             let (taken, _) = self.server.receive(rest, clock(self.number));
-            // The newline behind the request stays with the link.
+            // The newline behind the request is not taken.
             if taken == 0 {
                 break;
             }
@@ -140,7 +145,7 @@ impl Pair<'_> {
         self.client.sent(len, clock(self.number));
     }
 
-    /// The server does one thing, with at most `most` bytes.
+    /// Executes one action of the server, with at most `most` bytes.
     fn serve(&mut self, pool: &[u8], most: usize) {
         let now = clock(self.number);
         let body = self.body(pool);
@@ -192,7 +197,7 @@ impl Pair<'_> {
     }
 }
 
-/// All of it happens within seconds, so that no deadline passes.
+/// The time: within seconds, so that no deadline passes.
 fn clock(number: usize) -> Instant {
     Instant::from_millis((number % 1_000) as u64)
 }
@@ -201,7 +206,7 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Bytes of memory that this process has now.
+/// Resident memory of this process, in bytes.
 fn resident() -> usize {
     status("VmRSS:")
 }

@@ -1,13 +1,13 @@
-//! The server's end of one connection: does what its session asks for, and watches that it keeps its deadlines.
+//! The server's end of one connection: executes the actions of its session, and checks its deadlines.
 
 use coracle_core::exec::StoreExchange;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Code, Instant, Reply, ServerConfig, ServerSession, Timer};
 
+use crate::context::{Context, LATEST};
 use crate::link::Pipe;
 use crate::store::Store;
-use crate::world::{Context, LATEST};
 
-/// The deadlines of a server, in milliseconds.
+/// Timeouts of the server, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub idle: u64,
@@ -15,31 +15,31 @@ pub struct Limits {
     pub stall: u64,
 }
 
-/// A session and what its owner holds for it. Its buffer is 512 bytes, and there is no other.
+/// A session, and what its owner holds for it. The session's buffer of 512 bytes is the only one.
 #[derive(Debug)]
 pub struct ServerEnd<'c> {
     session: ServerSession<'c, [u8; 512]>,
     limits: Limits,
     /// The most bytes that are moved at once.
     piece: usize,
-    /// How long a piece takes to be hashed, at most.
+    /// How long hashing a piece takes at most.
     hash_ms: u64,
     busy_until: Option<u64>,
     exchange: StoreExchange<Store>,
     /// How late the next deadline is handled.
-    late: u64,
+    late_ms: u64,
     in_request: bool,
-    waits_for: Waits,
+    waits_for: Wait,
     since: u64,
     pub end: Option<Close>,
     pub has_asked: bool,
 }
 
-/// What a session waits for, as an onlooker would trace.
+/// What the session waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Waits {
-    ARequest,
-    TheRestOfARequest,
+enum Wait {
+    Request,
+    RestOfRequest,
     RoomToSend,
     Owner,
     Nothing,
@@ -66,62 +66,62 @@ impl<'c> ServerEnd<'c> {
             hash_ms,
             busy_until: None,
             exchange: StoreExchange::new(),
-            late: 0,
+            late_ms: 0,
             in_request: false,
-            waits_for: Waits::Nothing,
+            waits_for: Wait::Nothing,
             since: now,
             end: None,
             has_asked: false,
         };
-        end.look(now, false);
+        end.track_wait(now, false);
         end
     }
 
-    /// When something happens here by itself.
+    /// When it has something to do by itself.
     pub fn next_event(&self, now: u64) -> Option<u64> {
-        let deadline = self.session.deadline().map(|(when, _)| when.as_millis() + self.late);
+        let deadline = self.session.deadline().map(|(when, _)| when.as_millis() + self.late_ms);
         [deadline, self.busy_until.filter(|until| *until > now)].into_iter().flatten().min()
     }
 
-    /// The server is to stop.
+    /// Tells the session to stop.
     pub fn stop(&mut self, now: u64) {
         self.session.stop(Instant::from_millis(now));
         self.in_request = false;
-        self.look(now, false);
+        self.track_wait(now, false);
     }
 
-    /// The transport is broken.
+    /// Tells the session that the transport is broken.
     pub fn send_failed(&mut self, now: u64) {
         self.session.send_failed();
-        self.look(now, false);
+        self.track_wait(now, false);
     }
 
-    /// Does one thing, if there is one to do.
+    /// Executes one action; false where there is nothing to do.
     pub fn step(&mut self, up: &mut Pipe, down: &mut Pipe, context: &mut Context) -> bool {
         if self.end.is_some() {
             return false;
         }
         let now = context.now;
-        let mut has_moved = self.keep_time(context);
+        let mut has_moved = self.handle_deadline(context);
         if self.session.action() == Action::Receive {
             has_moved |= self.receive(up, context);
         } else {
             has_moved |= self.act(down, context);
         }
-        self.look(now, false);
+        self.track_wait(now, false);
         if let Action::Close(close) = self.session.action() {
             self.end = Some(close);
         }
         has_moved
     }
 
-    /// Handles the deadline when it has passed, and now and then when it has not.
-    fn keep_time(&mut self, context: &mut Context) -> bool {
+    /// Handles the deadline when it has passed, and sometimes when it has not.
+    fn handle_deadline(&mut self, context: &mut Context) -> bool {
         let now = Instant::from_millis(context.now);
         let Some((when, deadline)) = self.session.deadline() else { return false };
-        let is_due = when.after(self.late) <= now;
+        let is_due = when.after(self.late_ms) <= now;
         if is_due {
-            self.late = context.random.millis(context.lateness);
+            self.late_ms = context.random.millis(context.lateness);
         } else if !context.random.chance(20) {
             return false;
         }
@@ -168,7 +168,7 @@ impl<'c> ServerEnd<'c> {
         true
     }
 
-    /// Does what the session wants done, as far as the link lets it.
+    /// Executes the session's action, as far as the link takes bytes.
     fn act(&mut self, down: &mut Pipe, context: &mut Context) -> bool {
         let now = Instant::from_millis(context.now);
         let most = down.room().min(self.piece);
@@ -193,7 +193,7 @@ impl<'c> ServerEnd<'c> {
                 let len = 1 + context.random.below(bytes.len().min(most));
                 down.put(&bytes[..len], context.now);
                 self.session.sent(len, now);
-                self.look(context.now, true);
+                self.track_wait(context.now, true);
                 true
             }
             Action::SendFile { offset, len, hash, .. } => {
@@ -202,7 +202,7 @@ impl<'c> ServerEnd<'c> {
                     Ok(len) => {
                         down.put(&context.buf[..len], context.now);
                         self.session.sent(len, now);
-                        self.look(context.now, true);
+                        self.track_wait(context.now, true);
                     }
                     Err(_) => {
                         self.session.file_fault(now);
@@ -231,7 +231,7 @@ impl<'c> ServerEnd<'c> {
         }
     }
 
-    /// Whether hashing takes a while longer.
+    /// Whether hashing takes longer still.
     fn is_busy(&mut self, context: &mut Context) -> bool {
         match self.busy_until {
             _ if context.is_calm => {
@@ -255,31 +255,31 @@ impl<'c> ServerEnd<'c> {
         }
     }
 
-    /// Notes since when the session waits for what, and checks that it has not waited too long.
-    fn look(&mut self, now: u64, has_sent: bool) {
+    /// Records since when the session waits, and checks that it has not waited for longer than its timeout.
+    fn track_wait(&mut self, now: u64, has_sent: bool) {
         let waits_for = match self.session.action() {
-            Action::Receive if self.in_request => Waits::TheRestOfARequest,
-            Action::Receive => Waits::ARequest,
-            Action::SendBytes { .. } | Action::SendFile { .. } => Waits::RoomToSend,
-            Action::Close(_) => Waits::Nothing,
-            _ => Waits::Owner,
+            Action::Receive if self.in_request => Wait::RestOfRequest,
+            Action::Receive => Wait::Request,
+            Action::SendBytes { .. } | Action::SendFile { .. } => Wait::RoomToSend,
+            Action::Close(_) => Wait::Nothing,
+            _ => Wait::Owner,
         };
         if waits_for != self.waits_for || has_sent {
             self.waits_for = waits_for;
             self.since = now;
         }
         let limit = match waits_for {
-            Waits::ARequest => self.limits.idle,
-            Waits::TheRestOfARequest => self.limits.request,
-            Waits::RoomToSend => self.limits.stall,
-            Waits::Owner | Waits::Nothing => return,
+            Wait::Request => self.limits.idle,
+            Wait::RestOfRequest => self.limits.request,
+            Wait::RoomToSend => self.limits.stall,
+            Wait::Owner | Wait::Nothing => return,
         };
         let passed = now - self.since;
         assert!(passed <= limit + LATEST, "a server session has waited for {waits_for:?} for {passed} ms");
     }
 }
 
-/// Whether the client is to see a clean end.
+/// Whether the connection ends with a reset.
 pub fn is_reset(close: Close) -> bool {
     matches!(close, Close { how: CloseHow::Abort, .. } | Close { why: CloseReason::Transport, .. })
 }

@@ -1,4 +1,4 @@
-//! A client's download on its disk, by the code of `coracle::local`, and the rules that hold for it.
+//! A client's storage: downloads by the code of `coracle::local` on a simulated disk, and the rules that hold for them.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -24,17 +24,17 @@ const USERS_PART: &[u8] = b"not to be touched";
 /// The server's address.
 const PEER: &str = "server";
 
-/// A client's disk, and what its running program holds open.
+/// A client's disk, and what its running program has open.
 #[derive(Debug)]
 pub struct Storage {
     pub disk: Disk,
-    /// Directory of the target, which the program creates; empty: the root.
+    /// Path of the target's directory, which the program creates; empty for the root.
     directory: &'static str,
     faults: usize,
     process: Option<Process>,
-    /// Operations that had failed when the program was started.
+    /// Number of failed operations when the program was started.
     errors_before: u64,
-    /// Other programs may have had their hands in it since the program was started.
+    /// Another program or a user changed something since the program was started.
     is_visited: Rc<Cell<bool>>,
     /// A user has put a file at the name of the target.
     has_users_file: Rc<Cell<bool>>,
@@ -44,15 +44,17 @@ pub struct Storage {
     uses_name: Rc<Cell<bool>>,
     /// What may stand at the name of the target.
     expected: Vec<Option<Vec<u8>>>,
-    /// What the next program finds, unless the power fails.
+    /// What the next run has to find, unless the power fails: the origin, and how many bytes at least.
     stored: Option<(Origin, u64)>,
     /// A power cut takes the newest entries, not any of them.
     is_ordered: bool,
+    /// There is a rename that replaces nothing.
+    has_no_replace: bool,
     /// The power failed at least once.
     had_power_cut: bool,
     /// The last write to the sidecar may not have come to its end.
     is_sidecar_doubtful: bool,
-    /// So a user's file became a part: an older sidecar, which a power cut brings back, is not for it.
+    /// A user's file became a part by that. An older sidecar, which a power cut brings back, is not for it.
     has_taken_file: bool,
     /// A power cut may have damaged the part, so that only its digest can tell.
     pub is_damaged: bool,
@@ -91,6 +93,7 @@ impl Storage {
             expected: vec![None],
             stored: None,
             is_ordered: behavior.is_ordered,
+            has_no_replace: behavior.has_no_replace,
             had_power_cut: false,
             is_sidecar_doubtful: false,
             has_taken_file: false,
@@ -115,7 +118,10 @@ impl Storage {
         let exists = self.disk.peek(&self.path(TARGET), |_| ()).is_some();
         let force = if exists { is_calm || random.chance(900) } else { random.chance(500) };
         let had_users_part = self.has_users_part.get();
+        // An interrupted rename by linking is finished by removing the part.
+        self.uses_name.set(!self.has_no_replace);
         let found = self.find(force);
+        self.uses_name.set(false);
         let stored = self.stored();
         let Ok(found) = found else { return found };
         if had_users_part && found != Found::SetAside {
@@ -153,22 +159,22 @@ impl Storage {
         Ok(found)
     }
 
-    /// Where the next request begins: behind the part, when it is known of what it is the beginning.
+    /// Offset of the next request: the end of the part, where its origin is known.
     pub fn offset(&self) -> u64 {
         self.origin().map_or(0, |_| self.len())
     }
 
-    /// How many bytes there are.
+    /// Length of the part in bytes.
     pub fn len(&self) -> u64 {
         self.part().map_or(0, Part::size)
     }
 
-    /// Of what the bytes are the beginning, where there are any and that is known.
+    /// Origin of the part, where it is known and the part has any bytes.
     pub fn origin(&self) -> Option<&Origin> {
         self.part()?.origin().filter(|_| self.len() > 0)
     }
 
-    /// Forgets of what the part is the beginning, unless that is the file `name`.
+    /// Forgets the origin of the part, unless that is the file `name`.
     pub fn forget_unless(&mut self, name: &str) {
         if let Some(part) = self.process.as_mut().and_then(|process| process.part.as_mut())
             && part.origin().is_some_and(|origin| origin.name != name)
@@ -177,19 +183,19 @@ impl Storage {
         }
     }
 
-    /// Forgets of what the part is the beginning.
+    /// Forgets the origin of the part.
     pub fn forget(&mut self) {
         if let Some(part) = self.process.as_mut().and_then(|process| process.part.as_mut()) {
             part.forget_origin();
         }
     }
 
-    /// Reads what there is from `offset` on.
+    /// Reads the part from `offset` on.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LocalError> {
         self.part().expect("a part to read").read_at(buf, offset)
     }
 
-    /// A header came: its body goes behind what there is, or begins anew.
+    /// Prepares for the body that `header` announces: continues the part, or begins a new one.
     pub fn begin(&mut self, name: &str, header: &Header) -> Result<(), LocalError> {
         let Header { offset, length, size, ref version, .. } = *header;
         let origin = Origin { name: name.to_owned(), peer: PEER.to_owned(), size, version: version.clone() };
@@ -212,7 +218,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Bytes of the body.
+    /// Appends bytes of the body.
     pub fn append(&mut self, offset: u64, bytes: &[u8]) -> Result<(), LocalError> {
         let part = self.process.as_mut().and_then(|process| process.part.as_mut()).expect("a body without a header");
         assert_eq!(offset, part.size(), "a body out of order");
@@ -223,7 +229,7 @@ impl Storage {
         appended
     }
 
-    /// Gives the part its final name, as whole as `verified` shows.
+    /// Gives the part its final name, and returns its contents.
     pub fn promote(&mut self, verified: Verified, modified: Option<u64>) -> Result<Vec<u8>, LocalError> {
         let process = self.process.as_mut().expect("a running program");
         let (part, force) = (process.part.take().expect("nothing to promote"), process.force);
@@ -269,7 +275,7 @@ impl Storage {
         promoted.map(|_| bytes)
     }
 
-    /// The digest is wrong: the part is worth nothing.
+    /// Removes the part, whose digest is wrong.
     pub fn discard(&mut self) -> Result<(), LocalError> {
         self.stored = None;
         if let Some(part) = self.process.as_mut().and_then(|process| process.part.take()) {
@@ -282,7 +288,7 @@ impl Storage {
         Ok(())
     }
 
-    /// The program ends: what has no byte is removed.
+    /// Ends the program, and keeps the part if it has any bytes.
     pub fn suspend(&mut self) -> Result<(), LocalError> {
         let suspended = match self.process.as_mut().and_then(|process| process.part.take()) {
             Some(part) => {
@@ -299,7 +305,7 @@ impl Storage {
         suspended
     }
 
-    /// The process is killed, or the power fails.
+    /// Kills the process, or cuts the power.
     pub fn die(&mut self, is_power: bool) {
         self.is_sidecar_doubtful |= is_power || self.disk.is_stopped();
         self.end();
@@ -318,7 +324,7 @@ impl Storage {
         }
     }
 
-    /// The program reports `error`: there has to be a reason for it, and the user sees to it.
+    /// Checks that there is a reason for `error`, which the program reports, and removes what the user would.
     pub fn explain(&mut self, error: &LocalError) {
         let had_errors = self.disk.errors() > self.errors_before;
         let is_visited = self.is_visited.get();
@@ -334,14 +340,14 @@ impl Storage {
                 self.disk.remove(&self.path(PART));
                 self.disk.remove(&self.path(SIDECAR));
             }
-            LocalError::Replaced(_) => assert!(self.has_users_part.get(), "replaced by nobody"),
-            LocalError::Locked(_) => assert!(is_visited, "locked by nobody"),
+            LocalError::Replaced(_) => assert!(self.has_users_part.get(), "replaced, and no user did"),
+            LocalError::Locked(_) => assert!(is_visited, "locked, and no other program ran"),
             LocalError::Io { .. } | LocalError::NotDurable { .. } => assert!(had_errors, "nothing failed, but {error}"),
             _ => panic!("{error}"),
         }
     }
 
-    /// Checks that the final name stands for what was reported, or is about to be, in whole.
+    /// Checks that the final name stands for a file that was reported, or is about to be.
     pub fn check_target(&mut self) {
         let path = self.path(TARGET);
         if self.has_users_file.take() {
@@ -357,7 +363,7 @@ impl Storage {
         }
     }
 
-    /// What the next program has to find.
+    /// Takes what this run has to find.
     fn stored(&mut self) -> Option<(Origin, u64)> {
         if self.has_users_part.get() {
             self.stored = None;
@@ -365,7 +371,7 @@ impl Storage {
         self.stored.take()
     }
 
-    /// A user whose file is in the way of a part takes it away: it is what it was.
+    /// Removes a user's file that is in the way of a part, and checks that it is unchanged.
     fn take_users_part(&mut self) {
         if self.has_users_part.take() {
             let names = self.disk.names(self.directory);
@@ -388,7 +394,7 @@ impl Storage {
         if self.directory.is_empty() { name.to_owned() } else { format!("{}/{name}", self.directory) }
     }
 
-    /// Another program, or a user, comes between.
+    /// Something that another program or a user does between two operations of this one.
     fn visit(&self, random: &mut Random) -> Visit {
         let is_visited = self.is_visited.clone();
         let directory = self.directory;
@@ -420,7 +426,7 @@ impl Storage {
     }
 }
 
-/// Another program downloads to the same target, and gives up.
+/// What another program does that downloads to the same target, and gives up.
 fn download_too(disk: &Disk, directory: &'static str, sidecar: &str, random: &mut Random) {
     let is_locked = disk.is_locked(sidecar);
     let Ok(target) = open_target(disk, directory) else { return };

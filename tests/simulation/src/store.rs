@@ -1,4 +1,4 @@
-//! The server's files, which change under it, and everything that they ever were.
+//! The server's store: files that change while they are served, and every version that they had.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,26 +7,26 @@ use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Lis
 
 use crate::random::Random;
 
-/// The names that are served.
+/// Names of the served files.
 pub const NAMES: [&str; 3] = ["a.log", "d/\"b\" \u{1F6F6}.bin", "c"];
 
-/// An open file: reading goes on with the old contents when its name is given to another.
+/// An open file. It keeps its contents when another file takes its name.
 pub type Handle = Rc<RefCell<Inode>>;
 
-/// A file's contents now.
+/// Contents of a file.
 #[derive(Debug)]
 pub struct Inode {
     pub bytes: Vec<u8>,
     version: u32,
 }
 
-/// The files.
+/// The served files, and their past.
 #[derive(Debug)]
 pub struct Store {
     slots: Vec<Slot>,
     versions: u32,
     largest: usize,
-    /// In how many of 1,000 cases a call fails that could.
+    /// Probability that a call fails, per mille.
     pub faults: usize,
     random: Random,
     digests: Vec<(u32, usize, Digest)>,
@@ -39,7 +39,7 @@ struct Slot {
     changes: u32,
 }
 
-/// A version, and every size that it had.
+/// A version of a file, and every size that it had.
 #[derive(Debug)]
 struct Past {
     version: u32,
@@ -48,7 +48,7 @@ struct Past {
 }
 
 impl Store {
-    /// A store of `count` files of at most `largest` bytes, before they grow.
+    /// A store of `count` files of at most `largest` bytes each, before they grow.
     pub fn new(count: usize, largest: usize, random: &mut Random) -> Self {
         let mut store = Self {
             slots: Vec::new(),
@@ -65,32 +65,32 @@ impl Store {
         store
     }
 
-    /// How many files there are, those included that vanished.
+    /// Number of files, including removed ones.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Which file has this name.
+    /// Number of the file with this name.
     pub fn slot_of(&self, name: &str) -> Option<usize> {
         NAMES.iter().take(self.slots.len()).position(|known| *known == name)
     }
 
-    /// How often anything happened to the file.
+    /// How often the file has changed.
     pub fn changes(&self, slot: usize) -> u32 {
         self.slots[slot].changes
     }
 
-    /// How many bytes the file has.
+    /// Length of the file in bytes.
     pub fn size(&self, slot: usize) -> usize {
         self.slots[slot].current.as_ref().map_or(0, |handle| handle.borrow().bytes.len())
     }
 
-    /// Whether the file is there.
+    /// Whether the file exists.
     pub fn exists(&self, slot: usize) -> bool {
         self.slots[slot].current.is_some()
     }
 
-    /// Whether the file ever was `bytes`, in that version if one is given.
+    /// Whether the file ever had the contents `bytes`, in that version if one is given.
     pub fn ever_was(&self, slot: usize, named: Option<&Version>, bytes: &[u8]) -> bool {
         self.slots[slot].past.iter().any(|past| {
             named.is_none_or(|named| *named == version(past.version))
@@ -99,14 +99,14 @@ impl Store {
         })
     }
 
-    /// What the file was in that version when it had that size.
+    /// Contents of the file in that version, when it had that size.
     pub fn past(&self, slot: usize, named: &Version, size: u64) -> Option<&[u8]> {
         let past = self.slots[slot].past.iter().find(|past| version(past.version) == *named)?;
         let size = past.sizes.iter().find(|known| **known as u64 == size)?;
         past.bytes.get(..*size)
     }
 
-    /// Something happens to the file; says what.
+    /// Changes the file, and returns how.
     pub fn change(&mut self, slot: usize, random: &mut Random) -> &'static str {
         let Some(handle) = self.slots[slot].current.clone() else {
             self.replace(slot, random);
@@ -163,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Another file takes the name.
+    /// Gives the name to another file.
     pub fn replace(&mut self, slot: usize, random: &mut Random) {
         let len = match random.below(8) {
             0 => 0,
@@ -179,7 +179,7 @@ impl Store {
         if per_mille > 0 && self.random.chance(per_mille) { Err(StoreError::Io) } else { Ok(()) }
     }
 
-    /// Contents that are no longer those of any version before.
+    /// Gives new contents a new version.
     fn rewritten(&mut self, slot: usize, inode: &mut Inode) {
         self.versions += 1;
         inode.version = self.versions;
@@ -191,7 +191,7 @@ impl Store {
 
 impl coracle_core::Store for Store {
     type File = Handle;
-    /// How many of the names were told.
+    /// Index of the next name.
     type Listing = usize;
 
     fn open(&mut self, name: FileName<'_>) -> Result<Handle, StoreError> {

@@ -154,7 +154,7 @@ impl<D: DirectoryHandle> Directory<D> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
                     self.rename_if_free(from, to)
                 }
-                linked => linked.and_then(|()| self.handle.remove(from)),
+                linked => linked.and_then(|()| self.remove_linked(from, to)),
             },
             renamed => renamed,
         }
@@ -173,6 +173,14 @@ impl<D: DirectoryHandle> Directory<D> {
     pub(super) fn copy_access(&self, name: &OsStr, file: &D::File, is_complete: bool) {
         // There may be no such file, and not every file system has modes.
         let _ = self.handle.copy_access(name, file, is_complete);
+    }
+
+    /// Removes the name `from` of a file that has the name `to`, too; where that fails, removes `to` instead.
+    fn remove_linked(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        self.handle.remove(from).inspect_err(|_| {
+            // The first error is the one to report.
+            let _ = self.handle.remove(to);
+        })
     }
 
     /// Removes the entry `name`, if there is one.

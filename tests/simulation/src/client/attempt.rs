@@ -6,9 +6,9 @@ use coracle_core::{
     Version,
 };
 
+use crate::context::Context;
 use crate::storage::Storage;
 use crate::store::NAMES;
-use crate::world::Context;
 
 /// State of one run of the program.
 #[derive(Clone, Copy, Debug, Default)]

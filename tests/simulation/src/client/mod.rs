@@ -8,9 +8,9 @@ use coracle_core::{ClientSession, DigestKind};
 
 use self::attempt::{Attempt, Run};
 use crate::connection::Connection;
+use crate::context::{Context, trace};
 use crate::registry::ConnectionRegistry;
 use crate::storage::Storage;
-use crate::world::{Context, trace};
 
 /// A client and its machine.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub struct Client<'c> {
     number: usize,
     pub storage: Storage,
     state: State,
-    /// When it goes on.
+    /// When it goes on, in milliseconds.
     wakes_at: u64,
     session: Option<ClientSession<[u8; 1024]>>,
-    /// For what is read back.
+    /// Buffer for what is read back.
     buf: Vec<u8>,
     pub connection: Option<Box<Connection<'c>>>,
     slot: usize,
@@ -69,7 +69,7 @@ impl<'c> Client<'c> {
         self.state == State::Done
     }
 
-    /// When something happens here by itself.
+    /// When it has something to do by itself.
     pub fn next_event(&self, now: u64) -> Option<u64> {
         let own = match self.state {
             State::Off | State::Pausing => Some(self.wakes_at),
@@ -85,7 +85,7 @@ impl<'c> Client<'c> {
         [own, link].into_iter().flatten().min()
     }
 
-    /// Does one thing, if there is one to do.
+    /// Does one step; false where there is nothing to do.
     pub fn step(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) -> bool {
         if !matches!(self.state, State::Off | State::Done) && self.dies(context) {
             self.die(registry, context);
@@ -124,7 +124,7 @@ impl<'c> Client<'c> {
         }
     }
 
-    /// The process is killed, or the power fails.
+    /// Kills the process, or cuts the power of its machine.
     fn die(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let is_power = context.random.chance(500);
         self.session = None;
@@ -147,7 +147,7 @@ impl<'c> Client<'c> {
     }
 }
 
-/// Whether the process ends within the next `operations` of the disk, and when.
+/// Plans the end of the process within the next `operations` of its disk, sometimes.
 fn stop_within(operations: usize, context: &mut Context) -> Option<usize> {
     let stops = !context.is_calm && context.random.chance(40);
     stops.then(|| context.random.below(operations))

@@ -6,14 +6,14 @@ use coracle_core::{ClientAction, Code, Failure};
 
 use super::attempt::{Outcome, Run};
 use super::{Client, State, stop_within};
+use crate::context::{Context, trace};
 use crate::registry::ConnectionRegistry;
 use crate::storage::Found;
 use crate::store::NAMES;
-use crate::world::{Context, trace};
 
 /// Attempts without progress, and changes, before the program gives up.
 const RETRIES: u32 = 3;
-/// Once faults have ended, a file takes no more runs of the program than this.
+/// Once faults have ended, a file takes fewer runs of the program than this.
 const CALM_RUNS: u32 = 40;
 
 impl<'c> Client<'c> {
@@ -36,7 +36,7 @@ impl<'c> Client<'c> {
         self.begin_attempt(registry, context);
     }
 
-    /// The try is over: what now, as `Fetch::run` decides.
+    /// Decides what follows an attempt, like `coracle::client`.
     pub(super) fn finish_attempt(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let outcome = self.attempt.outcome.take().expect("an outcome");
         trace!(
@@ -129,12 +129,12 @@ impl<'c> Client<'c> {
         self.pause(State::Pausing, pause_ms * 3_u64.pow(self.run.changes), context);
     }
 
-    /// The program ends with an error, and its user starts it again.
+    /// Ends the program with an error; its user starts it again.
     fn give_up(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         if let Some(connection) = self.connection.take() {
             registry.leave(connection, true, context);
         }
-        // What cannot be removed is found by the next run.
+        // What could not be removed is found by the next run.
         let _ = self.storage.suspend();
         if self.storage.disk.is_stopped() {
             return self.die(registry, context);
@@ -142,7 +142,7 @@ impl<'c> Client<'c> {
         self.pause(State::Off, 5_000, context);
     }
 
-    /// The disk fails the program, or the process has ended in the middle of an operation.
+    /// Handles an error of the storage, or the end of the process in the middle of an operation.
     pub(super) fn fail(&mut self, error: &LocalError, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         if self.storage.disk.is_stopped() {
             return self.die(registry, context);
@@ -158,7 +158,7 @@ impl<'c> Client<'c> {
         self.give_up(registry, context);
     }
 
-    /// The file has come: gives it its name.
+    /// Gives the fetched file its name, and reports it.
     pub(super) fn promote(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let proof = self.attempt.proof.take().expect("a verified body");
         let header = self.attempt.header.take().expect("a header");

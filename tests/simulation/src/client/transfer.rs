@@ -4,18 +4,18 @@ use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Fail
 
 use super::attempt::{Attempt, Outcome, Request, get, name};
 use super::{Client, State, stop_within};
+use crate::context::{Context, LATEST};
 use crate::registry::ConnectionRegistry;
-use crate::world::{Context, LATEST};
 
 /// How long a client waits for a byte.
 const STALL_MS: u64 = 30_000;
 
 impl<'c> Client<'c> {
-    /// Begins a try.
+    /// Begins an attempt.
     pub(super) fn begin_attempt(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let random = &mut context.random;
         let offset = self.storage.offset();
-        // So that most of them live longer than their try.
+        // About as many steps as the attempt takes, so that most processes outlive it.
         let rest = 100 + 5_000 / context.piece + 2 * self.storage.len() as usize / context.piece;
         self.attempt = Attempt {
             offset,
@@ -53,7 +53,7 @@ impl<'c> Client<'c> {
         self.session = Some(session);
     }
 
-    /// Reads back what there is, for the digest.
+    /// Reads back the part, for the digest.
     pub(super) fn rehash(&mut self, registry: &mut ConnectionRegistry<'c>, context: &mut Context) {
         let session = self.session.as_mut().expect("a session");
         let ClientAction::Rehash { offset, len } = session.action() else {

@@ -1,16 +1,16 @@
-//! Contents of a simulated file: what programs read, and what a power cut may leave of it.
+//! Contents of a simulated file: as programs read them, and as a power cut may leave them.
 
 use crate::random::Random;
 
-/// Bytes of a file, with what is needed to go back to the last sync.
+/// Bytes of a file, and what it takes to go back to the last sync.
 #[derive(Debug, Default)]
 pub struct Contents {
     bytes: Vec<u8>,
-    /// From here on, bytes were appended since the last sync.
+    /// Bytes from here on were appended since the last sync.
     synced_len: usize,
-    /// What was overwritten or cut off since the last sync, oldest first.
+    /// Bytes that were overwritten or cut off since the last sync, oldest first.
     undo: Vec<Overwritten>,
-    /// A sync failed: the system took these bytes for written, and they are not.
+    /// A sync or a close failed: later syncs succeed, and do not write these bytes.
     is_lost: bool,
 }
 
@@ -22,12 +22,12 @@ struct Overwritten {
 }
 
 impl Contents {
-    /// What programs read.
+    /// The contents that programs read.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether a power cut leaves the contents as they are.
+    /// Whether the contents survive a power cut.
     pub fn is_durable(&self) -> bool {
         self.undo.is_empty() && self.synced_len == self.bytes.len() && !self.is_lost
     }
@@ -66,13 +66,13 @@ impl Contents {
         }
     }
 
-    /// A sync or a close fails: what was written may never reach the disk.
+    /// Lets a sync or close fail: what was written never reaches the disk.
     pub fn fail_sync(&mut self) {
         self.is_lost = true;
         self.synced_len = 0;
     }
 
-    /// The power fails: of what was not synced, anything may be on the disk, and may be on it in any order.
+    /// Cuts the power: of what was not synced, anything may be on the disk, in any order.
     pub fn cut_power(&mut self, random: &mut Random) {
         if self.is_durable() {
             return;
@@ -89,7 +89,7 @@ impl Contents {
                 older
             }
             2 => {
-                // Sectors that were allocated and not written.
+                // Blocks that were allocated, and not written.
                 let mut holed = newest.clone();
                 let start = first_difference(&durable, newest);
                 let start = start + random.below(newest.len() - start + 1);
@@ -105,7 +105,7 @@ impl Contents {
         self.synced_len = self.bytes.len();
     }
 
-    /// The contents before the overwrites from number `number` on.
+    /// The contents before overwrite number `number`.
     fn image(&self, number: usize) -> Vec<u8> {
         let mut image = self.bytes.clone();
         for overwritten in self.undo[number..].iter().rev() {
@@ -116,7 +116,7 @@ impl Contents {
     }
 }
 
-/// Each sector from one of `images`; zeros where the image ends before.
+/// Contents with each sector from one of `images`; zeros behind the end of that image.
 fn mixed(images: [&[u8]; 3], random: &mut Random) -> Vec<u8> {
     const SECTOR: usize = 512;
     let len = random.one_of(&images).len();

@@ -1,15 +1,15 @@
-//! Entries of a simulated directory: what programs see, and what a power cut may leave of them.
+//! Entries of a simulated directory: as programs see them, and as a power cut may leave them.
 
 use std::ffi::{OsStr, OsString};
 
 use crate::random::Random;
 
-/// Names of a directory, each with the number of a file or directory.
+/// Entries of a directory: names, and numbers of files or directories.
 #[derive(Debug, Default)]
 pub struct Entries {
     now: Vec<(OsString, usize)>,
     durable: Vec<(OsString, usize)>,
-    /// What was changed since the last sync, oldest first.
+    /// Changes since the last sync, oldest first.
     changes: Vec<Change>,
 }
 
@@ -21,12 +21,12 @@ enum Change {
 }
 
 impl Entries {
-    /// Number of what stands at `name`.
+    /// Number of the entry `name`.
     pub fn get(&self, name: &OsStr) -> Option<usize> {
         find(&self.now, name)
     }
 
-    /// Number of what stands at `name` after a power cut, whatever else it takes.
+    /// Number of the entry `name` that every power cut leaves.
     pub fn get_durable(&self, name: &OsStr) -> Option<usize> {
         let is_changed = self.changes.iter().any(|change| match change {
             Change::Add(changed, _) | Change::Remove(changed) => changed == name,
@@ -40,7 +40,7 @@ impl Entries {
         self.now.iter().map(|(name, _)| name.as_os_str())
     }
 
-    /// Numbers of everything that a program can see, or that a power cut can bring back.
+    /// Numbers that a program can see, or that a power cut can bring back.
     pub fn numbers(&self) -> impl Iterator<Item = usize> {
         let added = self.changes.iter().filter_map(|change| match change {
             Change::Add(_, number) | Change::Rename(_, _, number) => Some(*number),
@@ -72,8 +72,7 @@ impl Entries {
         }
     }
 
-    /// The power fails: a journal (`is_ordered`) keeps the first of the changes that were not synced, other file
-    /// systems keep any.
+    /// Cuts the power: of the changes that were not synced, the first ones survive (`is_ordered`), or any of them.
     pub fn cut_power(&mut self, is_ordered: bool, random: &mut Random) {
         let first = random.below(self.changes.len() + 1);
         for (number, change) in self.changes.drain(..).enumerate() {

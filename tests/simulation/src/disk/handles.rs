@@ -1,4 +1,4 @@
-//! Open directories and files of a simulated disk, for the code that stores downloads.
+//! Open directories and files of a simulated disk: the file system trait of `coracle::local`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -166,7 +166,7 @@ impl FileHandle for DiskFile {
                 Ok(len)
             }
             Err(error) => {
-                // The process may end in the middle of it.
+                // A process that ends may have written a part.
                 let mut state = self.disk.state();
                 if state.is_stopped && state.random.chance(500) {
                     let len = state.random.below(bytes.len());
@@ -223,12 +223,12 @@ impl FileHandle for DiskFile {
 }
 
 impl DiskFile {
-    /// What was written is not on the disk, though it can be read.
+    /// Loses what was written, though it can still be read.
     fn lose(&self) {
         let mut state = self.disk.state();
         state.contents(self.number).fail_sync();
         state.losses += 1;
-        // Killed now, the program leaves what no other program can tell from a good file.
+        // A program that is killed now leaves what no other program can tell from a good file.
         state.stops_in = None;
     }
 }
@@ -244,7 +244,7 @@ impl State {
         }
     }
 
-    /// How much of `len` bytes one call moves.
+    /// How many of `len` bytes one call moves; sometimes it is interrupted.
     fn uneven(&mut self, len: usize) -> io::Result<usize> {
         match self.random.below(1_000) {
             0..5 => Err(io::ErrorKind::Interrupted.into()),

@@ -1,7 +1,7 @@
-//! A client's disk: a file system in memory that fails and loses power where it is told to.
+//! A client's disk: a file system in memory, with errors, kills and power cuts at any operation.
 //!
-//! It knows for every file and directory what programs see, and what a power cut may leave of it: only what was synced
-//! is sure to survive, contents and entries each for themselves.
+//! Every file and directory has a state that programs see and a durable one. Only what was synced is sure to survive a
+//! power cut, contents and entries each by their own sync.
 
 mod contents;
 mod entries;
@@ -26,16 +26,16 @@ const ROOT: usize = 0;
 #[derive(Clone)]
 pub struct Disk(Rc<RefCell<State>>);
 
-/// How a file system behaves, apart from faults.
+/// Properties of the file system.
 #[derive(Clone, Copy, Debug)]
 pub struct Behavior {
-    /// A journal keeps the order in which entries change.
+    /// A power cut keeps the order in which entries were changed, as journals do.
     pub is_ordered: bool,
-    /// It can rename without replacing.
+    /// There is a rename that replaces nothing.
     pub has_no_replace: bool,
 }
 
-/// What another program does between two operations of the one that is simulated.
+/// Something that another program does between two operations of the simulated one.
 pub type Visit = Box<dyn FnOnce(&Disk, &mut Random)>;
 
 struct State {
@@ -43,17 +43,18 @@ struct State {
     random: Random,
     nodes: Vec<Node>,
     free: Vec<usize>,
-    /// In how many of 1,000 cases an operation on entries fails; on contents, that are many more, of 100,000.
+    /// Probability that an operation on entries fails, per mille. Operations on contents, of which there are many more,
+    /// fail a hundred times less often.
     faults: usize,
-    /// Faults are injected until one was, so that each is handled alone.
+    /// An error may be injected: one for a run of the program, so that each is handled alone.
     is_armed: bool,
     errors: u64,
     losses: u64,
-    /// The process is killed, or the power fails, after so many operations.
+    /// Operations until the process ends.
     stops_in: Option<usize>,
     is_stopped: bool,
     visit_in: Option<(usize, Visit)>,
-    /// How often the machine, or the process on it, was started again.
+    /// Number of processes that have ended.
     epoch: u64,
 }
 
@@ -96,29 +97,29 @@ impl Disk {
         DiskDirectory::new(self, ROOT)
     }
 
-    /// From now on one operation fails, with a probability that `faults` gives (per mille); none for 0.
+    /// Allows one injected error; `faults` is its probability for an operation, per mille.
     pub fn arm(&self, faults: usize) {
         let state = &mut *self.state();
         state.faults = faults;
         state.is_armed = faults > 0;
     }
 
-    /// How many operations have failed.
+    /// Number of injected errors.
     pub fn errors(&self) -> u64 {
         self.state().errors
     }
 
-    /// How many syncs and closes of files have failed.
+    /// Number of injected errors that syncs and closes of files returned.
     pub fn losses(&self) -> u64 {
         self.state().losses
     }
 
-    /// Lets the process end, or the power fail, after `operations`; `None`: does not.
+    /// Ends the process after `operations`; `None`: does not.
     pub fn stop_after(&self, operations: Option<usize>) {
         self.state().stops_in = operations;
     }
 
-    /// Whether the end that was set by [`stop_after`](Self::stop_after) has come: every operation fails from then on.
+    /// Whether the process has ended by [`stop_after`](Self::stop_after): every operation of it fails.
     pub fn is_stopped(&self) -> bool {
         self.state().is_stopped
     }
@@ -134,7 +135,7 @@ impl Disk {
         state.walk(path).is_some_and(|number| state.nodes[number].is_locked)
     }
 
-    /// The process ends. Its handles close with it, and may not be used any more.
+    /// Kills the process, which closes its handles: they must not be used any more.
     pub fn kill(&self) {
         let state = &mut *self.state();
         state.epoch += 1;
@@ -147,7 +148,7 @@ impl Disk {
         state.free_unused();
     }
 
-    /// The power fails, which ends the process, too.
+    /// Cuts the power, which ends the process, too.
     pub fn cut_power(&self) {
         self.kill();
         let state = &mut *self.state();
@@ -162,7 +163,7 @@ impl Disk {
         state.free_unused();
     }
 
-    /// Contents of the file at `path`; no operation, but a look from outside.
+    /// Looks at the contents of the file at `path`, which is no operation; `None` where there is none.
     pub fn peek<T>(&self, path: &str, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let state = self.state();
         match &state.nodes[state.walk(path)?].content {
@@ -207,7 +208,7 @@ impl Disk {
         let mut contents = Contents::default();
         contents.write(0, bytes);
         contents.sync();
-        // No program can take it for a file that it knows: its number is a new one.
+        // A number that was never used, so that no sidecar names it.
         state.nodes.push(Node { content: Content::File(contents), handles: 0, is_locked: false });
         let number = state.nodes.len() - 1;
         state.entries(directory).add(name, number);
@@ -232,7 +233,7 @@ impl Disk {
         self.0.borrow_mut()
     }
 
-    /// Begins an operation on the directories: with what is to happen before it.
+    /// Begins an operation on directories, with what is planned to happen before it.
     fn operation(&self, epoch: u64) -> io::Result<RefMut<'_, State>> {
         self.begin(epoch, 1)
     }
@@ -331,7 +332,7 @@ impl State {
         }
     }
 
-    /// Frees what has no handle and no name, and what no power cut brings back: numbers are used again.
+    /// Frees the numbers of what has no handle and no name, and what no power cut brings back.
     fn free_unused(&mut self) {
         let mut is_used = vec![false; self.nodes.len()];
         let mut found: Vec<usize> = (0..self.nodes.len()).filter(|number| self.nodes[*number].handles > 0).collect();

@@ -1,4 +1,4 @@
-//! One run: everything that a seed decides, and the clock.
+//! One run: a server, its clients and their links, until every client has its files.
 
 use std::num::NonZeroU32;
 
@@ -6,101 +6,20 @@ use coracle_core::ServerConfig;
 
 use crate::client::Client;
 use crate::connection::LinkConditions;
+use crate::context::{Context, Counts, LATEST, trace};
 use crate::random::Random;
 use crate::registry::ConnectionRegistry;
 use crate::server::Limits;
 use crate::store::Store;
 
-/// A deadline is handled at most this late, in milliseconds.
-pub const LATEST: u64 = 400;
 /// A run takes no more steps than this.
-const MOST_STEPS: u64 = 3_000_000;
+const MAX_STEPS: u64 = 3_000_000;
 
-/// What everybody in a run shares.
-#[derive(Debug)]
-pub struct Context {
-    /// Milliseconds since the run began.
-    pub now: u64,
-    pub random: Random,
-    pub store: Store,
-    /// For bytes between a file and a connection.
-    pub buf: Vec<u8>,
-    pub counts: Counts,
-    /// Deadlines are handled less than so many milliseconds late.
-    pub lateness: u64,
-    /// From now on nothing new goes wrong.
-    pub is_calm: bool,
-    pub is_corrupt: bool,
-    /// The most bytes that are moved at once.
-    pub piece: usize,
-    pub is_traced: bool,
-}
-
-macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident: $words:literal,)*) => {
-        /// What happened, added up.
-        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counts {
-            $($(#[$doc])* pub $name: u64,)*
-        }
-
-        impl Counts {
-            /// Adds another run's.
-            pub const fn add(&mut self, other: &Self) {
-                $(self.$name += other.$name;)*
-            }
-
-            /// Each with its words.
-            #[must_use]
-            pub fn lines(&self) -> Vec<(&'static str, u64)> {
-                vec![$(($words, self.$name),)*]
-            }
-        }
-    };
-}
-
-counts! {
-    /// Connections that a server took.
-    sessions: "sessions",
-    /// Those in which a request was read.
-    asked: "asked something",
-    /// Those whose link tore.
-    cut: "cut",
-    /// Those whose file had changed since its client last asked, or changed meanwhile.
-    met_change: "met a changed file",
-    busy: "more were refused as busy",
-    files: "files reported",
-    bytes: "bytes in them",
-    resumes: "resumes",
-    changed: "files begun anew for a change",
-    wrong_digests: "parts found damaged by their digest",
-    kills: "clients killed",
-    power_cuts: "clients without power",
-    disk_errors: "programs ended by an error of the disk",
-    not_replaced: "programs that were not to replace a file",
-    foreign: "programs that left a file alone that was not theirs",
-    locked: "programs that left a download to another one",
-    set_aside: "parts set aside",
-    timeouts: "deadlines passed",
-    broken_bodies: "bodies broken off",
-    stops: "servers stopped",
-}
-
-/// Prints a line of the trace.
-macro_rules! trace {
-    ($context:expr, $($words:tt)*) => {
-        if $context.is_traced {
-            println!("{:>9} ms  {}", $context.now, format_args!($($words)*));
-        }
-    };
-}
-pub(crate) use trace;
-
-/// Runs everything that `seed` decides.
+/// Runs the simulation of `seed`.
 ///
 /// # Panics
 ///
-/// When something happens that must not.
+/// When a rule is broken.
 #[must_use]
 pub fn run(seed: u64, is_traced: bool) -> Counts {
     let mut random = Random::new(seed);
@@ -124,7 +43,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         .with_idle_ms(millis(limits.idle))
         .with_request_ms(millis(limits.request))
         .with_stall_ms(millis(limits.stall));
-    let places = 1 + random.below(8);
+    let max_active = 1 + random.below(8);
     let (files, clients) = (1 + random.below(3), 1 + random.below(4));
     let mut store = Store::new(files, largest, &mut random);
     store.faults = random.one_of(&[0, 0, 10, 40]);
@@ -141,19 +60,19 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         random,
     };
     trace!(context, "{clients} clients, {files} files of at most {largest} bytes, {conditions:?}, {limits:?}");
-    let mut registry = ConnectionRegistry::new(&config, limits, places, conditions);
+    let mut registry = ConnectionRegistry::new(&config, limits, max_active, conditions);
     let mut clients: Vec<Client<'_>> = (0..clients)
         .map(|number| {
             let left = 1 + u32::try_from(context.random.below(4)).expect("small");
             Client::new(number, left, &mut context)
         })
         .collect();
-    let patience = 8 + context.random.below(40) as u64;
+    let calm_after = 8 + context.random.below(40) as u64;
     let mut steps = 0;
     while !clients.iter().all(Client::is_done) || !registry.abandoned.is_empty() {
         steps += 1;
-        assert!(steps < MOST_STEPS, "no end in sight");
-        if !context.is_calm && context.counts.sessions >= patience {
+        assert!(steps < MAX_STEPS, "no end in sight");
+        if !context.is_calm && context.counts.sessions >= calm_after {
             calm(&mut context);
         }
         if context.random.chance(15) {
@@ -173,8 +92,8 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
         if !has_moved {
             let own = clients.iter().filter_map(|client| client.next_event(context.now));
             let next = own.chain(registry.next_event(context.now)).min();
-            let next = next.expect("nobody can do anything, and no deadline is armed");
-            // What is due and was let pass for once is tried again at the next millisecond.
+            let next = next.expect("nothing can happen, and no deadline is armed");
+            // A deadline that is due, and was handled late on purpose, is tried again at the next millisecond.
             context.now = next.max(context.now + 1);
         }
     }
@@ -184,7 +103,7 @@ pub fn run(seed: u64, is_traced: bool) -> Counts {
     context.counts
 }
 
-/// From now on nothing goes wrong, so that everybody has to come to an end.
+/// Ends all faults, so that every client has to get its files.
 fn calm(context: &mut Context) {
     trace!(context, "calm");
     context.is_calm = true;
