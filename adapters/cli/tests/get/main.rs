@@ -6,3 +6,4 @@ mod kernel;
 mod serve;
 mod support;
 mod tree;
+mod usage;
