@@ -183,6 +183,11 @@ impl<D: DirectoryHandle> Directory<D> {
         })
     }
 
+    /// Whether the inode number of a file tells later whether it is the same file.
+    pub(super) fn has_lasting_inodes(&self) -> bool {
+        self.handle.has_lasting_inodes()
+    }
+
     /// Removes the entry `name`, if there is one.
     ///
     /// # Errors
