@@ -1,14 +1,32 @@
-//! `coracle get` as people use it: to devices and pipes, over files of others, in containers, with mistakes.
+//! `coracle get`, `ls` and `stat` in everyday use: what is written where, what is said, and the exit code.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Server, TestDirectory, finish, pseudo_random, wait_until};
+use crate::support::{Server, TestDirectory, finish, pseudo_random, unused_address, wait_until};
 
-const HELLO: &[(&str, &[u8])] = &[("hello", b"Hello, world!\n"), ("d/b", b"b")];
+const HELLO: &[(&str, &[u8])] = &[("hello", b"Hello, world!\n"), ("d/b", b"b"), ("empty", b"")];
+
+#[test]
+fn fetches_and_leaves_nothing_else() {
+    let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
+    let result = local.get(&server, &["hello"]);
+    assert!(result.exits_with(0).stdout.is_empty(), "a pipe gets nothing but errors");
+    assert_eq!(local.read("hello"), b"Hello, world!\n");
+    local.get(&server, &["empty"]).exits_with(0);
+    local.get(&server, &["d/b", "-o", "else"]).exits_with(0);
+    assert_eq!(local.names(), ["else", "empty", "hello"]);
+    let result = local.get(&server, &["hello", "d/b", "-o", "-"]);
+    assert_eq!(result.exits_with(0).stdout, b"Hello, world!\nb");
+    local.get(&server, &["nothing"]).exits_with(1).prints_error("coracle: nothing: no such file\n");
+    local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
+    local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
+    assert_eq!(local.names(), ["else", "empty", "hello"]);
+}
 
 #[test]
 fn output_that_cannot_be_written_is_a_failure() {
@@ -119,6 +137,67 @@ fn the_first_process_of_a_container_ends_on_signals() {
     }
     local.get(&server, &["a"]).exits_with(0);
     assert!(local.read("a") == file);
+}
+
+#[test]
+fn several_go_to_a_directory_and_the_first_failure_counts() {
+    let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
+    local.write("b", "old");
+    let result = local.get(&server, &["missing", "hello", "d/b", "-o", "."]);
+    result.exits_with(1).prints_error("missing: no such file").prints_error("d/b: ./b exists already");
+    assert_eq!((local.read("hello"), local.read("b")), (b"Hello, world!\n".to_vec(), b"old".to_vec()));
+    local.get(&server, &["hello", "d/b", "-o", "new/"]).exits_with(0);
+    assert_eq!(local.names(), ["b", "hello", "new", "new/b", "new/hello"]);
+    local.get(&server, &["b", "d/b"]).exits_with(2).prints_error("two of these");
+}
+
+#[test]
+fn what_cannot_be_asked_is_wrong_usage() {
+    let (local, server) = (TestDirectory::new(), Server::honest(HELLO));
+    for name in ["../x", "/etc/passwd", "a//b", "a\\b", "a\nb", ""] {
+        local.get(&server, &[name]).exits_with(2);
+    }
+    assert_eq!(server.requests(), 0);
+    for host in ["", "::1", "[::1", "host:0", "host:x", "http://host/"] {
+        assert_eq!(local.run(&["get", host, "a"]).code, Some(2), "{host}");
+    }
+}
+
+#[test]
+fn nobody_there_is_network_trouble_after_the_retries() {
+    let local = TestDirectory::new();
+    let (_held, address) = unused_address();
+    let begin = Instant::now();
+    local.run(&["get", &address, "a", "--retries", "2"]).exits_with(3).prints_error("cannot connect");
+    // Pauses of at least 150 and 450 ms.
+    assert!(begin.elapsed() >= Duration::from_millis(600), "{:?}", begin.elapsed());
+    local
+        .run(&["get", "no.such.host.invalid", "a", "--retries", "0"])
+        .exits_with(3)
+        .prints_error("no.such.host.invalid");
+    assert!(local.names().is_empty());
+}
+
+#[test]
+fn busy_and_shutting_down_are_tried_again() {
+    for code in ["busy", "shuttingDown", "timeout"] {
+        let local = TestDirectory::new();
+        let server = Server::new(move |mut exchange| match exchange.number {
+            0 | 1 => {
+                exchange.refuse(code, "later");
+                exchange.cut();
+            }
+            _ => exchange.honest(HELLO),
+        });
+        local.get(&server, &["hello"]).exits_with(0);
+        assert_eq!(server.requests(), 3, "{code}");
+        let never = Server::new(move |mut exchange| {
+            exchange.refuse(code, "later");
+            exchange.cut();
+        });
+        TestDirectory::new().get(&never, &["hello", "--retries", "1"]).exits_with(3);
+        assert_eq!(never.requests(), 2, "{code}");
+    }
 }
 
 #[test]
