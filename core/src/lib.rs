@@ -80,7 +80,6 @@
 //!
 //! - `sha256` (default): SHA-256 as a digest beside CRC-32.
 //! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
-//! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
 //! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
@@ -111,8 +110,7 @@ pub use server::{
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
 pub use types::file_name::{FileName, NameError};
-pub use types::time::Instant;
-pub use types::timer::Timer;
+pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;

@@ -1,6 +1,8 @@
 //! An address to listen on, as typed: the value of `--listen`, and two fields of the console.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use coracle::server::DEFAULT_ADDRESS;
 
@@ -19,7 +21,8 @@ impl Default for ListenAddress {
 }
 
 impl ListenAddress {
-    /// Splits `ADDR:PORT`, `ADDR`, `:PORT` or `PORT`. `ADDR` may be a name; an IPv6 address is in brackets when a port follows.
+    /// Splits `ADDR:PORT`, `ADDR`, `:PORT` or `PORT`. `ADDR` may be a name; an IPv6 address is in brackets when a port follows,
+    /// and may have a zone, as in `[fe80::1%eth0]:9000`.
     pub fn split(text: &str) -> Self {
         let without_brackets = |host: &str| {
             let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -33,9 +36,7 @@ impl ListenAddress {
         }
         let bare = without_brackets(text);
         match text.rsplit_once(':') {
-            Some((host, port)) if bare.parse::<IpAddr>().is_err() => {
-                Self { host: without_brackets(host), port: port.to_owned() }
-            }
+            Some((host, port)) if !is_address(&bare) => Self { host: without_brackets(host), port: port.to_owned() },
             _ => Self { host: bare, ..Self::default() },
         }
     }
@@ -57,15 +58,83 @@ impl ListenAddress {
         if let Ok(ip) = bare.parse() {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
-        let resolved =
-            (bare, port).to_socket_addrs().map_err(|error| format!("cannot listen on {bare}:{port}: {error}"))?;
-        Ok(resolved.collect())
+        let describe = |error| format!("cannot listen on {bare}:{port}: {error}");
+        let resolved = (bare, port).to_socket_addrs().map_err(describe)?;
+        with_one_port(resolved.collect()).map_err(describe)
     }
+}
+
+/// An address that is listened on, with the name of the zone of a link-local one, as `[fe80::1%eth0]:9000`: its number is
+/// another one after the next start.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownAddress(pub SocketAddr);
+
+impl ShownAddress {
+    /// The host, in brackets where it is an IPv6 address.
+    pub fn host(self) -> String {
+        match self.0 {
+            SocketAddr::V6(address) if address.scope_id() != 0 => {
+                format!("[{}%{}]", address.ip(), zone_name(address.scope_id()))
+            }
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+            SocketAddr::V4(address) => address.ip().to_string(),
+        }
+    }
+}
+
+impl fmt::Display for ShownAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host(), self.0.port())
+    }
+}
+
+/// The name of the network interface `index`; its number where it has none.
+#[cfg(target_os = "linux")]
+fn zone_name(index: u32) -> String {
+    let name = std::net::UdpSocket::bind("127.0.0.1:0")
+        .ok()
+        .and_then(|socket| rustix::net::netdevice::index_to_name(&socket, index).ok());
+    name.unwrap_or_else(|| index.to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn zone_name(index: u32) -> String {
+    index.to_string()
+}
+
+/// Whether `host` is an IP address, with a zone or without.
+fn is_address(host: &str) -> bool {
+    host.split_once('%').map_or(host, |(address, _)| address).parse::<IpAddr>().is_ok()
+}
+
+/// Chooses one free port for the addresses of a name, where any port is wanted.
+fn with_one_port(mut addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> {
+    /// Other programs may have a port at one address that is free at another.
+    const MAX_TRIES: usize = 16;
+    addresses.dedup();
+    let [first, others @ ..] = addresses.as_slice() else { return Ok(addresses) };
+    if first.port() != 0 || others.is_empty() {
+        return Ok(addresses);
+    }
+    let mut tries = 1;
+    let port = loop {
+        let listener = TcpListener::bind(*first)?;
+        let port = listener.local_addr()?.port();
+        match others.iter().try_for_each(|other| TcpListener::bind(SocketAddr::new(other.ip(), port)).map(drop)) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse || tries == MAX_TRIES => return Err(error),
+            Err(_) => tries += 1,
+            Ok(()) => break port,
+        }
+    };
+    addresses.iter_mut().for_each(|address| address.set_port(port));
+    Ok(addresses)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ListenAddress;
+    use std::net::{SocketAddr, SocketAddrV6};
+
+    use super::{ListenAddress, ShownAddress, with_one_port};
 
     #[test]
     fn takes_apart_all_forms_of_an_address() {
@@ -75,6 +144,9 @@ mod tests {
             ("[::1]:9000", "::1", "9000"),
             ("::1", "::1", "8888"),
             ("[::1]", "::1", "8888"),
+            ("[fe80::77%lo]:9000", "fe80::77%lo", "9000"),
+            ("[fe80::77%lo]", "fe80::77%lo", "8888"),
+            ("fe80::77%lo", "fe80::77%lo", "8888"),
             (":9000", "::", "9000"),
             ("9000", "::", "9000"),
             ("localhost:9000", "localhost", "9000"),
@@ -84,6 +156,28 @@ mod tests {
             assert_eq!(ListenAddress::split(text), address, "{text}");
             assert!(address.resolve().is_ok_and(|addresses| !addresses.is_empty()), "{text}");
         }
+    }
+
+    #[test]
+    fn zones_have_names() {
+        let index = std::fs::read_to_string("/sys/class/net/lo/ifindex").expect("the loopback interface");
+        let zoned = |index| SocketAddr::V6(SocketAddrV6::new("fe80::77".parse().expect("an address"), 9000, 0, index));
+        let loopback = ShownAddress(zoned(index.trim().parse().expect("a number")));
+        assert_eq!((loopback.to_string().as_str(), loopback.host().as_str()), ("[fe80::77%lo]:9000", "[fe80::77%lo]"));
+        assert_eq!(ShownAddress(zoned(u32::MAX)).to_string(), "[fe80::77%4294967295]:9000");
+        assert_eq!(ListenAddress::split("[fe80::77%lo]:9000").resolve(), Ok(vec![loopback.0]));
+        for plain in ["[::1]:9", "127.0.0.1:9"] {
+            assert_eq!(ShownAddress(plain.parse().expect("an address")).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn a_name_gets_one_free_port() {
+        let any = ["127.0.0.1:0", "127.0.0.2:0"].map(|text| text.parse().expect("an address"));
+        let [first, second] = with_one_port(any.to_vec()).expect("a port")[..] else { panic!("two addresses") };
+        assert!(first.port() != 0 && first.port() == second.port(), "{first} {second}");
+        let one = vec![any[0]];
+        assert_eq!(with_one_port(one.clone()).expect("left to the system"), one);
     }
 
     #[test]

@@ -76,6 +76,12 @@ fn main() -> ExitCode {
         Err(error) if error.use_stderr() => error.exit(),
         Err(help) => return print_help(&help).into(),
     };
+    // A server catches them itself.
+    if !matches!(program.command, Command::Serve(_))
+        && let Err(error) = signals::end_on_signals_as_init()
+    {
+        exit::print_error(format_args!("cannot catch signals: {error}"));
+    }
     let exit = match program.command {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),

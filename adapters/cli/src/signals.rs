@@ -1,10 +1,29 @@
-//! Signals that stop a server.
+//! Signals that stop a server, and that end a client.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use coracle::server::ServerHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
+
+/// Lets the usual signals end this process where it is the first one of a container: the kernel gives that one only signals
+/// that it catches (pid_namespaces(7)).
+///
+/// # Errors
+///
+/// A signal cannot be caught.
+pub fn end_on_signals_as_init() -> io::Result<()> {
+    if std::process::id() != 1 {
+        return Ok(());
+    }
+    for signal in stop_signals() {
+        register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))?;
+    }
+    Ok(())
+}
 
 /// The signals to stop on. SIGHUP is not among them where it is ignored at the start, as nohup arranges it.
 pub fn stop_signals() -> Vec<i32> {

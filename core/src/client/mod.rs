@@ -1,10 +1,10 @@
 //! The client's session: a state machine for one connection.
 
-mod answer;
 mod error;
 mod event;
 mod line_buffer;
 mod request;
+mod response;
 mod session;
 
 pub use error::{Failure, StartError, Violation};

@@ -7,7 +7,7 @@ use super::session::{LineEnding, Session};
 use super::state::State;
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
-use crate::types::timer::Timer;
+use crate::types::time::Timer;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};

@@ -1,10 +1,10 @@
 //! The server's side of one connection.
 
 mod action;
-mod answer;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+mod response;
 #[cfg(feature = "classic")]
 mod selection;
 mod session;
@@ -19,8 +19,7 @@ pub use config::{ServerConfig, ServerName, ServerNameError};
 use session::Session;
 
 use crate::store::{Listed, StoreError};
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 
 /// The server's side of one connection, as a state machine without a socket, a file or a clock.

@@ -1,7 +1,6 @@
 //! The timers of a server session: a table of expiry times, indexed by [`Timer`].
 
-use crate::types::time::Instant;
-use crate::types::timer::Timer;
+use crate::types::time::{Instant, Timer};
 
 /// Later than any deadline.
 const NEVER: Instant = Instant::from_millis(u64::MAX);

@@ -141,9 +141,9 @@ impl core::error::Error for StoreError {}
 pub trait Store {
     /// An open file. It can still be read, with its old contents, after its name was given to another file.
     ///
-    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are used again) tells another version in
-    /// [`Store::info`] as soon as a byte that was announced may have been overwritten: the look behind the last byte then
-    /// ends the exchange with `changed`, and no client takes mixed bytes for a file.
+    /// A medium that cannot keep old contents (raw flash, a FAT whose clusters are reused) has to return another version from
+    /// [`Store::info`] as soon as an announced byte may have been overwritten: the check after the last byte then ends the
+    /// exchange with `changed`, and no client takes mixed bytes for a file.
     type File;
     /// A position in a listing, in the store's own terms: enough for [`Store::next`] to continue from there, however much later
     /// and whatever was opened in between.
@@ -421,6 +421,7 @@ mod tests {
             (StoreError::Denied, "denied", "permission denied"),
             (StoreError::BadName, "badName", "a name that this store cannot have"),
             (StoreError::Io, "io", "input/output error"),
+            (StoreError::Busy, "busy", "too many files are open"),
         ] {
             assert_eq!((error.code().as_str(), error.to_string().as_str()), (code, text));
         }
@@ -440,7 +441,7 @@ mod tests {
         }
     }
 
-    /// A store that knows no digests and remembers none, and that lets nobody hold a file.
+    /// A store without known digests, with the default methods.
     #[test]
     fn a_store_need_not_know_more_than_its_files() {
         struct Blind;

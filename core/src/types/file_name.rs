@@ -29,7 +29,7 @@ pub enum NameError {
     Empty,
     /// It is longer than [`FileName::MAX_LEN`] bytes.
     TooLong,
-    /// A component is empty (as before a leading, between doubled or behind a trailing `/`), `.` or `..`.
+    /// A component is empty (before a leading, between doubled or after a trailing `/`), `.` or `..`.
     Component,
     /// It contains a control character or a backslash.
     Character,
@@ -124,7 +124,7 @@ impl NameError {
         self.message().as_str()
     }
 
-    /// The text of the protocol's error.
+    /// The message of the protocol's error.
     pub(crate) const fn message(self) -> Message {
         match self {
             Self::Empty => Message::NameEmpty,

@@ -3,5 +3,4 @@
 pub(crate) mod digest;
 pub(crate) mod file_name;
 pub(crate) mod time;
-pub(crate) mod timer;
 pub(crate) mod version;

@@ -1,43 +1,43 @@
-//! The error codes of the protocol.
+//! Error codes of the protocol.
 
 use core::fmt;
 
 use crate::wire::text_table::TextTable;
 
-/// A code of an `error` message: what was refused, or why a connection ends.
+/// A code of an `error` line: why a request is refused, or why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum Code {
-    /// The request is no JSON, or a member is missing, doubled or of another type.
+    /// The request is not JSON, or a member is missing, duplicated or of another type.
     BadRequest,
-    /// The request's `type` is not known.
+    /// The request's `type` is unknown.
     UnknownType,
     /// The file name breaks a rule of [`FileName`](crate::FileName).
     BadName,
     /// There is no such file or directory.
     NotFound,
-    /// It is there, and no regular file.
+    /// It exists and is not a regular file.
     NotFile,
-    /// It is there, and no directory.
+    /// It exists and is not a directory.
     NotDirectory,
-    /// It is there, and may not be read, or lies outside of what is served.
+    /// It may not be read, or lies outside of what is served.
     Denied,
-    /// The offset lies behind the file's end, or `digestFrom` behind the offset.
+    /// The offset is beyond the file's end, or `digestFrom` beyond the offset.
     BadRange,
-    /// The file is no longer the version that was asked for, or changed while it was sent.
+    /// The file does not have the requested version, or changed while it was sent.
     Changed,
     /// The request is longer than the server's `maxRequest`.
     TooLong,
-    /// Every place is taken: try again later.
+    /// All connections or file handles are in use: try again later.
     Busy,
     /// The request did not arrive in time.
     Timeout,
     /// The file could not be read.
     Io,
-    /// The request is well formed, and asks for what this server does not have.
+    /// The request is valid, but this server does not support it.
     Unsupported,
-    /// The server is being stopped.
+    /// The server is stopping.
     ShuttingDown,
 }
 
@@ -67,13 +67,13 @@ impl Code {
         WORDS.get(self as u8)
     }
 
-    /// The code with the word `word`; `None` for one that this version does not know.
+    /// The code of the word `word`; `None` for one that this version does not know.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == word)
     }
 
-    /// Whether the same request may well be answered a little later.
+    /// Whether the same request may succeed later.
     #[must_use]
     pub const fn is_temporary(self) -> bool {
         matches!(self, Self::Busy | Self::ShuttingDown | Self::Timeout)
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_in_a_while() {
+    fn busy_and_the_like_are_temporary() {
         for code in Code::ALL {
             let expected = ["busy", "shuttingDown", "timeout"].contains(&code.as_str());
             assert_eq!(code.is_temporary(), expected, "{code}");

@@ -1,6 +1,6 @@
-//! Division of 64 bits without the compiler's routine for it, which takes 540 bytes on a 32-bit processor.
+//! Decimal digits, and division of 64 bits without the compiler's routine, which takes 540 bytes on a 32-bit processor.
 
-/// `number` in decimal digits, at the end of `digits`.
+/// Writes `number` in decimal digits to the end of `digits`, and returns them.
 pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut rest = number;
     let mut start = digits.len();
@@ -16,7 +16,7 @@ pub(crate) fn decimal(number: u64, digits: &mut [u8; 20]) -> &[u8] {
     digits.get(start..).unwrap_or_default()
 }
 
-/// The quotient and the remainder of `dividend` by `divisor`; for a divisor of 0 the quotient has every bit set.
+/// The quotient and the remainder of `dividend` by `divisor`; if `divisor` is 0, the quotient is [`u64::MAX`].
 #[inline(never)]
 pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
     match u32::try_from(dividend) {
@@ -25,7 +25,7 @@ pub(crate) fn div_rem(dividend: u64, divisor: u32) -> (u64, u64) {
     }
 }
 
-/// A bit a turn, as on paper: a board has few files of 4 GiB.
+/// Divides bit by bit: slow, but only numbers of 4 GiB and more get here.
 fn long_division(dividend: u64, divisor: u64) -> (u64, u64) {
     let (mut quotient, mut rest) = (dividend, 0);
     for _ in 0..u64::BITS {

@@ -1,13 +1,13 @@
-//! JSON strings: decoding of escapes, and writing of names in pieces.
+//! Escapes of JSON strings: decodes them, and writes text in pieces.
 
 use core::ops::Range;
 use core::slice::Iter;
 
-/// A string has an escaped surrogate without its other half, or an escape that JSON does not have.
+/// A string contains half of an escaped surrogate pair, or an escape that JSON does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadEscape;
 
-/// Whether `raw`, what stands between a string's quotes, means `expected`.
+/// Whether `raw`, the text between a string's quotes, decodes to `expected`.
 pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     let mut rest = raw.iter();
     let mut expected = expected.as_bytes();
@@ -21,12 +21,12 @@ pub(crate) fn unescape_eq(raw: &[u8], expected: &str) -> bool {
     }
 }
 
-/// Decodes `raw`, what stands between a string's quotes, into `out`, and returns the decoded length. What does not fit is
-/// counted all the same.
+/// Decodes `raw`, the text between a string's quotes, into `out`, and returns the decoded length, including what does not
+/// fit.
 ///
 /// # Errors
 ///
-/// At the first escape that means nothing.
+/// At the first invalid escape.
 pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
     let (mut rest, mut len) = (raw.iter(), 0);
     let mut character = [0; 4];
@@ -39,24 +39,23 @@ pub(crate) fn unescape(raw: &[u8], out: &mut [u8]) -> Result<usize, BadEscape> {
     }
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, where it stands, and returns the decoded text.
+/// Decodes `buf[range]`, the text between a string's quotes, in place, and returns the decoded text.
 ///
 /// # Errors
 ///
-/// As [`unescape`], and for a range that is not in `buf`.
+/// As [`unescape`], and if the range is not in `buf`.
 pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&[u8], BadEscape> {
     let text = buf.get_mut(range).ok_or(BadEscape)?;
     let len = unescape_to_front(text, 0..text.len())?;
     text.get(..len).ok_or(BadEscape)
 }
 
-/// Decodes `buf[range]`, what stands between a string's quotes, to the front of `buf`, and returns the decoded length,
-/// which is never more than the range's: every escape is longer than what it means, so writing never overtakes reading.
+/// Decodes `buf[range]`, the text between a string's quotes, to the front of `buf`, and returns the decoded length. It is
+/// at most that of the range: every escape is longer than its character, so writing never overtakes reading.
 ///
 /// # Errors
 ///
-/// As [`unescape`], and for a range that is not in `buf`. The front of `buf` then holds what came before.
-#[inline(never)]
+/// As [`unescape`], and if the range is not in `buf`. The front of `buf` then holds what was decoded before.
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let Range { mut start, end } = range;
     let mut len = 0;
@@ -72,18 +71,18 @@ pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<u
     }
 }
 
-/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the bytes of `text` that were
-/// taken and the bytes written.
+/// Writes as much of `text` (UTF-8) as fits into `out`, escaped for a JSON string, and returns the number of bytes of `text`
+/// that were taken and the number of bytes written.
 ///
-/// Only what JSON requires is escaped: `"`, `\` and what is below U+0020. An escape is written whole or not at all; a
-/// character of several bytes may be parted. Both counts are 0 if `out` is too short for what comes first: 6 bytes always do.
+/// Escapes only what JSON requires: `"`, `\` and characters below U+0020. An escape is written whole or not at all; a
+/// character of several bytes may be split. Both counts are 0 if `out` is too short for the first character: 6 bytes are
+/// always enough.
 pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     let room = out.len();
     let mut out = out.iter_mut();
     let mut rest = text.iter();
     while let Some(byte) = rest.as_slice().first() {
-        let is_plain = stands_for_itself(*byte);
-        if is_plain {
+        if is_plain(*byte) {
             let Some(place) = out.next() else { break };
             *place = *byte;
             rest.next();
@@ -113,13 +112,12 @@ pub(crate) fn escape_piece(text: &[u8], out: &mut [u8]) -> (usize, usize) {
     (text.len().saturating_sub(rest.len()), room.saturating_sub(out.len()))
 }
 
-/// Whether JSON takes a byte in a string as it is.
-const fn stands_for_itself(byte: u8) -> bool {
+/// Whether JSON allows `byte` in a string without an escape.
+const fn is_plain(byte: u8) -> bool {
     (byte >= b' ') & (byte != b'"') & (byte != b'\\')
 }
 
-/// Takes what stands next in `rest`, and returns what it means: a byte stands for itself, an escape for a character, which is
-/// written to `buf`. Empty at the end.
+/// Takes the next byte or escape of `rest` and returns what it means, which is written to `buf`; empty at the end.
 #[inline(never)]
 fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], BadEscape> {
     match rest.next() {
@@ -132,7 +130,7 @@ fn next<'b>(rest: &mut Iter<'_, u8>, buf: &'b mut [u8; 4]) -> Result<&'b [u8], B
     }
 }
 
-/// The character of an escape, of which `rest` begins behind the backslash.
+/// Decodes an escape from `rest`, which begins after the backslash.
 fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     let letter = rest.next().ok_or(BadEscape)?;
     if let Some((_, meaning)) = SHORT_ESCAPES.iter().find(|(short, _)| short == letter) {
@@ -153,7 +151,7 @@ fn escaped(rest: &mut Iter<'_, u8>) -> Result<char, BadEscape> {
     char::from_u32(unit).ok_or(BadEscape)
 }
 
-/// Writes what fits of `bytes` to `out` from `at` on, and returns where they end.
+/// Writes what fits of `bytes` to `out` from `at` on, and returns the end of all of them.
 fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
     for byte in bytes {
         if let Some(place) = out.get_mut(at) {
@@ -164,7 +162,7 @@ fn put(out: &mut [u8], mut at: usize, bytes: &[u8]) -> usize {
     at
 }
 
-/// The letters of the escapes that are one letter, and what they mean.
+/// The escapes of one letter, and their characters.
 const SHORT_ESCAPES: [(u8, u8); 8] = [
     (b'"', b'"'),
     (b'\\', b'\\'),

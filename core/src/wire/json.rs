@@ -1,19 +1,18 @@
-//! The one place where the core meets the JSON parser and writer. Both have bounds checks, which can panic for all that a
-//! linker knows; `tests/no-panic` links everything else without a panic handler, with `--cfg without_json`: then these
-//! functions return what they like.
+//! The only calls of the JSON parser and writer. Their bounds checks contain panics that a linker cannot remove, so
+//! `tests/no-panic` links everything else with `--cfg without_json`, where these functions return anything.
 
 use serde::Serialize;
 use serde::de::Visitor;
 
-/// Visits `object`, which the scanner passed; `None` where the visitor refuses it.
+/// Visits `object`, which the scanner accepted; `None` if the visitor refuses it.
 #[cfg(not(without_json))]
-#[inline(always)] // as if it stood where it is called
+#[inline(always)] // smaller than a call
 pub(crate) fn read<'a, V: Visitor<'a>>(object: &'a [u8], visitor: V) -> Option<V::Value> {
     use serde::de::Deserializer as _;
     serde_json_core::de::Deserializer::new(object).deserialize_map(visitor).ok()
 }
 
-/// Writes `value` to the front of `buf` and returns its length; `None` where it does not fit.
+/// Writes `value` to the front of `buf` and returns its length; `None` if it does not fit.
 #[cfg(not(without_json))]
 #[inline(always)]
 pub(crate) fn write(value: &impl Serialize, buf: &mut [u8]) -> Option<usize> {

@@ -1,7 +1,7 @@
-//! The members of a JSON object, in both directions.
+//! Reads the members of a JSON object, a request or a response.
 //!
-//! One pass of the parser notes where the values of the wanted members stand. Their types are checked when they are read, so
-//! that one compiled parser serves every message, and a request's `type` may decide which of its members count.
+//! One pass of the parser records where the values of the wanted members are. Types are checked when the values are read, so
+//! that one compiled parser serves every message, and a request's `type` can decide which of its members are used.
 
 use core::fmt;
 use core::ops::Range;
@@ -16,7 +16,7 @@ use crate::wire::scanner::masked;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     kind: Kind,
-    /// Of a text between its quotes; of any other value its name, which it follows.
+    /// The range of a text between its quotes; for any other value that of its name.
     start: usize,
     end: usize,
 }
@@ -24,14 +24,14 @@ pub(crate) struct Member {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Missing,
-    Text,
+    String,
     Other,
-    /// There are two or more.
+    /// Duplicated.
     Doubled,
 }
 
-/// Finds the members called `names` in `object`, which [`Scanner::scan_into`](crate::Scanner) wrote.
-#[inline(always)] // for each number of names a frame around `find_all`
+/// Finds the members called `names` in `object`, as [`Scanner::scan_into`](crate::Scanner) wrote it.
+#[inline(always)] // one small frame around `find_all` for each number of names
 pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
     let mut members = [Member::MISSING; N];
     find_all(object, names, &mut members);
@@ -39,12 +39,12 @@ pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member;
 }
 
 #[inline(never)]
-pub(crate) fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
-    // The parser takes whatever the scanner passed.
+fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
+    // The parser accepts whatever the scanner accepts.
     json::read(object, MembersVisitor { object, names, members });
 }
 
-/// Each is `None` for a value of another type, `null` and a doubled member included.
+/// All values are `None` for a value of another type, for `null`, and for a missing or doubled member.
 impl Member {
     const MISSING: Self = Self { kind: Kind::Missing, start: 0, end: 0 };
 
@@ -52,16 +52,15 @@ impl Member {
         self.kind == Kind::Missing
     }
 
-    /// Where its text stands, still with its escapes.
+    /// The range of its text, with escapes.
     pub(crate) fn text(&self) -> Option<Range<usize>> {
-        (self.kind == Kind::Text).then_some(self.start..self.end)
+        (self.kind == Kind::String).then_some(self.start..self.end)
     }
 
-    /// Its number.
-    #[inline(never)]
+    /// Its number, if that is an integer of 64 bits.
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
-        for byte in self.behind_name(object) {
+        for byte in self.after_name(object) {
             match byte {
                 b'0'..=b'9' => {
                     number = number.checked_mul(10)?.checked_add((byte & 0xF).into())?;
@@ -75,7 +74,7 @@ impl Member {
         is_begun.then_some(number)
     }
 
-    /// Whether it is true or false.
+    /// Its value as a boolean.
     pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
         match self.other(object).first() {
             Some(b't') => Some(true),
@@ -84,7 +83,7 @@ impl Member {
         }
     }
 
-    /// Which of `known` are in its list of texts, a bit for each, the lowest for the first.
+    /// Which of `known` are in its array of texts: a bit for each, the lowest for the first.
     pub(crate) fn words(&self, object: &[u8], known: &[&str]) -> Option<u8> {
         const BEGIN: u8 = masked(b'[');
         const COMMA: u8 = masked(b',');
@@ -108,14 +107,14 @@ impl Member {
         Some(found)
     }
 
-    /// What follows the closing quote of the name, or of the text.
-    fn behind_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
+    /// The object from the closing quote of the name on; empty for a string.
+    fn after_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
         if self.kind == Kind::Other { object.get(self.end..).unwrap_or_default() } else { &[] }
     }
 
-    /// A value that is no text, and all that follows it.
+    /// The object from the value on; empty for a string.
     fn other<'a>(&self, object: &'a [u8]) -> &'a [u8] {
-        let mut rest = self.behind_name(object);
+        let mut rest = self.after_name(object);
         while let Some((_, value)) = rest.split_first().filter(|(byte, _)| is_between(**byte)) {
             rest = value;
         }
@@ -123,7 +122,7 @@ impl Member {
     }
 }
 
-/// Whether a byte may stand between a name and a value that is no text.
+/// Whether a byte may be between a name and a value that is not a text.
 const fn is_between(byte: u8) -> bool {
     byte <= b' ' || byte == b'"' || byte == b':'
 }
@@ -149,7 +148,7 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
                 continue;
             };
             let kind = match (member.kind, text) {
-                (Kind::Missing, Some(_)) => Kind::Text,
+                (Kind::Missing, Some(_)) => Kind::String,
                 (Kind::Missing, None) => Kind::Other,
                 _ => Kind::Doubled,
             };
@@ -160,14 +159,14 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
     }
 }
 
-/// Where `part`, which is a slice of `whole`, begins and ends in it.
+/// The range of `part`, a slice of `whole`, in it.
 fn range_within(whole: &[u8], part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }
 
-/// A name or a value: a string as it stands there, anything else skipped. One type for all of them keeps the parser from being
-/// compiled several times.
+/// A name or a value: a string with its escapes, or anything else, skipped. One type for both, so that the parser is compiled
+/// only once.
 struct Raw<'a>(Option<&'a str>);
 
 impl<'a> Deserialize<'a> for Raw<'a> {

@@ -3,7 +3,7 @@
 use crate::wire::code::Code;
 use crate::wire::text_table::TextTable;
 
-/// An error's text. The ones from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
+/// The text of an error. Those from [`Message::FIRST_NAMED`] on are followed by the name at fault, where there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Message {
@@ -73,7 +73,7 @@ refused:\u{20}",
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
 
-    /// What a store's refusal says.
+    /// The text for a refusal of the store.
     pub(crate) const fn of_store(code: Code) -> Self {
         match code {
             Code::NotFound => Self::NotFound,
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    /// What a store refuses is told with the file's name; what no store says, in general words.
+    /// A refusal of a store names the file. A code that no store gives has a general text.
     #[test]
     fn a_refusal_of_a_store_has_its_text() {
         for (code, text) in [

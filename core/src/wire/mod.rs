@@ -1,4 +1,4 @@
-//! What goes over the wire: scanning, reading and writing of JSON lines, in both directions.
+//! The wire format: scanning, reading and writing JSON lines, in both directions.
 
 pub(crate) mod code;
 pub(crate) mod decimal;

@@ -1,4 +1,4 @@
-//! Reading requests: from the bytes of one JSON object to a checked request.
+//! Reads requests: from one JSON object to a checked request.
 
 use core::ops::Range;
 
@@ -10,20 +10,20 @@ use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
 
-/// A request that was read. The file's name, decoded, stands at the front of the buffer that held the request.
+/// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
-    /// Bytes of the decoded name; 0 for none (`hello`, the root's listing).
+    /// Length of the decoded name in bytes; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
     pub offset: u64,
-    /// [`u64::MAX`] where none was asked for: to the end of the file.
+    /// [`u64::MAX`] where none was requested: to the end of the file.
     pub length: u64,
     pub digest_from: u64,
     pub digest: Option<DigestKind>,
-    /// Whether the file must have a version.
+    /// Whether the request names a version.
     pub is_versioned: bool,
-    /// Bytes of that version; more than there is place for where no file can have it.
+    /// Length of that version; more than `version` has room for where no file can have it.
     pub version_len: usize,
     pub version: [u8; Version::MAX_LEN],
     #[cfg(feature = "classic")]
@@ -35,7 +35,7 @@ pub(crate) struct ParsedRequest {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum RequestKind {
-    /// What the server is and can do.
+    /// The server's name, limits and features.
     Hello,
     /// The entries of a directory.
     List,
@@ -43,10 +43,10 @@ pub enum RequestKind {
     Stat,
     /// A file's header and bytes.
     Get,
-    /// Classic: choosing a file.
+    /// Classic: selects a file.
     #[cfg(feature = "classic")]
     Select,
-    /// Classic: the chosen file's bytes.
+    /// Classic: the selected file's bytes.
     #[cfg(feature = "classic")]
     Confirm,
 }
@@ -75,21 +75,21 @@ impl RequestKind {
 pub(crate) struct Refusal {
     pub code: Code,
     pub message: Message,
-    /// Where the member at fault stands in [`NAMES`]; behind them where the message names none.
-    place: u8,
+    /// Index in [`NAMES`] of the member at fault; out of range if the message names none.
+    member: u8,
 }
 
 impl Refusal {
-    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, place: u8::MAX };
-    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, place: u8::MAX };
+    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: u8::MAX };
+    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, member: u8::MAX };
 
-    fn member(place: usize) -> Self {
-        Self { code: Code::BadRequest, message: Message::Member, place: u8::try_from(place).unwrap_or(u8::MAX) }
+    fn member(index: usize) -> Self {
+        Self { code: Code::BadRequest, message: Message::Member, member: u8::try_from(index).unwrap_or(u8::MAX) }
     }
 
-    /// The member at fault, where the message names one.
+    /// The name of the member at fault; empty if the message names none.
     pub(crate) fn name(self) -> &'static str {
-        NAMES.get(usize::from(self.place)).copied().unwrap_or_default()
+        NAMES.get(usize::from(self.member)).copied().unwrap_or_default()
     }
 }
 
@@ -115,7 +115,7 @@ impl ParsedRequest {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, in the protocol's order of checks. What was read before it stays.
+    /// The first error, in the protocol's order of checks. What was read before it stays.
     pub(crate) fn read(
         &mut self,
         buf: &mut [u8],
@@ -131,31 +131,10 @@ impl ParsedRequest {
             #[cfg(feature = "classic")]
             allows_classic,
         )?;
-        let mut is_supported = true;
         if self.kind == RequestKind::Get {
-            self.offset = members.number(OFFSET, 0);
-            self.length = members.number(LENGTH, u64::MAX);
-            self.digest_from = members.number(DIGEST_FROM, self.offset);
-            self.digest = Some(DigestKind::Crc32);
-            if let Some(version) = members.decode(VERSION) {
-                self.is_versioned = true;
-                self.version_len = version.len();
-                if let Some(place) = self.version.get_mut(..version.len()) {
-                    place.copy_from_slice(version);
-                }
-            }
+            self.read_range(&mut members);
         }
-        if matches!(self.kind, RequestKind::Get | RequestKind::Stat)
-            && let Some(word) = members.decode(DIGEST)
-        {
-            self.digest = None;
-            is_supported = word == b"none";
-            for kind in DigestKind::SUPPORTED {
-                if word == kind.as_str().as_bytes() {
-                    (self.digest, is_supported) = (Some(*kind), true);
-                }
-            }
-        }
+        let is_supported = self.read_digest(&mut members);
         let name = match self.kind {
             RequestKind::Hello => return Ok(()),
             #[cfg(feature = "classic")]
@@ -164,9 +143,8 @@ impl ParsedRequest {
             _ => FILE_NAME,
         };
         let text = members.text(name);
-        let is_named = text.is_some();
-        if name == FILE_NAME && !is_named {
-            members.at_fault(name);
+        if text.is_none() && name == FILE_NAME {
+            members.set_fault(name);
         }
         let fault = members.fault;
         if fault < NO_FAULT {
@@ -177,17 +155,18 @@ impl ParsedRequest {
             return Err(Refusal::UNSUPPORTED_DIGEST);
         }
         if let (true, Err(error)) = (name == FILE_NAME || self.name_len > 0, decoded_name(buf, self.name_len)) {
-            // The classic answer to a select repeats no bad name.
+            // The classic response to a select does not repeat an invalid name.
             #[cfg(feature = "classic")]
             if self.is_classic {
                 self.name_len = 0;
                 return Ok(());
             }
-            return Err(Refusal { code: Code::BadName, message: error.message(), place: u8::MAX });
+            return Err(Refusal { code: Code::BadName, message: error.message(), member: u8::MAX });
         }
         Ok(())
     }
 
+    /// Reads which exchange it begins.
     fn read_type(
         &mut self,
         members: &mut RequestMembers<'_>,
@@ -219,9 +198,38 @@ impl ParsedRequest {
             None => Err(Refusal::member(TYPE)),
         }
     }
+
+    /// Reads what a `get` asks for of the file.
+    fn read_range(&mut self, members: &mut RequestMembers<'_>) {
+        self.offset = members.number(OFFSET, 0);
+        self.length = members.number(LENGTH, u64::MAX);
+        self.digest_from = members.number(DIGEST_FROM, self.offset);
+        self.digest = Some(DigestKind::Crc32);
+        if let Some(version) = members.decode(VERSION) {
+            self.is_versioned = true;
+            self.version_len = version.len();
+            if let Some(place) = self.version.get_mut(..version.len()) {
+                place.copy_from_slice(version);
+            }
+        }
+    }
+
+    /// Reads the kind of digest, and returns whether this build supports it.
+    fn read_digest(&mut self, members: &mut RequestMembers<'_>) -> bool {
+        let has_digest = matches!(self.kind, RequestKind::Get | RequestKind::Stat);
+        let Some(word) = has_digest.then(|| members.decode(DIGEST)).flatten() else { return true };
+        for kind in DigestKind::SUPPORTED {
+            if word == kind.as_str().as_bytes() {
+                self.digest = Some(*kind);
+                return true;
+            }
+        }
+        self.digest = None;
+        word == b"none"
+    }
 }
 
-/// The name that [`ParsedRequest::read`] left at the front of `buf`, and has checked; `None` where there was none.
+/// The name that [`ParsedRequest::read`] has checked and left at the front of `buf`; `None` where there was none.
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
     (!name.is_empty()).then(|| FileName::known(name))
@@ -237,7 +245,7 @@ fn text(buf: &[u8], len: usize) -> &str {
     buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
-/// The names of the members that requests have, and the place of each.
+/// The names of the members of requests, and the index of each.
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
 const TYPE: usize = 0;
 const PATH: usize = 1;
@@ -248,49 +256,49 @@ const OFFSET: usize = 5;
 const LENGTH: usize = 6;
 const DIGEST_FROM: usize = 7;
 
-/// No member is at fault.
+/// [`RequestMembers::fault`] of a good request.
 const NO_FAULT: usize = NAMES.len();
 
 /// The members of a request.
 struct RequestMembers<'b> {
     object: &'b mut [u8],
     members: &'b [Member; NAMES.len()],
-    /// The first one that is doubled, or of another type than it has to be.
+    /// Index of the first one that is duplicated or of a wrong type.
     fault: usize,
 }
 
 impl RequestMembers<'_> {
-    /// The number at `place`, which is `default` where it is missing.
-    fn number(&mut self, place: usize, default: u64) -> u64 {
-        let Some(member) = self.members.get(place).filter(|member| !member.is_missing()) else { return default };
+    /// The value of a number; `default` if it is missing or at fault.
+    fn number(&mut self, index: usize, default: u64) -> u64 {
+        let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return default };
         let number = member.number(self.object);
         if number.is_none() {
-            self.at_fault(place);
+            self.set_fault(index);
         }
         number.unwrap_or(default)
     }
 
-    /// Where the text at `place` stands, if it is there.
-    fn text(&mut self, place: usize) -> Option<Range<usize>> {
-        let member = self.members.get(place).filter(|member| !member.is_missing())?;
+    /// The range of a string, still escaped; `None` if it is missing or at fault.
+    fn text(&mut self, index: usize) -> Option<Range<usize>> {
+        let member = self.members.get(index).filter(|member| !member.is_missing())?;
         let text = member.text();
         if text.is_none() {
-            self.at_fault(place);
+            self.set_fault(index);
         }
         text
     }
 
-    /// The text at `place`, decoded where it stands, if it is there.
-    fn decode(&mut self, place: usize) -> Option<&[u8]> {
-        let text = self.text(place)?;
+    /// The value of a string, decoded in place; `None` if it is missing or at fault.
+    fn decode(&mut self, index: usize) -> Option<&[u8]> {
+        let text = self.text(index)?;
         let decoded = unescape_in_place(self.object, text).ok();
         if decoded.is_none() {
-            self.fault = self.fault.min(place);
+            self.fault = self.fault.min(index);
         }
         decoded
     }
 
-    fn at_fault(&mut self, place: usize) {
-        self.fault = self.fault.min(place);
+    fn set_fault(&mut self, index: usize) {
+        self.fault = self.fault.min(index);
     }
 }

@@ -8,8 +8,8 @@ use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
 
-/// Writes `request` as compact JSON, members left out where they have their default, and returns its length; `None`
-/// where `buf` is too short.
+/// Writes `request` as compact JSON, without members that have their default, and returns its length; `None` where `buf` is
+/// too short.
 pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize> {
     match request {
         ClientRequest::Hello => json::write(&HelloLine { kind: "hello" }, buf),
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(write(&ClientRequest::Hello, &mut [0; 16]), Some(16));
     }
 
-    /// The longest request of all fits the shortest buffer that a session takes, with a newline behind it.
+    /// The longest request and a newline fit in the shortest buffer of a session.
     #[test]
     fn the_longest_request_fits() {
         let name = "\"".repeat(255);

@@ -1,4 +1,4 @@
-//! Reads the server's lines: from one JSON object to checked values. What depends on the request is checked elsewhere.
+//! Reads responses: from one JSON object to checked values. `client/answer.rs` checks them against the request.
 
 use core::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
 use crate::wire::members::{Member, find};
 
-/// The shortest `maxRequest` that a server may have.
+/// The minimum of a server's `maxRequest`.
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
@@ -31,7 +31,7 @@ const HELLO: &[&str; 10] = &[
 const FILE: &[&str; 10] =
     &["fileName", "version", "digest", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "modified"];
 
-/// Which message a line is.
+/// The `type` of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResponseKind {
     Hello,
@@ -52,7 +52,7 @@ pub(crate) struct FileResponse {
     pub modified: Option<u64>,
 }
 
-/// An `error` line, decoded in the buffer that holds it.
+/// An `error` line, decoded in its buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
@@ -61,14 +61,14 @@ pub(crate) struct ErrorResponse {
 }
 
 impl ErrorResponse {
-    /// What it says; `line` is what it was read from.
+    /// Its contents; `line` is the line that it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
         Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
     }
 }
 
-/// The `type` of `line`, a whole JSON object as [`Scanner::scan_into`](crate::Scanner) wrote it, as are the lines of the functions
-/// below.
+/// The `type` of `line`, which is a whole JSON object as [`Scanner::scan_into`](crate::Scanner) wrote it, like the lines of
+/// the functions below.
 pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     let [word] = find(line, &["type"]);
     let word = bytes(line, text(&word)?);
@@ -82,7 +82,7 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
     kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
 }
 
-/// Reads a `hello` line, and decodes its texts within it.
+/// Reads a `hello` line, and decodes its texts in place.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
         find(line, HELLO);
@@ -114,7 +114,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     })
 }
 
-/// Reads an `entry` line, and decodes its name within it.
+/// Reads an `entry` line, and decodes its name in place.
 pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     let [name, size, modified, directory, link] =
         find(line, &["fileName", "fileSize", "modified", "directory", "link"]);
@@ -133,14 +133,14 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     Ok(Entry::new(name, kind))
 }
 
-/// Reads the `end` line of a listing: how many entries there were, and what was skipped.
+/// Reads the `end` line of a listing: the numbers of entries and of skipped things.
 pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
     let [count, skipped] = find(line, &["count", "skipped"]);
     let skipped = optional(&skipped, number(&skipped, line))?;
     Ok((number(&count, line)?, skipped.unwrap_or(0)))
 }
 
-/// Reads a `file` line about the file `name` that tells a digest of the kind `digest`.
+/// Reads a `file` line about the file `name`, with a digest of the kind `digest`.
 pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Result<FileResponse, Violation> {
     let [file_name, version, word, size, offset, length, chunk_size, read_count, last_size, modified] =
         find(line, FILE);
@@ -170,15 +170,15 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
-/// Reads the digest of the kind `kind` out of a `file`, `end` or `error` line; `None` where there is no such member.
+/// Reads the digest of the kind `kind` from a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
-    // The other kind's member is none that this exchange looks at.
+    // The member of the other kind is ignored.
     let [digits] = find(line, &[kind.as_str()]);
     let digits = optional(&digits, text(&digits))?;
     digits.map(|digits| Digest::from_hex(kind, utf8(line, digits)).ok_or(Violation::Digest)).transpose()
 }
 
-/// Reads an `error` line, and decodes its texts within it.
+/// Reads an `error` line, and decodes its texts in place.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let [word, message] = find(line, &["code", "message"]);
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
@@ -202,11 +202,11 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
 fn read_version(raw: &[u8]) -> Result<Version, Violation> {
     let mut text = [0; Version::MAX_LEN];
     let len = unescape(raw, &mut text).map_err(|BadEscape| Violation::Surrogate)?;
-    // One that does not fit is empty here, and no version either.
+    // A version that is too long is empty here, which is invalid as well.
     Version::new(utf8(&text, 0..len)).map_err(|_| Violation::Version)
 }
 
-/// Where the text of `member` stands, still with its escapes.
+/// The range of the text of `member`, with escapes.
 fn text(member: &Member) -> Result<Range<usize>, Violation> {
     member.text().ok_or(Violation::Member)
 }
@@ -219,12 +219,12 @@ fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
     member.flag(line).ok_or(Violation::Member)
 }
 
-/// The value of a member that may be missing.
+/// The value of an optional member.
 fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
     if member.is_missing() { Ok(None) } else { value.map(Some) }
 }
 
-/// Decodes the text at `place` where it stands, and returns its new place.
+/// Decodes the text at `place` in place, and returns the range of the decoded text.
 fn decode(line: &mut [u8], place: Range<usize>) -> Result<Range<usize>, Violation> {
     let start = place.start;
     let len = unescape_in_place(line, place).map_err(|BadEscape| Violation::Surrogate)?.len();

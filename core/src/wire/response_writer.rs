@@ -1,4 +1,4 @@
-//! Writes the server's lines in pieces, into a window that may be shorter than a line.
+//! Writes responses, in pieces, into a window that may be shorter than a line.
 
 use crate::server::ServerConfig;
 use crate::types::digest::{Digest, DigestKind};
@@ -8,19 +8,19 @@ use crate::wire::escape::escape_piece;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
 
-/// A name in a message is repeated up to this many bytes.
+/// Maximum length of the name in an error message, in bytes.
 const EXCERPT_LEN: usize = 64;
 
-/// A line under way.
+/// A line being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineWriter {
-    /// What is left of the line's template.
+    /// The rest of the line's template.
     template: &'static [u8],
-    /// How much of the value in front was written, in bytes.
+    /// Number of bytes written of the value at the front of the template.
     position: usize,
 }
 
-/// Which line.
+/// Kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
     Hello,
@@ -28,14 +28,14 @@ pub(crate) enum LineKind {
     Header,
     FileEntry,
     DirectoryEntry,
-    /// A directory that is reached through a link.
+    /// A link to a directory.
     LinkEntry,
     BodyEnd,
     ListEnd,
     Error,
-    /// No line, but a space before one.
+    /// A space before a line.
     Heartbeat,
-    /// The classic answer to a select.
+    /// The classic response to a select.
     #[cfg(feature = "classic")]
     ClassicFile,
     /// The same where the select failed.
@@ -53,8 +53,8 @@ pub(crate) enum LineKind {
 }
 
 impl LineKind {
-    /// What the line is made of: `$x` stands for the value `x` (see [`ResponseContext::value`]), and `(x` and `)` enclose
-    /// what is left out where `x` has no value.
+    /// The template of the line: `$x` is replaced by the value `x` (see [`ResponseContext::value`]); text between `(x` and `)`
+    /// is left out where `x` has no value.
     const fn template(self) -> &'static str {
         match self {
             Self::Hello => HELLO,
@@ -101,15 +101,15 @@ macro_rules! hello {
 
 const HELLO: &str = if cfg!(feature = "sha256") { hello!(r#""crc32","sha256""#) } else { hello!(r#""crc32""#) };
 
-/// What the exchange under way is about, and its lines are made of.
+/// The values of the current exchange that its lines contain.
 #[derive(Debug)]
 pub(crate) struct ResponseContext<'c> {
     pub config: &'c ServerConfig<'c>,
     pub max_request: usize,
-    /// Its version is the one that was asked for, until the file's own takes its place.
+    /// Its version is the requested one, until that of the file replaces it.
     pub request: ParsedRequest,
     pub size: u64,
-    /// The end of the body, or for `stat` of what is hashed.
+    /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
     pub digest: Option<Digest>,
@@ -119,7 +119,7 @@ pub(crate) struct ResponseContext<'c> {
     pub message: Message,
 }
 
-/// What a template's letter stands for.
+/// The value of a letter of a template.
 enum Value<'a> {
     Text(&'a [u8]),
     Number(u64),
@@ -131,7 +131,7 @@ impl LineWriter {
         Self { template: kind.template().as_bytes(), position: 0 }
     }
 
-    /// A line of which nothing is left.
+    /// A line that is written completely.
     #[cfg(feature = "classic")]
     pub(crate) const fn finished() -> Self {
         Self { template: &[], position: 0 }
@@ -141,7 +141,7 @@ impl LineWriter {
         self.template.is_empty()
     }
 
-    /// Writes as much of the rest as `window` takes and returns how many bytes. `name` is the name in the buffer.
+    /// Writes as much of the rest as fits into `window`, and returns the number of bytes. `name` is the name in the buffer.
     pub(crate) fn fill(&mut self, context: &ResponseContext<'_>, name: &[u8], window: &mut [u8]) -> usize {
         let mut filled: usize = 0;
         while let Some(room) = window.get_mut(filled..)
@@ -152,7 +152,7 @@ impl LineWriter {
         filled
     }
 
-    /// Writes (a piece of) what stands next in the template; `None` for lack of room, or at the end.
+    /// Writes the next element of the template or a piece of it; `None` without room, or at the end.
     #[inline(never)] // one function out of all would have more variables than registers
     fn write_step(&mut self, context: &ResponseContext<'_>, name: &[u8], room: &mut [u8]) -> Option<usize> {
         let (first, rest) = self.template.split_first()?;
@@ -189,7 +189,7 @@ impl LineWriter {
                 hex.as_bytes()
             }
             None => {
-                self.template = behind_parenthesis(rest);
+                self.template = after_parenthesis(rest);
                 return Some(0);
             }
         };
@@ -206,12 +206,11 @@ impl LineWriter {
 }
 
 impl ResponseContext<'_> {
-    /// The value that templates call `letter`; `None` for one that this line does without.
-    #[inline(never)]
+    /// The value of the placeholder `letter`, if it has one.
     fn value<'a>(&'a self, letter: u8, name: &'a [u8]) -> Option<Value<'a>> {
         let config = self.config;
         let request = &self.request;
-        let length = self.end.wrapping_sub(request.offset); // the end lies behind it, or nobody asks
+        let length = self.end.wrapping_sub(request.offset); // may wrap in lines that do not contain it
         let text = match letter {
             b'a' => excerpt(name),
             b'd' => request.digest.map_or("none", DigestKind::as_str).as_bytes(),
@@ -228,7 +227,7 @@ impl ResponseContext<'_> {
                 let number = match letter {
                     b'b' => config.chunk_size.get().into(),
                     b'c' | b't' => {
-                        // A body that ends with a chunk ends with a full one; an empty one has none.
+                        // The last chunk may be full; an empty body has none.
                         let (count, rest) = match length.checked_sub(1) {
                             Some(last) => div_rem(last, config.chunk_size.get()),
                             None => return Some(Value::Number(0)),
@@ -254,8 +253,8 @@ impl ResponseContext<'_> {
     }
 }
 
-/// What stands behind the next `)`.
-fn behind_parenthesis(template: &'static [u8]) -> &'static [u8] {
+/// The template after its next `)`.
+fn after_parenthesis(template: &'static [u8]) -> &'static [u8] {
     let mut rest = template;
     while let [byte, tail @ ..] = rest {
         rest = tail;
@@ -266,12 +265,64 @@ fn behind_parenthesis(template: &'static [u8]) -> &'static [u8] {
     rest
 }
 
-/// The beginning of `name`, whole characters only.
+/// The beginning of `name`, up to a whole character.
 fn excerpt(name: &[u8]) -> &[u8] {
     let mut len = name.len().min(EXCERPT_LEN);
-    // A byte that continues a character begins with the bits 10.
+    // Continuation bytes of UTF-8 begin with the bits 10.
     while len > 0 && name.get(len).is_some_and(|byte| byte & 0xC0 == 0x80) {
         len -= 1;
     }
     name.get(..len).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineKind;
+
+    const KINDS: &[LineKind] = &[
+        LineKind::Hello,
+        LineKind::Header,
+        LineKind::FileEntry,
+        LineKind::DirectoryEntry,
+        LineKind::LinkEntry,
+        LineKind::BodyEnd,
+        LineKind::ListEnd,
+        LineKind::Error,
+        LineKind::Heartbeat,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicNoFile,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicList,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicFirstEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicEntry,
+        #[cfg(feature = "classic")]
+        LineKind::ClassicListEnd,
+    ];
+
+    #[test]
+    fn templates_have_known_placeholders_and_closed_parentheses() {
+        for kind in KINDS {
+            let mut bytes = kind.template().bytes();
+            let mut is_open = false;
+            while let Some(byte) = bytes.next() {
+                match byte {
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'(' => {
+                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        is_open = true;
+                    }
+                    b')' => {
+                        assert!(is_open, "{kind:?}");
+                        is_open = false;
+                    }
+                    _ => {}
+                }
+            }
+            assert!(!is_open, "{kind:?}");
+        }
+    }
 }

@@ -1,72 +1,72 @@
-//! Where a message ends: a JSON scanner that takes its input in any pieces.
+//! Incremental JSON scanner: finds the end of an object in input of any pieces.
 
-/// Follows one JSON object through input that arrives in arbitrary pieces, and checks that it is JSON (RFC 8259).
+/// Scans one JSON object in input that arrives in arbitrary pieces, and checks that it is JSON (RFC 8259).
 ///
-/// It looks at each byte once, keeps no copy of the input and needs a few bytes of memory. Objects and arrays may be nested
+/// It reads each byte once, stores no input and needs a few bytes of memory. Objects and arrays may be nested
 /// [`Scanner::MAX_DEPTH`] levels deep, the outermost object included.
 ///
-/// What it passes is an object by RFC 8259's grammar, its strings valid UTF-8 (RFC 3629). It leaves to the reader what the
-/// grammar allows: a doubled member, a number of any size, and an escaped surrogate without its other half.
+/// What it passes is an object by the grammar of RFC 8259, with strings of valid UTF-8 (RFC 3629). It does not check what
+/// the grammar allows: duplicated members, numbers of any size, and half of an escaped surrogate pair.
 #[derive(Clone, Debug)]
 pub struct Scanner {
     state: State,
-    /// Whether the string under way is a member's name.
+    /// Whether the current string is a member's name.
     name: bool,
-    /// A bit for each digit of an escape, or byte of a character, to come; in a word, where in [`WORDS`] its next letter stands.
+    /// A bit for each missing digit of an escape or byte of a character; inside a word, the index of its next letter in [`WORDS`].
     left: u8,
-    /// What the next byte of a character can be.
+    /// The range of the next byte of a character.
     tail: (u8, u8),
-    /// The open levels, innermost lowest: 1 for an object, 0 for an array, and a 1 above them all that marks the bottom.
+    /// A bit for each open level, the innermost lowest: 1 for an object, 0 for an array, below a 1 that marks the bottom.
     levels: u16,
 }
 
-/// How far a [`Scanner`] came with a piece of input.
+/// Result of scanning a piece of input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scanned {
-    /// All of the piece was taken, and the object goes on.
+    /// All of the piece was taken; the object is incomplete.
     More,
-    /// The object ended with the `len`th byte of the piece; what follows was not looked at.
+    /// The object ended with the `len`th byte of the piece; what follows was not read.
     Complete {
         /// Bytes of this piece that belong to the object, its closing brace included.
         len: usize,
     },
 }
 
-/// The input is no JSON object that the protocol takes; the scanner cannot go on.
+/// The input is not a JSON object that the protocol accepts; the scanner cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum ScanError {
-    /// A byte that JSON does not have there.
+    /// A byte that JSON does not allow there.
     Syntax,
-    /// A byte in a string that is no UTF-8 there.
+    /// A byte in a string that is not valid UTF-8.
     Utf8,
     /// More than [`Scanner::MAX_DEPTH`] levels.
     Depth,
 }
 
 impl Scanner {
-    /// The deepest nesting, the outermost object included.
+    /// The maximum depth of nesting, the outermost object included.
     pub const MAX_DEPTH: u8 = 8;
 
-    /// A scanner in front of an object's opening brace.
+    /// A scanner before an object's opening brace.
     #[must_use]
     pub const fn new() -> Self {
         Self { state: State::Start, name: false, left: 0, tail: ANY_TAIL, levels: BOTTOM }
     }
 
-    /// Takes the next piece. The first byte of all has to be `{`.
+    /// Scans the next piece. The very first byte has to be `{`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the first bad byte. Asked again after that, or after the end of the object, the answer is
+    /// Why the first invalid byte is invalid. Called again after that, or after the end of the object:
     /// [`ScanError::Syntax`].
     pub fn scan(&mut self, piece: &[u8]) -> Result<Scanned, ScanError> {
         self.scan_each(piece, |_| ())
     }
 
-    /// Takes the next piece as [`Scanner::scan`] does, and copies it to `out` for the parser, from which it hides the structure
-    /// of nested objects and arrays: it skips each as one value, and does not recurse.
+    /// Scans the next piece like [`Scanner::scan`], and copies it to `out` for the parser. Masks the structure of nested objects and
+    /// arrays in the copy, so that the parser skips each as one value and does not recurse.
     pub(crate) fn scan_into(&mut self, piece: &[u8], out: &mut [u8]) -> Result<Scanned, ScanError> {
         let mut out = out.iter_mut();
         self.scan_each(piece, |byte| {
@@ -76,7 +76,7 @@ impl Scanner {
         })
     }
 
-    #[inline(always)] // as if it stood in the two above
+    #[inline(always)] // a copy in each of the two above
     fn scan_each(&mut self, piece: &[u8], mut put: impl FnMut(u8)) -> Result<Scanned, ScanError> {
         let mut state = self.state;
         if state >= State::Complete {
@@ -86,7 +86,7 @@ impl Scanner {
         for &byte in rest.by_ref() {
             let levels = self.levels;
             state = self.step(state, byte);
-            // Of two levels or more on either side of the byte.
+            // Nested: at least two levels before or after the byte.
             let is_nested = (levels | self.levels) >> 2 != 0;
             let is_structure = matches!(byte, b'{' | b'[' | b'}' | b']' | b',');
             put(match state {
@@ -108,7 +108,7 @@ impl Scanner {
         }
     }
 
-    /// The state behind `byte`, which stands behind `state`.
+    /// The state after `byte`.
     fn step(&mut self, mut state: State, byte: u8) -> State {
         use State::*;
         match state {
@@ -144,7 +144,7 @@ impl Scanner {
         }
     }
 
-    /// The state behind the first byte of a value.
+    /// The state after the first byte of a value.
     #[inline(never)] // 150 bytes less on thumbv7m
     fn value(&mut self, byte: u8) -> State {
         self.left = match byte {
@@ -162,7 +162,7 @@ impl Scanner {
         State::Word
     }
 
-    /// The state behind another letter of a word.
+    /// The state after another letter of a word.
     fn word(&mut self, byte: u8) -> State {
         let is_letter = WORDS.get(usize::from(self.left)) == Some(&byte);
         if !is_letter {
@@ -172,7 +172,7 @@ impl Scanner {
         if WORDS.get(usize::from(self.left)) == Some(&b' ') { State::Next } else { State::Word }
     }
 
-    /// The state behind the first byte of a character in a string (RFC 3629, section 4), or behind the string's end.
+    /// The state after the first byte of a character in a string (RFC 3629, section 4), or after the string's end.
     fn text(&mut self, byte: u8) -> State {
         match byte {
             b'"' => return if self.name { State::Colon } else { State::Next },
@@ -194,7 +194,7 @@ impl Scanner {
         State::Tail
     }
 
-    /// The state behind another byte of a character.
+    /// The state after another byte of a character.
     fn tail(&mut self, byte: u8) -> State {
         if byte < self.tail.0 || byte > self.tail.1 {
             return State::NotUtf8;
@@ -203,7 +203,7 @@ impl Scanner {
         self.one_less(State::Tail)
     }
 
-    /// The state behind the byte behind a backslash.
+    /// The state after the byte that follows a backslash.
     #[expect(clippy::manual_contains, reason = "`contains` brings a word-wise search along, 106 bytes on thumbv7m")]
     fn escape(&mut self, byte: u8) -> State {
         self.left = 0b1111;
@@ -214,18 +214,18 @@ impl Scanner {
         }
     }
 
-    /// The state behind another digit of an escape.
+    /// The state after another digit of an escape.
     fn hex(&mut self, byte: u8) -> State {
         if byte.is_ascii_hexdigit() { self.one_less(State::Hex) } else { State::NotJson }
     }
 
-    /// `state` again if it lasts, else back in the string.
+    /// Counts one byte: `state` again while more are missing, else back in the string.
     fn one_less(&mut self, state: State) -> State {
         self.left >>= 1;
         if self.left == 0 { State::Text } else { state }
     }
 
-    /// The state behind `{` or `[`.
+    /// The state after `{` or `[`.
     fn open(&mut self, byte: u8) -> State {
         let is_too_deep = self.levels >> Self::MAX_DEPTH != 0;
         if is_too_deep {
@@ -236,7 +236,7 @@ impl Scanner {
         if object { State::FirstName } else { State::FirstValue }
     }
 
-    /// The state behind the byte that stands behind a value.
+    /// The state after the byte that follows a value.
     fn after_value(&mut self, byte: u8) -> State {
         let object = self.levels & 1 == 1;
         match byte {
@@ -257,39 +257,39 @@ impl Default for Scanner {
     }
 }
 
-/// [`Scanner::levels`] while none is open.
+/// [`Scanner::levels`] without open levels.
 const BOTTOM: u16 = 1;
 
-/// The range of a character's bytes behind the first, but for some second ones.
+/// The range of the continuation bytes of a character, but for some second bytes.
 const ANY_TAIL: (u8, u8) = (0x80, 0xBF);
 
-/// What stands behind the first letter of `true`, `null` and `false`, backwards.
+/// The letters after the first of `true`, `null` and `false`, backwards.
 const WORDS: &[u8; 13] = b" eur llu esla";
 
-/// What becomes of a bracket or comma in a nested string, where it would end the value for the parser.
+/// Replaces a bracket or comma in a nested string, where it would end the value for the parser.
 const MASKED_TEXT: u8 = 1;
 
-/// What becomes of one outside of strings.
+/// What replaces a bracket or comma outside of strings.
 pub(crate) const fn masked(byte: u8) -> u8 {
     byte >> 1
 }
 
-/// What the scanner stands in or behind.
+/// The position of the scanner in the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 enum State {
     /// Before the outermost brace.
     Start,
-    /// Behind `{`: a name or the end.
+    /// After `{`: a name or the end.
     FirstName,
-    /// Behind a comma: a name.
+    /// After a comma: a name.
     Name,
     Colon,
-    /// Behind `[`: a value or the end.
+    /// After `[`: a value or the end.
     FirstValue,
     Value,
-    /// Behind a value.
+    /// After a value.
     Next,
-    /// Inside a number, behind what the name says.
+    /// Inside a number, after what the name says.
     Minus,
     Point,
     Exponent,
@@ -306,9 +306,9 @@ enum State {
     Text,
     /// Inside a character of several bytes.
     Tail,
-    /// Behind a backslash.
+    /// After a backslash.
     Escape,
-    /// Behind `\u` and less than four digits.
+    /// After `\u` and less than four digits.
     Hex,
     Complete,
     NotJson,
@@ -316,7 +316,7 @@ enum State {
     TooDeep,
 }
 
-/// The state behind another byte of a number, or [`State::Next`] if the number ended before `byte`.
+/// The state after another byte of a number, or [`State::Next`] if the number ended before `byte`.
 fn number(state: State, byte: u8) -> State {
     use State::*;
     match byte {

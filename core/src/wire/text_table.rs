@@ -1,16 +1,16 @@
-//! Numbered texts in one string, since a pointer and a length to each would take 8 bytes a text on a board.
+//! Table of texts in one string: on a board an array of slices would take 8 more bytes for each text.
 
 /// Texts, a line each, counted from 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TextTable(&'static str);
 
 impl TextTable {
-    /// The lines of `texts`.
+    /// A table of the lines of `texts`.
     pub(crate) const fn new(texts: &'static str) -> Self {
         Self(texts)
     }
 
-    /// The text number `index`; empty where there is none.
+    /// The text number `index`; empty if there is none.
     #[inline(never)]
     pub(crate) const fn get(self, index: u8) -> &'static str {
         let mut rest = self.0.as_bytes();

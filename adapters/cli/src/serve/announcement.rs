@@ -6,12 +6,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use coracle::server::DEFAULT_ADDRESS;
 
 use super::metrics_page::MetricsPage;
+use crate::listen_address::ShownAddress;
 
 /// Prints the addresses and how to connect to them. A closed standard output is no error.
 pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>) {
     let mut text = String::new();
     for address in addresses {
-        text.push_str(&format!("listening on {address}\n"));
+        text.push_str(&format!("listening on {}\n", ShownAddress(*address)));
     }
     if let Some(page) = page {
         text.push_str(&format!("metrics on http://{}/metrics\n", page.address()));
@@ -21,13 +22,12 @@ pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>) {
             if address.port() == DEFAULT_ADDRESS.port() { String::new() } else { format!(":{}", address.port()) };
         let mut hosts = Vec::new();
         if address.ip().is_unspecified() {
-            hosts.push(IpAddr::V4(Ipv4Addr::LOCALHOST));
-            hosts.extend(outward_address());
+            hosts.push(Ipv4Addr::LOCALHOST.to_string());
+            hosts.extend(outward_address().map(|ip| ip.to_string()));
         } else {
-            hosts.push(address.ip());
+            hosts.push(ShownAddress(*address).host());
         }
         for host in hosts {
-            let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
             text.push_str(&format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"));
         }
     }

@@ -1,6 +1,7 @@
 //! Makes requests to one server, over a connection that is used again, with retries.
 
 use std::io;
+use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Requester {
     pub stall_timeout: Option<Duration>,
     pub retries: u32,
     connection: Option<ClientConnection>,
+    /// The address that was connected to last.
+    peer: Option<SocketAddr>,
 }
 
 /// An attempt that failed.
@@ -47,6 +50,7 @@ impl Requester {
             stall_timeout: Some(Duration::from_secs(30)),
             retries: 3,
             connection: None,
+            peer: None,
         }
     }
 
@@ -124,12 +128,12 @@ impl Requester {
     }
 
     fn connect(
-        &self,
+        &mut self,
         session: ClientSession<Box<[u8]>>,
         buf: Box<[u8]>,
         clock: MonotonicClock,
     ) -> Result<ClientConnection, FailedAttempt> {
-        match connect(&self.address, self.connect_timeout) {
+        match connect(&self.address, self.connect_timeout, &mut self.peer) {
             Ok(transport) => Ok(Connection::new(session, transport, buf, clock)),
             Err(error) => Err(FailedAttempt::new(Error::Connect { peer: self.address.to_string(), error })),
         }

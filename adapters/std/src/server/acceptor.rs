@@ -17,13 +17,13 @@ use std::time::Duration;
 use coracle_core::{Code, Store};
 use socket2::Socket;
 
+use super::admission::AdmissionDecision;
 use super::connection::refuse;
 use super::context::ServerContext;
 use super::entry::ConnectionEntry;
 use super::event::Event;
 use super::listener::Listener;
 use super::queue_sweeper::dismiss;
-use super::registry::AdmissionDecision;
 use super::worker::{STACK_SIZE, spawn_worker};
 use crate::sys::{AcceptError, accept_error};
 use crate::transport::KernelFile;

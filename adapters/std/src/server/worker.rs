@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use coracle_core::{CloseHow, Code, Store};
 
+use super::admission::AdmittedFromQueue;
 use super::connection::{WorkerBuffers, refuse, serve_connection};
 use super::context::ServerContext;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
 use super::queue_sweeper::dismiss;
-use super::registry::AdmittedFromQueue;
 use crate::transport::KernelFile;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.

@@ -23,6 +23,7 @@ use crate::sys::{ConfinedDirectory, FileKind, store_error};
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
+/// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
 /// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change.

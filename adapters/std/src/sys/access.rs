@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, Uid, fchmod, fchown, fstat, statat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, RawMode, Uid, fchmod, fchown, fstat, statat};
 
 /// Whoever owns a file may read and write it until it is complete.
-const OWNER: u32 = 0o600;
+const OWNER: RawMode = 0o600;
 
 /// Gives `file` the mode, owner and group of the regular file `name` in `directory`, as far as this process may: without
 /// set-id bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its
@@ -22,16 +22,16 @@ pub(crate) fn copy_access(directory: BorrowedFd<'_>, name: &OsStr, file: &File, 
     let (uid, gid) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
     let has_owner = new.st_uid == old.st_uid || fchown(file, Some(uid), None).is_ok();
     let has_group = new.st_gid == old.st_gid || fchown(file, None, Some(gid)).is_ok();
-    let mut bits = mode_of(Mode::from_raw_mode(old.st_mode).bits().into(), has_owner, has_group);
+    let mut bits = mode_of(Mode::from_raw_mode(old.st_mode).bits(), has_owner, has_group);
     if !copy_acl(directory, name, file, has_owner && has_group) {
         bits &= 0o700;
     }
     let bits = if is_complete { bits } else { bits | OWNER };
-    Ok(fchmod(file, Mode::from_bits_truncate(bits.try_into().unwrap_or(0)))?)
+    Ok(fchmod(file, Mode::from_bits_truncate(bits))?)
 }
 
 /// The mode for a file that replaces one of mode `old`, where it has the same owner and group or not.
-fn mode_of(old: u32, has_owner: bool, has_group: bool) -> u32 {
+fn mode_of(old: RawMode, has_owner: bool, has_group: bool) -> RawMode {
     let [owner, mut group, mut other] = [6, 3, 0].map(|shift| (old >> shift) & 7);
     if !has_group {
         // Members of the old group are others now, and others may be members of the new one.

@@ -1,12 +1,13 @@
 //! What only Linux has.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustix::fs::{RenameFlags, renameat_with};
+use rustix::fs::{RenameFlags, fstatfs, renameat_with};
 use rustix::io::Errno;
 use socket2::Socket;
 
@@ -31,4 +32,23 @@ pub(crate) fn rename_no_replace(directory: BorrowedFd<'_>, from: &OsStr, to: &Os
         Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
         renamed => Ok(renamed?),
     }
+}
+
+/// Whether the kernel makes the contents of `file` when it is read, as in /proc and /sys: its size says nothing then, and two
+/// reads may give two contents.
+pub(crate) fn is_generated(file: &File) -> bool {
+    /// The numbers in the kernel's `include/uapi/linux/magic.h`: proc, sysfs, debugfs, tracefs, securityfs, configfs,
+    /// cgroup, cgroup2, selinuxfs.
+    const MAGIC: [u64; 9] = [
+        0x9fa0,
+        0x6265_6572,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0x6265_6570,
+        0x0027_e0eb,
+        0x6367_7270,
+        0xf97c_ff8c,
+    ];
+    fstatfs(file).is_ok_and(|status| MAGIC.contains(&(status.f_type as u64 & 0xffff_ffff)))
 }

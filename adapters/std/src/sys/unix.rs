@@ -17,6 +17,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
+#[cfg(target_os = "linux")]
+use super::is_generated;
+
 /// A directory beneath which paths are resolved, and out of which none leads: by the kernel (`openat2` with
 /// `RESOLVE_BENEATH`), or by cap-std's walk where that call is not available.
 #[derive(Debug)]
@@ -145,7 +148,7 @@ pub(crate) struct FileStamp {
     pub changed: (i64, i64),
 }
 
-/// Stamp and kind of an open file.
+/// Stamp and kind of an open file. One whose contents the kernel makes is no regular one, though it says so.
 #[allow(clippy::useless_conversion, reason = "the members' types differ from target to target")]
 pub(crate) fn stamp(file: &File) -> io::Result<(FileStamp, FileKind)> {
     let stat = fstat(file)?;
@@ -156,7 +159,9 @@ pub(crate) fn stamp(file: &File) -> io::Result<(FileStamp, FileKind)> {
         modified: (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
         changed: (i64::from(stat.st_ctime), i64::try_from(stat.st_ctime_nsec).unwrap_or(0)),
     };
-    Ok((stamp, kind(&stat)))
+    // Such files take no room anywhere.
+    let is_generated = stat.st_blocks == 0 && is_generated(file);
+    Ok((stamp, if is_generated { FileKind::Other } else { kind(&stat) }))
 }
 
 fn kind(stat: &Stat) -> FileKind {
@@ -244,6 +249,20 @@ pub(crate) fn poll_readable<'d>(
     Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
 }
 
+/// Waits until one of `sockets` is connected or could not be; says of each whether it is so. `None`: for ever.
+pub(crate) fn poll_connected(sockets: &[Socket], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
+    // What is too long for the system is no limit.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    poll(&mut polled, timeout.as_ref())?;
+    Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
+}
+
+/// Whether a connect that failed is under way nevertheless.
+pub(crate) fn is_connecting(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::INPROGRESS)
+}
+
 /// What an `accept` that failed means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AcceptError {
@@ -292,6 +311,12 @@ pub(crate) fn monotonic() -> Duration {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn hold_partial_segments(_: &Socket, _: bool) -> io::Result<()> {
     Ok(())
+}
+
+/// Whether the kernel makes the contents of a file when it is read: unknown here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_generated(_: &File) -> bool {
+    false
 }
 
 /// Refuses: POSIX has no rename that replaces nothing.

@@ -284,3 +284,17 @@ fn many_threads_share_one_store() {
     });
     assert_eq!(read.into_inner(), 8 * 64);
 }
+
+/// Their sizes are 0 or 4096, whatever can be read from them.
+#[test]
+fn files_that_the_kernel_makes_are_refused() {
+    for (root, name) in [("/proc/self", "status"), ("/proc", "version"), ("/sys/class/net/lo", "ifindex")] {
+        let store = DirectoryStore::open(root).expect("a directory of the kernel's");
+        assert_eq!(contents(&store, name), Err(StoreError::NotFile), "{root}/{name}");
+    }
+    let tree = Tree::new();
+    tree.write("empty", "");
+    std::fs::File::create(tree.path("hole")).and_then(|file| file.set_len(5)).expect("a file without blocks");
+    assert_eq!(contents(&tree.store(), "empty"), Ok(vec![]));
+    assert_eq!(contents(&tree.store(), "hole"), Ok(vec![0; 5]));
+}

@@ -1,0 +1,177 @@
+//! Admission: whether a client that connects is served, queued or refused, or another connection is evicted for it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use coracle_core::Code;
+use socket2::Socket;
+
+use super::entry::{ConnectionEntry, ForcedClose};
+use super::queue::Dismissal;
+use super::registry::{ConnectionRegistry, Phase, State};
+
+/// A connection that has sent no request for this long may be evicted in favour of a new client.
+const MIN_EVICTABLE_AGE: Duration = Duration::from_secs(1);
+
+/// What happens to a new client.
+#[derive(Debug)]
+pub(super) enum AdmissionDecision {
+    Admitted(Arc<ConnectionEntry>),
+    /// It waits in the queue, which has so many clients now.
+    Queued(usize),
+    Refused {
+        socket: Socket,
+        code: Code,
+        is_over_address_limit: bool,
+    },
+}
+
+/// A client whose turn in the queue has come.
+#[derive(Debug)]
+pub(super) struct AdmittedFromQueue {
+    pub entry: Arc<ConnectionEntry>,
+    pub waited: Duration,
+}
+
+impl ConnectionRegistry {
+    /// Decides about a client that has connected.
+    pub(super) fn admit(&self, socket: Socket, address: SocketAddr) -> AdmissionDecision {
+        let refuse = |socket, code| AdmissionDecision::Refused { socket, code, is_over_address_limit: false };
+        let mut state = self.state();
+        if state.phase != Phase::Running {
+            return refuse(socket, Code::ShuttingDown);
+        }
+        // Before anything else: no connection is evicted for an address that has enough of them.
+        if state.address_limits.is_exhausted(address.ip()) {
+            return AdmissionDecision::Refused { socket, code: Code::Busy, is_over_address_limit: true };
+        }
+        let is_full = state.live.len() >= self.max_clients;
+        if let Some(queue) = &mut state.queue {
+            // Where clients wait, a free place is the first one's, who is about to take it.
+            if is_full || queue.len() > 0 {
+                return match queue.push(socket, address) {
+                    Ok(waiting) => {
+                        state.address_limits.acquire(address.ip());
+                        self.queue_changed.notify_one();
+                        AdmissionDecision::Queued(waiting)
+                    }
+                    Err(socket) => refuse(socket, Code::Busy),
+                };
+            }
+        } else if is_full && !state.evict_oldest() {
+            return refuse(socket, Code::Busy);
+        }
+        AdmissionDecision::Admitted(state.insert(socket, address))
+    }
+
+    /// Takes back an admission, since there is no thread for the client. Returned are the queued clients, where no
+    /// connection is left after whose end they would be admitted.
+    pub(super) fn withdraw(&self, entry: &ConnectionEntry) -> Vec<Dismissal> {
+        let mut state = self.state();
+        state.remove(entry);
+        let is_last = state.live.is_empty();
+        let dismissed = state.queue.as_mut().filter(|_| is_last).map_or_else(Vec::new, |queue| queue.clear(Code::Busy));
+        state.release_dismissed(&dismissed);
+        dismissed
+    }
+
+    /// Admits the next client of the queue, if there is one and a place for it. Returned too are those that are gone.
+    pub(super) fn admit_queued(&self) -> (Option<AdmittedFromQueue>, Vec<Dismissal>) {
+        let mut gone = Vec::new();
+        let mut state = self.state();
+        if state.phase != Phase::Running || state.live.len() >= self.max_clients {
+            return (None, gone);
+        }
+        let client = state.queue.as_mut().and_then(|queue| queue.pop(&mut gone));
+        state.release_dismissed(&gone);
+        let Some(client) = client else { return (None, gone) };
+        state.address_limits.release(client.address.ip());
+        let waited = client.since.elapsed();
+        let entry = state.insert(client.socket, client.address);
+        (Some(AdmittedFromQueue { entry, waited }), gone)
+    }
+
+    /// Waits until clients have to leave the queue unserved; `None` when none ever will again.
+    pub(super) fn next_dismissals(&self) -> Option<Vec<Dismissal>> {
+        let mut state = self.state();
+        loop {
+            let is_running = state.phase == Phase::Running;
+            let queue = state.queue.as_mut()?;
+            let dismissed = if is_running { queue.sweep() } else { queue.clear(Code::ShuttingDown) };
+            if !dismissed.is_empty() {
+                state.release_dismissed(&dismissed);
+                return Some(dismissed);
+            }
+            if !is_running {
+                return None;
+            }
+            state = if queue.len() == 0 {
+                self.queue_changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let pause = queue.sweep_interval();
+                self.queue_changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+    }
+}
+
+impl State {
+    /// Closes the oldest connection that may be evicted; false where there is none.
+    fn evict_oldest(&mut self) -> bool {
+        while let Some(oldest) = self.evictable.front() {
+            match oldest.upgrade() {
+                Some(entry) if !entry.is_active() && self.live.contains_key(&entry.id) => {
+                    if entry.admitted.elapsed() < MIN_EVICTABLE_AGE {
+                        return false;
+                    }
+                    self.evictable.pop_front();
+                    self.remove(&entry);
+                    entry.force_close(ForcedClose::Evicted);
+                    return true;
+                }
+                _ => drop(self.evictable.pop_front()),
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+    use std::time::Duration;
+
+    use super::AdmissionDecision;
+    use crate::server::limits::{Admission, Limits};
+    use crate::server::listener::{Listener, SocketTimeouts};
+    use crate::server::registry::{AcceptorCommand, ConnectionRegistry};
+
+    /// Between the end of one connection and the admission of the next queued client, a new client finds a free place that
+    /// is not for it.
+    #[test]
+    fn a_new_client_does_not_overtake_queued_ones() {
+        let admission = Admission::Queue { length: 8, timeout: None };
+        let limits = Limits { max_clients: 1, admission, ..Limits::default() };
+        let registry = ConnectionRegistry::new(&limits);
+        let timeouts = SocketTimeouts { read: Duration::from_secs(20), write: Duration::from_secs(20) };
+        let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, timeouts).expect("bound");
+        let address = listener.address;
+        assert!(registry.open_listeners(vec![listener]));
+        let Some(AcceptorCommand::Start(listener)) = registry.next_command() else { panic!("there is a listener") };
+        let arrive = || {
+            let client = TcpStream::connect(address).expect("connected");
+            let (socket, address) = listener.accept().expect("accepted");
+            (client, registry.admit(socket, address))
+        };
+        let (_first, AdmissionDecision::Admitted(entry)) = arrive() else { panic!("there is a place") };
+        let (second, AdmissionDecision::Queued(1)) = arrive() else { panic!("there is none") };
+        assert!(registry.admit_queued().0.is_none(), "there is no place yet");
+        registry.remove(&entry);
+        let (_third, AdmissionDecision::Queued(2)) = arrive() else { panic!("the second one comes first") };
+        let admitted = registry.admit_queued().0.expect("a place");
+        assert_eq!(admitted.entry.address, second.local_addr().expect("an address"));
+        assert!(registry.admit_queued().0.is_none());
+        assert_eq!((registry.live(), registry.queued()), (1, 1));
+    }
+}
