@@ -28,7 +28,7 @@ fn rig<'c>(config: &'c ServerConfig<'c>) -> StaticRig<'c> {
     Rig::with_files(config, &FILES)
 }
 
-/// The answers to `input` under `policy`, whole, byte by byte and in threes.
+/// The responses to `input` under `policy`, sent whole, byte by byte and in threes.
 fn answers(policy: TextPolicy<'static>, input: &str) -> String {
     let config = classic().with_text_policy(policy);
     let mut texts = Vec::new();
@@ -107,7 +107,7 @@ fn echo_gives_back_every_byte() {
     assert_eq!(answers(TextPolicy::Echo, "\n a b {\"type\":\"hello\"}\r\nc\n"), ["a b ", &hello, "c\n"].concat());
     let long = "x".repeat(5000);
     assert_eq!(answers(TextPolicy::Echo, &long), long);
-    // A name that does not come true is text like any other.
+    // A name that is not completed is text.
     let header = r#"{"type":2,"data":12,"fileName":"a.bin","readCnt":1,"lastSize":12}"#;
     assert_eq!(answers(TextPolicy::Echo, r#"{"type":2,"fileName":"a.bin"}a.bix"#), [header, "a.bix"].concat());
     assert_eq!(
@@ -116,7 +116,7 @@ fn echo_gives_back_every_byte() {
     );
 }
 
-/// Where an arrival begins with text, a name may still stand behind an answer.
+/// A name may follow a response, also where the arrival began with text.
 #[test]
 fn a_name_behind_an_answer_is_a_name() {
     let config = classic().with_text_policy(TextPolicy::Echo);
@@ -142,7 +142,7 @@ fn one_reply_for_each_arrival_with_text() {
     rig.send(b"{\"type\":9}abc", usize::MAX);
     assert!(rig.take_text().ends_with("}\n收到"));
     assert_eq!(rig.text.len(), 9 + 1024 + 1025 + 3);
-    // Two arrivals offered at once are told apart by what was offered first.
+    // Two arrivals offered at once are separated by the length of the first offer.
     let (offered, _) = rig.session.receive(b"ab", rig.now());
     assert_eq!(offered, 2);
     rig.work();
@@ -150,7 +150,7 @@ fn one_reply_for_each_arrival_with_text() {
     assert_eq!(rig.take_text(), "收到收到");
 }
 
-/// An empty reply is none: nothing is sent, and the text is seen all the same.
+/// With an empty reply nothing is sent, and the text is still shown to the owner.
 #[test]
 fn a_reply_may_be_empty() {
     let config = classic().with_text_policy(TextPolicy::Reply(""));
@@ -186,14 +186,14 @@ fn a_held_prefix_becomes_text_after_a_second() {
     assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
 }
 
-/// What a session wants behind a name that was confirmed.
+/// The actions of a session after a confirmed name.
 #[derive(Debug, PartialEq)]
 enum Wanted {
     Close(CloseHow, CloseReason),
     SendFile { len: usize, more: bool, hash: bool },
 }
 
-/// Behind a classic body comes nothing, so its last bytes need not wait.
+/// A classic body has no trailer, so its last bytes are sent immediately.
 #[test]
 fn more_follows_but_the_last_bytes_of_a_body() {
     static LONG: [StaticFile<'static>; 1] = [StaticFile::new("a", "v1", &[b'x'; 2_100])];
@@ -214,7 +214,7 @@ fn more_follows_but_the_last_bytes_of_a_body() {
     assert_eq!(rig.session.last_exchange().body_len, 2_100);
 }
 
-/// The dialect has no error: what fails behind a select ends the connection, with no byte sent.
+/// The dialect has no error message: a failure after a select ends the connection, with no byte sent.
 #[test]
 fn what_fails_ends_the_connection() {
     let config = classic();
@@ -241,7 +241,7 @@ fn what_fails_ends_the_connection() {
     assert_eq!(confirmed(Reply::File { info: &info(12, "v2"), known: None }), classic(Code::Changed));
     assert_eq!(confirmed(Reply::File { info: &info(11, "v1"), known: None }), classic(Code::Changed));
     assert_eq!(confirmed(Reply::Refuse(Code::NotFound)), classic(Code::NotFound));
-    // It has grown: what was announced is sent.
+    // It has grown: the announced bytes are sent.
     let grown = confirmed(Reply::File { info: &info(13, "v1"), known: None });
     assert_eq!(grown.0, Wanted::SendFile { len: 12, more: false, hash: false });
 }
@@ -267,7 +267,7 @@ fn a_list_that_fails_ends_the_connection() {
     failed(StoreError::Denied, false);
 }
 
-/// What cannot be a plain file is left out, and counted by nobody.
+/// Anything but plain files is left out, and not counted.
 #[test]
 fn a_list_leaves_out_what_is_no_file() {
     let config = classic();
@@ -297,7 +297,7 @@ fn ask_stat() -> String {
     answers(TextPolicy::Reject, r#"{"type":"stat","fileName":"empty"}"#)
 }
 
-/// Where the owner has not asked for it, a build that has the dialect answers as one that does not.
+/// Unless the owner enables it, a build with the dialect responds like one without.
 #[test]
 fn it_is_off_unless_the_owner_turns_it_on() {
     let config = ServerConfig::new();

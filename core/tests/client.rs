@@ -1,4 +1,4 @@
-//! The client's session against a server that keeps to the protocol, with a clock in a variable.
+//! The client's session against a server that follows the protocol, with a virtual clock.
 
 mod asking;
 
@@ -102,11 +102,11 @@ fn a_resume_covers_what_is_held() {
     assert_eq!(seen.body, b"world");
     assert_eq!(seen.events[1..], ["body from 7", "verified 0..12/12 ffab723a"]);
 
-    // One bit of what is held is wrong: the session notices, whoever is to blame.
+    // One bit of the earlier bytes is wrong: the digest does not match.
     let seen = answered(ClientRequest::Get(get), b"hellO, ", answer(FILE, 7));
     assert_eq!(seen.failure(), Some(Failure::Digest));
 
-    // There is nothing left to fetch, and all to verify.
+    // Nothing is left to fetch, everything to verify.
     let get = get.with_offset(12);
     assert_eq!(answered(ClientRequest::Get(get), FILE, answer(FILE, 12)).events[1..], ["verified 0..12/12 ffab723a"]);
 }
@@ -132,7 +132,7 @@ fn a_part_is_verified_as_a_part() {
         rest = &rest[taken..];
     }
 
-    // A part is no whole, whether its beginning is missing or its end.
+    // A part is not the whole file, whether its beginning is missing or its end.
     for (offset, length) in [(7, 5), (0, 7), (7, 3)] {
         let get = GetRequest::new(NAME).with_offset(offset as u64).with_length(Some(length as u64));
         let mut session = asked(ClientRequest::Get(get), b"");
@@ -164,7 +164,7 @@ fn without_a_digest_nothing_is_verified() {
     let seen = answered(ClientRequest::Get(get), b"", format!("{line}hello, world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
 
-    // Nothing is read back for a digest that nobody computes.
+    // Nothing is read back where no digest is computed.
     let line = header(FILE, 7).replace("crc32", "none");
     let seen = answered(ClientRequest::Get(get.with_offset(7)), b"", format!("{line}world{{\"type\":\"end\"}}\n"));
     assert_eq!(seen.events[2..], ["unchecked"]);
@@ -275,7 +275,7 @@ fn one_connection_serves_many_requests() {
 
 #[test]
 fn a_request_keeps_to_the_longest_that_the_server_takes() {
-    // 512 is what every server takes; from `{` to `}`, so the newline behind it does not count.
+    // Every server accepts 512 bytes, from `{` to `}`: the newline after it does not count.
     let around = r#"{"type":"stat","fileName":"","digest":"sha256"}"#.len();
     let quotes = (512 - around) / 2;
     for (plain, quotes, fits) in [((512 - around) % 2, quotes, true), ((512 - around) % 2 + 1, quotes, false)] {
@@ -429,7 +429,7 @@ fn what_was_not_sent_can_be_taken_back() {
     session.abandon();
     session.handle_timeout(at(u64::MAX));
     assert_eq!(session.action(), ClientAction::Close(Failure::Abandoned));
-    // What ended before keeps its reason.
+    // A session that has closed keeps its reason.
     let mut ended = asked(GET, b"");
     ended.receive_eof();
     ended.abandon();
@@ -460,12 +460,12 @@ proptest! {
         if flip.is_none() {
             prop_assert_eq!(&whole.body, &file[offset..]);
         }
-        // Whatever was flipped: what is called verified is the file.
+        // Whatever was flipped, verified bytes are those of the file.
         let verified = whole.events.iter().any(|event| event.starts_with("verified"));
         prop_assert!(!verified || whole.body == file[offset..]);
     }
 
-    /// No input makes it panic, loop or take more than a line's room; and any split of it gives the same.
+    /// No input makes it panic, loop or use more than the room of a line; any split gives the same result.
     #[test]
     fn noise_does_no_harm(
         noise in proptest::collection::vec(any::<u8>(), 0..300),
@@ -474,7 +474,7 @@ proptest! {
     ) {
         let mut input = answer(FILE, 0);
         input.truncate(before);
-        // Every other byte is one that means something to JSON.
+        // Every other byte is one with a meaning in JSON.
         let signs = b"{}[]\":,\\ \n10tnue\xC3\xA9";
         input.extend(noise.iter().map(|byte| signs.get(usize::from(*byte % 36)).copied().unwrap_or(*byte)));
         let whole = asking::answered_in(GET, b"", &input, &[usize::MAX]);

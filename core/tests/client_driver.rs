@@ -1,4 +1,4 @@
-//! The client's blocking driver over a transport that does what a script says.
+//! The client's blocking driver over a scripted transport.
 
 mod asking;
 
@@ -35,12 +35,12 @@ impl core::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// What a read or a write comes to; at the end of the script, reads are the end of input and writes take all.
+/// The result of a read or a write; after the last one, reads return the end of input and writes take everything.
 #[derive(Clone, Debug)]
 enum Step {
     Bytes(Vec<u8>),
     Fail(ErrorKind),
-    /// Nothing comes for so long, or until the limit.
+    /// Blocks for so long, or until the limit.
     Wait(u64),
 }
 
@@ -107,7 +107,7 @@ impl Transport for Wire {
     }
 }
 
-/// Holds a file; refuses to hold more than `room` bytes of it.
+/// Stores a file, up to `room` bytes of it.
 #[derive(Debug)]
 struct Held {
     bytes: Vec<u8>,
@@ -161,7 +161,7 @@ fn connection_of(session: ClientSession<[u8; 1_024]>, wire: Wire) -> Line<impl F
     let mut readings = 0;
     Connection::new(session, wire, [0; 16], move || {
         readings += 1;
-        // No connection here reads the clock so often: it would never end.
+        // No test reads the clock so often: the driver loops.
         assert!(readings < 10_000, "the session makes no progress");
         Instant::from_millis(now.get())
     })
@@ -209,7 +209,7 @@ fn every_exchange_on_one_connection() {
         "{\"type\":\"hello\"}\n{\"type\":\"list\"}\n{\"type\":\"stat\",\"fileName\":\"a.txt\"}\n\
          {\"type\":\"stat\",\"fileName\":\"a.txt\",\"digest\":\"crc32\"}\n{\"type\":\"get\",\"fileName\":\"a.txt\"}\n"
     );
-    // The answers came at once, so there was nothing to tell the transport anew.
+    // The responses came immediately, so the limit did not change.
     assert_eq!(connection.transport_mut().limits, [Some(30_000)]);
     assert_eq!(connection.hello(|_| ()), Err(ClientError::Failed(Failure::Closed)));
     assert!(!connection.is_idle());
@@ -279,7 +279,7 @@ fn what_cannot_be_read_back_is_not_asked_for() {
     let read = read_back(&mut session, &mut Blind, &mut [0; 4], || Instant::from_millis(0));
     assert_eq!(read, Err(ReadBackError::TooFew));
 
-    // Something else is asked while it still wants to read back.
+    // Another request is started while bytes still have to be read back.
     session.start(ClientRequest::Get(get), Instant::from_millis(0)).expect("idle");
     let mut connection = connection_of(session, wire([]));
     assert_eq!(connection.hello(|_| ()), Err(ClientError::Start(StartError::NotIdle)));
@@ -304,7 +304,7 @@ fn a_sink_that_fails_ends_the_connection() {
     assert_eq!(listed, Err(ClientError::Sink("enough")));
 }
 
-/// K5: the limit of a wait is a deadline, neither a crash nor a reason to wait for ever.
+/// K5: a read that reaches the limit is a time-out, neither an error nor a wait without end.
 #[test]
 fn k5_a_stall_is_noticed_on_time() {
     let answer = answer(FILE, 0);
@@ -319,7 +319,7 @@ fn k5_a_stall_is_noticed_on_time() {
     assert_eq!(got, Err(ClientError::Failed(Failure::Stalled)));
     assert_eq!(stalled.transport_mut().now.get(), 30_000);
 
-    // A transport that wakes up too early is asked to wait for the rest.
+    // A transport that returns too early is called again for the rest.
     let mut early = wire([
         Step::Fail(ErrorKind::TimedOut),
         Step::Wait(10_000),
@@ -339,7 +339,7 @@ fn k5_a_stall_is_noticed_on_time() {
     assert_eq!(endless.transport_mut().limits, []);
 }
 
-/// K4: broken connections, while sending and while receiving.
+/// K4: connections that break, while sending and while receiving.
 #[test]
 fn k4_what_broke_is_told() {
     let kind = ErrorKind::ConnectionReset;
@@ -357,7 +357,7 @@ fn k4_what_broke_is_told() {
         Err(ClientError::Transport(Broken(ErrorKind::BrokenPipe)))
     );
     assert_eq!(unsent(&[Ok(0)], &[]), Err(ClientError::Failed(Failure::SendFailed)));
-    // What the server said before it closed is worth more than the error.
+    // The server's error line counts more than the transport's error.
     let busy = bytes("{\"type\":\"error\",\"code\":\"busy\",\"message\":\"\"}\n");
     assert_eq!(unsent(&[Err(ErrorKind::BrokenPipe)], &[busy]), Err(ClientError::Failed(Failure::Ended(Code::Busy))));
 
@@ -372,7 +372,7 @@ fn k4_what_broke_is_told() {
     assert!(unlimited.transport_mut().sent.is_empty());
 }
 
-/// Whatever was asked: a server that ends the connection instead of answering is told as that.
+/// A server that ends the connection instead of responding is reported as such, whatever was requested.
 #[test]
 fn what_comes_unasked_is_no_answer() {
     for code in [Code::Busy, Code::Timeout, Code::ShuttingDown] {
@@ -388,7 +388,7 @@ fn what_comes_unasked_is_no_answer() {
     }
 }
 
-/// A sink that only writes: it takes any file, and has nothing to go on from.
+/// A sink that only writes: it takes any file, and cannot resume.
 #[test]
 fn a_sink_need_not_do_more_than_write() {
     #[derive(Default)]
@@ -415,7 +415,7 @@ fn bytes_behind_an_answer_are_seen_before_the_next_request() {
     let with_tail = |tail: &str| {
         let mut input = answer(FILE, 0);
         input.extend_from_slice(tail.as_bytes());
-        // In one piece, so that the tail arrives with the answer's last bytes.
+        // In one piece, so that the tail arrives with the last bytes of the response.
         let mut connection = Connection::new(ClientSession::new([0; 1_024]), wire([bytes(input)]), [0; 4_096], || {
             Instant::from_millis(0)
         });

@@ -1,4 +1,4 @@
-//! Servers that lie or talk nonsense, and the rule that each of them breaks.
+//! Servers that violate the protocol, and the violation that each is reported as.
 
 mod asking;
 
@@ -11,19 +11,19 @@ const HELLO: &str = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\
 const LISTING: &str = "{\"type\":\"entry\",\"fileName\":\"d/a\",\"fileSize\":5,\"modified\":7}\n{\"type\":\"entry\",\"fileName\":\"d/b\",\
                        \"directory\":true,\"link\":false}\n{\"type\":\"end\",\"count\":2,\"skipped\":1}\n";
 
-/// What `honest` says with `from` put as `to` breaks the rule `breach`. As it stands it breaks none.
-fn lie(ask: ClientRequest<'_>, honest: &str, from: &str, to: &str, breach: Violation) {
-    let seen = answered(ask, b"hello, ", honest);
-    assert_eq!(seen.last, None, "the honest answer is refused: {honest}");
-    assert!(honest.contains(from), "{from} is not in {honest}");
-    let seen = answered(ask, b"hello, ", honest.replacen(from, to, 1));
-    assert_eq!(seen.failure(), Some(Failure::Violation(breach)), "{from} -> {to}");
+/// The valid response `valid`, with `from` replaced by `to`, is the violation `violation`; unchanged it is none.
+fn lie(ask: ClientRequest<'_>, valid: &str, from: &str, to: &str, violation: Violation) {
+    let seen = answered(ask, b"hello, ", valid);
+    assert_eq!(seen.last, None, "the valid answer is refused: {valid}");
+    assert!(valid.contains(from), "{from} is not in {valid}");
+    let seen = answered(ask, b"hello, ", valid.replacen(from, to, 1));
+    assert_eq!(seen.failure(), Some(Failure::Violation(violation)), "{from} -> {to}");
     assert!(!seen.events.iter().any(|event| event.starts_with("verified") || event.starts_with("listed")));
 }
 
-fn lie_to_get(from: &str, to: &str, breach: Violation) {
-    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-    lie(GET, &honest, from, to, breach);
+fn lie_to_get(from: &str, to: &str, violation: Violation) {
+    let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+    lie(GET, &valid, from, to, violation);
 }
 
 #[test]
@@ -33,9 +33,9 @@ fn m2_another_file_is_refused() {
     }
     lie_to_get("a.txt", "a.\\ud800txt", Violation::Name);
     lie_to_get("\"a.txt\"", "null", Violation::Member);
-    // The same name written otherwise is the same name.
-    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-    assert_eq!(answered(GET, b"", honest.replacen("a.txt", "\\u0061.t\\u0078t", 1)).last, None);
+    // The same name with other escapes is the same name.
+    let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+    assert_eq!(answered(GET, b"", valid.replacen("a.txt", "\\u0061.t\\u0078t", 1)).last, None);
 }
 
 #[test]
@@ -45,16 +45,16 @@ fn m6_bytes_behind_the_body_are_refused() {
     lie_to_get("world{", "world{{", Violation::Json(ScanError::Syntax));
     lie_to_get("world{", "world{\"type\":\"x\"}{", Violation::LineEnd);
     lie_to_get("world{", "world{\"type\":\"x\"}\n{", Violation::Type);
-    // A space is the sign of life of a server that still hashes; it is no part of the body.
-    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-    let seen = answered(GET, b"", honest.replacen("world{", "world   {", 1));
+    // A space is a heartbeat; it is not a part of the body.
+    let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+    let seen = answered(GET, b"", valid.replacen("world{", "world   {", 1));
     assert_eq!((seen.body.as_slice(), seen.last), (FILE, None));
 }
 
 #[test]
 fn m8_a_wrong_digest_verifies_nothing() {
-    let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-    for lie in [honest.replace("ffab723a", "ffab723b"), honest.replace("hello, world", "hello, World")] {
+    let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+    for lie in [valid.replace("ffab723a", "ffab723b"), valid.replace("hello, world", "hello, World")] {
         let seen = answered(GET, b"", lie);
         assert_eq!(seen.failure(), Some(Failure::Digest));
         assert!(!seen.events.iter().any(|event| event.starts_with("verified")));
@@ -86,7 +86,7 @@ fn m9_a_digest_is_there_and_exact() {
     let none = header(FILE, 0).replace("\"crc32\"", "\"none\"");
     lie(ClientRequest::Stat { name: NAME, digest: None }, &none, "\"none\"", "\"crc32\"", Violation::DigestKind);
 
-    // Where a changed file's digest is told, it is in good form too.
+    // The digest in a `changed` error has to be well formed, too.
     let line = "{\"type\":\"error\",\"code\":\"changed\",\"crc32\":\"ffab723a\"}\n";
     let changed = format!("{}hello, world{line}", header(FILE, 0));
     lie(GET, &changed, "ffab723a", "FFAB723A", Violation::Digest);
@@ -108,7 +108,7 @@ fn m10_a_line_is_bounded() {
         let seen = answered(GET, b"", padded(len));
         assert_eq!((seen.events.len(), seen.failure()), (0, Some(Failure::Violation(Violation::LineTooLong))), "{len}");
     }
-    // No end at all: it stops at once.
+    // A line without an end: it stops at the limit.
     for endless in ["{\"type\":\"", "{\"a\":[", "{                "] {
         let seen = answered(GET, b"", format!("{endless}{}", " ".repeat(10_000)));
         assert_eq!(seen.failure(), Some(Failure::Violation(Violation::LineTooLong)));
@@ -125,13 +125,13 @@ fn m10_a_line_is_bounded() {
 fn m11_another_offset_is_refused() {
     let version = Version::new("v1").expect("a version");
     let get = GetRequest::new(NAME).with_offset(7).with_version(Some(&version)).with_digest_from(Some(0));
-    let honest = String::from_utf8(answer(FILE, 7)).expect("text");
+    let valid = String::from_utf8(answer(FILE, 7)).expect("text");
     for offset in [0, 6, 8, 12, u64::MAX] {
         let to = format!("\"offset\":{offset}");
-        lie(ClientRequest::Get(get), &honest, "\"offset\":7", &to, Violation::Offset);
+        lie(ClientRequest::Get(get), &valid, "\"offset\":7", &to, Violation::Offset);
     }
-    lie(ClientRequest::Get(get), &honest, "\"v1\"", "\"v2\"", Violation::OtherVersion);
-    lie(ClientRequest::Get(get), &honest, "\"fileSize\":12", "\"fileSize\":6", Violation::Offset);
+    lie(ClientRequest::Get(get), &valid, "\"v1\"", "\"v2\"", Violation::OtherVersion);
+    lie(ClientRequest::Get(get), &valid, "\"fileSize\":12", "\"fileSize\":6", Violation::Offset);
     lie(
         ClientRequest::Stat { name: NAME, digest: None },
         &header(FILE, 0).replace("crc32", "none"),
@@ -146,7 +146,7 @@ fn the_length_is_what_was_asked_for() {
     for length in [0, 11, 13, u64::MAX] {
         lie_to_get("\"length\":12", &format!("\"length\":{length},\"x\":12"), Violation::Chunks);
     }
-    // With chunks that add up to it, it is still another length than asked for.
+    // The chunks add up to it, but it is not the requested length.
     lie_to_get(
         "\"length\":12,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":12",
         "\"length\":11,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":11",
@@ -156,10 +156,10 @@ fn the_length_is_what_was_asked_for() {
     let get = GetRequest::new(NAME).with_length(Some(5));
     let crc32 = digest(DigestKind::Crc32, b"hello");
     let line = header(FILE, 0).replace("\"length\":12", "\"length\":5").replace("\"lastSize\":12", "\"lastSize\":5");
-    let honest = format!("{line}hello{{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n");
+    let valid = format!("{line}hello{{\"type\":\"end\",\"crc32\":\"{crc32}\"}}\n");
     lie(
         ClientRequest::Get(get),
-        &honest,
+        &valid,
         "\"length\":5,\"chunkSize\":1024,\"readCnt\":1,\"lastSize\":5",
         "\"length\":6,\"chunkSize\":6,\"readCnt\":1,\"lastSize\":6",
         Violation::Length,
@@ -169,7 +169,7 @@ fn the_length_is_what_was_asked_for() {
 #[test]
 fn chunks_add_up() {
     let file: Vec<u8> = b"abcdefgh".iter().copied().cycle().take(4_096).collect();
-    let honest = String::from_utf8(answer(&file, 0)).expect("text");
+    let valid = String::from_utf8(answer(&file, 0)).expect("text");
     let numbers = "\"chunkSize\":1024,\"readCnt\":4,\"lastSize\":1024";
     for (size, count, last) in [
         (1_024, 4, 0),
@@ -185,7 +185,7 @@ fn chunks_add_up() {
     ] {
         lie(
             GET,
-            &honest,
+            &valid,
             numbers,
             &format!("\"chunkSize\":{size},\"readCnt\":{count},\"lastSize\":{last}"),
             Violation::Chunks,
@@ -193,7 +193,7 @@ fn chunks_add_up() {
     }
     for (size, count, last) in [(4_096, 1, 4_096), (u64::MAX, 1, 4_096), (1, 4_096, 1), (4_095, 2, 1)] {
         let other = format!("\"chunkSize\":{size},\"readCnt\":{count},\"lastSize\":{last}");
-        assert_eq!(answered(GET, b"", honest.replace(numbers, &other)).last, None, "{other}");
+        assert_eq!(answered(GET, b"", valid.replace(numbers, &other)).last, None, "{other}");
     }
     let empty = String::from_utf8(answer(b"", 0)).expect("text");
     lie(GET, &empty, "\"readCnt\":0,\"lastSize\":0", "\"readCnt\":1,\"lastSize\":0", Violation::Chunks);
@@ -234,16 +234,16 @@ fn numbers_are_digits_below_2_to_the_64th() {
 #[test]
 fn each_member_of_a_header_is_there_once() {
     for member in ["fileName", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "version"] {
-        let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-        lie(GET, &honest, &format!("\"{member}\""), &format!("\"{member}2\""), Violation::Member);
-        // Written with an escape, it is a member that nobody knows.
+        let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+        lie(GET, &valid, &format!("\"{member}\""), &format!("\"{member}2\""), Violation::Member);
+        // A name with an escape is an unknown member.
         let (first, rest) = member.split_at(1);
         let escaped = format!("\"\\u00{:02x}{rest}\"", first.as_bytes()[0]);
-        lie(GET, &honest, &format!("\"{member}\""), &escaped, Violation::Member);
+        lie(GET, &valid, &format!("\"{member}\""), &escaped, Violation::Member);
         let value =
-            honest.split_once(&format!("\"{member}\":")).and_then(|(_, rest)| rest.split_once(',')).expect("a value").0;
-        lie(GET, &honest, "\"type\"", &format!("\"{member}\":{value},\"type\""), Violation::Member);
-        lie(GET, &honest, &format!("\"{member}\":{value}"), &format!("\"{member}\":null"), Violation::Member);
+            valid.split_once(&format!("\"{member}\":")).and_then(|(_, rest)| rest.split_once(',')).expect("a value").0;
+        lie(GET, &valid, "\"type\"", &format!("\"{member}\":{value},\"type\""), Violation::Member);
+        lie(GET, &valid, &format!("\"{member}\":{value}"), &format!("\"{member}\":null"), Violation::Member);
     }
 }
 
@@ -255,8 +255,8 @@ fn versions_are_versions() {
     lie_to_get("\"v1\"", "\"\\ud83d\"", Violation::Surrogate);
     lie_to_get("\"v1\"", "1", Violation::Member);
     let get = |version: &str| {
-        let honest = String::from_utf8(answer(FILE, 0)).expect("text");
-        answered(GET, b"", honest.replace("\"v1\"", version))
+        let valid = String::from_utf8(answer(FILE, 0)).expect("text");
+        answered(GET, b"", valid.replace("\"v1\"", version))
     };
     assert!(get("\"\\u0076\\\"1\\\\\"").events[0].contains("version v\"1\\ "));
     assert_eq!(get(&format!("\"{}\"", "\\u007e".repeat(64))).last, None);
@@ -264,7 +264,7 @@ fn versions_are_versions() {
 
 #[test]
 fn a_line_is_json_of_the_right_type() {
-    for (from, to, breach) in [
+    for (from, to, violation) in [
         ("{\"type\":\"file\"", "[{\"type\":\"file\"", Violation::LineStart),
         ("{\"type\":\"file\"", "\u{feff}{\"type\":\"file\"", Violation::LineStart),
         ("{\"type\":\"file\"", "\t{\"type\":\"file\"", Violation::LineStart),
@@ -287,7 +287,7 @@ fn a_line_is_json_of_the_right_type() {
         ("\"type\":\"end\"", "\"type\":\"file\"", Violation::Type),
         ("\"type\":\"end\"", "\"type\":\"entry\"", Violation::Type),
     ] {
-        lie_to_get(from, to, breach);
+        lie_to_get(from, to, violation);
     }
     let mut input = answer(FILE, 0);
     input[10] = 0xFF;
@@ -331,7 +331,7 @@ fn a_listing_lists_one_directory() {
     for name in ["a/b", "../a", "/a", ""] {
         lie(ClientRequest::List { path: None }, &root, "\"a\"", &format!("\"{name}\""), Violation::EntryName);
     }
-    for (from, to, breach) in [
+    for (from, to, violation) in [
         ("\"count\":2", "\"count\":1", Violation::Count),
         ("\"count\":2", "\"count\":3", Violation::Count),
         ("\"count\":2", "\"count\":18446744073709551616", Violation::Member),
@@ -348,7 +348,7 @@ fn a_listing_lists_one_directory() {
         ("\"fileName\":\"d/a\"", "\"fileName\":[\"d/a\"]", Violation::Member),
         ("\"fileName\":\"d/a\"", "\"fileName\":\"d/a\",\"fileName\":\"d/a\"", Violation::Member),
     ] {
-        lie(ask, LISTING, from, to, breach);
+        lie(ask, LISTING, from, to, violation);
     }
 }
 
@@ -359,7 +359,7 @@ fn a_hello_is_whole() {
     {
         lie(ClientRequest::Hello, HELLO, &format!("\"{member}\""), "\"x\"", Violation::Member);
     }
-    for (from, to, breach) in [
+    for (from, to, violation) in [
         ("\"maxRequest\":512", "\"maxRequest\":511", Violation::Limit),
         ("\"chunkSize\":1024", "\"chunkSize\":0", Violation::Limit),
         ("\"name\":\"n\"", "\"name\":null", Violation::Member),
@@ -372,6 +372,6 @@ fn a_hello_is_whole() {
         ("\"type\":\"hello\"", "\"type\":\"end\"", Violation::Type),
         ("\"protocol\":1", "\"protocol\":1,\"protocol\":1", Violation::Member),
     ] {
-        lie(ClientRequest::Hello, HELLO, from, to, breach);
+        lie(ClientRequest::Hello, HELLO, from, to, violation);
     }
 }

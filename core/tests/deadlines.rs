@@ -1,4 +1,4 @@
-//! Deadlines of a server's session, to the millisecond: which is armed when, what arms it anew, and what comes of it.
+//! Timers of a server session, to the millisecond: what starts and restarts them, and what happens when they expire.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn rig<'c>(config: &'c ServerConfig<'c>, start_ms: u64) -> Rig<'c, StaticStore<'
     rig
 }
 
-/// Asks for something at `now_ms` and does `steps` steps.
+/// Receives a request at `now_ms` and performs `steps` actions.
 fn asked<'c>(config: &'c ServerConfig<'c>, now_ms: u64, request: &[u8], steps: usize) -> Rig<'c, StaticStore<'static>> {
     let mut rig = rig(config, now_ms);
     assert_eq!(rig.session.receive(request, at(now_ms)).0, request.len());
@@ -68,9 +68,9 @@ fn each_can_be_set_and_switched_off() {
     assert_eq!(rig.session.deadline(), None);
 }
 
-/// Nothing happens in the millisecond before.
+/// No timer expires a millisecond early.
 #[test]
-fn nothing_ends_before_its_time() {
+fn no_timer_expires_early() {
     let config = ServerConfig::new();
     let mut idle = rig(&config, 0);
     idle.session.handle_timeout(at(59_999));
@@ -83,14 +83,14 @@ fn nothing_ends_before_its_time() {
     assert!(stalled.close().is_none());
     stalled.session.handle_timeout(at(30_100));
     assert_eq!(stalled.close().map(|close| (close.how, close.why)), Some((CloseHow::Abort, CloseReason::Stalled)));
-    // Closed is closed: whatever is reported then changes neither how nor why.
+    // Reports after the session has closed change neither how nor why.
     stalled.session.send_failed();
     stalled.session.handle_timeout(at(u64::MAX));
     assert_eq!(stalled.close().map(|close| close.why), Some(CloseReason::Stalled));
     assert_eq!(stalled.session.deadline(), None);
 }
 
-/// What was taken arms the stall deadline anew, in the line, in the body, and when the owner's buffer empties.
+/// Bytes sent restart the stall timer: in a line, in a body, and when the owner's buffer is written.
 #[test]
 fn progress_counts_wherever_bytes_go() {
     let config = ServerConfig::new();
@@ -110,22 +110,23 @@ fn progress_counts_wherever_bytes_go() {
     assert_eq!(rig.session.deadline(), stall(30_020));
     rig.session.progress(at(30));
     assert_eq!(rig.session.deadline(), stall(30_030));
-    // A clock that runs backwards does not make it earlier.
+    // A clock that runs backwards does not make a timer expire earlier.
     rig.session.sent(1, at(25));
     assert_eq!(rig.session.deadline(), stall(30_030));
 
-    // Between exchanges nothing is under way that could move.
+    // Between exchanges nothing is sent.
     let mut rig = self::rig(&config, 0);
     rig.session.progress(at(500));
     assert_eq!(rig.session.deadline(), Some((at(60_000), Timer::Idle)));
-    // While the owner looks a file up, time is the owner's.
+    // No timer runs while the owner opens a file.
     let rig = asked(&config, 0, GET, 0);
     assert_eq!(rig.session.deadline(), None);
 }
 
-/// The request deadline is armed by the first byte, white space too, and by none behind it; idle begins at an answer's end.
+/// The request timer is started by the first byte, also white space, and by none after it; the idle timer by the end of a
+/// response.
 #[test]
-fn a_request_is_armed_once() {
+fn the_request_timer_starts_once() {
     let config = ServerConfig::new();
     for first in [b" ", b"{", b"\t", b"\r", b"\n"] {
         let mut rig = rig(&config, 0);
@@ -148,7 +149,7 @@ fn a_request_is_armed_once() {
 
 /// At most one line ending belongs to the request before it, in each of its spellings.
 #[test]
-fn a_line_ending_arms_nothing_and_a_second_one_does() {
+fn one_line_ending_starts_no_timer_and_a_second_one_does() {
     let config = ServerConfig::new();
     let hello: &[u8] = br#"{"type":"hello"}"#;
     for (ending, is_request) in [
@@ -173,15 +174,15 @@ fn a_line_ending_arms_nothing_and_a_second_one_does() {
             assert_eq!(armed, Some(expected), "{ending:?} in pieces of {piece}");
         }
     }
-    // Before the first request there is nothing that a line ending could belong to.
+    // Before the first request a line ending belongs to no request.
     let mut rig = rig(&config, 0);
     rig.send(b"\n", 1);
     assert_eq!(rig.session.deadline(), Some((at(10_000), Timer::Request)));
 }
 
-/// The lowest rate: after a start of `stall_ms` each byte earns its time.
+/// The minimum rate: after the first `stall_ms` every byte extends the deadline.
 #[test]
-fn a_lowest_rate_counts_what_was_sent() {
+fn a_minimum_rate_counts_bytes_sent() {
     let config = ServerConfig::new().with_min_rate(100).with_stall_ms(1_000);
     let mut rig = asked(&config, 0, GET, 1);
     assert_eq!(rig.session.deadline(), Some((at(1_000), Timer::Stall)));
@@ -191,7 +192,7 @@ fn a_lowest_rate_counts_what_was_sent() {
     assert!(matches!(rig.session.action(), Action::SendFile { .. }));
     let mut earned_ms = header_len * 1_000 / 100;
     assert_eq!(rig.session.deadline(), Some((at(1_000), Timer::Stall)), "the stall is nearer");
-    // A byte at a time keeps the stall away and is too slow all the same.
+    // Single bytes restart the stall timer but are below the minimum rate.
     let mut now_ms = 0;
     loop {
         now_ms += 900;
@@ -209,7 +210,7 @@ fn a_lowest_rate_counts_what_was_sent() {
 }
 
 #[test]
-fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
+fn a_minimum_rate_starts_after_30_s_without_a_stall_timeout() {
     let config = ServerConfig::new().with_min_rate(1_000).with_stall_ms(0);
     let mut rig = asked(&config, 5_000, GET, 1);
     assert_eq!(rig.session.deadline(), Some((at(35_000), Timer::Rate)));
@@ -217,7 +218,7 @@ fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
     assert_eq!(rig.session.deadline(), Some((at(35_007), Timer::Rate)));
     rig.session.handle_timeout(at(35_006));
     assert!(rig.close().is_none());
-    // A whole body earns its time, too.
+    // The bytes of a body extend it, too.
     let mut whole = asked(&config, 0, GET, 2);
     assert!(matches!(whole.session.action(), Action::SendFile { offset: 0, .. }));
     let (when, _) = whole.session.deadline().expect("a deadline");
@@ -225,7 +226,7 @@ fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
     assert_eq!(whole.session.deadline(), Some((when.after(1_024), Timer::Rate)));
     rig.session.handle_timeout(at(35_007));
     assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Stalled));
-    // The next answer begins anew.
+    // The next response is measured on its own.
     let mut rig = asked(&config, 0, br#"{"type":"hello"}"#, 1);
     assert_eq!(rig.session.receive(GET, at(50_000)).0, GET.len());
     rig.now_ms = 50_000;
@@ -233,9 +234,9 @@ fn a_lowest_rate_starts_after_30_s_where_no_stall_is_set() {
     assert_eq!(rig.session.deadline(), Some((at(80_000), Timer::Rate)));
 }
 
-/// A sign of life is due every 10 s of hashing or finishing, however often the owner reports in between. It leaves at once.
+/// A heartbeat is due after every 10 s of hashing or finishing, however often the owner reports in between.
 #[test]
-fn signs_of_life_are_due_every_10_s() {
+fn heartbeats_are_due_every_10_s() {
     let config = ServerConfig::new().with_chunk_size(NonZeroU32::MIN);
     let mut rig = asked(&config, 1_000, STAT, 1);
     assert_eq!(rig.session.action(), Action::Hash { offset: 0, len: 1 });
@@ -257,7 +258,7 @@ fn signs_of_life_are_due_every_10_s() {
 }
 
 #[test]
-fn signs_of_life_while_it_finishes() {
+fn heartbeats_while_it_finishes() {
     let config = ServerConfig::new().with_chunk_size(NonZeroU32::new(8_192).expect("not 0"));
     let mut rig = asked(&config, 0, STAT, 2);
     let finish = Action::Finish { from: 0, to: 5_000 };

@@ -1,5 +1,4 @@
-//! Hostile names and ranges, and files that are not what they were. Names begin with the line of the project's list of
-//! faults.
+//! Hostile names and ranges, and files that change. Names begin with the number in tests/FAULTS.md.
 
 mod common;
 
@@ -15,7 +14,7 @@ use serde_json::Value;
 static FILES: [StaticFile<'static>; 2] =
     [StaticFile::new("a.txt", "v1", b"hello, world"), StaticFile::new("empty", "v1", b"")];
 
-/// The codes of the answers to a `stat`, a `get` and a `list` of the name that this JSON text means.
+/// The codes of the responses to a `stat`, a `get` and a `list` of the name in this JSON text.
 fn codes(name: &str) -> [String; 3] {
     [("stat", "fileName"), ("get", "fileName"), ("list", "path")].map(|(kind, member)| {
         let config = ServerConfig::new();
@@ -33,12 +32,12 @@ fn codes(name: &str) -> [String; 3] {
     })
 }
 
-/// The store is not even asked.
+/// The name never reaches the store.
 fn assert_bad_name(name: &str) {
     assert_eq!(codes(name), ["badName"; 3], "{name}");
 }
 
-/// What a `get` of `a.txt` with these members is answered with: the code, or the header's offset and length with the body.
+/// The response to a `get` of `a.txt` with these members: the code, or the header's offset and length with the body.
 fn get(members: &str) -> Result<(u64, u64, Vec<u8>), String> {
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, &FILES);
@@ -88,7 +87,7 @@ fn p5_drives_and_streams() {
     for name in [r"C:\\x", r"\\\\host\\share", r"\\\\?\\C:\\x", r"f:\\foo"] {
         assert_bad_name(&format!("\"{name}\""));
     }
-    // What a colon means is for the store to know.
+    // A colon is for the store to judge.
     for name in ["C:x", "f:foo", "a.txt::$DATA"] {
         assert_eq!(codes(&format!("\"{name}\"")), ["asked the store"; 3], "{name}");
     }
@@ -172,7 +171,7 @@ fn r9_chunks_have_a_size() {
     }
 }
 
-/// A file of 12 bytes, of which there are fewer when they are read, or more.
+/// A file of 12 bytes that is shorter, or longer, when it is read.
 struct Other {
     told: u64,
     bytes: &'static [u8],
@@ -211,7 +210,7 @@ impl Store for Other {
     }
 }
 
-/// The body that a `get` of the whole file brings, and what follows it.
+/// The body of a `get` of the whole file, and what follows it.
 fn body_of(store: Other) -> (String, String, Option<(CloseHow, CloseReason)>) {
     let config = ServerConfig::new();
     let mut rig = Rig::new(&config, store);
@@ -247,7 +246,7 @@ fn s2_of_a_file_that_grew_as_much_is_sent_as_was_announced() {
     assert_eq!((body.as_str(), rest.as_str(), close), ("hello", "{\"type\":\"end\"}\n", None));
 }
 
-/// Nothing is sent that could be put behind the bytes of another version, however well the offset fits.
+/// No byte is sent that could be appended to those of another version, even where the offset fits.
 #[test]
 fn s6_a_resume_of_another_version_gets_no_byte() {
     for version in ["v0", "v", "v11", "V1"] {
@@ -269,7 +268,7 @@ fn s7_no_error_line_is_sent_inside_a_body() {
     let (body, rest, close) = body_of(Other { told: 12, bytes: b"hello", is_failing: true });
     assert_eq!((body + &rest).as_str(), "hello");
     assert_eq!(close, Some((CloseHow::Abort, CloseReason::Broken)));
-    // Before the header there is room for one.
+    // Before the header an error is possible.
     let config = ServerConfig::new();
     let mut rig = Rig::new(&config, Other { told: 12, bytes: b"hello", is_failing: true });
     rig.send(br#"{"type":"get","fileName":"f","offset":9,"digestFrom":0}{"type":"stat","fileName":"f"}"#, usize::MAX);

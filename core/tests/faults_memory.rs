@@ -1,4 +1,4 @@
-//! The core takes no memory but what it is given. Names begin with the line of the project's list of faults.
+//! The core allocates no memory. Names begin with the number in tests/FAULTS.md.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -36,7 +36,7 @@ static ALLOCATOR: Counting = Counting;
 static FILES: [StaticFile<'static>; 2] =
     [StaticFile::new("a.txt", "v1", &[b'a'; 5_000]), StaticFile::new("dir/b\"", "v1", b"b")];
 
-/// Every exchange, with errors between them, between a client and a server with nothing but arrays.
+/// Every exchange, and errors, between a client and a server that have only arrays.
 #[test]
 fn x8_no_exchange_allocates() {
     let config = ServerConfig::new();
@@ -69,7 +69,7 @@ fn x8_no_exchange_allocates() {
     assert_eq!(COUNT.get() - before, 1, "it counts");
 }
 
-/// Passes bytes both ways until the client is idle again; whether its last event ended the exchange.
+/// Passes bytes both ways until the client is idle again. Returns whether its last event ended the exchange.
 fn exchange(client: &mut ClientSession<[u8; 1_024]>, server: &mut ServerSession<'_, [u8; 512]>, now: Instant) -> bool {
     let mut store = StaticStore::new(&FILES);
     let mut listing = None;

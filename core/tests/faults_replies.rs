@@ -1,4 +1,4 @@
-//! What goes out is whole, and JSON. Names begin with the line of the project's list of faults.
+//! Responses are complete, and JSON. Names begin with the number in tests/FAULTS.md.
 
 mod common;
 
@@ -24,7 +24,7 @@ for line in sys.stdin.buffer.read().split(b"\n")[:-1]:
 print(count)
 "#;
 
-/// Names as they come, and as they should not.
+/// Names, usual and unusual ones.
 fn texts() -> Vec<String> {
     let mut texts =
         vec!["\"".repeat(255), "a\"b/\u{2028}\u{2029}".into(), "\u{7f}\u{80}\u{9f}".into(), "\u{feff}x".into()];
@@ -35,7 +35,7 @@ fn texts() -> Vec<String> {
     texts
 }
 
-/// The first line that `request` is answered with, through windows of `piece` bytes.
+/// The first line of the response to `request`, sent in pieces of `piece` bytes.
 fn reply(request: &serde_json::Value, files: &'static [StaticFile<'static>], piece: usize) -> String {
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, files);
@@ -44,7 +44,7 @@ fn reply(request: &serde_json::Value, files: &'static [StaticFile<'static>], pie
     rig.take_text()
 }
 
-/// Python's json is the judge: what it reads in a header, an entry or an error is what was named.
+/// Python's json reads the original name from a header, an entry and an error.
 #[test]
 fn j17_whatever_a_name_holds_the_reply_is_json() {
     let mut input = String::new();
@@ -72,7 +72,7 @@ fn j17_whatever_a_name_holds_the_reply_is_json() {
                 tell(&text, "fileName", &reply(&serde_json::json!({"type": "list"}), files, 7));
             }
         }
-        // An error repeats a name that was looked for.
+        // An error repeats the requested name.
         if text.len() < 60 {
             let refused = reply(&serde_json::json!({"type": "stat", "fileName": text}), &[], 2);
             let (member, told) = if is_good { ("message", text.as_str()) } else { ("code", "badName") };
@@ -99,7 +99,7 @@ fn j17_whatever_a_name_holds_the_reply_is_json() {
 fn j18_a_line_longer_than_the_buffer_goes_out_in_pieces() {
     let name: &'static str = "\"".repeat(FileName::MAX_LEN).leak();
     let files = vec![StaticFile::new(name, "v", b"123")].leak();
-    // Escaped it is too long for a request, so the entry is all that there can be.
+    // Escaped it is too long for a request, so only the entry can be tested.
     let request = serde_json::json!({"type": "list"});
     let whole = reply(&request, files, usize::MAX);
     let escaped = name.replace('"', "\\\"");

@@ -1,4 +1,4 @@
-//! Hostile framing and hostile JSON. Names begin with the line of the project's list of faults.
+//! Hostile framing and hostile JSON. Names begin with the number in tests/FAULTS.md.
 
 mod common;
 
@@ -15,8 +15,8 @@ const LIMIT: usize = 512;
 const HELLO: &[u8] = br#"{"type":"hello"}"#;
 const STAT: &str = r#"{"type":"stat","fileName":"a.txt"}"#;
 
-/// What the answers to `input` begin with: `file` and `hello` by their types, errors by their codes; `close` where the
-/// connection is ended with time for the peer to read that. The same however the input is split.
+/// The responses to `input` in short: `file` and `hello` by type, errors by code, `close` where the connection lingers and
+/// closes. Checks that they do not depend on how the input is split.
 fn answers(input: impl AsRef<[u8]>) -> Vec<String> {
     let input = input.as_ref();
     let config = ServerConfig::new();
@@ -39,14 +39,14 @@ fn word(line: &str) -> String {
     line["code"].as_str().or(line["type"].as_str()).expect("a word").to_owned()
 }
 
-/// `input` gets `badRequest` and nothing else, as far as the connection lasts.
+/// `input` gets only `badRequest`, until the connection closes.
 fn assert_bad(input: impl AsRef<[u8]>, goes_on: bool) {
     let input = input.as_ref();
     let expected: &[&str] = if goes_on { &["badRequest", "hello"] } else { &["badRequest", "close"] };
     assert_eq!(answers([input, HELLO].concat()), expected, "{}", input.escape_ascii());
 }
 
-/// A `stat` of `a.txt` with this member in front of the name.
+/// A `stat` of `a.txt` with this member before the name.
 fn with(member: &str) -> String {
     format!(r#"{{"type":"stat",{member},"fileName":"a.txt"}}"#)
 }
@@ -62,7 +62,7 @@ fn of_len(len: usize) -> String {
 #[test]
 fn f1_one_byte_over_the_limit_is_too_long() {
     assert_eq!(answers(of_len(LIMIT + 1)), ["tooLong", "close"]);
-    // What comes behind the limit would be a request of its own.
+    // The bytes beyond the limit would be a valid request.
     let start = format!(r#"{{"x":"{}"#, "y".repeat(LIMIT - 6));
     assert_eq!(answers([start.as_bytes(), HELLO, HELLO].concat()), ["tooLong", "close"]);
 }
@@ -117,7 +117,7 @@ fn f5_two_requests_in_one_segment_are_answered_in_order() {
 fn f7_a_carriage_return_is_white_space() {
     let lines = [HELLO, b"\r\n", STAT.as_bytes(), b"\r\n\r\n", HELLO, b"\r\n"].concat();
     assert_eq!(answers(lines), ["hello", "file", "hello"]);
-    // The line ending belongs to the request before: the next one has not begun.
+    // The line ending belongs to the previous request: the next one has not begun.
     let config = ServerConfig::new();
     let mut rig = Rig::with_files(&config, &FILES);
     rig.send(&[HELLO, b"\r\n"].concat(), 1);
@@ -182,7 +182,7 @@ fn j1_a_doubled_member_is_refused() {
     for number in ["offset", "length", "digestFrom"] {
         assert_bad(format!(r#"{{"type":"get","{number}":1,"fileName":"a.txt","{number}":1}}"#), true);
     }
-    assert_eq!(answers(with(r#""x":1,"x":2"#)), ["file"], "nobody looks at it");
+    assert_eq!(answers(with(r#""x":1,"x":2"#)), ["file"], "it is ignored");
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn j2_members_that_are_not_known_are_skipped() {
         assert_eq!(answers(with(&format!(r#""x":{value}"#))), ["file"], "{value}");
         assert_eq!(answers(format!(r#"{{"x":{value},"type":"hello"}}"#)), ["hello"], "{value}");
     }
-    // Members of other exchanges are not known, either.
+    // Members of other exchanges are unknown as well.
     assert_eq!(answers(with(r#""offset":"no number","path":7"#)), ["file"]);
 }
 
@@ -261,7 +261,7 @@ fn j6_names_are_decoded_before_they_are_checked() {
     ] {
         assert_eq!(stat(bad), ["badName"], "{bad}");
     }
-    // As the raw text it would be a good name.
+    // The raw text would be a valid name.
     assert_eq!(stat(r"a\u002e\u002e"), ["notFound"]);
     for bad in [r"\x", r"\u12", r"\u+041", r"\U0041", r"\'"] {
         assert_bad(format!(r#"{{"type":"stat","fileName":"{bad}"}}"#), false);
@@ -286,7 +286,7 @@ fn j8_half_a_surrogate_pair_is_refused() {
     for half in [r"\ud800", r"\udc00", r"\ud83d\u0041", r"\ud83dx", r"\ude00\ud83d", r"\udbff\udbff"] {
         assert_bad(format!(r#"{{"type":"stat","fileName":"{half}"}}"#), true);
         assert_bad(format!(r#"{{"type":"stat","fileName":"a.txt","digest":"{half}"}}"#), true);
-        assert_eq!(answers(with(&format!(r#""x":"{half}""#))), ["file"], "nobody looks at it");
+        assert_eq!(answers(with(&format!(r#""x":"{half}""#))), ["file"], "it is ignored");
     }
 }
 
@@ -297,7 +297,7 @@ fn j9_what_is_no_utf_8_is_refused() {
         b"\xc0\xae",         // an overlong dot
         b"\xe0\x80\xaf",     // an overlong slash
         b"\xed\xa0\x80",     // a surrogate
-        b"\xf4\x90\x80\x80", // behind the last character
+        b"\xf4\x90\x80\x80", // after the last character
         b"\x80",
         b"\xc3",                 // cut
         b"\xf8\x88\x80\x80\x80", // five bytes
@@ -335,7 +335,7 @@ fn j12_no_number_wraps() {
     assert_eq!(get("18446744073709551615"), ["badRange"]);
     let length = r#"{"type":"get","fileName":"a.txt","offset":12,"length":18446744073709551615}"#;
     assert_eq!(answers(length), ["file", "end"]);
-    // Wrapped, these were offsets within the file.
+    // If they wrapped, these would be offsets inside the file.
     for number in ["18446744073709551616", "18446744073709551617", "36893488147419103232", "99999999999999999999"] {
         assert_eq!(get(number), ["badRequest"], "{number}");
     }

@@ -1,4 +1,4 @@
-//! Reports that do not fit the action: a mistake of the owner's, which closes the session.
+//! Reports that do not match the action, which close the session.
 
 mod asking;
 mod common;
@@ -20,13 +20,13 @@ fn info() -> FileInfo {
     FileInfo::new(12, Version::new("v1").expect("a version"))
 }
 
-/// Everything that a session shows of itself.
+/// The visible state of a session.
 fn shown(session: &Session<'_>) -> String {
     let last = session.last_exchange();
     format!("{:?} {:?} {} {last:?}", session.action(), session.deadline(), session.exchanges())
 }
 
-/// The session is over, for its owner's mistake, and stays so.
+/// The session has closed with `Misuse`, and stays closed.
 fn assert_closed_for_misuse(session: &mut Session<'_>, what: &str) {
     let close = Action::Close(Close::new(CloseHow::Abort, CloseReason::Misuse));
     assert_eq!((session.action(), session.deadline()), (close.clone(), None), "{what}");
@@ -38,7 +38,7 @@ fn assert_closed_for_misuse(session: &mut Session<'_>, what: &str) {
     assert_eq!(session.action(), close, "{what}");
 }
 
-/// A session that wants what its first `steps` steps after `request` lead to.
+/// A session after `request` and `steps` actions.
 fn server<'c>(config: &'c ServerConfig<'c>, request: &str, steps: usize) -> Session<'c> {
     let mut rig = Rig::with_files(config, &FILES);
     assert_eq!(rig.session.receive(request.as_bytes(), rig.now()).0, request.len());
@@ -49,7 +49,7 @@ fn server<'c>(config: &'c ServerConfig<'c>, request: &str, steps: usize) -> Sess
 }
 
 #[test]
-fn a_report_to_a_server_that_fits_another_action() {
+fn a_report_to_a_server_that_matches_another_action() {
     type Report = (&'static str, fn(&mut Session<'_>));
     let reports: [Report; 8] = [
         ("reply", |session| session.reply(Reply::Refuse(Code::NotFound), NOW)),
@@ -65,7 +65,7 @@ fn a_report_to_a_server_that_fits_another_action() {
         ("sent", |session| session.sent(usize::MAX, NOW)),
     ];
     let get = r#"{"type":"get","fileName":"a.txt","offset":5,"digestFrom":0}"#;
-    // What is asked for, how many steps later, and what is no misuse then.
+    // The request, the number of actions, and the reports that are valid then.
     let situations: [(&str, usize, &[&str]); 7] = [
         ("", 0, &[]),
         (get, 0, &["reply"]),
@@ -85,9 +85,9 @@ fn a_report_to_a_server_that_fits_another_action() {
     }
 }
 
-/// Nothing was sent, so nothing is changed, whatever the session waits for.
+/// A report of 0 bytes sent changes nothing, in any state.
 #[test]
-fn that_no_byte_was_sent_can_be_said_at_any_time() {
+fn no_bytes_sent_can_be_reported_at_any_time() {
     let config = ServerConfig::new();
     for request in ["", r#"{"type":"list"}"#, r#"{"type":"hello"}"#] {
         let mut session = server(&config, request, 0);
@@ -97,10 +97,12 @@ fn that_no_byte_was_sent_can_be_said_at_any_time() {
     }
 }
 
-/// An answer of the store's that is none to the request.
+/// A reply of the store that does not match the request.
 #[test]
-fn a_reply_that_fits_another_request() {
+fn a_reply_that_matches_another_request() {
     let config = ServerConfig::new();
+    #[cfg(feature = "classic")]
+    let config = config.with_classic(true);
     let info = info();
     let replies = [
         (r#"{"type":"list"}"#, Reply::File { info: &info, known: None }),
@@ -117,9 +119,9 @@ fn a_reply_that_fits_another_request() {
     }
 }
 
-/// A digest that is asked for and not told, or of another kind: no header and no end goes out without it.
+/// A requested digest that is not reported, or is of another kind: neither header nor trailer is sent without it.
 #[test]
-fn a_digest_that_is_not_told() {
+fn a_digest_that_is_not_reported() {
     let config = ServerConfig::new();
     for digest in [None, Some(Digest::Sha256([0; 32]))] {
         let mut session = server(&config, r#"{"type":"stat","fileName":"a.txt","digest":"crc32"}"#, 2);
@@ -129,7 +131,7 @@ fn a_digest_that_is_not_told() {
 }
 
 #[test]
-fn a_report_to_a_client_that_fits_another_action() {
+fn a_report_to_a_client_that_matches_another_action() {
     type Client = ClientSession<[u8; 1_024]>;
     type Report = (&'static str, fn(&mut Client));
     let reports: [Report; 3] = [
@@ -152,9 +154,9 @@ fn a_report_to_a_client_that_fits_another_action() {
     assert_eq!(session.action(), ClientAction::Close(Failure::Misuse));
 }
 
-/// More than there was is cut to what there was.
+/// A count of more bytes than were offered is limited to those.
 #[test]
-fn more_is_said_to_be_sent_than_there_was() {
+fn more_bytes_are_reported_than_were_offered() {
     let config = ServerConfig::new();
     let mut session = server(&config, r#"{"type":"hello"}"#, 0);
     session.sent(usize::MAX, NOW);

@@ -1,5 +1,4 @@
-//! Both sides in memory: a server's session and a client's over a link that tears, with a clock in a variable and a file that
-//! changes meanwhile.
+//! Client and server in memory, over a link that breaks, with a virtual clock and a file that changes meanwhile.
 
 mod common;
 mod link;
@@ -11,17 +10,17 @@ use coracle_core::{
 use link::{Disk, Pair, Random, Tear};
 
 const NAME: FileName<'static> = FileName::from_static("a.log");
-/// Of the digests that this build has.
+/// The strongest digest that this build supports.
 const STRONGEST: DigestKind = if DigestKind::Sha256.is_supported() { DigestKind::Sha256 } else { DigestKind::Crc32 };
 
-/// What a client has on its own disk.
+/// What a client has stored.
 #[derive(Default)]
 struct Part {
     bytes: Vec<u8>,
     version: Option<Version>,
 }
 
-/// How one try ended.
+/// The result of an attempt.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Verified,
@@ -30,7 +29,7 @@ enum Outcome {
     Failed(Failure),
 }
 
-/// Asks for what is missing, covered by a digest of everything.
+/// Requests the missing bytes, with a digest of the whole file.
 fn fetch(pair: &mut Pair<'_>, random: &mut Random, part: &mut Part, kind: DigestKind) -> Outcome {
     let held = part.bytes.clone();
     let version = part.version.clone();
@@ -134,7 +133,7 @@ fn every_exchange_over_the_smallest_window() {
     assert_eq!(pair.rig.session.exchanges(), 7);
 }
 
-/// M15: the server closes at every multiple of 4 KiB; and at every byte of a short file's answer.
+/// M15: the server closes at every multiple of 4 KiB, and at every byte of the response for a short file.
 #[test]
 fn m15_resumes_after_each_cut() {
     let config = ServerConfig::new();
@@ -169,7 +168,7 @@ fn m15_resumes_after_each_cut() {
     }
 }
 
-/// S6 and S10, as the client sees them: what it holds is no beginning of what the server has.
+/// S6 and S10 for the client: its bytes are not the beginning of the server's file.
 #[test]
 fn s6_s10_a_changed_file_is_not_spliced() {
     let config = ServerConfig::new();
@@ -188,12 +187,12 @@ fn s6_s10_a_changed_file_is_not_spliced() {
     let resumed =
         fetch(&mut Pair::new(&config, &disk, 100, Tear::default()), &mut random, &mut part, DigestKind::Crc32);
     assert_eq!(resumed, Outcome::Refused(Some(Code::Changed)));
-    // Without the version: the offset lies behind the end.
+    // Without the version: the offset is beyond the end.
     part.version = None;
     let resumed =
         fetch(&mut Pair::new(&config, &disk, 100, Tear::default()), &mut random, &mut part, DigestKind::Crc32);
     assert_eq!(resumed, Outcome::Refused(Some(Code::BadRange)));
-    // And where it does not, the digest of the whole tells.
+    // Where it is not, the digest of the whole file differs.
     disk.0.borrow_mut().replace(random.bytes(3_000));
     let resumed =
         fetch(&mut Pair::new(&config, &disk, 100, Tear::default()), &mut random, &mut part, DigestKind::Crc32);
@@ -217,9 +216,9 @@ fn a_log_that_grows_is_fetched_from_where_it_was() {
     }
 }
 
-/// A server that hashes for minutes before the header, and again before the end, shows signs of life; the client waits.
+/// A server that hashes for minutes before the header, and again before the end, sends heartbeats; the client waits.
 #[test]
-fn signs_of_life_keep_a_slow_answer_alive() {
+fn heartbeats_keep_a_slow_response_alive() {
     let config = ServerConfig::new();
     let mut random = Random::new(5);
     let bytes = random.bytes(60_000);
@@ -231,7 +230,7 @@ fn signs_of_life_keep_a_slow_answer_alive() {
     assert!(pair.rig.now_ms > 300_000, "{} ms", pair.rig.now_ms);
 }
 
-/// A link that tears without a word is noticed by time alone.
+/// A link that breaks silently is noticed by a timer.
 #[test]
 fn silence_is_noticed_on_time() {
     let config = ServerConfig::new();
@@ -244,7 +243,7 @@ fn silence_is_noticed_on_time() {
     }
 }
 
-/// Whatever happens to the link and to the file: what a client calls whole is what the file was in some version.
+/// Whatever happens to the link and to the file, a verified download is the file in some version.
 #[test]
 fn no_fetch_ends_in_a_file_that_never_was() {
     let config = ServerConfig::new();
@@ -280,7 +279,7 @@ fn no_fetch_ends_in_a_file_that_never_was() {
             corrupt += u32::from(pair.corruption > 0);
             match outcome {
                 Outcome::Verified => {
-                    // A version is covered by no digest, so that of a corrupt line cannot be held against anybody.
+                    // No digest covers the version, which may be corrupt.
                     let version = part.version.as_ref().filter(|_| is_trusted);
                     assert!(disk.ever_was(version, &part.bytes), "seed {seed}: a file that never was");
                     is_verified = true;
@@ -289,7 +288,7 @@ fn no_fetch_ends_in_a_file_that_never_was() {
                 Outcome::Failed(Failure::Closed | Failure::SendFailed | Failure::Stalled | Failure::Ended(_)) => {
                     torn += 1
                 }
-                // It shrank while the server read what is held.
+                // It shrank while the server hashed the earlier bytes.
                 Outcome::Refused(Some(Code::Io)) => {}
                 Outcome::Changed { .. } | Outcome::Failed(Failure::Digest) | Outcome::Refused(Some(Code::Changed)) => {
                     part = Part::default();

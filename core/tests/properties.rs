@@ -1,4 +1,4 @@
-//! What holds for any input: the session's answers do not depend on how the bytes were cut, and are always JSON lines.
+//! Properties of the server's session for any input: responses do not depend on how it is split, and are JSON lines.
 
 mod common;
 
@@ -15,7 +15,7 @@ static FILES: [StaticFile<'static>; 3] = [
     StaticFile::new("empty", "v1", b""),
 ];
 
-/// Requests that make sense, almost make sense, and make none.
+/// Requests: valid, almost valid, and invalid ones.
 fn request() -> impl Strategy<Value = String> {
     let name = prop::sample::select(vec![
         "a.txt",
@@ -90,7 +90,7 @@ proptest! {
         prop_assert_eq!(&whole, &answers(&config, &cut(&input, &cuts), out));
     }
 
-    /// A reader in the manner of a client finds nothing but JSON lines of at most 1,024 bytes and announced bodies.
+    /// A client's reader finds only JSON lines of at most 1,024 bytes and announced bodies.
     #[test]
     fn the_output_is_json_lines_and_announced_bodies(input in input()) {
         let config = ServerConfig::new();
@@ -113,7 +113,7 @@ proptest! {
         }
     }
 
-    /// What a store says comes out as it went in, by another parser's word.
+    /// Another parser reads the values that the store returned.
     #[test]
     fn names_and_versions_survive(name in "\\PC{1,60}", version in "[!-~]{1,64}", size in any::<u64>(), modified in any::<Option<u64>>()) {
         prop_assume!(FileName::new(&name).is_ok());
@@ -138,13 +138,13 @@ proptest! {
     }
 }
 
-/// A `stat` without a digest has the header of a `get` with no body; what stands behind tells them apart.
+/// Whether a response is to a `get`: without a digest the header of a `stat` looks the same, but no `end` follows it.
 fn is_get(header: &Value, rest: &[u8]) -> bool {
     let length = header["length"].as_u64().and_then(|length| usize::try_from(length).ok()).expect("short");
     rest.get(length..).is_some_and(|behind| behind.starts_with(b"{\"type\":\"end\""))
 }
 
-/// A store of one file that says what it was told.
+/// A store of one file with given values.
 struct Told {
     name: String,
     version: String,
@@ -177,13 +177,13 @@ impl Store for Told {
         if std::mem::replace(is_over, true) {
             return Ok(Listed::End);
         }
-        // The listing owns no name, so the test's one is leaked; there are a few hundred of them.
+        // The listing borrows its names, so the test leaks a few hundred.
         let name = FileName::new(Box::leak(self.name.clone().into_boxed_str())).map_err(|_| StoreError::Io)?;
         Ok(Listed::Entry(Entry::new(name, EntryKind::File { size: self.size, modified: self.modified })))
     }
 }
 
-/// Escapes and characters of several bytes that meet the end of the session's buffer at every distance.
+/// Escapes and characters of several bytes at every distance from the end of the session's buffer.
 #[test]
 fn long_names_come_out_whole_however_they_meet_the_buffer_s_end() {
     let config = ServerConfig::new();
@@ -211,7 +211,7 @@ fn long_names_come_out_whole_however_they_meet_the_buffer_s_end() {
     }
 }
 
-/// A message repeats at most 64 bytes of a name, and parts no character.
+/// A message repeats at most 64 bytes of a name, and splits no character.
 #[test]
 fn a_message_repeats_the_beginning_of_a_name() {
     let config = ServerConfig::new();

@@ -13,7 +13,7 @@ use embedded_io::{ErrorKind, ErrorType, Read, Write};
 const NAME: &str = "logs/grüße \"😀\".bin";
 const LEN: usize = 100_000;
 
-/// What goes wrong on the way to the client, counted in bytes that the server has written.
+/// A fault on the way to the client, at a number of bytes that the server has written.
 #[derive(Clone, Copy, PartialEq)]
 enum Fault {
     None,
@@ -63,7 +63,7 @@ fn contents(seed: usize) -> Vec<u8> {
     (0..LEN).map(|index| ((index * 7 + seed) % 253) as u8).collect()
 }
 
-/// Runs the client against one connection of a server of `bytes`; returns what it did and how many bytes it was sent.
+/// Runs the client against one connection of a server of `bytes`. Returns its output and the number of bytes sent to it.
 fn fetch(directory: &Path, version: &'static str, bytes: &[u8], fault: Fault) -> (Output, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -133,7 +133,7 @@ fn resumes_where_it_was_cut() {
         assert_refused(&directory, &output, "run me again");
         let (output, written) = fetch(&directory, "v1", &bytes, Fault::None);
         assert_fetched(&directory, &output, &bytes);
-        // All but what it had; its second header may be a little longer.
+        // All but the bytes that it had; its second header may be a little longer.
         let missing = all - cut.saturating_sub(around).min(LEN);
         assert!(written <= missing + 20, "after {cut} of {all} bytes it was sent {written}");
     }
@@ -150,7 +150,7 @@ fn starts_over_when_the_file_is_another() {
     assert_fetched(&directory, &output, &contents(2));
 }
 
-/// A server that breaks its word, with one version for two contents, is found out by the digest.
+/// A server that has one version for two contents is detected by the digest.
 #[test]
 fn notices_a_wrong_byte() {
     let directory = fresh_directory("python-notices");

@@ -2,7 +2,7 @@
 
 use coracle_core::{ScanError, Scanned, Scanner};
 
-/// Length of the object at the front of `input`, asked in three ways that have to agree.
+/// Length of the object at the front of `input`, scanned in three ways that have to agree.
 fn scanned(input: &[u8]) -> Result<Option<usize>, ScanError> {
     let mut scanner = Scanner::default();
     let whole = match scanner.scan(input) {
@@ -47,7 +47,7 @@ fn complete(input: impl AsRef<[u8]>) {
     }
 }
 
-/// `input` is bad at its last byte, and not before.
+/// `input` is invalid at its last byte, and not before.
 fn bad(input: impl AsRef<[u8]>, error: ScanError) {
     let input = input.as_ref();
     assert_eq!(scanned(input), Err(error), "{}", input.escape_ascii());

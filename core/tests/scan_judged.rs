@@ -1,13 +1,13 @@
-//! The scanner with serde_json as the judge: exhaustive over short inputs, then generated objects and mutants of them.
+//! The scanner compared with serde_json: all short inputs, then generated objects and mutations of them.
 //!
-//! The judge parses into `IgnoredAny`, which builds no values: so numbers of any size and lone surrogates pass it, as they pass
-//! the scanner. It doesn't look at the encoding of what it ignores; `str::from_utf8` does that.
+//! serde_json parses into `IgnoredAny`, which builds no values, so that numbers of any size and lone surrogates pass it like the
+//! scanner. It does not check the encoding of what it ignores; `str::from_utf8` does that.
 
 use coracle_core::{ScanError, Scanned, Scanner};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
 
-/// Whether `input` is one object and nothing else, by the judge.
+/// Whether `input` is one object and nothing else, by serde_json.
 fn accepted(input: &[u8]) -> bool {
     input.starts_with(b"{")
         && input.ends_with(b"}")
@@ -15,7 +15,8 @@ fn accepted(input: &[u8]) -> bool {
         && serde_json::from_slice::<IgnoredAny>(input).is_ok()
 }
 
-/// The answer for `input` in pieces that end at `cuts` (ascending) and at its end; the length counts from its start.
+/// The scanner's result for `input` in pieces that end at `cuts` (ascending) and at its end; the length counts from its
+/// start.
 fn scanned(input: &[u8], cuts: &[usize]) -> Result<Option<usize>, ScanError> {
     let mut scanner = Scanner::new();
     let mut start = 0;
@@ -65,7 +66,7 @@ fn completion(start: &[u8]) -> Vec<u8> {
     }
 }
 
-/// Checks the scanner's answer for `input`, in three ways, and returns whether more could follow.
+/// Checks the scanner's result for `input`, in three ways, and returns whether more could follow.
 fn agrees(input: &[u8]) -> bool {
     let answer = scanned(input, &[]);
     let each: Vec<_> = (1..input.len()).collect();
@@ -91,8 +92,8 @@ fn agrees(input: &[u8]) -> bool {
     answer == Ok(None)
 }
 
-/// Checks every input of up to `len` bytes of the alphabet behind `start`, but none behind an end or an error, and returns how
-/// many these are.
+/// Checks every input of up to `len` bytes of the alphabet after `start`, but none after an end or an error, and returns their
+/// number.
 fn all_behind(start: &mut Vec<u8>, alphabet: &[u8], len: usize) -> usize {
     let mut count = 0;
     for &byte in alphabet {
@@ -120,7 +121,7 @@ fn every_short_input_of_the_bytes_that_matter() {
     assert_eq!(counts, [292_266, 46_676, 43_285, 140, 79_255, 42_858]);
 }
 
-/// Starts that leave the scanner in each place that it knows.
+/// Inputs that leave the scanner in each of its states.
 const PLACES: [&[u8]; 34] = [
     b"",
     b"{",

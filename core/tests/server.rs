@@ -1,4 +1,4 @@
-//! The server's session, exchange by exchange, with a clock in a variable.
+//! The server's session, exchange by exchange, with a virtual clock.
 
 mod common;
 
@@ -122,7 +122,7 @@ fn refusals_keep_the_connection_and_the_order_of_checks() {
     );
 }
 
-/// A refusal says what it is about: the member at fault, or the beginning of the name, whole characters of it.
+/// An error names the member at fault, or the beginning of the file name, up to a whole character.
 #[test]
 fn a_refusal_names_what_it_is_about() {
     let message = |request: &str| {
@@ -153,7 +153,7 @@ fn a_refusal_names_what_it_is_about() {
         let request = format!("{{\"type\":\"stat\",\"fileName\":\"{name}\"}}");
         assert_eq!(message(&request), format!("not found: {told}"));
     }
-    // What cannot be a name is not repeated.
+    // An invalid name is not repeated.
     assert!(!message(r#"{"type":"stat","fileName":"../secret"}"#).contains("secret"));
 }
 
@@ -194,7 +194,7 @@ fn deadlines() {
     assert!(rig.take_text().contains("\"timeout\""));
     assert_eq!(rig.close().map(|close| close.why), Some(CloseReason::Refused(Code::Timeout)));
 
-    // The line ending behind a request arms nothing; white space does.
+    // The line ending after a request starts no timer; white space does.
     let mut rig = Rig::with_files(&config, &FILES);
     rig.send(b"{\"type\":\"hello\"}\r\n", 1);
     assert_eq!(rig.session.deadline(), Some((Instant::from_millis(60_000), Timer::Idle)));
@@ -232,7 +232,7 @@ fn a_session_refuses_and_stops() {
     assert!(matches!(short.action(), coracle_core::Action::Close(close) if close.why == CloseReason::BufTooShort));
 }
 
-/// Brackets in a text are no nesting, nor is a quotation mark its end behind a backslash; the root is also the path of no name.
+/// Brackets in a text are not nesting, and an escaped quotation mark is not its end; an empty path is the root.
 #[test]
 fn a_text_is_taken_for_nothing_else() {
     let missing = |name: &str, means: &str| {
@@ -247,7 +247,7 @@ fn a_text_is_taken_for_nothing_else() {
     assert_eq!(ask(r#"{"type":"list","path":""}"#), ask(r#"{"type":"list"}"#));
 }
 
-/// A store that knows a digest of another kind than was asked for knows nothing.
+/// A known digest of another kind than requested is ignored.
 #[test]
 fn a_known_digest_of_another_kind_is_none() {
     let config = ServerConfig::new();
@@ -274,7 +274,7 @@ fn half_close_is_answered_in_full() {
     rig.send(br#"{"type":"#, 1);
     rig.send_eof();
     assert!(rig.take_text().contains("badRequest"));
-    // The end of input may be told while the answer is under way.
+    // The end of input may be reported while a response is under way.
     let mut rig = Rig::with_files(&config, &FILES);
     assert!(rig.session.receive(br#"{"type":"get","fileName":"a.txt"}"#, rig.now()).0 > 0);
     assert!(rig.step());
@@ -285,7 +285,7 @@ fn half_close_is_answered_in_full() {
     assert_eq!(rig.close().map(|close| (close.how, close.why)), Some((CloseHow::Finish, CloseReason::Done)));
 }
 
-/// A store without a handle for one more file or listing: the client is told to come again, on another connection.
+/// A store without a handle for another file or listing: the client is told `busy`, and the connection closes.
 #[test]
 fn a_store_that_is_busy_closes_the_connection() {
     let config = ServerConfig::new();

@@ -1,4 +1,4 @@
-//! The server's blocking driver: what leaves, in which pieces, and what comes of everything that can fail.
+//! The server's blocking driver: what it writes, in which pieces, and every failure.
 
 mod common;
 mod driving;
@@ -29,19 +29,19 @@ fn answer(size: usize, rest: &str) -> String {
 const WHOLE: &str = "hello, world{\"type\":\"end\",\"crc32\":\"ffab723a\"}\n";
 
 #[test]
-fn a_small_answer_leaves_in_one_write() {
+fn a_small_response_is_one_write() {
     let served = served(asking(GET), Shelf::new(FILE), 4_096);
     assert_eq!((served.text(), served.why()), (answer(12, WHOLE), DONE));
     assert_eq!(served.wire.parts, [(served.wire.sent.len(), false)]);
     assert_eq!(served.log.lines, [r#"get Some("a.txt")"#, "opened 12", "body 12"]);
     let exchange = Exchange::new(Some(RequestKind::Get), None, 12);
     assert_eq!(served.log.exchanges, [exchange]);
-    // What it computed over all of the file it tells the store, and waits for what comes next with the idle deadline.
+    // It passes the digest of the whole file to the store, and waits for the next request with the idle timer.
     assert_eq!(served.store.remembered, [(12, Digest::Crc32(0xffab_723a))]);
     assert_eq!(served.wire.limits, [Some(60_000), Some(30_000), Some(60_000)]);
 }
 
-/// Buffers of any length change nothing in what is sent.
+/// The length of the buffers does not change the bytes sent.
 #[test]
 fn a_buffer_of_any_length_does() {
     let requests = [GET, r#"{"type":"list"}"#, r#"{"type":"stat","fileName":"b"}"#, GET].concat();
@@ -59,7 +59,7 @@ fn a_buffer_of_any_length_does() {
         assert_eq!(other.log.exchanges, whole.log.exchanges);
         assert_eq!(other.wire.parts.iter().map(|(len, _)| len).sum::<usize>(), whole.wire.sent.len());
         assert!(other.wire.parts.iter().all(|(len, _)| *len <= scratch_len));
-        // Nothing is held back at the end of an answer.
+        // Nothing is held back at the end of a response.
         assert_eq!(other.wire.parts.last().map(|(_, more)| *more), Some(false));
     }
 }
@@ -69,10 +69,10 @@ fn a_plain_stream_serves() {
     let config = ServerConfig::new();
     let mut wire = NoTimeout(Wire::default());
     for send_len in [5, 64] {
-        // With an observer that would notice that there is no end.
+        // With an observer that would notice an endless loop.
         assert_eq!(served(asking(GET), Shelf::new(FILE), send_len).why(), DONE);
         wire = NoTimeout(asking(GET));
-        // What its own transport could send, a plain stream cannot.
+        // A plain stream cannot send files itself.
         wire.0.direct = [Ok(12)].into();
         let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
         let (mut receive, mut send) = ([0; 7], vec![0; send_len]);
@@ -99,7 +99,7 @@ fn k1_k2_interrupted_and_short_calls_change_nothing() {
     assert_eq!((served.text(), served.why()), (answer(12, WHOLE), DONE));
 }
 
-/// K4: broken connections, while receiving and while sending. Nothing more is written then.
+/// K4: connections that break, while receiving and while sending. Nothing more is written then.
 #[test]
 fn k4_a_broken_connection_ends_it() {
     let mut wire = asking(GET);
@@ -115,7 +115,7 @@ fn k4_a_broken_connection_ends_it() {
     }
 }
 
-/// K5: the limit of a wait is a deadline.
+/// K5: a read that reaches the limit is a time-out.
 #[test]
 fn k5_the_limit_of_a_wait_is_a_deadline() {
     let mut wire = asking("{");
@@ -136,7 +136,7 @@ fn k5_the_limit_of_a_wait_is_a_deadline() {
     assert_eq!((stalled.wire.now.get(), stalled.wire.sent.len()), (30_000, 10));
 }
 
-/// A limit that cannot be set might be a wait without end.
+/// A limit that cannot be set could mean blocking without end.
 #[test]
 fn a_limit_that_cannot_be_set_breaks_the_connection() {
     for limits in 0..3 {
@@ -156,7 +156,7 @@ fn a_store_that_fails_in_a_body_breaks_it_off() {
         let exchange = Exchange::new(Some(RequestKind::Get), Some(Code::Io), 5);
         assert_eq!(broken.log.exchanges, [exchange]);
     }
-    // The peer is gone before it can be told.
+    // The peer has gone before it can be told.
     let store = Shelf { reads: [Err(StoreError::Io)].into(), ..Shelf::new(FILE) };
     let mut wire = asking(GET);
     wire.writes = [Err(ErrorKind::BrokenPipe)].into();
@@ -174,7 +174,7 @@ fn a_store_that_fails_before_the_header_is_an_error() {
         assert_eq!(rest, answer(12, WHOLE));
         assert_eq!(failed.log.exchanges[0].error, Some(Code::Io));
     }
-    // The answer before it has to leave before the file is read.
+    // The previous response has to be written before the file is read.
     let hello = r#"{"type":"hello"}"#;
     let mut wire = asking(&[hello, resume].concat());
     wire.writes = [Err(ErrorKind::BrokenPipe)].into();
@@ -205,7 +205,7 @@ fn a_listing_that_fails_half_way_has_an_error_for_its_end() {
     assert_eq!(lines[1], r#"{"type":"error","code":"io","message":"listing failed half-way"}"#);
 }
 
-/// S1 to S4 of a change while it is sent: the digest of the very bytes that left is told with the error.
+/// S1 to S4, a change while it is sent: the error contains the digest of the bytes that were sent.
 #[test]
 fn a_file_that_changed_while_it_was_sent() {
     let changed = |digest: &str| {
@@ -219,7 +219,7 @@ fn a_file_that_changed_while_it_was_sent() {
     assert_eq!(read.text(), changed(",\"crc32\":\"ffab723a\""));
     assert!(read.store.remembered.is_empty(), "it is the digest of no version");
 
-    // Where it was read beside, nobody knows whether those were the same bytes.
+    // Where it was read separately, those may have been other bytes.
     let store = Shelf { versions: versions(), ..Shelf::new(FILE) };
     let mut wire = asking(GET);
     wire.direct = [Ok(12)].into();
@@ -239,9 +239,9 @@ fn a_known_digest_spares_the_reading() {
     assert_eq!(known.store.read_len, 0);
 }
 
-/// It is that of the whole file in one version: no help for a part of it, and none once the version is another.
+/// A known digest is that of the whole file in one version: it is not used for a part, nor for another version.
 #[test]
-fn a_known_digest_is_told_of_nothing_else() {
+fn a_known_digest_is_used_for_the_whole_file_only() {
     let known = || Shelf { known: Some(Digest::Crc32(7)), ..Shelf::new(FILE) };
     let with = |members: &str| served(asking(&GET.replace('}', &format!("{members}}}"))), known(), 4_096).text();
     let (hello, world, all) = ("\"crc32\":\"3610a686\"}\n", "\"crc32\":\"3a771143\"}\n", "\"crc32\":\"00000007\"}\n");
@@ -254,7 +254,7 @@ fn a_known_digest_is_told_of_nothing_else() {
         let store = Shelf { versions: [Ok("v1"), Ok("v2")].into(), ..known() };
         let store = Shelf { known: store.known.filter(|_| is_known), ..store };
         let changed = served(asking(request), store, 4_096).text();
-        // What a get has hashed is what it sent, so that is worth telling.
+        // A get has hashed the bytes that it sent, so that their digest is reported.
         let digest = if !is_known && request == GET { ",\"crc32\":\"ffab723a\"" } else { "" };
         let error = format!("\"message\":\"changed meanwhile: a.txt\"{digest}}}\n");
         assert!(changed.ends_with(&error), "{changed}");
@@ -282,9 +282,9 @@ fn the_digest_of_a_part_is_not_remembered() {
     assert_eq!(stat.store.remembered, [(12, Digest::Crc32(0xffab_723a))]);
 }
 
-/// What is longer than the buffer's room goes past it, where the transport can do that; and is read beside for the digest.
+/// A body longer than the free buffer is sent by the transport, where it can do that; and is read separately for the digest.
 #[test]
-fn a_body_can_go_past_the_driver() {
+fn the_transport_can_send_a_body_itself() {
     let bytes: Vec<u8> = (0..=255).cycle().take(3_000).collect();
     let mut hasher = Hasher::new(DigestKind::Crc32).expect("supported");
     hasher.update(&bytes);
@@ -311,7 +311,7 @@ fn a_body_can_go_past_the_driver() {
 
 /// One write takes header and body while there is room for both.
 #[test]
-fn what_fits_behind_the_header_goes_with_it() {
+fn a_body_that_fits_is_written_with_the_header() {
     let header_len = answer(12, "").len();
     for (scratch_len, goes_past) in [(header_len + 11, true), (header_len + 12, false)] {
         let mut wire = asking(GET);
@@ -323,7 +323,7 @@ fn what_fits_behind_the_header_goes_with_it() {
 }
 
 #[test]
-fn a_body_past_the_driver_that_fails() {
+fn the_transport_fails_to_send_a_body() {
     let bytes = [b'x'; 3_000];
     let with = |direct: Vec<Result<usize, SendFileError<ErrorKind>>>, reads: Vec<Result<usize, StoreError>>| {
         let mut wire = asking(GET);
@@ -336,11 +336,11 @@ fn a_body_past_the_driver_that_fails() {
     assert_eq!(with(vec![Ok(1_024), Err(reset)], vec![]).why(), FAILED);
     let interrupted = SendFileError::Transport(ErrorKind::Interrupted);
     assert_eq!(with(vec![Err(interrupted), Ok(1_024), Ok(1_024)], vec![]).why(), DONE);
-    // What was sent cannot be read for the digest.
+    // The bytes sent cannot be read for the digest.
     for fault in [Ok(0), Err(StoreError::Io)] {
         assert_eq!(with(vec![Ok(1_024), Ok(1_024)], vec![Ok(600), fault]).why(), BROKEN);
     }
-    // The header cannot leave before it.
+    // The header cannot be sent before.
     let mut wire = asking(GET);
     wire.direct = [Ok(1_024)].into();
     wire.writes = [Err(ErrorKind::BrokenPipe)].into();
@@ -348,10 +348,10 @@ fn a_body_past_the_driver_that_fails() {
     assert_eq!((unsent.why(), unsent.wire.sent.len(), unsent.wire.direct.len()), (FAILED, 0, 1));
 }
 
-/// An owner that wants to stop is asked before each step, and once more where its waking ends the input.
+/// The observer is asked whether to stop before each step, and at the end of input.
 #[test]
-fn a_session_stops_in_good_order() {
-    // The observer is asked no more once it has said so, and would not notice that there is no end.
+fn a_session_stops_gracefully() {
+    // The observer is not asked again after that, so it would not notice an endless loop.
     assert_eq!(served(asking(GET), Shelf::new(FILE), 4_096).why(), DONE);
     let config = ServerConfig::new();
     let stopped = |stop_after: usize, requests: &str| {
@@ -363,18 +363,18 @@ fn a_session_stops_in_good_order() {
     let why = (CloseHow::Linger, CloseReason::Refused(Code::ShuttingDown));
     let at_once = stopped(0, GET);
     assert_eq!((at_once.text().as_str(), at_once.why()), (stopping, why));
-    // In the middle of an answer: that is finished first.
+    // Inside a response: that is finished first.
     let middle = stopped(3, &GET.repeat(2));
     assert_eq!((middle.text(), middle.why()), (answer(12, WHOLE) + stopping, why));
-    // While it waits: a stopping server ends its input, and the session is told to stop, not that the client is gone.
+    // While it waits: a stopping server shuts down the input, and the session is stopped; the client has not gone.
     let steps = (0..40).find(|steps| stopped(*steps, GET).text() == answer(12, WHOLE)).expect("an end without a stop");
     let woken = stopped(steps - 1, GET);
     assert_eq!((woken.text(), woken.why()), (answer(12, WHOLE) + stopping, why));
 }
 
-/// A session that its owner has led on by hand, up to where a driver lacks what it has opened itself.
+/// A session in a state that the driver did not bring it to, so that no file is open.
 #[test]
-fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
+fn a_session_that_was_begun_elsewhere_ends_gracefully() {
     let config = ServerConfig::new();
     let now = Instant::from_millis(0);
     let begun = |request: &str, steps: usize| {
@@ -384,7 +384,7 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
             assert!(rig.step());
         }
         let action = format!("{:?}", rig.session.action());
-        // The rig's session lends another kind of buffer: the same steps once more.
+        // The rig's session has another kind of buffer: the same steps again.
         let mut session = ServerSession::new(&config, vec![0; 512], now);
         assert_eq!(session.receive(request.as_bytes(), now).0, request.len());
         let info = FileInfo::new(12, Version::new("v1").expect("good"));
@@ -413,9 +413,9 @@ fn a_session_that_was_begun_elsewhere_ends_in_good_order() {
     assert_eq!(finishing.why(), DONE);
 }
 
-/// The observer that sees nothing and never wants to stop has every method.
+/// The observer that ignores everything and never stops has every method.
 #[test]
-fn an_observer_need_not_look() {
+fn an_observer_may_ignore_everything() {
     let looked_at = served(asking(&[GET, GET].concat()), Shelf::new(FILE), 100);
     let config = ServerConfig::new();
     let now = Instant::from_millis(0);
@@ -428,10 +428,10 @@ fn an_observer_need_not_look() {
     assert_eq!(String::from_utf8(wire.sent).expect("text"), answer(12, WHOLE).repeat(2));
 }
 
-/// Nothing stands behind a classic body, so it leaves at once; or does not, and then it was not sent.
+/// A classic body has no trailer, so it is written immediately; where that fails, it is not reported as sent.
 #[cfg(feature = "classic")]
 #[test]
-fn a_classic_body_leaves_at_once() {
+fn a_classic_body_is_written_immediately() {
     let requests = r#"{"type":2,"fileName":"a.txt"}a.txt"#;
     let served = served(asking(requests), Shelf::new(FILE), 4_096);
     let header = r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#;
@@ -455,9 +455,9 @@ fn text_is_shown_before_it_is_answered() {
     assert!(served.log.exchanges.is_empty());
 }
 
-/// Each answer is about the file as it was opened for it.
+/// Each response is about the file as it was opened for it.
 #[test]
-fn the_next_answer_begins_anew() {
+fn the_next_response_opens_the_file_again() {
     let store = Shelf { versions: [Ok("v1"), Ok("v1"), Ok("v2"), Ok("v2")].into(), ..Shelf::new(FILE) };
     let served = served(asking(&GET.repeat(2)), store, 4_096);
     assert_eq!(served.log.exchanges.len(), 2);

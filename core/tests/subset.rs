@@ -1,5 +1,5 @@
-//! Most of this directory as one program, which is built fast: what tests/mutants and tests/coverage run. `cargo test` leaves
-//! it out, since it runs each of these by itself.
+//! Most of this directory as one program, which builds faster; tests/mutants and tests/coverage run it. `cargo test` does not,
+//! since it runs each of these files by itself.
 #![allow(clippy::duplicate_mod, reason = "each test program has what it shares with others")]
 
 #[path = "classic.rs"]
@@ -13,6 +13,8 @@ mod client_driver;
 mod client_lies;
 #[path = "deadlines.rs"]
 mod deadlines;
+#[path = "exec.rs"]
+mod exec;
 #[path = "misuse.rs"]
 mod misuse;
 #[path = "pair.rs"]

@@ -141,7 +141,7 @@ extern "C" fn frame_arrived() {
 }
 
 extern "C" fn unexpected() {
-    panic!("an interrupt that nobody enabled");
+    panic!("an interrupt that was not enabled");
 }
 
 #[exception]

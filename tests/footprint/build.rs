@@ -1,4 +1,4 @@
-//! Links with the memory map that lies beside this file.
+//! Links with the memory map beside this file.
 fn main() {
     let directory = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
     println!("cargo::rustc-link-arg=-T{directory}/image.ld");

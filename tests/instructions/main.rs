@@ -1,6 +1,6 @@
-//! Runs one piece of work again and again, for a tool that counts instructions (`tests/instructions/run`).
+//! Repeats one piece of work, for a tool that counts instructions (`tests/instructions/run`).
 //!
-//! What is counted is a function of this file's that bears the work's name; setting the work up is not.
+//! The tool counts the function with the work's name, without its setup.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -10,13 +10,13 @@ use coracle_core::{
     ServerSession, Version,
 };
 
-/// Each work is done so often; the first time of all may cost more.
+/// Number of repetitions, since the first one may cost more.
 const TIMES: usize = 100;
 const NOW: Instant = Instant::from_millis(0);
 
 const REQUEST: &[u8] =
     br#"{"type":"get","fileName":"logs/2026-11-22/boot-0042.log","offset":4096,"version":"5f2a9c01","digest":"crc32"}"#;
-/// The same question in HTTP.
+/// The same request in HTTP.
 const HTTP_REQUEST: &[u8] = b"GET /logs/2026-11-22/boot-0042.log HTTP/1.1\r\nHost: bench-7\r\nRange: bytes=4096-\r\n\
     If-Match: \"5f2a9c01\"\r\nWant-Content-Digest: crc32=1\r\n\r\n";
 const WHOLE_FILE: &[u8] = br#"{"type":"get","fileName":"image.bin","digest":"none"}"#;
@@ -62,21 +62,21 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// From the bytes of a request to the checked question.
+/// From the bytes of a request to the parsed request.
 #[inline(never)]
 fn read_request(session: &mut Session<'_>, request: &[u8]) {
     assert_eq!(session.receive(black_box(request), NOW).0, request.len());
     assert!(matches!(black_box(session.action()), Action::Reply(_)));
 }
 
-/// From the file's metadata to the last byte of the header.
+/// From the file's information to the last byte of the header.
 #[inline(never)]
 fn write_header(session: &mut Session<'_>, info: &FileInfo) {
     session.reply(Reply::File { info, known: None }, NOW);
     drain(session);
 }
 
-/// 64 KiB in chunks of 1,024 bytes, and the line behind them.
+/// 64 KiB in chunks of 1,024 bytes, and the trailer.
 #[inline(never)]
 fn send_body(session: &mut Session<'_>, body: &[u8]) {
     while let Action::SendFile { offset, len, .. } = session.action() {
@@ -106,7 +106,7 @@ fn write_entry(session: &mut Session<'_>) {
     drain(session);
 }
 
-/// What a known parser takes over a like request.
+/// A well-known parser with a similar request, for comparison.
 #[inline(never)]
 fn httparse(request: &[u8]) {
     let mut headers = [httparse::EMPTY_HEADER; 16];
@@ -115,7 +115,7 @@ fn httparse(request: &[u8]) {
     black_box(&parsed);
 }
 
-/// The least that finding the end of a request can take.
+/// The minimum for finding the end of a request.
 #[inline(never)]
 fn memchr(request: &[u8]) {
     assert_eq!(memchr::memchr(b'}', black_box(request)), Some(request.len() - 1));

@@ -1,6 +1,6 @@
 //! Arguments of the commands that are clients: the server, time-outs, digests, names.
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use coracle::client::{Address, Client};
 use coracle_core::{DigestKind, FileName};
 
@@ -11,19 +11,19 @@ use crate::values::DurationArg;
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
-    #[arg(value_name = "HOST[:PORT]")]
+    #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
     host: Address,
 
     /// How many retries without progress may follow each other, after growing pauses
-    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Network")]
+    #[arg(long, value_name = "N", default_value_t = 3, value_hint = ValueHint::Other, help_heading = "Network")]
     retries: u32,
 
     /// How long connecting may take, over all addresses of the host
-    #[arg(long, value_name = "DURATION", default_value = "10s", help_heading = "Network")]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_hint = ValueHint::Other, help_heading = "Network")]
     connect_timeout: DurationArg,
 
     /// How long the server may send nothing during a request
-    #[arg(long, value_name = "DURATION", default_value = "30s", help_heading = "Network")]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_hint = ValueHint::Other, help_heading = "Network")]
     stall_timeout: DurationArg,
 }
 

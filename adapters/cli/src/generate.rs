@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use clap::{Args, Command};
+use clap::{Args, Command, ValueHint};
 use clap_complete::Shell;
 
 use crate::exit::{Exit, print_error};
@@ -28,7 +28,7 @@ Examples:
   coracle man --to /usr/share/man/man1     install one page for each command")]
 pub struct Man {
     /// Write coracle.1, coracle-serve.1 and so on into this directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     to: Option<PathBuf>,
 }
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use coracle::client::{Client, Error};
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
@@ -31,6 +31,7 @@ pub struct Ls {
     client_args: ClientArgs,
 
     /// The directory or file [default: all that is served]
+    #[arg(value_hint = ValueHint::Other)]
     path: Option<String>,
 
     /// Also show sizes and times of modification

@@ -1,6 +1,6 @@
 //! `coracle stat`: the size, time, version and digest of a file.
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
@@ -23,6 +23,7 @@ pub struct Stat {
     client_args: ClientArgs,
 
     /// The file
+    #[arg(value_hint = ValueHint::Other)]
     name: String,
 
     /// Ask for this digest of the whole file, for which the server may have to read it

@@ -151,6 +151,8 @@ impl<'c, S: Store> Connection<'c, S> {
         }
     }
 
+    // Out of line, as `hash` and `finish`: their large frames are not to be beneath the other actions, some of which go deep.
+    #[inline(never)]
     fn reply(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
         observer.request(slot, &request);
@@ -180,7 +182,6 @@ impl<'c, S: Store> Connection<'c, S> {
         })
     }
 
-    // Not inlined: its buffer should not enlarge the stack frame of the other actions, some of which call deeply.
     #[inline(never)]
     fn hash(&mut self, store: &mut S, offset: u64, len: usize, now: Instant) {
         let mut buf = [0; HASH_LEN];
@@ -191,6 +192,7 @@ impl<'c, S: Store> Connection<'c, S> {
         }
     }
 
+    #[inline(never)]
     fn finish(&mut self, store: &mut S, from: u64, to: u64, now: Instant) {
         match self.exchange.finish(store, from, to) {
             Ok(finished) => self.session.finished(finished, now),

@@ -1,4 +1,4 @@
-//! The server against clients and stores that misbehave. Names begin with the line of the project's list of faults.
+//! The server with misbehaving clients and stores. Names begin with the number in tests/FAULTS.md.
 
 mod net;
 
@@ -42,7 +42,7 @@ fn w5_a_peer_that_vanishes_while_idle_frees_its_place() {
 fn w5_a_peer_that_vanishes_does_not_hinder_the_others() {
     let mut world = World::<_, 3>::new(store(&FILES), Link::default());
     let vanished = world.connect_and_send(GET_LARGE);
-    // It says no more, nor acknowledges.
+    // It sends nothing more, and acknowledges nothing.
     world.client(vanished).set_timeout(None);
     let silent = world.connect_and_send(b"");
     for _ in 0..3 {
@@ -51,7 +51,7 @@ fn w5_a_peer_that_vanishes_does_not_hinder_the_others() {
     assert!(world.client(silent).may_send());
 }
 
-/// What is asked for is never read.
+/// The client never reads the response.
 #[test]
 fn c3_a_reader_that_does_not_read_is_reset() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
@@ -82,7 +82,7 @@ fn w6_c5_a_half_closed_client_gets_its_whole_answer() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
     let client = world.connect();
     assert!(world.run_until(1_000, |world| world.client(client).may_send()));
-    // Request and end leave in one packet.
+    // Request and FIN are in one packet.
     world.client(client).send_slice(GET_LARGE).expect("connected");
     world.client(client).close();
     let mut len = 0;
@@ -113,7 +113,7 @@ fn c6_a_reset_frees_the_place_at_once() {
     assert_eq!(world.get("small", DigestKind::Crc32), content(100));
 }
 
-/// Every place is in use: the next client hears so, the one after that is refused by the stack, nobody else notices.
+/// Every slot is in use: the next client is told `busy`, the one after that is reset, the others are not affected.
 #[test]
 fn w7_more_clients_than_places() {
     let mut world = World::<_, 2>::new(store(&FILES), Link::default());
@@ -138,7 +138,7 @@ fn w7_more_clients_than_places() {
     assert_eq!(world.get("large", DigestKind::Crc32), content(200_000));
 }
 
-/// A client that connects and says nothing loses its place when somebody else needs it, but not in its first second.
+/// A client without a request is evicted when another client needs its slot, but not in its first second.
 #[test]
 fn w7_the_silent_give_way() {
     let mut world = World::<_, 2>::new(store(&FILES), Link::default());
@@ -156,7 +156,7 @@ fn w7_the_silent_give_way() {
     assert!(world.read_now(asking).contains(r#""type":"hello""#));
 }
 
-/// Clients that never complete their handshake hold the sockets for 10 s, not for ever.
+/// Clients that never complete their handshake hold the sockets for 10 s only.
 #[test]
 fn w7_half_open_connections_are_given_up() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
@@ -166,7 +166,7 @@ fn w7_half_open_connections_are_given_up() {
     for client in half_open {
         world.client(client).abort();
     }
-    // The resets that the aborted clients would send are lost, too.
+    // The resets of the aborted clients are lost, too.
     world.cut(true);
     world.run_ms(100);
     world.cut(false);
@@ -174,7 +174,7 @@ fn w7_half_open_connections_are_given_up() {
     assert_eq!(world.get("small", DigestKind::Crc32), content(100));
 }
 
-/// A client that was told of an error and does not close is waited for, but not for long.
+/// A client that was sent an error and does not close is reset after a while.
 #[test]
 fn w7_a_lingering_client_is_cut_off_after_2_s() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
@@ -187,7 +187,7 @@ fn w7_a_lingering_client_is_cut_off_after_2_s() {
     assert_eq!(world.client(client).state(), tcp::State::Closed);
 }
 
-/// 10 MB of noise: one error line, at most 1 MiB read off, everybody else is served.
+/// 10 MB of noise: one error line, at most 1 MiB discarded, every other client is served.
 #[test]
 fn f3_noise_without_end_is_cut_off() {
     let mut world = World::<_, 2>::new(store(&FILES), Link::default());
@@ -242,7 +242,7 @@ fn broken(broken_at: u64) -> Broken {
     Broken { files: store(&FILES), broken_at, version: Rc::default() }
 }
 
-/// Reading 1 MB for a digest takes the server seconds on a board. In between it answers others.
+/// Reading 1 MB for a digest takes seconds on a board. Meanwhile other clients are served.
 #[test]
 fn w15_long_work_is_done_in_turns() {
     let mut world = World::<_, 2>::new(store(&[("huge", 1_000_000)]), Link::default());
@@ -278,7 +278,7 @@ fn w9_a_read_error_before_the_header_is_told() {
     assert!(world.client(client).may_send(), "the connection goes on");
 }
 
-/// The file changes while it is sent: the client is told, with the digest of what it was sent.
+/// The file changes while it is sent: the client is told, with the digest of the bytes sent.
 #[test]
 fn s6_a_file_that_changes_meanwhile() {
     let store = broken(u64::MAX);

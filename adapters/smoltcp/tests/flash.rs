@@ -1,4 +1,4 @@
-//! Fetching into flash that behaves like flash: erased in sectors, written once, in words.
+//! Fetching to a simulated NOR flash: erased in sectors, written once, in words.
 
 mod net;
 
@@ -15,7 +15,7 @@ const PAGE: usize = 256;
 struct Flash {
     bytes: Vec<u8>,
     is_erased: Vec<bool>,
-    /// How many more times it can be written or erased before the power fails in the middle.
+    /// Number of writes and erasures until the power fails inside one.
     power: Option<usize>,
 }
 
@@ -24,7 +24,7 @@ impl Flash {
         Self { bytes: vec![0x55; sectors * SECTOR], is_erased: vec![false; sectors * SECTOR], power: None }
     }
 
-    /// How much of the next step, of `len` bytes, is done, and whether the power lasts.
+    /// How much of the next step, of `len` bytes, is done, and whether the power stays on.
     fn step(&mut self, len: usize) -> (usize, Result<(), Fault>) {
         match &mut self.power {
             Some(0) => (len / 2, Err(Fault::Power)),
@@ -88,7 +88,7 @@ impl NorFlash for Flash {
         if self.is_erased[range.clone()].iter().any(|erased| !erased) {
             return Err(Fault::NotErased);
         }
-        // What was cut off in the middle is neither erased nor written.
+        // An interrupted unit is neither erased nor written.
         self.is_erased[range.clone()].fill(false);
         let (len, result) = self.step(bytes.len());
         self.bytes[range][..len].copy_from_slice(&bytes[..len]);
@@ -114,12 +114,13 @@ fn a_file_is_written_whole() {
         assert_eq!(flash.bytes[..len], content(len), "{name}");
         let padding = len.next_multiple_of(PAGE) - len;
         assert!(flash.bytes[len..len + padding].iter().all(|byte| *byte == 0xff), "{name}");
-        // A sector that the file does not reach is left alone.
+        // A sector beyond the file is not touched.
         assert_eq!(flash.bytes.last(), if len > 12 * SECTOR { Some(&0xff) } else { Some(&0x55) }, "{name}");
     }
 }
 
-/// Cut off anywhere, with or without a restart of the board: the rest is fetched, what is there is read back and verified.
+/// Interrupted anywhere, with or without a restart of the board: the rest is fetched, the earlier bytes are read back and
+/// verified.
 #[test]
 fn a_cut_fetch_is_resumed() {
     for cut_at in [1, 255, 256, 4095, 4096, 4097, 20_000, 50_000] {
@@ -133,7 +134,7 @@ fn a_cut_fetch_is_resumed() {
             let offset = sink.resume_offset();
             assert_eq!(u64::from(offset), cut_at - cut_at % 256);
             if restarts {
-                // What did not fill a page is lost, and the sector that was being written is written anew.
+                // A partial page is lost, and the sector that was being written is written again.
                 sink = FlashSink::resuming(&mut flash, offset + 3);
                 assert_eq!(sink.resume_offset() as usize, offset as usize / SECTOR * SECTOR);
             }
@@ -159,7 +160,7 @@ fn a_file_that_is_too_long_is_refused_before_a_sector_is_erased() {
     assert!(sink.finish().expect("untouched").bytes.iter().all(|byte| *byte == 0x55));
 }
 
-/// A resume with an offset that is not where the sink stands writes nothing.
+/// A resume at another offset than the sink's writes nothing.
 #[test]
 fn a_gap_is_refused() {
     let mut world = World::<_, 1>::new(store(&FILES), Link::default());
@@ -169,8 +170,8 @@ fn a_gap_is_refused() {
     assert!(matches!(end, Err(FetchError::Sink(FlashError::Gap))), "{end:?}");
 }
 
-/// A board with two images in one flash serves the one behind, and fetches a newer one to the beginning. The power fails in
-/// the middle of each write and each erasure in turn; then the older image is served, and the newer one completed.
+/// A board with two images in one flash serves the second, and fetches a newer one to the first. The power fails inside each
+/// write and each erasure in turn; then the older image is served, and the newer one completed.
 #[test]
 fn d10_a_power_cut_at_any_write_leaves_the_image_before() {
     const LEN: usize = 20_001;

@@ -1,4 +1,4 @@
-//! The server against well-behaved clients, on good and on bad networks.
+//! The server with well-behaved clients, on good and bad networks.
 
 mod net;
 
@@ -42,7 +42,7 @@ fn many_requests_share_a_connection() {
     assert!(answer.contains(r#""code":"notFound""#), "{answer}");
 }
 
-/// The digest covers what is there already, which the server reads before it answers.
+/// The digest covers the earlier bytes, which the server reads before it responds.
 #[test]
 fn a_part_of_a_file_is_covered_from_its_beginning() {
     let mut world = World::<_, 1>::new(store(&SIZES), Link::default());
@@ -78,8 +78,8 @@ impl coracle_core::exec::Sink for Resumed {
     }
 }
 
-/// 15 % of the packets are lost and 15 % have a bit flipped, in each direction. A client goes on where its last try ended,
-/// and gives up after three tries that brought nothing.
+/// 15 % of the packets are lost and 15 % have a bit flipped, in each direction. A client resumes after its last attempt, and
+/// gives up after three attempts without progress.
 #[test]
 fn w8_loss_and_corruption() {
     for seed in 1..=8 {
@@ -104,7 +104,7 @@ fn w8_loss_and_corruption() {
     }
 }
 
-/// The smallest buffers that there are: one byte to send from, one to receive into, one at the client's end.
+/// The smallest buffers: one byte to send, one to receive, one at the client.
 #[test]
 fn w1_w2_buffers_of_one_byte() {
     let link = Link { server_receive: 1, server_send: 1, client_receive: 1, ..Link::default() };
@@ -161,7 +161,7 @@ fn w4_a_link_that_is_down_for_5_min_ends_in_a_resume() {
 }
 
 #[test]
-fn a_server_that_is_stopped_finishes_what_it_is_at() {
+fn a_server_that_is_stopped_finishes_its_exchanges() {
     let mut world = World::<_, 2>::new(store(&SIZES), Link::default());
     let idle = world.connect_and_send(b"");
     let mut fetch = world.fetch(&GetRequest::new(FileName::from_static("200000")));

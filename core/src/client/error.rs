@@ -191,7 +191,7 @@ mod tests {
     use super::{Failure, StartError, Violation};
     use crate::{Code, ScanError};
 
-    const FAILURES: [Failure; 11] = [
+    const FAILURES: [Failure; 12] = [
         Failure::Violation(Violation::Name),
         Failure::Digest,
         Failure::Refused(None),
@@ -203,6 +203,7 @@ mod tests {
         Failure::Stalled,
         Failure::Abandoned,
         Failure::BufTooShort,
+        Failure::Misuse,
     ];
 
     const BREACHES: [Violation; 19] = [

@@ -48,6 +48,7 @@ impl State {
     /// Whether `next` may follow. Lists every transition.
     pub(super) const fn may_become(self, next: Self) -> bool {
         match self {
+            Self::Closed => false,
             _ if matches!(next, Self::Closed) => true,
             #[cfg(feature = "classic")]
             Self::Receive if matches!(next, Self::ShowText) => true,
@@ -68,7 +69,6 @@ impl State {
             Self::ShowText => matches!(next, Self::SendLine | Self::SendFixedReply | Self::Receive),
             #[cfg(feature = "classic")]
             Self::SendFixedReply => matches!(next, Self::Receive),
-            Self::Closed => false,
         }
     }
 
@@ -90,16 +90,50 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::State;
+    use super::State::{self, *};
 
-    /// Nothing follows the end, and everything can end.
-    #[test]
-    fn closed_is_the_end() {
-        for state in
-            [State::Receive, State::AwaitReply, State::SendLine, State::SelectEntry, State::Hash, State::SendBody]
-        {
-            assert!(state.may_become(State::Closed) && !State::Closed.may_become(state), "{state:?}");
+    const ALL: &[State] = &[
+        Receive,
+        AwaitReply,
+        SendLine,
+        SelectEntry,
+        Hash,
+        SendBody,
+        Finish,
+        #[cfg(feature = "classic")]
+        ShowText,
+        #[cfg(feature = "classic")]
+        SendFixedReply,
+        Closed,
+    ];
+
+    /// What may follow each state, as the picture at the top has it.
+    const fn followers(state: State) -> &'static [State] {
+        match state {
+            #[cfg(feature = "classic")]
+            Receive => &[AwaitReply, SendLine, ShowText, Closed],
+            #[cfg(not(feature = "classic"))]
+            Receive => &[AwaitReply, SendLine, Closed],
+            AwaitReply => &[Receive, SendLine, SelectEntry, Hash, SendBody, Finish, Closed],
+            SendLine => &[Receive, SelectEntry, Hash, SendBody, Finish, Closed],
+            SelectEntry | Finish => &[SendLine, Closed],
+            Hash => &[SendLine, Finish, Closed],
+            SendBody => &[Finish, Receive, Closed],
+            #[cfg(feature = "classic")]
+            ShowText => &[SendLine, SendFixedReply, Receive, Closed],
+            #[cfg(feature = "classic")]
+            SendFixedReply => &[Receive, Closed],
+            Closed => &[],
         }
-        assert!(!State::Receive.may_become(State::SendBody), "a body follows a reply");
+    }
+
+    #[test]
+    fn transitions_are_those_of_the_picture() {
+        for state in ALL {
+            for next in ALL {
+                let is_listed = followers(*state).contains(next);
+                assert_eq!(state.may_become(*next), is_listed, "{state:?} to {next:?}");
+            }
+        }
     }
 }

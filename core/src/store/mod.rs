@@ -421,6 +421,7 @@ mod tests {
             (StoreError::Denied, "denied", "permission denied"),
             (StoreError::BadName, "badName", "a name that this store cannot have"),
             (StoreError::Io, "io", "input/output error"),
+            (StoreError::Busy, "busy", "too many files are open"),
         ] {
             assert_eq!((error.code().as_str(), error.to_string().as_str()), (code, text));
         }
@@ -440,7 +441,7 @@ mod tests {
         }
     }
 
-    /// A store that knows no digests and remembers none, and that lets nobody hold a file.
+    /// A store without known digests, with the default methods.
     #[test]
     fn a_store_need_not_know_more_than_its_files() {
         struct Blind;

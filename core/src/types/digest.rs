@@ -265,7 +265,7 @@ mod tests {
         assert_eq!((DigestKind::Crc32.to_string(), DigestKind::Sha256.to_string()), ("crc32".into(), "sha256".into()));
     }
 
-    /// What was hashed is nobody's business in a log.
+    /// The state of a hasher is not logged.
     #[test]
     fn a_hasher_shows_nothing_of_what_it_saw() {
         let mut hasher = Hasher::new(DigestKind::Crc32).expect("supported");

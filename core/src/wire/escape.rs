@@ -55,8 +55,7 @@ pub(crate) fn unescape_in_place(buf: &mut [u8], range: Range<usize>) -> Result<&
 ///
 /// # Errors
 ///
-/// As [`unescape`], and for a range that is not in `buf`. The front of `buf` then contains what was decoded before.
-#[inline(never)]
+/// As [`unescape`], and if the range is not in `buf`. The front of `buf` then holds what was decoded before.
 pub(crate) fn unescape_to_front(buf: &mut [u8], range: Range<usize>) -> Result<usize, BadEscape> {
     let Range { mut start, end } = range;
     let mut len = 0;

@@ -57,8 +57,7 @@ impl Member {
         (self.kind == Kind::String).then_some(self.start..self.end)
     }
 
-    /// Its value as a number.
-    #[inline(never)]
+    /// Its number, if that is an integer of 64 bits.
     pub(crate) fn number(&self, object: &[u8]) -> Option<u64> {
         let (mut number, mut is_begun) = (0_u64, false);
         for byte in self.after_name(object) {

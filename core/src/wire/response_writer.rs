@@ -206,8 +206,7 @@ impl LineWriter {
 }
 
 impl ResponseContext<'_> {
-    /// The value of `letter` in templates; `None` for one that this line leaves out.
-    #[inline(never)]
+    /// The value of the placeholder `letter`, if it has one.
     fn value<'a>(&'a self, letter: u8, name: &'a [u8]) -> Option<Value<'a>> {
         let config = self.config;
         let request = &self.request;

@@ -1,4 +1,4 @@
-//! A client session that is told what a server says: what the tests of the client share.
+//! Shared by the tests of the client: a client session that is given the bytes of a server.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use coracle_core::{
@@ -9,10 +9,10 @@ use coracle_core::{
 pub const NAME: FileName<'static> = FileName::from_static("a.txt");
 pub const GET: ClientRequest<'static> = ClientRequest::Get(GetRequest::new(NAME));
 
-/// What came of an ask.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// The events in words; those of bodies are in `body`.
+    /// The events as text; bodies are in `body`.
     pub events: Vec<String>,
     pub body: Vec<u8>,
     /// `None`: idle.
@@ -34,7 +34,7 @@ impl Seen {
     }
 }
 
-/// A session that has asked, and been shown `held` where it wanted to see what is there already.
+/// A session with a started request, given the earlier bytes `held` where it needs them.
 pub fn asked(ask: ClientRequest<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> {
     let now = Instant::from_millis(0);
     let mut session = ClientSession::new([0xAA; 1_024]);
@@ -56,7 +56,7 @@ pub fn asked(ask: ClientRequest<'_>, held: &[u8]) -> ClientSession<[u8; 1_024]> 
     session
 }
 
-/// Asks `ask` and answers with `input`, in pieces of the lengths `pieces`, repeated.
+/// Starts `ask`, and responds with `input`, in pieces of the lengths `pieces`, repeated.
 pub fn answered_in(ask: ClientRequest<'_>, held: &[u8], input: &[u8], pieces: &[usize]) -> Seen {
     let now = Instant::from_millis(0);
     let mut session = asked(ask, held);
@@ -94,7 +94,7 @@ pub fn answered_in(ask: ClientRequest<'_>, held: &[u8], input: &[u8], pieces: &[
     seen
 }
 
-/// Asks `ask` and answers with `input`, whole, byte by byte and in pieces of 7: all three come to the same.
+/// Starts `ask`, and responds with `input`, whole, byte by byte and in pieces of 7: all three have the same result.
 pub fn answered(ask: ClientRequest<'_>, held: &[u8], input: impl AsRef<[u8]>) -> Seen {
     let input = input.as_ref();
     let whole = answered_in(ask, held, input, &[usize::MAX]);
@@ -142,7 +142,7 @@ pub fn digest(kind: DigestKind, bytes: &[u8]) -> Digest {
     hasher.finish()
 }
 
-/// The header of an honest answer to a `get` of [`NAME`] with a CRC-32, of the bytes from `offset` on.
+/// The header of a valid response to a `get` of [`NAME`] with a CRC-32, of the bytes from `offset` on.
 pub fn header(file: &[u8], offset: usize) -> String {
     let length = file.len() - offset;
     format!(
@@ -154,7 +154,7 @@ pub fn header(file: &[u8], offset: usize) -> String {
     )
 }
 
-/// An honest answer to a `get` of [`NAME`] with a CRC-32 from its first byte on.
+/// A valid response to a `get` of [`NAME`] with a CRC-32 from its first byte on.
 pub fn answer(file: &[u8], offset: usize) -> Vec<u8> {
     let mut answer = header(file, offset).into_bytes();
     answer.extend_from_slice(&file[offset..]);

@@ -1,4 +1,4 @@
-//! A server session with a store, driven by hand: what the tests of the session share.
+//! Shared by the tests of the server: a session with a store, driven by hand.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use coracle_core::{
@@ -7,15 +7,15 @@ use coracle_core::{
 
 pub type Buf = Box<[u8]>;
 
-/// A session, its store and its virtual clock. Everything that it sends is kept in `output`.
+/// A session, its store and its virtual clock. Everything that it sends is appended to `output`.
 pub struct Rig<'c, S: Store> {
     pub session: ServerSession<'c, Buf>,
     pub store: S,
     pub now_ms: u64,
     pub output: Vec<u8>,
-    /// What came in as text.
+    /// The bytes shown as text.
     pub text: Vec<u8>,
-    /// The most bytes that one report answers for.
+    /// Maximum number of bytes in one report.
     pub piece: usize,
     /// How long a `Hash` or `Finish` takes.
     pub hash_ms: u64,
@@ -72,7 +72,7 @@ impl<'c, S: Store> Rig<'c, S> {
         self.work();
     }
 
-    /// Gives `bytes` to the session in pieces of `piece` bytes and does all that it wants done.
+    /// Passes `bytes` to the session in pieces of `piece` bytes and performs its actions.
     pub fn send(&mut self, bytes: &[u8], piece: usize) {
         self.work();
         for chunk in bytes.chunks(piece.max(1)) {
@@ -106,7 +106,7 @@ impl<'c, S: Store> Rig<'c, S> {
         String::from_utf8(std::mem::take(&mut self.output)).expect("UTF-8")
     }
 
-    /// Does what the session wants until it wants to receive or to close.
+    /// Performs actions until the session wants to receive or to close.
     pub fn work(&mut self) {
         for _ in 0..20_000 {
             if !self.step() {
@@ -116,7 +116,7 @@ impl<'c, S: Store> Rig<'c, S> {
         panic!("no end in sight: {:?}", self.session.action());
     }
 
-    /// Sends what there is to send of lines, and nothing else.
+    /// Sends pending lines, and nothing else.
     pub fn send_lines(&mut self) {
         for _ in 0..20_000 {
             if !matches!(self.session.action(), Action::SendBytes { .. }) {
@@ -127,7 +127,7 @@ impl<'c, S: Store> Rig<'c, S> {
         panic!("no end in sight");
     }
 
-    /// One action; false where there is nothing to do.
+    /// Performs one action; false where there is nothing to do.
     pub fn step(&mut self) -> bool {
         let now = self.now();
         match self.session.action() {

@@ -1,4 +1,4 @@
-//! The server's blocking driver over a transport and a store that do what a script says: what its tests share.
+//! Shared by the tests of the server's driver: a scripted transport and a scripted store.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::cell::Cell;
@@ -12,33 +12,33 @@ use coracle_core::{
 };
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
-/// What a read comes to; behind the last one is the end of input.
+/// The result of a read; after the last one comes the end of input.
 pub enum Arrival {
     Bytes(Vec<u8>),
     Fail(ErrorKind),
-    /// Nothing, until the limit.
+    /// Blocks until the limit.
     Silence,
 }
 
-/// The other end of the connection, and what the transport does on the way.
+/// The transport and the other end of the connection.
 #[derive(Default)]
 pub struct Wire {
     pub now: Rc<Cell<u64>>,
     pub reads: VecDeque<Arrival>,
-    /// How much each write takes, or how it fails; behind the last one all is taken.
+    /// How much each write takes, or how it fails; after the last one everything is taken.
     pub writes: VecDeque<Result<usize, ErrorKind>>,
-    /// What comes of sending a file without the driver; behind the last one it cannot be sent so.
+    /// The result of each `send_file`; after the last one the transport cannot send files.
     pub direct: VecDeque<Result<usize, SendFileError<ErrorKind>>>,
-    /// How many limits can be set before that fails.
+    /// Number of limits that can be set before that fails.
     pub limits_left: Option<usize>,
     pub limits: Vec<Option<u64>>,
     pub sent: Vec<u8>,
-    /// The lengths of the writes, and whether more was to follow.
+    /// The lengths of the writes, and whether more was announced.
     pub parts: Vec<(usize, bool)>,
     pub flushes: usize,
 }
 
-/// Nothing here is done so often, nor are there so many bytes: it would never end.
+/// No test has so many calls or bytes: the driver loops.
 const ENDLESS: usize = 50_000;
 
 impl ErrorType for Wire {
@@ -127,16 +127,16 @@ impl SendFile<Shelf> for Wire {
     }
 }
 
-/// A store of one file, and what goes wrong with it.
+/// A store of one file, with scripted failures.
 pub struct Shelf {
     pub bytes: Vec<u8>,
-    /// What comes of each reading: the most bytes, or an error; behind the last one all is read.
+    /// The result of each read: the maximum length, or an error; after the last one everything is read.
     pub reads: VecDeque<Result<usize, StoreError>>,
-    /// The version at each look; behind the last one `v1`.
+    /// The version at each `info`; after the last one `v1`.
     pub versions: VecDeque<Result<&'static str, StoreError>>,
     pub known: Option<Digest>,
     pub remembered: Vec<(u64, Digest)>,
-    /// The steps of a listing; behind the last one is its end.
+    /// The steps of a listing; after the last one comes its end.
     pub listing: VecDeque<Result<bool, StoreError>>,
     pub read_len: usize,
 }
@@ -197,12 +197,12 @@ impl Store for Shelf {
     }
 }
 
-/// What an owner hears of a session, in words.
+/// The events of a session, as text.
 #[derive(Default)]
 pub struct Log {
     pub lines: Vec<String>,
     pub exchanges: Vec<Exchange>,
-    /// Asked so often, it wants the session to stop.
+    /// The number of calls of `should_stop` after which it returns true.
     pub stop_after: Option<usize>,
     pub asked: usize,
 }
@@ -243,7 +243,7 @@ impl SessionObserver for Log {
     }
 }
 
-/// What came of a connection.
+/// The result of a connection.
 pub struct Served {
     pub close: Close,
     pub wire: Wire,

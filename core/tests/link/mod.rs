@@ -1,4 +1,4 @@
-//! A server and a client session joined by a link with a small window that can tear, and files that can change.
+//! A server and a client session, joined by a link with a small window that can break, and files that can change.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ pub struct World {
     file: Option<Rc<RefCell<Contents>>>,
     versions: u64,
     changes: usize,
-    /// Whatever the file ever was.
+    /// All earlier contents of the file.
     history: Vec<(String, Vec<u8>)>,
     pub many: usize,
 }
@@ -64,27 +64,27 @@ impl Disk {
         Self(Rc::new(RefCell::new(world)))
     }
 
-    /// Whether the file ever was `bytes`, in the version `version` if one is given.
+    /// Whether the file ever had the contents `bytes`, in the version `version` if one is given.
     pub fn ever_was(&self, version: Option<&Version>, bytes: &[u8]) -> bool {
         let world = self.0.borrow();
         world.history.iter().any(|(name, held)| version.is_none_or(|version| name == version.as_str()) && held == bytes)
     }
 
-    /// How often anything happened to the file.
+    /// Number of changes of the file.
     pub fn changes(&self) -> usize {
         self.0.borrow().changes
     }
 }
 
 impl World {
-    /// Another file takes the name; whoever has it open keeps the old one.
+    /// Replaces the file; open handles keep the old one.
     pub fn replace(&mut self, bytes: Vec<u8>) {
         self.versions += 1;
         self.file = Some(Rc::new(RefCell::new(Contents { bytes, version: self.versions })));
         self.note();
     }
 
-    /// The file itself is written to.
+    /// Writes to the file in place.
     pub fn rewrite(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
         self.versions += 1;
         if let Some(file) = &self.file {
@@ -95,7 +95,7 @@ impl World {
         self.note();
     }
 
-    /// The file grows, and stays the version that it is.
+    /// Appends to the file, which keeps its version.
     pub fn append(&mut self, bytes: &[u8]) {
         if let Some(file) = &self.file {
             file.borrow_mut().bytes.extend_from_slice(bytes);
@@ -107,7 +107,7 @@ impl World {
         self.file = None;
     }
 
-    /// Something happens to the file.
+    /// Changes the file at random.
     pub fn change(&mut self, random: &mut Random) {
         self.changes += 1;
         let len = 1 + random.below(3_000);
@@ -189,14 +189,14 @@ impl Store for Disk {
     }
 }
 
-/// Where and how a link tears.
+/// Where and how a link breaks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tear {
     /// After so many bytes from the server.
     pub down: Option<usize>,
     /// After so many bytes from the client.
     pub up: Option<usize>,
-    /// The client does not hear of it.
+    /// The client is not told.
     pub is_silent: bool,
 }
 
@@ -208,9 +208,9 @@ pub struct Pair<'c> {
     window: usize,
     tear: Tear,
     is_torn: bool,
-    /// How likely, in percent a step, something happens to the file.
+    /// Probability of a change of the file, in percent for each step.
     pub changes: usize,
-    /// How likely, in percent an arrival, a bit of it is another on the way to the client.
+    /// Probability of a bit error towards the client, in percent for each arrival.
     pub corruption: usize,
     disk: Disk,
 }
@@ -234,7 +234,7 @@ impl<'c> Pair<'c> {
         self.rig.now()
     }
 
-    /// Works until the client is idle (`None`) or its connection is over.
+    /// Runs until the client is idle (`None`) or its connection has ended.
     pub fn run(&mut self, random: &mut Random, mut each: impl FnMut(ClientEvent<'_>)) -> Option<Failure> {
         for _ in 0..1_000_000 {
             match self.client.action() {
@@ -309,7 +309,7 @@ impl<'c> Pair<'c> {
         has_moved
     }
 
-    /// Nobody can do anything: time passes, up to the next deadline.
+    /// Advances the clock to the next deadline, where neither side can do anything.
     fn wait(&mut self) {
         let server = self.rig.session.deadline().filter(|_| !self.is_torn);
         let both = [self.client.deadline(), server].into_iter().flatten();

@@ -1,4 +1,4 @@
-//! Every exchange, member and error code of the protocol stands in a transcript that succeeds with it, and in a table
+//! Checks that every exchange, member and error code of the protocol is in a transcript that succeeds with it, and in a table
 //! of `core/PROTOCOL.md`.
 
 use std::collections::BTreeSet;
@@ -174,7 +174,7 @@ fn the_tables_are_complete() {
     }
 }
 
-/// What `hello` lists is what the requests here are.
+/// `hello` lists the exchanges of the requests here.
 #[test]
 fn hello_lists_the_exchanges() {
     let hello = document().transcripts.iter().flat_map(lines).find(|line| line["type"] == "hello").expect("a hello");
@@ -193,7 +193,7 @@ fn assert_missing_none(table: &[(&str, &[&str])], seen: &BTreeSet<String>) -> BT
     all
 }
 
-/// What stands behind a name, or all.
+/// The text after a name, or all of it.
 fn last_object(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| *byte == b'{').unwrap_or(0);
     bytes.get(start..).unwrap_or_default()
@@ -208,7 +208,7 @@ fn lines(transcript: &Transcript) -> Vec<Value> {
     lines.collect()
 }
 
-/// Requests, each with the last line of its answer: an exchange with an error there has not succeeded.
+/// Requests, each with the last line of its response: an exchange with an error there has not succeeded.
 fn exchanges(transcript: &Transcript) -> Vec<(Value, Value)> {
     let mut input = Vec::new();
     for step in &transcript.steps {

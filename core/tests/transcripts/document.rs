@@ -1,15 +1,15 @@
-//! Reads the transcripts and the stores out of the documents. `core/TRANSCRIPTS.md` describes the notation.
+//! Parses the transcripts and the stores of the documents. `core/TRANSCRIPTS.md` describes the notation.
 
 use serde::Deserialize;
 
-/// All that the documents hold for a test.
+/// The transcripts and stores of the documents.
 #[derive(Debug, Default)]
 pub struct Document {
     pub transcripts: Vec<Transcript>,
     pub stores: Vec<(String, Vec<StoreLine>)>,
 }
 
-/// One connection, from the server's view a script.
+/// One connection, as a script.
 #[derive(Clone, Debug)]
 pub struct Transcript {
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Transcript {
     pub max_request: Option<usize>,
     /// The code with which the server refuses the connection.
     pub refusing: Option<String>,
-    /// What the server does with bytes that are no request, in the words of the program's option; `None`: it rejects them.
+    /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
     pub steps: Vec<Step>,
 }
@@ -86,11 +86,11 @@ impl StoreLine {
 }
 
 impl Document {
-    /// Adds what `text` holds.
+    /// Adds the contents of `text`.
     ///
     /// # Errors
     ///
-    /// What cannot be understood, with its line's number.
+    /// The line that cannot be parsed, with its number.
     pub fn read(&mut self, text: &str) -> Result<(), String> {
         let mut lines = text.lines().zip(1..);
         while let Some((line, number)) = lines.next() {
@@ -190,7 +190,7 @@ fn step(line: &str) -> Result<Step, String> {
     })
 }
 
-/// Decodes `\xHH` and `\xHH*N`; all else stands for itself.
+/// Decodes `\xHH` and `\xHH*N`; everything else is copied.
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut parts = text.split(r"\x");
     let mut decoded = parts.next().unwrap_or("").as_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! Plays a transcript against the blocking driver, which cannot tell it from a connection.
+//! Plays a transcript against the blocking driver, as its transport.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,11 +12,11 @@ use super::output::Output;
 use super::replay::{Pieces, documented, has_arrivals, with_text};
 use super::store::{Open, ScriptedStore};
 
-/// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct`, bodies pass them by.
+/// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct` the transport sends bodies itself.
 ///
 /// # Errors
 ///
-/// The step at which the server departs from the transcript, and how.
+/// The step at which the server differs from the transcript, and how.
 pub fn drive(
     transcript: &Transcript,
     store: &[StoreLine],
@@ -71,7 +71,7 @@ pub fn drive(
     outcome.map_err(|error| format!("{}, {} steps before the end: {error}", transcript.name, script.steps.len()))
 }
 
-/// Whether the server stops; and how often it was asked that.
+/// Whether the server stops, and how often it was asked.
 struct Stopper<'a>(&'a Cell<bool>, u32);
 
 impl SessionObserver for Stopper<'_> {
@@ -88,7 +88,7 @@ struct Wire<'a> {
     clock_ms: Rc<Cell<u64>>,
     is_stopping: &'a Cell<bool>,
     limit_ms: Option<u64>,
-    /// What is left of the limit in the call under way.
+    /// The rest of the limit of the current call.
     left_ms: Option<u64>,
     pieces: Pieces,
     is_direct: bool,
@@ -96,7 +96,7 @@ struct Wire<'a> {
 
 struct Script<'a> {
     steps: std::iter::Peekable<std::slice::Iter<'a, Step>>,
-    /// What is left of the wait under way.
+    /// The rest of the current wait.
     wait_ms: u64,
     /// Sent by the client and not received.
     input: Vec<u8>,
@@ -107,16 +107,16 @@ struct Script<'a> {
     departure: Option<String>,
 }
 
-/// What a blocked call does next.
+/// The next result of a blocked call.
 enum Next {
     Again,
     TimedOut,
-    /// The input ends, or the server is woken since it stops.
+    /// The input ends, or the server is woken to stop.
     Nothing,
 }
 
 impl Wire<'_> {
-    /// Goes on with the script while the server is blocked.
+    /// Continues the script while the server is blocked.
     fn advance(&mut self) -> Result<Next, String> {
         let script = &mut self.script;
         if script.wait_ms > 0 {
@@ -168,7 +168,7 @@ impl Wire<'_> {
 }
 
 impl Script<'_> {
-    /// The server has closed: compares what is left.
+    /// Compares the rest, after the server has closed.
     fn end(&mut self, close: coracle_core::Close) -> Result<(), String> {
         loop {
             match self.steps.peek() {
@@ -178,7 +178,7 @@ impl Script<'_> {
                 Some(step @ (Step::Close | Step::Abort)) => {
                     return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
                 }
-                // What the client sends by then is lost.
+                // What the client sends after that is lost.
                 Some(Step::Send(_)) => {}
                 Some(Step::Eof) => self.eof = true,
                 Some(step) => return Err(format!("closed before {step:?}")),

@@ -29,7 +29,7 @@ fn document() -> Document {
     document
 }
 
-/// Whether this build of the core can play it: SHA-256 and the classic dialect may be left out; `!` asks for that.
+/// Whether this build of the core can play it: SHA-256 and the classic dialect are optional; `!` requires their absence.
 fn is_playable(transcript: &Transcript) -> bool {
     transcript.features.iter().all(|word| match word.as_str() {
         "sha256" => DigestKind::Sha256.is_supported(),
@@ -81,7 +81,7 @@ fn random_splits() {
     }
 }
 
-/// A server with another name, other chunks, no times and versions of its own, as a board is.
+/// A server with another name, other chunks, no times and its own versions, like a board.
 #[test]
 fn by_another_server() {
     let document = document();
@@ -140,7 +140,7 @@ fn names_are_distinct_and_stores_are_used() {
     }
 }
 
-/// Every transcript, with any one of its server's lines left out or altered, must fail.
+/// Every transcript fails when any line of its server is left out or changed.
 #[test]
 fn a_wrong_answer_is_noticed() {
     let document = document();

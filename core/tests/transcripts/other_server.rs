@@ -1,13 +1,13 @@
-//! Comparison with a server that is not the one whose numbers the documents show: a board, or one that is set otherwise.
+//! Comparison with a server whose values differ from those in the documents: a board, or one with other settings.
 //!
-//! Needs nothing of the session, so that a test over a socket can use it.
+//! Does not use the session, so that tests over a socket can include it.
 
 use serde_json::{Map, Value};
 
 /// The longest `message`, in bytes.
 const MESSAGE_MAX: usize = 200;
 
-/// Members whose values are the server's own; the JSON type is the same everywhere.
+/// Members whose values may differ; their JSON type may not.
 const OWN: [&str; 10] = [
     "server",
     "name",
@@ -21,7 +21,7 @@ const OWN: [&str; 10] = [
     "modified",
 ];
 
-/// What the server that is played against has in the place of what the documents say.
+/// The values of the server, in place of those in the documents.
 #[derive(Clone, Debug, Default)]
 pub struct OtherServer {
     versions: Vec<Version>,
@@ -35,13 +35,13 @@ struct Version {
 }
 
 impl OtherServer {
-    /// Notes that the file `file_name` has the version `real` (a `stat` tells) where the documents say `documented`.
+    /// Records that the file `file_name` has the version `real`, from a `stat`, where the documents have `documented`.
     pub fn set_version(&mut self, file_name: &str, documented: &str, real: &str) {
         let (file_name, documented, real) = (file_name.into(), documented.into(), real.into());
         self.versions.push(Version { file_name, documented, real });
     }
 
-    /// What the client sends to this server for `documented`: with the file's real version in it.
+    /// What the client sends to this server for `documented`, with the file's real version.
     pub fn request(&self, documented: &[u8]) -> Vec<u8> {
         let Ok(text) = std::str::from_utf8(documented) else { return documented.to_vec() };
         let Ok(request) = serde_json::from_str::<Map<String, Value>>(text) else { return documented.to_vec() };
@@ -62,7 +62,7 @@ impl OtherServer {
     ///
     /// # Errors
     ///
-    /// What differs.
+    /// The difference.
     pub fn matches_message(&self, documented: &str, sent: &str) -> Result<(), String> {
         let read =
             |text: &str| serde_json::from_str::<Map<String, Value>>(text).map_err(|error| format!("{text}: {error}"));
@@ -95,7 +95,7 @@ impl OtherServer {
         if fits && documented == sent { Ok(()) } else { Err(format!("{sent:?} in the place of {documented:?}")) }
     }
 
-    /// Compares a documented line of the server's with the one that was sent.
+    /// Compares a documented line of the server with the one that was sent.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl OtherServer {
     }
 }
 
-/// Whether `text` will do as the `message` of an error.
+/// Whether `text` is valid as the `message` of an error.
 pub fn is_message(text: &str) -> bool {
     !text.is_empty() && text.len() <= MESSAGE_MAX && !text.chars().any(char::is_control)
 }

@@ -1,11 +1,11 @@
-//! What a server sent, compared with what a transcript says.
+//! Compares the output of a server with a transcript.
 
 use coracle_core::{Close, CloseHow};
 
 use super::document::{Step, StoreLine};
 use super::other_server::{OtherServer, is_message};
 
-/// The longest line of a server's, with its line feed.
+/// The maximum length of a server's line, with its line feed.
 const LINE_MAX: usize = 1024;
 const PLACEHOLDER: &str = "\"…\"";
 
@@ -14,7 +14,7 @@ pub struct Output<'a> {
     bytes: Vec<u8>,
     /// The store that bodies come from.
     lines: &'a [StoreLine],
-    /// `None`: the server is set as the documents' is, and sends exactly what they say.
+    /// `None`: the server has the settings of the documents, and sends exactly their lines.
     other: Option<&'a OtherServer>,
     /// The last line was an error, and nothing was awaited since.
     told_error: bool,
@@ -29,11 +29,11 @@ impl<'a> Output<'a> {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes what `step` says off the front.
+    /// Removes the expected output of `step` from the front.
     ///
     /// # Errors
     ///
-    /// What is there in its place.
+    /// What was sent instead.
     pub fn expect(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Line(line) => self.expect_line(line),
@@ -53,12 +53,12 @@ impl<'a> Output<'a> {
     ///
     /// # Errors
     ///
-    /// How it ended, where that does not fit.
+    /// How it ended, where that differs.
     pub fn expect_close(&mut self, step: &Step, close: Close, eof: bool, unread: bool) -> Result<(), String> {
         let fits = match close.how {
             CloseHow::Abort => *step == Step::Abort,
             CloseHow::Linger => *step == Step::Close && self.told_error,
-            // Input that is not read off would make the kernel send a reset, which could overtake the error.
+            // With unread input the kernel would send a reset, which could overtake the error.
             CloseHow::Finish => *step == Step::Close && (eof || !unread && !self.told_error),
         };
         if !fits {
@@ -67,11 +67,11 @@ impl<'a> Output<'a> {
         self.rest()
     }
 
-    /// Makes sure that nothing more was sent.
+    /// Checks that nothing more was sent.
     ///
     /// # Errors
     ///
-    /// What was.
+    /// What was sent.
     pub fn rest(&mut self) -> Result<(), String> {
         self.told_error = false;
         if self.bytes.is_empty() { Ok(()) } else { Err(format!("the server also sent: {}", self.excerpt())) }

@@ -1,6 +1,6 @@
-//! Plays transcripts over a socket, against any server that serves the store's files: this machine's or a board's.
+//! Plays transcripts over a socket, against any server of the store's files: on this machine or a board.
 //!
-//! Needs nothing of the session, so that a whole-system test can use it.
+//! Does not use the session, so that whole-system tests can include it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,27 +11,27 @@ use serde_json::Value;
 use super::document::{Step, StoreLine, Transcript};
 use super::other_server::OtherServer;
 
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a response may take.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A server at an address, asked what it is.
+/// A server at an address, and its response to `hello`.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    /// The words of `hello`, and `classic` where it has that dialect.
+    /// The features of `hello`, and `classic` where it has that dialect.
     features: Vec<String>,
     max_request: usize,
-    /// What it does with bytes that are no request; `None`: it rejects them.
+    /// The text policy; `None`: reject.
     text: Option<String>,
     other: OtherServer,
 }
 
 impl Server {
-    /// Asks the server at `address` for its features and for the versions of the store's files.
+    /// Requests the features of the server at `address`, and the versions of the store's files.
     ///
     /// # Errors
     ///
-    /// It does not answer, or lacks a file.
+    /// It does not respond, or lacks a file.
     pub fn at(address: SocketAddr, has_classic: bool, store: &[StoreLine]) -> Result<Self, String> {
         let mut wire = Wire::connect(address)?;
         wire.send(b"{\"type\":\"hello\"}")?;
@@ -57,7 +57,7 @@ impl Server {
         Self { text: Some(text.into()), ..self }
     }
 
-    /// Whether `transcript` can be played here: nothing of it needs the server's owner, or so much time.
+    /// Whether `transcript` can be played here: it needs neither the server's owner nor too much time.
     pub fn can_play(&self, transcript: &Transcript, longest_wait_ms: u64) -> bool {
         let has = |word: &str| self.features.iter().any(|feature| feature == word);
         transcript.refusing.is_none()
@@ -74,11 +74,11 @@ impl Server {
             })
     }
 
-    /// Plays `transcript` on a connection of its own.
+    /// Plays `transcript` on a new connection.
     ///
     /// # Errors
     ///
-    /// The step at which the server departs from it, and how.
+    /// The step at which the server differs from it, and how.
     pub fn play(&self, transcript: &Transcript, store: &[StoreLine]) -> Result<(), String> {
         let mut wire = Wire::connect(self.address)?;
         let mut steps = &transcript.steps[..];
@@ -92,7 +92,7 @@ impl Server {
             outcome.map_err(|error| format!("{}, {step:?}: {error}", transcript.name))?;
         }
         if !matches!(transcript.steps.last(), Some(Step::Close | Step::Abort)) {
-            // It still waits for requests, and has nothing left to say.
+            // It still waits for requests, and sends nothing more.
             let last = b"{\"type\":\"fly\"}";
             let outcome = wire.send(last).and_then(|()| wire.line());
             let line = outcome.map_err(|error| format!("{}, at the end: {error}", transcript.name))?;
@@ -137,7 +137,7 @@ impl Server {
                 Ok(0) => Ok(()),
                 other => Err(format!("{other:?} in the place of the end")),
             },
-            // A reset may arrive as such or, behind a body, as the end.
+            // A reset may arrive as such or, after a body, as the end.
             Step::Abort => match wire.stream.read(&mut [0]) {
                 Ok(0) => Ok(()),
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
@@ -159,10 +159,10 @@ struct Wire {
 
 impl Wire {
     fn connect(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.to_string())?;
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-        stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(|error| error.to_string())?;
+        stream.set_write_timeout(Some(TIMEOUT)).map_err(|error| error.to_string())?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
@@ -177,7 +177,7 @@ impl Wire {
         String::from_utf8(sent.to_vec()).map_err(|error| error.to_string())
     }
 
-    /// One JSON object, and nothing of what is behind it.
+    /// Reads one JSON object, and nothing after it.
     fn message(&mut self) -> Result<String, String> {
         let mut message = Vec::new();
         while let Err(error) = serde_json::from_slice::<Value>(&message) {

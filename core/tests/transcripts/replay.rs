@@ -1,4 +1,4 @@
-//! Plays a transcript against a server session, in pieces of any size and in virtual time.
+//! Plays a transcript against a server session, in pieces of any size and with a virtual clock.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::other_server::OtherServer;
 use super::output::Output;
 use super::store::{Listing, Open, ScriptedStore};
 
-/// How many bytes move at a time.
+/// How input is split.
 #[derive(Clone, Debug)]
 pub enum Pieces {
     Whole,
@@ -39,17 +39,17 @@ impl Pieces {
     }
 }
 
-/// Plays `transcript` against the documents' own server, and compares every byte of the answers.
+/// Plays `transcript` against a server with the settings of the documents, and compares every byte of its output.
 ///
 /// # Errors
 ///
-/// The step at which the session departs from the transcript, and how.
+/// The step at which the session differs from the transcript, and how.
 pub fn replay(transcript: &Transcript, store: &[StoreLine], input: Pieces, output: Pieces) -> Result<(), String> {
     let config = documented()?;
     replay_with(transcript, store, input, output, &config, None)
 }
 
-/// The same against a server that is set otherwise; `other` says what stands in the place of what is documented.
+/// The same against a server with other settings; `other` has its values in place of those in the documents.
 ///
 /// # Errors
 ///
@@ -101,17 +101,17 @@ pub fn replay_with(
     owner.output.rest().map_err(|error| format!("{}, at the end: {error}", transcript.name))
 }
 
-/// The settings of the documents' server, for a board's defaults and a name.
+/// The settings of the documents' server: the defaults and a name.
 ///
 /// # Errors
 ///
-/// None, as the name is one.
+/// None, since the name is valid.
 pub fn documented() -> Result<ServerConfig<'static>, String> {
     let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
     Ok(ServerConfig::new().with_name(name))
 }
 
-/// Whether it counts in `transcript` how bytes arrive: then they must arrive as they stand there.
+/// Whether the output of `transcript` depends on how its input is split.
 pub fn has_arrivals(transcript: &Transcript) -> bool {
     transcript.text.as_ref().is_some_and(|text| text.starts_with("reply:"))
 }
@@ -127,20 +127,20 @@ pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> Se
     }
 }
 
-/// A build without the classic dialect has one text policy.
+/// Without the classic dialect there is only one text policy.
 #[cfg(not(feature = "classic"))]
 pub fn with_text<'a>(config: ServerConfig<'a>, _: &'a Transcript) -> ServerConfig<'a> {
     config
 }
 
-/// The owner of one connection: does what the session wants, and plays the client's part.
+/// The owner of one connection: performs the session's actions, and plays the client.
 struct Owner<'a> {
     session: ServerSession<'a, Vec<u8>>,
     store: ScriptedStore<'a>,
     clock_ms: Rc<Cell<u64>>,
     input_pieces: Pieces,
     output_pieces: Pieces,
-    /// Sent by the client and not taken.
+    /// Bytes of the client that were not taken.
     input: Vec<u8>,
     eof: bool,
     unread: bool,
@@ -149,7 +149,7 @@ struct Owner<'a> {
     file: Option<Open<'a>>,
     listing: Option<Listing>,
     hasher: Option<Hasher>,
-    /// Bytes that the hasher was fed.
+    /// Number of bytes hashed.
     hashed: u64,
     closed: Option<Close>,
 }
@@ -182,7 +182,7 @@ impl Owner<'_> {
         Instant::from_millis(self.clock_ms.get())
     }
 
-    /// Does what the session wants until it waits for something.
+    /// Performs the session's actions until it waits for something.
     fn run(&mut self) -> Result<(), String> {
         for _ in 0..50_000 {
             let now = self.now();
@@ -199,7 +199,7 @@ impl Owner<'_> {
         Err("no end in sight".into())
     }
 
-    /// Does one thing; false when there is nothing to do.
+    /// Performs one action; false when there is nothing to do.
     fn act(&mut self, now: Instant) -> Result<bool, String> {
         match self.session.action() {
             Action::Receive if !self.input.is_empty() => {
@@ -301,14 +301,14 @@ impl Owner<'_> {
         if from > to || to > info.size {
             return Err(format!("a digest of {from}..{to}"));
         }
-        // Where the digest was known, nothing was hashed, and nothing may be told.
+        // Where the digest was known, nothing was hashed, and nothing may be reported.
         let hasher = self.hasher.take().filter(|_| self.hashed == to - from);
         let digest = hasher.map(Hasher::finish);
         self.session.finished(Finished::new(digest, info.version.as_str() == file.version()), now);
         Ok(())
     }
 
-    /// Lets time pass, with a stop at each deadline.
+    /// Advances the clock, and handles each deadline.
     fn wait(&mut self, millis: u64) -> Result<(), String> {
         let end = self.clock_ms.get() + millis;
         while let Some((when, _)) = self.session.deadline().filter(|(when, _)| when.as_millis() <= end) {

@@ -1,4 +1,4 @@
-//! The stores of the documents, with the faults that they describe.
+//! The stores of the documents, with their documented faults.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -12,7 +12,7 @@ use super::document::StoreLine;
 /// A file that takes time is read in pieces of this length, as from a slow medium.
 const SLOW_READ_LEN: usize = 100;
 
-/// Serves a store's lines. Reading moves the clock, where a line says so.
+/// Serves a documented store. Reading advances the clock, where its line says so.
 pub struct ScriptedStore<'a> {
     lines: &'a [StoreLine],
     clock_ms: Rc<Cell<u64>>,
@@ -25,7 +25,7 @@ pub struct Open<'a> {
     was_asked: Cell<bool>,
 }
 
-/// What is left of a listing.
+/// The rest of a listing.
 pub struct Listing {
     items: std::vec::IntoIter<Item>,
     current: String,
@@ -157,7 +157,7 @@ impl<'a> Store for ScriptedStore<'a> {
     }
 }
 
-/// What of `name` lies beneath `directory`; all of it for the root, which is empty.
+/// The part of `name` beneath `directory`; all of it for the root, which is empty.
 fn child<'n>(name: &'n str, directory: &str) -> Option<&'n str> {
     if directory.is_empty() {
         return Some(name);

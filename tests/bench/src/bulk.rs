@@ -1,4 +1,4 @@
-//! One client that fetches one large thing.
+//! One client that fetches one large file or listing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -27,7 +27,7 @@ pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> 
         if let Some(head) = server.dialect.head(&buf[..len])? {
             break head;
         }
-        // In small bites, so that the body stays for the sink.
+        // In small reads, so that the body is left for the sink.
         let bite = (len + 4096).min(BUF_LEN);
         len += read(&mut socket, &mut buf[len..bite])?;
     };
@@ -61,7 +61,7 @@ pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> 
     }
     check_trailer(&trailer, &wanted)?;
     let seconds = meter.seconds();
-    // A server may be told only now that its client is served; what it does then is part of the price.
+    // The server may notice only now that the client is done; its work after that is measured, too.
     drop(socket);
     if sink == Sink::Check && hasher.finalize() != crc32 {
         return Err("the body is wrong".to_owned());

@@ -1,4 +1,4 @@
-//! Many clients that mostly rest.
+//! Many clients that are mostly idle.
 
 use std::io::BufRead;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::Server;
 use crate::meter::Meter;
 use crate::small::{Client, Events, Exchange, Poll};
 
-/// Connects `clients` clients at once, says so, waits for a line, and then lets each ask.
+/// Connects `clients` clients at once, reports that, waits for a line, and makes one request with each.
 pub fn idle(server: &Server, name: &str, body: &[u8], clients: usize) -> Result<Value, String> {
     raise_descriptor_limit()?;
     let exchange = Exchange::new(server, name, body, true);
@@ -53,7 +53,7 @@ pub fn idle(server: &Server, name: &str, body: &[u8], clients: usize) -> Result<
     }))
 }
 
-/// Lets each of `clients` clients ask once a second, evenly spread, for some seconds.
+/// Makes a request a second with each of `clients` clients, evenly spread, for some seconds.
 pub fn paced(server: &Server, name: &str, body: &[u8], clients: usize, seconds: u64) -> Result<Value, String> {
     raise_descriptor_limit()?;
     let exchange = Exchange::new(server, name, body, true);

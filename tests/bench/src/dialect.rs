@@ -1,4 +1,4 @@
-//! The languages of the servers: what to ask, and where an answer ends.
+//! The protocols of the servers: requests, and the ends of responses.
 
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -6,18 +6,18 @@ use std::sync::LazyLock;
 use memchr::memchr;
 use memchr::memmem::Finder;
 
-/// How a server is spoken to.
+/// The protocol of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// HTTP/1.1.
     Http,
-    /// Coracle's own, with this word for `digest`.
+    /// Coracle's, with this word for `digest`.
     Coracle(&'static str),
     /// Text that is acknowledged with one fixed sentence.
     Text,
 }
 
-/// The text that is sent, and the sentence that comes back for it.
+/// The text that is sent, and the sentence that is its response.
 pub const TEXT: &[u8] = "早上好".as_bytes();
 pub const SENTENCE: &[u8] = "收到客户端信息".as_bytes();
 
@@ -35,7 +35,7 @@ impl FromStr for Dialect {
     }
 }
 
-/// What is known of an answer once its head is here.
+/// The contents of a response's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     pub len: usize,
@@ -43,7 +43,7 @@ pub struct Head {
 }
 
 impl Dialect {
-    /// Asks for a file; the connection is to be `kept` or not.
+    /// A request for a file; `kept` keeps the connection open.
     pub fn ask(self, name: &str, kept: bool) -> Vec<u8> {
         let connection = if kept { "keep-alive" } else { "close" };
         match self {
@@ -57,7 +57,7 @@ impl Dialect {
         }
     }
 
-    /// Asks what files there are.
+    /// A request for a listing.
     pub fn ask_list(self) -> Vec<u8> {
         match self {
             Self::Coracle(_) => br#"{"type":"list"}"#.to_vec(),
@@ -65,7 +65,7 @@ impl Dialect {
         }
     }
 
-    /// Reads the head of an answer from its first bytes; `None` when there are too few.
+    /// Reads the head of a response from its first bytes; `None` if there are too few.
     pub fn head(self, bytes: &[u8]) -> Result<Option<Head>, String> {
         match self {
             Self::Http => http_head(bytes),
@@ -74,7 +74,7 @@ impl Dialect {
         }
     }
 
-    /// What stands behind a body with this digest.
+    /// The trailer after a body with this digest.
     pub fn trailer(self, digest: u32) -> Vec<u8> {
         match self {
             Self::Coracle("crc32") => format!("{{\"type\":\"end\",\"crc32\":\"{digest:08x}\"}}\n").into_bytes(),
@@ -84,12 +84,12 @@ impl Dialect {
     }
 }
 
-/// Whether what came behind a body may be all that comes: as the line that is `wanted` ends, or nothing.
+/// Whether the bytes after a body may be the whole trailer: they end like the `wanted` line, or it is empty.
 pub fn is_trailer(bytes: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || bytes.last() == Some(&b'\n')
 }
 
-/// Checks it.
+/// Checks a trailer.
 pub fn check_trailer(bytes: &[u8], wanted: &[u8]) -> Result<(), String> {
     if bytes == wanted {
         return Ok(());
@@ -98,7 +98,7 @@ pub fn check_trailer(bytes: &[u8], wanted: &[u8]) -> Result<(), String> {
     Err(format!("behind the body stands {:?}, not {:?}", shown(bytes), shown(wanted)))
 }
 
-// Both heads are read in the same way, so that the client costs every server as little, and as much.
+// Both heads are parsed in the same way, so that the client's cost is the same for every server.
 
 fn http_head(bytes: &[u8]) -> Result<Option<Head>, String> {
     let Some(end) = HTTP_END.find(bytes) else { return Ok(None) };
@@ -121,7 +121,7 @@ fn number_behind(name: &Finder<'_>, head: &[u8]) -> Result<u64, String> {
     Ok(digits.fold(0_u64, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
-// Making one takes longer than finding with it.
+// Building one takes longer than searching with it.
 static LENGTH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(br#""length":"#));
 static HTTP_LENGTH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\nContent-Length: "));
 static HTTP_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));

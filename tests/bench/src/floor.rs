@@ -1,7 +1,6 @@
-//! The fewest system calls that serve one file with a thread for each client: what no such server can beat.
+//! Lower bound for any server with a thread for each client: serves one file with the fewest system calls.
 //!
-//! Any arrival counts as a request, the header is put together in advance, and a thread is spawned only where none waits in
-//! `accept`.
+//! Any arrival counts as a request, the header is built in advance, and a thread is spawned only where none waits in `accept`.
 
 use std::fs::File;
 use std::io::Write;
@@ -20,22 +19,22 @@ use serde_json::{Value, json};
 
 use crate::dialect::{SENTENCE, TEXT};
 
-/// The most that one `sendfile` sends, in bytes.
+/// The maximum that one `sendfile` sends, in bytes.
 const SEND_MAX: usize = 1 << 20;
 
-/// Threads that wait in `accept`.
+/// Number of threads that wait in `accept`.
 static WAITING: AtomicUsize = AtomicUsize::new(1);
 
-/// How a body leaves.
+/// How a body is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Way {
     /// By `sendfile`.
     Sendfile,
-    /// The same, and its bytes are read and hashed.
+    /// The same, and its bytes are also read and hashed.
     Hashed,
 }
 
-/// Serves until it is ended.
+/// Serves until it is killed.
 pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
     // Accepted sockets inherit it.
@@ -45,7 +44,7 @@ pub fn serve(path: &Path, way: Way) -> Result<Value, String> {
     Err("no client could be accepted".to_owned())
 }
 
-/// Reads a directory with the size of each entry, and says how long it took.
+/// Reads a directory with the size of each entry, and reports the time.
 pub fn list(directory: &Path) -> Result<Value, String> {
     let started = Instant::now();
     let fault = |error: rustix::io::Errno| error.to_string();
@@ -112,7 +111,7 @@ fn serve_connection(mut socket: TcpStream, path: &Path, way: Way) -> std::io::Re
     }
 }
 
-/// The header of a file that is fetched from its beginning to its end, with a version and a time as long as real ones.
+/// The header of a whole file, with a version and a time as long as real ones.
 fn head(size: u64) -> String {
     const CHUNK: u64 = 65_536;
     let header = json!({

@@ -1,5 +1,5 @@
-//! Drives a server and prints what it measured as one line of JSON. One program for every server, so that what it costs
-//! itself is the same for all of them.
+//! Benchmark client: drives a server and prints the results as one line of JSON. One program for every server, so that its own
+//! cost is the same for all.
 
 mod bulk;
 mod crowd;
@@ -116,7 +116,7 @@ struct Server {
     pid: Vec<i32>,
 }
 
-/// What becomes of a body.
+/// What is done with a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Sink {
     /// Read and dropped.

@@ -1,11 +1,11 @@
-//! Time, and the processor time of other processes.
+//! Measures time, and the processor time of other processes.
 
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
-/// Runs from its making on.
+/// Measures from its creation on.
 pub struct Meter {
     clocks: Vec<ClockId>,
     busy: Duration,

@@ -1,4 +1,4 @@
-//! Many small requests, from one client or several, each with one request under way.
+//! Many small requests, from one client or several, each with one request at a time.
 
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
@@ -13,13 +13,13 @@ use crate::Server;
 use crate::dialect::{Dialect, check_trailer, is_trailer};
 use crate::meter::Meter;
 
-/// The longest answer, in bytes.
+/// The maximum length of a response, in bytes.
 const ANSWER_LEN: usize = 4096;
 
-/// What to do.
+/// The work.
 pub struct Plan<'a> {
     pub name: &'a str,
-    /// What every body must be.
+    /// The expected body.
     pub body: &'a [u8],
     pub clients: usize,
     /// A new connection for each request.
@@ -27,7 +27,7 @@ pub struct Plan<'a> {
     pub milliseconds: u64,
 }
 
-/// One client's place: its connection, and what of an answer has come.
+/// One client: its connection, and the received part of a response.
 pub struct Client {
     socket: Socket,
     buf: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Client {
     asked: Instant,
 }
 
-/// What every client asks, and what it must get.
+/// The request of every client, and the expected response.
 pub struct Exchange<'a> {
     pub server: &'a Server,
     pub request: Vec<u8>,
@@ -50,10 +50,10 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// Asks until the time is over.
+/// Makes requests until the time is over.
 pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
     let exchange = Exchange::new(server, plan.name, plan.body, !plan.fresh);
-    // So that the first requests of all count no new threads, and no cold memory.
+    // Warms up, so that new threads and cold memory are not measured.
     let mut latencies = Vec::with_capacity(1 << 20);
     let mut clients = Vec::new();
     for _ in 0..plan.clients {
@@ -63,7 +63,7 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
         clients.push(client);
     }
     let meter = Meter::start(&server.pid)?;
-    // The clock is read once for each answer: its end is the beginning of what is asked next.
+    // The clock is read once for each response: its end is the start of the next request.
     let mut now = Instant::now();
     let end = now + Duration::from_millis(plan.milliseconds);
     if let [client] = clients.as_mut_slice() {
@@ -107,14 +107,14 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
 }
 
 impl Client {
-    /// Waits until the connection stands.
+    /// Waits until the connection is established.
     pub fn connect(exchange: &Exchange<'_>) -> Result<Self, String> {
         let socket = Self::socket(exchange)?;
         socket.connect(&exchange.server.address.into()).map_err(|error| format!("connecting: {error}"))?;
         Ok(Self::new(socket))
     }
 
-    /// Asks again, over a `fresh` connection or the one that stands; the time of the answer counts from `now`.
+    /// Makes a request, over a `fresh` connection or the existing one; its latency counts from `now`.
     pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool, now: Instant) -> Result<(), String> {
         if fresh {
             let buf = std::mem::take(&mut self.buf);
@@ -122,7 +122,7 @@ impl Client {
         }
         self.asked = now;
         self.ask(exchange)?;
-        // What HTTP says with `Connection: close`.
+        // Like `Connection: close` in HTTP.
         if fresh && exchange.server.dialect != Dialect::Http {
             self.socket.shutdown(Shutdown::Write).map_err(|error| format!("asking: {error}"))?;
         }
@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    /// Reads once; whether the answer is complete. It is checked then.
+    /// Reads once. Returns whether the response is complete, and checks it then.
     pub fn receive(&mut self, exchange: &Exchange<'_>, wait: bool) -> Result<bool, String> {
         self.buf.resize(ANSWER_LEN, 0);
         let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
@@ -195,10 +195,10 @@ impl Client {
     }
 }
 
-/// Which of many clients something has come for.
+/// Finds the clients that have received something.
 pub struct Poll(OwnedFd);
 
-/// What [`Poll`] says.
+/// Result of [`Poll`].
 pub struct Events(Vec<epoll::Event>);
 
 impl Poll {
@@ -211,7 +211,7 @@ impl Poll {
         epoll::add(&self.0, &client.socket, data, epoll::EventFlags::IN).map_err(|error| format!("epoll: {error}"))
     }
 
-    /// Waits for some; none when the time passes.
+    /// Waits for some; none when the time is over.
     pub fn wait(&self, events: &mut Events, milliseconds: i64) -> Result<(), String> {
         events.0.clear();
         let limit = rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };

@@ -1,5 +1,5 @@
-//! The sources of `coracle_core::blocking` as a crate of their own. It compiles only while they use nothing of the core that
-//! is not public.
+//! The sources of `coracle_core::blocking` as a separate crate, which compiles only while they use the public interface of the
+//! core alone.
 
 #[path = "../../../core/src/blocking/mod.rs"]
 pub mod blocking;

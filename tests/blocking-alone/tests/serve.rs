@@ -1,4 +1,4 @@
-//! The driver that was compiled apart serves a file.
+//! The separately compiled driver serves a file.
 
 use coracle_blocking_alone::blocking::{Buffers, NoTimeout, serve};
 use coracle_core::{CloseReason, Instant, ServerConfig, ServerSession, StaticFile, StaticStore};

@@ -1,7 +1,7 @@
 //! Decodes a firmware's log: `coracle-defmt-log FIRMWARE.elf < frames`.
 //!
-//! One line a message, `seconds level text`, written as soon as its frame is complete. Bytes that are no frame are
-//! told of and skipped.
+//! Writes one line for each message, `seconds level text`, as soon as its frame is complete. Bytes that are not a frame are
+//! reported and skipped.
 
 use std::io::{self, Read, Write};
 

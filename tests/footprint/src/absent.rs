@@ -1,5 +1,5 @@
-//! In the core's place: its calls as functions that nobody wrote. The linker gives each an address where nothing is, so that
-//! an image with them has the owner's code, and what of Rust's library the owner calls, but nothing of the core.
+//! Replaces the core by undefined functions. The linker gives each an address without code, so that the image has the owner's
+//! code, and the parts of Rust's library that the owner calls, but nothing of the core.
 
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
@@ -77,7 +77,7 @@ impl ServerName {
     }
 }
 
-/// Nothing, since what a configuration takes is the core's.
+/// Empty, since the size of a configuration belongs to the core.
 pub struct ServerConfig<'c>(PhantomData<&'c ()>);
 
 impl<'c> ServerConfig<'c> {
@@ -131,7 +131,7 @@ impl<'c> ServerConfig<'c> {
     }
 }
 
-/// As large as the core's.
+/// The same size as the core's.
 pub struct ServerSession<'c, B>(
     #[allow(dead_code, reason = "only its size counts")] coracle_core::ServerSession<'c, B>,
 );
@@ -163,7 +163,7 @@ impl<'c> Session<'c> {
     pub fn last_exchange(&self) -> Exchange { absent_last_exchange(self) }
 }
 
-/// As large as the core's.
+/// The same size as the core's.
 #[cfg(feature = "digest")]
 pub struct Hasher(#[allow(dead_code, reason = "only its size counts")] coracle_core::Hasher);
 

@@ -1,5 +1,4 @@
-//! The outside world as the optimiser sees it: a register that may hold anything whenever it is read, and one that takes
-//! whatever is written.
+//! Opaque input and output: a register that may contain anything whenever it is read, and one that accepts anything.
 
 use core::ptr;
 
@@ -7,19 +6,19 @@ use core::ptr;
 const INPUT: *const u32 = 0x4000_0000 as *const u32;
 const OUTPUT: *mut u32 = 0x4000_0004 as *mut u32;
 
-/// Something that is not known before.
+/// A value that the compiler cannot know.
 pub fn input() -> u32 {
     // SAFETY: the address is aligned and lies in the peripherals' range, where no object of Rust's can be.
     unsafe { ptr::read_volatile(INPUT) }
 }
 
-/// Lets `value` be needed.
+/// Uses `value`, so that it is not optimized away.
 pub fn output(value: u32) {
     // SAFETY: as in `input`.
     unsafe { ptr::write_volatile(OUTPUT, value) }
 }
 
-/// Fills a part of `buf` and returns that part. Once in the image, as a real driver is.
+/// Fills a part of `buf` and returns it. Not inlined, so that it is once in the image, like a real driver.
 #[inline(never)]
 pub fn receive(buf: &mut [u8]) -> &[u8] {
     let len = (input() as usize).min(buf.len());
@@ -30,7 +29,7 @@ pub fn receive(buf: &mut [u8]) -> &[u8] {
     part
 }
 
-/// Lets each of `bytes` be needed, and returns how many it took.
+/// Uses some of `bytes`, and returns how many.
 #[inline(never)]
 pub fn send(bytes: &[u8]) -> usize {
     let len = (input() as usize).min(bytes.len());

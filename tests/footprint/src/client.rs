@@ -1,4 +1,4 @@
-//! One client whose owner asks whatever the register says.
+//! One client whose owner takes its requests from the register.
 
 use coracle_core::{
     ClientRequest, ClientAction, ClientSession, DigestKind, End, ClientEvent, FileName, GetRequest, Header, Instant, Verified, Version,

@@ -1,4 +1,4 @@
-//! The blocking driver over the register, with files in flash.
+//! The blocking driver, with the register as its transport and files in flash.
 
 use coracle_core::blocking::{NoTimeout, Buffers, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};

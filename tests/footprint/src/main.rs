@@ -1,5 +1,5 @@
-//! An image for a Cortex-M that is linked to be measured and never run: without features nothing but the board, with
-//! them the parts of the core, whose every input comes from a register.
+//! An image for a Cortex-M that is linked to be measured and never run. Without features it has only the board; with them, parts
+//! of the core, all of whose input comes from a register.
 #![no_std]
 #![no_main]
 
@@ -14,11 +14,11 @@ mod driver;
 #[cfg(feature = "server")]
 mod server;
 
-/// Where the processor would begin.
+/// The entry point.
 #[unsafe(no_mangle)]
 pub extern "C" fn reset() -> ! {
     loop {
-        // In every image, so that it is in none of the differences.
+        // In every image, so that it cancels out in the differences.
         let mut buf = [0; 1024];
         let mut copy = [0; 1024];
         let bytes = board::receive(&mut buf);

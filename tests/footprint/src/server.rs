@@ -1,4 +1,4 @@
-//! One connection whose owner answers every action from the register.
+//! One connection whose owner takes every report from the register.
 
 use core::num::NonZeroU32;
 
@@ -151,13 +151,13 @@ pub fn run() {
     output(session.exchanges() ^ last.body_len as u32 ^ last.error.map_or(0, |code| code as u32));
 }
 
-/// What the core tells of a request.
+/// Uses everything that the core reports of a request.
 #[cfg(not(feature = "absent"))]
 fn parts<'a>(request: &Request<'a>) -> (u32, Option<FileName<'a>>, Option<DigestKind>) {
     (request.kind() as u32, request.name(), request.digest())
 }
 
-/// Answers a request in each way that there is.
+/// Replies to a request in every way.
 #[inline(never)]
 fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
     let mut text = [0; 64];
@@ -175,7 +175,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
     }
 }
 
-/// Takes each step of a listing that there is.
+/// Passes every kind of listing step.
 #[cfg(not(feature = "get-only"))]
 #[inline(never)]
 fn step(session: &mut ServerSession<'_, [u8; 512]>) {
@@ -215,7 +215,7 @@ fn number() -> NonZeroU32 {
     NonZeroU32::new(input()).unwrap_or(NonZeroU32::MIN)
 }
 
-/// A digest that is known without reading, of each kind.
+/// A known digest of each kind.
 #[inline(never)]
 fn known() -> Option<coracle_core::Digest> {
     match input() {
@@ -245,13 +245,13 @@ fn fault() -> StoreError {
     }
 }
 
-/// The owner's texts, as from a file system that has any.
+/// The owner's texts, as from a file system with any names.
 #[cfg(not(feature = "ascii"))]
 fn text_of(bytes: &[u8]) -> Option<&str> {
     core::str::from_utf8(bytes).ok()
 }
 
-/// The same from one that has ASCII alone, so that the check of UTF-8 is the core's and counts.
+/// The same from one with ASCII names, so that the check of UTF-8 is used by the core alone, and counted.
 #[cfg(feature = "ascii")]
 fn text_of(bytes: &[u8]) -> Option<&str> {
     let is_ascii = bytes.iter().all(|byte| *byte < 0x80);

@@ -1,4 +1,4 @@
-//! A client's session, against a server that says anything.
+//! Target: a client's session, against a server that sends anything.
 
 use coracle_core::{
     ClientAction, ClientEvent, ClientRequest, ClientSession, Digest, DigestKind, End, FileName, GetRequest, Hasher,
@@ -9,13 +9,13 @@ use crate::pieces;
 
 const NAME: FileName<'static> = FileName::from_static("a");
 const NOW: Instant = Instant::from_millis(0);
-/// What the client holds already, where it resumes.
+/// The bytes that the client has already, where it resumes.
 const HELD: &[u8] = b"hello";
-/// In the input this stands for the digest that would be right.
+/// Replaced in the input by the correct digest.
 const RIGHT: &[u8] = b"CRC-HERE";
 
-/// Any split of the input means the same; a body has exactly the bytes that were announced; only bytes with the right digest are
-/// verified; every call takes something; and nothing is taken once it is over.
+/// Any split of the input gives the same events; a body has exactly the announced length; only bytes with the correct digest are
+/// verified; every call takes something; nothing is taken after the session has closed.
 pub fn target(data: &[u8]) {
     let [seed, choice, input @ ..] = data else { return };
     let input = with_right_digest(*choice, input);
@@ -25,13 +25,13 @@ pub fn target(data: &[u8]) {
     assert_eq!(whole.body.escape_ascii().to_string(), parted.body.escape_ascii().to_string(), "split");
 }
 
-/// What the client was told, and what it made of it.
+/// The events of the client, and what they lead to.
 struct Run {
     session: ClientSession<[u8; 1024]>,
     choice: u8,
     seen: Vec<String>,
     body: Vec<u8>,
-    /// Where the body under way is to end.
+    /// The end of the current body.
     end: Option<u64>,
     asked: usize,
 }
@@ -48,7 +48,7 @@ impl Run {
         self.choice & 8 != 0
     }
 
-    /// Asks the next thing, as `choice` has it.
+    /// Starts the next request, by `choice`.
     fn ask(&mut self) {
         let version = Version::new("v1").expect("a version");
         let offset = if self.resumes() { HELD.len() as u64 } else { 0 };
@@ -129,7 +129,7 @@ impl Run {
     }
 }
 
-/// The input with the right digest of the first body in it where it has a place for one.
+/// The input, with the correct digest of its first body where it has a placeholder.
 fn with_right_digest(choice: u8, input: &[u8]) -> Vec<u8> {
     let Some(place) = input.windows(RIGHT.len()).position(|window| window == RIGHT) else { return input.to_vec() };
     let mut run = Run::new(choice);

@@ -1,10 +1,10 @@
-//! The corpus: one file for each target, one line for each input, written as Rust writes byte strings.
+//! The corpus: one file for each target, one line for each input, in the notation of Rust's byte strings.
 
 /// The inputs of a corpus file.
 ///
 /// # Panics
 ///
-/// When a line is not what [`line()`] writes.
+/// If a line is not in the notation of [`line()`].
 #[must_use]
 pub fn read(text: &str) -> Vec<Vec<u8>> {
     text.lines().map(|line| bytes(line).unwrap_or_else(|| panic!("no line of a corpus: {line}"))).collect()

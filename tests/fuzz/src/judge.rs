@@ -1,4 +1,4 @@
-//! What is read independently of the core, with serde_json: whether something is JSON, and what stands in it.
+//! Reference parser on serde_json, independent of the core: whether something is JSON, and its members.
 
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -11,7 +11,7 @@ pub fn is_object(bytes: &[u8]) -> bool {
         && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
 }
 
-/// How many levels `bytes` have, which are JSON.
+/// Depth of nesting of `bytes`, which are JSON.
 pub fn depth(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for token in Tokens(bytes) {
@@ -25,7 +25,7 @@ pub fn depth(bytes: &[u8]) -> usize {
     deepest
 }
 
-/// The members of an object, names and values as they are written. `object` is JSON.
+/// The members of an object, names and values unparsed. `object` is JSON.
 pub fn members(object: &[u8]) -> Vec<(&[u8], &[u8])> {
     let mut members = Vec::new();
     let (mut depth, mut name, mut start) = (0, None, None);
@@ -51,23 +51,23 @@ pub fn members(object: &[u8]) -> Vec<(&[u8], &[u8])> {
     members
 }
 
-/// The text that a value means; `None` for what is no string, or has half of a surrogate pair.
+/// The decoded text of a value; `None` if it is not a string, or has half of a surrogate pair.
 pub fn text(value: &[u8]) -> Option<String> {
     serde_json::from_slice(value).ok()
 }
 
-/// The number that a value means, if it is digits only and fits 64 bits.
+/// The number of a value, if it is digits only and fits in 64 bits.
 pub fn number(value: &[u8]) -> Option<u64> {
     if value.iter().all(u8::is_ascii_digit) { std::str::from_utf8(value).ok()?.parse().ok() } else { None }
 }
 
-/// A line of the server's: an object, `}` and the newline its last bytes, at most 1,024 of them.
+/// Parses a line of a server: an object of at most 1,024 bytes that ends with `}` and a newline; anything else panics.
 pub fn line(bytes: &[u8]) -> Value {
     assert!(bytes.ends_with(b"}\n") && bytes.len() <= 1_024, "no line: {}", bytes.escape_ascii());
     serde_json::from_slice(bytes).unwrap_or_else(|error| panic!("{error}: {}", bytes.escape_ascii()))
 }
 
-/// The words, strings and punctuation of JSON.
+/// The tokens of JSON.
 struct Tokens<'a>(&'a [u8]);
 
 impl<'a> Iterator for Tokens<'a> {

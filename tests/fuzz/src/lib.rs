@@ -1,7 +1,7 @@
-//! The targets of fuzzing: what must hold for any bytes, as functions that panic where it does not.
+//! Fuzz targets: functions that check properties for any bytes, and panic where one is violated.
 //!
-//! `tests/fuzz/run` has LLVM's libFuzzer look for bytes for which it does not; `cargo test -p coracle-fuzz` replays what that
-//! found on its way, the committed corpus, with any compiler.
+//! `tests/fuzz/run` runs them under LLVM's libFuzzer; `cargo test -p coracle-fuzz` replays the committed corpus with any
+//! compiler.
 #![allow(missing_docs, reason = "each target says what must hold")]
 
 mod client;
@@ -12,7 +12,7 @@ mod request;
 mod scanner;
 mod server;
 
-/// Looks at bytes, and panics where something does not hold.
+/// Checks bytes, and panics where a property is violated.
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
@@ -24,7 +24,7 @@ pub const TARGETS: [(&str, Target); 5] = [
     ("client", client::target),
 ];
 
-/// The bytes cut into pieces: `seed` says where. Every third seed means byte by byte.
+/// Splits the bytes into pieces, by `seed`. Every third seed splits them byte by byte.
 fn pieces(bytes: &[u8], seed: u8) -> Vec<&[u8]> {
     let mut rest = bytes;
     let mut state = u32::from(seed);

@@ -1,4 +1,4 @@
-//! The client's reading of replies.
+//! Target: the client's reading of responses.
 
 use coracle_core::{
     ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, EntryKind, FileName, GetRequest, Header,
@@ -19,8 +19,8 @@ const ASKS: [ClientRequest<'static>; 6] = [
     ClientRequest::Get(GetRequest::new(NAME).with_offset(7).with_digest_from(Some(7))),
 ];
 
-/// What the client says of a line is what another parser finds in it; what it believes is one JSON object, has no member
-/// doubled that counts, and answers what was asked.
+/// The client's events have the values that another parser finds in the line; an accepted line is one JSON object without
+/// duplicated members that it uses, and matches the request.
 pub fn target(data: &[u8]) {
     let Some((choice, line)) = data.split_first() else { return };
     let mut session = ClientSession::new([0; 1024]);
@@ -35,7 +35,7 @@ pub fn target(data: &[u8]) {
     assert!(taken > 0 && taken <= line.len(), "took {taken}");
     let Some(event) = event else { return };
     assert_eq!(taken, line.len(), "an event before the line's end");
-    // What is skipped may mean no text or number to the other parser: half of a surrogate pair, 1e999.
+    // Skipped values may be invalid to the other parser: half of a surrogate pair, 1e999.
     let Ok(value) = serde_json::from_slice(&line) else {
         return assert!(judge::is_object(line.trim_ascii()), "no JSON was believed");
     };

@@ -1,4 +1,4 @@
-//! The server's reading of requests.
+//! Target: the server's reading of requests.
 
 use coracle_core::{
     Action, Code, DigestKind, FileInfo, FileName, Finished, Hasher, Instant, Reply, Request, ServerConfig,
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::judge;
 
-/// Of the only file that there is.
+/// The version of the only file.
 const SIZE: u64 = 1_000;
 const VERSION: &str = "v1";
 const NOW: Instant = Instant::from_millis(0);
 
-/// What a request means to the server is what it means by another parser: the exchange, the name, the range, the digest, or
-/// the code of the error, in the protocol's order of checks.
+/// The server reads what another parser reads from a request: the exchange, the name, the range, the digest, or the code of the
+/// error, in the protocol's order of checks.
 pub fn target(data: &[u8]) {
     if !judge::is_object(data) || judge::depth(data) > 8 || data.len() >= 4_096 {
         return;
@@ -25,7 +25,7 @@ pub fn target(data: &[u8]) {
     let expected = meaning(data);
     let told = answer(&mut session);
     let is_same = match (&expected, &told) {
-        // What half of a surrogate pair in the type makes of it is not said.
+        // The protocol does not define half of a surrogate pair in the type.
         (Meaning::Refused(Code::UnknownType | Code::BadRequest), Meaning::Refused(code)) if has_lone_type(data) => {
             matches!(code, Code::UnknownType | Code::BadRequest)
         }
@@ -45,7 +45,7 @@ enum Meaning {
     Refused(Code),
 }
 
-/// What the session makes of its request.
+/// The session's reading of the request.
 fn answer(session: &mut ServerSession<'_, Vec<u8>>) -> Meaning {
     let asked = match session.action() {
         Action::Reply(Request::List { path }) => Meaning::List(path.map(|path| path.as_str().to_owned())),
@@ -115,7 +115,7 @@ fn line(session: &mut ServerSession<'_, Vec<u8>>, digest: Option<DigestKind>) ->
     serde_json::from_slice(&line).unwrap_or_else(|error| panic!("{error}: {}", line.escape_ascii()))
 }
 
-/// What the object means by the protocol's own words.
+/// The meaning of the object by PROTOCOL.md.
 fn meaning(object: &[u8]) -> Meaning {
     read(object).unwrap_or_else(Meaning::Refused)
 }
@@ -150,7 +150,7 @@ fn read(object: &[u8]) -> Result<Meaning, Code> {
 struct Members<'a>(Vec<(&'a [u8], &'a [u8])>);
 
 impl<'a> Members<'a> {
-    /// The value of the member that is written exactly so.
+    /// The value of the member with exactly this name.
     fn one(&self, name: &str) -> Result<Option<&'a [u8]>, Code> {
         let quoted = format!("\"{name}\"");
         let mut found = self.0.iter().filter(|(known, _)| *known == quoted.as_bytes());
@@ -194,7 +194,7 @@ impl<'a> Members<'a> {
     }
 }
 
-/// The rule of names, in other words than the core's.
+/// The rules of names, implemented independently of the core.
 fn name(text: String) -> Result<String, Code> {
     let is_good = text.len() <= 255
         && text.split('/').all(|component| !matches!(component, "" | "." | ".."))

@@ -1,11 +1,11 @@
-//! The scanner.
+//! Target: the scanner.
 
 use coracle_core::{ScanError, Scanned, Scanner};
 
 use crate::{judge, pieces};
 
-/// It passes exactly the JSON objects of at most 8 levels; what follows one does not matter; any split gives the same answer;
-/// after an answer there is no other.
+/// It passes exactly the JSON objects of at most 8 levels; what follows one does not matter; any split gives the same result;
+/// after a result there is only `Syntax`.
 pub fn target(data: &[u8]) {
     let Some((seed, input)) = data.split_first() else { return };
     let whole = answer(&[input]);

@@ -1,4 +1,4 @@
-//! A server's session, from any bytes to what goes out.
+//! Target: a server's session, from any bytes to its output.
 
 use coracle_core::exec::StoreExchange;
 use coracle_core::{
@@ -16,17 +16,17 @@ const FILES: [StaticFile<'static>; 4] = [
     StaticFile::new("known", "v1", b"123456789").with_crc32(0xcbf4_3926),
 ];
 const NOW: Instant = Instant::from_millis(0);
-/// A session wants no more than so many things done for a byte.
+/// Maximum number of actions for each byte of input.
 const MOST_STEPS: usize = 40_000;
 
-/// Any split of the input gets the same answers, in steps that end; everything but bodies and text is JSON, a line each where it
-/// is native; a body is exactly as long as announced.
+/// Any split of the input gets the same output, in a bounded number of actions; everything but bodies and text is JSON, in lines
+/// for the native dialect; a body has exactly the announced length.
 pub fn target(data: &[u8]) {
     let [seed, choice, input @ ..] = data else { return };
     let text = [TextPolicy::Reject, TextPolicy::Echo, TextPolicy::Reply("ok")][usize::from(*choice) % 3];
     let config = ServerConfig::new().with_text_policy(text).with_classic(true);
     let whole = Run::new(&config, *choice, usize::MAX).all(&[input]);
-    // A fixed reply answers arrivals, and a selected file's name counts at the start of one.
+    // A fixed reply, and a selected file's name, depend on how the input is split.
     if text == TextPolicy::Reject || text == TextPolicy::Echo && !whole.has_selected {
         let parted = Run::new(&config, *choice, 1 + usize::from(*seed) % 50).all(&pieces(input, *seed));
         assert_eq!(whole.output.escape_ascii().to_string(), parted.output.escape_ascii().to_string(), "split");
@@ -34,7 +34,7 @@ pub fn target(data: &[u8]) {
     }
 }
 
-/// What came of it.
+/// The result.
 struct Run<'c> {
     session: ServerSession<'c, [u8; 512]>,
     store: FaultyStore,
@@ -45,7 +45,7 @@ struct Run<'c> {
     has_selected: bool,
     piece: usize,
     kind: Option<RequestKind>,
-    /// What was sent of the answer under way, but for bodies.
+    /// The output of the current response, without bodies.
     line: Vec<u8>,
     body: u64,
 }
@@ -116,7 +116,7 @@ impl<'c> Run<'c> {
         panic!("no end of what the session wants");
     }
 
-    /// One thing; false where there is nothing to do.
+    /// Performs one action; false where there is nothing to do.
     fn step(&mut self) -> bool {
         match self.session.action() {
             Action::Receive | Action::Close(_) => {
@@ -164,7 +164,7 @@ impl<'c> Run<'c> {
             Action::Text(_) => {
                 self.check_line();
                 self.session.text_seen(NOW);
-                // An echo or a reply is whatever it is.
+                // An echo or a reply may be any bytes.
                 while let Action::SendBytes { bytes, .. } = self.session.action() {
                     let len = bytes.len().min(self.piece);
                     self.output.extend_from_slice(&bytes[..len]);
@@ -176,7 +176,7 @@ impl<'c> Run<'c> {
         true
     }
 
-    /// The body that was announced has been sent.
+    /// Checks a body at its end.
     fn check_body(&mut self) {
         if self.kind == Some(RequestKind::Get) {
             let header = judge::line(self.line.trim_ascii_start());
@@ -186,10 +186,10 @@ impl<'c> Run<'c> {
         }
     }
 
-    /// An answer, or all but the body of one, has been sent: one JSON object behind the other.
+    /// Checks a response without its body: a sequence of JSON objects.
     fn check_line(&mut self) {
         if let Action::Close(Close { why: CloseReason::Classic, .. }) = self.session.action() {
-            // A classic list that fails half-way just ends.
+            // A classic list that fails is incomplete.
             return;
         }
         let is_native = ![&b"{\"type\":1,"[..], b"{\"type\":2,"].iter().any(|start| self.line.starts_with(start));

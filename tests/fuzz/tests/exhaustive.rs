@@ -1,11 +1,10 @@
-//! Every short request and reply of the bytes that matter to JSON: none makes the parser panic that the scanner lets through to
-//! it, and each means what another parser finds in it.
+//! Every short request and response of the bytes that matter to JSON: none that the scanner passes makes the parser panic, and
+//! each is read as by another parser.
 
 use coracle_core::{Scanned, Scanner};
 use coracle_fuzz::{TARGETS, Target};
 
-/// What is tried: every input of up to so many bytes of an alphabet between a beginning and an end, where the scanner passes the
-/// whole.
+/// Every input of up to so many bytes of an alphabet, between a prefix and a suffix, that the scanner passes.
 struct Family {
     begin: &'static [u8],
     alphabet: &'static [u8],
@@ -59,7 +58,7 @@ fn every_short_request() {
 
 #[test]
 fn every_short_reply() {
-    // The first byte of a reply chooses what was asked.
+    // The first byte of the input chooses the request.
     check("reply", &REPLIES, 1);
 }
 
@@ -78,7 +77,7 @@ fn check(name: &str, families: &[Family], skipped: usize) {
     println!("{name}: {total} inputs reached the parser");
 }
 
-/// Tries all that begin so, and returns how many the scanner passed.
+/// Tries all with this prefix, and returns how many the scanner passed.
 fn all_behind(input: &mut Vec<u8>, scanner: &Scanner, family: &Family, left: usize, target: Target) -> usize {
     let mut count = 0;
     if scanner.clone().scan(family.end) == Ok(Scanned::Complete { len: family.end.len() }) {

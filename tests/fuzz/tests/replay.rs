@@ -1,4 +1,4 @@
-//! What the fuzzer found on its way, looked at again.
+//! Replays the corpus of the fuzzer.
 
 use coracle_fuzz::{TARGETS, corpus};
 
@@ -17,7 +17,7 @@ fn the_corpus_holds() {
         let inputs = corpus::read(text);
         assert!(inputs.len() >= 20, "{name} has {} inputs", inputs.len());
         inputs.iter().for_each(|input| target(input));
-        // The targets look at what is cut short, too.
+        // Also with inputs cut short.
         inputs.iter().for_each(|input| target(&input[..input.len() / 2]));
         println!("{name}: {} inputs", inputs.len());
     }

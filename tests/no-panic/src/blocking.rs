@@ -1,4 +1,4 @@
-//! The blocking drivers, over a transport that does anything.
+//! The blocking drivers, over an opaque transport.
 
 use core::hint::black_box;
 

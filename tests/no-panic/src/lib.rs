@@ -1,9 +1,9 @@
-//! Every public function of the core, with arguments and a session that could be anything. Linked one by one: the handler of
-//! panics calls a function that does not exist, so where a panic can be reached, the linker says so.
+//! Every public function of the core, with opaque arguments, linked one by one. The panic handler calls a function that does not
+//! exist, so that linking fails where a panic can be reached.
 //!
-//! A session comes as a pointer from nowhere, so that the compiler has to assume every state that its type allows.
+//! A session is passed by pointer, so that the compiler has to assume every state that its type allows.
 #![no_std]
-#![allow(improper_ctypes_definitions, reason = "nobody calls these functions")]
+#![allow(improper_ctypes_definitions, reason = "these functions are never called")]
 
 mod client;
 mod blocking;
@@ -12,7 +12,7 @@ mod values;
 
 use core::panic::PanicInfo;
 
-// SAFETY: it is not there to be called.
+// SAFETY: it is never called.
 unsafe extern "C" {
     /// Does not exist.
     fn coracle_can_panic() -> !;
@@ -20,7 +20,7 @@ unsafe extern "C" {
 
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
-    // SAFETY: nothing that calls it can be linked.
+    // SAFETY: an image that calls it cannot be linked.
     unsafe { coracle_can_panic() }
 }
 

@@ -50,6 +50,8 @@ pub struct Storage {
     is_ordered: bool,
     /// There is a rename that replaces nothing.
     has_no_replace: bool,
+    /// A file can have several names.
+    has_links: bool,
     /// The power failed at least once.
     had_power_cut: bool,
     /// The last write to the sidecar may not have come to its end.
@@ -79,7 +81,11 @@ pub enum Found {
 
 impl Storage {
     pub fn new(random: &mut Random) -> Self {
-        let behavior = Behavior { is_ordered: random.chance(750), has_no_replace: random.chance(750) };
+        let behavior = Behavior {
+            is_ordered: random.chance(750),
+            has_no_replace: random.chance(600),
+            has_links: random.chance(600),
+        };
         Self {
             disk: Disk::new(behavior, Random::new(random.next())),
             directory: random.one_of(&["", "", "d", "d/e"]),
@@ -94,6 +100,7 @@ impl Storage {
             stored: None,
             is_ordered: behavior.is_ordered,
             has_no_replace: behavior.has_no_replace,
+            has_links: behavior.has_links,
             had_power_cut: false,
             is_sidecar_doubtful: false,
             has_taken_file: false,
@@ -399,6 +406,7 @@ impl Storage {
         let is_visited = self.is_visited.clone();
         let directory = self.directory;
         let (target, part, sidecar) = (self.path(TARGET), self.path(PART), self.path(SIDECAR));
+        let can_refuse = self.has_no_replace || self.has_links;
         let (uses_name, errors) = (self.uses_name.clone(), self.errors_before);
         let (has_users_file, has_users_part) = (self.has_users_file.clone(), self.has_users_part.clone());
         match random.below(if self.is_sidecar_doubtful { 3 } else { 4 }) {
@@ -407,6 +415,9 @@ impl Storage {
                 download_too(disk, directory, &sidecar, random);
             }),
             2 => Box::new(move |disk, _| {
+                if uses_name.get() && !can_refuse {
+                    return;
+                }
                 if disk.peek(&target, |_| ()).is_none() && disk.has_directory(directory) {
                     is_visited.set(true);
                     has_users_file.set(true);

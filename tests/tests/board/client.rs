@@ -1,4 +1,4 @@
-//! A connection to the board, byte by byte, and what the board's files hold.
+//! A raw connection to the board, and the contents of the board's files.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use coracle_core::{DigestKind, Hasher};
 use serde_json::{Value, json};
 
-use super::emulator::{Board, PATIENCE};
+use super::emulator::{Board, TIMEOUT};
 
 pub struct Client(BufReader<TcpStream>);
 
@@ -15,18 +15,18 @@ impl Client {
     pub fn connect(board: &Board) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", board.port())).expect("the emulator listens");
         stream.set_nodelay(true).expect("a socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a socket");
         Self(BufReader::new(stream))
     }
 
-    /// Connects until there is a place: where others have only just left, or are told `busy`, the board has no socket to
-    /// take a further client with, and a reset is its answer.
+    /// Connects, with retries until a slot is free: while sockets are still closing or tell `busy`, the board resets further
+    /// connections.
     pub fn admitted(board: &Board) -> Self {
-        Self::admitted_within(PATIENCE, board)
+        Self::admitted_within(TIMEOUT, board)
     }
 
-    pub fn admitted_within(patience: Duration, board: &Board) -> Self {
-        let end = Instant::now() + patience;
+    pub fn admitted_within(timeout: Duration, board: &Board) -> Self {
+        let end = Instant::now() + timeout;
         loop {
             let mut client = Self::connect(board);
             client.send_some(json!({"type": "hello"}).to_string().as_bytes());
@@ -42,7 +42,7 @@ impl Client {
         self.0.get_mut().write_all(bytes).expect("the board takes it");
     }
 
-    /// Sends as much of `bytes` as the board takes before it closes.
+    /// Sends as much of `bytes` as the board accepts before it closes.
     pub fn send_some(&mut self, bytes: &[u8]) -> bool {
         self.0.get_mut().write_all(bytes).is_ok()
     }
@@ -72,7 +72,7 @@ impl Client {
         bytes
     }
 
-    /// Whether the board has closed in good order, with nothing left to say.
+    /// Whether the board has closed gracefully, and sent nothing more.
     pub fn is_at_end(&mut self) -> bool {
         matches!(self.0.read(&mut [0]), Ok(0))
     }
@@ -105,7 +105,7 @@ pub fn hex(kind: DigestKind, bytes: &[u8]) -> String {
     hasher.finish().to_string()
 }
 
-/// `image.bin`, as the firmware's build makes it: Marsaglia's xorshift32 from 1, the most significant bytes.
+/// `image.bin`, as in the firmware's build: Marsaglia's xorshift32 from 1, the most significant bytes.
 pub fn image() -> Vec<u8> {
     let mut state = 1_u32;
     let next = || {

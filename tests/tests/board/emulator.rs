@@ -1,4 +1,4 @@
-//! Builds the firmware, and boots it in the emulator.
+//! Builds the firmware and boots it in the emulator.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-/// How long the emulated board may take for what takes it a fraction of a second on a machine that has nothing else to do.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the emulated board may take for what takes a fraction of a second on an idle machine.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The repository.
 pub fn top() -> PathBuf {
@@ -34,7 +34,7 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What the tests run: the image, and the programs of this machine.
+/// The image, and the programs of this machine.
 pub struct Programs {
     pub firmware: PathBuf,
     pub coracle: PathBuf,
@@ -58,9 +58,9 @@ pub fn programs() -> &'static Programs {
     })
 }
 
-/// Builds the firmware with the files of `folder`, or its own, and keeps it as `name`.
+/// Builds the firmware with the files of `folder`, or its own, and stores it as `name`.
 pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
-    // Each build replaces the one before.
+    // Each build replaces the previous one.
     static LOCK: Mutex<()> = Mutex::new(());
     let _guard = LOCK.lock().expect("no build has panicked");
     let mut command = Command::new(top().join("tests/cross"));
@@ -72,7 +72,7 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     run(&mut command);
     let kept = target().join("board").join(name);
     fs::create_dir_all(kept.parent().expect("a directory")).expect("created");
-    // In one step: another process may boot the one that lies there.
+    // By a rename, since another process may boot the existing file.
     let copy = kept.with_extension(std::process::id().to_string());
     fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &copy).expect("the image was built");
     fs::rename(&copy, &kept).expect("the same directory");
@@ -101,7 +101,7 @@ impl Board {
         board
     }
 
-    /// Boots `firmware`, without waiting for anything.
+    /// Boots `firmware`, without waiting.
     pub fn boot(firmware: &Path, arguments: &[&str]) -> Self {
         let (held, port) = held_port();
         let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
@@ -121,7 +121,7 @@ impl Board {
         let writer = log.clone();
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
-                writer.lines.lock().expect("nobody panics with it").push(line);
+                writer.lines.lock().expect("not poisoned").push(line);
                 writer.changed.notify_all();
             }
         });
@@ -132,29 +132,29 @@ impl Board {
         self.port
     }
 
-    /// `127.0.0.1:PORT`, as the program takes it.
+    /// `127.0.0.1:PORT`, for the program's command line.
     pub fn address(&self) -> String {
         SocketAddr::from(([127, 0, 0, 1], self.port)).to_string()
     }
 
-    /// The log up to now, without the time in front of each line.
+    /// The log so far, without timestamps.
     pub fn log(&self) -> Vec<String> {
-        let lines = self.log.lines.lock().expect("nobody panics with it");
+        let lines = self.log.lines.lock().expect("not poisoned");
         lines.iter().map(|line| line.split_once(' ').map_or("", |(_, rest)| rest).trim().to_owned()).collect()
     }
 
-    /// Waits until a line of the log holds `text`.
+    /// Waits until a line of the log contains `text`.
     pub fn wait_for(&self, text: &str) {
-        let end = Instant::now() + PATIENCE;
-        let mut lines = self.log.lines.lock().expect("nobody panics with it");
+        let end = Instant::now() + TIMEOUT;
+        let mut lines = self.log.lines.lock().expect("not poisoned");
         while !lines.iter().any(|line| line.contains(text)) {
             let left = end.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "the log lacks '{text}': {lines:#?}");
-            (lines, _) = self.log.changed.wait_timeout(lines, left).expect("nobody panics with it");
+            (lines, _) = self.log.changed.wait_timeout(lines, left).expect("not poisoned");
         }
     }
 
-    /// Lets nobody take the developer's log any more, or again.
+    /// Stops, or resumes, reading the developer's log.
     pub fn hold_log(&self, is_held: bool) {
         let is_decoder = |stat: &str| {
             let fields = stat.rsplit_once(") ").map(|(front, rest)| (front, rest.split(' ').nth(2)));
@@ -170,14 +170,14 @@ impl Board {
         run(Command::new("kill").args([signal, &decoder.expect("the decoder runs")]));
     }
 
-    /// Pulls the plug.
+    /// Kills the emulator, like a power cut.
     pub fn kill(mut self) {
         self.end();
     }
 
     /// Waits until the firmware ends by itself.
     pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + TIMEOUT;
         loop {
             if let Some(status) = self.runner.try_wait().expect("it is a child") {
                 return (status, self.log());
@@ -190,7 +190,7 @@ impl Board {
     fn end(&mut self) {
         if matches!(self.runner.try_wait(), Ok(None)) {
             let group = format!("-{}", self.runner.id());
-            // What has ended meanwhile needs no signal.
+            // It may have ended meanwhile.
             let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
             self.runner.wait().expect("it is a child");
         }
@@ -206,8 +206,8 @@ impl Drop for Board {
     }
 }
 
-/// A port for the emulator: as long as the socket is held, the kernel gives it to nobody who asks for any, and whoever
-/// allows that addresses are used again can listen there.
+/// A port for the emulator: while the socket is held, the kernel assigns it to no other process, but a listener with
+/// SO_REUSEADDR can use it.
 fn held_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.set_reuse_address(true).expect("an option");

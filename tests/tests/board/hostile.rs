@@ -1,4 +1,4 @@
-//! Clients that mean no good. Names begin with the line of the project's list of faults.
+//! Hostile clients. Names begin with the number in tests/FAULTS.md.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::client::{Client, image, status};
 use super::emulator::Board;
 
-/// All of it against one board, which serves on, and has never used more than half of its stack.
+/// All of these against one board, which continues to serve, and never uses more than half of its stack.
 #[test]
 fn x9_hostile_clients_leave_half_of_the_stack() {
     let board = Board::start(&["config=none"]);
@@ -16,13 +16,13 @@ fn x9_hostile_clients_leave_half_of_the_stack() {
     let longest = format!(r#"{{"type":"stat","x":"{}","fileName":"empty"}}"#, "y".repeat(512 - 41));
     assert_eq!(longest.len(), 512);
     for (bytes, code, closes) in [
-        // F1, F3: over-long, with and without an end.
+        // F1, F3: too long, with and without an end.
         (format!("{longest} ").replace(r#"{"type""#, r#"{ "type""#).into_bytes(), "tooLong", true),
         (format!(r#"{{"type":"{}"#, "x".repeat(100_000)).into_bytes(), "tooLong", true),
-        // J3: as deep as it goes.
+        // J3: as deep as a line allows.
         (format!(r#"{{"a":{}"#, "[".repeat(500)).into_bytes(), "badRequest", true),
         (format!(r#"{{"a":{}"#, r#"{"a":"#.repeat(100)).into_bytes(), "badRequest", true),
-        // F11: somebody else's protocol.
+        // F11: another protocol.
         unanswered(b"GET / HTTP/1.1\r\nHost: board\r\n\r\n"),
         unanswered(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"),
         unanswered(&[0xff; 4096]),
@@ -53,7 +53,7 @@ fn x9_hostile_clients_leave_half_of_the_stack() {
             assert_eq!(client.ask(&json!({"type": "hello"}))["type"], "hello", "{text}");
         }
     }
-    // F2: exactly as long as may be. F4: byte by byte.
+    // F2: of maximum length. F4: byte by byte.
     let mut client = Client::admitted(&board);
     client.send(longest.as_bytes());
     assert_eq!(client.line()["type"], "file");
@@ -72,8 +72,7 @@ fn x9_hostile_clients_leave_half_of_the_stack() {
     assert_stack_left(&board);
 }
 
-/// Lines as long as they may be, nested as deep as they may be and deeper: what a parser with recursion would need 33 KiB
-/// of stack for.
+/// Lines of maximum length, nested to the maximum depth and deeper: a recursive parser would need 33 KiB of stack for them.
 #[test]
 fn w11_the_deepest_lines_leave_half_of_the_stack() {
     let board = Board::start(&["config=none"]);
@@ -94,7 +93,7 @@ fn w11_the_deepest_lines_leave_half_of_the_stack() {
     assert_stack_left(&board);
 }
 
-/// The log in RAM is full several times over, and nobody takes the developer's log meanwhile.
+/// The log in RAM is filled several times, while the developer's log is not read.
 #[test]
 fn w12_a_log_that_nobody_takes_stops_nothing() {
     let board = Board::start(&["config=none"]);
@@ -106,7 +105,7 @@ fn w12_a_log_that_nobody_takes_stops_nothing() {
         for _ in 0..6 {
             assert_eq!(client.ask(&json!({"type": "hello"}))["type"], "hello");
         }
-        // Its place is free for the next one.
+        // Its slot is free for the next one.
         client.finish();
         assert!(client.is_at_end());
     }
@@ -116,7 +115,7 @@ fn w12_a_log_that_nobody_takes_stops_nothing() {
     assert_ne!(header["version"], before["version"], "it has not been full");
 }
 
-/// Never more than half of the stack was in use.
+/// At most half of the stack was ever used.
 fn assert_stack_left(board: &Board) {
     let after = status(board);
     let numbers = (after["stack_high_water"].as_u64(), after["stack_size"].as_u64());
@@ -125,7 +124,7 @@ fn assert_stack_left(board: &Board) {
     assert!(size == 8192 && used * 2 < size && used > 512, "{after}");
 }
 
-/// Forty that connect and say nothing do not keep an honest client out.
+/// Forty silent clients do not keep another client out.
 #[test]
 fn c1_the_silent_do_not_keep_others_out() {
     let board = Board::start(&["config=none"]);
@@ -134,13 +133,13 @@ fn c1_the_silent_do_not_keep_others_out() {
         silent.push(Client::connect(&board));
         std::thread::sleep(Duration::from_millis(30));
     }
-    // Long before the silent have to go of themselves.
+    // Long before the silent clients reach their idle timeout.
     let mut client = Client::admitted_within(Duration::from_secs(10), &board);
     let (header, body) = client.get(&json!({"type": "get", "fileName": "welcome.txt"}));
     assert_eq!(header["fileSize"].as_u64(), Some(body.len() as u64));
 }
 
-/// Three clients send as fast as they can, and nothing that makes sense; the fourth is served.
+/// Three clients send invalid bytes as fast as they can; the fourth is served.
 #[test]
 fn w15_a_flood_does_not_starve_the_others() {
     let board = Board::start(&["config=none"]);
@@ -156,7 +155,7 @@ fn w15_a_flood_does_not_starve_the_others() {
     Client::admitted(&board);
 }
 
-/// White space, until the board has waited long enough for a request behind it; returns how much it took.
+/// Sends white space until the board's request timeout. Returns the number of bytes taken.
 fn flood(mut client: Client) -> usize {
     let spaces = [b' '; 4096];
     let mut sent = 0;

@@ -1,4 +1,4 @@
-//! The firmware in the emulated board, against the real program and against clients that mean no good.
+//! The firmware in the emulated board, with the program and with hostile clients.
 
 mod client;
 #[path = "../../../core/tests/transcripts/document.rs"]

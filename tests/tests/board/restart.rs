@@ -1,4 +1,4 @@
-//! The board dies, in one way or another, and comes back.
+//! The board fails or loses power, and restarts.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::client::{Client, hex, image};
 use super::emulator::{Board, programs};
 
-/// Boots a board that fails in this way, and demands that it ends with this status and says why.
+/// Boots a board that fails in this way, and checks its exit status and its log.
 fn assert_reason(argument: &str, status: i32, reason: &str) {
     let board = Board::boot(&programs().firmware, &["config=none", argument]);
     let (ended, log) = board.wait();
@@ -32,7 +32,7 @@ fn w14_a_loop_that_stands_still_is_ended_by_the_watchdog() {
     assert_reason("fail=stall", 103, "watchdog: the main loop stood still");
 }
 
-/// What lives in RAM has another version after a restart, so that nobody goes on with what is no more.
+/// Files in RAM have new versions after a restart, so that no client resumes old contents.
 #[test]
 fn versions_are_not_used_again() {
     let mut versions = Vec::new();
@@ -52,7 +52,7 @@ fn versions_are_not_used_again() {
     assert_eq!(versions.len(), all);
 }
 
-/// The plug is pulled in the middle of a fetch. The program goes on where it was when the board is back.
+/// Power is cut in the middle of a fetch. The program resumes after the board has restarted.
 #[test]
 fn a_fetch_survives_the_boards_restart() {
     let folder = tempfile::tempdir().expect("a fresh directory");
@@ -80,11 +80,11 @@ fn a_fetch_survives_the_boards_restart() {
     assert!(len > 0 && len < (1 << 20) - 100_000, "all of it was fetched again: {log:#?}");
 }
 
-/// Leads connections to the board; cuts the first one after so many bytes from it, and answers no more until it is led to
-/// another board.
+/// A proxy to the board. Cuts the first connection after so many bytes from it, and accepts none until it is given another
+/// board.
 struct Proxy {
     port: u16,
-    /// 0 while there is no board.
+    /// 0 without a board.
     board: Arc<AtomicU16>,
     cuts: Arc<AtomicUsize>,
 }
@@ -113,7 +113,7 @@ impl Proxy {
     }
 
     fn wait_until_cut(&self) {
-        let end = std::time::Instant::now() + super::emulator::PATIENCE;
+        let end = std::time::Instant::now() + super::emulator::TIMEOUT;
         while self.cuts.load(Ordering::SeqCst) == 0 {
             assert!(std::time::Instant::now() < end, "nothing was fetched");
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -125,12 +125,12 @@ impl Proxy {
     }
 }
 
-/// Passes bytes both ways, at most `left` of them back; then it calls `cut`, and cuts the connection.
+/// Passes bytes both ways, at most `left` from the board; then calls `cut`, and resets the connection.
 fn forward(client: TcpStream, server: TcpStream, mut left: usize, cut: impl FnOnce()) {
     let (mut from_client, mut to_server) = (&client, server.try_clone().expect("a socket"));
     let mut there = from_client.try_clone().expect("a socket");
     let thread = std::thread::spawn(move || {
-        // Either end may go at any time here.
+        // Either end may close at any time.
         let _ = std::io::copy(&mut there, &mut to_server);
         // It may be gone.
         let _ = to_server.shutdown(Shutdown::Write);

@@ -1,4 +1,4 @@
-//! What the board serves, and what it is told.
+//! The board's files, configuration and logs.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use super::document::Document;
 use super::emulator::{Board, firmware, programs, top};
 use super::over_tcp::Server;
 
-/// The program lists and fetches everything there is, and verifies it.
+/// The program lists, fetches and verifies every file.
 #[test]
 fn the_program_fetches_every_file() {
     let board = Board::start(&["config=none"]);
@@ -53,15 +53,15 @@ fn ranges_are_what_was_asked() {
     }
     let past = client.ask(&json!({"type": "get", "fileName": "image.bin", "offset": 1_048_577}));
     assert_eq!(past["code"], "badRange");
-    // The digest covers what lies in front of the offset, too: the board reads it first.
+    // The digest also covers the bytes before the offset, which the board reads first.
     let header = client.ask(&json!({"type": "get", "fileName": "image.bin", "offset": 1_048_570, "digestFrom": 0}));
     assert_eq!(client.body(header["length"].as_u64().expect("a length")), image[1_048_570..]);
     assert_eq!(client.line()["crc32"], hex(DigestKind::Crc32, &image));
 }
 
-/// Four clients in the middle of their bodies; the fifth is told so; when one has gone there is a place again.
+/// Four clients in the middle of a body; a fifth is told `busy`; after one has gone the next is served.
 #[test]
-fn four_at_once_and_a_fifth_that_hears_busy() {
+fn four_at_once_and_a_fifth_is_told_busy() {
     let board = Board::start(&["config=none"]);
     let ask = json!({"type": "get", "fileName": "image.bin"});
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(&board)).collect();
@@ -69,7 +69,7 @@ fn four_at_once_and_a_fifth_that_hears_busy() {
     let mut refused = 0;
     for _ in 0..1_000 {
         let mut fifth = Client::connect(&board);
-        // One that comes while the one before is still being told has no socket to connect to.
+        // While the spare socket tells `busy`, the next client is reset.
         let Some(line) = fifth.try_line() else { continue };
         assert_eq!(line["code"], "busy");
         assert!(fifth.is_at_end());
@@ -90,7 +90,7 @@ fn four_at_once_and_a_fifth_that_hears_busy() {
     assert!(after["bytes_served"].as_u64() >= Some(4 << 20), "{after}");
 }
 
-/// The log grows: its version stays, and what is new is fetched from where one had come.
+/// The log grows without a new version, and a fetch resumes at its old end.
 #[test]
 fn the_boot_log_grows_until_it_is_full() {
     let board = Board::start(&["config=none"]);
@@ -106,7 +106,7 @@ fn the_boot_log_grows_until_it_is_full() {
     assert!(!new.is_empty() && old.starts_with(b"0."), "{}", String::from_utf8_lossy(&new));
     let (_, all) = client.get(&ask);
     assert!(all.starts_with(&[old, new].concat()));
-    // 8 KiB are full after some hundred exchanges; then it is another log.
+    // 8 KiB are full after some hundred exchanges; then the log is cleared.
     let mut exchanges = 0;
     let changed = loop {
         let header = client.ask(&json!({"type": "stat", "fileName": "boot.log"}));
@@ -121,7 +121,7 @@ fn the_boot_log_grows_until_it_is_full() {
     assert_eq!(client.ask(&stale)["code"], "changed");
 }
 
-/// The board as a client: the PC's program serves its configuration.
+/// The board fetches its configuration from the program.
 #[test]
 fn the_board_is_configured_by_the_pc() {
     for (json, is_good) in [
@@ -156,14 +156,14 @@ fn the_board_is_configured_by_the_pc() {
     }
 }
 
-/// Boots a board, again where its log says that it has waited in vain for seconds: this machine was too busy then.
+/// Boots a board, again where its log reports a time-out: this machine was too busy then.
 fn unless_late(argument: &str, in_vain: &str) -> Board {
     let boards = std::iter::repeat_with(|| Board::start(&[argument])).take(5);
     let mut in_time = boards.filter(|board| !board.log().iter().any(|line| line.contains(in_vain)));
     in_time.next().expect("in time once in five times")
 }
 
-/// Nobody gives it an address: it takes the fixed one.
+/// Without DHCP it takes the fixed address.
 #[test]
 fn without_dhcp_there_is_a_fixed_address() {
     let board = Board::start(&["config=none", "dhcp=off"]);
@@ -171,7 +171,7 @@ fn without_dhcp_there_is_a_fixed_address() {
     assert_eq!(Client::connect(&board).ask(&json!({"type": "hello"}))["type"], "hello");
 }
 
-/// A session's log, line by line.
+/// The log of a session, line by line.
 #[test]
 fn the_log_is_what_it_was() {
     let board = unless_late("config=none", "(fixed)");
@@ -188,7 +188,7 @@ fn the_log_is_what_it_was() {
     assert_eq!(board.log(), expected.lines().collect::<Vec<_>>());
 }
 
-/// The protocol's own transcripts, on a board that holds their store.
+/// The transcripts of PROTOCOL.md, on a board with their store.
 #[test]
 fn the_transcripts_are_played() {
     let mut document = Document::default();

@@ -14,7 +14,7 @@ mod view;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwappableStore};
-use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
 
@@ -177,18 +177,25 @@ impl Console {
     /// Draws the state and handles keys until the server has ended.
     fn run(&mut self, screen: &mut Screen, running: &ScopedJoinHandle<'_, io::Result<Summary>>) -> io::Result<()> {
         let keys = screen::spawn_key_reader()?;
+        let was_continued = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(SIGCONT, was_continued.clone())?;
         while !running.is_finished() {
             let now = Instant::now();
+            if was_continued.swap(false, Ordering::Relaxed) {
+                screen.continued();
+            }
             {
                 let mut state = self.shared.lock();
                 state.tick(now);
-                screen.draw(|frame| draw(frame, &self.info, &mut self.model, &state, now))?;
+                if screen.is_shown()? {
+                    screen.draw(|frame| draw(frame, &self.info, &mut self.model, &state, now))?;
+                }
             }
             match keys.recv_timeout(REFRESH_INTERVAL) {
-                Ok(event) => {
-                    let command = self.model.on_event(&event?, page_len(screen.height()));
-                    self.execute(command)?;
-                }
+                Ok(event) => match self.model.on_event(&event?, page_len(screen.height())) {
+                    Command::Suspend => screen.suspend()?,
+                    command => self.execute(command)?,
+                },
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(io::Error::other("the thread that reads the keys has ended"));

@@ -60,6 +60,8 @@ pub enum Command {
     Quit,
     /// Do what SIGINT does.
     Interrupt,
+    /// Give the terminal back to the shell, and stop until the shell continues this program.
+    Suspend,
 }
 
 impl ConsoleModel {
@@ -89,6 +91,9 @@ impl ConsoleModel {
     fn key(&mut self, key: KeyEvent, page_len: usize) -> Command {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Command::Interrupt;
+        }
+        if key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Command::Suspend;
         }
         match std::mem::replace(&mut self.mode, Mode::Watch) {
             Mode::Watch => self.watch(key, page_len),
@@ -217,6 +222,8 @@ mod tests {
             assert_eq!(model.on_event(&interrupt, 5), Command::Interrupt);
             press(&mut model, KeyCode::Esc);
         }
+        let suspend = Event::Key(KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL));
+        assert_eq!(model.on_event(&suspend, 1), Command::Suspend);
         let control_s = Event::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL));
         assert_eq!(model.on_event(&control_s, 5), Command::Nothing);
         press(&mut model, KeyCode::PageDown);

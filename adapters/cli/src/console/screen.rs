@@ -15,6 +15,13 @@ use ratatui::crossterm::{cursor, execute};
 use ratatui::{Frame, Terminal};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
+use rustix::process::getpgrp;
+use rustix::termios::tcgetpgrp;
+use signal_hook::consts::SIGTSTP;
+use signal_hook::low_level::raise;
+
+/// How often a program in the background looks whether it is in the foreground again, where keys are pressed.
+const BACKGROUND_PAUSE: Duration = Duration::from_millis(100);
 
 /// Whether the terminal is taken over.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
@@ -50,11 +57,33 @@ impl Screen {
     /// Takes the terminal over. A panic of this thread restores it.
     pub fn open() -> io::Result<Self> {
         install_panic_hook();
-        enable_raw_mode()?;
-        IS_TAKEN.store(true, Ordering::SeqCst);
-        let entered = execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
-            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        let entered = take_terminal().and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         entered.map(|terminal| Self { terminal }).inspect_err(|_| restore_terminal())
+    }
+
+    /// Gives the terminal back to the shell and stops the program, until the shell continues it.
+    pub fn suspend(&mut self) -> io::Result<()> {
+        restore_terminal();
+        raise(SIGTSTP)
+    }
+
+    /// Notes that the program was stopped and continued: the terminal is as the shell left it.
+    pub fn continued(&mut self) {
+        IS_TAKEN.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether there is a terminal to draw on. Takes it over again as soon as the shell has given it back.
+    pub fn is_shown(&mut self) -> io::Result<bool> {
+        if !IS_TAKEN.load(Ordering::SeqCst) {
+            if !is_foreground() {
+                return Ok(false);
+            }
+            // What is set already is not set again.
+            drop(disable_raw_mode());
+            take_terminal()?;
+            self.terminal.clear()?;
+        }
+        Ok(true)
     }
 
     pub fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
@@ -75,6 +104,18 @@ impl Drop for Screen {
     }
 }
 
+fn take_terminal() -> io::Result<()> {
+    enable_raw_mode()?;
+    IS_TAKEN.store(true, Ordering::SeqCst);
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
+}
+
+/// Whether the terminal is this program's, and not that of the shell that runs it in the background: who writes to it
+/// or reads from it there is stopped.
+fn is_foreground() -> bool {
+    tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
+}
+
 fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
     let stdin = io::stdin();
     loop {
@@ -82,6 +123,10 @@ fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
         match poll(&mut polled, None) {
             Err(Errno::INTR) => continue,
             result => drop(result?),
+        }
+        if !is_foreground() && !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            thread::sleep(BACKGROUND_PAUSE);
+            continue;
         }
         // crossterm would spin on a terminal that is gone.
         if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
@@ -44,11 +44,11 @@ pub struct Get {
 
     /// The files; with -r also directories, and all that is served where there is no NAME.
     /// With -r, 'DIR/' stands for the contents of DIR
-    #[arg(value_name = "NAME", required_unless_present = "recursive")]
+    #[arg(value_name = "NAME", required_unless_present = "recursive", value_hint = ValueHint::Other)]
     names: Vec<String>,
 
     /// The target: a file, a directory, or '-' for standard output
-    #[arg(short, long, value_name = "FILE|DIR|-")]
+    #[arg(short, long, value_name = "FILE|DIR|-", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
     /// Fetch directories with their contents; skip files that are equal already
@@ -68,7 +68,7 @@ pub struct Get {
     no_resume: bool,
 
     /// Refuse larger files
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other)]
     max_size: Option<u64>,
 
     /// Accept a file that changes while it is fetched, as it was sent, if its digest is right
@@ -84,7 +84,7 @@ pub struct Get {
     follow_links: bool,
 
     /// Fetch this many files at once, each over a connection of its own
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
 

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 use coracle::client::Address;
 
 use crate::client_args::{DigestArg, parse_file_name};
@@ -27,7 +27,7 @@ use worker::Worker;
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Load {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
-    #[arg(value_name = "HOST[:PORT]")]
+    #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
     host: Address,
     /// How many clients, each with a thread and a connection
     #[arg(long, short, value_name = "N", default_value = "10", value_parser = client_count)]

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
 use coracle::store::{DirectoryStore, SwappableStore};
@@ -32,7 +32,7 @@ use metrics_page::MetricsPage;
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Serve {
     /// The directory to serve
-    #[arg(value_name = "DIR", default_value = ".")]
+    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     directory: PathBuf,
     /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
     #[arg(long, short, value_name = "ADDR:PORT")]

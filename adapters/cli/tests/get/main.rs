@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod kernel;
+mod outcomes;
 mod serve;
 mod support;
 mod tree;

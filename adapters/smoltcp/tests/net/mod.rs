@@ -1,6 +1,6 @@
-//! Two hosts joined by a wire, in memory and on a virtual clock: a server of ours, and a host for clients.
+//! Two hosts joined by a wire, in memory with a virtual clock: the server, and a host for clients.
 
-// Each test file uses its own part of this.
+// Each test file uses only a part of this.
 #![allow(dead_code)]
 
 use std::cell::RefCell;
@@ -22,13 +22,13 @@ pub const PORT: u16 = 8888;
 pub const SERVER: IpAddress = IpAddress::v4(10, 0, 0, 1);
 const CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 2);
 
-/// What stands between the two hosts.
+/// The network between the two hosts.
 #[derive(Clone, Copy)]
 pub struct Link {
     pub drop_percent: u8,
     pub corrupt_percent: u8,
     pub seed: u32,
-    /// The longest IP packet, in bytes.
+    /// The maximum length of an IP packet, in bytes.
     pub mtu: usize,
     pub server_receive: usize,
     pub server_send: usize,
@@ -56,7 +56,7 @@ pub struct Lane {
     pub is_down: bool,
 }
 
-/// A host's network device: whole packets, checksums verified.
+/// A network device: whole packets, with verified checksums.
 struct Port {
     input: Rc<RefCell<Lane>>,
     output: Rc<RefCell<Lane>>,
@@ -116,7 +116,7 @@ impl Host {
     fn new(address: IpAddress, input: &Rc<RefCell<Lane>>, output: &Rc<RefCell<Lane>>, link: &Link) -> Self {
         let port = Port { input: input.clone(), output: output.clone(), mtu: link.mtu };
         let mut device = FaultInjector::new(port, link.seed);
-        // The injector spoils what is received; what is sent is received by the other one.
+        // The injector damages received packets; those sent are received by the other host.
         device.set_drop_chance(link.drop_percent);
         device.set_corrupt_chance(link.corrupt_percent);
         let mut config = Config::new(HardwareAddress::Ip);
@@ -132,7 +132,7 @@ impl Host {
     }
 }
 
-/// What the server's observer saw.
+/// The events of the server's observer.
 #[derive(Default)]
 pub struct Seen {
     pub connected: Vec<usize>,
@@ -207,7 +207,7 @@ impl<S: Store, const N: usize> World<S, N> {
         world
     }
 
-    /// One round of the server's loop, and one of the clients' host.
+    /// One round of the server's loop, and one of the client host's.
     fn round(&mut self) {
         let host = &mut self.server_host;
         host.interface.poll(self.now, &mut host.device, &mut host.sockets);
@@ -217,7 +217,7 @@ impl<S: Store, const N: usize> World<S, N> {
         host.interface.poll(self.now, &mut host.device, &mut host.sockets);
     }
 
-    /// Lets a millisecond pass, or as long as nothing happens.
+    /// Advances the clock by a millisecond, or for as long as nothing happens.
     pub fn step(&mut self) {
         self.round();
         let is_quiet = [&self.to_server, &self.to_client].iter().all(|lane| lane.borrow().packets.is_empty());
@@ -227,7 +227,7 @@ impl<S: Store, const N: usize> World<S, N> {
         }
         let next = hosts_at.into_iter().flatten().min().unwrap_or(self.now + Duration::from_secs(1));
         let soon = self.now + Duration::from_millis(1);
-        // At most a tenth of a second at once: the tests act too.
+        // At most a tenth of a second, since the tests act too.
         self.now = if is_quiet { next.clamp(soon, self.now + Duration::from_millis(100)) } else { soon };
     }
 
@@ -256,7 +256,7 @@ impl<S: Store, const N: usize> World<S, N> {
         }
     }
 
-    /// A client's socket that begins to connect.
+    /// A client's socket that is connecting.
     pub fn connect(&mut self) -> SocketHandle {
         let handle = self.client_host.socket(self.link.client_receive, 4096);
         let port = self.port();
@@ -274,7 +274,7 @@ impl<S: Store, const N: usize> World<S, N> {
         self.client_host.sockets.get_mut(handle)
     }
 
-    /// Connects, sends `bytes`, and lets them arrive.
+    /// Connects, sends `bytes`, and runs until they have arrived.
     pub fn connect_and_send(&mut self, bytes: &[u8]) -> SocketHandle {
         let handle = self.connect();
         assert!(self.run_until(5_000, |world| world.client(handle).may_send()), "no connection");
@@ -287,7 +287,7 @@ impl<S: Store, const N: usize> World<S, N> {
         self.run_ms(20);
     }
 
-    /// Everything that arrives until the server closes, at most for `millis`; and whether it closed in good order.
+    /// Everything received until the server closes, for at most `millis`; and whether it closed gracefully.
     pub fn read_to_end(&mut self, handle: SocketHandle, millis: u64) -> (String, bool) {
         let mut all = Vec::new();
         self.run_until(millis, |world| world.client(handle).state() != tcp::State::SynSent);
@@ -305,7 +305,7 @@ impl<S: Store, const N: usize> World<S, N> {
         (String::from_utf8_lossy(&all).into_owned(), is_orderly)
     }
 
-    /// What has arrived by now.
+    /// The bytes received so far.
     pub fn read_now(&mut self, handle: SocketHandle) -> String {
         let mut buf = vec![0; 1 << 16];
         let len = self.client(handle).recv_slice(&mut buf).unwrap_or(0);
@@ -319,13 +319,13 @@ impl<S: Store, const N: usize> World<S, N> {
             .expect("it can be asked")
     }
 
-    /// One poll of a fetch's.
+    /// Polls a fetch once.
     pub fn poll_fetch<K: Sink>(&mut self, fetch: &mut Fetch<'_>, sink: &mut K) -> Progress<K::Error> {
         let host = &mut self.client_host;
         fetch.poll(self.now, &mut host.interface, &mut host.sockets, sink)
     }
 
-    /// Fetches into `sink` until it is over.
+    /// Fetches into `sink` until the fetch has ended.
     pub fn finish<K: Sink>(&mut self, fetch: &mut Fetch<'_>, sink: &mut K) -> Result<End, FetchError<K::Error>> {
         for _ in 0..1_000_000 {
             match self.poll_fetch(fetch, sink) {
@@ -354,7 +354,7 @@ impl<S: Store, const N: usize> World<S, N> {
     }
 }
 
-/// A sink that appends to `bytes`, and checks that nothing is left out.
+/// A sink that appends to `bytes`, and checks that there is no gap.
 pub fn into_vec(bytes: &mut Vec<u8>) -> impl Sink<Error = ()> {
     sink_fn(move |offset, piece: &[u8]| {
         assert_eq!(offset, bytes.len() as u64);
@@ -369,7 +369,7 @@ pub fn digest_of(kind: DigestKind, bytes: &[u8]) -> Digest {
     hasher.finish()
 }
 
-/// Bytes that repeat only after a long while.
+/// Bytes with a long period.
 pub fn content(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
     let next = || {

@@ -1,4 +1,4 @@
-//! Runs the target that CORACLE_FUZZ_TARGET names under libFuzzer, whose arguments it takes: `-help=1` prints them.
+//! Runs the target in CORACLE_FUZZ_TARGET under libFuzzer, and takes libFuzzer's arguments: `-help=1` prints them.
 #![no_main]
 
 use std::sync::OnceLock;

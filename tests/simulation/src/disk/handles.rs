@@ -90,6 +90,9 @@ impl DirectoryHandle for DiskDirectory {
 
     fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let mut state = self.disk.operation(self.epoch)?;
+        if !state.behavior.has_links {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
         let entries = state.entries(self.number);
         let number = entries.get(from).ok_or(io::ErrorKind::NotFound)?;
         if entries.get(to).is_some() {

@@ -33,6 +33,8 @@ pub struct Behavior {
     pub is_ordered: bool,
     /// There is a rename that replaces nothing.
     pub has_no_replace: bool,
+    /// A file can have several names.
+    pub has_links: bool,
 }
 
 /// Something that another program does between two operations of the simulated one.
