@@ -1,7 +1,6 @@
-"""Runs a program and stops it before and behind every system call, by ptrace(2).
+"""Runs a program and stops it before and after every system call, by ptrace(2).
 
-What `strace` cannot do is wanted here: to do something of one's own while the program stands still, to fail a call that
-was made, to shorten one. On x86-64 only.
+Unlike `strace` it can run code while the program is stopped, fail a call after it was made, and shorten one. x86-64 only.
 """
 import ctypes
 import os
