@@ -146,7 +146,8 @@ impl<D: DirectoryHandle> Directory<D> {
     ///
     /// # Errors
     ///
-    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`.
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`. After any other error both may be
+    /// names of the file.
     pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         match self.handle.rename_no_replace(from, to) {
             // File systems without this operation mostly have links, which never replace.
@@ -154,7 +155,7 @@ impl<D: DirectoryHandle> Directory<D> {
                 Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
                     self.rename_if_free(from, to)
                 }
-                linked => linked.and_then(|()| self.remove_linked(from, to)),
+                linked => linked.and_then(|()| self.handle.remove(from)),
             },
             renamed => renamed,
         }
@@ -173,14 +174,6 @@ impl<D: DirectoryHandle> Directory<D> {
     pub(super) fn copy_access(&self, name: &OsStr, file: &D::File, is_complete: bool) {
         // There may be no such file, and not every file system has modes.
         let _ = self.handle.copy_access(name, file, is_complete);
-    }
-
-    /// Removes the name `from` of a file that has the name `to`, too; where that fails, removes `to` instead.
-    fn remove_linked(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        self.handle.remove(from).inspect_err(|_| {
-            // The first error is the one to report.
-            let _ = self.handle.remove(to);
-        })
     }
 
     /// Whether the inode number of a file tells later whether it is the same file.

@@ -154,9 +154,10 @@ impl<D: DirectoryHandle> Part<D> {
         if !is_ours || size != len {
             return Err(LocalError::Replaced(target.part_path()));
         }
-        target.rename_part(force)?;
-        // The target is complete; a sidecar that is left over is removed by the next download to it.
-        let _ = target.remove_sidecar();
+        if target.rename_part(force)? {
+            // The target is complete; a sidecar that is left over is removed by the next download to it.
+            let _ = target.remove_sidecar();
+        }
         drop(sidecar_file);
         match target.directory().sync() {
             Ok(()) => Ok(target.path()),

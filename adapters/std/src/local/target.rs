@@ -103,8 +103,9 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         self.directory.remove(&self.names.sidecar)
     }
 
-    /// Gives the part the final name, and replaces nothing unless `force` is given.
-    pub(super) fn rename_part(&self, force: bool) -> Result<(), LocalError> {
+    /// Gives the part the final name, and replaces nothing unless `force` is given. Returns whether the temporary name is
+    /// gone: where it is not, it is a second name of the target.
+    pub(super) fn rename_part(&self, force: bool) -> Result<bool, LocalError> {
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
             self.check_target(true)?;
@@ -112,10 +113,18 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         } else {
             self.directory.rename_no_replace(part, target)
         };
-        renamed.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => LocalError::Exists(self.path()),
-            _ => LocalError::io("give its real name to", || self.part_path())(error),
-        })
+        match renamed {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(LocalError::Exists(self.path())),
+            Err(_) if self.is_linked().unwrap_or(false) => Ok(false),
+            Err(error) => Err(LocalError::io("give its real name to", || self.part_path())(error)),
+        }
+    }
+
+    /// Whether the target and the part are two names of one file.
+    fn is_linked(&self) -> Result<bool, LocalError> {
+        let target = self.directory.status(&self.names.target)?.map(|status| status.identity);
+        Ok(target.is_some() && target == self.part_identity()?)
     }
 }
 
