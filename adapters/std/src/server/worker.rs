@@ -8,6 +8,7 @@ use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 use coracle_core::{CloseHow, Code, Store};
+use socket2::Socket;
 
 use super::admission::AdmittedFromQueue;
 use super::connection::{WorkerBuffers, refuse, serve_connection};
@@ -92,8 +93,9 @@ where
             Err(error) => {
                 context.emit(&Event::Warning { what: "making a client's buffers", error: &error });
                 self.give_up(&entry, &peer, DisconnectReason::Refused(Code::Busy));
-                if let Some(entry) = Arc::into_inner(entry) {
-                    refuse(context, entry.socket, Code::Busy);
+                match into_socket(entry) {
+                    Ok(socket) => refuse(context, socket, Code::Busy),
+                    Err(error) => context.emit(&Event::Warning { what: "refusing a client", error: &error }),
                 }
                 return;
             }
@@ -106,13 +108,14 @@ where
             self.give_up(&entry, &peer, DisconnectReason::ServerFault);
             CloseHow::Abort
         });
-        // A thread that evicts the connection holds its entry for a moment longer, and then closes it.
-        let Some(entry) = Arc::into_inner(entry) else { return };
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
                 let is_blind = entry.forced_close() == Some(ForcedClose::Stopping);
-                context.lingering.add(entry.socket, is_blind);
+                match into_socket(entry) {
+                    Ok(socket) => context.lingering.add(socket, is_blind),
+                    Err(error) => context.emit(&Event::Warning { what: "closing a connection", error: &error }),
+                }
             }
             CloseHow::Abort => {
                 if let Err(error) = entry.socket.set_linger(Some(Duration::ZERO)) {
@@ -131,5 +134,39 @@ where
 
     fn peer(&self, entry: &ConnectionEntry) -> Peer {
         Peer::new(entry.id, entry.address, Arc::clone(&self.thread))
+    }
+}
+
+/// The socket of a connection that has ended. The thread that admitted or evicted it may hold its entry for a moment longer:
+/// then it is another descriptor of the same socket.
+fn into_socket(entry: Arc<ConnectionEntry>) -> io::Result<Socket> {
+    match Arc::try_unwrap(entry) {
+        Ok(entry) => Ok(entry.socket),
+        Err(shared) => shared.socket.try_clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use super::{ConnectionEntry, into_socket};
+
+    #[test]
+    fn a_socket_outlives_an_entry_that_another_thread_holds() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut client = TcpStream::connect(listener.local_addr().expect("its address")).expect("connected");
+        let (socket, address) = listener.accept().expect("accepted");
+        let entry = Arc::new(ConnectionEntry::new(1, address, socket.into(), 1));
+        let held = Arc::clone(&entry);
+        let mut socket = into_socket(entry).expect("another descriptor");
+        drop(held);
+        socket.write_all(b"the last line").expect("sent");
+        drop(socket);
+        let mut text = String::new();
+        client.read_to_string(&mut text).expect("closed");
+        assert_eq!(text, "the last line");
     }
 }
