@@ -34,7 +34,7 @@ fn lists_and_fetches() {
         let [listed, fetched, missing, usage] = outcomes;
         assert_eq!(listed.as_deref(), Ok("motd\n"));
         assert_eq!(fetched.as_deref(), Ok("15 bytes, 0 of them from an earlier run\n"));
-        assert!(missing.is_err_and(|error| error.contains("notFound")));
+        assert!(missing.is_err_and(|error| error.contains("not found: missing")));
         assert!(usage.is_err_and(|error| error.starts_with("usage: ")));
     });
     assert_eq!(fs::read(path).expect("fetched"), b"Mind the step.\n");
