@@ -36,11 +36,11 @@ class Server:
         with open(f"/proc/self/fd/{self.log_file.fileno()}", encoding="utf-8") as file:
             return file.read()
 
-    def stop(self, patience=30):
+    def stop(self, timeout_s=30):
         """Ends it in good order; its exit code."""
         self.process.terminate()
         try:
-            return self.process.wait(patience)
+            return self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -57,7 +57,7 @@ class Server:
 
 
 def memory():
-    """A directory in memory, where nobody waits for the disk; `None` where there is none."""
+    """A directory in memory, where nothing waits for the disk; `None` where there is none."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
@@ -71,9 +71,9 @@ def sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def wait_for(what, happens, patience=30):
+def wait_for(what, happens, timeout_s=30):
     """Returns what `happens` returns, as soon as that is true."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout_s
     while not (value := happens()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited in vain for {what}")

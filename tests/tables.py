@@ -24,15 +24,14 @@ def obsolete(printed, path):
 
 
 def contradicted(printed, path, tolerance=0.0):
-    """Where `path` repeats a printed row with another first figure, as sentences; and where it repeats none."""
+    """Where `path` repeats a printed row with another first figure, as sentences."""
     known = dict(rows(printed))
     repeated = [(words, figures[:1], known[words][:1]) for words, figures in rows(read(path)) if words in known]
-    findings = [
+    return [
         f"{path}: '{words}' is {joined(ours)}, not {joined(theirs)}"
         for words, theirs, ours in repeated
         if not are_near(ours, theirs, tolerance)
     ]
-    return findings if repeated else [f"{path} shows none of these rows"]
 
 
 def read(path):

@@ -2,7 +2,7 @@
 import statistics
 
 
-# Where nobody has looked, the bare system calls may well hold it.
+# Where that was not measured, the bare system calls may reach the bar.
 FLOOR = ("floor",)
 
 

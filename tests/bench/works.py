@@ -1,4 +1,4 @@
-"""What is measured: for each work who takes part, and how one round of it goes."""
+"""What is measured: the contestants of each work, and how one round of it runs."""
 import json
 import os
 import subprocess
@@ -106,7 +106,7 @@ class Bench:
             result = run_json("floor", [self.client, "floor-list", self.files.many], None)
             return {"seconds": result["seconds"], "bytes": 0}
         marker = {"coracle, many": '"entry"', "nginx, many": '"name"', "http.server, many": "<li>"}[server.name]
-        # A first page of memory is nobody's fault.
+        # The first request allocates memory once.
         self.run(server, "list", "--marker", marker, "--count", self.files.entries)
         server.forget_peak()
         before = server.memory()

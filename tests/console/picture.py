@@ -62,7 +62,7 @@ def change(state, numbers):
         elif number in (39, 49):
             state.pop("color" if number == 39 else "ground", None)
         else:
-            raise ValueError(f"an SGR number that nobody has drawn yet: {number}")
+            raise ValueError(f"an SGR number that is not known here: {number}")
 
 
 def run(text, style, x, y, columns):

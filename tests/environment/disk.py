@@ -1,7 +1,7 @@
 """An ext4 on a loop device whose power can be cut.
 
 The shutdown ioctl makes the file system drop whatever has not reached the device, at once. The device itself keeps
-every block that was given to it: a disk with a cache that lies about flushes is not what is played here.
+every block that was given to it: a disk whose cache lies about flushes is not simulated.
 """
 import ctypes
 import errno

@@ -104,7 +104,7 @@ class Scene:
             counter[name] += 1
             calls.append((name, counter[name], is_socket))
         unknown = {name for name in counter if name not in EXEMPT and not faults(name, False)}
-        assert not unknown, f"calls that nobody has thought about: {sorted(unknown)}"
+        assert not unknown, f"calls that system_calls.py does not know: {sorted(unknown)}"
         return [call for call in calls if call[0] not in EXEMPT]
 
     def state(self, kind):

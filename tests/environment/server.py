@@ -22,7 +22,7 @@ FILE = checks.noise(200_000, 1)
 SMALL = checks.noise(3_000, 2)
 # Longer than what one `sendfile` sends.
 LONG = checks.noise(1_500_000, 3)
-PATIENCE_S = 30
+TIMEOUT_S = 30
 # What an answer may come to. Anything else is wrong.
 ANSWERED, REFUSED, CUT = "answered", "refused", "cut off"
 REQUESTS = {
@@ -144,7 +144,7 @@ class Service:
                 file.write(SMALL)
         host, port = self.address.split(":")
         try:
-            with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
+            with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
                 connection.sendall(json.dumps(request).encode())
                 connection.shutdown(socket.SHUT_WR)
                 with connection.makefile("rb") as answer:
@@ -236,7 +236,7 @@ def calls(service, request):
         counter[name] += 1
         result.append((name, counter[name], is_socket))
     unknown = {name for name in counter if name not in EXEMPT and not faults(name, True)}
-    assert not unknown, f"calls that nobody has thought about: {sorted(unknown)}"
+    assert not unknown, f"calls that system_calls.py does not know: {sorted(unknown)}"
     return [call for call in result if call[0] not in EXEMPT]
 
 

@@ -1,7 +1,6 @@
-"""Runs a program and stops it before and behind every system call, by ptrace(2).
+"""Runs a program and stops it before and after every system call, by ptrace(2).
 
-What `strace` cannot do is wanted here: to do something of one's own while the program stands still, to fail a call that
-was made, to shorten one. On x86-64 only.
+Unlike `strace` it can run code while the program is stopped, fail a call after it was made, and shorten one. x86-64 only.
 """
 import ctypes
 import os
@@ -18,7 +17,7 @@ WALL = 0x40000000
 ENTRY, EXIT = 1, 2
 
 # From <sys/user.h>: where the registers of a call stand among the 27 of a program.
-R10, R8, RAX, RDX, RSI, RDI, ORIG_RAX = 7, 9, 10, 12, 13, 14, 15
+R10, RAX, RDX, RSI, RDI, ORIG_RAX = 7, 10, 12, 13, 14, 15
 Registers = ctypes.c_uint64 * 27
 
 # From <asm/unistd_64.h>: the calls of the programs that are looked at.
@@ -36,14 +35,14 @@ NAMES = {
     204: "sched_getaffinity", 217: "getdents64", 218: "set_tid_address", 228: "clock_gettime", 230: "clock_nanosleep",
     231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 234: "tgkill", 257: "openat", 258: "mkdirat",
     262: "newfstatat", 263: "unlinkat", 264: "renameat", 265: "linkat", 267: "readlinkat", 271: "ppoll",
-    273: "set_robust_list", 275: "splice", 280: "utimensat", 288: "accept4", 291: "epoll_create1", 293: "pipe2", 302: "prlimit64",
+    273: "set_robust_list", 280: "utimensat", 288: "accept4", 291: "epoll_create1", 293: "pipe2", 302: "prlimit64",
     309: "getcpu", 316: "renameat2", 318: "getrandom", 332: "statx", 334: "rseq", 435: "clone3", 437: "openat2",
 }
 # Which register holds how many bytes a call is to move.
 LENGTHS = {name: RDX for name in ("read", "write", "pread64", "pwrite64", "recvfrom", "sendto")}
-LENGTHS |= {"sendfile": R10, "splice": R8}
+LENGTHS |= {"sendfile": R10}
 # Which argument is in which register.
-ARGUMENT = {RDX: 2, R10: 3, R8: 4}
+ARGUMENT = {RDX: 2, R10: 3}
 
 
 class Info(ctypes.Structure):

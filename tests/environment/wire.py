@@ -1,4 +1,4 @@
-"""Two network namespaces, and between them a wire that loses, delays, reorders, doubles and spoils packets.
+"""Two network namespaces, and between them a wire that loses, delays, reorders, duplicates and corrupts packets.
 
 Each namespace has a TUN device; this process carries the packets from one to the other. So it takes none of the kernel's
 traffic shapers (netem is missing from many kernels).

@@ -1,4 +1,4 @@
-"""Clients in crowds: slow ones, silent ones, greedy ones, and more of them than a second has milliseconds."""
+"""Many clients at once: slow, silent and greedy ones, and more than a thousand new connections a second."""
 import collections
 import heapq
 import os
@@ -10,7 +10,7 @@ import struct
 import time
 import unittest
 
-from harness import PATIENCE, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
+from harness import TIMEOUT_S, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
 
 SMALL = os.urandom(1024)
 RESET = struct.pack("ii", 1, 0)
@@ -52,7 +52,7 @@ def slow_readers(end, address, count, name, bytes_a_second):
     for _ in range(count):
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(PATIENCE)
+        sock.settimeout(TIMEOUT_S)
         sock.connect(address)
         sock.sendall(b'{"type":"get","fileName":"%s"}' % name.encode())
         sock.setblocking(False)
@@ -135,7 +135,7 @@ class Crowds(unittest.TestCase):
             before = attacked.status("VmRSS")
             with attacking(attack, attacked.address, *what):
                 wait_for("the attack", lambda: attacked.number("clients") >= expected)
-                # Who is silent can be told from who has only just come.
+                # So that silent clients differ from new ones.
                 time.sleep(1.5)
                 ratio, median, calm_median, worst = slowdown(attacked, calm, "small", SMALL, fetches)
                 held = attacked.number("clients")
@@ -261,7 +261,7 @@ class Crowds(unittest.TestCase):
         figure(f"one address takes all 64 places: {served[None]} of 100 others served; with a limit of 16 {served[16]} of 100")
 
     def test_f3_endless_lines(self):
-        """A line without an end, of any kind, costs an answer and no memory, and nobody else notices."""
+        """A line without an end, of any kind, costs an answer and no memory, and slows no other client down."""
         length = amount(10, 20, 200) << 20
         kinds = [(b'{"type":"hello","x":"', b"x", "tooLong"), (b'{"type":"hello","x":[', b"1,", "tooLong"),
                  (b"", b"\x00", "badRequest"), (b"", b"x", "badRequest"), (b'{"x":', b"{", "badRequest")]

@@ -1,4 +1,4 @@
-"""The program under attack: a server of its own for each scene, the clients that are honest, and what they measure."""
+"""The program under attack: a server for each test, honest clients, and what they measure."""
 import contextlib
 import json
 import multiprocessing
@@ -16,7 +16,7 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(TOP, "target"))
 QUICK = os.environ.get("CORACLE_QUICK") == "1"
 # What takes longer hangs, however slow the machine is.
-PATIENCE = 60
+TIMEOUT_S = 60
 
 fork = multiprocessing.get_context("fork")
 
@@ -78,7 +78,7 @@ class Server:
 
     def number(self, name):
         """One of the numbers that the server shows to Prometheus; those with labels are summed up."""
-        with urllib.request.urlopen(self.page, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(self.page, timeout=TIMEOUT_S) as answer:
             lines = answer.read().decode().splitlines()
         found = [line.split()[-1] for line in lines if re.match(re.escape(f"coracle_{name}") + r"[ {]", line)]
         return sum(float(value) for value in found)
@@ -106,7 +106,7 @@ class Answer(Exception):
 class Connection:
     """An honest client's connection."""
 
-    def __init__(self, address, source=None, timeout=PATIENCE):
+    def __init__(self, address, source=None, timeout=TIMEOUT_S):
         self.socket = socket.create_connection(address, timeout, source_address=source and (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = self.socket.makefile("rb")
@@ -161,11 +161,11 @@ def fetch(server, name, content, source=None):
     return time.perf_counter() - begun
 
 
-def wait_for(what, condition, patience=PATIENCE):
+def wait_for(what, condition, timeout_s=TIMEOUT_S):
     """Waits until `condition` has a value that counts as true, and returns it."""
     begun = time.monotonic()
     while not (value := condition()):
-        assert time.monotonic() - begun < patience, f"waited in vain for {what}"
+        assert time.monotonic() - begun < timeout_s, f"waited in vain for {what}"
         time.sleep(0.02)
     return value
 
@@ -180,7 +180,7 @@ def attacking(attack, *arguments):
         yield process
     finally:
         end.set()
-        process.join(PATIENCE)
+        process.join(TIMEOUT_S)
         if process.is_alive():
             process.kill()
     assert process.exitcode == 0, f"the attack itself failed: {process.exitcode}"

@@ -1,4 +1,4 @@
-"""Downloads that are killed at any byte and begun again: nothing wrong gets a name, and nothing is fetched twice in vain."""
+"""Downloads that are killed at any byte and run again: no wrong file, and no byte fetched twice without need."""
 import hashlib
 import os
 import random
@@ -8,7 +8,7 @@ import tempfile
 import unittest
 
 from proxy import Proxy
-from harness import PATIENCE, Server, Settings, amount, figure
+from harness import TIMEOUT_S, Server, Settings, amount, figure
 
 SIZES = [1, 5_000, 70_000, 700_000, 4_000_000, 4_000_000]
 
@@ -47,7 +47,7 @@ class Kills(unittest.TestCase):
         proxy.part = os.path.join(folder, f".coracle-{name}.part")
         victim = subprocess.Popen([Settings.program, "get", proxy.host, name], cwd=folder, stderr=subprocess.PIPE)
         proxy.victim = victim
-        _, errors = victim.communicate(timeout=PATIENCE)
+        _, errors = victim.communicate(timeout=TIMEOUT_S)
         proxy.close()
         counts["killed" if victim.returncode == -9 else "finished"] += 1
         self.assertIn(victim.returncode, (0, -9), errors)
@@ -77,7 +77,7 @@ class Kills(unittest.TestCase):
         proxy = Proxy(server)
         arguments = ["--force"] if was_done else []
         ran = subprocess.run([Settings.program, "get", proxy.host, name, *arguments], cwd=folder, capture_output=True,
-                             timeout=PATIENCE)
+                             timeout=TIMEOUT_S)
         proxy.close()
         self.assertEqual(ran.returncode, 0, f"{where}: {ran.stderr}")
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Servers that lie at random, one for each seed, and the real client: it believes nothing, and is nobody's pen."""
+"""Servers that lie at random, one for each seed, and the real client, which must verify everything they say."""
 import concurrent.futures
 import json
 import os

@@ -1,4 +1,4 @@
-"""What stands between a client and a server."""
+"""A proxy between a client and a server."""
 import json
 import os
 import random

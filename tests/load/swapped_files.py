@@ -1,4 +1,4 @@
-"""What is served changes at the worst moment: links take the place of files and directories, files change as they are sent."""
+"""Served files that change at the worst moment: links replace files and directories, files change while they are sent."""
 import hashlib
 import json
 import os

@@ -1,11 +1,11 @@
 //! Progress bars on a terminal, and notes on what does not go as usual.
 
+use std::fmt::Display;
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
-
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::exit::print_error;
@@ -13,7 +13,7 @@ use crate::exit::print_error;
 const BAR: &str = "{wide_msg} {bar:24} {bytes:>10}/{total_bytes:10} {binary_bytes_per_sec:>12} {eta:>4}";
 
 /// Draws bars on standard error, if that is a terminal, and prints notes there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ProgressDisplay {
     bars: MultiProgress,
     is_quiet: bool,
@@ -54,6 +54,13 @@ impl ProgressDisplay {
     pub fn println(&self, line: &str) {
         // There is no other place for it when standard error is closed.
         drop(self.bars.println(line));
+    }
+
+    /// Prints what does not go as usual and is no error.
+    pub fn note(&self, note: impl Display) {
+        if !self.is_quiet {
+            self.suspend(|| print_error(note));
+        }
     }
 
     /// Hides the bars while `write` uses standard error or output.

@@ -1,7 +1,8 @@
 //! One client whose owner takes its requests from the register.
 
 use coracle_core::{
-    ClientRequest, ClientAction, ClientSession, DigestKind, End, ClientEvent, FileName, GetRequest, Header, Instant, Verified, Version,
+    ClientAction, ClientEvent, ClientRequest, ClientSession, DigestKind, End, FileName, GetRequest, Header, Instant,
+    Verified, Version,
 };
 
 use crate::board::{input, output, receive, send};
@@ -67,7 +68,14 @@ fn ask(session: &mut Session) -> Option<()> {
         0 => ClientRequest::Hello,
         1 => ClientRequest::List { path: (input() == 0).then_some(name) },
         2 => ClientRequest::Stat { name, digest },
-        _ => ClientRequest::Get(GetRequest::new(name).with_offset(wide()).with_length((input() == 0).then(wide)).with_version(version.as_ref()).with_digest(digest).with_digest_from((input() == 0).then(wide))),
+        _ => ClientRequest::Get(
+            GetRequest::new(name)
+                .with_offset(wide())
+                .with_length((input() == 0).then(wide))
+                .with_version(version.as_ref())
+                .with_digest(digest)
+                .with_digest_from((input() == 0).then(wide)),
+        ),
     };
     session.start(ask, now()).ok()
 }

@@ -1,6 +1,6 @@
 //! The blocking driver, with the register as its transport and files in flash.
 
-use coracle_core::blocking::{NoTimeout, Buffers, serve};
+use coracle_core::blocking::{Buffers, NoTimeout, serve};
 use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 

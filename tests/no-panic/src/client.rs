@@ -1,6 +1,6 @@
 //! The client's session.
 
-use coracle_core::{ClientRequest, ClientAction, ClientSession, ClientEvent, Instant, Refusal, StartError, Timer};
+use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, Instant, Refusal, StartError, Timer};
 
 use crate::entries;
 

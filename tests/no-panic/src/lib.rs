@@ -5,8 +5,8 @@
 #![no_std]
 #![allow(improper_ctypes_definitions, reason = "these functions are never called")]
 
-mod client;
 mod blocking;
+mod client;
 mod server;
 mod values;
 

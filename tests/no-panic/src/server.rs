@@ -1,7 +1,8 @@
 //! The server's session.
 
 use coracle_core::{
-    Action, Code, Timer, Exchange, Finished, Instant, Listed, Reply, ServerConfig, ServerEvent, ServerSession, StoreError,
+    Action, Code, Exchange, Finished, Instant, Listed, Reply, ServerConfig, ServerEvent, ServerSession, StoreError,
+    Timer,
 };
 
 use crate::entries;

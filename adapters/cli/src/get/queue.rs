@@ -79,7 +79,8 @@ type Uncommitted = (Task, Download);
 impl Queue {
     /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the `committers`, where there are any.
     fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
-        let mut client = context.client_args.client();
+        let display = context.display.clone();
+        let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
         while let Some(task) = self.take() {
             match (perform(context, &mut client, &task), &committers) {
                 (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
@@ -90,7 +91,9 @@ impl Queue {
                 (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
                 (Err(error), _) if error.is_busy() => match self.retire(task) {
                     Ok(others) => {
-                        context.note(format_args!("the server is busy: going on with {others} connections at most"));
+                        context
+                            .display
+                            .note(format_args!("the server is busy: going on with {others} connections at most"));
                         return;
                     }
                     Err(task) => self.done(context, &task, Err(error)),

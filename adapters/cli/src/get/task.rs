@@ -1,14 +1,12 @@
 //! A task of `coracle get`: a directory or a file to fetch, and its outcome.
 
 use std::ffi::OsString;
-use std::fmt::Display;
 use std::sync::Arc;
 
 use coracle::client::{Download, GetOptions, GetSummary};
 use coracle::local::Directory;
 
 use crate::client_args::ClientArgs;
-use crate::exit::print_error;
 use crate::progress::ProgressDisplay;
 
 /// What all tasks of a run share.
@@ -22,15 +20,6 @@ pub struct Context<'a> {
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
     pub display: ProgressDisplay,
-}
-
-impl Context<'_> {
-    /// Prints what does not go as usual and is no error.
-    pub fn note(&self, note: impl Display) {
-        if !self.quiet {
-            self.display.suspend(|| print_error(note));
-        }
-    }
 }
 
 /// A directory or a file to fetch.

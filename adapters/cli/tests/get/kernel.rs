@@ -188,6 +188,30 @@ fn k11_a_rename_that_fails_keeps_the_part() {
     }
 }
 
+/// FAT makes up a new inode number when a stick is plugged in again.
+#[test]
+fn a_part_is_resumed_where_inode_numbers_do_not_last() {
+    let (local, part) = (TestDirectory::new(), ".coracle-a.part");
+    let cut = Server::new(|mut exchange| {
+        let header = exchange.header(file(), "v1");
+        exchange.line(&header);
+        exchange.send(&file()[..100_000]);
+        exchange.cut();
+    });
+    local.get(&cut, &["a", "--retries", "0"]).exits_with(3);
+    fs::copy(local.path(part), local.path("copy")).expect("copied");
+    fs::rename(local.path("copy"), local.path(part)).expect("renamed");
+    let rest = Server::new(|mut exchange| {
+        assert_eq!(exchange.offset(), 100_000);
+        exchange.answer(file(), "v1");
+    });
+    local.get(&rest, &["a"]).exits_with(5).prints_error("is in the way");
+    // The kind of the file system is the first member of what fstatfs(2) returns: FAT.
+    let fat = "inject=fstatfs:poke_exit=@arg2=444d000000000000";
+    traced(&local, &rest, &["-e", fat], &["a"]).exits_with(0);
+    assert_eq!((local.read("a"), names(&local)), (file().to_vec(), vec!["a".to_owned()]));
+}
+
 /// FAT through FUSE has neither, and is asked only when the whole file is there.
 #[test]
 fn file_systems_without_links_and_such_renames_do() {

@@ -219,7 +219,8 @@ fn a_listing_that_is_cut_begins_again_or_is_reported() {
         }
         _ => tree(exchange, TREE),
     });
-    local.get(&server, &["-r", "-o", "to"]).exits_with(0);
+    let result = local.get(&server, &["-r", "-o", "to"]);
+    result.exits_with(0).prints_error("coracle: ").prints_error("; trying again in ");
     is_tree(&local, "to/");
     let server = Server::new(|mut exchange| {
         exchange.line(&json!({"type": "entry", "fileName": "shown", "fileSize": 1}));

@@ -81,6 +81,14 @@ impl Client {
         self
     }
 
+    /// Sets what is called before the pause of each retry of a listing or of [`Client::stat`]. The retries of a fetch are
+    /// events of its [`Progress`].
+    #[must_use]
+    pub fn with_retry_observer(mut self, observer: impl FnMut(&ProgressEvent<'_>) + Send + 'static) -> Self {
+        self.requester.on_retry = Some(Box::new(observer));
+        self
+    }
+
     /// The address of the server.
     #[must_use]
     pub fn address(&self) -> &Address {

@@ -13,6 +13,7 @@ use super::address::Address;
 use super::backoff::Backoff;
 use super::connect::{ClientTransport, MonotonicClock, connect};
 use super::error::Error;
+use super::progress::ProgressEvent;
 use crate::transport::TransportError;
 
 /// The size of the receive buffer, in bytes.
@@ -30,7 +31,12 @@ pub struct Requester {
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
+    /// Called before the pause of each retry of a listing or a `stat`.
+    pub on_retry: Option<RetryObserver>,
 }
+
+/// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
+pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
 
 /// An attempt that failed.
 pub struct FailedAttempt {
@@ -51,6 +57,7 @@ impl Requester {
             retries: 3,
             connection: None,
             peer: None,
+            on_retry: None,
         }
     }
 
@@ -68,10 +75,11 @@ impl Requester {
             if failed.was_reused {
                 continue;
             }
-            match backoff.next_pause(false) {
-                Some(pause) => sleep(pause),
-                None => return Err(failed.error),
+            let Some(pause) = backoff.next_pause(false) else { return Err(failed.error) };
+            if let Some(on_retry) = &mut self.on_retry {
+                on_retry(&ProgressEvent::Retry { error: &failed.error, pause });
             }
+            sleep(pause);
         }
     }
 

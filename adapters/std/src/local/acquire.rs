@@ -119,9 +119,10 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             self.remove_sidecar()?;
             return Ok(ExistingPart::None);
         }
+        // A device number lasts as long as the mount: it is another one when the file system comes back.
+        let is_noted = |part: Identity| part.inode == identity.inode || !self.directory().has_lasting_inodes();
         let origin = match state {
-            // A device number lasts as long as the mount: it is another one when the file system comes back.
-            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if part.inode == identity.inode => Some(origin),
+            SidecarState::Valid(Sidecar { origin, part: Some(part) }) if is_noted(part) => Some(origin),
             // Nothing is written to a part before the sidecar names it.
             SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
             SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),

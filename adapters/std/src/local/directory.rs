@@ -176,6 +176,11 @@ impl<D: DirectoryHandle> Directory<D> {
         let _ = self.handle.copy_access(name, file, is_complete);
     }
 
+    /// Whether the inode number of a file tells later whether it is the same file.
+    pub(super) fn has_lasting_inodes(&self) -> bool {
+        self.handle.has_lasting_inodes()
+    }
+
     /// Removes the entry `name`, if there is one.
     ///
     /// # Errors

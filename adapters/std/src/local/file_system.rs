@@ -76,6 +76,12 @@ pub trait DirectoryHandle: Debug + Sized {
         Ok(())
     }
 
+    /// Whether a file keeps its inode number for as long as it exists, over mounts and restarts. Some file systems, FAT
+    /// among them, store none.
+    fn has_lasting_inodes(&self) -> bool {
+        true
+    }
+
     /// Makes the entries as they are now survive a power cut, where the file system can promise that.
     ///
     /// # Errors

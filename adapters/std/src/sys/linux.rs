@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -37,9 +37,8 @@ pub(crate) fn rename_no_replace(directory: BorrowedFd<'_>, from: &OsStr, to: &Os
 /// Whether the kernel makes the contents of `file` when it is read, as in /proc and /sys: its size says nothing then, and two
 /// reads may give two contents.
 pub(crate) fn is_generated(file: &File) -> bool {
-    /// The numbers in the kernel's `include/uapi/linux/magic.h`: proc, sysfs, debugfs, tracefs, securityfs, configfs,
-    /// cgroup, cgroup2, selinuxfs.
-    const MAGIC: [u64; 9] = [
+    /// proc, sysfs, debugfs, tracefs, securityfs, configfs, cgroup, cgroup2, selinuxfs.
+    const KINDS: [u64; 9] = [
         0x9fa0,
         0x6265_6572,
         0x6462_6720,
@@ -50,5 +49,18 @@ pub(crate) fn is_generated(file: &File) -> bool {
         0x6367_7270,
         0xf97c_ff8c,
     ];
-    fstatfs(file).is_ok_and(|status| MAGIC.contains(&(status.f_type as u64 & 0xffff_ffff)))
+    file_system_kind(file.as_fd()).is_some_and(|kind| KINDS.contains(&kind))
+}
+
+/// Whether a file keeps its inode number for as long as it exists. File systems that store none make one up when they look
+/// at the file for the first time after it was forgotten.
+pub(crate) fn has_lasting_inodes(directory: BorrowedFd<'_>) -> bool {
+    /// FAT, exFAT, FUSE, CIFS, SMB2, 9p.
+    const KINDS: [u64; 6] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
+    file_system_kind(directory).is_none_or(|kind| !KINDS.contains(&kind))
+}
+
+/// The number of a kind of file system (`include/uapi/linux/magic.h` of the kernel); `None` where it is unknown.
+fn file_system_kind(descriptor: BorrowedFd<'_>) -> Option<u64> {
+    fstatfs(descriptor).ok().map(|status| status.f_type as u64 & 0xffff_ffff)
 }

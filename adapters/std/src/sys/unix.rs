@@ -319,6 +319,12 @@ pub(crate) fn is_generated(_: &File) -> bool {
     false
 }
 
+/// Whether a file keeps its inode number for as long as it exists, as POSIX has it.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_lasting_inodes(_: BorrowedFd<'_>) -> bool {
+    true
+}
+
 /// Refuses: POSIX has no rename that replaces nothing.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &std::ffi::OsStr, _: &std::ffi::OsStr) -> io::Result<()> {

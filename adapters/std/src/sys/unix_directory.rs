@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{copy_access, rename_no_replace};
+use super::{copy_access, has_lasting_inodes, rename_no_replace};
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
@@ -91,6 +91,10 @@ impl DirectoryHandle for SystemDirectory {
 
     fn copy_access(&self, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
         copy_access(self.as_fd(), name, file, is_complete)
+    }
+
+    fn has_lasting_inodes(&self) -> bool {
+        has_lasting_inodes(self.as_fd())
     }
 
     fn sync(&self) -> io::Result<()> {
