@@ -10,6 +10,9 @@ use super::contents::Contents;
 use super::entries::Entries;
 use super::{Content, Disk, State};
 
+/// A page of memory: the system writes all of it, or nothing, whenever a process is killed.
+const PAGE: usize = 4_096;
+
 /// An open directory.
 #[derive(Debug)]
 pub struct DiskDirectory {
@@ -169,11 +172,11 @@ impl FileHandle for DiskFile {
                 Ok(len)
             }
             Err(error) => {
-                // A process that ends may have written a part.
+                // A process that is killed may have written the first pages.
                 let mut state = self.disk.state();
-                if state.is_stopped && state.random.chance(500) {
-                    let len = state.random.below(bytes.len());
-                    state.contents(self.number).write(offset, &bytes[..len]);
+                let end = (offset + state.random.below(bytes.len() + 1)) / PAGE * PAGE;
+                if state.is_stopped && end > offset {
+                    state.contents(self.number).write(offset, &bytes[..end - offset]);
                 }
                 Err(error)
             }
