@@ -5,6 +5,7 @@ use super::state::State;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
@@ -12,10 +13,18 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+        #[cfg(feature = "write")]
+        if self.state == State::Commit {
+            return self.committed(buf, reply);
+        }
         if self.state != State::AwaitReply {
             return self.misuse();
         }
         self.begin_answer();
+        #[cfg(feature = "write")]
+        if self.context.request.kind.writes() {
+            return self.reply_write(buf, reply);
+        }
         #[cfg(feature = "classic")]
         if self.context.request.is_classic {
             return self.reply_classic(buf, reply);
@@ -61,6 +70,10 @@ impl Session<'_> {
         if self.state != State::Finish {
             return self.misuse();
         }
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.finished_put(buf, finished);
+        }
         let asked = self.context.request.digest;
         let is_stat = self.context.request.kind == RequestKind::Stat;
         if !self.is_digest_known {
@@ -102,8 +115,12 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
+        #[cfg(feature = "write")]
+        if request.kind.writes() {
+            return self.write_request(buf);
+        }
         let name = request_reader::known_name(buf, request.name_len);
         let digest = request.digest;
         Some(match request.kind {
@@ -115,6 +132,8 @@ impl Session<'_> {
             RequestKind::Select => Request::Select { name: name? },
             #[cfg(feature = "classic")]
             RequestKind::Confirm => Request::Confirm { name: name? },
+            #[cfg(feature = "write")]
+            _ => return None,
         })
     }
 
@@ -154,15 +173,23 @@ impl Session<'_> {
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
+        self.set_version(&info.version);
+        let asked = self.context.request.digest;
+        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == asked);
+        self.is_digest_known = self.context.digest.is_some();
+        self.position = self.context.request.digest_from;
+        self.hash_or_header(buf);
+    }
+
+    /// Sets the version that the next line tells.
+    #[inline(always)] // one call in most builds
+    pub(super) fn set_version(&mut self, version: &Version) {
+        let version = version.as_str().as_bytes();
         let request = &mut self.context.request;
         if let Some(place) = request.version.get_mut(..version.len()) {
             place.copy_from_slice(version);
         }
         request.version_len = version.len();
-        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
-        self.is_digest_known = self.context.digest.is_some();
-        self.position = request.digest_from;
-        self.hash_or_header(buf);
     }
 
     /// Whether a digest was requested that has to be computed.
@@ -172,10 +199,18 @@ impl Session<'_> {
 
     /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.context.end;
+        }
         if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.after_hash(buf);
+        }
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
@@ -226,6 +261,8 @@ impl Session<'_> {
                     self.end_body(buf);
                 }
             }
+            #[cfg(feature = "write")]
+            State::ReceiveBody => self.begin_body(buf),
             State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.context.code)),
             State::Receive => self.end_answer(buf),
             #[cfg(feature = "classic")]
