@@ -199,6 +199,12 @@ pub trait Store {
         None
     }
 
+    /// The time now, in seconds since 1970-01-01 00:00 UTC, by the clock that [`FileInfo::modified`] comes from; `None` where
+    /// there is none. `hello` tells it.
+    fn unix_time(&mut self) -> Option<u64> {
+        None
+    }
+
     /// Caches a digest that was just computed over all of `file` while its version stayed `info.version`.
     fn remember_digest(&mut self, _file: &Self::File, _info: &FileInfo, _digest: &Digest) {}
 }

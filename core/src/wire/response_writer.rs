@@ -91,8 +91,8 @@ macro_rules! hello {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
-            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s,"#,
-            r#""features":["list","stat","get"],"digests":["#,
+            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
+            r#"(h,"time":$h),"features":["list","stat","get"],"digests":["#,
             $digests,
             "]}\n"
         )
@@ -112,6 +112,8 @@ pub(crate) struct ResponseContext<'c> {
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
+    /// The Unix time in seconds.
+    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
@@ -234,6 +236,7 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
+                    b'h' => self.time?,
                     b'i' => config.idle_ms.into(),
                     b'l' => length,
                     b'm' => self.modified?,
@@ -310,9 +313,9 @@ mod tests {
             let mut is_open = false;
             while let Some(byte) = bytes.next() {
                 match byte {
-                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefhiklmnopqrstuvwxz".contains(&letter))),
                     b'(' => {
-                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        assert!(!is_open && bytes.next().is_some_and(|letter| b"hmpxy".contains(&letter)), "{kind:?}");
                         is_open = true;
                     }
                     b')' => {
