@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod kernel;
 mod outcomes;
+mod program;
 mod serve;
 mod support;
 mod tree;
