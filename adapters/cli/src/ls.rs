@@ -8,8 +8,9 @@ use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
 use serde::Serialize;
 
-use crate::client_args::{ClientArgs, parse_file_name};
+use crate::client_args::ClientArgs;
 use crate::exit::{Exit, print_error, report_failure};
+use crate::names::{parse_path, tidy};
 use crate::standard_output;
 use crate::values::format_time;
 
@@ -48,12 +49,10 @@ pub struct Ls {
 }
 
 pub fn run(args: &Ls) -> Exit {
-    let path = match args.path.as_deref().map(|path| path.trim_end_matches('/')) {
-        None | Some("" | ".") => None,
-        Some(path) => match parse_file_name(path) {
-            Ok(path) => Some(path),
-            Err(exit) => return exit,
-        },
+    let path = args.path.as_deref().map(tidy).unwrap_or_default();
+    let path = match parse_path(&path) {
+        Ok(path) => path,
+        Err(exit) => return exit,
     };
     let stdout = io::stdout();
     let out: Box<dyn Write> =

@@ -19,8 +19,9 @@ use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
 use self::task::{Context, FileTask, Task};
-use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
+use crate::names::{parse_file_name, parse_path, tidy};
 use crate::progress::ProgressDisplay;
 use crate::standard_output;
 use crate::values::parse_size;
@@ -89,7 +90,8 @@ pub struct Get {
 }
 
 pub fn run(args: &Get) -> Exit {
-    match plan(args) {
+    let names: Vec<String> = args.names.iter().map(|name| tidy(name)).collect();
+    match plan(args, &names) {
         Ok(Plan::Stdout(names)) => match standard_output::check() {
             Ok(()) => stream(args, &names, &mut io::stdout().lock(), true),
             Err(error) => report_failure("standard output", &Error::Write(error)),
@@ -121,7 +123,7 @@ enum Plan<'a> {
     Tasks(Vec<Task>, Arc<Directory>),
 }
 
-fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
+fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
     let output = args.output.as_deref();
     let kind = output.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.file_type());
     let is_stdout = output.is_some_and(is_stdout);
@@ -132,14 +134,14 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
             return Err(Exit::Usage);
         }
         let root = destination(output)?;
-        let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut tasks = names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
             tasks.push(Task::Named { name: None, local: None });
         }
         check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
     }
-    let names = args.names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    let names = names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
     match output {
         Some(_) if is_stdout => return Ok(Plan::Stdout(names)),
         Some(path) if is_device => return Ok(Plan::Device(names, path)),
@@ -173,15 +175,11 @@ fn is_stdout(output: &Path) -> bool {
     ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| output == Path::new(name))
 }
 
-/// Parses a NAME of `-r`.
+/// Parses a tidied NAME of `-r`.
 fn named(name: &str) -> Result<Task, Exit> {
-    let trimmed = name.trim_end_matches('/');
-    if matches!(trimmed, "" | ".") {
-        return Ok(Task::Named { name: None, local: None });
-    }
-    let path = parse_file_name(trimmed)?;
-    let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
-    Ok(Task::Named { name: Some(trimmed.to_owned()), local })
+    let Some(path) = parse_path(name)? else { return Ok(Task::Named { name: None, local: None }) };
+    let local = (!name.ends_with('/')).then(|| path.last().to_owned());
+    Ok(Task::Named { name: Some(path.as_str().to_owned()), local })
 }
 
 fn local_path(task: &Task) -> Option<&str> {
