@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod kernel;
+mod listing;
 mod outcomes;
 mod program;
 mod serve;
