@@ -1,6 +1,8 @@
 //! `coracle ls` of a real server: orders, sizes for people, hidden things; and names as people type them.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
@@ -90,4 +92,37 @@ fn names_are_understood_as_people_type_them() {
     }
     // Two names for one file go to one name here.
     serve.get(&local, &["d/f", "/d/f", "-o", "twice/"]).exits_with(2).prints_error("would be fetched to the name f");
+}
+
+#[test]
+fn one_file_is_served_alone() {
+    let local = TestDirectory::new();
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("the image");
+    fs::write(&path, "first").expect("written");
+    fs::write(root.path().join("beside"), "not served").expect("written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
+        .args(["serve", "--listen", "127.0.0.1:0", "-q"])
+        .arg(&path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the server");
+    let mut told = BufReader::new(child.stdout.take().expect("its output")).lines().map(|line| line.expect("text"));
+    let first = told.next().expect("a line");
+    let address = first.strip_prefix("listening on ").expect("where it listens").to_owned();
+    assert_eq!(told.next(), Some(format!("  coracle get {address} 'the image'")));
+    let serve = Serve { root, child, address };
+    let ls = |args: &[&str]| local.run(&[&["ls", serve.address.as_str()], args].concat());
+    let result = ls(&["-r"]);
+    assert_eq!(result.exits_with(0).out(), "the image\n");
+    serve.get(&local, &["the image"]).exits_with(0);
+    serve.get(&local, &["beside"]).exits_with(1).prints_error("beside: not found");
+    ls(&["the"]).exits_with(1);
+    serve.write("next", "second");
+    fs::rename(serve.root.path().join("next"), &path).expect("replaced");
+    serve.get(&local, &["-r", "-o", "to"]).exits_with(0);
+    assert_eq!((local.read("the image"), local.read("to/the image")), (b"first".to_vec(), b"second".to_vec()));
+    fs::remove_file(&path).expect("removed");
+    serve.get(&local, &["the image", "-o", "gone"]).exits_with(1).prints_error("not found");
+    assert_eq!(ls(&[]).exits_with(0).out(), "");
 }
