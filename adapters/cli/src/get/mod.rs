@@ -48,7 +48,8 @@ pub struct Get {
     #[arg(value_name = "NAME", required_unless_present = "recursive", value_hint = ValueHint::Other)]
     names: Vec<String>,
 
-    /// The target: a file, a directory, or '-' for standard output
+    /// The target: a file, a directory, or '-' for standard output. Its last directory is made where
+    /// it is missing
     #[arg(short, long, value_name = "FILE|DIR|-", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
@@ -160,7 +161,7 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
     let (root, leaf) = match path.file_name() {
         Some(leaf) if !is_directory => {
             let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-            (opened(Directory::open(parent))?, Some(leaf.to_owned()))
+            (destination(Some(parent))?, Some(leaf.to_owned()))
         }
         _ => (destination(Some(path))?, None),
     };

@@ -26,6 +26,8 @@ fn fetches_and_leaves_nothing_else() {
     local.get(&server, &["hello", "-o", "/dev/null"]).exits_with(0);
     local.get(&server, &["hello", "-o", "no/such/directory"]).exits_with(5);
     assert_eq!(local.names(), ["else", "empty", "hello"]);
+    local.get(&server, &["hello", "-o", "new/hi"]).exits_with(0);
+    assert_eq!((local.names().len(), local.read("new/hi")), (5, b"Hello, world!\n".to_vec()));
 }
 
 #[test]
