@@ -34,6 +34,7 @@ Examples:
   coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
+  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
@@ -68,6 +69,14 @@ pub struct Get {
     /// Start unfinished downloads over
     #[arg(long)]
     no_resume: bool,
+
+    /// Fetch the bytes from this one on, counted from 0; verified by a digest of what is fetched
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other, conflicts_with = "recursive")]
+    offset: Option<u64>,
+
+    /// Fetch so many bytes, or fewer where the file ends before
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other, conflicts_with = "recursive")]
+    length: Option<u64>,
 
     /// Refuse larger files
     #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other)]
@@ -148,6 +157,10 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         Some(path) if is_device => return Ok(Plan::Device(names, path)),
         _ => {}
     }
+    if names.len() > 1 && (args.offset.is_some() || args.length.is_some()) {
+        print_error("--offset and --length are for one file at a time");
+        return Err(Exit::Usage);
+    }
     check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
         let root = destination(output)?;
@@ -223,6 +236,7 @@ fn options(args: &Get) -> GetOptions {
         .with_resume(!args.no_resume)
         .with_snapshot(args.snapshot)
         .with_max_size(args.max_size)
+        .with_range(args.offset.unwrap_or(0), args.length)
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {

@@ -6,6 +6,7 @@ mod kernel;
 mod listing;
 mod outcomes;
 mod program;
+mod range;
 mod serve;
 mod support;
 mod tree;
