@@ -52,7 +52,7 @@ fn list_is_counted() {
             "\n",
             r#"{"type":"entry","fileName":"d/e","fileSize":18446744073709551615,"directory":false}"#,
             "\n",
-            r#"{"type":"end","count":4,"skipped":2}"#,
+            r#"{"type":"end","count":4,"hidden":3,"skipped":2}"#,
             "\n"
         ),
     );
@@ -63,13 +63,13 @@ fn list_is_counted() {
             "directory d/sub false",
             "directory d/l true",
             "file d/e 18446744073709551615 None",
-            "listed 4 skipped 2"
+            "listed 4 skipped 2 hidden 3"
         ]
     );
     assert_eq!(seen.last, None);
     assert_eq!(
         answered(ClientRequest::List { path: None }, b"", "{\"type\":\"end\",\"count\":0}\n").events,
-        ["listed 0 skipped 0"]
+        ["listed 0 skipped 0 hidden 0"]
     );
 }
 

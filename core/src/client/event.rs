@@ -216,13 +216,21 @@ pub struct Listing {
     pub count: u64,
     /// Number of things in the directory that cannot be requested.
     pub skipped: u64,
+    /// Number of things in the directory that the server's owner keeps hidden.
+    pub hidden: u64,
 }
 
 impl Listing {
-    /// The end of a listing.
+    /// The end of a listing without hidden things.
     #[must_use]
     pub const fn new(count: u64, skipped: u64) -> Self {
-        Self { count, skipped }
+        Self { count, skipped, hidden: 0 }
+    }
+
+    /// Sets [`Listing::hidden`].
+    #[must_use]
+    pub const fn with_hidden(self, hidden: u64) -> Self {
+        Self { hidden, ..self }
     }
 }
 

@@ -96,6 +96,7 @@ impl<'c> Session<'c> {
                 digest: None,
                 count: 0,
                 skipped: 0,
+                hidden: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
             },

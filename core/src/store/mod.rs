@@ -86,6 +86,8 @@ pub enum Listed<'a> {
     Entry(Entry<'a>),
     /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
     Skipped,
+    /// Something that the owner keeps from clients, which are told how many of these there are.
+    Hidden,
     /// The end.
     End,
 }

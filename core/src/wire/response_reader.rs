@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::client::{Digests, Features, Hello, Refusal, Violation};
+use crate::client::{Digests, Features, Hello, Listing, Refusal, Violation};
 use crate::store::{Entry, EntryKind};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
@@ -136,11 +136,12 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     Ok(Entry::new(name, kind))
 }
 
-/// Reads the `end` line of a listing: the numbers of entries and of skipped things.
-pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
-    let [count, skipped] = find(line, &["count", "skipped"]);
+/// Reads the `end` line of a listing.
+pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
+    let [count, skipped, hidden] = find(line, &["count", "skipped", "hidden"]);
     let skipped = optional(&skipped, number(&skipped, line))?;
-    Ok((number(&count, line)?, skipped.unwrap_or(0)))
+    let hidden = optional(&hidden, number(&hidden, line))?;
+    Ok(Listing::new(number(&count, line)?, skipped.unwrap_or(0)).with_hidden(hidden.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name`, with a digest of the kind `digest`.

@@ -67,7 +67,8 @@ impl DirectoryStore {
         Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
     }
 
-    /// Sets whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
+    /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
+    /// and they do not exist otherwise.
     #[must_use]
     pub fn with_hidden(self, hidden: bool) -> Self {
         Self { hidden, ..self }
