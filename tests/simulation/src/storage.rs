@@ -85,6 +85,8 @@ impl Storage {
             is_ordered: random.chance(750),
             has_no_replace: random.chance(600),
             has_links: random.chance(600),
+            has_file_system_sync: true,
+            has_one_group: true,
         };
         Self {
             disk: Disk::new(behavior, Random::new(random.next())),

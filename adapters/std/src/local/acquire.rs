@@ -174,7 +174,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         for number in 1..=9 {
             let mut aside = name.to_owned();
             aside.push(format!(".old{number}"));
-            match directory.rename_no_replace(name, &aside) {
+            match directory.rename_no_replace(name, directory, &aside) {
                 Ok(()) => return Ok(Some(directory.path_of(&aside))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

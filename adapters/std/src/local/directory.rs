@@ -132,28 +132,29 @@ impl<D: DirectoryHandle> Directory<D> {
         Ok(Some(file))
     }
 
-    /// Renames `from` to `to`, and replaces what is there.
+    /// Renames `from` to `to` in the directory `into`, and replaces what is there.
     ///
     /// # Errors
     ///
     /// The operating system's.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        self.handle.rename(from, to)
+    pub(super) fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        self.handle.rename(from, &into.handle, to)
     }
 
-    /// Renames `from` to `to`, unless that would replace something. Where the file system has no operation for that, what
-    /// another program creates at the same time may be replaced nevertheless.
+    /// Renames `from` to `to` in the directory `into`, unless that would replace something. Where the file system has no
+    /// operation for that, what another program creates at the same time may be replaced nevertheless.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`. After any other error both may be
     /// names of the file.
-    pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match self.handle.rename_no_replace(from, to) {
+    pub(super) fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        let into = &into.handle;
+        match self.handle.rename_no_replace(from, into, to) {
             // File systems without this operation mostly have links, which never replace.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, into, to) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
-                    self.rename_if_free(from, to)
+                    self.rename_if_free(from, into, to)
                 }
                 linked => linked.and_then(|()| self.handle.remove(from)),
             },
@@ -162,10 +163,10 @@ impl<D: DirectoryHandle> Directory<D> {
     }
 
     /// The best that FAT allows through FUSE: what is created between the look and the rename is replaced.
-    fn rename_if_free(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match self.handle.status(to)? {
+    fn rename_if_free(&self, from: &OsStr, into: &D, to: &OsStr) -> io::Result<()> {
+        match into.status(to)? {
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            None => self.handle.rename(from, to),
+            None => self.handle.rename(from, into, to),
         }
     }
 

@@ -23,10 +23,10 @@ pub use acquire::ExistingPart;
 pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
-pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
 pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
 pub use target::DownloadTarget;
 
-pub use crate::sys::SystemDirectory;
+pub use crate::sys::{SystemDirectory, SystemFileSystem};

@@ -109,9 +109,9 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         let Names { target, part, .. } = &self.names;
         let renamed = if force {
             self.check_target(true)?;
-            self.directory.rename(part, target)
+            self.directory.rename(part, &self.directory, target)
         } else {
-            self.directory.rename_no_replace(part, target)
+            self.directory.rename_no_replace(part, &self.directory, target)
         };
         match renamed {
             Ok(()) => Ok(true),
