@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use coracle_core::FileName;
 
@@ -21,6 +21,12 @@ pub struct Directory<D = SystemDirectory> {
     handle: D,
     path: PathBuf,
     ancestry: Option<Ancestry<D>>,
+    /// Whether files of the directory for batches can be renamed into this one, once that was asked.
+    takes_batches: OnceLock<bool>,
+    /// A rename into this directory would have taken a copy.
+    refused_batch: AtomicBool,
+    /// New directories below this one are synced with the files in them, not at once.
+    defers_syncs: bool,
 }
 
 /// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
@@ -65,7 +71,21 @@ impl<D: DirectoryHandle> Directory<D> {
     /// The directory that is open as `handle`; messages call it `path`.
     #[must_use]
     pub fn new(handle: D, path: &Path) -> Self {
-        Self { handle, path: path.to_owned(), ancestry: None }
+        Self {
+            handle,
+            path: path.to_owned(),
+            ancestry: None,
+            takes_batches: OnceLock::new(),
+            refused_batch: AtomicBool::new(false),
+            defers_syncs: false,
+        }
+    }
+
+    /// Leaves new directories below this one to be made durable by [`sync`](Self::sync), or by a sync of the file system.
+    #[must_use]
+    pub fn with_deferred_syncs(mut self) -> Self {
+        self.defers_syncs = true;
+        self
     }
 
     /// Opens the directory `below` this one, and creates what is missing of it. Symbolic links are followed only as
@@ -89,8 +109,8 @@ impl<D: DirectoryHandle> Directory<D> {
         };
         let handle = opened.map_err(LocalError::io("open directory", || path.clone()))?;
         let ancestry = Ancestry { root: self.clone(), below: below.to_owned(), is_synced: AtomicBool::new(false) };
-        let directory = Self { handle, path, ancestry: Some(ancestry) };
-        if is_new {
+        let directory = Self { ancestry: Some(ancestry), ..Self::new(handle, &path) };
+        if is_new && !self.defers_syncs {
             directory.sync_ancestry()?;
         }
         Ok(directory)
@@ -180,6 +200,22 @@ impl<D: DirectoryHandle> Directory<D> {
     /// Whether the inode number of a file tells later whether it is the same file.
     pub(super) fn has_lasting_inodes(&self) -> bool {
         self.handle.has_lasting_inodes()
+    }
+
+    /// Whether a file that is created in `other` and renamed into this directory is like one that was created here.
+    pub(super) fn takes_from(&self, other: &Self) -> bool {
+        let is_like = || self.handle.is_like(&other.handle).unwrap_or(false);
+        !self.refused_batch.load(Ordering::Relaxed) && *self.takes_batches.get_or_init(is_like)
+    }
+
+    /// Notes that nothing can be renamed into this directory from that for batches.
+    pub(super) fn refuse_batches(&self) {
+        self.refused_batch.store(true, Ordering::Relaxed);
+    }
+
+    /// What the directory was opened on.
+    pub(super) fn handle(&self) -> &D {
+        &self.handle
     }
 
     /// Removes the entry `name`, if there is one.

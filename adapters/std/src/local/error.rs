@@ -77,6 +77,13 @@ impl LocalError {
         }
     }
 
+    /// Whether a file of a batch could not be renamed to its target without a copy. To fetch it again helps, since that file
+    /// is then written beside its target.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::CrossesDevices)
+    }
+
     /// Wraps an error of the operating system; for `map_err`.
     pub(super) fn io(doing: &'static str, path: impl FnOnce() -> PathBuf) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { doing, path: path(), error }

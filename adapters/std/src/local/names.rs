@@ -20,6 +20,15 @@ const SPARE: usize = ".old1".len();
 /// Suffix of the sidecar, behind the temporary name.
 const SIDECAR: &str = ".json";
 
+/// How the directories begin in which batches are written; a number follows.
+const BATCH: &str = "batch-";
+
+/// Name of directory `number` in which batches are written.
+#[must_use]
+pub fn batch_directory(number: usize) -> OsString {
+    OsString::from(format!("{PREFIX}{BATCH}{number}"))
+}
+
 /// Names of one download in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

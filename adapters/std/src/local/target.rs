@@ -47,7 +47,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
 
     /// The directory.
     #[must_use]
-    pub fn directory(&self) -> &Directory<D> {
+    pub fn directory(&self) -> &Arc<Directory<D>> {
         &self.directory
     }
 
@@ -103,28 +103,32 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         self.directory.remove(&self.names.sidecar)
     }
 
-    /// Gives the part the final name, and replaces nothing unless `force` is given. Returns whether the temporary name is
-    /// gone: where it is not, it is a second name of the target.
-    pub(super) fn rename_part(&self, force: bool) -> Result<bool, LocalError> {
-        let Names { target, part, .. } = &self.names;
+    /// Gives the file `part` of the directory `from` the final name, and replaces nothing unless `force` is given. Returns
+    /// whether the temporary name is gone: where it is not, it is a second name of the target.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is a target, and the operating system's.
+    pub(super) fn take_name(&self, from: &Directory<D>, part: &OsStr, force: bool) -> io::Result<bool> {
+        let target = &self.names.target;
         let renamed = if force {
-            self.check_target(true)?;
-            self.directory.rename(part, &self.directory, target)
+            from.rename(part, &self.directory, target)
         } else {
-            self.directory.rename_no_replace(part, &self.directory, target)
+            from.rename_no_replace(part, &self.directory, target)
         };
         match renamed {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(LocalError::Exists(self.path())),
-            Err(_) if self.is_linked().unwrap_or(false) => Ok(false),
-            Err(error) => Err(LocalError::io("give its real name to", || self.part_path())(error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            Err(_) if self.is_linked(from, part).unwrap_or(false) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// Whether the target and the part are two names of one file.
-    fn is_linked(&self) -> Result<bool, LocalError> {
-        let target = self.directory.status(&self.names.target)?.map(|status| status.identity);
-        Ok(target.is_some() && target == self.part_identity()?)
+    /// Whether the target and the file `part` of `from` are two names of one file.
+    fn is_linked(&self, from: &Directory<D>, part: &OsStr) -> Result<bool, LocalError> {
+        let identity = |status: Option<FileStatus>| status.map(|status| status.identity);
+        let target = identity(self.directory.status(&self.names.target)?);
+        Ok(target.is_some() && target == identity(from.status(part)?))
     }
 }
 
