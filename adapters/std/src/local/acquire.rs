@@ -107,6 +107,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         if !self.directory().takes_from(staging.directory()) {
             return Ok(None);
         }
+        let failures = staging.failures();
         // The name there would mean nothing to the user.
         let renamed = |error| match error {
             LocalError::Io { doing, error, .. } => LocalError::Io { doing, path: self.path(), error },
@@ -120,7 +121,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         if replaces {
             self.directory().copy_access(&self.names().target, &file, false);
         }
-        let place = Place::Batch { staging: staging.clone(), name };
+        let place = Place::Batch { staging: staging.clone(), name, failures };
         let identity = match file.status() {
             Ok(status) => status.identity,
             Err(error) => {

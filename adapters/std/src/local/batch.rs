@@ -10,6 +10,9 @@ use super::finished::FinishedPart;
 use super::staging::Staging;
 use crate::sys::SystemDirectory;
 
+/// Why a file is given up.
+const LOST: &str = "the disk failed to write, maybe this file";
+
 /// Makes batches of files durable, and gives them their names.
 ///
 /// One sync of the file system serves two batches: it makes the contents of one durable, and the names of the one before. `T` is
@@ -41,13 +44,17 @@ impl<T, D: DirectoryHandle> BatchCommitter<T, D> {
     /// Makes the contents of `batch` durable, then gives its files their names. Returns the outcome of those that failed, and of
     /// those of the batch before, whose names are durable now.
     ///
-    /// A sync that fails may have failed for any file, so all files of the batch are removed, and are to be fetched again.
+    /// A sync that fails may have failed for any file: all files of the batch are removed, and those of the next batch that were
+    /// begun already.
     pub fn commit(&mut self, batch: Vec<(T, FinishedPart<D>)>) -> Vec<Committed<T>> {
         let synced = self.sync();
         let mut outcomes = self.settle(&synced);
         for (file, part) in batch {
             let path = part.target().path();
             let taken = match &synced {
+                Ok(()) if self.is_durable && part.is_doubtful() => {
+                    part.discard().and(Err(LocalError::io("write", || path.clone())(io::Error::other(LOST))))
+                }
                 Ok(()) => part.take_name(),
                 Err(error) => part.discard().and(Err(LocalError::io("write", || path.clone())(copy(error)))),
             };

@@ -36,6 +36,12 @@ impl<D: DirectoryHandle> FinishedPart<D> {
         self.len
     }
 
+    /// Whether a sync of the file system has failed since it was created. That may have been for its contents, and another sync
+    /// that succeeds says nothing about them.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.place.is_doubtful()
+    }
+
     /// Renames it to its target. Its contents have to be durable, unless the user asked for less; the name becomes durable with a
     /// sync of the directory or of the file system.
     ///

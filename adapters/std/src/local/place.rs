@@ -24,6 +24,8 @@ pub enum Place<D: DirectoryHandle> {
         staging: Arc<Staging<D>>,
         /// Its name there.
         name: OsString,
+        /// How many syncs had failed when it was created.
+        failures: u64,
     },
 }
 
@@ -60,6 +62,11 @@ impl<D: DirectoryHandle> Place<D> {
     /// Whether the file `identity` lies there. Nobody else uses the directory of a batch.
     pub fn is_ours(&self, target: &DownloadTarget<D>, identity: Identity) -> Result<bool, LocalError> {
         Ok(self.is_of_batch() || target.part_identity()? == Some(identity))
+    }
+
+    /// Whether a sync has failed since it was created, which may have been for its contents.
+    pub fn is_doubtful(&self) -> bool {
+        matches!(self, Self::Batch { staging, failures, .. } if staging.failures() != *failures)
     }
 
     /// Removes the part, and its sidecar.

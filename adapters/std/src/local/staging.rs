@@ -31,6 +31,8 @@ pub struct Staging<D: DirectoryHandle = SystemDirectory> {
     name: OsString,
     file_system: D::FileSystem,
     next: AtomicU64,
+    /// How many syncs have failed.
+    failures: AtomicU64,
     /// Held until this is dropped.
     _lock: D::File,
 }
@@ -47,7 +49,15 @@ impl<D: DirectoryHandle> Staging<D> {
                 Ok(Some((directory, lock))) => {
                     clear(&directory);
                     let root = root.clone();
-                    return Some(Self { root, directory, name, file_system, next: AtomicU64::new(0), _lock: lock });
+                    return Some(Self {
+                        root,
+                        directory,
+                        name,
+                        file_system,
+                        next: AtomicU64::new(0),
+                        failures: AtomicU64::new(0),
+                        _lock: lock,
+                    });
                 }
                 Ok(None) => {}
                 Err(_) => return None,
@@ -72,7 +82,17 @@ impl<D: DirectoryHandle> Staging<D> {
     ///
     /// That of a write since this was created, or since the last call.
     pub(super) fn sync(&self) -> io::Result<()> {
-        self.file_system.sync()
+        let synced = self.file_system.sync();
+        if synced.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        synced
+    }
+
+    /// How many syncs have failed. Each one may have failed for any file that was created before it, and the next one does not
+    /// say so again.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// The directory itself.

@@ -163,6 +163,8 @@ impl Disk {
         let state = &mut *self.state();
         let State { nodes, behavior, random, .. } = state;
         for node in nodes {
+            // It may be back.
+            node.is_removed = false;
             match &mut node.content {
                 Content::File(contents) => contents.cut_power(random),
                 Content::Directory(entries) => entries.cut_power(behavior.is_ordered, random),
