@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coracle::local::{
-    BatchCommitter, Committed, Directory, DownloadTarget, FinishedPart, LocalError, Origin, Part, Proof, Staging,
+    BatchCommitter, Committed, Directory, DownloadTarget, FinishedPart, LocalError, Origin, Part, Proof, Replace,
+    Staging,
 };
 use coracle_core::{FileName, Version};
 
@@ -311,10 +312,9 @@ fn write(mut part: Part<DiskDirectory>, file: &File) -> Result<FinishedPart<Disk
             return Err(error);
         }
     }
-    part.finish(Proof::Unchecked, Some(0), true, false)
+    part.finish(Proof::Unchecked, Some(0), Replace::Anything, false)
 }
 
-#[expect(clippy::arc_with_non_send_sync, reason = "programs with threads use the library, too; this one has none")]
 fn shared<T>(value: T) -> Arc<T> {
     Arc::new(value)
 }

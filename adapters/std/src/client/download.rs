@@ -10,7 +10,7 @@ use super::error::Error;
 use super::options::{GetOptions, GetSummary};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
-use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
+use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof, Replace};
 
 /// How many times a file that changes during the fetch is fetched again.
 const MAX_CHANGES: u32 = 3;
@@ -22,7 +22,7 @@ pub struct Download {
     part: Part,
     proof: Proof,
     modified: Option<u64>,
-    force: bool,
+    replace: Replace,
     summary: GetSummary,
 }
 
@@ -33,7 +33,7 @@ impl Download {
     ///
     /// Those of the file system; see [`Part::promote`].
     pub fn commit(self) -> Result<GetSummary, LocalError> {
-        self.part.promote(self.proof, self.modified, self.force)?;
+        self.part.promote(self.proof, self.modified, self.replace)?;
         Ok(self.summary)
     }
 }
@@ -45,7 +45,7 @@ pub(super) fn download(
     options: &GetOptions,
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
-    target.check_target(options.force)?;
+    target.check_target(options.replace)?;
     let mut part = match target.find_part()? {
         ExistingPart::None => None,
         ExistingPart::Part(part) => Some(*part),
@@ -69,7 +69,7 @@ pub(super) fn download(
     let outcome = fetch.run(requester);
     match (outcome, fetch.part) {
         (Ok((proof, summary)), Some(part)) => {
-            Ok(Download { part, proof, modified: fetch.modified, force: options.force, summary })
+            Ok(Download { part, proof, modified: fetch.modified, replace: options.replace, summary })
         }
         (Ok(_), None) => Err(LocalError::Replaced(target.part_path()).into()),
         (Err(error), part) => {

@@ -2,6 +2,8 @@
 
 use coracle_core::{Digest, DigestKind};
 
+use crate::local::Replace;
+
 /// How a file is fetched.
 ///
 /// ```
@@ -15,7 +17,7 @@ use coracle_core::{Digest, DigestKind};
 #[must_use]
 pub struct GetOptions {
     pub(super) digest: Option<DigestKind>,
-    pub(super) force: bool,
+    pub(super) replace: Replace,
     pub(super) resume: bool,
     pub(super) snapshot: bool,
     pub(super) max_size: Option<u64>,
@@ -38,7 +40,13 @@ pub struct GetSummary {
 impl GetOptions {
     /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size.
     pub const fn new() -> Self {
-        Self { digest: Some(DigestKind::Crc32), force: false, resume: true, snapshot: false, max_size: None }
+        Self {
+            digest: Some(DigestKind::Crc32),
+            replace: Replace::Nothing,
+            resume: true,
+            snapshot: false,
+            max_size: None,
+        }
     }
 
     /// Sets the digest that verifies the file; `None` verifies nothing.
@@ -47,9 +55,14 @@ impl GetOptions {
         self
     }
 
-    /// Sets whether an existing file is replaced.
-    pub const fn with_force(mut self, force: bool) -> Self {
-        self.force = force;
+    /// Sets whether an existing file is replaced, whatever it is.
+    pub const fn with_force(self, force: bool) -> Self {
+        self.with_replace(if force { Replace::Anything } else { Replace::Nothing })
+    }
+
+    /// Sets which file is replaced.
+    pub const fn with_replace(mut self, replace: Replace) -> Self {
+        self.replace = replace;
         self
     }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use coracle_core::{FileName, Version};
 use tempfile::TempDir;
 
-use super::{BatchCommitter, Directory, DownloadTarget, FinishedPart, LocalError, Origin, Part, Proof, Staging};
+use super::{
+    BatchCommitter, Directory, DownloadTarget, FinishedPart, LocalError, Origin, Part, Proof, Replace, Staging,
+};
 
 struct Place {
     home: TempDir,
@@ -57,9 +59,9 @@ impl Place {
         part
     }
 
-    fn finished(&self, staging: &Arc<Staging>, path: &str, bytes: &[u8], force: bool) -> FinishedPart {
+    fn finished(&self, staging: &Arc<Staging>, path: &str, bytes: &[u8], replace: Replace) -> FinishedPart {
         let part = self.part(staging, path, bytes);
-        part.finish(Proof::Unchecked, Some(1_000_000_000), force, false).expect("finish")
+        part.finish(Proof::Unchecked, Some(1_000_000_000), replace, false).expect("finish")
     }
 }
 
@@ -73,8 +75,10 @@ fn a_batch_gets_its_names_together_and_leaves_nothing() {
     let staging = place.staging();
     let mut committer = BatchCommitter::new(staging.clone(), true);
     let files = [("a", "1"), ("d/b", "22"), ("d/e/c", "")];
-    let batch: Vec<_> =
-        files.iter().map(|(name, bytes)| (*name, place.finished(&staging, name, bytes.as_bytes(), false))).collect();
+    let batch: Vec<_> = files
+        .iter()
+        .map(|(name, bytes)| (*name, place.finished(&staging, name, bytes.as_bytes(), Replace::Nothing)))
+        .collect();
     assert!(files.iter().all(|(name, _)| !place.path(name).exists()));
     assert!(committer.commit(batch).is_empty(), "no name is durable before the next sync");
     assert!(committer.is_pending());
@@ -98,8 +102,9 @@ fn m3_a_batch_replaces_nothing_unasked() {
     fs::write(place.path("b"), "old").expect("write");
     symlink("a", place.path("l")).expect("link");
     let mut committer = BatchCommitter::new(staging.clone(), false);
-    let batch = [("a", false), ("b", true), ("l", true), ("c", false)];
-    let batch = batch.map(|(name, force)| (name, place.finished(&staging, name, b"new", force)));
+    let (nothing, anything) = (Replace::Nothing, Replace::Anything);
+    let batch = [("a", nothing), ("b", anything), ("l", anything), ("c", nothing)];
+    let batch = batch.map(|(name, replace)| (name, place.finished(&staging, name, b"new", replace)));
     let outcomes = committer.commit(batch.into());
     assert!(matches!(&outcomes[0], ("a", Err(LocalError::Exists(path))) if *path == place.path("a")), "{outcomes:?}");
     assert!(matches!(&outcomes[1], ("b", Ok(_))), "{outcomes:?}");
@@ -120,7 +125,7 @@ fn a_file_of_a_batch_keeps_the_access_of_the_one_that_it_replaces() {
         let batch = fs::read_dir(place.path(".coracle-batch-0")).expect("list");
         let modes = batch.map(|entry| entry.expect("entry").metadata().expect("status").mode() & 0o777);
         assert!(modes.filter(|open| open & !(mode | 0o644) != 0).count() == 0);
-        let finished = part.finish(Proof::Unchecked, None, true, false).expect("finish");
+        let finished = part.finish(Proof::Unchecked, None, Replace::Anything, false).expect("finish");
         BatchCommitter::new(staging.clone(), false).commit(vec![((), finished)]);
         assert_eq!(fs::metadata(place.path(name)).expect("status").mode() & 0o777, mode, "{name}");
         assert_eq!(read(&place.path(name)), b"new");
@@ -137,7 +142,7 @@ fn what_is_not_whole_gets_no_name() {
         || place.target("a").create_part_of_batch(&staging, origin.clone(), false).expect("create").expect("like");
     let mut part = create();
     part.append(b"01234").expect("append");
-    assert!(matches!(part.finish(Proof::Unchecked, None, false, false), Err(LocalError::Unproven(_))));
+    assert!(matches!(part.finish(Proof::Unchecked, None, Replace::Nothing, false), Err(LocalError::Unproven(_))));
     let mut part = create();
     part.append(b"01234").expect("append");
     part.suspend().expect("suspend");
@@ -169,10 +174,10 @@ fn m17_processes_do_not_take_each_others_batches() {
     let place = Place::new();
     let (one, two) = (place.staging(), place.staging());
     assert_eq!(place.names(), [".coracle-batch-0", ".coracle-batch-1"]);
-    let first = place.finished(&one, "a", b"1", false);
+    let first = place.finished(&one, "a", b"1", Replace::Nothing);
     Staging::remove_abandoned(&place.root);
-    let second = place.finished(&two, "b", b"2", false);
-    drop(place.finished(&two, "c", b"3", false));
+    let second = place.finished(&two, "b", b"2", Replace::Nothing);
+    drop(place.finished(&two, "c", b"3", Replace::Nothing));
     BatchCommitter::new(two, false).commit(vec![((), second)]);
     assert_eq!(place.names(), [".coracle-batch-0", "b"]);
     BatchCommitter::new(one, false).commit(vec![((), first)]);

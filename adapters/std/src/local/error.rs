@@ -12,6 +12,8 @@ use super::escaped::{Escaped, escape_path};
 pub enum LocalError {
     /// The target exists.
     Exists(PathBuf),
+    /// The target was fetched, and is not as it was fetched any more.
+    ChangedHere(PathBuf),
     /// There is a symbolic link where a file would be written; it is not followed.
     Symlink(PathBuf),
     /// There is something other than a regular file at that name.
@@ -64,6 +66,7 @@ impl LocalError {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Exists(path)
+            | Self::ChangedHere(path)
             | Self::Symlink(path)
             | Self::NotFile(path)
             | Self::Foreign(path)
@@ -94,6 +97,9 @@ impl fmt::Display for LocalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists(path) => write!(f, "{} exists already: --force would replace it", escape_path(path)),
+            Self::ChangedHere(path) => {
+                write!(f, "{} was changed here since it was fetched; --force replaces it", escape_path(path))
+            }
             Self::Symlink(path) => {
                 write!(f, "{} is a symbolic link, which is neither followed nor replaced", escape_path(path))
             }

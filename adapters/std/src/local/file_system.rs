@@ -295,7 +295,27 @@ pub struct Identity {
     pub inode: u64,
 }
 
+/// What tells that a file is the same and was not changed since another look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Length in bytes.
+    pub size: u64,
+    /// Inode number in the file system.
+    pub inode: u64,
+    /// As in [`FileStatus::modified_ns`].
+    pub modified_ns: i64,
+    /// As in [`FileStatus::changed_ns`].
+    pub changed_ns: i64,
+}
+
 impl FileStatus {
+    /// The stamp of the file.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        let Self { identity: Identity { inode, .. }, size, modified_ns, changed_ns, .. } = *self;
+        Stamp { size, inode, modified_ns, changed_ns }
+    }
+
     /// Returns the status of a regular file; `path` is used in the error.
     ///
     /// # Errors

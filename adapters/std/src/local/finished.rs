@@ -5,7 +5,7 @@ use std::io;
 use super::error::LocalError;
 use super::file_system::DirectoryHandle;
 use super::place::Place;
-use super::target::DownloadTarget;
+use super::target::{DownloadTarget, Replace};
 use crate::sys::SystemDirectory;
 
 /// A whole download under its temporary name.
@@ -15,13 +15,13 @@ pub struct FinishedPart<D: DirectoryHandle = SystemDirectory> {
     target: DownloadTarget<D>,
     place: Place<D>,
     len: u64,
-    force: bool,
+    replace: Replace,
 }
 
 impl<D: DirectoryHandle> FinishedPart<D> {
-    /// The download of `len` bytes at `place`, which may replace a file where `force` is given.
-    pub(super) fn new(target: DownloadTarget<D>, place: Place<D>, len: u64, force: bool) -> Self {
-        Self { target, place, len, force }
+    /// The download of `len` bytes at `place`, which may `replace` a file.
+    pub(super) fn new(target: DownloadTarget<D>, place: Place<D>, len: u64, replace: Replace) -> Self {
+        Self { target, place, len, replace }
     }
 
     /// The file that it becomes.
@@ -47,7 +47,7 @@ impl<D: DirectoryHandle> FinishedPart<D> {
     ///
     /// # Errors
     ///
-    /// [`LocalError::Exists`], [`LocalError::Symlink`], [`LocalError::NotFile`], [`LocalError::Name`], [`LocalError::Io`]. Beside
+    /// [`LocalError::Exists`], [`LocalError::ChangedHere`], [`LocalError::Symlink`], [`LocalError::NotFile`], [`LocalError::Name`], [`LocalError::Io`]. Beside
     /// its target it is kept then, so that nothing has to be fetched again; one of a batch is removed. Where that is only
     /// because the target's directory is on another file system or mount ([`LocalError::is_elsewhere`]), the next part is
     /// created beside the target.
@@ -69,12 +69,13 @@ impl<D: DirectoryHandle> FinishedPart<D> {
     }
 
     fn rename(&self) -> Result<(), LocalError> {
-        let Self { target, place, force, .. } = self;
-        if *force {
-            target.check_target(true)?;
+        let Self { target, place, replace, .. } = self;
+        let replaces = *replace != Replace::Nothing;
+        if replaces {
+            target.check_target(*replace)?;
         }
         let (directory, name) = (place.directory(target), place.name(target));
-        match target.take_name(directory, name, *force) {
+        match target.take_name(directory, name, replaces) {
             Ok(true) => {
                 if !place.is_of_batch() {
                     // The target is complete; a sidecar that is left over is removed by the next download to it.

@@ -36,6 +36,6 @@ pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
 pub use staging::Staging;
-pub use target::DownloadTarget;
+pub use target::{DownloadTarget, Replace};
 
 pub use crate::sys::{SystemDirectory, SystemFileSystem};

@@ -10,7 +10,7 @@ use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_a
 use super::finished::FinishedPart;
 use super::place::Place;
 use super::sidecar::{Origin, Sidecar};
-use super::target::DownloadTarget;
+use super::target::{DownloadTarget, Replace};
 use crate::sys::SystemDirectory;
 
 /// An unfinished download: the open temporary file. It lies beside its target, and its sidecar is locked until this is dropped;
@@ -121,7 +121,7 @@ impl<D: DirectoryHandle> Part<D> {
     }
 
     /// Makes the part the target: syncs and closes it, renames it, syncs the directory. `modified` is in seconds since
-    /// 1970. Replaces nothing unless `force` is given; then the target keeps its mode, owner and group as far as that is
+    /// 1970. Replaces only what `replace` allows; then the target keeps its mode, owner and group as far as that is
     /// allowed, without set-id bits. Returns the path of the target.
     ///
     /// # Errors
@@ -132,8 +132,8 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// The part is kept where the rename fails, so that nothing has to be fetched again. It is removed where syncing
     /// failed, since what is read back from it may not be what is on the disk.
-    pub fn promote(self, proof: Proof, modified: Option<u64>, force: bool) -> Result<PathBuf, LocalError> {
-        let finished = self.finish(proof, modified, force, true)?;
+    pub fn promote(self, proof: Proof, modified: Option<u64>, replace: Replace) -> Result<PathBuf, LocalError> {
+        let finished = self.finish(proof, modified, replace, true)?;
         let target = finished.target().clone();
         finished.take_name()?;
         match target.directory().sync() {
@@ -153,7 +153,7 @@ impl<D: DirectoryHandle> Part<D> {
         self,
         proof: Proof,
         modified: Option<u64>,
-        force: bool,
+        replace: Replace,
         syncs: bool,
     ) -> Result<FinishedPart<D>, LocalError> {
         if !self.is_proven(&proof) {
@@ -169,7 +169,7 @@ impl<D: DirectoryHandle> Part<D> {
             let _ = file.set_modified(time);
         }
         let synced = if syncs { file.sync() } else { Ok(()) };
-        if force {
+        if replace != Replace::Nothing {
             // After the sync, which may take long: a part that its owner may not write cannot be resumed.
             target.directory().copy_access(&target.names().target, &file, true);
         }
@@ -186,7 +186,7 @@ impl<D: DirectoryHandle> Part<D> {
         if !is_ours || size != len {
             return Err(LocalError::Replaced(place.path(&target)));
         }
-        Ok(FinishedPart::new(target, place, len, force))
+        Ok(FinishedPart::new(target, place, len, replace))
     }
 
     /// Removes the part and its sidecar.
