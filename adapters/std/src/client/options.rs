@@ -1,8 +1,10 @@
 //! Options of a fetch, and its summary.
 
+use std::sync::Arc;
+
 use coracle_core::{Digest, DigestKind};
 
-use crate::local::Replace;
+use crate::local::{Replace, Staging};
 
 /// How a file is fetched.
 ///
@@ -21,6 +23,8 @@ pub struct GetOptions {
     pub(super) resume: bool,
     pub(super) snapshot: bool,
     pub(super) max_size: Option<u64>,
+    pub(super) is_durable: bool,
+    pub(super) staging: Option<Arc<Staging>>,
 }
 
 /// What was fetched.
@@ -38,7 +42,8 @@ pub struct GetSummary {
 }
 
 impl GetOptions {
-    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size.
+    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, each file
+    /// durable when it gets its name.
     pub const fn new() -> Self {
         Self {
             digest: Some(DigestKind::Crc32),
@@ -46,6 +51,8 @@ impl GetOptions {
             resume: true,
             snapshot: false,
             max_size: None,
+            is_durable: true,
+            staging: None,
         }
     }
 
@@ -81,6 +88,19 @@ impl GetOptions {
     /// Sets the size in bytes of the largest file that is fetched; `None` for no limit.
     pub const fn with_max_size(mut self, max_size: Option<u64>) -> Self {
         self.max_size = max_size;
+        self
+    }
+
+    /// Sets whether a file is on the disk when it gets its name, so that a power cut cannot damage it.
+    pub const fn with_durable(mut self, is_durable: bool) -> Self {
+        self.is_durable = is_durable;
+        self
+    }
+
+    /// Sets where small files are written, for [`Download::finish`](super::Download::finish); `None` for beside their targets.
+    /// They are not resumed by a later run.
+    pub fn with_staging(mut self, staging: Option<Arc<Staging>>) -> Self {
+        self.staging = staging;
         self
     }
 

@@ -100,6 +100,11 @@ impl<D: DirectoryHandle> Staging<D> {
         &self.directory
     }
 
+    /// The directory that it lies in.
+    pub(super) fn root(&self) -> &Directory<D> {
+        &self.root
+    }
+
     /// Creates a file under a name that is free.
     ///
     /// # Errors
