@@ -26,7 +26,7 @@ pub(super) fn get(
         None => None,
     };
     let mut stream = Stream { out, options, progress, hasher, version: None, written: 0 };
-    let mut backoff = Backoff::new(requester.retries);
+    let mut backoff = Backoff::new(requester.policy);
     loop {
         let offset = stream.written;
         let version = stream.version.clone();
@@ -50,15 +50,14 @@ pub(super) fn get(
             Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
                 return Err(Error::Changed);
             }
-            error if error.is_temporary() => {
-                if failed.was_reused && !progressed {
-                    continue;
+            _ if failed.error.is_temporary() => {
+                let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
+                if !pause.is_zero() {
+                    stream.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
                 }
-                let Some(pause) = backoff.next_pause(progressed) else { return Err(error) };
-                stream.progress.event(&ProgressEvent::Retry { error: &error, pause });
                 sleep(pause);
             }
-            error => return Err(error),
+            _ => return Err(failed.error),
         }
     }
     // It came in several attempts, of which only the last one had a digest. So ask for that of the whole file.
