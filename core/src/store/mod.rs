@@ -1,4 +1,14 @@
-//! The trait of what a server serves, and a store of byte slices.
+//! The traits of what a server serves and writes, and a store of byte slices.
+
+#[cfg(feature = "write")]
+mod turn;
+#[cfg(feature = "write")]
+mod writable;
+
+#[cfg(feature = "write")]
+pub use turn::{UploadClaim, UploadTicket, UploadTurn};
+#[cfg(feature = "write")]
+pub use writable::{Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, WritableStore, WriteError};
 
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
@@ -137,7 +147,7 @@ impl core::error::Error for StoreError {}
 ///
 /// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be accessed exclusively; a store that
 /// many threads share implements this trait for a reference to itself. No method may block for longer than the medium
-/// takes. Writing, when the protocol supports it, will be a second trait.
+/// takes. Writing is a second trait, `WritableStore` (feature `write`).
 pub trait Store {
     /// An open file. It can still be read, with its old contents, after its name was given to another file.
     ///
