@@ -7,3 +7,4 @@ mod outcomes;
 mod serve;
 mod support;
 mod tree;
+mod waiting;
