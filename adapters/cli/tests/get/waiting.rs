@@ -13,7 +13,7 @@ const HELLO: &[(&str, &[u8])] = &[("hello", b"hello, world")];
 
 /// More often than there are retries; a server of today says when to come again, an older one does not.
 #[test]
-fn a_full_server_is_waited_for() {
+fn c20_a_full_server_is_waited_for() {
     for (code, retry_ms) in [("busy", None), ("busy", Some(json!(1))), ("shuttingDown", Some(json!(0)))] {
         let local = TestDirectory::new();
         let told = retry_ms.clone();
@@ -41,7 +41,7 @@ fn a_full_server_is_waited_for() {
 }
 
 #[test]
-fn ls_and_stat_tell_of_their_retries() {
+fn m30_ls_and_stat_tell_of_their_retries() {
     let local = TestDirectory::new();
     for command in [["ls", "."], ["stat", "hello"]] {
         for quiet in [false, true] {
@@ -61,7 +61,7 @@ fn ls_and_stat_tell_of_their_retries() {
 
 /// Twice as many tries as there are retries by default would not have been enough for most of them.
 #[test]
-fn twenty_clients_of_a_server_with_two_places_are_all_served() {
+fn c20_twenty_clients_of_a_server_with_two_places_are_all_served() {
     const CLIENTS: usize = 20;
     let (local, served) = (TestDirectory::new(), TestDirectory::new());
     served.write("hello", "hello, world");

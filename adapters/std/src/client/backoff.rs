@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use coracle_core::{Code, Failure};
 
+use super::attempt::FailedAttempt;
 use super::error::Error;
-use super::requester::FailedAttempt;
 
 /// The pause after an attempt with progress. Each further one without multiplies it by [`GROWTH`].
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -152,8 +152,8 @@ mod tests {
     use coracle_core::{Code, Failure};
 
     use super::{Backoff, LONGEST, LONGEST_TOLD, PATIENCE, RetryPolicy, SHORTEST, pause, told_pause, with_jitter};
+    use crate::client::attempt::FailedAttempt;
     use crate::client::error::Error;
-    use crate::client::requester::FailedAttempt;
 
     fn ended(failure: Failure, retry_ms: Option<u32>) -> FailedAttempt {
         let error = Error::Connection { peer: "there".to_owned(), error: None, failure };
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_server_is_waited_for_as_long_as_the_patience_lasts() {
+    fn c20_a_busy_server_is_waited_for_as_long_as_the_patience_lasts() {
         for (code, retry_ms) in
             [(Code::Busy, Some(2_000)), (Code::Busy, None), (Code::ShuttingDown, Some(600_000)), (Code::Busy, Some(1))]
         {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_restarts_is_waited_for_while_nobody_answers() {
+    fn c20_a_server_that_restarts_is_waited_for_while_nobody_answers() {
         let mut backoff = Backoff::new(RetryPolicy::new());
         assert!(backoff.next_pause(&ended(Failure::Ended(Code::ShuttingDown), Some(5_000)), false).is_some());
         let (count, waited) = waits(&mut backoff, &unreachable());

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use coracle_core::{Code, Failure};
 
+use super::attempt::FailedAttempt;
 use super::backoff::{Backoff, RetryPolicy};
 use super::error::Error;
-use super::requester::FailedAttempt;
 use crate::server::retry_estimate::RetryEstimate;
 
 const CROWD: usize = 100_000;
@@ -71,7 +71,7 @@ fn crowd(failed_with: Failure, tells: bool) -> (usize, Duration) {
 }
 
 #[test]
-fn nobody_in_a_crowd_of_100_000_gives_up() {
+fn c20_nobody_in_a_crowd_of_100_000_gives_up() {
     let (gave_up, last) = crowd(Failure::Ended(Code::Busy), true);
     // The places are taken for 200 s at least.
     assert!(

@@ -21,6 +21,7 @@
 //! ```
 
 mod address;
+mod attempt;
 mod backoff;
 mod connect;
 #[cfg(test)]
@@ -47,7 +48,8 @@ pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use progress::{Progress, ProgressEvent};
 
-use self::requester::{FailedAttempt, Requester};
+use self::attempt::FailedAttempt;
+use self::requester::Requester;
 use crate::local::{Directory, DownloadTarget};
 
 /// A client of one server. It connects with its first request, and uses the connection again for the next ones.

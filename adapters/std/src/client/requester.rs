@@ -10,6 +10,7 @@ use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, StartError};
 
 use super::address::Address;
+use super::attempt::FailedAttempt;
 use super::backoff::{Backoff, RetryPolicy};
 use super::connect::{ClientTransport, MonotonicClock, connect};
 use super::error::Error;
@@ -37,18 +38,6 @@ pub struct Requester {
 
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
 pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
-
-/// An attempt that failed.
-pub struct FailedAttempt {
-    pub error: Error,
-    /// When to come again, in milliseconds, as told by the server.
-    pub retry_ms: Option<u32>,
-    /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
-    /// an attempt.
-    pub was_reused: bool,
-    /// No other attempt may follow, whatever the error is.
-    pub is_final: bool,
-}
 
 impl Requester {
     pub fn new(address: Address) -> Self {
@@ -162,13 +151,6 @@ impl Requester {
         });
         self.connection = Some(connection).filter(ClientConnection::is_idle);
         outcome
-    }
-}
-
-impl FailedAttempt {
-    /// One on a new connection.
-    pub fn new(error: Error) -> Self {
-        Self { error, retry_ms: None, was_reused: false, is_final: false }
     }
 }
 
