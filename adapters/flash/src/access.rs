@@ -2,11 +2,10 @@
 
 use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
-use crate::layout::MAX_UNIT;
-use crate::record::HEADER_LEN;
-
-/// Room for the longest record, padded to a unit.
-pub(crate) const PADDED_LEN: usize = (HEADER_LEN as usize).next_multiple_of(MAX_UNIT);
+/// Longest write and read unit.
+pub(crate) const MAX_UNIT: usize = 32;
+/// The most that is written at once with padding: whole units of any flash.
+pub(crate) const PADDED_LEN: usize = 2 * MAX_UNIT;
 
 /// Reads `buf.len()` bytes from `offset` on, which need not be multiples of the flash's read size.
 pub(crate) fn read<F: ReadNorFlash>(flash: &mut F, mut offset: u32, mut buf: &mut [u8]) -> Result<(), F::Error> {

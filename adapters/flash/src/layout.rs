@@ -4,11 +4,10 @@ use core::ops::Range;
 
 use embedded_storage::nor_flash::NorFlash;
 
+use crate::access::MAX_UNIT;
+use crate::format::{HEADER_LEN, HEADER_PLACES, MARK_LEN, MarkKind};
 use crate::image::Slot;
-use crate::record::{HEADER_LEN, HEADER_PLACES, MARK_LEN, MarkKind};
 
-/// Longest write and read unit.
-pub(crate) const MAX_UNIT: usize = 32;
 /// Fewest progress marks that a record area has room for.
 const MIN_PROGRESS_MARKS: u32 = 16;
 

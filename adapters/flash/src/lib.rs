@@ -17,10 +17,12 @@
 
 mod access;
 mod error;
+mod format;
 mod image;
 mod layout;
 mod record;
 mod slots;
+mod transfer;
 mod upload;
 
 pub use error::SlotError;

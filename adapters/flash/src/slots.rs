@@ -5,10 +5,11 @@ use embedded_storage::nor_flash::{NorFlash, ReadNorFlash};
 
 use crate::access;
 use crate::error::SlotError;
+use crate::format::MarkKind;
 use crate::image::{Choice, Image, ImageState, PassedOver, Slot, StartReason};
 use crate::layout::SlotLayout;
-use crate::record::{Header, Mark, MarkKind, Record};
-use crate::upload::Upload;
+use crate::record::{Header, Mark, Record};
+use crate::transfer::Upload;
 
 /// How many confirm marks an image gets, so that one may decay.
 const CONFIRM_MARKS: u32 = 2;

@@ -3,12 +3,12 @@
 use coracle_core::{Digest, Hasher};
 use embedded_storage::nor_flash::NorFlash;
 
-use crate::access;
 use crate::error::SlotError;
+use crate::format::{MAX_TRIES, MarkKind};
 use crate::image::{Image, ImageState, Slot};
-use crate::layout::MAX_UNIT;
-use crate::record::{Header, MAX_TRIES, Mark, MarkKind};
+use crate::record::{Header, Mark};
 use crate::slots::{ImageSlots, read_image};
+use crate::transfer::{Upload, narrow};
 
 /// What [`ImageSlots::begin`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,32 +56,6 @@ impl UploadTarget {
 
     fn is(&self, image: &Image) -> bool {
         self.size == image.size && self.digest == image.digest
-    }
-}
-
-/// The upload that is under way.
-pub(crate) struct Upload {
-    pub slot: Slot,
-    header: Header,
-    /// Number of bytes in the flash, the padding of the last unit left out.
-    pub written: u32,
-    /// End of what was erased for this upload, since the last sector boundary in `written`.
-    erased: u32,
-    unit: [u8; MAX_UNIT],
-    /// Number of bytes in `unit`.
-    pending: usize,
-}
-
-impl Upload {
-    fn offset(&self) -> u32 {
-        self.written.saturating_add(narrow(self.pending))
-    }
-
-    /// Forgets what the sector that is being written holds: a failed write may have left half a unit in it.
-    fn rewind(&mut self, sector_len: u32) {
-        self.written -= self.written % sector_len;
-        self.erased = self.written;
-        self.pending = 0;
     }
 }
 
@@ -160,7 +134,7 @@ impl<F: NorFlash> ImageSlots<F> {
         let end = upload.erased.min(upload.header.size);
         let room = usize::try_from(end - upload.offset()).unwrap_or(0);
         let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        if let Err(error) = append(&mut self.flash, start, upload, bytes) {
+        if let Err(error) = upload.append(&mut self.flash, start, bytes) {
             upload.rewind(sector_len);
             return Err(SlotError::Flash(error));
         }
@@ -276,7 +250,7 @@ impl<F: NorFlash> ImageSlots<F> {
             return upload.offset();
         }
         let written = self.record(slot).progress(&header);
-        self.upload = Some(Upload { slot, header, written, erased: written, unit: [0xff; MAX_UNIT], pending: 0 });
+        self.upload = Some(Upload::at(written, slot, header));
         written
     }
 
@@ -303,35 +277,4 @@ impl<F: NorFlash> ImageSlots<F> {
         }
         Ok(())
     }
-}
-
-/// Writes whole units, and keeps what is left for the next call; the last unit of the image is padded.
-fn append<F: NorFlash>(flash: &mut F, start: u32, upload: &mut Upload, mut bytes: &[u8]) -> Result<(), F::Error> {
-    while !bytes.is_empty() {
-        let whole = bytes.len() / F::WRITE_SIZE * F::WRITE_SIZE;
-        if upload.pending == 0 && whole > 0 {
-            let (now, later) = bytes.split_at(whole);
-            flash.write(start + upload.written, now)?;
-            upload.written += narrow(whole);
-            bytes = later;
-            continue;
-        }
-        let room = upload.unit.get_mut(upload.pending..F::WRITE_SIZE).unwrap_or_default();
-        let (now, later) = bytes.split_at(room.len().min(bytes.len()));
-        room.iter_mut().zip(now).for_each(|(to, from)| *to = *from);
-        upload.pending += now.len();
-        bytes = later;
-        if upload.pending == F::WRITE_SIZE || upload.offset() == upload.header.size {
-            let pending = upload.unit.get(..upload.pending).unwrap_or_default();
-            access::write_padded(flash, start + upload.written, pending)?;
-            upload.written = upload.offset();
-            upload.pending = 0;
-        }
-    }
-    Ok(())
-}
-
-/// Lengths within a slot fit in 32 bits.
-fn narrow(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }

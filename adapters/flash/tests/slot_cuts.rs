@@ -306,17 +306,17 @@ fn histories<const WRITE: usize, const READ: usize, const ERASE: usize>(sectors:
 }
 
 #[test]
-fn random_histories_with_write_unit_1() {
+fn o1_random_histories_with_write_unit_1() {
     histories::<1, 1, 256>(14, cuts(1_500) / 3);
 }
 
 #[test]
-fn random_histories_with_write_unit_8() {
+fn o1_random_histories_with_write_unit_8() {
     histories::<8, 4, 512>(12, cuts(1_500) / 3);
 }
 
 #[test]
-fn random_histories_with_write_unit_32() {
+fn o1_random_histories_with_write_unit_32() {
     histories::<32, 32, 1_024>(14, cuts(1_500) / 3);
 }
 
@@ -360,7 +360,7 @@ fn update<const WRITE: usize, const READ: usize, const ERASE: usize>(
 }
 
 #[test]
-fn a_cut_at_every_operation() {
+fn o1_a_cut_at_every_operation() {
     every_operation::<1, 1, 256>(8);
     every_operation::<8, 4, 512>(8);
     every_operation::<32, 32, 1_024>(10);

@@ -102,7 +102,7 @@ fn an_update_is_tried_and_confirmed() {
 }
 
 #[test]
-fn an_image_that_is_not_confirmed_is_tried_three_times() {
+fn o3_an_image_that_is_not_confirmed_is_tried_three_times() {
     let (mut slots, _) = installed();
     upload(&mut slots, Some(Slot::A), &image(2, 600));
     for left in [2, 1, 0] {
@@ -132,7 +132,7 @@ fn the_first_image_is_started_even_out_of_tries() {
 }
 
 #[test]
-fn the_running_and_the_waiting_image_are_not_sent_again() {
+fn o8_the_running_and_the_waiting_image_are_not_sent_again() {
     let (mut slots, first) = installed();
     assert_eq!(slots.begin(Some(Slot::A), &target(&first)), Ok(Begun::Running));
     let second = image(2, 2_000);
@@ -147,7 +147,7 @@ fn the_running_and_the_waiting_image_are_not_sent_again() {
 }
 
 #[test]
-fn the_only_fallback_is_not_erased() {
+fn o2_the_only_fallback_is_not_erased() {
     let (mut slots, _) = installed();
     upload(&mut slots, Some(Slot::A), &image(2, 600));
     assert_eq!(chosen(&mut slots).0, Slot::B);
@@ -180,7 +180,7 @@ fn the_firmware_gives_an_image_up() {
 }
 
 #[test]
-fn a_damaged_image_is_passed_over() {
+fn o5_a_damaged_image_is_passed_over() {
     let (mut slots, _) = installed();
     upload(&mut slots, Some(Slot::A), &image(2, 600));
     slots.confirm(Slot::B).expect("confirmed");
@@ -293,9 +293,9 @@ fn a_flash_that_fails_starts_what_needs_no_writing() {
 #[test]
 fn layouts() {
     let layout = SlotLayout::new::<Nor<8, 4, 512>>(1_024..8_192).expect("it fits");
-    // Two records of one sector, and two slots of six.
-    assert_eq!((layout.slot_len(), layout.progress_step()), (6 * 512, 512));
-    assert_eq!((layout.image_start(Slot::A), layout.image_start(Slot::B)), (2_048, 2_048 + 6 * 512));
+    // Two records of two sectors, and two slots of five.
+    assert_eq!((layout.slot_len(), layout.progress_step()), (5 * 512, 512));
+    assert_eq!((layout.image_start(Slot::A), layout.image_start(Slot::B)), (3_072, 3_072 + 5 * 512));
     // 4 MB in sectors of 4 KB: more sectors than marks at a write unit of 32.
     let layout = SlotLayout::new::<Nor<32, 1, 4_096>>(0..4 << 20).expect("it fits");
     assert!(layout.progress_step() > 4_096 && layout.progress_step().is_multiple_of(4_096));
