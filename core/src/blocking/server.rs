@@ -312,6 +312,7 @@ where
             return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        self.out.session.set_time(self.store.unix_time());
         let (taken, event) = self.out.session.receive(bytes, self.out.now);
         self.arrived.start += taken;
         #[cfg(feature = "write")]

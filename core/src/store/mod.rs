@@ -86,6 +86,8 @@ pub enum Listed<'a> {
     Entry(Entry<'a>),
     /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
     Skipped,
+    /// Something that the owner keeps from clients, which are told how many of these there are.
+    Hidden,
     /// The end.
     End,
 }
@@ -206,6 +208,12 @@ pub trait Store {
     /// known without reading: computed when the image was built, or cached.
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
         let (_, _) = (file, kind);
+        None
+    }
+
+    /// The time now, in seconds since 1970-01-01 00:00 UTC, by the clock that [`FileInfo::modified`] comes from; `None` where
+    /// there is none. `hello` tells it.
+    fn unix_time(&mut self) -> Option<u64> {
         None
     }
 

@@ -38,6 +38,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "idle_ms",
             "request_ms",
             "stall_ms",
+            "time",
             "features",
             "digests",
             "actions",
@@ -63,8 +64,8 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ),
     ("ready", &["fileName", "fileSize", "offset", "length", "chunkSize"]),
     ("space", &["total", "free", "maxFile"]),
-    ("end", &["count", "skipped", "crc32", "sha256", "fileName", "version"]),
-    ("error", &["code", "message", "crc32", "sha256", "max", "free"]),
+    ("end", &["count", "skipped", "hidden", "crc32", "sha256", "fileName", "version"]),
+    ("error", &["code", "message", "retry_ms", "crc32", "sha256", "max", "free"]),
 ];
 
 /// The messages of the classic dialect, by their `type`, and their members besides that.

@@ -19,6 +19,8 @@ pub struct Transcript {
     pub max_request: Option<usize>,
     /// The code with which the server refuses the connection.
     pub refusing: Option<String>,
+    /// What the server tells with `busy` and `shuttingDown`; 0: nothing.
+    pub retry_ms: u32,
     /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
     /// What the client sends in one line arrives in one piece.
@@ -54,7 +56,7 @@ pub enum Step {
     Abort,
 }
 
-/// One line of a store: a file, a directory or things that are skipped.
+/// One line of a store: a file, a directory, or things that are skipped or hidden.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreLine {
@@ -62,6 +64,7 @@ pub struct StoreLine {
     pub file_name: Option<String>,
     pub directory: Option<String>,
     pub skipped: Option<u64>,
+    pub hidden: Option<u64>,
     pub version: String,
     pub modified: Option<u64>,
     pub text: Option<String>,
@@ -87,6 +90,8 @@ pub struct StoreLine {
     pub commit_fails: Option<String>,
     pub commit_ms: u64,
     pub reads_back: bool,
+    /// The Unix time when a transcript begins, by the store's clock.
+    pub clock: Option<u64>,
 }
 
 impl StoreLine {
@@ -135,6 +140,7 @@ impl Transcript {
             features: Vec::new(),
             max_request: None,
             refusing: None,
+            retry_ms: 0,
             text: None,
             arrives_whole: false,
             steps: Vec::new(),
@@ -151,6 +157,7 @@ impl Transcript {
                 Some(("store", value)) => this.store = value.into(),
                 Some(("features", value)) => this.features = value.split(',').map(String::from).collect(),
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
+                Some(("retry_ms", value)) => this.retry_ms = number(value)?,
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
                 Some(("arrivals", "whole")) => this.arrives_whole = true,
                 Some(("text", "echo")) => this.text = Some("echo".into()),

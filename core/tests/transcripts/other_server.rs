@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 const MESSAGE_MAX: usize = 200;
 
 /// Members whose values may differ; their JSON type may not.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     "server",
     "name",
     "maxRequest",
@@ -18,6 +18,7 @@ const OWN: [&str; 14] = [
     "idle_ms",
     "request_ms",
     "stall_ms",
+    "time",
     "features",
     "digests",
     "actions",
@@ -131,8 +132,8 @@ impl OtherServer {
         for member in members {
             let (expected, found) = (documented.get(member), sent.get(member));
             let fits = match (member.as_str(), expected, found) {
-                ("modified", _, None) => true,
-                ("modified", None, Some(found)) => found.is_u64(),
+                ("modified" | "time" | "retry_ms", _, None) => true,
+                ("modified" | "time" | "retry_ms", None, Some(found)) => found.is_u64(),
                 ("message", Some(_), Some(Value::String(message))) => is_message(message),
                 ("version", Some(Value::String(expected)), Some(Value::String(found))) => {
                     let name = sent.get("fileName").unwrap_or(&Value::Null);

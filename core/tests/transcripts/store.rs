@@ -39,6 +39,7 @@ pub struct Listing {
 enum Item {
     Entry(String, EntryKind),
     Skipped,
+    Hidden,
     Fault,
 }
 
@@ -125,6 +126,7 @@ impl Store for ScriptedStore {
         for line in &self.lines {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
+                items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -157,6 +159,7 @@ impl Store for ScriptedStore {
                 Ok(Listed::Entry(Entry::new(name, kind)))
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
+            Some(Item::Hidden) => Ok(Listed::Hidden),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }
@@ -166,6 +169,11 @@ impl Store for ScriptedStore {
         let mut hasher = Hasher::new(kind).filter(|_| file.line.remembered)?;
         hasher.update(&file.contents);
         Some(hasher.finish())
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        let began = self.lines.iter().find_map(|line| line.clock)?;
+        Some(began + self.clock_ms.get() / 1000)
     }
 }
 
