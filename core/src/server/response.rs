@@ -5,7 +5,6 @@ use super::state::State;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
-use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
@@ -175,23 +174,15 @@ impl Session<'_> {
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
-        self.set_version(&info.version);
-        let asked = self.context.request.digest;
-        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == asked);
-        self.is_digest_known = self.context.digest.is_some();
-        self.position = self.context.request.digest_from;
-        self.hash_or_header(buf);
-    }
-
-    /// Sets the version that the next line tells.
-    #[inline(always)] // one call in most builds
-    pub(super) fn set_version(&mut self, version: &Version) {
-        let version = version.as_str().as_bytes();
         let request = &mut self.context.request;
         if let Some(place) = request.version.get_mut(..version.len()) {
             place.copy_from_slice(version);
         }
         request.version_len = version.len();
+        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
+        self.is_digest_known = self.context.digest.is_some();
+        self.position = request.digest_from;
+        self.hash_or_header(buf);
     }
 
     /// Whether a digest was requested that has to be computed.

@@ -269,7 +269,7 @@ impl<'c> Session<'c> {
 
     pub(super) fn progress(&mut self) {
         if self.state.is_sending() {
-            self.start_send_timers(self.now);
+            self.start_send_timers();
         }
     }
 
@@ -333,7 +333,7 @@ impl<'c> Session<'c> {
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
-            _ if state.is_sending() => self.start_send_timers(self.now),
+            _ if state.is_sending() => self.start_send_timers(),
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
@@ -479,13 +479,13 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn moved(&mut self, len: usize) {
         self.answer_len = self.answer_len.wrapping_add(wide(len));
-        self.start_send_timers(self.now);
+        self.start_send_timers();
     }
 
     /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
-    pub(super) fn start_send_timers(&mut self, from: Instant) {
+    pub(super) fn start_send_timers(&mut self) {
         let config = self.context.config;
-        self.timers.start(Timer::Stall, from, config.stall_ms);
+        self.timers.start(Timer::Stall, self.now, config.stall_ms);
         if config.min_rate > 0 {
             let (earned_ms, _) = div_rem(self.answer_len.min(u64::MAX / 1000) * 1000, config.min_rate);
             let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };

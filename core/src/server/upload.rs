@@ -5,6 +5,7 @@ use super::state::State;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Rename, Replace, Space, WriteError};
 use crate::types::time::{Instant, Timer};
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
@@ -216,6 +217,16 @@ impl Session<'_> {
         self.write(buf, LineKind::Stored, State::Receive);
     }
 
+    /// Sets the version that the next line tells.
+    fn set_version(&mut self, version: &Version) {
+        let version = version.as_str().as_bytes();
+        let request = &mut self.context.request;
+        if let Some(place) = request.version.get_mut(..version.len()) {
+            place.copy_from_slice(version);
+        }
+        request.version_len = version.len();
+    }
+
     fn write_space(&mut self, buf: &mut [u8], space: Space) {
         let told = |number: Option<u64>| number.unwrap_or(ResponseContext::UNKNOWN);
         self.context.size = told(space.total);
@@ -306,7 +317,7 @@ impl Session<'_> {
         if self.position >= self.context.end {
             return self.end_upload(buf);
         }
-        self.start_send_timers(self.now);
+        self.start_send_timers();
         self.send_heartbeat_when_due(buf);
     }
 
@@ -341,7 +352,8 @@ impl Session<'_> {
 
     /// Restarts the timers of a body from the last byte that came, whatever was sent meanwhile.
     pub(super) fn start_body_timers(&mut self) {
-        self.start_send_timers(self.upload.received);
+        self.start_send_timers();
+        self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
     }
 
     /// Ends the exchange whose body did not come in time.
