@@ -4,7 +4,7 @@
 use super::access::ReadWrite;
 use super::access::{Access, ReadOnly};
 #[cfg(feature = "write")]
-use super::upload::{Progress, PutState};
+use super::put_state::{Progress, PutState};
 use crate::server::{Finished, Reply, Request};
 use crate::store::{FileInfo, Listed, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};

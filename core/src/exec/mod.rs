@@ -33,6 +33,8 @@
 
 mod access;
 mod exchange;
+#[cfg(feature = "write")]
+mod put_state;
 mod sink;
 #[cfg(feature = "write")]
 mod upload;

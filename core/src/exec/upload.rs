@@ -2,29 +2,11 @@
 
 use super::access::{Access, Writer};
 use super::exchange::{Open, StoreExchange};
+use super::put_state::{Progress, PutState};
 use crate::server::{Reply, Request};
 use crate::store::{Begun, Committed, Put, PutAttempt, Store, StoreError, WriteError};
 use crate::types::digest::{DigestKind, Hasher};
 use crate::types::time::Instant;
-
-/// A `put` under way.
-#[derive(Debug)]
-pub(super) struct PutState {
-    attempt: PutAttempt,
-    /// A file that was there was hashed, in one version.
-    is_compared: bool,
-}
-
-/// How far an upload is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// Bytes are missing, or wait to be verified.
-    Open,
-    /// The digest was reported.
-    Hashed,
-    /// That digest was the right one: the session has asked to commit.
-    Verified,
-}
 
 impl<S: Store, A: Access<S>> StoreExchange<S, A> {
     /// Replies to any request: the reply to [`Action::Reply`](crate::Action::Reply). [`Request::Do`] is the owner's own, and

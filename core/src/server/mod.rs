@@ -6,6 +6,7 @@ mod actions;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+mod line_ending;
 mod response;
 #[cfg(feature = "classic")]
 mod selection;
@@ -14,6 +15,9 @@ mod state;
 mod timers;
 #[cfg(feature = "write")]
 mod upload;
+#[cfg(feature = "write")]
+mod upload_state;
+mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
 #[cfg(feature = "write")]

@@ -8,14 +8,13 @@
 
 use super::action::{Action, Close, CloseHow, CloseReason, Exchange};
 use super::config::ServerConfig;
+use super::line_ending::LineEnding;
 #[cfg(feature = "classic")]
 use super::selection::Selection;
 use super::state::State;
-#[cfg(feature = "write")]
-use super::timers::NEVER;
 use super::timers::Timers;
 #[cfg(feature = "write")]
-use super::upload::Upload;
+use super::upload_state::Upload;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
@@ -64,14 +63,6 @@ pub(super) struct Session<'c> {
     pub(super) selection: Selection,
     #[cfg(feature = "write")]
     pub(super) upload: Upload,
-}
-
-/// What may still follow of a line ending: `\n`, `\r` or `\r\n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineEnding {
-    Any,
-    LineFeed,
-    Nothing,
 }
 
 impl<'c> Session<'c> {
@@ -378,24 +369,6 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Skips white space before a request. One line ending directly after the previous request belongs to that one.
-    pub(super) fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = 0;
-        for byte in bytes {
-            match (byte, self.line_ending) {
-                (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
-                (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
-                (b' ' | b'\t' | b'\r' | b'\n', _) => {
-                    self.line_ending = LineEnding::Nothing;
-                    self.begin_request();
-                }
-                _ => break,
-            }
-            taken += 1;
-        }
-        taken
-    }
-
     /// Handles the complete request in the buffer.
     pub(super) fn handle_request(&mut self, buf: &mut [u8]) {
         let read = self.context.request.read(
@@ -442,20 +415,6 @@ impl<'c> Session<'c> {
             #[cfg(feature = "classic")]
             RequestKind::Select if self.context.request.name_len == 0 => self.refuse_select(buf, Code::BadName),
             _ => self.enter(State::AwaitReply),
-        }
-    }
-
-    /// Keeps the timers that a change between two states of one exchange does not restart.
-    #[cfg(feature = "write")]
-    fn keep_timers(&mut self, heartbeat: Instant) {
-        let is_kept = self.state.is_computing() || self.state == State::AwaitReply;
-        if is_kept && heartbeat < NEVER {
-            self.timers.set(Timer::Heartbeat, heartbeat);
-        }
-        match self.state {
-            State::ReceiveBody => self.start_body_timers(),
-            State::AwaitTurn => self.start_retry(),
-            _ => {}
         }
     }
 

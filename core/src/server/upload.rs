@@ -1,7 +1,10 @@
 //! The exchanges that write: bodies that arrive, and what becomes of them.
 
-use super::session::{LineEnding, Session};
+use super::line_ending::LineEnding;
+use super::session::Session;
 use super::state::State;
+use super::timers::NEVER;
+use super::upload_state::Stage;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Rename, Replace, Space, WriteError};
 use crate::types::time::{Instant, Timer};
@@ -13,43 +16,6 @@ use crate::wire::response_writer::{LineKind, ResponseContext};
 
 /// How long a session waits before it asks again whether it may send an upload.
 const RETRY_MS: u32 = 100;
-
-/// A `put` under way.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Upload {
-    stage: Stage,
-    reads_back: bool,
-    /// The request is complete but for its line ending.
-    pub(super) awaits_line_end: bool,
-    /// The request is refused, with the code and the message in the context, when it has ended.
-    is_refused: bool,
-    /// When bytes of the body last arrived, or were last offered to the store.
-    received: Instant,
-}
-
-/// What is hashed or received for a `put`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The file that is there already.
-    Compare,
-    /// What earlier connections have sent.
-    Prefix,
-    Body,
-    /// What is stored, before it is committed.
-    Verify,
-}
-
-impl Upload {
-    pub(super) const fn new() -> Self {
-        Self {
-            stage: Stage::Compare,
-            reads_back: false,
-            awaits_line_end: false,
-            is_refused: false,
-            received: Instant::from_millis(0),
-        }
-    }
-}
 
 impl Session<'_> {
     /// Whether the exchange under way is a `put`.
@@ -351,7 +317,7 @@ impl Session<'_> {
     }
 
     /// Restarts the timers of a body from the last byte that came, whatever was sent meanwhile.
-    pub(super) fn start_body_timers(&mut self) {
+    fn start_body_timers(&mut self) {
         self.start_send_timers();
         self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
     }
@@ -379,7 +345,16 @@ impl Session<'_> {
         is_waiting
     }
 
-    pub(super) fn start_retry(&mut self) {
-        self.timers.start(Timer::Retry, self.now, RETRY_MS);
+    /// Keeps the timers that a change between two states of one exchange does not restart.
+    pub(super) fn keep_timers(&mut self, heartbeat: Instant) {
+        let is_kept = self.state.is_computing() || self.state == State::AwaitReply;
+        if is_kept && heartbeat < NEVER {
+            self.timers.set(Timer::Heartbeat, heartbeat);
+        }
+        match self.state {
+            State::ReceiveBody => self.start_body_timers(),
+            State::AwaitTurn => self.timers.start(Timer::Retry, self.now, RETRY_MS),
+            _ => {}
+        }
     }
 }

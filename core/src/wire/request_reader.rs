@@ -10,7 +10,7 @@ use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
 #[cfg(feature = "write")]
-use crate::wire::write_request::WriteMembers;
+use crate::wire::write_members::WriteMembers;
 
 /// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]

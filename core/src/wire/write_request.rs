@@ -10,35 +10,6 @@ use crate::types::file_name::FileName;
 use crate::wire::escape::{BadEscape, unescape_to_front};
 use crate::wire::message::Message;
 
-/// What a request that writes has beside the members of [`ParsedRequest`]. The size of a `put` is in
-/// [`ParsedRequest::length`], its `modified` in [`ParsedRequest::digest_from`].
-#[derive(Clone, Debug)]
-pub(crate) struct WriteMembers {
-    /// The digest of a `put`.
-    pub digest: Digest,
-    /// Length in bytes of a `rename`'s new name, which is decoded behind the name.
-    pub to_len: usize,
-    /// Whether a `put` has a time.
-    pub is_dated: bool,
-    pub parents: bool,
-    pub partial: bool,
-    /// Whether a `delete` has a `path`.
-    pub is_directory: bool,
-}
-
-impl WriteMembers {
-    pub(crate) const fn new() -> Self {
-        Self {
-            digest: Digest::Crc32(0),
-            to_len: 0,
-            is_dated: false,
-            parents: false,
-            partial: false,
-            is_directory: false,
-        }
-    }
-}
-
 impl RequestKind {
     /// Whether it is read here.
     pub(crate) const fn writes(self) -> bool {
