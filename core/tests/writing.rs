@@ -185,7 +185,7 @@ fn sha256_put(file: &[u8]) -> Put<'static> {
 }
 
 const fn config() -> ServerConfig<'static> {
-    ServerConfig::new().with_offered(RequestKind::Put).with_offered(RequestKind::Rename)
+    ServerConfig::new().with_offered(RequestKind::Put)
 }
 
 /// Puts `file` over a connection that breaks after `budget` bytes of the client's.

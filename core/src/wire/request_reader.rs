@@ -54,16 +54,16 @@ pub enum RequestKind {
     #[cfg(feature = "write")]
     Delete,
     /// Gives a file another name.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Rename,
     /// Makes a directory.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     MakeDir,
     /// How much room there is.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space,
     /// One of the owner's actions.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Do,
     /// Classic: selects a file.
     #[cfg(feature = "classic")]
@@ -84,13 +84,13 @@ impl RequestKind {
         Self::Put,
         #[cfg(feature = "write")]
         Self::Delete,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Rename,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::MakeDir,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Space,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Do,
     ];
 
@@ -106,13 +106,13 @@ impl RequestKind {
             Self::Put => "put",
             #[cfg(feature = "write")]
             Self::Delete => "delete",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Rename => "rename",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::MakeDir => "makeDir",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space => "space",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Do => "do",
             #[cfg(feature = "classic")]
             Self::Select => "select",
@@ -359,7 +359,7 @@ pub(crate) fn text(buf: &[u8], len: usize) -> &str {
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
 /// The same, and those of [`crate::wire::write_request`].
 #[cfg(feature = "write")]
-const NAMES: [&str; 16] = [
+const NAMES: [&str; if cfg!(feature = "manage") { 16 } else { 14 }] = [
     "type",
     "path",
     "fileName",
@@ -373,8 +373,10 @@ const NAMES: [&str; 16] = [
     "sha256",
     "parents",
     "modified",
-    "to",
     "partial",
+    #[cfg(feature = "manage")]
+    "to",
+    #[cfg(feature = "manage")]
     "action",
 ];
 const TYPE: usize = 0;

@@ -13,7 +13,12 @@ use crate::wire::message::Message;
 impl RequestKind {
     /// Whether it is read here.
     pub(crate) const fn writes(self) -> bool {
-        matches!(self, Self::Put | Self::Delete | Self::Rename | Self::MakeDir | Self::Space | Self::Do)
+        match self {
+            Self::Put | Self::Delete => true,
+            #[cfg(feature = "manage")]
+            Self::Rename | Self::MakeDir | Self::Space | Self::Do => true,
+            _ => false,
+        }
     }
 }
 
@@ -24,6 +29,7 @@ pub(super) struct Texts {
     /// Its index among the members.
     member: usize,
     /// A new name.
+    #[cfg(feature = "manage")]
     to: Range<usize>,
     is_supported: bool,
 }
@@ -33,8 +39,10 @@ const CRC32: usize = 9;
 const SHA256: usize = 10;
 const PARENTS: usize = 11;
 const MODIFIED: usize = 12;
-const TO: usize = 13;
-const PARTIAL: usize = 14;
+const PARTIAL: usize = 13;
+#[cfg(feature = "manage")]
+const TO: usize = 14;
+#[cfg(feature = "manage")]
 const ACTION: usize = 15;
 
 impl ParsedRequest {
@@ -43,14 +51,19 @@ impl ParsedRequest {
         let mut is_supported = true;
         match self.kind {
             RequestKind::Put => is_supported = self.read_put(&mut members),
-            RequestKind::Delete | RequestKind::Rename => self.read_version(&mut members),
+            RequestKind::Delete => self.read_version(&mut members),
+            #[cfg(feature = "manage")]
+            RequestKind::Rename => self.read_version(&mut members),
             _ => {}
         }
         self.write.partial = members.flag(PARTIAL);
         self.write.is_directory = members.has(PATH) && self.kind == RequestKind::Delete;
         let member = match self.kind {
+            #[cfg(feature = "manage")]
             RequestKind::Space => NO_FAULT,
+            #[cfg(feature = "manage")]
             RequestKind::Do => ACTION,
+            #[cfg(feature = "manage")]
             RequestKind::MakeDir => PATH,
             RequestKind::Delete if self.write.is_directory => PATH,
             _ => FILE_NAME,
@@ -66,9 +79,16 @@ impl ParsedRequest {
             text.unwrap_or_default()
         };
         let name = required(member);
+        #[cfg(feature = "manage")]
         let to = if self.kind == RequestKind::Rename { required(TO) } else { 0..0 };
         match members.fault {
-            NO_FAULT.. => Ok(Texts { name, member, to, is_supported }),
+            NO_FAULT.. => Ok(Texts {
+                name,
+                member,
+                #[cfg(feature = "manage")]
+                to,
+                is_supported,
+            }),
             fault => Err(Refusal::member(fault)),
         }
     }
@@ -102,25 +122,24 @@ impl ParsedRequest {
 
     /// Decodes the texts to the front of `buf`, and checks them.
     pub(super) fn decode_write(&mut self, buf: &mut [u8], texts: Texts) -> Result<(), Refusal> {
-        let Texts { name, member, to, is_supported } = texts;
-        let decoded = if self.kind == RequestKind::Rename {
-            decode_both(buf, name, to)
-        } else {
-            unescape_to_front(buf, name).map(|len| (len, 0))
-        };
-        (self.name_len, self.write.to_len) = decoded.map_err(|BadEscape| Refusal::member(member))?;
+        let Texts { name, member, is_supported, .. } = texts;
+        #[cfg(feature = "manage")]
+        if self.kind == RequestKind::Rename {
+            (self.name_len, self.write.to_len) =
+                decode_both(buf, name, texts.to).map_err(|BadEscape| Refusal::member(member))?;
+            Self::check_name(buf, self.name_len)?;
+            return Self::check_name(buf.get(self.name_len..).unwrap_or_default(), self.write.to_len);
+        }
+        self.name_len = unescape_to_front(buf, name).map_err(|BadEscape| Refusal::member(member))?;
         if !is_supported {
             return Err(Refusal::UNSUPPORTED_DIGEST);
         }
         match member {
-            NO_FAULT | ACTION => return Ok(()),
-            PATH if self.name_len == 0 => return Ok(()),
-            _ => Self::check_name(buf, self.name_len)?,
+            #[cfg(feature = "manage")]
+            NO_FAULT | ACTION => Ok(()),
+            PATH if self.name_len == 0 => Ok(()),
+            _ => Self::check_name(buf, self.name_len),
         }
-        if self.kind == RequestKind::Rename {
-            Self::check_name(buf.get(self.name_len..).unwrap_or_default(), self.write.to_len)?;
-        }
-        Ok(())
     }
 
     fn check_name(buf: &[u8], len: usize) -> Result<(), Refusal> {
@@ -154,6 +173,7 @@ fn is_reserved(name: &[u8]) -> bool {
 
 /// Decodes two texts, in whatever order they stand, to the front of `buf`, the first and behind it the second. Returns their
 /// decoded lengths.
+#[cfg(feature = "manage")]
 fn decode_both(buf: &mut [u8], first: Range<usize>, second: Range<usize>) -> Result<(usize, usize), BadEscape> {
     let is_swapped = second.start < first.start;
     let (early, late) = if is_swapped { (second, first) } else { (first, second) };
