@@ -1,7 +1,7 @@
 //! The exchanges that write: bodies that arrive, and what becomes of them.
 
 use super::line_ending::LineEnding;
-use super::session::Session;
+use super::session::{HEARTBEAT_MS, Session};
 use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
@@ -9,7 +9,7 @@ use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
-use crate::types::time::{Instant, Timer};
+use crate::types::time::Timer;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
@@ -327,12 +327,6 @@ impl Session<'_> {
         }
     }
 
-    /// Restarts the timers of a body from the last byte that came, whatever was sent meanwhile.
-    fn start_body_timers(&mut self) {
-        self.start_send_timers();
-        self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
-    }
-
     /// Ends the exchange whose body did not come in time.
     pub(super) fn body_timed_out(&mut self, buf: &mut [u8]) {
         self.fail(buf, Code::Timeout, Message::BodyTimeout);
@@ -356,14 +350,23 @@ impl Session<'_> {
         is_waiting
     }
 
-    /// Keeps the timers that a change between two states of one exchange does not restart.
-    pub(super) fn keep_timers(&mut self, heartbeat: Instant) {
-        let is_kept = self.state.is_computing() || self.state == State::AwaitReply;
-        if is_kept && heartbeat < NEVER {
-            self.timers.set(Timer::Heartbeat, heartbeat);
+    /// Whether the state that begins goes on with the heartbeats of the one before.
+    pub(super) fn keeps_heartbeat(&self) -> bool {
+        self.state.is_computing() || self.state == State::AwaitReply
+    }
+
+    /// Starts the timers of a state with heartbeats.
+    pub(super) fn start_write_timers(&mut self) {
+        self.timers.stop_others();
+        if self.state.is_computing() && self.timers.expiry(Timer::Heartbeat) == NEVER {
+            self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
         }
         match self.state {
-            State::ReceiveBody => self.start_body_timers(),
+            // From the last byte that came, whatever was sent meanwhile.
+            State::ReceiveBody => {
+                self.start_send_timers();
+                self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
+            }
             State::AwaitTurn => self.timers.start(Timer::Retry, self.now, RETRY_MS),
             _ => {}
         }
