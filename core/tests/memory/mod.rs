@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use coracle_core::{
-    Begun, Committed, Delete, Digest, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Store, StoreError,
+    Begun, Committed, Delete, Digest, FileInfo, FileName, Hasher, Instant, Listed, Put, PutAttempt, Store, StoreError,
     UploadClaim, UploadTicket, UploadTurn, Version, WritableStore, WriteError,
 };
 
@@ -150,6 +150,9 @@ impl WritableStore for Memory {
         partial.turn.commit(upload.ticket)?;
         put.replace.check(self.files.get(&upload.name).map(|(_, version)| version))?;
         let partial = self.partials.remove(&upload.name).ok_or(StoreError::Io)?;
+        let mut hasher = Hasher::new(put.digest.kind()).ok_or(StoreError::Io)?;
+        hasher.update(&partial.bytes);
+        assert!(hasher.finish() == put.digest && partial.bytes.len() as u64 == put.size, "only what is verified");
         Ok(Committed::Done(self.set(put.name, &partial.bytes)))
     }
 
