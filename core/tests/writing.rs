@@ -387,3 +387,85 @@ fn a_client_that_goes_on_where_the_file_ends_sends_nothing() {
     let empty = put(&mut store, &sha256_put(&[]), &[], usize::MAX, &mut random);
     assert_eq!((empty.resumed_at, store.contents(NAME)), (Some(0), Some(&[][..])));
 }
+
+/// What a server says to `pieces` that arrive one after the other, `gap_ms` apart.
+fn said(store: &mut Memory, pieces: &[&[u8]], gap_ms: u64) -> (String, bool) {
+    let config = config();
+    let mut server = Server::new(&config, Instant::from_millis(0));
+    for (piece, index) in pieces.iter().zip(0..) {
+        server.input.extend(*piece);
+        server.run(store, &mut Random(17), Instant::from_millis(gap_ms * index));
+    }
+    (String::from_utf8(server.output.into()).expect("text"), server.is_closed)
+}
+
+fn crc32_put(file: &[u8]) -> String {
+    let digest = digest(file, DigestKind::Crc32);
+    format!("{{\"type\":\"put\",\"fileName\":\"a.bin\",\"fileSize\":{},\"crc32\":\"{digest}\"}}", file.len())
+}
+
+#[test]
+fn u7_sizes_up_to_the_largest() {
+    for size in [u64::from(u32::MAX), 1 << 32, u64::MAX] {
+        let mut store = Memory::default();
+        let request = crc32_put(b"").replace("\"fileSize\":0", &format!("\"fileSize\":{size}")) + "\n";
+        let (text, is_closed) = said(&mut store, &[request.as_bytes(), b"0123456789"], 0);
+        assert!(text.contains(&format!("\"length\":{size},")) && !is_closed, "{text}");
+        assert_eq!(store.partials[NAME.as_str()].bytes, b"0123456789");
+    }
+}
+
+#[test]
+fn u9_what_is_behind_the_body_is_the_next_request() {
+    let mut store = Memory::default();
+    let request = crc32_put(b"01234") + "\n";
+    let (text, _) = said(&mut store, &[request.as_bytes(), b"01234{\"type\":\"fly\"}56789"], 0);
+    assert_eq!(store.contents(NAME), Some(&b"01234"[..]));
+    let codes = ["\"type\":\"end\"", "unknownType", "badRequest"].map(|word| text.find(word).expect(word));
+    assert!(codes.is_sorted(), "{text}");
+}
+
+#[test]
+fn u10_a_body_before_ready_is_no_request() {
+    for ending in ["\n", "\r\n", ""] {
+        let mut store = Memory::default();
+        store.set(NAME, b"old");
+        let config = config();
+        let mut server = Server::new(&config, Instant::from_millis(0));
+        let early = crc32_put(b"0123") + ending + "{\"type\":\"hello\"}";
+        // In one arrival.
+        let (taken, _) = server.session.receive(early.as_bytes(), Instant::from_millis(0));
+        assert_eq!(taken, early.len());
+        server.run(&mut store, &mut Random(19), Instant::from_millis(0));
+        let text = String::from_utf8(server.output.into()).expect("text");
+        assert!(server.is_closed && text.contains("badRequest") && text.lines().count() == 1, "{text}");
+        assert!(store.partials.is_empty() && store.contents(NAME) == Some(b"old"));
+    }
+}
+
+#[test]
+fn u11_a_client_that_stalls_or_trickles_is_cut_off() {
+    let mut store = Memory::default();
+    let request = crc32_put(b"0123456789") + "\n";
+    let (text, is_closed) = said(&mut store, &[request.as_bytes(), b"01234", b"", b""], 20_000);
+    assert!(is_closed && text.ends_with("\n") && text.contains("timeout"), "{text}");
+    assert_eq!(store.partials[NAME.as_str()].bytes, b"01234");
+    // A byte in time does not help against a least rate.
+    let config = config().with_min_rate(100);
+    let mut server = Server::new(&config, Instant::from_millis(0));
+    server.input.extend((crc32_put(&[b'x'; 1_000]) + "\n").bytes());
+    for second in 0..40 {
+        server.run(&mut store, &mut Random(23), Instant::from_millis(second * 1_000));
+        server.input.push_back(b'x');
+    }
+    assert!(server.is_closed && String::from_utf8(server.output.into()).expect("text").contains("timeout"));
+}
+
+#[test]
+fn u12_a_wrong_digest_leaves_nothing() {
+    let mut store = Memory::default();
+    let request = crc32_put(b"0123") + "\n";
+    let (text, is_closed) = said(&mut store, &[request.as_bytes(), b"0124"], 0);
+    assert!(text.contains("\"corrupt\"") && !is_closed, "{text}");
+    assert!(store.partials.is_empty() && store.files.is_empty());
+}
