@@ -42,7 +42,9 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn new(jobs: impl IntoIterator<Item = Job>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
+        // In memory where there is such a place, since none of this is about the disk.
+        let memory = tempfile::tempdir_in("/dev/shm");
+        let directory = memory.or_else(|_| tempfile::tempdir()).expect("a directory");
         let opened = Arc::new(Directory::open(directory.path()).expect("open"));
         let (jobs, options) = (jobs.into_iter().collect(), GetOptions::new());
         let (ended, stop_after) = (Vec::new(), usize::MAX);
