@@ -62,7 +62,7 @@ fn a_server_without_a_place() {
     let server = Scripted::new(|_| Act::End("busy"));
     let mut jobs = Jobs::gets(names(10, 5));
     jobs.stop_after = 1;
-    let mut client = client(server.address).with_retries(1);
+    let mut client = client(server.address).with_patience(Some(Duration::from_millis(200)));
     let rest = jobs.run_with(&mut client);
     assert!(matches!(&jobs.ended[..], [(_, Err(error))] if error.is_busy()));
     assert_eq!(rest.len() + jobs.jobs.len(), 9);

@@ -11,8 +11,9 @@ use coracle_core::blocking::ClientError;
 use super::link::Link;
 use super::work::{Concluded, Received, Work};
 use super::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_REQUESTS, RequestQueue};
+use crate::client::attempt::FailedAttempt;
 use crate::client::error::Error;
-use crate::client::requester::{FailedAttempt, Requester};
+use crate::client::requester::Requester;
 
 /// By what the number of requests ahead grows with each answer on a new connection: a server that has no place for it, or
 /// closes early, has been asked little by then.
@@ -201,7 +202,7 @@ impl<'a, Q: RequestQueue> Engine<'a, Q> {
     }
 
     fn conclude(&mut self, work: WorkOf<Q>, outcome: Result<Received, FailedAttempt>) -> ControlFlow<()> {
-        match work.conclude(outcome, self.requester.retries) {
+        match work.conclude(outcome, self.requester.policy) {
             Concluded::Done(tag, outcome) => self.queue.done(tag, outcome),
             Concluded::Again(work, pause, failed) => {
                 self.put_off.push_back(PutOff { work, pause, failed });

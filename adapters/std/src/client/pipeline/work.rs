@@ -7,10 +7,12 @@ use coracle_core::exec::Sink;
 use coracle_core::{ClientRequest, DigestKind, End, FileName, Header, Listing};
 
 use super::{Kind, PipelineAnswer, PipelineRequest, RequestQueue};
+use crate::client::attempt::FailedAttempt;
+use crate::client::backoff::RetryPolicy;
 use crate::client::download::{Fetch, Next};
 use crate::client::error::Error;
 use crate::client::progress::Progress;
-use crate::client::requester::{ClientConnection, FailedAttempt, Requester};
+use crate::client::requester::{ClientConnection, Requester};
 use crate::transport::TransportError;
 
 /// The length in bytes that an answer of unknown length is taken to have.
@@ -146,7 +148,7 @@ pub enum Concluded<T, P> {
 }
 
 impl<T, P: Progress> Work<T, P> {
-    pub fn conclude(self, outcome: Result<Received, FailedAttempt>, retries: u32) -> Concluded<T, P> {
+    pub fn conclude(self, outcome: Result<Received, FailedAttempt>, policy: RetryPolicy) -> Concluded<T, P> {
         let Self { tag, exchange, answer_len } = self;
         let mut fetch = match exchange {
             Exchange::Get(fetch) => fetch,
@@ -166,7 +168,7 @@ impl<T, P: Progress> Work<T, P> {
             Received::Body(end) => end,
             _ => unreachable!("a fetch receives a body"),
         });
-        match fetch.judge(outcome, retries) {
+        match fetch.judge(outcome, policy) {
             Ok(Next::Done(proof, summary)) => {
                 let download = fetch.finish(proof, summary);
                 Concluded::Done(tag, download.map(Box::new).map(PipelineAnswer::Downloaded))
