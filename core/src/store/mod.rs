@@ -86,8 +86,10 @@ pub enum EntryKind {
 pub enum Listed<'a> {
     /// Something that can be requested.
     Entry(Entry<'a>),
-    /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
+    /// Something that cannot, whatever it is called: a special file, a link that leads nowhere or outside the store.
     Skipped,
+    /// A regular file or a directory that cannot because of its name: invalid, too long, or no UTF-8.
+    Unnameable,
     /// Something that the owner keeps from clients, which are told how many of these there are.
     Hidden,
     /// The end.

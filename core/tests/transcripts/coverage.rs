@@ -54,7 +54,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "sha256",
         ],
     ),
-    ("end", &["count", "skipped", "hidden", "crc32", "sha256"]),
+    ("end", &["count", "skipped", "unnameable", "hidden", "crc32", "sha256"]),
     ("error", &["code", "message", "retry_ms", "crc32", "sha256"]),
 ];
 

@@ -75,6 +75,7 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
+    pub unnameable: Option<usize>,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }

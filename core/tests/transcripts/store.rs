@@ -35,6 +35,7 @@ enum Item {
     Entry(String, EntryKind),
     Skipped,
     Hidden,
+    Unnameable,
     Fault,
 }
 
@@ -115,6 +116,7 @@ impl<'a> Store for ScriptedStore<'a> {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
                 items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
+                items.extend((0..line.unnameable.unwrap_or(0)).map(|_| Item::Unnameable));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -148,6 +150,7 @@ impl<'a> Store for ScriptedStore<'a> {
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
             Some(Item::Hidden) => Ok(Listed::Hidden),
+            Some(Item::Unnameable) => Ok(Listed::Unnameable),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }

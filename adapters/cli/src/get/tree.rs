@@ -97,7 +97,8 @@ fn list(
     }
     // Files first, so that few directories are open at a time.
     found.tasks.sort_by_key(|task| matches!(task, Task::Directory { .. }));
-    Ok(TaskOutcome::Listed { tasks: found.tasks, skipped: listing.skipped, links: found.links })
+    let (skipped, missing) = (listing.skipped, listing.missing());
+    Ok(TaskOutcome::Listed { tasks: found.tasks, skipped, missing, links: found.links })
 }
 
 fn open(context: &Context<'_>, local: Option<&str>) -> Result<Arc<Directory>, Error> {

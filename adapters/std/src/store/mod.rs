@@ -5,6 +5,7 @@ mod directory;
 mod file;
 mod listing;
 mod single;
+mod skipped;
 mod swappable;
 mod version;
 
@@ -12,4 +13,5 @@ pub use directory::DirectoryStore;
 pub use file::File;
 pub use listing::Listing;
 pub use single::{SingleFileStore, SingleListing};
+pub use skipped::{SkipReason, SkippedEntry};
 pub use swappable::{SwappableFile, SwappableListing, SwappableStore};
