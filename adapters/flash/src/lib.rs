@@ -11,6 +11,11 @@
 //!                                           └──────────▶ out of tries ◀─┘                  │
 //!                                           └──────────▶ reverted ◀────────────────────────┘
 //! ```
+//!
+//! [`SmallFiles`] keeps a configuration and the like, each file replaced whole or not at all.
+//!
+//! What a power cut has left is allowed to be anything: a write that has programmed some of its bits, an erasure that has set some
+//! of them, units that read differently each time or not at all.
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -20,13 +25,19 @@ mod error;
 mod format;
 mod image;
 mod layout;
+mod log;
 mod record;
 mod slots;
+mod small_files;
+mod small_upload;
 mod transfer;
+mod unit_writer;
 mod upload;
 
 pub use error::SlotError;
 pub use image::{Choice, Image, ImageState, PassedOver, Slot, StartReason};
 pub use layout::{LayoutError, SlotLayout};
+pub use log::SMALL_NAME_LEN;
 pub use slots::{ImageReader, ImageSlots};
+pub use small_files::{FileError, SmallFile, SmallFiles};
 pub use upload::{Begun, UploadTarget};
