@@ -67,8 +67,10 @@ impl LineKind {
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
-            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)}"#, "\n"),
-            Self::Error => concat!(r#"{"type":"error","code":"$e","message":"$w$a"(x,"$k":"$x")}"#, "\n"),
+            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
+            Self::Error => {
+                concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
+            }
             Self::Heartbeat => " ",
             #[cfg(feature = "classic")]
             Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
@@ -91,8 +93,8 @@ macro_rules! hello {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
-            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s,"#,
-            r#""features":["list","stat","get"],"digests":["#,
+            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
+            r#"(g,"time":$g),"features":["list","stat","get"],"digests":["#,
             $digests,
             "]}\n"
         )
@@ -112,9 +114,12 @@ pub(crate) struct ResponseContext<'c> {
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
+    /// The Unix time in seconds.
+    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
+    pub hidden: u32,
     pub code: Code,
     pub message: Message,
 }
@@ -234,11 +239,18 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
+                    b'g' => self.time?,
+                    b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
+                    b'j' => match self.code {
+                        Code::Busy => config.busy_retry_ms,
+                        Code::ShuttingDown => config.stop_retry_ms,
+                        _ => 0,
+                    }
+                    .into(),
                     b'l' => length,
                     b'm' => self.modified?,
                     b'o' => request.offset,
-                    b'p' if self.skipped == 0 => return None,
                     b'p' => self.skipped.into(),
                     b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
                     b'r' => config.request_ms.into(),
@@ -246,7 +258,8 @@ impl ResponseContext<'_> {
                     b'u' => self.count.into(),
                     _ => self.size, // z
                 };
-                return Some(Value::Number(number));
+                // What is 0 here is left out.
+                return Some(Value::Number(number)).filter(|_| number > 0 || !matches!(letter, b'h' | b'j' | b'p'));
             }
         };
         Some(Value::Text(text))
@@ -310,9 +323,12 @@ mod tests {
             let mut is_open = false;
             while let Some(byte) = bytes.next() {
                 match byte {
-                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxz".contains(&letter))),
                     b'(' => {
-                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        assert!(
+                            !is_open && bytes.next().is_some_and(|letter| b"ghjmpxy".contains(&letter)),
+                            "{kind:?}"
+                        );
                         is_open = true;
                     }
                     b')' => {

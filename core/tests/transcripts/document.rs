@@ -19,6 +19,8 @@ pub struct Transcript {
     pub max_request: Option<usize>,
     /// The code with which the server refuses the connection.
     pub refusing: Option<String>,
+    /// What the server tells with `busy` and `shuttingDown`; 0: nothing.
+    pub retry_ms: u32,
     /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
     pub steps: Vec<Step>,
@@ -52,7 +54,7 @@ pub enum Step {
     Abort,
 }
 
-/// One line of a store: a file, a directory or things that are skipped.
+/// One line of a store: a file, a directory, or things that are skipped or hidden.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreLine {
@@ -60,6 +62,7 @@ pub struct StoreLine {
     pub file_name: Option<String>,
     pub directory: Option<String>,
     pub skipped: Option<u64>,
+    pub hidden: Option<u64>,
     pub version: String,
     pub modified: Option<u64>,
     pub text: Option<String>,
@@ -72,6 +75,8 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
+    /// The Unix time when a transcript begins, by the store's clock.
+    pub clock: Option<u64>,
 }
 
 impl StoreLine {
@@ -120,6 +125,7 @@ impl Transcript {
             features: Vec::new(),
             max_request: None,
             refusing: None,
+            retry_ms: 0,
             text: None,
             steps: Vec::new(),
         };
@@ -135,6 +141,7 @@ impl Transcript {
                 Some(("store", value)) => this.store = value.into(),
                 Some(("features", value)) => this.features = value.split(',').map(String::from).collect(),
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
+                Some(("retry_ms", value)) => this.retry_ms = number(value)?,
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
                 Some(("text", "echo")) => this.text = Some("echo".into()),
                 Some(("text", value)) if value.len() > 6 && value.starts_with("reply:") => {

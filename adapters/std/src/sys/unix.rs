@@ -55,6 +55,11 @@ impl ConfinedDirectory {
         }
     }
 
+    /// Another handle of the directory.
+    pub(crate) fn try_clone_dir(&self) -> io::Result<Dir> {
+        self.root.try_clone()
+    }
+
     /// What `path` leads to, links followed.
     pub(crate) fn metadata(&self, path: &str) -> io::Result<Metadata> {
         let metadata = self.root.metadata(path)?;
@@ -65,6 +70,15 @@ impl ConfinedDirectory {
         };
         Ok(Metadata { kind, size: metadata.len(), modified: u64::try_from(metadata.mtime()).ok() })
     }
+}
+
+/// Opens `path` for reading, whatever it is, and blocks on nothing. Symbolic links are followed.
+pub(crate) fn open_any(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    // As above.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
 /// What a name leads to.
@@ -327,7 +341,36 @@ pub(crate) fn has_lasting_inodes(_: BorrowedFd<'_>) -> bool {
 
 /// Refuses: POSIX has no rename that replaces nothing.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &std::ffi::OsStr, _: &std::ffi::OsStr) -> io::Result<()> {
+pub(crate) fn rename_no_replace(
+    _: BorrowedFd<'_>,
+    _: &std::ffi::OsStr,
+    _: BorrowedFd<'_>,
+    _: &std::ffi::OsStr,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: POSIX changes the length, too.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn preallocate(_: BorrowedFd<'_>, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// POSIX has no sync of one file system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_file_system_sync(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
+/// Refuses, as above.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_file_system(_: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Unknown here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn inherited_attributes(_: BorrowedFd<'_>) -> io::Result<[Vec<u8>; 2]> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
