@@ -13,7 +13,7 @@ use crate::unit_writer::{UnitWriter, narrow};
 /// Magic, number of the area, number of the next entry, and a CRC-32 of all that.
 const AREA_HEADER_LEN: u32 = 16;
 /// Places for copies of it.
-const AREA_HEADER_PLACES: u32 = 6;
+const AREA_HEADER_PLACES: u32 = 12;
 /// Kind, length of the name, two zeros, size, number, CRC-32 of name and contents, CRC-32 of all that.
 pub(crate) const ENTRY_HEADER_LEN: u32 = 20;
 
@@ -240,26 +240,23 @@ impl<F: NorFlash> Log<F> {
         self.flash.erase(from, from + narrow(F::ERASE_SIZE))
     }
 
-    /// Makes the area `index` active: writes copies of its header until `copies` can be read. Returns how many can.
-    pub fn write_area_header(&mut self, active: Active, copies: u32) -> Result<u32, F::Error> {
+    /// Makes an area active, or makes sure that it stays so: writes `copies` more of its header, in places that are erased.
+    /// Returns whether one can be read back, or there was no place left.
+    pub fn write_area_header(&mut self, active: Active, copies: u32) -> Result<bool, F::Error> {
         let mut bytes = [0; AREA_HEADER_LEN as usize];
         let fields = AREA_MAGIC.into_iter().chain(active.number.to_le_bytes()).chain(self.next_number.to_le_bytes());
         bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         seal(&mut bytes);
         let place_len = self.padded(AREA_HEADER_LEN);
-        let places = 0..AREA_HEADER_PLACES;
-        let mut found = places.clone().fold(0, |found, place| found + u32::from(self.is_header_of(active, place)));
-        for place in places {
-            if found >= copies {
-                break;
-            }
-            let offset = place * place_len;
-            if self.is_erased(active.index, offset, place_len) {
-                self.write_padded(active.index, offset, &bytes)?;
-                found += u32::from(self.is_header_of(active, place));
+        let (mut written, mut found) = (0, 0);
+        for place in 0..AREA_HEADER_PLACES {
+            if written < copies && self.is_erased(active.index, place * place_len, place_len) {
+                self.write_padded(active.index, place * place_len, &bytes)?;
+                written += 1;
+                found += u32::from(self.header_in(active.index, place).is_some());
             }
         }
-        Ok(found)
+        Ok(found > 0 || written == 0)
     }
 
     /// The numbers of the area and of its first entry; `None` for an area that is not in use, or was never completed.
@@ -275,10 +272,6 @@ impl<F: NorFlash> Log<F> {
         let (number, rest) = rest.split_first_chunk::<4>()?;
         let next_number = u32::from_le_bytes(rest.try_into().ok()?);
         (*magic == AREA_MAGIC).then(|| (u32::from_le_bytes(*number), next_number))
-    }
-
-    fn is_header_of(&mut self, active: Active, place: u32) -> bool {
-        self.header_in(active.index, place).is_some_and(|(number, _)| number == active.number)
     }
 
     fn is_erased(&mut self, index: u32, offset: u32, len: u32) -> bool {

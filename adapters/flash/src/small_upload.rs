@@ -6,9 +6,9 @@ use crate::log::{Active, Entries, EntryHeader, EntryKind, SmallUpload};
 use crate::small_files::{FileError, SmallFiles};
 use crate::unit_writer::narrow;
 
-/// How many copies of an area's header there have to be before the other area is erased. More than one, since a power cut may
-/// have left one that is read as whole only today.
-const HEADER_COPIES: u32 = 3;
+/// How many copies of an area's header are written before the other area is erased, once after each start. A power cut may have
+/// left the first one so that it is read as whole only today, and the place of another so that it looks erased.
+const HEADER_COPIES: u32 = 2;
 
 impl<F: NorFlash> SmallFiles<F> {
     /// Replaces the contents of the file `name`, or makes it.
@@ -37,7 +37,9 @@ impl<F: NorFlash> SmallFiles<F> {
         if self.upload.is_some() {
             return Err(FileError::InUse);
         }
-        if self.find(name).is_none() {
+        // Before the first write after a start an entry may be there that a power cut left, and that is not read today.
+        let is_sure = self.may_append || self.log.active.is_none();
+        if is_sure && self.find(name).is_none() {
             return Ok(());
         }
         let mut upload = SmallUpload::new(name, 0).ok_or(FileError::BadName)?;
@@ -205,8 +207,9 @@ impl<F: NorFlash> SmallFiles<F> {
         };
         if self.erased == 0
             && let Some(active) = self.log.active
+            && !self.log.write_area_header(active, HEADER_COPIES).map_err(FileError::Flash)?
         {
-            self.log.write_area_header(active, HEADER_COPIES).map_err(FileError::Flash)?;
+            return Err(FileError::NotWritten);
         }
         if self.erased < self.log.area_len() {
             self.log.erase_sector(next.index, self.erased).map_err(FileError::Flash)?;
@@ -215,7 +218,7 @@ impl<F: NorFlash> SmallFiles<F> {
         }
         self.erased = 0;
         let Some(tail) = self.copy_files(next.index, without)? else { return Ok(false) };
-        if self.log.write_area_header(next, 1).map_err(FileError::Flash)? == 0 {
+        if !self.log.write_area_header(next, 1).map_err(FileError::Flash)? {
             return Err(FileError::NotWritten);
         }
         self.log.active = Some(next);

@@ -61,6 +61,15 @@ impl UploadTarget {
 }
 
 impl<F: NorFlash> ImageSlots<F> {
+    /// As [`ImageSlots::begin`], but an image that runs or waits already is received again.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImageSlots::begin`].
+    pub fn begin_again(&mut self, running: Option<Slot>, target: &UploadTarget) -> Result<Begun, SlotError<F::Error>> {
+        self.begin_unless(running, target, false)
+    }
+
     /// Begins an upload, or continues one of the same image. `running` is the slot that the caller runs from, `None` if it
     /// does not run from a slot. Another upload that is under way is dropped.
     ///
@@ -71,6 +80,15 @@ impl<F: NorFlash> ImageSlots<F> {
     /// [`SlotError::NotConfirmed`] while the running image is not confirmed; [`SlotError::Empty`], [`SlotError::TooLarge`],
     /// [`SlotError::Flash`], [`SlotError::NotWritten`].
     pub fn begin(&mut self, running: Option<Slot>, target: &UploadTarget) -> Result<Begun, SlotError<F::Error>> {
+        self.begin_unless(running, target, true)
+    }
+
+    fn begin_unless(
+        &mut self,
+        running: Option<Slot>,
+        target: &UploadTarget,
+        is_there: bool,
+    ) -> Result<Begun, SlotError<F::Error>> {
         let max = self.layout.slot_len();
         match target.size {
             0 => return Err(SlotError::Empty),
@@ -78,14 +96,14 @@ impl<F: NorFlash> ImageSlots<F> {
             _ => {}
         }
         let runs = running.and_then(|slot| self.image(slot));
-        if runs.is_some_and(|image| target.is(&image)) {
+        if is_there && runs.is_some_and(|image| target.is(&image)) {
             return Ok(Begun::Running);
         }
         let slot = self.free_slot(running)?;
         let kept = self.image(slot.other()).map_or(0, |image| image.number);
         if let Some((header, image)) = self.record(slot).image().filter(|(_, image)| target.is(image)) {
             match image.state {
-                ImageState::Trial { left: 1.. } | ImageState::Confirmed if image.number > kept => {
+                ImageState::Trial { left: 1.. } | ImageState::Confirmed if is_there && image.number > kept => {
                     return Ok(Begun::Waiting);
                 }
                 // Where power cuts have used up the places, it could not be committed.
@@ -96,7 +114,8 @@ impl<F: NorFlash> ImageSlots<F> {
             }
         }
         self.upload = None;
-        let number = kept.saturating_add(1);
+        let dropped = self.image(slot).map_or(0, |image| image.number);
+        let number = kept.max(dropped).saturating_add(1);
         let header =
             Header { number, size: target.size, digest: target.digest, tries: target.tries.clamp(1, MAX_TRIES) };
         let mut record = self.record(slot);
@@ -111,6 +130,19 @@ impl<F: NorFlash> ImageSlots<F> {
     #[must_use]
     pub fn upload_progress(&self) -> Option<(u32, u32)> {
         self.upload.as_ref().map(|upload| (upload.image.offset(), upload.header.size))
+    }
+
+    /// Whether `target` is what the upload that is under way is to bring.
+    #[must_use]
+    pub fn is_uploading(&self, target: &UploadTarget) -> bool {
+        self.upload_image().is_some_and(|image| target.is(&image))
+    }
+
+    /// The image that is being received, by what was announced.
+    #[must_use]
+    pub fn upload_image(&self) -> Option<Image> {
+        let header = self.upload.as_ref()?.header;
+        Some(Image::new(header.size, header.digest, header.number, ImageState::Receiving))
     }
 
     /// Takes the next bytes of the image: all of `bytes`, or as many as belong to the sector that is being written. Erases at
