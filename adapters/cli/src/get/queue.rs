@@ -165,8 +165,14 @@ impl Queue {
             });
             (exit, error.kind() == ErrorKind::Network)
         });
-        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
-            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        if let Ok(TaskOutcome::Listed { skipped, missing, .. }) = &outcome {
+            if *missing > 0 {
+                context.display.suspend(|| report_missing(task.name(), *missing));
+            }
+            if let others @ 1.. = skipped.saturating_sub(*missing) {
+                let words = "neither files nor directories, or lead nowhere, and are left out";
+                context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
+            }
         }
         let mut state = self.lock();
         state.leave(task);
@@ -176,10 +182,10 @@ impl Queue {
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, links }) => {
                 state.summary.skipped += skipped;
-                if skipped > 0 {
-                    // Files that can be read at the server may be among them, and are missing here.
+                if missing > 0 {
+                    // Files that can be read at the server, or what may be some.
                     state.first_failure.get_or_insert(Exit::Refused);
                 }
                 state.summary.links += links;
@@ -215,7 +221,7 @@ impl Queue {
     }
 }
 
-fn report_skipped(directory: &str, count: u64) {
+fn report_missing(directory: &str, count: u64) {
     let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"

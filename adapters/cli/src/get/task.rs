@@ -70,6 +70,8 @@ pub enum TaskOutcome {
         tasks: Vec<Task>,
         /// Entries that the server cannot serve.
         skipped: u64,
+        /// How many of them are files or directories, or may be some.
+        missing: u64,
         /// Links to directories that are not followed.
         links: u64,
     },

@@ -82,7 +82,8 @@ impl Found {
         }
         // Files first, so that few directories are open at a time.
         self.tasks.sort_by_key(|task| matches!(task, Task::Directory { .. }));
-        Ok(TaskOutcome::Listed { tasks: self.tasks, skipped: listing.skipped, links: self.links })
+        let (skipped, missing) = (listing.skipped, listing.missing());
+        Ok(TaskOutcome::Listed { tasks: self.tasks, skipped, missing, links: self.links })
     }
 }
 
