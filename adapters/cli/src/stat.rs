@@ -5,8 +5,9 @@ use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
 
-use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, report_failure};
+use crate::names::{parse_file_name, tidy};
 use crate::standard_output;
 use crate::values::format_time;
 
@@ -33,20 +34,26 @@ pub struct Stat {
     /// Write a JSON object: fileName, fileSize, version, modified (seconds since 1970), and the digest's hexadecimal digits
     #[arg(long)]
     json: bool,
+
+    /// Print errors only: no notes on retries
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub fn run(args: &Stat) -> Exit {
-    let name = match parse_file_name(&args.name) {
+    let name = tidy(&args.name);
+    let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
-    let text = args.client_args.client().stat(name, args.digest.kind()).map(|header| match args.json {
-        true => json(name, &header),
-        false => text(name, &header),
-    });
+    let text =
+        args.client_args.telling_client(args.quiet).stat(name, args.digest.kind()).map(|header| match args.json {
+            true => json(name, &header),
+            false => text(name, &header),
+        });
     match text.and_then(|text| standard_output::write(text.as_bytes()).map_err(Error::Write)) {
         Ok(()) => Exit::Done,
-        Err(error) => report_failure(&args.name, &error),
+        Err(error) => report_failure(name.as_str(), &error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::client::{Digests, Features, Hello, Refusal, Violation};
+use crate::client::{Digests, Features, Hello, Listing, Refusal, Violation};
 use crate::store::{Entry, EntryKind};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
@@ -15,7 +15,7 @@ use crate::wire::members::{Member, find};
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
-const HELLO: &[&str; 10] = &[
+const HELLO: &[&str; 11] = &[
     "server",
     "name",
     "protocol",
@@ -24,6 +24,7 @@ const HELLO: &[&str; 10] = &[
     "idle_ms",
     "request_ms",
     "stall_ms",
+    "time",
     "features",
     "digests",
 ];
@@ -58,12 +59,18 @@ pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
     word: Range<usize>,
     message: Range<usize>,
+    retry_ms: Option<u32>,
 }
 
 impl ErrorResponse {
     /// Its contents; `line` is the line that it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
-        Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
+        Refusal {
+            code: self.code,
+            word: utf8(line, self.word.clone()),
+            text: utf8(line, self.message.clone()),
+            retry_ms: self.retry_ms,
+        }
     }
 }
 
@@ -84,7 +91,7 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
 
 /// Reads a `hello` line, and decodes its texts in place.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
-    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
+    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, time, features, digests] =
         find(line, HELLO);
     let (server, name) = (text(&server)?, optional(&name, text(&name))?);
     let protocol = number(&protocol, line)?;
@@ -93,6 +100,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let idle_ms = number(&idle_ms, line)?;
     let request_ms = number(&request_ms, line)?;
     let stall_ms = number(&stall_ms, line)?;
+    let time = optional(&time, number(&time, line))?;
     let features = features.words(line, &["list", "stat", "get"]).ok_or(Violation::Member)?;
     let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
@@ -109,6 +117,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
         idle_ms,
         request_ms,
         stall_ms,
+        time,
         features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
         digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
     })
@@ -133,11 +142,12 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     Ok(Entry::new(name, kind))
 }
 
-/// Reads the `end` line of a listing: the numbers of entries and of skipped things.
-pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
-    let [count, skipped] = find(line, &["count", "skipped"]);
+/// Reads the `end` line of a listing.
+pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
+    let [count, skipped, hidden] = find(line, &["count", "skipped", "hidden"]);
     let skipped = optional(&skipped, number(&skipped, line))?;
-    Ok((number(&count, line)?, skipped.unwrap_or(0)))
+    let hidden = optional(&hidden, number(&hidden, line))?;
+    Ok(Listing::new(number(&count, line)?, skipped.unwrap_or(0)).with_hidden(hidden.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name`, with a digest of the kind `digest`.
@@ -180,11 +190,22 @@ pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Vi
 
 /// Reads an `error` line, and decodes its texts in place.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
-    let [word, message] = find(line, &["code", "message"]);
+    let [word, message, retry_ms] = find(line, &["code", "message", "retry_ms"]);
+    let told_ms = optional(&retry_ms, number(&retry_ms, line));
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
     let word = decode(line, word)?;
     let message = decode(line, message.unwrap_or_default())?;
-    Ok(ErrorResponse { code: Code::from_word(utf8(line, word.clone())), word, message })
+    let code = Code::from_word(utf8(line, word.clone()));
+    // In the other errors it is a member that this version does not know.
+    let retry_ms = match code {
+        Some(Code::Busy | Code::ShuttingDown) => told_ms?.map(clamp_retry_ms),
+        _ => None,
+    };
+    Ok(ErrorResponse { code, word, message, retry_ms })
+}
+
+fn clamp_retry_ms(told: u64) -> u32 {
+    u32::try_from(told).unwrap_or(Refusal::RETRY_MS_MAX).clamp(1, Refusal::RETRY_MS_MAX)
 }
 
 /// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since

@@ -104,7 +104,7 @@ pub fn answered(ask: ClientRequest<'_>, held: &[u8], input: impl AsRef<[u8]>) ->
     whole
 }
 
-fn describe(event: &ClientEvent<'_>) -> String {
+pub fn describe(event: &ClientEvent<'_>) -> String {
     match event {
         ClientEvent::Hello(hello) => format!("{hello:?}"),
         ClientEvent::Header(header) => format!(
@@ -125,7 +125,9 @@ fn describe(event: &ClientEvent<'_>) -> String {
             EntryKind::Directory { link } => format!("directory {} {link}", entry.name),
             kind => panic!("{kind:?}"),
         },
-        ClientEvent::Listed(listing) => format!("listed {} skipped {}", listing.count, listing.skipped),
+        ClientEvent::Listed(listing) => {
+            format!("listed {} skipped {} hidden {}", listing.count, listing.skipped, listing.hidden)
+        }
         ClientEvent::Refused(refusal) => format!("refused {:?} {:?} {:?}", refusal.code, refusal.word, refusal.text),
         ClientEvent::ServerClosing(code) => format!("unasked {code}"),
         other => panic!("{other:?}"),

@@ -3,7 +3,11 @@
 mod changes;
 mod faults;
 mod kernel;
+mod listing;
 mod outcomes;
+mod program;
+mod range;
 mod serve;
 mod support;
 mod tree;
+mod waiting;

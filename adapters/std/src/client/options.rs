@@ -1,6 +1,10 @@
 //! Options of a fetch, and its summary.
 
-use coracle_core::{Digest, DigestKind};
+use std::sync::Arc;
+
+use coracle_core::{Digest, DigestKind, Header};
+
+use crate::local::{Replace, Staging};
 
 /// How a file is fetched.
 ///
@@ -15,17 +19,21 @@ use coracle_core::{Digest, DigestKind};
 #[must_use]
 pub struct GetOptions {
     pub(super) digest: Option<DigestKind>,
-    pub(super) force: bool,
+    pub(super) replace: Replace,
     pub(super) resume: bool,
     pub(super) snapshot: bool,
     pub(super) max_size: Option<u64>,
+    pub(super) offset: u64,
+    pub(super) length: Option<u64>,
+    pub(super) is_durable: bool,
+    pub(super) staging: Option<Arc<Staging>>,
 }
 
 /// What was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetSummary {
-    /// The size of the file in bytes.
+    /// The size of the file in bytes; of the range, where one was asked for.
     pub size: u64,
     /// How many of them were received by an earlier run.
     pub resumed: u64,
@@ -36,9 +44,20 @@ pub struct GetSummary {
 }
 
 impl GetOptions {
-    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size.
+    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, the
+    /// whole file, and each file durable when it gets its name.
     pub const fn new() -> Self {
-        Self { digest: Some(DigestKind::Crc32), force: false, resume: true, snapshot: false, max_size: None }
+        Self {
+            digest: Some(DigestKind::Crc32),
+            replace: Replace::Nothing,
+            resume: true,
+            snapshot: false,
+            max_size: None,
+            offset: 0,
+            length: None,
+            is_durable: true,
+            staging: None,
+        }
     }
 
     /// Sets the digest that verifies the file; `None` verifies nothing.
@@ -47,9 +66,14 @@ impl GetOptions {
         self
     }
 
-    /// Sets whether an existing file is replaced.
-    pub const fn with_force(mut self, force: bool) -> Self {
-        self.force = force;
+    /// Sets whether an existing file is replaced, whatever it is.
+    pub const fn with_force(self, force: bool) -> Self {
+        self.with_replace(if force { Replace::Anything } else { Replace::Nothing })
+    }
+
+    /// Sets which file is replaced.
+    pub const fn with_replace(mut self, replace: Replace) -> Self {
+        self.replace = replace;
         self
     }
 
@@ -71,10 +95,41 @@ impl GetOptions {
         self
     }
 
+    /// Sets the range that is fetched: from the byte `offset` on at most `length` bytes, all for `None`. The digest is that
+    /// of the range.
+    pub const fn with_range(mut self, offset: u64, length: Option<u64>) -> Self {
+        self.offset = offset;
+        self.length = length;
+        self
+    }
+
+    /// Sets whether a file is on the disk when it gets its name, so that a power cut cannot damage it.
+    pub const fn with_durable(mut self, is_durable: bool) -> Self {
+        self.is_durable = is_durable;
+        self
+    }
+
+    /// Sets where small files are written, for [`Download::finish`](super::Download::finish); `None` for beside their targets.
+    /// They are not resumed by a later run.
+    pub fn with_staging(mut self, staging: Option<Arc<Staging>>) -> Self {
+        self.staging = staging;
+        self
+    }
+
     /// The digest that verifies the file.
     #[must_use]
     pub const fn digest(&self) -> Option<DigestKind> {
         self.digest
+    }
+
+    /// Whether it may be less than the whole file.
+    pub(super) const fn is_range(&self) -> bool {
+        self.offset > 0 || self.length.is_some()
+    }
+
+    /// How many bytes are to be asked for where the first `len` are here.
+    pub(super) fn rest(&self, len: u64) -> Option<u64> {
+        self.length.map(|length| length.saturating_sub(len))
     }
 }
 
@@ -82,4 +137,9 @@ impl Default for GetOptions {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The end of the body that follows, which is that of the file unless a range ends before it.
+pub(super) fn range_end(header: &Header) -> u64 {
+    header.offset.saturating_add(header.length)
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 
+use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata};
 
 /// A place in a listing of a [`DirectoryStore`](super::DirectoryStore), in the order of the file system.
@@ -24,7 +25,8 @@ enum Step {
     /// Something to ask for, whose name stands in `path`, if that is a name.
     Entry(EntryKind),
     Skipped,
-    /// Hidden, or removed in the meantime.
+    Hidden,
+    /// The directory itself and its parent, what is not complete, and what was removed in the meantime.
     LeftOut,
 }
 
@@ -46,6 +48,7 @@ impl Listing {
             match self.step(&entry.map_err(|_| StoreError::Io)?, root)? {
                 Step::Entry(kind) => break kind,
                 Step::Skipped => return Ok(Listed::Skipped),
+                Step::Hidden => return Ok(Listed::Hidden),
                 Step::LeftOut => {}
             }
         };
@@ -54,10 +57,18 @@ impl Listing {
 
     fn step(&mut self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Result<Step, StoreError> {
         let bytes = entry.name().to_bytes();
-        if matches!(bytes, b"." | b"..") || (bytes.starts_with(b".") && !self.hidden) {
+        if matches!(bytes, b"." | b"..") {
             return Ok(Step::LeftOut);
         }
-        let Ok(text) = str::from_utf8(bytes) else { return Ok(Step::Skipped) };
+        let text = str::from_utf8(bytes);
+        // Files that are not complete have no name yet.
+        if text.is_ok_and(|text| name_restriction(text).is_some()) {
+            return Ok(Step::LeftOut);
+        }
+        if bytes.starts_with(b".") && !self.hidden {
+            return Ok(Step::Hidden);
+        }
+        let Ok(text) = text else { return Ok(Step::Skipped) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
         match entry.kind() {
