@@ -21,6 +21,7 @@ use coracle_core::FileName;
 use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
+use crate::filter::{self, Filter};
 use crate::names::{parse_file_name, parse_path, tidy};
 use crate::progress::ProgressDisplay;
 use crate::standard_output;
@@ -28,18 +29,7 @@ use crate::values::parse_size;
 
 /// Fetch files, resume and verify them, and only then give them their names
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  coracle get 192.168.7.2 boot.log         to ./boot.log
-  coracle get board-7 boot.log             again after an interruption: resumes
-  coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
-  coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
-  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
-  coracle get -r board-7 -o mirror         everything, to mirror/
-
-A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
-and its digest is right. Nothing is replaced without --force.")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", filter::HELP))]
 pub struct Get {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -90,6 +80,9 @@ pub struct Get {
     #[arg(short, long)]
     quiet: bool,
 
+    #[command(flatten)]
+    filter: Filter,
+
     /// With -r, also follow links to directories
     #[arg(long, requires = "recursive")]
     follow_links: bool,
@@ -98,6 +91,20 @@ pub struct Get {
     #[arg(short, long, value_name = "N", default_value_t = 1, value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  coracle get 192.168.7.2 boot.log         to ./boot.log
+  coracle get board-7 boot.log             again after an interruption: resumes
+  coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
+  coracle get board-7 logs/boot.log -o -   to standard output
+  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
+  coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
+  coracle get -r board-7 -o mirror         everything, to mirror/
+  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/
+
+A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
+and its digest is right. Nothing is replaced without --force.";
 
 pub fn run(args: &Get) -> Exit {
     let names: Vec<String> = args.names.iter().map(|name| tidy(name)).collect();
@@ -116,6 +123,7 @@ pub fn run(args: &Get) -> Exit {
                 options: options(args),
                 recursive: args.recursive,
                 follow_links: args.follow_links,
+                filter: args.filter.clone(),
                 quiet: args.quiet,
                 root,
                 display: ProgressDisplay::new(false, args.quiet),
@@ -124,6 +132,37 @@ pub fn run(args: &Get) -> Exit {
         }
         Err(exit) => exit,
     }
+}
+
+/// A directory of the server's that is fetched to a local one, where files that differ are replaced.
+pub struct Mirror<'a> {
+    pub client_args: &'a ClientArgs,
+    /// The directory; `None` for all that is served.
+    pub name: Option<String>,
+    pub local: &'a Path,
+    pub digest: DigestArg,
+    pub filter: &'a Filter,
+    pub quiet: bool,
+    pub jobs: u16,
+}
+
+/// Fetches what is new or changed.
+pub fn mirror(mirror: &Mirror<'_>) -> Exit {
+    let root = match destination(Some(mirror.local)) {
+        Ok(root) => root,
+        Err(exit) => return exit,
+    };
+    let context = Context {
+        client_args: mirror.client_args,
+        options: GetOptions::new().with_digest(mirror.digest.kind()).with_force(true),
+        recursive: true,
+        follow_links: false,
+        filter: mirror.filter.clone(),
+        quiet: mirror.quiet,
+        root,
+        display: ProgressDisplay::new(false, mirror.quiet),
+    };
+    queue::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
 }
 
 enum Plan<'a> {
@@ -150,6 +189,10 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         }
         check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
+    }
+    if !args.filter.is_empty() {
+        print_error("--exclude and --include are for trees: give --recursive as well");
+        return Err(Exit::Usage);
     }
     let names = names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
     match output {

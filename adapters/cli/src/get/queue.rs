@@ -225,7 +225,9 @@ fn report_skipped(directory: &str, count: u64) {
 fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
     match task {
         Task::Named { name, local } => tree::named(context, client, name.as_deref(), local.as_deref()),
-        Task::Directory { name, local, links } => tree::directory(context, client, name, local, *links),
+        Task::Directory { name, local, top_len, links } => {
+            tree::directory(context, client, name, local, *top_len, *links)
+        }
         Task::File(task) => file::fetch(context, client, task),
     }
 }

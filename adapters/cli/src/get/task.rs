@@ -7,6 +7,7 @@ use coracle::client::{Download, GetOptions, GetSummary};
 use coracle::local::Directory;
 
 use crate::client_args::ClientArgs;
+use crate::filter::Filter;
 use crate::progress::ProgressDisplay;
 
 /// What all tasks of a run share.
@@ -15,6 +16,8 @@ pub struct Context<'a> {
     pub options: GetOptions,
     pub recursive: bool,
     pub follow_links: bool,
+    /// With `-r`, what of a tree is meant.
+    pub filter: Filter,
     /// Only errors are printed.
     pub quiet: bool,
     /// The directory that files are fetched to.
@@ -38,6 +41,8 @@ pub enum Task {
         name: String,
         /// The local path below the root.
         local: String,
+        /// How many bytes of `name` are that of the argument it comes of, with the `/` behind it.
+        top_len: usize,
         /// How many symbolic links were followed to get to it.
         links: u32,
     },

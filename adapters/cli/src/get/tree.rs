@@ -23,7 +23,8 @@ pub fn named(
     local: Option<&str>,
 ) -> Result<TaskOutcome, Error> {
     let path = name.map(parse_name).transpose()?;
-    match (list(context, client, path, local, 0), path) {
+    let top_len = name.map_or(0, |name| name.len() + 1);
+    match (list(context, client, path, local, top_len, 0), path) {
         (Err(Error::Refused { code: Some(Code::NotDirectory), .. }), Some(path)) => {
             let (name, directory) = (path.as_str().to_owned(), context.root.clone());
             let task = FileTask { name, directory, leaf: None, size: None };
@@ -39,9 +40,10 @@ pub fn directory(
     client: &mut Client,
     name: &str,
     local: &str,
+    top_len: usize,
     links: u32,
 ) -> Result<TaskOutcome, Error> {
-    list(context, client, Some(parse_name(name)?), Some(local), links)
+    list(context, client, Some(parse_name(name)?), Some(local), top_len, links)
 }
 
 #[derive(Default)]
@@ -56,6 +58,7 @@ fn list(
     client: &mut Client,
     path: Option<FileName<'_>>,
     local: Option<&str>,
+    top_len: usize,
     links: u32,
 ) -> Result<TaskOutcome, Error> {
     // Created with the first entry, since the path may be no directory.
@@ -64,6 +67,10 @@ fn list(
     let clear = |found: &mut Found| *found = Found::default();
     let listing = client.list_into(path, &mut found, clear, |found, entry| {
         let leaf = entry.name.last();
+        let below = entry.name.as_str().get(top_len..).unwrap_or(leaf);
+        if context.filter.excludes(below, matches!(entry.kind, EntryKind::Directory { .. })) {
+            return Ok(());
+        }
         let task = match entry.kind {
             EntryKind::File { size, .. } => {
                 let directory = match &mut created {
@@ -80,6 +87,7 @@ fn list(
             EntryKind::Directory { link } => Task::Directory {
                 name: entry.name.as_str().to_owned(),
                 local: local.map_or_else(|| leaf.to_owned(), |local| format!("{local}/{leaf}")),
+                top_len,
                 links: links + u32::from(link),
             },
             // No kind that this version can fetch.

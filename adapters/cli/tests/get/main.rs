@@ -7,6 +7,8 @@ mod listing;
 mod outcomes;
 mod program;
 mod range;
+mod selection;
 mod serve;
 mod support;
+mod sync;
 mod tree;
