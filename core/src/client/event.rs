@@ -82,6 +82,8 @@ pub struct Hello<'a> {
     pub request_ms: u64,
     /// How long it waits for its bytes to be accepted, in milliseconds; 0: no limit.
     pub stall_ms: u64,
+    /// The time by its clock when it answered, in seconds since 1970-01-01 00:00 UTC; `None`: it did not tell.
+    pub time: Option<u64>,
     /// The exchanges that it supports.
     pub features: Features,
     /// The digests that it can compute.

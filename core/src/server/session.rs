@@ -92,6 +92,7 @@ impl<'c> Session<'c> {
                 size: 0,
                 end: 0,
                 modified: None,
+                time: None,
                 digest: None,
                 count: 0,
                 skipped: 0,

@@ -15,7 +15,7 @@ use crate::wire::members::{Member, find};
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
-const HELLO: &[&str; 10] = &[
+const HELLO: &[&str; 11] = &[
     "server",
     "name",
     "protocol",
@@ -24,6 +24,7 @@ const HELLO: &[&str; 10] = &[
     "idle_ms",
     "request_ms",
     "stall_ms",
+    "time",
     "features",
     "digests",
 ];
@@ -84,7 +85,7 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
 
 /// Reads a `hello` line, and decodes its texts in place.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
-    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
+    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, time, features, digests] =
         find(line, HELLO);
     let (server, name) = (text(&server)?, optional(&name, text(&name))?);
     let protocol = number(&protocol, line)?;
@@ -93,6 +94,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let idle_ms = number(&idle_ms, line)?;
     let request_ms = number(&request_ms, line)?;
     let stall_ms = number(&stall_ms, line)?;
+    let time = optional(&time, number(&time, line))?;
     let features = features.words(line, &["list", "stat", "get"]).ok_or(Violation::Member)?;
     let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
@@ -109,6 +111,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
         idle_ms,
         request_ms,
         stall_ms,
+        time,
         features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
         digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
     })

@@ -31,6 +31,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "idle_ms",
             "request_ms",
             "stall_ms",
+            "time",
             "features",
             "digests",
         ],

@@ -73,6 +73,8 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
+    /// The Unix time when a transcript begins, by the store's clock.
+    pub clock: Option<u64>,
 }
 
 impl StoreLine {

@@ -158,6 +158,11 @@ impl<'a> Store for ScriptedStore<'a> {
         hasher.update(&file.contents);
         Some(hasher.finish())
     }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        let began = self.lines.iter().find_map(|line| line.clock)?;
+        Some(began + self.clock_ms.get() / 1000)
+    }
 }
 
 /// The part of `name` beneath `directory`; all of it for the root, which is empty.

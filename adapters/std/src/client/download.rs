@@ -10,10 +10,13 @@ use super::error::Error;
 use super::options::{GetOptions, GetSummary, range_end};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
-use crate::local::{DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
+use crate::local::{DownloadTarget, ExistingPart, FinishedPart, LocalError, Origin, Part, Proof, Replace};
 
 /// How many times a file that changes during the fetch is fetched again.
 const MAX_CHANGES: u32 = 3;
+
+/// The largest file that is fetched as one of a batch, in bytes: what a kill costs at most is fetched again.
+const BATCH_FILE_MAX: u64 = 1 << 20;
 
 /// A file that was received and verified, and does not have its name yet. When dropped, it stays an unfinished download.
 #[derive(Debug)]
@@ -22,19 +25,54 @@ pub struct Download {
     part: Part,
     proof: Proof,
     modified: Option<u64>,
-    force: bool,
+    replace: Replace,
+    is_durable: bool,
     summary: GetSummary,
 }
 
 impl Download {
-    /// Makes it durable, and gives it its name.
+    /// Makes it durable, unless the options say otherwise, and gives it its name.
     ///
     /// # Errors
     ///
     /// Those of the file system; see [`Part::promote`].
     pub fn commit(self) -> Result<GetSummary, LocalError> {
-        self.part.promote(self.proof, self.modified, self.force)?;
-        Ok(self.summary)
+        let Self { part, proof, modified, replace, is_durable, summary } = self;
+        if is_durable {
+            part.promote(proof, modified, replace)?;
+        } else {
+            part.finish(proof, modified, replace, false)?.take_name()?;
+        }
+        Ok(summary)
+    }
+
+    /// Whether it lies in the directory of the options, with the other files of a batch.
+    #[must_use]
+    pub fn is_of_batch(&self) -> bool {
+        self.part.is_of_batch()
+    }
+
+    /// Closes it, to be made durable and named with the other files of a batch, by a
+    /// [`BatchCommitter`](crate::local::BatchCommitter).
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system; see [`Part::finish`].
+    pub fn finish(self) -> Result<(FinishedPart, GetSummary), LocalError> {
+        let Self { part, proof, modified, replace, summary, .. } = self;
+        Ok((part.finish(proof, modified, replace, false)?, summary))
+    }
+
+    /// What was fetched: the name at the server, its size and its version.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.part.origin()
+    }
+
+    /// The server's time of the last modification, in seconds since 1970.
+    #[must_use]
+    pub const fn modified(&self) -> Option<u64> {
+        self.modified
     }
 }
 
@@ -45,7 +83,7 @@ pub(super) fn download(
     options: &GetOptions,
     progress: &mut dyn Progress,
 ) -> Result<Download, Error> {
-    target.check_target(options.force)?;
+    target.check_target(options.replace)?;
     let mut part = match target.find_part()? {
         ExistingPart::None => None,
         ExistingPart::Part(part) => Some(*part),
@@ -70,9 +108,14 @@ pub(super) fn download(
     let mut fetch = Fetch { name, noted_name, peer, target, options, progress, part, modified: None, resumed };
     let outcome = fetch.run(requester);
     match (outcome, fetch.part) {
-        (Ok((proof, summary)), Some(part)) => {
-            Ok(Download { part, proof, modified: fetch.modified, force: options.force, summary })
-        }
+        (Ok((proof, summary)), Some(part)) => Ok(Download {
+            part,
+            proof,
+            modified: fetch.modified,
+            replace: options.replace,
+            is_durable: options.is_durable,
+            summary,
+        }),
         (Ok(_), None) => Err(LocalError::Replaced(target.part_path()).into()),
         (Err(error), part) => {
             part.map_or(Ok(()), Part::suspend)?;
@@ -161,6 +204,16 @@ impl Fetch<'_> {
         }
     }
 
+    fn create_part(&self, origin: Origin) -> Result<Part, LocalError> {
+        if let Some(staging) = self.options.staging.as_ref().filter(|_| origin.size <= BATCH_FILE_MAX) {
+            let replaces = self.options.replace != Replace::Nothing;
+            if let Some(part) = self.target.create_part_of_batch(staging, origin.clone(), replaces)? {
+                return Ok(part);
+            }
+        }
+        self.target.create_part(origin)
+    }
+
     fn start_over(&mut self, changes: &mut u32) -> Result<(), Error> {
         if *changes == MAX_CHANGES {
             return Err(Error::Changed);
@@ -210,7 +263,7 @@ impl Sink for Fetch<'_> {
         let origin =
             Origin { name: self.noted_name.clone(), peer: self.peer.clone(), size, version: header.version.clone() };
         match &mut self.part {
-            None => self.part = Some(self.target.create_part(origin)?),
+            None => self.part = Some(self.create_part(origin)?),
             Some(part) if position == 0 => part.restart(origin)?,
             Some(part) if part.origin() != Some(&origin) => part.set_origin(origin)?,
             Some(_) => {}

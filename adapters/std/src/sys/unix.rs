@@ -336,7 +336,30 @@ pub(crate) fn has_lasting_inodes(_: BorrowedFd<'_>) -> bool {
 
 /// Refuses: POSIX has no rename that replaces nothing.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &std::ffi::OsStr, _: &std::ffi::OsStr) -> io::Result<()> {
+pub(crate) fn rename_no_replace(
+    _: BorrowedFd<'_>,
+    _: &std::ffi::OsStr,
+    _: BorrowedFd<'_>,
+    _: &std::ffi::OsStr,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// POSIX has no sync of one file system.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn has_file_system_sync(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
+/// Refuses, as above.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_file_system(_: BorrowedFd<'_>) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Unknown here.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn inherited_attributes(_: BorrowedFd<'_>) -> io::Result<[Vec<u8>; 2]> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
