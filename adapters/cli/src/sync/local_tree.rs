@@ -164,7 +164,7 @@ mod tests {
 
     /// A directory that is replaced by a link to the outside between the walk and the deletion.
     #[test]
-    fn nothing_outside_is_deleted() {
+    fn d22_nothing_outside_is_deleted() {
         let root = tempfile::tempdir().expect("a directory");
         let outside = tempfile::tempdir().expect("a directory");
         fs::write(outside.path().join("f"), "").expect("written");

@@ -302,7 +302,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn deletes_what_may_go_and_nothing_else(source in sources(), local in locals()) {
+        fn d22_deletes_what_may_go_and_nothing_else(source in sources(), local in locals()) {
             let plan = plan(&source, &local, &filter(&["--exclude", "keep"]));
             let goes = |entry: &LocalEntry| plan.deletions.iter().position(|deletion| deletion.path == entry.path);
             for entry in &local {

@@ -167,7 +167,7 @@ fn tells_before_and_after_what_it_deletes() {
 }
 
 #[test]
-fn nothing_is_deleted_unless_all_was_listed() {
+fn d21_nothing_is_deleted_unless_all_was_listed() {
     type List = fn(&mut Exchange<'_>, &str) -> bool;
     let cases: [(&str, i32, List); 6] = [
         ("fails half-way", 1, |exchange, path| {
@@ -219,7 +219,7 @@ fn nothing_is_deleted_unless_all_was_listed() {
 
 /// An unmounted disk looks like this.
 #[test]
-fn an_empty_source_deletes_nothing() {
+fn d21_an_empty_source_deletes_nothing() {
     let local = with_extras();
     let server = server(|exchange, _| {
         exchange.line(&json!({"type": "end", "count": 0}));
@@ -231,7 +231,7 @@ fn an_empty_source_deletes_nothing() {
 }
 
 #[test]
-fn more_than_allowed_is_not_begun() {
+fn d21_more_than_allowed_is_not_begun() {
     let server = server(|_, _| false);
     for (limit, is_allowed) in [("3", false), ("4", true), ("79%", false), ("80%", true), ("0", false), ("100%", true)]
     {
@@ -259,7 +259,7 @@ fn more_than_allowed_is_not_begun() {
 }
 
 #[test]
-fn what_is_not_the_mirrors_stays() {
+fn d22_what_is_not_the_mirrors_stays() {
     let (local, server) = (
         with_extras(),
         server(|exchange, path| {
