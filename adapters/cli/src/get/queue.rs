@@ -81,23 +81,32 @@ impl Queue {
     fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
         let display = context.display.clone();
         let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
-        while let Some(task) = self.take() {
-            match (perform(context, &mut client, &task), &committers) {
-                (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
-                    if let Err(mpsc::SendError((task, download))) = committers.send((task, *download)) {
-                        self.done(context, &task, commit(download));
-                    }
-                }
-                (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
-                (Err(error), _) if error.is_busy() => match self.retire(task) {
+        // While others have a place, this one does not wait for one.
+        let mut is_alone = self.lock().workers <= 1;
+        client.set_waits_when_busy(is_alone);
+        while let Some(mut task) = self.take() {
+            let mut outcome = perform(context, &mut client, &task);
+            if !is_alone && outcome.as_ref().is_err_and(Error::is_busy) {
+                task = match self.retire(task) {
                     Ok(others) => {
                         context
                             .display
                             .note(format_args!("the server is busy: going on with {others} connections at most"));
                         return;
                     }
-                    Err(task) => self.done(context, &task, Err(error)),
-                },
+                    Err(task) => task,
+                };
+                is_alone = true;
+                client.set_waits_when_busy(true);
+                outcome = perform(context, &mut client, &task);
+            }
+            match (outcome, &committers) {
+                (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
+                    if let Err(mpsc::SendError((task, download))) = committers.send((task, *download)) {
+                        self.done(context, &task, commit(download));
+                    }
+                }
+                (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
                 (outcome, _) => self.done(context, &task, outcome),
             }
         }

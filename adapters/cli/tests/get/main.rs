@@ -12,3 +12,4 @@ mod serve;
 mod support;
 mod sync;
 mod tree;
+mod waiting;

@@ -145,7 +145,7 @@ struct Fetch<'a> {
 
 impl Fetch<'_> {
     fn run(&mut self, requester: &mut Requester) -> Result<(Proof, GetSummary), Error> {
-        let mut backoff = Backoff::new(requester.retries);
+        let mut backoff = Backoff::new(requester.policy);
         let mut changes = 0;
         let mut had_mismatch = false;
         loop {
@@ -191,15 +191,14 @@ impl Fetch<'_> {
                     self.resumed = 0;
                     self.progress.event(&ProgressEvent::DigestMismatch);
                 }
-                error if error.is_temporary() => {
-                    if failed.was_reused && !progressed {
-                        continue;
+                _ if failed.error.is_temporary() => {
+                    let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
+                    if !pause.is_zero() {
+                        self.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
                     }
-                    let Some(pause) = backoff.next_pause(progressed) else { return Err(error) };
-                    self.progress.event(&ProgressEvent::Retry { error: &error, pause });
                     sleep(pause);
                 }
-                error => return Err(error),
+                _ => return Err(failed.error),
             }
         }
     }

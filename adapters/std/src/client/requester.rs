@@ -10,7 +10,8 @@ use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, StartError};
 
 use super::address::Address;
-use super::backoff::Backoff;
+use super::attempt::FailedAttempt;
+use super::backoff::{Backoff, RetryPolicy};
 use super::connect::{ClientTransport, MonotonicClock, connect};
 use super::error::Error;
 use super::progress::ProgressEvent;
@@ -27,7 +28,7 @@ pub struct Requester {
     pub address: Address,
     pub connect_timeout: Option<Duration>,
     pub stall_timeout: Option<Duration>,
-    pub retries: u32,
+    pub policy: RetryPolicy,
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
@@ -38,23 +39,13 @@ pub struct Requester {
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
 pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
 
-/// An attempt that failed.
-pub struct FailedAttempt {
-    pub error: Error,
-    /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
-    /// an attempt.
-    pub was_reused: bool,
-    /// No other attempt may follow, whatever the error is.
-    pub is_final: bool,
-}
-
 impl Requester {
     pub fn new(address: Address) -> Self {
         Self {
             address,
             connect_timeout: Some(Duration::from_secs(10)),
             stall_timeout: Some(Duration::from_secs(30)),
-            retries: 3,
+            policy: RetryPolicy::new(),
             connection: None,
             peer: None,
             on_retry: None,
@@ -63,7 +54,7 @@ impl Requester {
 
     /// Repeats `attempt` until it succeeds, fails for good, or the retries are used up.
     pub fn retry<A>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>) -> Result<A, Error> {
-        let mut backoff = Backoff::new(self.retries);
+        let mut backoff = Backoff::new(self.policy);
         loop {
             let failed = match attempt(self) {
                 Ok(answer) => return Ok(answer),
@@ -72,11 +63,10 @@ impl Requester {
             if failed.is_final || !failed.error.is_temporary() {
                 return Err(failed.error);
             }
-            if failed.was_reused {
-                continue;
-            }
-            let Some(pause) = backoff.next_pause(false) else { return Err(failed.error) };
-            if let Some(on_retry) = &mut self.on_retry {
+            let Some(pause) = backoff.next_pause(&failed, false) else { return Err(failed.error) };
+            if !pause.is_zero()
+                && let Some(on_retry) = &mut self.on_retry
+            {
                 on_retry(&ProgressEvent::Retry { error: &failed.error, pause });
             }
             sleep(pause);
@@ -156,16 +146,11 @@ impl Requester {
     ) -> Result<A, FailedAttempt> {
         let outcome = outcome.map_err(|error| {
             let error = convert(error, &mut connection, &self.address);
-            FailedAttempt { error, was_reused, is_final: false }
+            let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
+            FailedAttempt { error, retry_ms, was_reused, is_final: false }
         });
         self.connection = Some(connection).filter(ClientConnection::is_idle);
         outcome
-    }
-}
-
-impl FailedAttempt {
-    fn new(error: Error) -> Self {
-        Self { error, was_reused: false, is_final: false }
     }
 }
 
