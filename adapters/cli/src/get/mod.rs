@@ -126,7 +126,11 @@ pub fn run(args: &Get) -> Exit {
                 filter: args.filter.clone(),
                 quiet: args.quiet,
                 root,
-                display: ProgressDisplay::new(false, args.quiet),
+                display: if args.recursive {
+                    ProgressDisplay::of_tree(args.quiet)
+                } else {
+                    ProgressDisplay::new(false, args.quiet)
+                },
             };
             queue::run(&context, tasks, usize::from(args.jobs))
         }
@@ -160,7 +164,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         filter: mirror.filter.clone(),
         quiet: mirror.quiet,
         root,
-        display: ProgressDisplay::new(false, mirror.quiet),
+        display: ProgressDisplay::of_tree(mirror.quiet),
     };
     queue::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
 }

@@ -42,6 +42,7 @@ pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit 
         }
         queue.work(context, sender);
     });
+    context.display.finish();
     let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
@@ -169,6 +170,7 @@ impl Queue {
         if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
             context.display.suspend(|| report_skipped(task.name(), *skipped));
         }
+        show_progress(context, task, &outcome);
         let mut state = self.lock();
         state.busy -= 1;
         match outcome {
@@ -222,6 +224,23 @@ impl Queue {
 fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
     let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
     spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+}
+
+/// Lets the line of the tree count what became of `task`.
+fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
+    let size = |task: &Task| match task {
+        Task::File(file) => Some(file.size.unwrap_or(0)),
+        Task::Named { .. } | Task::Directory { .. } => None,
+    };
+    match (outcome, size(task)) {
+        (Ok(TaskOutcome::Listed { tasks, .. }), _) => {
+            let sizes = tasks.iter().filter_map(size);
+            context.display.expect(sizes.clone().count() as u64, sizes.sum());
+        }
+        (Ok(TaskOutcome::Unchanged), Some(size)) => context.display.file_done(size),
+        (Ok(TaskOutcome::Downloaded(_)), _) | (_, None) => {}
+        (_, Some(_)) => context.display.file_done(0),
+    }
 }
 
 fn report_skipped(directory: &str, count: u64) {

@@ -11,5 +11,6 @@ mod selection;
 mod serve;
 mod support;
 mod sync;
+mod terminal;
 mod tree;
 mod waiting;
