@@ -4,7 +4,9 @@ mod file;
 mod queue;
 mod summary;
 mod task;
+mod transfer;
 mod tree;
+mod worker;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -132,7 +134,7 @@ pub fn run(args: &Get) -> Exit {
                     ProgressDisplay::new(false, args.quiet)
                 },
             };
-            queue::run(&context, tasks, usize::from(args.jobs))
+            transfer::run(&context, tasks, usize::from(args.jobs))
         }
         Err(exit) => exit,
     }
@@ -166,7 +168,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         root,
         display: ProgressDisplay::of_tree(mirror.quiet),
     };
-    queue::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
+    transfer::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
 }
 
 enum Plan<'a> {
