@@ -96,24 +96,22 @@ impl Walk<'_> {
         }
     }
 
-    fn directory(
-        &mut self,
-        client: &mut Client,
-        directory: &Waiting,
-        waiting: &mut Vec<Waiting>,
-    ) -> Result<(), Error> {
+    fn directory(&mut self, client: &mut Client, directory: &Waiting, waiting: &mut Vec<Waiting>) -> Result<(), Error> {
         let path = FileName::new(&directory.name).ok();
         let (mut found, mut len) = (Vec::new(), 0);
-        let listing = client.list_into(path, &mut found, Vec::clear, |found: &mut Vec<(String, EntryKind)>, entry| {
-            len = if found.is_empty() { 0 } else { len } + entry.name.as_str().len() + size_of::<(String, EntryKind)>();
-            if len > PENDING_MAX {
-                return Err(Error::ListingTooLarge { limit: PENDING_MAX });
-            }
-            if self.is_meant(entry, directory.top_len) {
-                found.push((entry.name.as_str().to_owned(), entry.kind));
-            }
-            Ok(())
-        })?;
+        let listing =
+            client.list_into(path, &mut found, Vec::clear, |found: &mut Vec<(String, EntryKind)>, entry| {
+                len = if found.is_empty() { 0 } else { len }
+                    + entry.name.as_str().len()
+                    + size_of::<(String, EntryKind)>();
+                if len > PENDING_MAX {
+                    return Err(Error::ListingTooLarge { limit: PENDING_MAX });
+                }
+                if self.is_meant(entry, directory.top_len) {
+                    found.push((entry.name.as_str().to_owned(), entry.kind));
+                }
+                Ok(())
+            })?;
         self.summary.hidden += listing.hidden;
         if listing.skipped > 0 {
             self.summary.skipped += listing.skipped;
@@ -125,7 +123,9 @@ impl Walk<'_> {
             let local = directory.local.join(name.rsplit('/').next().unwrap_or_default());
             match kind {
                 EntryKind::File { size, modified } => self.file(client, &name, &local, size, modified),
-                EntryKind::Directory { link } if link && (!self.preview.follow_links || directory.links == LINKS_MAX) => {
+                EntryKind::Directory { link }
+                    if link && (!self.preview.follow_links || directory.links == LINKS_MAX) =>
+                {
                     self.summary.links += 1;
                 }
                 EntryKind::Directory { link } => {
@@ -160,8 +160,7 @@ impl Walk<'_> {
         }
         if self.preview.newer.is_some_and(|newer| !newer.includes(modified)) {
             self.summary.not_newer += 1;
-            let line = if self.preview.json { report::not_newer(name, Some(size)) } else { Ok(()) };
-            return self.written(line);
+            return;
         }
         let reason = match self.compare(client, name, local, size, modified) {
             Ok(reason) => reason,

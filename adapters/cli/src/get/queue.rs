@@ -1,10 +1,12 @@
 //! The queue of tasks, which the workers share.
 
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
+use super::report;
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
 use super::tree;
@@ -169,15 +171,24 @@ impl Queue {
             context.display.suspend(|| report_skipped(task.name(), *skipped));
         }
         show_progress(context, task, &outcome);
+        let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
         state.leave(task);
+        if let Err(error) = told {
+            // Nobody learns what becomes of the others.
+            state.is_over = true;
+            state.first_failure.get_or_insert(report_failure("standard output", &Error::Write(error)));
+        }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+            Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
+            Ok(TaskOutcome::Listed { tasks, skipped, hidden, not_newer, links }) => {
+                state.summary.hidden += hidden;
+                state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
                 if skipped > 0 {
                     // Files that can be read at the server may be among them, and are missing here.
@@ -214,6 +225,16 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells in JSON what became of `task`.
+fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) -> io::Result<()> {
+    context.display.suspend(|| match (outcome, task) {
+        (Err(error), _) => report::failed(task.name(), error),
+        (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.size),
+        _ => Ok(()),
+    })
 }
 
 /// Lets the line of the tree count what became of `task`.

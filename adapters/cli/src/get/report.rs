@@ -13,13 +13,13 @@ use crate::standard_output;
 
 /// What the help of `--json` says.
 pub const HELP: &str = "\
-With --json a line of JSON stands on standard output for each file: fileName, outcome ('fetched', 'equal',
-'notNewer' or 'failed'; with --dry-run 'wouldFetch'), fileSize, and
-  of a fetched one: path, resumed (bytes of an earlier run), isSnapshot, and its digest as crc32 or sha256
-  of one that would be fetched: reason, which is 'new' or 'changed'
-  of a failed one: reason, which is a code of the protocol ('notFound', 'denied', ...) or 'changed', 'network',
-    'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name', 'tooLarge', 'local'; and message
-The last line has outcome 'summary': fetched, bytes, equal, notNewer, failed, skipped, hidden, links, notTried
+With --json a line stands on standard output for each file: fileName, outcome ('fetched', 'equal', 'failed';
+with --dry-run 'wouldFetch'), and
+  fileSize; of a fetched one also path, resumed (bytes of an earlier run), isSnapshot, and crc32 or sha256
+  reason, of one that would be fetched: 'new' or 'changed'; of a failed one: the protocol's word ('notFound',
+  'denied', ...), or 'changed', 'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
+  'tooLarge', 'local'; and message, which is for people
+The last line has outcome 'summary', fetched, bytes, equal, notNewer, failed, skipped, hidden, links, notTried,
 and exitCode.";
 
 /// A line about a file.
@@ -74,11 +74,6 @@ pub fn fetched(name: &str, path: &Path, summary: &GetSummary) -> io::Result<()> 
 /// A file is here already.
 pub fn equal(name: &str, size: Option<u64>) -> io::Result<()> {
     write(&FileLine { file_name: name, outcome: "equal", file_size: size, ..FileLine::default() })
-}
-
-/// A file is not new enough.
-pub fn not_newer(name: &str, size: Option<u64>) -> io::Result<()> {
-    write(&FileLine { file_name: name, outcome: "notNewer", file_size: size, ..FileLine::default() })
 }
 
 /// A file or directory could not be fetched.

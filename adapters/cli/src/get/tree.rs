@@ -22,6 +22,7 @@ pub struct Found {
     tasks: Vec<Task>,
     len: usize,
     links: u64,
+    not_newer: u64,
     /// Created with the first entry, since the path may be no directory.
     created: Option<Arc<Directory>>,
 }
@@ -52,6 +53,10 @@ impl Found {
             return Ok(());
         }
         let task = match entry.kind {
+            EntryKind::File { modified, .. } if context.newer.is_some_and(|newer| !newer.includes(modified)) => {
+                self.not_newer += 1;
+                return Ok(());
+            }
             EntryKind::File { size, .. } => {
                 let directory = match &mut self.created {
                     Some(directory) => directory,
@@ -88,7 +93,9 @@ impl Found {
         }
         // Files first, so that few directories are open at a time.
         self.tasks.sort_by_key(|task| matches!(task, Task::Directory { .. }));
-        Ok(TaskOutcome::Listed { tasks: self.tasks, skipped: listing.skipped, links: self.links })
+        let Listing { skipped, hidden, .. } = listing;
+        let Self { tasks, links, not_newer, .. } = self;
+        Ok(TaskOutcome::Listed { tasks, skipped, hidden, not_newer, links })
     }
 }
 

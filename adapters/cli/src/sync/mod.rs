@@ -102,6 +102,7 @@ pub fn run(args: &Sync) -> Exit {
         local: &args.local,
         digest: args.digest,
         filter: &args.filter,
+        dry_run: args.dry_run,
         quiet: args.quiet,
         jobs: args.jobs,
     });
@@ -189,7 +190,7 @@ impl fmt::Display for Counts {
 
 /// Prints a line on standard output. A closed one does not change what is done.
 fn say(args: &Sync, line: impl Display) {
-    if args.dry_run || !args.quiet {
+    if !args.quiet {
         drop(writeln!(io::stdout(), "{line}"));
     }
 }

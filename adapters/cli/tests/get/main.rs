@@ -7,6 +7,7 @@ mod listing;
 mod outcomes;
 mod program;
 mod range;
+mod report;
 mod selection;
 mod serve;
 mod support;
