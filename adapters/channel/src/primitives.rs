@@ -45,10 +45,10 @@ mod real {
         let secret = StaticSecret::from(*secret);
         // Tables are faster, and flash.
         #[cfg(feature = "ring")]
-        let public = PublicKey::from(&secret).to_bytes();
+        let public = PublicKey::from(&secret);
         #[cfg(not(feature = "ring"))]
-        let public = secret.diffie_hellman(&PublicKey::from(x25519_dalek::X25519_BASEPOINT_BYTES)).to_bytes();
-        public
+        let public = secret.diffie_hellman(&PublicKey::from(x25519_dalek::X25519_BASEPOINT_BYTES));
+        public.to_bytes()
     }
 
     /// What both ends compute of one's secret and the other's public key.
@@ -84,19 +84,27 @@ mod real {
     }
 
     impl Cipher for Portable {
-        #[inline(never)]
         fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
-            let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
-            let cipher = ChaCha20Poly1305::new(key.into());
-            *tag = cipher.encrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into()).ok()?.into();
-            Some(())
+            Self::apply(key, nonce, associated, bytes, true)
         }
 
-        #[inline(never)]
         fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            Self::apply(key, nonce, associated, bytes, false)
+        }
+    }
+
+    impl Portable {
+        /// Both, which is smaller.
+        #[inline(never)]
+        fn apply(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8], is_sealing: bool) -> Option<()> {
             let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
-            let (cipher, tag) = (ChaCha20Poly1305::new(key.into()), Tag::from(*tag));
-            cipher.decrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into(), &tag).ok()
+            let (cipher, nonce) = (ChaCha20Poly1305::new(key.into()), noise_nonce(nonce).into());
+            if is_sealing {
+                *tag = cipher.encrypt_inout_detached(&nonce, associated, text.into()).ok()?.into();
+                Some(())
+            } else {
+                cipher.decrypt_inout_detached(&nonce, associated, text.into(), &Tag::from(*tag)).ok()
+            }
         }
     }
 

@@ -8,8 +8,7 @@ unsafe extern "Rust" {
     safe fn absent_secret_key(bytes: [u8; 32]) -> Result<SecretKey, BlankKey>;
     safe fn absent_psk(bytes: [u8; 32]) -> Result<Psk, BlankKey>;
     safe fn absent_key_pair(secret: SecretKey) -> KeyPair;
-    safe fn absent_entropy(device: &SecretKey, seed: &[u8; 32], boot: u64) -> Result<BoardEntropy, BlankKey>;
-    safe fn absent_next(entropy: &mut BoardEntropy) -> Option<Entropy>;
+    safe fn absent_entropy(bytes: [u8; 32]) -> Result<Entropy, BlankKey>;
     safe fn absent_handshake(entropy: Entropy, limit: RecordLimit) -> Handshake;
     safe fn absent_handshake_action(handshake: &Handshake) -> HandshakeAction<'_>;
     safe fn absent_handshake_receive(handshake: &mut Handshake, bytes: &[u8]) -> usize;
@@ -39,7 +38,7 @@ macro_rules! same_size {
         $(pub struct $name(#[allow(dead_code, reason = "only its size counts")] [u64; size_of::<coracle_channel::$name>().div_ceil(8)]);)*
     };
 }
-same_size!(SecretKey, Psk, KeyPair, Entropy, BoardEntropy, Opener, Sealer);
+same_size!(SecretKey, Psk, KeyPair, Entropy, Opener, Sealer);
 
 #[cfg(feature = "channel-server")]
 type Real = coracle_channel::ServerHandshake;
@@ -71,9 +70,8 @@ mod functions {
         pub fn new(secret: SecretKey) -> Self { absent_key_pair(secret) }
     }
 
-    impl BoardEntropy {
-        pub fn new(device: &SecretKey, seed: &[u8; 32], boot: u64) -> Result<Self, BlankKey> { absent_entropy(device, seed, boot) }
-        pub fn next(&mut self) -> Option<Entropy> { absent_next(self) }
+    impl Entropy {
+        pub fn new(bytes: [u8; 32]) -> Result<Self, BlankKey> { absent_entropy(bytes) }
     }
 
     impl Handshake {

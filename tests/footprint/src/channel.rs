@@ -1,14 +1,16 @@
 //! One encrypted connection whose owner takes keys and bytes from the register.
 
 #[cfg(feature = "channel-absent")]
-use crate::absent_channel::{BoardEntropy, Channel, Handshake, KeyPair, Psk, Receiver, Sealer, SecretKey};
+use crate::absent_channel::{Channel, Entropy, Handshake, KeyPair, Psk, Receiver, Sealer, SecretKey};
 use crate::board::{input, output, receive, send};
 #[cfg(all(feature = "channel-client", not(feature = "channel-absent")))]
 use coracle_channel::ClientHandshake as Handshake;
+#[cfg(all(not(feature = "channel-entropy"), not(feature = "channel-absent")))]
+use coracle_channel::Entropy;
 #[cfg(all(feature = "channel-server", not(feature = "channel-absent")))]
 use coracle_channel::ServerHandshake as Handshake;
 #[cfg(not(feature = "channel-absent"))]
-use coracle_channel::{BoardEntropy, Channel, KeyPair, Psk, Receiver, Sealer, SecretKey};
+use coracle_channel::{Channel, KeyPair, Psk, Receiver, Sealer, SecretKey};
 use coracle_channel::{HandshakeAction, PLAINTEXT_OFFSET, PublicKey, RecordLimit};
 
 type Buffer = [u8; RecordLimit::BOARD.record_len()];
@@ -73,8 +75,11 @@ fn start() -> Option<(Handshake, KeyPair, Psk)> {
     }
     let [secret, psk, seed] = bytes;
     let secret = SecretKey::from_bytes(secret).ok()?;
-    let mut entropy = BoardEntropy::new(&secret, &seed, u64::from(input())).ok()?;
-    let handshake = Handshake::new(entropy.next()?, RecordLimit::BOARD);
+    #[cfg(feature = "channel-entropy")]
+    let entropy = coracle_channel::BoardEntropy::new(&secret, &seed, u64::from(input())).ok()?.next()?;
+    #[cfg(not(feature = "channel-entropy"))]
+    let entropy = Entropy::new(seed).ok()?;
+    let handshake = Handshake::new(entropy, RecordLimit::BOARD);
     Some((handshake, KeyPair::new(secret), Psk::from_bytes(psk).ok()?))
 }
 

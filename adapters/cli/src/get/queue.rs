@@ -1,10 +1,12 @@
 //! The queue of tasks, which the workers share.
 
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
+use super::report;
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
 use super::tree;
@@ -174,15 +176,25 @@ impl Queue {
                 context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
             }
         }
+        show_progress(context, task, &outcome);
+        let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
         state.leave(task);
+        if let Err(error) = told {
+            // Nobody learns what becomes of the others.
+            state.is_over = true;
+            state.first_failure.get_or_insert(report_failure("standard output", &Error::Write(error)));
+        }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, missing, links }) => {
+            Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links }) => {
+                state.summary.hidden += hidden;
+                state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
                 if missing > 0 {
                     // Files that can be read at the server, or what may be some.
@@ -218,6 +230,33 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells in JSON what became of `task`.
+fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) -> io::Result<()> {
+    context.display.suspend(|| match (outcome, task) {
+        (Err(error), _) => report::failed(task.name(), error),
+        (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.size),
+        _ => Ok(()),
+    })
+}
+
+/// Lets the line of the tree count what became of `task`.
+fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
+    let size = |task: &Task| match task {
+        Task::File(file) => Some(file.size.unwrap_or(0)),
+        Task::Named { .. } | Task::Directory { .. } => None,
+    };
+    match (outcome, size(task)) {
+        (Ok(TaskOutcome::Listed { tasks, .. }), _) => {
+            let sizes = tasks.iter().filter_map(size);
+            context.display.expect(sizes.clone().count() as u64, sizes.sum());
+        }
+        (Ok(TaskOutcome::Unchanged), Some(size)) => context.display.file_done(size),
+        (_, Some(_)) => context.display.file_done(0),
+        (_, None) => {}
     }
 }
 
