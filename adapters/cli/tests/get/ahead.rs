@@ -53,7 +53,7 @@ fn answer(request: &Value) -> String {
 }
 
 #[test]
-fn files_of_the_command_line_are_asked_for_ahead() {
+fn c24_files_of_the_command_line_are_asked_for_ahead() {
     let local = TestDirectory::new();
     let names: Vec<_> = (0..60).map(|at| format!("f{at}")).collect();
     let mut args = vec!["get", "--stall-timeout", "20s"];
@@ -66,7 +66,7 @@ fn files_of_the_command_line_are_asked_for_ahead() {
 }
 
 #[test]
-fn files_of_a_directory_are_asked_for_ahead() {
+fn c24_files_of_a_directory_are_asked_for_ahead() {
     let local = TestDirectory::new();
     let (address, server) = serve(&[1, 8, 52]);
     local.run(&["get", "--stall-timeout", "20s", "-r", &address]).exits_with(0);
@@ -75,7 +75,7 @@ fn files_of_a_directory_are_asked_for_ahead() {
 }
 
 #[test]
-fn directories_are_listed_ahead() {
+fn c24_directories_are_listed_ahead() {
     let local = TestDirectory::new();
     let (address, server) = serve(&[1, 8, 52]);
     local.run(&["get", "--stall-timeout", "20s", "-r", &address, "dirs"]).exits_with(0);

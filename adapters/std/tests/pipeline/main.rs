@@ -28,7 +28,7 @@ fn answers_come_in_order_over_one_connection() {
 
 /// A thousand files take a thousand round trips where none is asked for before the last one has come.
 #[test]
-fn a_thousand_files_take_few_round_trips() {
+fn c24_a_thousand_files_take_few_round_trips() {
     for jobs in [
         Jobs::gets(names(1000, 1024)),
         Jobs::new(names(1000, 1024).into_iter().map(Job::Stat)),
@@ -42,7 +42,7 @@ fn a_thousand_files_take_few_round_trips() {
 }
 
 #[test]
-fn requests_ahead_are_bounded() {
+fn c23_requests_ahead_are_bounded() {
     let server = Scripted::new(|_| Act::Answer);
     let mut jobs = Jobs::gets(names(500, 10));
     assert!(jobs.run(server.address).is_empty());
@@ -62,7 +62,7 @@ fn requests_ahead_are_bounded() {
 
 /// The server reads no request while it sends an answer, and the connection holds a small part of either.
 #[test]
-fn large_answers_and_requests_ahead_do_not_wait_for_each_other() {
+fn c23_large_answers_and_requests_ahead_do_not_wait_for_each_other() {
     let server = Scripted::new(|_| Act::Answer);
     let large: Vec<_> = (0..2).map(|at| format!("large{at}-8000000")).collect();
     let mut jobs = Jobs::gets(names(60, 100).into_iter().chain(large).chain((60..120).map(|at| format!("f{at}-100"))));
