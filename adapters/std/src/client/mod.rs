@@ -29,6 +29,7 @@ mod crowd_tests;
 mod download;
 mod error;
 mod options;
+mod pipeline;
 mod progress;
 mod requester;
 mod stream;
@@ -46,6 +47,7 @@ pub use address::{Address, AddressError};
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
+pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
 
 use self::attempt::FailedAttempt;
@@ -194,6 +196,13 @@ impl Client {
         progress: &mut dyn Progress,
     ) -> Result<Download, Error> {
         download::download(&mut self.requester, name, target, options, progress)
+    }
+
+    /// Makes the requests of `queue` over one connection, and sends up to 64 of them before the first is answered. Each has the
+    /// outcome that it would have alone: what has no answer when the server closes is asked again, with the same retries.
+    /// Returns the tags of requests that were taken and are not done, where the queue ended the pipeline.
+    pub fn pipeline<Q: RequestQueue>(&mut self, queue: &mut Q) -> Vec<Q::Tag> {
+        pipeline::run(&mut self.requester, queue)
     }
 
     /// Fetches the file `name` to the file `path`.

@@ -54,9 +54,20 @@ impl Requester {
 
     /// Repeats `attempt` until it succeeds, fails for good, or the retries are used up.
     pub fn retry<A>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>) -> Result<A, Error> {
+        let first = attempt(self);
+        self.retry_after(first, attempt)
+    }
+
+    /// Like [`Requester::retry`], after a `first` attempt that was made already.
+    pub fn retry_after<A>(
+        &mut self,
+        first: Result<A, FailedAttempt>,
+        mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>,
+    ) -> Result<A, Error> {
         let mut backoff = Backoff::new(self.policy);
+        let mut outcome = first;
         loop {
-            let failed = match attempt(self) {
+            let failed = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
@@ -70,6 +81,7 @@ impl Requester {
                 on_retry(&ProgressEvent::Retry { error: &failed.error, pause });
             }
             sleep(pause);
+            outcome = attempt(self);
         }
     }
 
@@ -78,11 +90,11 @@ impl Requester {
         &mut self,
         mut request: impl FnMut(&mut ClientConnection) -> Result<A, ClientError<TransportError, S>>,
     ) -> Result<A, FailedAttempt> {
-        let reused = self.connection.take().filter(ClientConnection::is_idle);
+        let reused = self.take_connection();
         let was_reused = reused.is_some();
         let mut connection = match reused {
             Some(connection) => connection,
-            None => self.connect(self.session(), receive_buf(), MonotonicClock::start())?,
+            None => self.connect_idle()?,
         };
         let mut outcome = request(&mut connection);
         if matches!(outcome, Err(ClientError::Start(StartError::NameDoesNotFit))) {
@@ -119,6 +131,33 @@ impl Requester {
         self.finish(connection, outcome, false)
     }
 
+    /// The connection of the last request, if it can be used again.
+    pub fn take_connection(&mut self) -> Option<ClientConnection> {
+        self.connection.take().filter(ClientConnection::is_idle)
+    }
+
+    /// Stores `connection` for the next request, if it can be used again.
+    pub fn keep_connection(&mut self, connection: ClientConnection) {
+        self.connection = Some(connection).filter(ClientConnection::is_idle);
+    }
+
+    /// Connects for requests that are made later.
+    pub fn connect_idle(&mut self) -> Result<ClientConnection, FailedAttempt> {
+        self.connect(self.session(), receive_buf(), MonotonicClock::start())
+    }
+
+    /// The attempt that failed with `error`.
+    pub fn failed<S: Into<Error>>(
+        &self,
+        error: ClientError<TransportError, S>,
+        connection: &mut ClientConnection,
+        was_reused: bool,
+    ) -> FailedAttempt {
+        let error = convert(error, connection, &self.address);
+        let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
+        FailedAttempt { error, retry_ms, was_reused, is_final: false }
+    }
+
     fn session(&self) -> ClientSession<Box<[u8]>> {
         let stall_ms =
             self.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
@@ -144,12 +183,8 @@ impl Requester {
         outcome: Result<A, ClientError<TransportError, S>>,
         was_reused: bool,
     ) -> Result<A, FailedAttempt> {
-        let outcome = outcome.map_err(|error| {
-            let error = convert(error, &mut connection, &self.address);
-            let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
-            FailedAttempt { error, retry_ms, was_reused, is_final: false }
-        });
-        self.connection = Some(connection).filter(ClientConnection::is_idle);
+        let outcome = outcome.map_err(|error| self.failed(error, &mut connection, was_reused));
+        self.keep_connection(connection);
         outcome
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 
 use super::skipped::{SkipObserver, SkipReason, SkippedEntry};
+use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata};
 
 /// A place in a listing of a [`DirectoryStore`](super::DirectoryStore), in the order of the file system.
@@ -29,7 +30,7 @@ enum Step {
     Entry(EntryKind),
     Skipped(SkipReason),
     Hidden,
-    /// The directory itself and its parent, and what was removed in the meantime.
+    /// The directory itself and its parent, what is not complete, and what was removed in the meantime.
     LeftOut,
 }
 
@@ -79,10 +80,15 @@ impl Listing {
         if matches!(bytes, b"." | b"..") {
             return Ok(Step::LeftOut);
         }
+        let text = str::from_utf8(bytes);
+        // Files that are not complete have no name yet.
+        if text.is_ok_and(|text| name_restriction(text).is_some()) {
+            return Ok(Step::LeftOut);
+        }
         if bytes.starts_with(b".") && !self.hidden {
             return Ok(Step::Hidden);
         }
-        let Ok(text) = str::from_utf8(bytes) else { return Ok(self.step_without_name(entry)) };
+        let Ok(text) = text else { return Ok(self.step_without_name(entry)) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
         match entry.kind() {

@@ -8,6 +8,7 @@ mod single;
 mod skipped;
 mod swappable;
 mod version;
+mod writable;
 
 pub use directory::DirectoryStore;
 pub use file::File;
@@ -15,3 +16,4 @@ pub use listing::Listing;
 pub use single::{SingleFileStore, SingleListing};
 pub use skipped::{SkipReason, SkippedEntry};
 pub use swappable::{SwappableFile, SwappableListing, SwappableStore};
+pub use writable::{Swept, Upload, WritableDirectoryStore, WriteOptions};
