@@ -109,6 +109,8 @@ pub use server::{
     ServerNameError, ServerSession,
 };
 #[cfg(feature = "write")]
+pub use server::{ActionWords, ActionWordsError};
+#[cfg(feature = "write")]
 pub use store::{
     Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, UploadClaim, UploadTicket, UploadTurn,
     WritableStore, WriteError,
@@ -120,4 +122,6 @@ pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;
+#[cfg(feature = "write")]
+pub use wire::request_reader::RequestKinds;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

@@ -59,4 +59,4 @@ pub use local::{Escaped, escape_json};
 #[cfg(unix)]
 pub use server::{BoundServer, Event, Limits, Observer, Server, ServerHandle, Summary};
 #[cfg(unix)]
-pub use store::{DirectoryStore, SingleFileStore, SwappableStore};
+pub use store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore, WriteOptions};

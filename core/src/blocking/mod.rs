@@ -9,5 +9,7 @@ mod server;
 mod transport;
 
 pub use client::{ClientError, Connection};
+#[cfg(feature = "write")]
+pub use server::serve_writable;
 pub use server::{Buffers, SendFile, SendFileError, SessionObserver, serve};
 pub use transport::{Clock, NoTimeout, Transport};

@@ -2,8 +2,9 @@
 
 use heapless::String;
 
+use super::line_ending::LineEnding;
 use super::selection::SelectedFile;
-use super::session::{LineEnding, Session};
+use super::session::Session;
 use super::state::State;
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};

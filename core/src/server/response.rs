@@ -12,10 +12,18 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+        #[cfg(feature = "write")]
+        if self.state == State::Commit {
+            return self.committed(buf, reply);
+        }
         if self.state != State::AwaitReply {
             return self.misuse();
         }
         self.begin_answer();
+        #[cfg(feature = "write")]
+        if self.context.request.kind.writes() {
+            return self.reply_write(buf, reply);
+        }
         #[cfg(feature = "classic")]
         if self.context.request.is_classic {
             return self.reply_classic(buf, reply);
@@ -62,6 +70,10 @@ impl Session<'_> {
         if self.state != State::Finish {
             return self.misuse();
         }
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.finished_put(buf, finished);
+        }
         let asked = self.context.request.digest;
         let is_stat = self.context.request.kind == RequestKind::Stat;
         if !self.is_digest_known {
@@ -103,8 +115,12 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
+        #[cfg(feature = "write")]
+        if request.kind.writes() {
+            return self.write_request(buf);
+        }
         let name = request_reader::known_name(buf, request.name_len);
         let digest = request.digest;
         Some(match request.kind {
@@ -116,6 +132,8 @@ impl Session<'_> {
             RequestKind::Select => Request::Select { name: name? },
             #[cfg(feature = "classic")]
             RequestKind::Confirm => Request::Confirm { name: name? },
+            #[cfg(feature = "write")]
+            _ => return None,
         })
     }
 
@@ -174,10 +192,18 @@ impl Session<'_> {
 
     /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.context.end;
+        }
         if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.after_hash(buf);
+        }
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
@@ -228,6 +254,8 @@ impl Session<'_> {
                     self.end_body(buf);
                 }
             }
+            #[cfg(feature = "write")]
+            State::ReceiveBody => self.begin_body(buf),
             State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.context.code)),
             State::Receive => self.end_answer(buf),
             #[cfg(feature = "classic")]

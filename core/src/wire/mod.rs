@@ -12,3 +12,7 @@ pub(crate) mod response_reader;
 pub(crate) mod response_writer;
 pub(crate) mod scanner;
 pub(crate) mod text_table;
+#[cfg(feature = "write")]
+pub(crate) mod write_members;
+#[cfg(feature = "write")]
+pub(crate) mod write_request;

@@ -4,6 +4,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use coracle_simulation::batches::{self, BatchCounts};
 use coracle_simulation::{Counts, run, scale};
 
 const HELP: &str = "\
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
     let [(_, sessions), (_, from), (_, seed), (_, within), (_, alive)] = numbers;
     let from = from.unwrap_or(0);
     if let Some(seed) = seed {
-        print_counts(&run(seed, true));
+        print_counts(&run(seed, true).lines());
+        print_counts(&batches::run(seed).lines());
     } else if let Some(count) = alive {
         scale::run(usize::try_from(count).expect("64 bits"));
     } else if let Some(most) = within {
@@ -63,11 +65,14 @@ fn main() -> ExitCode {
 /// Runs seeds until there were enough sessions.
 fn all(from: u64, sessions: u64) -> ExitCode {
     let begun = Instant::now();
-    let mut counts = Counts::default();
+    let (mut counts, mut batch_counts) = (Counts::default(), BatchCounts::default());
     let mut seed = from;
     while counts.sessions < sessions {
-        match panic::catch_unwind(|| run(seed, false)) {
-            Ok(more) => counts.add(&more),
+        match panic::catch_unwind(|| (run(seed, false), batches::run(seed))) {
+            Ok((more, more_batches)) => {
+                counts.add(&more);
+                batch_counts.add(&more_batches);
+            }
             Err(_) => {
                 eprintln!(
                     "simulation: seed {seed} broke a rule. The run again, with its trace: simulation --seed {seed}"
@@ -77,7 +82,8 @@ fn all(from: u64, sessions: u64) -> ExitCode {
         }
         seed += 1;
     }
-    print_counts(&counts);
+    print_counts(&counts.lines());
+    print_counts(&batch_counts.lines());
     let seconds = begun.elapsed().as_secs_f64();
     let (cut, changed) = (counts.cut * 100 / counts.sessions, counts.met_change * 100 / counts.sessions);
     let rate = counts.sessions as f64 / seconds;
@@ -98,7 +104,9 @@ fn all(from: u64, sessions: u64) -> ExitCode {
 fn find(from: u64, most: u64) -> ExitCode {
     panic::set_hook(Box::new(|_| {}));
     for seed in from..from + most {
-        let Err(broken) = panic::catch_unwind(AssertUnwindSafe(|| run(seed, false))) else { continue };
+        let Err(broken) = panic::catch_unwind(AssertUnwindSafe(|| (run(seed, false), batches::run(seed)))) else {
+            continue;
+        };
         let literal = broken.downcast_ref::<&str>().map(ToString::to_string);
         let words = broken.downcast_ref::<String>().cloned().or(literal).unwrap_or_default();
         println!("seed {seed}: {}", words.lines().collect::<Vec<_>>().join(" "));
@@ -108,8 +116,8 @@ fn find(from: u64, most: u64) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn print_counts(counts: &Counts) {
-    for (words, count) in counts.lines() {
+fn print_counts(lines: &[(&str, u64)]) {
+    for (words, count) in lines {
         println!("{count:>12}  {words}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use coracle::local::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
+use coracle::local::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof, Replace};
 use coracle_core::{FileName, Header, Verified, Version};
 
 use crate::disk::{Behavior, Disk, DiskDirectory, Visit};
@@ -85,6 +85,8 @@ impl Storage {
             is_ordered: random.chance(750),
             has_no_replace: random.chance(600),
             has_links: random.chance(600),
+            has_file_system_sync: true,
+            has_one_group: true,
         };
         Self {
             disk: Disk::new(behavior, Random::new(random.next())),
@@ -149,7 +151,7 @@ impl Storage {
 
     fn find(&mut self, force: bool) -> Result<Found, LocalError> {
         let target = open_target(&self.disk, self.directory)?;
-        target.check_target(force)?;
+        target.check_target(replace(force))?;
         let (found, part) = match target.find_part()? {
             ExistingPart::None => (Found::Nothing, None),
             ExistingPart::Part(part) => (Found::APart, Some(*part)),
@@ -249,7 +251,7 @@ impl Storage {
         }
         let losses = self.disk.losses();
         self.uses_name.set(true);
-        let promoted = part.promote(Proof::Verified(verified), modified, force);
+        let promoted = part.promote(Proof::Verified(verified), modified, replace(force));
         self.uses_name.set(false);
         let may_replace = may_replace && (force || !self.has_users_file.get());
         if self.has_users_file.take() {
@@ -435,6 +437,10 @@ impl Storage {
             }),
         }
     }
+}
+
+fn replace(force: bool) -> Replace {
+    if force { Replace::Anything } else { Replace::Nothing }
 }
 
 /// What another program does that downloads to the same target, and gives up.

@@ -1,12 +1,19 @@
 //! The simulation with few seeds, so that `cargo test` notices what a change breaks.
 
-use coracle_simulation::{Counts, run, scale};
+use coracle_simulation::{Counts, batches, run, scale};
 
 #[test]
 fn a_thousand_seeds_keep_the_rules() {
     let mut counts = Counts::default();
     (0..1_000).for_each(|seed| counts.add(&run(seed, false)));
     assert!(counts.cut * 10 > counts.sessions * 3 && counts.met_change * 10 > counts.sessions * 2, "{counts:?}");
+    assert!(counts.lines().iter().all(|(_, count)| *count > 0), "something never happened: {counts:?}");
+}
+
+#[test]
+fn d2_d4_batches_keep_the_rules() {
+    let mut counts = batches::BatchCounts::default();
+    (0..2_000).for_each(|seed| counts.add(&batches::run(seed)));
     assert!(counts.lines().iter().all(|(_, count)| *count > 0), "something never happened: {counts:?}");
 }
 

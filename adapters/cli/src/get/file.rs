@@ -1,33 +1,52 @@
-//! Fetches one file of `coracle get`.
+//! A file of `coracle get`: what is asked about it, and whether that is necessary.
 
 use std::io::{ErrorKind, Read};
 
-use coracle::client::{Client, Error, GetSummary};
+use coracle::client::{Download, Error, GetSummary, PipelineRequest};
 use coracle::local::{DownloadTarget, Escaped, LocalError, escape_path, name_restriction};
-use coracle_core::{Digest, DigestKind, FileName, Hasher, Violation};
+use coracle_core::{Digest, DigestKind, FileName, Hasher, Header, Violation};
 
-use super::task::{Context, FileTask, TaskOutcome};
+use super::task::{Context, FileTask, Task, TaskOutcome};
+use crate::progress::FileBar;
 
-/// Fetches `task`. With `-r` the download is left to the caller to commit, and a file that is equal already is not fetched.
-pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Result<TaskOutcome, Error> {
-    let name = parse_name(&task.name)?;
-    if let (None, Some(why)) = (&task.leaf, name_restriction(name.last())) {
-        return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
+/// What is asked about a file.
+pub enum FileStep {
+    /// The digest, to compare it with that of the file of the same size that is here.
+    Digest { target: DownloadTarget, size: u64, kind: DigestKind },
+    /// The file itself.
+    Contents { target: DownloadTarget },
+}
+
+impl FileStep {
+    /// What is asked first about `task`.
+    pub fn first(context: &Context<'_>, task: &FileTask) -> Result<Self, Error> {
+        let name = parse_name(&task.name)?;
+        if let (None, Some(why)) = (&task.leaf, name_restriction(name.last())) {
+            return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
+        }
+        let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
+        let target = DownloadTarget::new(task.directory.clone(), leaf);
+        let status = if context.recursive { target.status()? } else { None };
+        Ok(match status {
+            Some(status) if task.size.is_none_or(|size| size == status.size) => {
+                let kind = context.options.digest().unwrap_or(DigestKind::Crc32);
+                Self::Digest { target, size: status.size, kind }
+            }
+            _ => Self::Contents { target },
+        })
     }
-    let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
-    let target = &DownloadTarget::new(task.directory.clone(), leaf);
-    if context.recursive && is_unchanged(client, name, target, task.size, context.options.digest())? {
-        return Ok(TaskOutcome::Unchanged);
+
+    /// The request for it.
+    pub fn request(&self, context: &Context<'_>, task: &FileTask) -> Result<PipelineRequest<FileBar>, Error> {
+        let name = parse_name(&task.name)?;
+        Ok(match self {
+            Self::Digest { kind, .. } => PipelineRequest::stat(name, Some(*kind)),
+            Self::Contents { target } => {
+                let bar = context.display.bar(name.as_str());
+                PipelineRequest::get(name, target.clone(), context.options.clone(), bar).with_size(task.size)
+            }
+        })
     }
-    let mut bar = context.display.bar(name.as_str());
-    let download = client.download(name, target, &context.options, &mut bar)?;
-    drop(bar);
-    if context.recursive {
-        return Ok(TaskOutcome::Downloaded(Box::new(download)));
-    }
-    let summary = download.commit()?;
-    context.display.println(&describe(name, target, &summary));
-    Ok(TaskOutcome::Fetched(summary))
 }
 
 /// Parses a name that is a listed name, or a path made of such: one that is none is the server's mistake.
@@ -35,21 +54,9 @@ pub fn parse_name(path: &str) -> Result<FileName<'_>, Error> {
     FileName::new(path).map_err(|_| Error::Violation(Violation::EntryName))
 }
 
-/// Whether the file at `target` has the size and the digest of the server's.
-fn is_unchanged(
-    client: &mut Client,
-    name: FileName<'_>,
-    target: &DownloadTarget,
-    size: Option<u64>,
-    digest: Option<DigestKind>,
-) -> Result<bool, Error> {
-    let Some(status) = target.status()? else { return Ok(false) };
-    if size.is_some_and(|size| size != status.size) {
-        return Ok(false);
-    }
-    let kind = digest.unwrap_or(DigestKind::Crc32);
-    let header = client.stat(name, Some(kind))?;
-    if header.size != status.size || header.digest.is_none() || header.digest != digest_of(target, kind)? {
+/// Whether the file at `target`, of `size` bytes, is the one that `header` describes.
+pub fn is_equal(target: &DownloadTarget, size: u64, kind: DigestKind, header: &Header) -> Result<bool, Error> {
+    if header.size != size || header.digest.is_none() || header.digest != digest_of(target, kind)? {
         return Ok(false);
     }
     // A run that ended between the rename and the removal of the sidecar left it behind: finding it removes it.
@@ -70,7 +77,16 @@ fn digest_of(target: &DownloadTarget, kind: DigestKind) -> Result<Option<Digest>
     }
 }
 
-fn describe(name: FileName<'_>, target: &DownloadTarget, summary: &GetSummary) -> String {
+/// A file that was received, to be made durable.
+pub type Uncommitted = (Task, Download);
+
+/// Gives a file its name.
+pub fn commit(download: Download) -> Result<TaskOutcome, Error> {
+    Ok(TaskOutcome::Fetched(download.commit()?))
+}
+
+/// The line that tells of a file that was fetched.
+pub fn describe(name: &str, target: &DownloadTarget, summary: &GetSummary) -> String {
     let verified = match summary.digest {
         Some(digest) => format!("{} {digest}", digest.kind()),
         None => "not verified".to_owned(),
@@ -78,5 +94,5 @@ fn describe(name: FileName<'_>, target: &DownloadTarget, summary: &GetSummary) -
     let resumed = if summary.resumed > 0 { format!(", resumed at {}", summary.resumed) } else { String::new() };
     let snapshot = if summary.is_snapshot { ", a snapshot: it changed meanwhile" } else { "" };
     let path = escape_path(&target.path());
-    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name.as_str()), summary.size)
+    format!("{} -> {path}: {} bytes, {verified}{resumed}{snapshot}", Escaped(name), summary.size)
 }

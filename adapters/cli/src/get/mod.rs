@@ -4,7 +4,9 @@ mod file;
 mod queue;
 mod summary;
 mod task;
+mod transfer;
 mod tree;
+mod worker;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -120,7 +122,7 @@ pub fn run(args: &Get) -> Exit {
                 root,
                 display: ProgressDisplay::new(false, args.quiet),
             };
-            queue::run(&context, tasks, usize::from(args.jobs))
+            transfer::run(&context, tasks, usize::from(args.jobs))
         }
         Err(exit) => exit,
     }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use coracle::client::{Download, GetOptions, GetSummary};
+use coracle::client::{GetOptions, GetSummary};
 use coracle::local::Directory;
 
 use crate::client_args::ClientArgs;
@@ -60,8 +60,6 @@ pub struct FileTask {
 
 /// How a task ended.
 pub enum TaskOutcome {
-    /// A file was received, and is not committed yet.
-    Downloaded(Box<Download>),
     /// A file was fetched.
     Fetched(GetSummary),
     /// The local file is equal already.

@@ -1,6 +1,10 @@
 //! Options of a fetch, and its summary.
 
+use std::sync::Arc;
+
 use coracle_core::{Digest, DigestKind, Header};
+
+use crate::local::{Replace, Staging};
 
 /// How a file is fetched.
 ///
@@ -15,12 +19,14 @@ use coracle_core::{Digest, DigestKind, Header};
 #[must_use]
 pub struct GetOptions {
     pub(super) digest: Option<DigestKind>,
-    pub(super) force: bool,
+    pub(super) replace: Replace,
     pub(super) resume: bool,
     pub(super) snapshot: bool,
     pub(super) max_size: Option<u64>,
     pub(super) offset: u64,
     pub(super) length: Option<u64>,
+    pub(super) is_durable: bool,
+    pub(super) staging: Option<Arc<Staging>>,
 }
 
 /// What was fetched.
@@ -38,17 +44,19 @@ pub struct GetSummary {
 }
 
 impl GetOptions {
-    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, and
-    /// the whole file.
+    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, the
+    /// whole file, and each file durable when it gets its name.
     pub const fn new() -> Self {
         Self {
             digest: Some(DigestKind::Crc32),
-            force: false,
+            replace: Replace::Nothing,
             resume: true,
             snapshot: false,
             max_size: None,
             offset: 0,
             length: None,
+            is_durable: true,
+            staging: None,
         }
     }
 
@@ -58,9 +66,14 @@ impl GetOptions {
         self
     }
 
-    /// Sets whether an existing file is replaced.
-    pub const fn with_force(mut self, force: bool) -> Self {
-        self.force = force;
+    /// Sets whether an existing file is replaced, whatever it is.
+    pub const fn with_force(self, force: bool) -> Self {
+        self.with_replace(if force { Replace::Anything } else { Replace::Nothing })
+    }
+
+    /// Sets which file is replaced.
+    pub const fn with_replace(mut self, replace: Replace) -> Self {
+        self.replace = replace;
         self
     }
 
@@ -87,6 +100,19 @@ impl GetOptions {
     pub const fn with_range(mut self, offset: u64, length: Option<u64>) -> Self {
         self.offset = offset;
         self.length = length;
+        self
+    }
+
+    /// Sets whether a file is on the disk when it gets its name, so that a power cut cannot damage it.
+    pub const fn with_durable(mut self, is_durable: bool) -> Self {
+        self.is_durable = is_durable;
+        self
+    }
+
+    /// Sets where small files are written, for [`Download::finish`](super::Download::finish); `None` for beside their targets.
+    /// They are not resumed by a later run.
+    pub fn with_staging(mut self, staging: Option<Arc<Staging>>) -> Self {
+        self.staging = staging;
         self
     }
 

@@ -3,11 +3,14 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Identity};
 use super::part::Part;
+use super::place::Place;
 use super::sidecar::{Origin, Sidecar, SidecarState};
+use super::staging::Staging;
 use super::target::DownloadTarget;
 use crate::sys::SystemDirectory;
 
@@ -84,9 +87,49 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
                 self.remove_sidecar()?;
             }
             let (file, identity, origin) = result?;
-            return Ok(Part::new(self.clone(), sidecar_file, file, identity, Some(origin), 0));
+            return Ok(Part::new(self.clone(), Place::Beside { sidecar_file }, file, identity, Some(origin), 0));
         }
         Err(LocalError::Locked(self.part_path()))
+    }
+
+    /// Creates an empty part for a file that comes from `origin`, with the other files of a batch. `None` where it could not be
+    /// renamed to the target from there, or would not be like one that is created here. `replaces`: there may be a target.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub fn create_part_of_batch(
+        &self,
+        staging: &Arc<Staging<D>>,
+        origin: Origin,
+        replaces: bool,
+    ) -> Result<Option<Part<D>>, LocalError> {
+        if !self.directory().takes_from(staging.directory()) {
+            return Ok(None);
+        }
+        let failures = staging.failures();
+        // The name there would mean nothing to the user.
+        let renamed = |error| match error {
+            LocalError::Io { doing, error, .. } => LocalError::Io { doing, path: self.path(), error },
+            other => other,
+        };
+        let (name, file) = match staging.create_file() {
+            // Somebody removed its directory.
+            Err(error) if is_kind(&error, io::ErrorKind::NotFound) => return Ok(None),
+            created => created.map_err(renamed)?,
+        };
+        if replaces {
+            self.directory().copy_access(&self.names().target, &file, false);
+        }
+        let place = Place::Batch { staging: staging.clone(), name, failures };
+        let identity = match file.status() {
+            Ok(status) => status.identity,
+            Err(error) => {
+                place.remove(self)?;
+                return Err(LocalError::io("look at", || self.path())(error));
+            }
+        };
+        Ok(Some(Part::new(self.clone(), place, file, identity, Some(origin), 0)))
     }
 
     /// Locks the sidecar; false where it is no longer the one that stands at its name.
@@ -130,7 +173,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             // Somebody's file; or a power cut took what was written to the sidecar, and not what was written to the part.
             SidecarState::Valid(_) | SidecarState::Foreign | SidecarState::Empty => return self.set_aside(),
         };
-        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), sidecar_file, file, identity, origin, len))))
+        let place = Place::Beside { sidecar_file };
+        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), place, file, identity, origin, len))))
     }
 
     fn create_part_file(
@@ -174,7 +218,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         for number in 1..=9 {
             let mut aside = name.to_owned();
             aside.push(format!(".old{number}"));
-            match directory.rename_no_replace(name, &aside) {
+            match directory.rename_no_replace(name, directory, &aside) {
                 Ok(()) => return Ok(Some(directory.path_of(&aside))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use coracle_core::FileName;
 
@@ -21,6 +21,12 @@ pub struct Directory<D = SystemDirectory> {
     handle: D,
     path: PathBuf,
     ancestry: Option<Ancestry<D>>,
+    /// Whether files of the directory for batches can be renamed into this one, once that was asked.
+    takes_batches: OnceLock<bool>,
+    /// A rename into this directory would have taken a copy.
+    refused_batch: AtomicBool,
+    /// New directories below this one are synced with the files in them, not at once.
+    defers_syncs: bool,
 }
 
 /// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
@@ -65,7 +71,21 @@ impl<D: DirectoryHandle> Directory<D> {
     /// The directory that is open as `handle`; messages call it `path`.
     #[must_use]
     pub fn new(handle: D, path: &Path) -> Self {
-        Self { handle, path: path.to_owned(), ancestry: None }
+        Self {
+            handle,
+            path: path.to_owned(),
+            ancestry: None,
+            takes_batches: OnceLock::new(),
+            refused_batch: AtomicBool::new(false),
+            defers_syncs: false,
+        }
+    }
+
+    /// Leaves new directories below this one to be made durable by [`sync`](Self::sync), or by a sync of the file system.
+    #[must_use]
+    pub fn with_deferred_syncs(mut self) -> Self {
+        self.defers_syncs = true;
+        self
     }
 
     /// Opens the directory `below` this one, and creates what is missing of it. Symbolic links are followed only as
@@ -89,8 +109,8 @@ impl<D: DirectoryHandle> Directory<D> {
         };
         let handle = opened.map_err(LocalError::io("open directory", || path.clone()))?;
         let ancestry = Ancestry { root: self.clone(), below: below.to_owned(), is_synced: AtomicBool::new(false) };
-        let directory = Self { handle, path, ancestry: Some(ancestry) };
-        if is_new {
+        let directory = Self { ancestry: Some(ancestry), ..Self::new(handle, &path) };
+        if is_new && !self.defers_syncs {
             directory.sync_ancestry()?;
         }
         Ok(directory)
@@ -132,28 +152,29 @@ impl<D: DirectoryHandle> Directory<D> {
         Ok(Some(file))
     }
 
-    /// Renames `from` to `to`, and replaces what is there.
+    /// Renames `from` to `to` in the directory `into`, and replaces what is there.
     ///
     /// # Errors
     ///
     /// The operating system's.
-    pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        self.handle.rename(from, to)
+    pub(super) fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        self.handle.rename(from, &into.handle, to)
     }
 
-    /// Renames `from` to `to`, unless that would replace something. Where the file system has no operation for that, what
-    /// another program creates at the same time may be replaced nevertheless.
+    /// Renames `from` to `to` in the directory `into`, unless that would replace something. Where the file system has no
+    /// operation for that, what another program creates at the same time may be replaced nevertheless.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`. After any other error both may be
     /// names of the file.
-    pub(super) fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match self.handle.rename_no_replace(from, to) {
+    pub(super) fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        let into = &into.handle;
+        match self.handle.rename_no_replace(from, into, to) {
             // File systems without this operation mostly have links, which never replace.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, to) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => match self.handle.link(from, into, to) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
-                    self.rename_if_free(from, to)
+                    self.rename_if_free(from, into, to)
                 }
                 linked => linked.and_then(|()| self.handle.remove(from)),
             },
@@ -162,10 +183,10 @@ impl<D: DirectoryHandle> Directory<D> {
     }
 
     /// The best that FAT allows through FUSE: what is created between the look and the rename is replaced.
-    fn rename_if_free(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        match self.handle.status(to)? {
+    fn rename_if_free(&self, from: &OsStr, into: &D, to: &OsStr) -> io::Result<()> {
+        match into.status(to)? {
             Some(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            None => self.handle.rename(from, to),
+            None => self.handle.rename(from, into, to),
         }
     }
 
@@ -179,6 +200,22 @@ impl<D: DirectoryHandle> Directory<D> {
     /// Whether the inode number of a file tells later whether it is the same file.
     pub(super) fn has_lasting_inodes(&self) -> bool {
         self.handle.has_lasting_inodes()
+    }
+
+    /// Whether a file that is created in `other` and renamed into this directory is like one that was created here.
+    pub(super) fn takes_from(&self, other: &Self) -> bool {
+        let is_like = || self.handle.is_like(&other.handle).unwrap_or(false);
+        !self.refused_batch.load(Ordering::Relaxed) && *self.takes_batches.get_or_init(is_like)
+    }
+
+    /// Notes that nothing can be renamed into this directory from that for batches.
+    pub(super) fn refuse_batches(&self) {
+        self.refused_batch.store(true, Ordering::Relaxed);
+    }
+
+    /// What the directory was opened on.
+    pub(super) fn handle(&self) -> &D {
+        &self.handle
     }
 
     /// Removes the entry `name`, if there is one.

@@ -12,6 +12,8 @@ use super::escaped::{Escaped, escape_path};
 pub enum LocalError {
     /// The target exists.
     Exists(PathBuf),
+    /// The target was fetched, and is not as it was fetched any more.
+    ChangedHere(PathBuf),
     /// There is a symbolic link where a file would be written; it is not followed.
     Symlink(PathBuf),
     /// There is something other than a regular file at that name.
@@ -64,6 +66,7 @@ impl LocalError {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Exists(path)
+            | Self::ChangedHere(path)
             | Self::Symlink(path)
             | Self::NotFile(path)
             | Self::Foreign(path)
@@ -77,6 +80,13 @@ impl LocalError {
         }
     }
 
+    /// Whether a file of a batch could not be renamed to its target without a copy. To fetch it again helps, since that file
+    /// is then written beside its target.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Io { error, .. } if error.kind() == io::ErrorKind::CrossesDevices)
+    }
+
     /// Wraps an error of the operating system; for `map_err`.
     pub(super) fn io(doing: &'static str, path: impl FnOnce() -> PathBuf) -> impl FnOnce(io::Error) -> Self {
         move |error| Self::Io { doing, path: path(), error }
@@ -87,6 +97,9 @@ impl fmt::Display for LocalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exists(path) => write!(f, "{} exists already: --force would replace it", escape_path(path)),
+            Self::ChangedHere(path) => {
+                write!(f, "{} was changed here since it was fetched; --force replaces it", escape_path(path))
+            }
             Self::Symlink(path) => {
                 write!(f, "{} is a symbolic link, which is neither followed nor replaced", escape_path(path))
             }

@@ -1,6 +1,6 @@
 //! The file system operations that downloads need.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +18,9 @@ pub trait DirectoryHandle: Debug + Sized {
     /// An open file of this directory.
     type File: FileHandle;
 
+    /// The file system of this directory, open to be synced.
+    type FileSystem: FileSystemHandle;
+
     /// Status of the entry `name`; a symbolic link is not followed. `None` where there is no such entry.
     ///
     /// # Errors
@@ -33,29 +36,31 @@ pub trait DirectoryHandle: Debug + Sized {
     /// [`InvalidFilename`](io::ErrorKind::InvalidFilename) where the file system cannot hold the name.
     fn open(&self, name: &OsStr, access: Access) -> io::Result<Opened<Self::File>>;
 
-    /// Renames `from` to `to` and replaces what is there, in one step.
+    /// Renames `from` to `to` in the directory `into`, and replaces what is there, in one step.
     ///
     /// # Errors
     ///
-    /// The operating system's; both entries are as they were.
-    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
+    /// [`CrossesDevices`](io::ErrorKind::CrossesDevices) where that takes a copy, and the operating system's others; both
+    /// entries are as they were.
+    fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()>;
 
-    /// Renames `from` to `to`, in one step, unless that would replace something.
+    /// Renames `from` to `to` in the directory `into`, in one step, unless that would replace something.
     ///
     /// # Errors
     ///
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`;
-    /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system has no such operation.
-    fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system has no such operation;
+    /// [`CrossesDevices`](io::ErrorKind::CrossesDevices) where that takes a copy.
+    fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()>;
 
-    /// Gives the file `from` the second name `to`.
+    /// Gives the file `from` the second name `to` in the directory `into`.
     ///
     /// # Errors
     ///
     /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) or [`Unsupported`](io::ErrorKind::Unsupported) where the
     /// file system has no such operation;
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is an entry `to`.
-    fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
+    fn link(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()>;
 
     /// Removes the entry `name`, which is no directory.
     ///
@@ -109,6 +114,45 @@ pub trait DirectoryHandle: Debug + Sized {
     ///
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is something at that path.
     fn create_directory(&self, path: &str) -> io::Result<()>;
+
+    /// Removes the empty directory `name`.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryNotEmpty`](io::ErrorKind::DirectoryNotEmpty), [`NotFound`](io::ErrorKind::NotFound).
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()>;
+
+    /// The names of all entries, in any order.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn names(&self) -> io::Result<Vec<OsString>>;
+
+    /// Whether a file that is created in `other` and renamed into this directory is like one that was created here: on the same
+    /// file system, with the group, the access control list and the label that files of this directory get.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn is_like(&self, other: &Self) -> io::Result<bool>;
+
+    /// Opens the file system, to sync all of it; `None` where that promises less than a sync of each file and directory.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    fn file_system(&self) -> io::Result<Option<Self::FileSystem>>;
+}
+
+/// An open file system.
+pub trait FileSystemHandle: Debug + Sized {
+    /// Makes all contents and all entries survive a power cut.
+    ///
+    /// # Errors
+    ///
+    /// That of a write since this was opened, or since the last call; it may have been a write to any file.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file.
@@ -225,6 +269,10 @@ pub struct FileStatus {
     pub identity: Identity,
     /// Length in bytes.
     pub size: u64,
+    /// Time of the last modification, in nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Time of the last change of the contents, of the names or of the access, in nanoseconds since 1970.
+    pub changed_ns: i64,
 }
 
 /// Kind of a directory entry.
@@ -247,7 +295,27 @@ pub struct Identity {
     pub inode: u64,
 }
 
+/// What tells that a file is the same and was not changed since another look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Length in bytes.
+    pub size: u64,
+    /// Inode number in the file system.
+    pub inode: u64,
+    /// As in [`FileStatus::modified_ns`].
+    pub modified_ns: i64,
+    /// As in [`FileStatus::changed_ns`].
+    pub changed_ns: i64,
+}
+
 impl FileStatus {
+    /// The stamp of the file.
+    #[must_use]
+    pub const fn stamp(&self) -> Stamp {
+        let Self { identity: Identity { inode, .. }, size, modified_ns, changed_ns, .. } = *self;
+        Stamp { size, inode, modified_ns, changed_ns }
+    }
+
     /// Returns the status of a regular file; `path` is used in the error.
     ///
     /// # Errors

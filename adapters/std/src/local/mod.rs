@@ -8,25 +8,36 @@
 //! The code is generic over a [`DirectoryHandle`], so that a simulated disk can stand in for the operating system's.
 
 mod acquire;
+mod batch;
+#[cfg(test)]
+mod batch_tests;
 mod directory;
 mod error;
 mod escaped;
 mod file_system;
+mod finished;
+mod index;
 mod names;
 mod part;
+mod place;
 mod sidecar;
+mod staging;
 mod target;
 #[cfg(test)]
 mod tests;
 
 pub use acquire::ExistingPart;
+pub use batch::{BatchCommitter, Committed};
 pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
-pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
+pub use finished::FinishedPart;
+pub use index::{Fetched, Index};
 pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;
-pub use target::DownloadTarget;
+pub use staging::Staging;
+pub use target::{DownloadTarget, Replace};
 
-pub use crate::sys::SystemDirectory;
+pub use crate::sys::{SystemDirectory, SystemFileSystem};

@@ -20,6 +20,19 @@ const SPARE: usize = ".old1".len();
 /// Suffix of the sidecar, behind the temporary name.
 const SIDECAR: &str = ".json";
 
+/// How the directories begin in which batches are written; a number follows.
+const BATCH: &str = "batch-";
+
+/// Name of directory `number` in which batches are written.
+#[must_use]
+pub fn batch_directory(number: usize) -> OsString {
+    OsString::from(format!("{PREFIX}{BATCH}{number}"))
+}
+
+/// Name of the [`Index`](super::index::Index) in the directory that files are fetched to. It begins as unfinished downloads do,
+/// so no file is fetched to it.
+pub const INDEX: &str = ".coracle-index";
+
 /// Names of one download in its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
@@ -59,7 +72,7 @@ impl Names {
 pub fn name_restriction(component: &str) -> Option<&'static str> {
     // In any case of letters, since not every file system tells them apart.
     if component.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX)) {
-        return Some("unfinished downloads have such names");
+        return Some("unfinished downloads and the index have such names");
     }
     if cfg!(windows) { windows_restriction(component) } else { None }
 }
@@ -103,7 +116,7 @@ mod tests {
     use std::ffi::{OsStr, OsString};
     use std::os::unix::ffi::OsStringExt;
 
-    use super::{MAX_LEN, Names, SPARE, name_restriction, windows_restriction};
+    use super::{INDEX, MAX_LEN, Names, SPARE, name_restriction, windows_restriction};
 
     fn names(target: &str) -> Names {
         Names::new(OsStr::new(target))
@@ -114,7 +127,7 @@ mod tests {
         let names = names("a.bin");
         let (part, sidecar) = (names.part.to_str().expect("UTF-8"), names.sidecar.to_str().expect("UTF-8"));
         assert_eq!((part, sidecar), (".coracle-a.bin.part", ".coracle-a.bin.part.json"));
-        for name in [part, sidecar, ".Coracle-x", ".coracle-"] {
+        for name in [part, sidecar, INDEX, ".coracle-batch-0", ".Coracle-x", ".coracle-"] {
             assert!(name_restriction(name).is_some(), "{name}");
         }
         for name in ["a.bin", "coracle-a", ".coracle", ".a.part", "caf\u{e9}\u{e9}\u{e9}\u{e9}"] {

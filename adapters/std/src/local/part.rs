@@ -1,4 +1,4 @@
-//! An unfinished download: written, continued, and renamed to its target when it is whole.
+//! An unfinished download: written, continued, and finished when it is whole.
 
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
@@ -7,15 +7,18 @@ use coracle_core::Verified;
 
 use super::error::LocalError;
 use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
+use super::finished::FinishedPart;
+use super::place::Place;
 use super::sidecar::{Origin, Sidecar};
-use super::target::DownloadTarget;
+use super::target::{DownloadTarget, Replace};
 use crate::sys::SystemDirectory;
 
-/// An unfinished download: the open temporary file, and its sidecar, which is locked until this is dropped.
+/// An unfinished download: the open temporary file. It lies beside its target, and its sidecar is locked until this is dropped;
+/// or it is one of a batch.
 #[derive(Debug)]
 pub struct Part<D: DirectoryHandle = SystemDirectory> {
     target: DownloadTarget<D>,
-    sidecar_file: D::File,
+    place: Place<D>,
     file: D::File,
     identity: Identity,
     origin: Option<Origin>,
@@ -39,16 +42,22 @@ pub enum Proof {
 }
 
 impl<D: DirectoryHandle> Part<D> {
-    /// The part that is open as `file`; `sidecar_file` is locked.
+    /// The part that is open as `file`.
     pub(super) fn new(
         target: DownloadTarget<D>,
-        sidecar_file: D::File,
+        place: Place<D>,
         file: D::File,
         identity: Identity,
         origin: Option<Origin>,
         len: u64,
     ) -> Self {
-        Self { target, sidecar_file, file, identity, origin, len }
+        Self { target, place, file, identity, origin, len }
+    }
+
+    /// Whether it is one of a batch, which the end of the process takes with it.
+    #[must_use]
+    pub fn is_of_batch(&self) -> bool {
+        self.place.is_of_batch()
     }
 
     /// Length in bytes: what has been fetched so far.
@@ -75,7 +84,7 @@ impl<D: DirectoryHandle> Part<D> {
     /// [`LocalError::Io`].
     pub fn restart(&mut self, origin: Origin) -> Result<(), LocalError> {
         self.origin = None;
-        self.file.set_len(0).map_err(LocalError::io("empty", || self.target.part_path()))?;
+        self.file.set_len(0).map_err(LocalError::io("empty", || self.path()))?;
         self.len = 0;
         self.set_origin(origin)
     }
@@ -87,7 +96,9 @@ impl<D: DirectoryHandle> Part<D> {
     /// [`LocalError::Io`].
     pub fn set_origin(&mut self, origin: Origin) -> Result<(), LocalError> {
         let sidecar = Sidecar { origin, part: Some(self.identity) };
-        sidecar.write(&self.sidecar_file).map_err(LocalError::io("write", || self.target.sidecar_path()))?;
+        if let Place::Beside { sidecar_file } = &self.place {
+            sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.target.sidecar_path()))?;
+        }
         self.origin = Some(sidecar.origin);
         Ok(())
     }
@@ -100,8 +111,7 @@ impl<D: DirectoryHandle> Part<D> {
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), LocalError> {
         let mut rest = bytes;
         while !rest.is_empty() {
-            let written =
-                write_at(&self.file, rest, self.len).map_err(LocalError::io("write", || self.target.part_path()))?;
+            let written = write_at(&self.file, rest, self.len).map_err(LocalError::io("write", || self.path()))?;
             self.len += written as u64;
             rest = &rest[written..];
         }
@@ -114,11 +124,11 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// [`LocalError::Io`].
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, LocalError> {
-        read_at(&self.file, buf, offset).map_err(LocalError::io("read", || self.target.part_path()))
+        read_at(&self.file, buf, offset).map_err(LocalError::io("read", || self.path()))
     }
 
     /// Makes the part the target: syncs and closes it, renames it, syncs the directory. `modified` is in seconds since
-    /// 1970. Replaces nothing unless `force` is given; then the target keeps its mode, owner and group as far as that is
+    /// 1970. Replaces only what `replace` allows; then the target keeps its mode, owner and group as far as that is
     /// allowed, without set-id bits. Returns the path of the target.
     ///
     /// # Errors
@@ -129,52 +139,61 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// The part is kept where the rename fails, so that nothing has to be fetched again. It is removed where syncing
     /// failed, since what is read back from it may not be what is on the disk.
-    pub fn promote(self, proof: Proof, modified: Option<u64>, force: bool) -> Result<PathBuf, LocalError> {
-        let is_proven = match &proof {
-            Proof::Verified(verified) => verified.is_whole() && verified.size() == self.len,
-            Proof::Range { verified, from } => {
-                let is_range = verified.from() == *from && verified.to() - from == self.len;
-                is_range && self.origin.as_ref().is_some_and(|origin| origin.size == self.len)
-            }
-            Proof::Unchecked => self.origin.as_ref().is_some_and(|origin| origin.size == self.len),
-        };
-        if !is_proven {
-            return Err(LocalError::Unproven(self.target.part_path()));
-        }
-        let Self { target, sidecar_file, file, identity, len, .. } = self;
-        if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
-            // The contents are right either way, and not every file system can hold every time.
-            let _ = file.set_modified(time);
-        }
-        let synced = file.sync();
-        if force {
-            // After the sync, which may take long: a part that its owner may not write cannot be resumed.
-            target.directory().copy_access(&target.names().target, &file, true);
-        }
-        let size = file.status().map(|status| status.size);
-        let closed = file.close();
-        let is_ours = target.part_identity()? == Some(identity);
-        if let Err(error) = synced.and(closed) {
-            if is_ours {
-                target.remove_part()?;
-                target.remove_sidecar()?;
-            }
-            return Err(LocalError::io("write", || target.part_path())(error));
-        }
-        let size = size.map_err(LocalError::io("look at", || target.part_path()))?;
-        if !is_ours || size != len {
-            return Err(LocalError::Replaced(target.part_path()));
-        }
-        if target.rename_part(force)? {
-            // The target is complete; a sidecar that is left over is removed by the next download to it.
-            let _ = target.remove_sidecar();
-        }
-        drop(sidecar_file);
+    pub fn promote(self, proof: Proof, modified: Option<u64>, replace: Replace) -> Result<PathBuf, LocalError> {
+        let finished = self.finish(proof, modified, replace, true)?;
+        let target = finished.target().clone();
+        finished.take_name()?;
         match target.directory().sync() {
             Ok(()) => Ok(target.path()),
             Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target.path(), error }),
             Err(error) => Err(error),
         }
+    }
+
+    /// The first half of [`promote`](Self::promote): closes the part, and syncs it where `syncs`. [`FinishedPart::take_name`]
+    /// is the second half.
+    ///
+    /// # Errors
+    ///
+    /// As [`promote`](Self::promote), without those of the rename. A part of a batch is removed.
+    pub fn finish(
+        self,
+        proof: Proof,
+        modified: Option<u64>,
+        replace: Replace,
+        syncs: bool,
+    ) -> Result<FinishedPart<D>, LocalError> {
+        if !self.is_proven(&proof) {
+            let path = self.path();
+            if self.is_of_batch() {
+                self.discard()?;
+            }
+            return Err(LocalError::Unproven(path));
+        }
+        let Self { target, place, file, identity, len, .. } = self;
+        if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
+            // The contents are right either way, and not every file system can hold every time.
+            let _ = file.set_modified(time);
+        }
+        let synced = if syncs { file.sync() } else { Ok(()) };
+        if replace != Replace::Nothing {
+            // After the sync, which may take long: a part that its owner may not write cannot be resumed.
+            target.directory().copy_access(&target.names().target, &file, true);
+        }
+        let size = file.status().map(|status| status.size);
+        let closed = file.close();
+        let is_ours = place.is_ours(&target, identity)?;
+        if let Err(error) = synced.and(closed) {
+            if is_ours {
+                place.remove(&target)?;
+            }
+            return Err(LocalError::io("write", || place.path(&target))(error));
+        }
+        let size = size.map_err(LocalError::io("look at", || place.path(&target)))?;
+        if !is_ours || size != len {
+            return Err(LocalError::Replaced(place.path(&target)));
+        }
+        Ok(FinishedPart::new(target, place, len, replace))
     }
 
     /// Removes the part and its sidecar.
@@ -183,18 +202,35 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// [`LocalError::Io`].
     pub fn discard(self) -> Result<(), LocalError> {
-        if self.target.part_identity()? == Some(self.identity) {
-            self.target.remove_part()?;
+        if self.place.is_ours(&self.target, self.identity)? {
+            self.place.remove(&self.target)
+        } else {
+            self.target.remove_sidecar()
         }
-        self.target.remove_sidecar()
     }
 
-    /// Keeps the part for a later resume, or removes it where it has no bytes.
+    /// Keeps the part for a later resume, or removes it where it has no bytes or is one of a batch.
     ///
     /// # Errors
     ///
     /// As [`discard`](Self::discard).
     pub fn suspend(self) -> Result<(), LocalError> {
-        if self.len == 0 { self.discard() } else { Ok(()) }
+        if self.len == 0 || self.is_of_batch() { self.discard() } else { Ok(()) }
+    }
+
+    fn is_proven(&self, proof: &Proof) -> bool {
+        match proof {
+            Proof::Verified(verified) => verified.is_whole() && verified.size() == self.len,
+            Proof::Range { verified, from } => {
+                let is_range = verified.from() == *from && verified.to() - from == self.len;
+                is_range && self.origin.as_ref().is_some_and(|origin| origin.size == self.len)
+            }
+            Proof::Unchecked => self.origin.as_ref().is_some_and(|origin| origin.size == self.len),
+        }
+    }
+
+    /// Path for messages.
+    fn path(&self) -> PathBuf {
+        self.place.path(&self.target)
     }
 }

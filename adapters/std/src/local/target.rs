@@ -5,11 +5,27 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use coracle_core::{Digest, DigestKind, Hasher};
+
 use super::directory::Directory;
 use super::error::LocalError;
-use super::file_system::{Access, DirectoryHandle, FileStatus, Identity};
+use super::file_system::{Access, DirectoryHandle, FileStatus, Identity, Stamp, read_at};
 use super::names::Names;
 use crate::sys::SystemDirectory;
+
+/// Size of the buffer that a target is hashed through, in bytes.
+const DIGEST_BUF_LEN: usize = 256 * 1024;
+
+/// What a download may replace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replace {
+    /// No file.
+    Nothing,
+    /// The file that has this stamp: one that was fetched, and that nobody has changed.
+    Unchanged(Stamp),
+    /// Any regular file.
+    Anything,
+}
 
 /// The file that a download becomes, and the temporary names beside it.
 ///
@@ -47,7 +63,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
 
     /// The directory.
     #[must_use]
-    pub fn directory(&self) -> &Directory<D> {
+    pub fn directory(&self) -> &Arc<Directory<D>> {
         &self.directory
     }
 
@@ -70,16 +86,38 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         self.directory.open_file(&self.names.target, Access::Read)
     }
 
+    /// Computes the digest of the target; `None` where there is no target or no such digest.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_target`](Self::open_target).
+    pub fn digest(&self, kind: DigestKind) -> Result<Option<Digest>, LocalError> {
+        let (Some(file), Some(mut hasher)) = (self.open_target()?, Hasher::new(kind)) else { return Ok(None) };
+        let mut buf = vec![0; DIGEST_BUF_LEN];
+        let mut offset = 0;
+        loop {
+            match read_at(&file, &mut buf, offset).map_err(LocalError::io("read", || self.path()))? {
+                0 => return Ok(Some(hasher.finish())),
+                len => {
+                    hasher.update(&buf[..len]);
+                    offset += len as u64;
+                }
+            }
+        }
+    }
+
     /// Checks that the target may be written.
     ///
     /// # Errors
     ///
-    /// [`LocalError::Exists`] unless `force` is given; [`LocalError::Symlink`], [`LocalError::NotFile`],
-    /// [`LocalError::Io`].
-    pub fn check_target(&self, force: bool) -> Result<(), LocalError> {
-        match self.status()? {
-            Some(_) if !force => Err(LocalError::Exists(self.path())),
-            _ => Ok(()),
+    /// [`LocalError::Exists`] and [`LocalError::ChangedHere`] unless `replace` allows it; [`LocalError::Symlink`],
+    /// [`LocalError::NotFile`], [`LocalError::Io`].
+    pub fn check_target(&self, replace: Replace) -> Result<(), LocalError> {
+        let Some(status) = self.status()? else { return Ok(()) };
+        match replace {
+            Replace::Nothing => Err(LocalError::Exists(self.path())),
+            Replace::Unchanged(stamp) if status.stamp() != stamp => Err(LocalError::ChangedHere(self.path())),
+            Replace::Unchanged(_) | Replace::Anything => Ok(()),
         }
     }
 
@@ -103,28 +141,32 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         self.directory.remove(&self.names.sidecar)
     }
 
-    /// Gives the part the final name, and replaces nothing unless `force` is given. Returns whether the temporary name is
-    /// gone: where it is not, it is a second name of the target.
-    pub(super) fn rename_part(&self, force: bool) -> Result<bool, LocalError> {
-        let Names { target, part, .. } = &self.names;
-        let renamed = if force {
-            self.check_target(true)?;
-            self.directory.rename(part, target)
+    /// Gives the file `part` of the directory `from` the final name, and replaces a target only where `replaces`. Returns
+    /// whether the temporary name is gone: where it is not, it is a second name of the target.
+    ///
+    /// # Errors
+    ///
+    /// Of kind [`AlreadyExists`](io::ErrorKind::AlreadyExists) where there is a target, and the operating system's.
+    pub(super) fn take_name(&self, from: &Directory<D>, part: &OsStr, replaces: bool) -> io::Result<bool> {
+        let target = &self.names.target;
+        let renamed = if replaces {
+            from.rename(part, &self.directory, target)
         } else {
-            self.directory.rename_no_replace(part, target)
+            from.rename_no_replace(part, &self.directory, target)
         };
         match renamed {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(LocalError::Exists(self.path())),
-            Err(_) if self.is_linked().unwrap_or(false) => Ok(false),
-            Err(error) => Err(LocalError::io("give its real name to", || self.part_path())(error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+            Err(_) if self.is_linked(from, part).unwrap_or(false) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// Whether the target and the part are two names of one file.
-    fn is_linked(&self) -> Result<bool, LocalError> {
-        let target = self.directory.status(&self.names.target)?.map(|status| status.identity);
-        Ok(target.is_some() && target == self.part_identity()?)
+    /// Whether the target and the file `part` of `from` are two names of one file.
+    fn is_linked(&self, from: &Directory<D>, part: &OsStr) -> Result<bool, LocalError> {
+        let identity = |status: Option<FileStatus>| status.map(|status| status.identity);
+        let target = identity(self.directory.status(&self.names.target)?);
+        Ok(target.is_some() && target == identity(from.status(part)?))
     }
 }
 

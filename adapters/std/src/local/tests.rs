@@ -11,7 +11,7 @@ use coracle_core::{
 };
 use tempfile::TempDir;
 
-use super::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof};
+use super::{Directory, DownloadTarget, ExistingPart, LocalError, Origin, Part, Proof, Replace};
 
 fn target(root: &Path) -> DownloadTarget {
     DownloadTarget::new(Arc::new(Directory::open(root).expect("open")), "a".as_ref())
@@ -62,7 +62,7 @@ fn d1_begun_left_found_finished() {
     assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
     assert_eq!(&buf[..2], b"34");
     part.append(b"56789").expect("append");
-    let path = part.promote(Proof::Unchecked, Some(1_000_000_000), false).expect("promote");
+    let path = part.promote(Proof::Unchecked, Some(1_000_000_000), Replace::Nothing).expect("promote");
     assert_eq!(fs::read(&path).expect("read"), b"0123456789");
     let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("modified");
     assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).ok(), Some(1_000_000_000));
@@ -80,7 +80,7 @@ fn what_has_no_byte_leaves_nothing() {
 fn what_is_not_proven_keeps_its_name() {
     let (root, target) = fresh();
     begun(&target, b"01234");
-    assert!(matches!(found(&target).promote(Proof::Unchecked, None, false), Err(LocalError::Unproven(_))));
+    assert!(matches!(found(&target).promote(Proof::Unchecked, None, Replace::Nothing), Err(LocalError::Unproven(_))));
     assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json"]);
 }
 
@@ -117,7 +117,7 @@ fn a_proof_of_a_part_is_no_proof_of_the_whole() {
     let (root, target) = fresh();
     let mut part = target.create_part(Origin { size: 5, ..origin(5) }).expect("create");
     part.append(b"01234").expect("append");
-    let refused = part.promote(Proof::Verified(verified_tail()), None, false);
+    let refused = part.promote(Proof::Verified(verified_tail()), None, Replace::Nothing);
     assert!(matches!(refused, Err(LocalError::Unproven(_))), "{refused:?}");
     assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json"]);
 }
@@ -126,15 +126,15 @@ fn a_proof_of_a_part_is_no_proof_of_the_whole() {
 fn m3_nothing_is_replaced_unasked() {
     let (root, target) = fresh();
     fs::write(root.path().join("a"), "old").expect("write");
-    assert!(matches!(target.check_target(false), Err(LocalError::Exists(_))));
-    target.check_target(true).expect("forced");
+    assert!(matches!(target.check_target(Replace::Nothing), Err(LocalError::Exists(_))));
+    target.check_target(Replace::Anything).expect("forced");
     let mut part = target.create_part(origin(1)).expect("create");
     part.append(b"1").expect("append");
-    let refused = part.promote(Proof::Unchecked, None, false);
+    let refused = part.promote(Proof::Unchecked, None, Replace::Nothing);
     assert!(matches!(refused, Err(LocalError::Exists(_))), "{refused:?}");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"old");
     assert_eq!(names(&root), [".coracle-a.part", ".coracle-a.part.json", "a"]);
-    found(&target).promote(Proof::Unchecked, None, true).expect("forced");
+    found(&target).promote(Proof::Unchecked, None, Replace::Anything).expect("forced");
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
 }
 
@@ -143,7 +143,7 @@ fn m4_a_target_that_became_a_link_is_not_replaced() {
     let (root, target) = fresh();
     let part = target.create_part(origin(0)).expect("create");
     symlink("elsewhere", root.path().join("a")).expect("link");
-    assert!(matches!(part.promote(Proof::Unchecked, None, true), Err(LocalError::Symlink(_))));
+    assert!(matches!(part.promote(Proof::Unchecked, None, Replace::Anything), Err(LocalError::Symlink(_))));
     assert!(root.path().join("a").is_symlink());
 }
 
@@ -182,7 +182,7 @@ fn m17_many_at_once_never_share_a_part() {
                     for _ in 0..10 {
                         part.append(&[writer; 10]).expect("append");
                     }
-                    let path = part.promote(Proof::Unchecked, None, true).expect("promote");
+                    let path = part.promote(Proof::Unchecked, None, Replace::Anything).expect("promote");
                     // Another thread may have replaced it by now, by a whole file.
                     let bytes = fs::read(path).expect("read");
                     assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
@@ -201,7 +201,7 @@ fn a_part_that_was_taken_away_is_not_promoted() {
     part.append(b"1").expect("append");
     fs::remove_file(root.path().join(".coracle-a.part")).expect("remove");
     fs::write(root.path().join(".coracle-a.part"), "2").expect("write");
-    assert!(matches!(part.promote(Proof::Unchecked, None, false), Err(LocalError::Replaced(_))));
+    assert!(matches!(part.promote(Proof::Unchecked, None, Replace::Nothing), Err(LocalError::Replaced(_))));
     assert!(!root.path().join("a").exists());
 }
 
@@ -211,7 +211,7 @@ fn m4_links_are_neither_followed_nor_replaced() {
         let (root, target) = fresh();
         fs::write(root.path().join("precious"), "precious").expect("write");
         symlink("precious", root.path().join(name)).expect("link");
-        let refused = target.check_target(true).and_then(|()| target.find_part().map(drop));
+        let refused = target.check_target(Replace::Anything).and_then(|()| target.find_part().map(drop));
         assert!(matches!(refused, Err(LocalError::Symlink(_))), "{name}: {refused:?}");
         if name != "a" {
             assert!(target.create_part(origin(1)).is_err(), "{name}");
@@ -261,7 +261,7 @@ fn a_part_is_resumed_under_another_device_number() {
     let mut part = found(&target);
     assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
     part.append(b"56789").expect("append");
-    let path = part.promote(Proof::Unchecked, None, false).expect("promote");
+    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote");
     assert_eq!(fs::read(path).expect("read"), b"0123456789");
     assert_eq!(names(&root), ["a"]);
 }
@@ -276,7 +276,7 @@ fn d6_a_damaged_sidecar_begins_again() {
     assert_eq!(part.origin(), None);
     part.restart(origin(3)).expect("restart");
     part.append(b"new").expect("append");
-    let path = part.promote(Proof::Unchecked, None, false).expect("promote");
+    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote");
     assert_eq!(fs::read(path).expect("read"), b"new");
 }
 

@@ -9,7 +9,8 @@ use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreE
 use super::digest_cache::DigestCache;
 use super::file::File;
 use super::listing::Listing;
-use crate::sys::{ConfinedDirectory, FileKind, store_error};
+use crate::local::name_restriction;
+use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 
 /// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
 ///
@@ -23,6 +24,8 @@ use crate::sys::{ConfinedDirectory, FileKind, store_error};
 ///   others, so a user who may make links in the directory can publish every file that the system lets him link to.
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
+/// - A component that begins with `.coracle-`, as the names of unfinished files do, is [`StoreError::BadName`], and never
+///   listed.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
 /// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
@@ -87,6 +90,20 @@ impl DirectoryStore {
         self.digests.len()
     }
 
+    /// The digest of all of `file` in the state that it had last, if it is cached.
+    pub(super) fn cached_digest(&self, file: &File, kind: DigestKind) -> Option<Digest> {
+        self.digests.find(&file.last_stamp(), kind)
+    }
+
+    pub(super) const fn is_hidden_served(&self) -> bool {
+        self.hidden
+    }
+
+    /// The directory itself, for writing beneath it.
+    pub(super) fn to_system_directory(&self) -> io::Result<SystemDirectory> {
+        Ok(SystemDirectory::new(self.root.try_clone_dir()?))
+    }
+
     /// Opens what `path` names, whatever it is, and blocks on none of it.
     fn open_confined(&self, path: &str, wanted: FileKind) -> Result<std::fs::File, StoreError> {
         self.root.open_any(path).map_err(|error| self.explain(&error, path, wanted))
@@ -106,8 +123,11 @@ impl DirectoryStore {
         }
     }
 
-    fn is_left_out(&self, name: FileName<'_>) -> bool {
-        !self.hidden && name.is_hidden()
+    fn check_name(&self, name: FileName<'_>) -> Result<(), StoreError> {
+        if name.as_str().split('/').any(|component| name_restriction(component).is_some()) {
+            return Err(StoreError::BadName);
+        }
+        if !self.hidden && name.is_hidden() { Err(StoreError::NotFound) } else { Ok(()) }
     }
 }
 
@@ -116,9 +136,7 @@ impl Store for &DirectoryStore {
     type Listing = Listing;
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
-        if self.is_left_out(name) {
-            return Err(StoreError::NotFound);
-        }
+        self.check_name(name)?;
         File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
     }
 
@@ -131,9 +149,7 @@ impl Store for &DirectoryStore {
     }
 
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
-        if path.is_some_and(|path| self.is_left_out(path)) {
-            return Err(StoreError::NotFound);
-        }
+        path.map_or(Ok(()), |path| self.check_name(path))?;
         let directory = self.open_confined(path.map_or(".", FileName::as_str), FileKind::Directory)?;
         if !directory.metadata().map_err(|_| StoreError::Io)?.is_dir() {
             return Err(StoreError::NotDirectory);

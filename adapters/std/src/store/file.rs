@@ -35,6 +35,12 @@ impl File {
         Ok(Self { file, opened, version: opened.version(), settled, last: Cell::new(None) })
     }
 
+    /// The same file in the same state.
+    pub(super) fn try_clone(&self) -> Result<Self, StoreError> {
+        let file = self.file.try_clone().map_err(|_| StoreError::Io)?;
+        Ok(Self { file, version: self.version.clone(), last: Cell::new(self.last.get()), ..*self })
+    }
+
     /// Whether the file was last changed more than 2 s before it was opened.
     ///
     /// Otherwise its times are too coarse to tell whether it changes while it is read: send it by read, hash and write,

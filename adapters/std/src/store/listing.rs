@@ -5,6 +5,7 @@ use std::io;
 
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 
+use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata};
 
 /// A place in a listing of a [`DirectoryStore`](super::DirectoryStore), in the order of the file system.
@@ -25,7 +26,7 @@ enum Step {
     Entry(EntryKind),
     Skipped,
     Hidden,
-    /// The directory itself and its parent, and what was removed in the meantime.
+    /// The directory itself and its parent, what is not complete, and what was removed in the meantime.
     LeftOut,
 }
 
@@ -59,10 +60,15 @@ impl Listing {
         if matches!(bytes, b"." | b"..") {
             return Ok(Step::LeftOut);
         }
+        let text = str::from_utf8(bytes);
+        // Files that are not complete have no name yet.
+        if text.is_ok_and(|text| name_restriction(text).is_some()) {
+            return Ok(Step::LeftOut);
+        }
         if bytes.starts_with(b".") && !self.hidden {
             return Ok(Step::Hidden);
         }
-        let Ok(text) = str::from_utf8(bytes) else { return Ok(Step::Skipped) };
+        let Ok(text) = text else { return Ok(Step::Skipped) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
         match entry.kind() {

@@ -7,9 +7,11 @@ mod listing;
 mod single;
 mod swappable;
 mod version;
+mod writable;
 
 pub use directory::DirectoryStore;
 pub use file::File;
 pub use listing::Listing;
 pub use single::{SingleFileStore, SingleListing};
 pub use swappable::{SwappableFile, SwappableListing, SwappableStore};
+pub use writable::{Swept, Upload, WritableDirectoryStore, WriteOptions};

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustix::fs::{RenameFlags, fstatfs, renameat_with};
-use rustix::io::Errno;
+use rustix::fs::{FallocateFlags, RenameFlags, fallocate, fgetxattr, fstatfs, renameat_with, syncfs};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::system::uname;
 use socket2::Socket;
 
 /// Time since some moment before the process began, as fine as a tick of the kernel: 1 to 10 ms.
@@ -25,12 +26,25 @@ pub(crate) fn hold_partial_segments(socket: &Socket, is_held: bool) -> io::Resul
     socket.set_tcp_cork(is_held)
 }
 
-/// Renames `from` to `to` in `directory`, unless that would replace something.
-pub(crate) fn rename_no_replace(directory: BorrowedFd<'_>, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    match renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
+/// Renames `from` in `directory` to `to` in `into`, unless that would replace something.
+pub(crate) fn rename_no_replace(
+    directory: BorrowedFd<'_>,
+    from: &OsStr,
+    into: BorrowedFd<'_>,
+    to: &OsStr,
+) -> io::Result<()> {
+    match renameat_with(directory, from, into, to, RenameFlags::NOREPLACE) {
         // What file systems without it, and kernels before 3.15, say.
         Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
         renamed => Ok(renamed?),
+    }
+}
+
+/// Reserves room for the first `len` bytes of a file, without changing its length.
+pub(crate) fn preallocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
+        reserved => Ok(reserved?),
     }
 }
 
@@ -58,6 +72,43 @@ pub(crate) fn has_lasting_inodes(directory: BorrowedFd<'_>) -> bool {
     /// FAT, exFAT, FUSE, CIFS, SMB2, 9p.
     const KINDS: [u64; 6] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
     file_system_kind(directory).is_none_or(|kind| !KINDS.contains(&kind))
+}
+
+/// Whether `syncfs` promises what a sync of each file and directory does: it writes all out, flushes the disk's own cache, and
+/// reports errors of writes.
+pub(crate) fn has_file_system_sync(directory: BorrowedFd<'_>) -> bool {
+    /// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, overlayfs. FUSE may not pass it on, FAT does not flush the disk's cache.
+    const KINDS: [u64; 6] = [0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010, 0x0102_1994, 0x794c_7630];
+    /// Before this version errors of writes were not reported (syncfs(2)).
+    const VERSION: (u32, u32) = (5, 8);
+    let release = uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    version >= VERSION && file_system_kind(directory).is_some_and(|kind| KINDS.contains(&kind))
+}
+
+/// Makes all of the file system survive a power cut that `file` is a file or directory of.
+pub(crate) fn sync_file_system(file: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(syncfs(file)?)
+}
+
+/// What files that are created in the directory `file` get from it: its default access control list and its label; empty where
+/// there is none.
+pub(crate) fn inherited_attributes(file: BorrowedFd<'_>) -> io::Result<[Vec<u8>; 2]> {
+    const MAX_LEN: usize = 64 * 1024;
+    let read = |name: &str| {
+        let mut value = vec![0; MAX_LEN];
+        match fgetxattr(file, name, &mut value) {
+            Ok(len) => {
+                value.truncate(len);
+                Ok(value)
+            }
+            Err(Errno::NODATA | Errno::NOTSUP) => Ok(Vec::new()),
+            Err(error) => Err(io::Error::from(error)),
+        }
+    };
+    Ok([read("system.posix_acl_default")?, read("security.selinux")?])
 }
 
 /// The number of a kind of file system (`include/uapi/linux/magic.h` of the kernel); `None` where it is unknown.

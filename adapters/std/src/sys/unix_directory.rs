@@ -1,9 +1,10 @@
 //! Directories and files that downloads are written to, as Unix systems have them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, FileTimes};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,13 +12,18 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, fsync, linkat, openat, renameat,
-    statat, unlinkat,
+    AtFlags, Dir as DirReader, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, fsync, linkat,
+    openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{copy_access, has_lasting_inodes, rename_no_replace};
-use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+use super::{
+    copy_access, has_file_system_sync, has_lasting_inodes, inherited_attributes, rename_no_replace, sync_file_system,
+};
+use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
+
+/// The bit of a mode that gives new files the group of their directory.
+const SET_GROUP: u32 = 0o2000;
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
 #[derive(Debug)]
@@ -26,6 +32,11 @@ pub struct SystemDirectory {
 }
 
 impl SystemDirectory {
+    /// The open directory `dir`.
+    pub(crate) const fn new(dir: Dir) -> Self {
+        Self { dir }
+    }
+
     /// Opens `path`, and follows symbolic links in it.
     ///
     /// # Errors
@@ -33,6 +44,24 @@ impl SystemDirectory {
     /// The operating system's.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { dir: Dir::open_ambient_dir(path, ambient_authority())? })
+    }
+
+    /// Opens the directory for reading. The handle may be good for looking up names only.
+    fn readable(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        retry_on_intr(|| openat(self, ".", flags, Mode::empty()))
+    }
+}
+
+/// An open file system of the operating system.
+#[derive(Debug)]
+pub struct SystemFileSystem {
+    directory: OwnedFd,
+}
+
+impl FileSystemHandle for SystemFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        sync_file_system(self.directory.as_fd())
     }
 }
 
@@ -44,6 +73,7 @@ impl AsFd for SystemDirectory {
 
 impl DirectoryHandle for SystemDirectory {
     type File = File;
+    type FileSystem = SystemFileSystem;
 
     fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
         match statat(self, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -73,16 +103,16 @@ impl DirectoryHandle for SystemDirectory {
         }
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(renameat(self, from, self, to)?)
+    fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        Ok(renameat(self, from, into, to)?)
     }
 
-    fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        rename_no_replace(self.as_fd(), from, to)
+    fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        rename_no_replace(self.as_fd(), from, into.as_fd(), to)
     }
 
-    fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        Ok(linkat(self, from, self, to, AtFlags::empty())?)
+    fn link(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
+        Ok(linkat(self, from, into, to, AtFlags::empty())?)
     }
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
@@ -98,9 +128,8 @@ impl DirectoryHandle for SystemDirectory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        // The handle may be good for looking up names only: syncing takes one that is good for reading.
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match retry_on_intr(|| fsync(openat(self, ".", flags, Mode::empty())?)) {
+        let directory = self.readable()?;
+        match retry_on_intr(|| fsync(&directory)) {
             // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
             synced => Ok(synced?),
@@ -119,6 +148,37 @@ impl DirectoryHandle for SystemDirectory {
 
     fn create_directory(&self, path: &str) -> io::Result<()> {
         repeat_interrupted(|| self.dir.create_dir(path))
+    }
+
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(self, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in DirReader::new(self.readable()?)? {
+            let name = entry?.file_name().to_bytes().to_owned();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(&name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn is_like(&self, other: &Self) -> io::Result<bool> {
+        let (one, two) = (self.readable()?, other.readable()?);
+        let (status, other_status) = (fstat(&one)?, fstat(&two)?);
+        let group = |status: &Stat| (status.st_mode & SET_GROUP != 0).then_some(status.st_gid);
+        Ok(status.st_dev == other_status.st_dev
+            && group(&status) == group(&other_status)
+            && inherited_attributes(one.as_fd())? == inherited_attributes(two.as_fd())?)
+    }
+
+    fn file_system(&self) -> io::Result<Option<SystemFileSystem>> {
+        if !has_file_system_sync(self.as_fd()) {
+            return Ok(None);
+        }
+        Ok(Some(SystemFileSystem { directory: self.readable()? }))
     }
 }
 
@@ -170,7 +230,16 @@ fn status_of(stat: &Stat) -> FileStatus {
         },
         identity: Identity { device: stat.st_dev, inode: stat.st_ino },
         size: u64::try_from(stat.st_size).unwrap_or(0),
+        modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
+        changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),
     }
+}
+
+/// A time in nanoseconds since 1970; the nearest that there is where it is outside of the years 1677 to 2262.
+fn nanoseconds(secs: i128, nanos: i128) -> i64 {
+    let limits = (i128::from(i64::MIN), i128::from(i64::MAX));
+    let time = (secs * 1_000_000_000 + nanos).clamp(limits.0, limits.1);
+    i64::try_from(time).unwrap_or(i64::MAX)
 }
 
 fn repeat_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

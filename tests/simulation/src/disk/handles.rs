@@ -1,10 +1,10 @@
 //! Open directories and files of a simulated disk: the file system trait of `coracle::local`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::time::SystemTime;
 
-use coracle::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, Identity, Opened};
+use coracle::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
 
 use super::contents::Contents;
 use super::entries::Entries;
@@ -40,6 +40,7 @@ impl DiskDirectory {
 
 impl DirectoryHandle for DiskDirectory {
     type File = DiskFile;
+    type FileSystem = DiskFileSystem;
 
     fn status(&self, name: &OsStr) -> io::Result<Option<FileStatus>> {
         let mut state = self.disk.operation(self.epoch)?;
@@ -51,6 +52,7 @@ impl DirectoryHandle for DiskDirectory {
         let found = state.entries(self.number).get(name);
         let number = match (found, access) {
             (Some(_), Access::CreateNew) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (None, Access::CreateNew) if state.nodes[self.number].is_removed => return Ok(Opened::Missing),
             (None, Access::CreateNew) => {
                 let number = state.create(Content::File(Contents::default()));
                 state.entries(self.number).add(name, number);
@@ -64,40 +66,38 @@ impl DirectoryHandle for DiskDirectory {
         Ok(Opened::File(DiskFile { disk: self.disk.clone(), number, epoch: self.epoch, has_lock: false.into() }))
     }
 
-    fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
         let mut state = self.disk.operation(self.epoch)?;
-        let entries = state.entries(self.number);
-        let number = entries.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let number = state.entries(self.number).get(from).ok_or(io::ErrorKind::NotFound)?;
         // As POSIX has it: two names of one file stay two names.
-        if entries.get(to) != Some(number) {
-            entries.rename(from, to);
+        if state.entries(into.number).get(to) != Some(number) {
+            state.rename((self.number, from), (into.number, to));
         }
         Ok(())
     }
 
-    fn rename_no_replace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
         let mut state = self.disk.operation(self.epoch)?;
         if !state.behavior.has_no_replace {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let entries = state.entries(self.number);
-        if entries.get(from).is_none() {
+        if state.entries(self.number).get(from).is_none() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if entries.get(to).is_some() {
+        if state.entries(into.number).get(to).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        entries.rename(from, to);
+        state.rename((self.number, from), (into.number, to));
         Ok(())
     }
 
-    fn link(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    fn link(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
         let mut state = self.disk.operation(self.epoch)?;
         if !state.behavior.has_links {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let entries = state.entries(self.number);
-        let number = entries.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let number = state.entries(self.number).get(from).ok_or(io::ErrorKind::NotFound)?;
+        let entries = state.entries(into.number);
         if entries.get(to).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -139,12 +139,63 @@ impl DirectoryHandle for DiskDirectory {
         let mut state = self.disk.operation(self.epoch)?;
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
         let parent = state.walk_from(self.number, parent).ok_or(io::ErrorKind::NotFound)?;
+        if state.nodes[parent].is_removed {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         if state.entries(parent).get(OsStr::new(name)).is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let number = state.create(Content::Directory(Entries::default()));
         state.entries(parent).add(OsStr::new(name), number);
         Ok(())
+    }
+
+    fn remove_directory(&self, name: &OsStr) -> io::Result<()> {
+        let mut state = self.disk.operation(self.epoch)?;
+        let number = state.entries(self.number).get(name).ok_or(io::ErrorKind::NotFound)?;
+        match &state.nodes[number].content {
+            Content::Directory(entries) if entries.names().next().is_none() => {}
+            Content::Directory(_) => return Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            _ => return Err(io::ErrorKind::NotADirectory.into()),
+        }
+        state.nodes[number].is_removed = true;
+        state.entries(self.number).remove(name);
+        Ok(())
+    }
+
+    fn names(&self) -> io::Result<Vec<OsString>> {
+        let mut state = self.disk.operation(self.epoch)?;
+        Ok(state.entries(self.number).names().map(OsStr::to_owned).collect())
+    }
+
+    fn is_like(&self, _: &Self) -> io::Result<bool> {
+        Ok(self.disk.operation(self.epoch)?.behavior.has_one_group)
+    }
+
+    fn file_system(&self) -> io::Result<Option<DiskFileSystem>> {
+        let state = self.disk.operation(self.epoch)?;
+        let system = DiskFileSystem { disk: self.disk.clone(), epoch: self.epoch };
+        Ok(state.behavior.has_file_system_sync.then_some(system))
+    }
+}
+
+/// The file system of a disk.
+#[derive(Debug)]
+pub struct DiskFileSystem {
+    disk: Disk,
+    epoch: u64,
+}
+
+impl FileSystemHandle for DiskFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        let errors = self.disk.errors();
+        let synced = self.disk.operation(self.epoch).map(drop);
+        if self.disk.errors() > errors {
+            self.disk.state().lose_unsynced();
+        } else if synced.is_ok() {
+            self.disk.state().sync_all();
+        }
+        synced
     }
 }
 
@@ -242,12 +293,12 @@ impl DiskFile {
 impl State {
     fn status(&self, number: usize) -> FileStatus {
         let identity = Identity { device: 1, inode: number as u64 };
-        match &self.nodes[number].content {
-            Content::File(contents) => {
-                FileStatus { kind: FileKind::Regular, identity, size: contents.bytes().len() as u64 }
-            }
-            _ => FileStatus { kind: FileKind::Other, identity, size: 0 },
-        }
+        let (kind, size) = match &self.nodes[number].content {
+            Content::File(contents) => (FileKind::Regular, contents.bytes().len() as u64),
+            _ => (FileKind::Other, 0),
+        };
+        // No time passes on this disk.
+        FileStatus { kind, identity, size, modified_ns: 0, changed_ns: 0 }
     }
 
     /// How many of `len` bytes one call moves; sometimes it is interrupted.

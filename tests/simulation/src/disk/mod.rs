@@ -35,6 +35,10 @@ pub struct Behavior {
     pub has_no_replace: bool,
     /// A file can have several names.
     pub has_links: bool,
+    /// A sync of the file system promises what those of its files and directories do.
+    pub has_file_system_sync: bool,
+    /// Files get the same group in every directory.
+    pub has_one_group: bool,
 }
 
 /// Something that another program does between two operations of the simulated one.
@@ -65,6 +69,8 @@ struct Node {
     content: Content,
     handles: usize,
     is_locked: bool,
+    /// A directory that was removed while it was open.
+    is_removed: bool,
 }
 
 #[derive(Debug)]
@@ -77,7 +83,8 @@ enum Content {
 impl Disk {
     /// An empty disk.
     pub fn new(behavior: Behavior, random: Random) -> Self {
-        let root = Node { content: Content::Directory(Entries::default()), handles: 0, is_locked: false };
+        let root =
+            Node { content: Content::Directory(Entries::default()), handles: 0, is_locked: false, is_removed: false };
         Self(Rc::new(RefCell::new(State {
             behavior,
             random,
@@ -156,6 +163,8 @@ impl Disk {
         let state = &mut *self.state();
         let State { nodes, behavior, random, .. } = state;
         for node in nodes {
+            // It may be back.
+            node.is_removed = false;
             match &mut node.content {
                 Content::File(contents) => contents.cut_power(random),
                 Content::Directory(entries) => entries.cut_power(behavior.is_ordered, random),
@@ -211,7 +220,7 @@ impl Disk {
         contents.write(0, bytes);
         contents.sync();
         // A number that was never used, so that no sidecar names it.
-        state.nodes.push(Node { content: Content::File(contents), handles: 0, is_locked: false });
+        state.nodes.push(Node { content: Content::File(contents), handles: 0, is_locked: false, is_removed: false });
         let number = state.nodes.len() - 1;
         state.entries(directory).add(name, number);
         for (end, _) in path.match_indices('/').chain([(0, "")]) {
@@ -320,8 +329,45 @@ impl State {
         }
     }
 
+    /// Renames an entry, and replaces what is there.
+    fn rename(&mut self, (directory, from): (usize, &OsStr), (into, to): (usize, &OsStr)) {
+        if directory == into {
+            self.entries(directory).rename(from, to);
+        } else {
+            let number = self.entries(directory).get(from).expect("renames what is there");
+            self.entries(directory).remove(from);
+            self.entries(into).add(to, number);
+        }
+    }
+
+    /// Makes everything durable that no earlier sync failed to.
+    fn sync_all(&mut self) {
+        for node in &mut self.nodes {
+            match &mut node.content {
+                Content::File(contents) => contents.sync(),
+                Content::Directory(entries) => entries.sync(),
+                Content::Free => {}
+            }
+        }
+        self.free_unused();
+    }
+
+    /// Loses what was written since the last sync, though it can still be read.
+    fn lose_unsynced(&mut self) {
+        for node in &mut self.nodes {
+            if let Content::File(contents) = &mut node.content
+                && !contents.is_durable()
+            {
+                contents.fail_sync();
+            }
+        }
+        self.losses += 1;
+        // As above: no other program could tell.
+        self.stops_in = None;
+    }
+
     fn create(&mut self, content: Content) -> usize {
-        let node = Node { content, handles: 0, is_locked: false };
+        let node = Node { content, handles: 0, is_locked: false, is_removed: false };
         match self.free.pop() {
             Some(number) => {
                 self.nodes[number] = node;
