@@ -82,6 +82,7 @@
 //! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
 //! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
+//! - `write`: files can be put, deleted and renamed.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
 #![no_std]
@@ -106,6 +107,11 @@ pub use server::TextPolicy;
 pub use server::{
     Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerConfig, ServerEvent, ServerName,
     ServerNameError, ServerSession,
+};
+#[cfg(feature = "write")]
+pub use store::{
+    Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, UploadClaim, UploadTicket, UploadTurn,
+    WritableStore, WriteError,
 };
 pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};

@@ -278,6 +278,7 @@ fn a_list_leaves_out_what_is_no_file() {
     let file = EntryKind::File { size: 1, modified: Some(1) };
     for step in [
         Ok(Listed::Skipped),
+        Ok(Listed::Hidden),
         entry("d", EntryKind::Directory { link: false }),
         entry("a", file),
         Ok(Listed::Skipped),

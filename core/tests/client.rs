@@ -25,11 +25,17 @@ fn hello_tells_all() {
     assert_eq!(
         seen.events,
         ["Hello { protocol: 1, server: \"c/0.1\", name: \"bench \u{1F600}\", max_request: 4096, chunk_size: 65536, \
-          idle_ms: 60000, request_ms: 10000, stall_ms: 30000, features: Features { list: false, stat: true, get: true }, \
+          idle_ms: 60000, request_ms: 10000, stall_ms: 30000, time: None, features: Features { list: false, stat: true, get: true }, \
           digests: Digests { crc32: true, sha256: false } }"]
     );
     let nameless = line.replace("\"name\":\"b\\u0065nch \\uD83D\\uDE00\",", "");
     assert!(answered(ClientRequest::Hello, b"", nameless).events[0].contains("name: \"\""));
+    let timed = |time: &str| line.replace("\"features\"", &format!("\"time\":{time},\"features\""));
+    assert!(answered(ClientRequest::Hello, b"", timed("1763769660")).events[0].contains("time: Some(1763769660)"));
+    for wrong in ["null", "\"1763769660\"", "-1", "1.5"] {
+        let seen = answered(ClientRequest::Hello, b"", timed(wrong));
+        assert_eq!(seen.last, Some(Wants::Close(Failure::Violation(Violation::Member))), "{wrong}");
+    }
 }
 
 #[test]
@@ -46,7 +52,7 @@ fn list_is_counted() {
             "\n",
             r#"{"type":"entry","fileName":"d/e","fileSize":18446744073709551615,"directory":false}"#,
             "\n",
-            r#"{"type":"end","count":4,"skipped":2}"#,
+            r#"{"type":"end","count":4,"hidden":3,"skipped":2}"#,
             "\n"
         ),
     );
@@ -57,13 +63,13 @@ fn list_is_counted() {
             "directory d/sub false",
             "directory d/l true",
             "file d/e 18446744073709551615 None",
-            "listed 4 skipped 2"
+            "listed 4 skipped 2 hidden 3"
         ]
     );
     assert_eq!(seen.last, None);
     assert_eq!(
         answered(ClientRequest::List { path: None }, b"", "{\"type\":\"end\",\"count\":0}\n").events,
-        ["listed 0 skipped 0"]
+        ["listed 0 skipped 0 hidden 0"]
     );
 }
 

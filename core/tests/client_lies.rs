@@ -337,6 +337,7 @@ fn a_listing_lists_one_directory() {
         ("\"count\":2", "\"count\":18446744073709551616", Violation::Member),
         ("\"count\":2,", "", Violation::Member),
         ("\"skipped\":1", "\"skipped\":null", Violation::Member),
+        ("\"skipped\":1", "\"hidden\":-1", Violation::Member),
         ("\"type\":\"end\"", "\"type\":\"file\"", Violation::Type),
         (",\"fileSize\":5", "", Violation::Member),
         ("\"fileSize\":5", "\"fileSize\":null", Violation::Member),

@@ -1,10 +1,9 @@
-//! Arguments of the commands that are clients: the server, time-outs, digests, names.
+//! Arguments of the commands that are clients: the server, time-outs, digests.
 
 use clap::{Args, ValueHint};
 use coracle::client::{Address, Client};
-use coracle_core::{DigestKind, FileName};
+use coracle_core::DigestKind;
 
-use crate::exit::{Exit, print_error};
 use crate::values::DurationArg;
 
 /// The server, retries and time-outs.
@@ -56,12 +55,4 @@ impl DigestArg {
             Self::None => None,
         }
     }
-}
-
-/// Parses the name of a file to ask for. Prints what is wrong with it.
-pub fn parse_file_name(text: &str) -> Result<FileName<'_>, Exit> {
-    FileName::new(text).map_err(|error| {
-        print_error(format_args!("{text:?} is no valid name: {error}"));
-        Exit::Usage
-    })
 }

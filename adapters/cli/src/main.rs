@@ -9,6 +9,7 @@ mod get;
 mod listen_address;
 mod load;
 mod ls;
+mod names;
 mod progress;
 mod serve;
 mod signals;

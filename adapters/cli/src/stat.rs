@@ -5,8 +5,9 @@ use coracle::client::Error;
 use coracle::local::{Escaped, escape_json};
 use coracle_core::{DigestKind, FileName, Header};
 
-use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, report_failure};
+use crate::names::{parse_file_name, tidy};
 use crate::standard_output;
 use crate::values::format_time;
 
@@ -36,7 +37,8 @@ pub struct Stat {
 }
 
 pub fn run(args: &Stat) -> Exit {
-    let name = match parse_file_name(&args.name) {
+    let name = tidy(&args.name);
+    let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
@@ -46,7 +48,7 @@ pub fn run(args: &Stat) -> Exit {
     });
     match text.and_then(|text| standard_output::write(text.as_bytes()).map_err(Error::Write)) {
         Ok(()) => Exit::Done,
-        Err(error) => report_failure(&args.name, &error),
+        Err(error) => report_failure(name.as_str(), &error),
     }
 }
 

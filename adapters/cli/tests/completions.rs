@@ -35,10 +35,10 @@ fn other_shells_know_what_is_a_local_path() {
         line.rsplit_once(':').expect("a hint").1.trim_end_matches([' ', '\\']).trim_end_matches('\'').to_owned()
     };
     assert_eq!(hint_of("':host -- "), "_hosts");
-    assert_eq!(hint_of("'::directory -- "), "_files -/");
+    assert_eq!(hint_of("'::path -- The directory to serve"), "_files");
     assert_eq!(hint_of("'--output="), "_files");
     assert_eq!(hint_of("'--to="), "_files -/");
-    for of_server in ["'::path -- ", "'*::names -- ", "':name -- "] {
+    for of_server in ["'::path -- The directory or file", "'*::names -- ", "':name -- "] {
         assert_eq!(hint_of(of_server), "");
     }
     let fish = script("fish");

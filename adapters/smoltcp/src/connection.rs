@@ -89,7 +89,10 @@ impl<'c, S: Store> Connection<'c, S> {
         let action = self.session.action();
         self.has_asked |= !matches!(action, Action::Receive | Action::Close(_));
         match action {
-            Action::Receive => return self.receive(socket, now),
+            Action::Receive => {
+                self.session.set_time(store.unix_time());
+                return self.receive(socket, now);
+            }
             Action::Reply(_) => self.reply(slot, store, observer, now),
             Action::Entry => self.session.entry(self.exchange.entry(store), now),
             Action::SendBytes { bytes, .. } => match socket.send_slice(bytes) {

@@ -26,7 +26,7 @@
 //! ```
 //!
 //! - [`server`]: limits, events and the log of a server, and the handle that controls it
-//! - [`store`]: directories as stores, confined to their root
+//! - [`store`]: directories as stores, confined to their root, and single files
 //! - [`client`]: retries, resumed downloads, progress
 //! - [`local`]: where downloads get their names, and text that is safe for a terminal
 //! - [`transport`]: a TCP socket as a transport of the core's drivers
@@ -59,4 +59,4 @@ pub use local::{Escaped, escape_json};
 #[cfg(unix)]
 pub use server::{BoundServer, Event, Limits, Observer, Server, ServerHandle, Summary};
 #[cfg(unix)]
-pub use store::{DirectoryStore, SwappableStore};
+pub use store::{DirectoryStore, SingleFileStore, SwappableStore};

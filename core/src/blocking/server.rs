@@ -220,6 +220,7 @@ where
             return;
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        self.out.session.set_time(self.store.unix_time());
         let (taken, _) = self.out.session.receive(bytes, self.out.now);
         self.arrived.start += taken;
     }

@@ -82,6 +82,8 @@ pub struct Hello<'a> {
     pub request_ms: u64,
     /// How long it waits for its bytes to be accepted, in milliseconds; 0: no limit.
     pub stall_ms: u64,
+    /// The time by its clock when it answered, in seconds since 1970-01-01 00:00 UTC; `None`: it did not tell.
+    pub time: Option<u64>,
     /// The exchanges that it supports.
     pub features: Features,
     /// The digests that it can compute.
@@ -214,13 +216,21 @@ pub struct Listing {
     pub count: u64,
     /// Number of things in the directory that cannot be requested.
     pub skipped: u64,
+    /// Number of things in the directory that the server's owner keeps hidden.
+    pub hidden: u64,
 }
 
 impl Listing {
-    /// The end of a listing.
+    /// The end of a listing without hidden things.
     #[must_use]
     pub const fn new(count: u64, skipped: u64) -> Self {
-        Self { count, skipped }
+        Self { count, skipped, hidden: 0 }
+    }
+
+    /// Sets [`Listing::hidden`].
+    #[must_use]
+    pub const fn with_hidden(self, hidden: u64) -> Self {
+        Self { hidden, ..self }
     }
 }
 

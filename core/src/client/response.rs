@@ -5,7 +5,7 @@ use crate::wire::code::Code;
 use crate::wire::response_reader::{self, ErrorResponse, ResponseKind};
 
 use super::error::{Failure, Violation};
-use super::event::{ClientEvent, End, Header, Listing, Verified};
+use super::event::{ClientEvent, End, Header, Verified};
 use super::line_buffer::LineBuffer;
 use super::session::{AwaitedLine, ClientSession, Expectation, State};
 
@@ -70,11 +70,11 @@ fn entry<'e>(line: &'e mut [u8], expectation: &Expectation, seen: u64) -> Read<'
 }
 
 fn listing_end(line: &[u8], seen: u64) -> Read<'static> {
-    let (count, skipped) = response_reader::listing_end(line)?;
-    if count != seen {
+    let listing = response_reader::listing_end(line)?;
+    if listing.count != seen {
         return Err(Failure::Violation(Violation::Count));
     }
-    Ok((State::Idle, ClientEvent::Listed(Listing::new(count, skipped))))
+    Ok((State::Idle, ClientEvent::Listed(listing)))
 }
 
 fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<'static> {

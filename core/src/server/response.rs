@@ -38,6 +38,7 @@ impl Session<'_> {
         }
         match entry {
             Ok(Listed::Skipped) => self.context.skipped = self.context.skipped.saturating_add(1),
+            Ok(Listed::Hidden) => self.context.hidden = self.context.hidden.saturating_add(1),
             Ok(Listed::Entry(entry)) => {
                 self.context.count = self.context.count.saturating_add(1);
                 self.put_name(buf, entry.name.as_str());
@@ -130,6 +131,7 @@ impl Session<'_> {
         self.answer_len = 0;
         self.context.count = 0;
         self.context.skipped = 0;
+        self.context.hidden = 0;
         self.context.digest = None;
         self.is_digest_known = false;
     }

@@ -1,4 +1,14 @@
-//! The trait of what a server serves, and a store of byte slices.
+//! The traits of what a server serves and writes, and a store of byte slices.
+
+#[cfg(feature = "write")]
+mod turn;
+#[cfg(feature = "write")]
+mod writable;
+
+#[cfg(feature = "write")]
+pub use turn::{UploadClaim, UploadTicket, UploadTurn};
+#[cfg(feature = "write")]
+pub use writable::{Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, WritableStore, WriteError};
 
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
@@ -76,6 +86,8 @@ pub enum Listed<'a> {
     Entry(Entry<'a>),
     /// Something that cannot: an invalid, too long or non-UTF-8 name, a special file, a link that leads outside the store.
     Skipped,
+    /// Something that the owner keeps from clients, which are told how many of these there are.
+    Hidden,
     /// The end.
     End,
 }
@@ -137,7 +149,7 @@ impl core::error::Error for StoreError {}
 ///
 /// Methods take `&mut self` since a medium (a flash chip on a bus) often has to be accessed exclusively; a store that
 /// many threads share implements this trait for a reference to itself. No method may block for longer than the medium
-/// takes. Writing, when the protocol supports it, will be a second trait.
+/// takes. Writing is a second trait, `WritableStore` (feature `write`).
 pub trait Store {
     /// An open file. It can still be read, with its old contents, after its name was given to another file.
     ///
@@ -196,6 +208,12 @@ pub trait Store {
     /// known without reading: computed when the image was built, or cached.
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
         let (_, _) = (file, kind);
+        None
+    }
+
+    /// The time now, in seconds since 1970-01-01 00:00 UTC, by the clock that [`FileInfo::modified`] comes from; `None` where
+    /// there is none. `hello` tells it.
+    fn unix_time(&mut self) -> Option<u64> {
         None
     }
 

@@ -39,6 +39,27 @@ pub enum Code {
     Unsupported,
     /// The server is stopping.
     ShuttingDown,
+    /// The name is taken, and nothing may be replaced.
+    #[cfg(feature = "write")]
+    Exists,
+    /// The file is larger than the server accepts.
+    #[cfg(feature = "write")]
+    TooLarge,
+    /// There is no room for the file.
+    #[cfg(feature = "write")]
+    NoSpace,
+    /// Another connection is sending an upload to the same name.
+    #[cfg(feature = "write")]
+    InUse,
+    /// What was stored does not have the announced digest.
+    #[cfg(feature = "write")]
+    Corrupt,
+    /// The directory has entries.
+    #[cfg(feature = "write")]
+    NotEmpty,
+    /// The server speaks only on encrypted connections.
+    #[cfg(feature = "write")]
+    Encrypted,
 }
 
 impl Code {
@@ -59,6 +80,20 @@ impl Code {
         Self::Io,
         Self::Unsupported,
         Self::ShuttingDown,
+        #[cfg(feature = "write")]
+        Self::Exists,
+        #[cfg(feature = "write")]
+        Self::TooLarge,
+        #[cfg(feature = "write")]
+        Self::NoSpace,
+        #[cfg(feature = "write")]
+        Self::InUse,
+        #[cfg(feature = "write")]
+        Self::Corrupt,
+        #[cfg(feature = "write")]
+        Self::NotEmpty,
+        #[cfg(feature = "write")]
+        Self::Encrypted,
     ];
 
     /// The word on the wire.
@@ -80,12 +115,22 @@ impl Code {
     }
 }
 
+macro_rules! words {
+    ($more:literal) => {
+        concat!(
+            "badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\n",
+            "timeout\nio\nunsupported\nshuttingDown",
+            $more
+        )
+    };
+}
+
 /// The words in the order of the codes.
-const WORDS: TextTable = TextTable::new(
-    "\
-badRequest\nunknownType\nbadName\nnotFound\nnotFile\nnotDirectory\ndenied\nbadRange\nchanged\ntooLong\nbusy\ntimeout\n\
-io\nunsupported\nshuttingDown",
-);
+const WORDS: TextTable = TextTable::new(if cfg!(feature = "write") {
+    words!("\nexists\ntooLarge\nnoSpace\ninUse\ncorrupt\nnotEmpty\nencrypted")
+} else {
+    words!("")
+});
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -99,7 +144,7 @@ mod tests {
 
     #[test]
     fn words_are_distinct_and_read_back() {
-        assert_eq!(Code::ALL.len(), 15);
+        assert_eq!(Code::ALL.len(), if cfg!(feature = "write") { 22 } else { 15 });
         for code in Code::ALL {
             assert_eq!(Code::from_word(code.as_str()), Some(*code));
         }

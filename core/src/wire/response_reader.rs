@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use crate::client::{Digests, Features, Hello, Refusal, Violation};
+use crate::client::{Digests, Features, Hello, Listing, Refusal, Violation};
 use crate::store::{Entry, EntryKind};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
@@ -15,7 +15,7 @@ use crate::wire::members::{Member, find};
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
-const HELLO: &[&str; 10] = &[
+const HELLO: &[&str; 11] = &[
     "server",
     "name",
     "protocol",
@@ -24,6 +24,7 @@ const HELLO: &[&str; 10] = &[
     "idle_ms",
     "request_ms",
     "stall_ms",
+    "time",
     "features",
     "digests",
 ];
@@ -84,7 +85,7 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
 
 /// Reads a `hello` line, and decodes its texts in place.
 pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
-    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, features, digests] =
+    let [server, name, protocol, max_request, chunk_size, idle_ms, request_ms, stall_ms, time, features, digests] =
         find(line, HELLO);
     let (server, name) = (text(&server)?, optional(&name, text(&name))?);
     let protocol = number(&protocol, line)?;
@@ -93,6 +94,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let idle_ms = number(&idle_ms, line)?;
     let request_ms = number(&request_ms, line)?;
     let stall_ms = number(&stall_ms, line)?;
+    let time = optional(&time, number(&time, line))?;
     let features = features.words(line, &["list", "stat", "get"]).ok_or(Violation::Member)?;
     let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
@@ -109,6 +111,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
         idle_ms,
         request_ms,
         stall_ms,
+        time,
         features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
         digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
     })
@@ -133,11 +136,12 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     Ok(Entry::new(name, kind))
 }
 
-/// Reads the `end` line of a listing: the numbers of entries and of skipped things.
-pub(crate) fn listing_end(line: &[u8]) -> Result<(u64, u64), Violation> {
-    let [count, skipped] = find(line, &["count", "skipped"]);
+/// Reads the `end` line of a listing.
+pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
+    let [count, skipped, hidden] = find(line, &["count", "skipped", "hidden"]);
     let skipped = optional(&skipped, number(&skipped, line))?;
-    Ok((number(&count, line)?, skipped.unwrap_or(0)))
+    let hidden = optional(&hidden, number(&hidden, line))?;
+    Ok(Listing::new(number(&count, line)?, skipped.unwrap_or(0)).with_hidden(hidden.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name`, with a digest of the kind `digest`.

@@ -67,7 +67,7 @@ impl LineKind {
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
-            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)}"#, "\n"),
+            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
             Self::Error => concat!(r#"{"type":"error","code":"$e","message":"$w$a"(x,"$k":"$x")}"#, "\n"),
             Self::Heartbeat => " ",
             #[cfg(feature = "classic")]
@@ -91,8 +91,8 @@ macro_rules! hello {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
-            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s,"#,
-            r#""features":["list","stat","get"],"digests":["#,
+            r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
+            r#"(g,"time":$g),"features":["list","stat","get"],"digests":["#,
             $digests,
             "]}\n"
         )
@@ -112,9 +112,12 @@ pub(crate) struct ResponseContext<'c> {
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
     pub modified: Option<u64>,
+    /// The Unix time in seconds.
+    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
+    pub hidden: u32,
     pub code: Code,
     pub message: Message,
 }
@@ -234,6 +237,9 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
+                    b'g' => self.time?,
+                    b'h' if self.hidden == 0 => return None,
+                    b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
                     b'l' => length,
                     b'm' => self.modified?,
@@ -310,9 +316,9 @@ mod tests {
             let mut is_open = false;
             while let Some(byte) = bytes.next() {
                 match byte {
-                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefiklmnopqrstuvwxz".contains(&letter))),
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefghiklmnopqrstuvwxz".contains(&letter))),
                     b'(' => {
-                        assert!(!is_open && bytes.next().is_some_and(|letter| b"mpxy".contains(&letter)), "{kind:?}");
+                        assert!(!is_open && bytes.next().is_some_and(|letter| b"ghmpxy".contains(&letter)), "{kind:?}");
                         is_open = true;
                     }
                     b')' => {

@@ -125,7 +125,9 @@ fn describe(event: &ClientEvent<'_>) -> String {
             EntryKind::Directory { link } => format!("directory {} {link}", entry.name),
             kind => panic!("{kind:?}"),
         },
-        ClientEvent::Listed(listing) => format!("listed {} skipped {}", listing.count, listing.skipped),
+        ClientEvent::Listed(listing) => {
+            format!("listed {} skipped {} hidden {}", listing.count, listing.skipped, listing.hidden)
+        }
         ClientEvent::Refused(refusal) => format!("refused {:?} {:?} {:?}", refusal.code, refusal.word, refusal.text),
         ClientEvent::ServerClosing(code) => format!("unasked {code}"),
         other => panic!("{other:?}"),

@@ -31,6 +31,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "idle_ms",
             "request_ms",
             "stall_ms",
+            "time",
             "features",
             "digests",
         ],
@@ -53,7 +54,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "sha256",
         ],
     ),
-    ("end", &["count", "skipped", "crc32", "sha256"]),
+    ("end", &["count", "skipped", "hidden", "crc32", "sha256"]),
     ("error", &["code", "message", "crc32", "sha256"]),
 ];
 

@@ -52,7 +52,7 @@ pub enum Step {
     Abort,
 }
 
-/// One line of a store: a file, a directory or things that are skipped.
+/// One line of a store: a file, a directory, or things that are skipped or hidden.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreLine {
@@ -60,6 +60,7 @@ pub struct StoreLine {
     pub file_name: Option<String>,
     pub directory: Option<String>,
     pub skipped: Option<u64>,
+    pub hidden: Option<u64>,
     pub version: String,
     pub modified: Option<u64>,
     pub text: Option<String>,
@@ -72,6 +73,8 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
+    /// The Unix time when a transcript begins, by the store's clock.
+    pub clock: Option<u64>,
 }
 
 impl StoreLine {

@@ -204,6 +204,7 @@ impl Owner<'_> {
         match self.session.action() {
             Action::Receive if !self.input.is_empty() => {
                 let len = self.input_pieces.next(self.input.len());
+                self.session.set_time(self.store.unix_time());
                 let (taken, _) = self.session.receive(&self.input[..len], now);
                 if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
                     return Err(format!("took {taken} of {len} bytes"));

@@ -34,6 +34,7 @@ pub struct Listing {
 enum Item {
     Entry(String, EntryKind),
     Skipped,
+    Hidden,
     Fault,
 }
 
@@ -113,6 +114,7 @@ impl<'a> Store for ScriptedStore<'a> {
         for line in self.lines {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
+                items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -145,6 +147,7 @@ impl<'a> Store for ScriptedStore<'a> {
                 Ok(Listed::Entry(Entry::new(name, kind)))
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
+            Some(Item::Hidden) => Ok(Listed::Hidden),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }
@@ -154,6 +157,11 @@ impl<'a> Store for ScriptedStore<'a> {
         let mut hasher = Hasher::new(kind).filter(|_| file.line.remembered)?;
         hasher.update(&file.contents);
         Some(hasher.finish())
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        let began = self.lines.iter().find_map(|line| line.clock)?;
+        Some(began + self.clock_ms.get() / 1000)
     }
 }
 

@@ -27,6 +27,7 @@ unsafe extern "Rust" {
     safe fn absent_new<'c>(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
     safe fn absent_refusing<'c>(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
     safe fn absent_action<'a>(session: &'a Session<'_>) -> Action<'a>;
+    safe fn absent_set_time(session: &mut Session<'_>, time: Option<u64>);
     safe fn absent_receive<'e>(session: &'e mut Session<'_>, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>);
     safe fn absent_receive_eof(session: &mut Session<'_>, now: Instant);
     safe fn absent_reply(session: &mut Session<'_>, reply: Reply<'_>, now: Instant);
@@ -143,6 +144,7 @@ impl<'c> Session<'c> {
         absent_refusing(code, config, buf, now)
     }
     pub fn action(&self) -> Action<'_> { absent_action(self) }
+    pub fn set_time(&mut self, time: Option<u64>) { absent_set_time(self, time) }
     pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>) { absent_receive(self, bytes, now) }
     pub fn receive_eof(&mut self, now: Instant) { absent_receive_eof(self, now) }
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) { absent_reply(self, reply, now) }

@@ -67,6 +67,7 @@ pub fn run() {
                 if arrived.is_empty() {
                     session.receive_eof(now());
                 } else {
+                    session.set_time(time());
                     let (taken, event) = session.receive(arrived, now());
                     output(taken as u32 ^ u32::from(event.is_some()));
                 }

@@ -22,6 +22,8 @@ entries! {
 entries! {
     fn server_receive<'s>(session: &'s mut Session, bytes: &'s [u8], now: Instant) -> (usize, Option<ServerEvent<'s>>) { session.receive(bytes, now) }
 
+    fn server_set_time(session: &mut Session, time: Option<u64>) { session.set_time(time) }
+
     fn server_receive_eof(session: &mut Session, now: Instant) { session.receive_eof(now) }
 
     fn server_reply(session: &mut Session, reply: Reply<'_>, now: Instant) { session.reply(reply, now) }

@@ -19,8 +19,9 @@ use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
 use self::task::{Context, FileTask, Task};
-use crate::client_args::{ClientArgs, DigestArg, parse_file_name};
+use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
+use crate::names::{parse_file_name, parse_path, tidy};
 use crate::progress::ProgressDisplay;
 use crate::standard_output;
 use crate::values::parse_size;
@@ -33,6 +34,7 @@ Examples:
   coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
+  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
 
@@ -47,7 +49,8 @@ pub struct Get {
     #[arg(value_name = "NAME", required_unless_present = "recursive", value_hint = ValueHint::Other)]
     names: Vec<String>,
 
-    /// The target: a file, a directory, or '-' for standard output
+    /// The target: a file, a directory, or '-' for standard output. Its last directory is made where
+    /// it is missing
     #[arg(short, long, value_name = "FILE|DIR|-", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
@@ -66,6 +69,14 @@ pub struct Get {
     /// Start unfinished downloads over
     #[arg(long)]
     no_resume: bool,
+
+    /// Fetch the bytes from this one on, counted from 0; verified by a digest of what is fetched
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other, conflicts_with = "recursive")]
+    offset: Option<u64>,
+
+    /// Fetch so many bytes, or fewer where the file ends before
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other, conflicts_with = "recursive")]
+    length: Option<u64>,
 
     /// Refuse larger files
     #[arg(long, value_name = "SIZE", value_parser = parse_size, value_hint = ValueHint::Other)]
@@ -89,7 +100,8 @@ pub struct Get {
 }
 
 pub fn run(args: &Get) -> Exit {
-    match plan(args) {
+    let names: Vec<String> = args.names.iter().map(|name| tidy(name)).collect();
+    match plan(args, &names) {
         Ok(Plan::Stdout(names)) => match standard_output::check() {
             Ok(()) => stream(args, &names, &mut io::stdout().lock(), true),
             Err(error) => report_failure("standard output", &Error::Write(error)),
@@ -121,7 +133,7 @@ enum Plan<'a> {
     Tasks(Vec<Task>, Arc<Directory>),
 }
 
-fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
+fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
     let output = args.output.as_deref();
     let kind = output.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.file_type());
     let is_stdout = output.is_some_and(is_stdout);
@@ -132,18 +144,22 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
             return Err(Exit::Usage);
         }
         let root = destination(output)?;
-        let mut tasks = args.names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut tasks = names.iter().map(|name| named(name)).collect::<Result<Vec<_>, _>>()?;
         if tasks.is_empty() {
             tasks.push(Task::Named { name: None, local: None });
         }
         check_distinct(tasks.iter().filter_map(local_path))?;
         return Ok(Plan::Tasks(tasks, root));
     }
-    let names = args.names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
+    let names = names.iter().map(|name| parse_file_name(name)).collect::<Result<Vec<_>, _>>()?;
     match output {
         Some(_) if is_stdout => return Ok(Plan::Stdout(names)),
         Some(path) if is_device => return Ok(Plan::Device(names, path)),
         _ => {}
+    }
+    if names.len() > 1 && (args.offset.is_some() || args.length.is_some()) {
+        print_error("--offset and --length are for one file at a time");
+        return Err(Exit::Usage);
     }
     check_distinct(names.iter().map(|name| name.last()))?;
     let (&[name], Some(path)) = (names.as_slice(), output) else {
@@ -158,7 +174,7 @@ fn plan(args: &Get) -> Result<Plan<'_>, Exit> {
     let (root, leaf) = match path.file_name() {
         Some(leaf) if !is_directory => {
             let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-            (opened(Directory::open(parent))?, Some(leaf.to_owned()))
+            (destination(Some(parent))?, Some(leaf.to_owned()))
         }
         _ => (destination(Some(path))?, None),
     };
@@ -173,15 +189,11 @@ fn is_stdout(output: &Path) -> bool {
     ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| output == Path::new(name))
 }
 
-/// Parses a NAME of `-r`.
+/// Parses a tidied NAME of `-r`.
 fn named(name: &str) -> Result<Task, Exit> {
-    let trimmed = name.trim_end_matches('/');
-    if matches!(trimmed, "" | ".") {
-        return Ok(Task::Named { name: None, local: None });
-    }
-    let path = parse_file_name(trimmed)?;
-    let local = if trimmed.len() == name.len() { Some(path.last().to_owned()) } else { None };
-    Ok(Task::Named { name: Some(trimmed.to_owned()), local })
+    let Some(path) = parse_path(name)? else { return Ok(Task::Named { name: None, local: None }) };
+    let local = (!name.ends_with('/')).then(|| path.last().to_owned());
+    Ok(Task::Named { name: Some(path.as_str().to_owned()), local })
 }
 
 fn local_path(task: &Task) -> Option<&str> {
@@ -224,6 +236,7 @@ fn options(args: &Get) -> GetOptions {
         .with_resume(!args.no_resume)
         .with_snapshot(args.snapshot)
         .with_max_size(args.max_size)
+        .with_range(args.offset.unwrap_or(0), args.length)
 }
 
 fn stream(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, to_stdout: bool) -> Exit {

@@ -13,9 +13,10 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use coracle::client::Address;
 
-use crate::client_args::{DigestArg, parse_file_name};
+use crate::client_args::DigestArg;
 use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
+use crate::names::{parse_file_name, tidy};
 use crate::values::DurationArg;
 use coordination::{StartBarrier, TurnQueue};
 use plan::{Plan, RequestKind, StopCondition};
@@ -144,7 +145,7 @@ pub fn run(args: &Load) -> Exit {
 
 fn plan(args: &Load) -> Result<Plan, Exit> {
     let request = match (&args.get, &args.text, args.list) {
-        (Some(name), ..) => RequestKind::Get(parse_file_name(name)?.as_str().to_owned(), args.digest.kind()),
+        (Some(name), ..) => RequestKind::Get(parse_file_name(&tidy(name))?.as_str().to_owned(), args.digest.kind()),
         (_, Some(text), _) => RequestKind::Text(text.clone()),
         (.., true) => RequestKind::List,
         _ => RequestKind::Hello,

@@ -4,12 +4,14 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use coracle::server::DEFAULT_ADDRESS;
+use coracle_core::FileName;
 
 use super::metrics_page::MetricsPage;
 use crate::listen_address::ShownAddress;
 
-/// Prints the addresses and how to connect to them. A closed standard output is no error.
-pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>) {
+/// Prints the addresses and how to connect to them; `name` is that of the one file that is served, if it is one. A closed
+/// standard output is no error.
+pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>, name: Option<FileName<'_>>) {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on {}\n", ShownAddress(*address)));
@@ -28,11 +30,24 @@ pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>) {
             hosts.push(ShownAddress(*address).host());
         }
         for host in hosts {
-            text.push_str(&format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"));
+            text.push_str(&match name {
+                Some(name) => format!("  coracle get {host}{port} {}\n", quoted(name.as_str())),
+                None => format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"),
+            });
         }
     }
     let mut output = io::stdout().lock();
     drop(output.write_all(text.as_bytes()).and_then(|()| output.flush()));
+}
+
+/// `name` as an argument in a shell.
+fn quoted(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "._-+,:@%/".contains(letter);
+    let separator = if name.starts_with('-') { "-- " } else { "" };
+    if name.chars().all(is_plain) {
+        return format!("{separator}{name}");
+    }
+    format!("{separator}'{}'", name.replace('\'', r"'\''"))
 }
 
 /// The address that other machines are likely to reach this one by: the source address of the default route. Sends nothing.
@@ -41,4 +56,22 @@ fn outward_address() -> Option<IpAddr> {
     // TEST-NET-1 (RFC 5737) belongs to no host, and is routed by the default route.
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn names_can_be_pasted_into_a_shell() {
+        for (name, argument) in [
+            ("boot.log", "boot.log"),
+            ("café-1", "café-1"),
+            ("a b", "'a b'"),
+            ("it's $x", r"'it'\''s $x'"),
+            ("-rf", "-- -rf"),
+        ] {
+            assert_eq!(quoted(name), argument);
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod admission;
 mod announcement;
 mod metrics_page;
 
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
@@ -14,9 +15,9 @@ use std::thread;
 use clap::{Args, ValueEnum, ValueHint};
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
-use coracle::store::{DirectoryStore, SwappableStore};
+use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore};
 use coracle::transport::KernelFile;
-use coracle_core::{ServerName, Store};
+use coracle_core::{FileName, ServerName, Store};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Exit, print_error};
@@ -27,13 +28,13 @@ use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use metrics_page::MetricsPage;
 
-/// Serve a directory
+/// Serve a directory, or one file
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Serve {
-    /// The directory to serve
-    #[arg(value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    directory: PathBuf,
+    /// The directory to serve; or a file, and nothing else that lies beside it
+    #[arg(value_name = "DIR|FILE", default_value = ".", value_hint = ValueHint::AnyPath)]
+    path: PathBuf,
     /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
     #[arg(long, short, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -98,6 +99,7 @@ const EXAMPLES: &str = "\
 Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
+  coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve /srv/images --console       shown and controlled on this terminal";
 
@@ -105,8 +107,11 @@ const LONG_HELP: &str = "\
 Examples:
   coracle serve                             this directory, on port 8888 of every address
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
+  coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve /srv/images --console       shown and controlled on this terminal
+
+One file is opened anew for each request, so that one which replaces it is served at once.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -139,14 +144,24 @@ Exit codes:
   0        stopped by a signal
   2        wrong usage
   3        an address cannot be listened on
-  5        the directory cannot be served
+  5        the directory or file cannot be served
   128 + N  stopped at once by a second signal N
 
 Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.
 Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 pub fn serve(args: &Serve) -> Exit {
-    let store = match DirectoryStore::open(&args.directory) {
+    // What is missing is taken for a directory.
+    if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
+        return match SingleFileStore::open(&args.path) {
+            Ok(_) if args.console => {
+                fail(Exit::Usage, &"the console shows a directory: serve the one that the file is in")
+            }
+            Ok(store) => serve_store(args, &store, Some(store.name())),
+            Err(error) => fail(Exit::LocalFile, &error),
+        };
+    }
+    let store = match DirectoryStore::open(&args.path) {
         Ok(store) => store.with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
@@ -156,6 +171,14 @@ pub fn serve(args: &Serve) -> Exit {
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
     }
+    serve_store(args, &store, None)
+}
+
+/// Serves `store` until a signal comes. `name` is that of the one file in it, where it is a store of one.
+fn serve_store<S>(args: &Serve, store: S, name: Option<FileName<'_>>) -> Exit
+where
+    S: Store<File: KernelFile> + Clone + Send,
+{
     let mut addresses = Vec::new();
     for text in &args.listen {
         match ListenAddress::split(text).resolve() {
@@ -172,7 +195,7 @@ pub fn serve(args: &Serve) -> Exit {
         Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
     };
     let metrics = Metrics::new();
-    let server = configure(Server::new(&store), args, &metrics).with_observer(log);
+    let server = configure(Server::new(store), args, &metrics).with_observer(log);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -186,7 +209,7 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announcement::print(&server.addresses(), page.as_ref());
+    announcement::print(&server.addresses(), page.as_ref(), name);
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let signals_handle = signals.handle();
@@ -214,7 +237,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
     let store = SwappableStore::new(store);
     let (level, format) = log_settings(args);
     let config = console::ConsoleConfig {
-        folder: args.directory.clone(),
+        folder: args.path.clone(),
         hidden: args.hidden,
         listen,
         name: args.name.clone(),

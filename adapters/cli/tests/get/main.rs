@@ -3,7 +3,10 @@
 mod changes;
 mod faults;
 mod kernel;
+mod listing;
 mod outcomes;
+mod program;
+mod range;
 mod serve;
 mod support;
 mod tree;

@@ -3,76 +3,17 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use crate::support::{ProgramResult, TestDirectory, directory_in_memory, finish, pseudo_random, wait_until};
-
-/// `coracle serve` of a fresh directory.
-struct Serve {
-    root: tempfile::TempDir,
-    child: Child,
-    address: String,
-}
-
-impl Serve {
-    fn new() -> Self {
-        Self::of(tempfile::tempdir().expect("a directory"))
-    }
-
-    fn of(root: tempfile::TempDir) -> Self {
-        let (child, address) = Self::start(root.path(), "127.0.0.1:0");
-        Self { root, child, address }
-    }
-
-    fn start(root: &Path, listen: &str) -> (Child, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
-            .args(["serve", "--listen", listen, "-q"])
-            .arg(root)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the server");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = lines.next().expect("a line").expect("text");
-        let address = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).to_owned();
-        thread::spawn(move || lines.for_each(drop));
-        (child, address)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        fs::write(self.root.path().join(name), bytes).expect("written");
-    }
-
-    fn stop(&mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("waited for");
-    }
-
-    fn restart(&mut self) {
-        let (child, address) = Self::start(self.root.path(), &self.address);
-        assert_eq!(address, self.address);
-        self.child = child;
-    }
-
-    fn get(&self, local: &TestDirectory, args: &[&str]) -> ProgramResult {
-        local.run(&[&["get", self.address.as_str()], args].concat())
-    }
-}
-
-impl Drop for Serve {
-    fn drop(&mut self) {
-        // The server may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
+use crate::program::Serve;
+use crate::support::{TestDirectory, directory_in_memory, finish, pseudo_random, wait_until};
 
 fn is_quick() -> bool {
     std::env::var_os("CORACLE_QUICK").is_some()

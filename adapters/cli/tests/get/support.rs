@@ -157,6 +157,12 @@ impl Exchange<'_> {
         self.request["offset"].as_u64().map_or(0, |offset| usize::try_from(offset).expect("an offset"))
     }
 
+    /// Bytes of the body of the correct answer.
+    fn length(&self, file: &[u8]) -> usize {
+        let asked = self.request["length"].as_u64().and_then(|length| usize::try_from(length).ok());
+        asked.unwrap_or(usize::MAX).min(file.len() - self.offset())
+    }
+
     /// Sends `bytes`. The client may have closed the connection.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         drop(self.out.write_all(bytes.as_ref()));
@@ -168,7 +174,7 @@ impl Exchange<'_> {
 
     /// The header of the correct answer, of `file` from the offset that was asked.
     pub fn header(&self, file: &[u8], version: &str) -> Value {
-        let length = file.len() - self.offset();
+        let length = self.length(file);
         let last = if length == 0 { 0 } else { (length - 1) % 1024 + 1 };
         let mut header = json!({
             "type": "file", "fileName": self.name(), "fileSize": file.len(), "offset": self.offset(), "length": length,
@@ -190,7 +196,10 @@ impl Exchange<'_> {
         let from =
             self.request["digestFrom"].as_u64().map_or(self.offset(), |from| usize::try_from(from).expect("small"));
         match self.request["digest"].as_str() {
-            None | Some("crc32") => json!({"type": "end", "crc32": crc32(&file[from..])}),
+            None | Some("crc32") => {
+                let to = self.offset() + self.length(file);
+                json!({"type": "end", "crc32": crc32(&file[from..to])})
+            }
             Some("none") => json!({"type": "end"}),
             Some(other) => panic!("the script has no {other}"),
         }
@@ -222,7 +231,8 @@ impl Exchange<'_> {
         self.line(&header);
         if self.kind() == "get" {
             let offset = self.offset();
-            self.send(&file[offset..]);
+            let to = offset + self.length(file);
+            self.send(&file[offset..to]);
             let end = self.end(file);
             self.line(&end);
         }

@@ -3,11 +3,11 @@
 use std::thread::sleep;
 
 use coracle_core::exec::Sink;
-use coracle_core::{Code, Digest, End, FileName, GetRequest, Header};
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Header, Verified};
 
 use super::backoff::{Backoff, change_pause};
 use super::error::Error;
-use super::options::{GetOptions, GetSummary};
+use super::options::{GetOptions, GetSummary, range_end};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
 use crate::local::{DownloadTarget, ExistingPart, FinishedPart, LocalError, Origin, Part, Proof, Replace};
@@ -93,17 +93,19 @@ pub(super) fn download(
         }
     };
     let peer = requester.address.to_string();
+    let noted_name = noted_name(name, options);
     if let Some(part) = &mut part {
+        let is_within = options.length.is_none_or(|length| part.size() <= length);
         let is_resumable = part.origin().is_some_and(|origin| {
             // Without a digest, a file of that name at another server could not be told from this one.
-            origin.name == name.as_str() && (options.digest.is_some() || origin.peer == peer)
+            origin.name == noted_name && is_within && (options.digest.is_some() || origin.peer == peer)
         });
         if !options.resume || !is_resumable {
             part.forget_origin();
         }
     }
     let resumed = part.as_ref().and_then(|part| part.origin().map(|_| part.size())).unwrap_or(0);
-    let mut fetch = Fetch { name, peer, target, options, progress, part, modified: None, resumed };
+    let mut fetch = Fetch { name, noted_name, peer, target, options, progress, part, modified: None, resumed };
     let outcome = fetch.run(requester);
     match (outcome, fetch.part) {
         (Ok((proof, summary)), Some(part)) => Ok(Download {
@@ -122,9 +124,15 @@ pub(super) fn download(
     }
 }
 
+/// What the part of this download notes as its name. A file never has that of a range, for it contains `//`.
+fn noted_name(name: FileName<'_>, options: &GetOptions) -> String {
+    if options.is_range() { format!("{name}//{}", options.offset) } else { name.as_str().to_owned() }
+}
+
 /// A fetch under way: the sink of its bodies.
 struct Fetch<'a> {
     name: FileName<'a>,
+    noted_name: String,
     peer: String,
     target: &'a DownloadTarget,
     options: &'a GetOptions,
@@ -142,23 +150,25 @@ impl Fetch<'_> {
         let mut had_mismatch = false;
         loop {
             let origin = self.part.as_ref().and_then(Part::origin).filter(|_| self.len() > 0).cloned();
-            let offset = origin.as_ref().map_or(0, |_| self.len());
+            let len = origin.as_ref().map_or(0, |_| self.len());
+            let offset = self.options.offset.saturating_add(len);
             let version = origin.as_ref().map(|origin| &origin.version);
-            let digest_from = self.options.digest.map(|_| 0);
+            let digest_from = self.options.digest.map(|_| self.options.offset);
             let get = GetRequest::new(self.name)
                 .with_offset(offset)
+                .with_length(self.options.rest(len))
                 .with_version(version)
                 .with_digest(self.options.digest)
                 .with_digest_from(digest_from);
             let outcome = requester.attempt_get(&get, self);
-            let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > offset);
+            let progressed = self.part.as_ref().is_some_and(|part| part.origin().is_some() && part.size() > len);
             let failed = match outcome {
-                Ok(End::Verified(verified)) => return Ok(self.done(Proof::Verified(verified), false)),
+                Ok(End::Verified(verified)) => return Ok(self.done(self.proof(verified), false)),
                 Ok(End::Unchecked) if self.options.digest.is_none() => {
                     return Ok(self.done(Proof::Unchecked, false));
                 }
                 Ok(End::Changed { snapshot: Some(verified) }) if self.options.snapshot => {
-                    return Ok(self.done(Proof::Verified(verified), true));
+                    return Ok(self.done(self.proof(verified), true));
                 }
                 Ok(_) => {
                     self.start_over(&mut changes)?;
@@ -169,7 +179,7 @@ impl Fetch<'_> {
             };
             match failed.error {
                 // The version to resume is gone, or the file is shorter than the offset.
-                Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
+                Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if len > 0 => {
                     self.start_over(&mut changes)?;
                 }
                 Error::DigestMismatch => {
@@ -219,10 +229,17 @@ impl Fetch<'_> {
 
     fn done(&self, proof: Proof, is_snapshot: bool) -> (Proof, GetSummary) {
         let digest: Option<Digest> = match &proof {
-            Proof::Verified(verified) => Some(*verified.digest()),
+            Proof::Verified(verified) | Proof::Range { verified, .. } => Some(*verified.digest()),
             Proof::Unchecked => None,
         };
         (proof, GetSummary { size: self.len(), resumed: self.resumed, digest, is_snapshot })
+    }
+
+    fn proof(&self, verified: Verified) -> Proof {
+        match self.options.is_range() {
+            true => Proof::Range { verified, from: self.options.offset },
+            false => Proof::Verified(verified),
+        }
     }
 
     fn len(&self) -> u64 {
@@ -237,29 +254,27 @@ impl Sink for Fetch<'_> {
         if let Some(limit) = self.options.max_size.filter(|limit| header.size > *limit) {
             return Err(Error::TooLarge { size: header.size, limit });
         }
+        let position = header.offset.saturating_sub(self.options.offset);
+        let size = range_end(header).saturating_sub(self.options.offset);
         // A body from the first byte on takes the place of what the part holds.
-        let freed = if header.offset == 0 { self.len() } else { 0 };
+        let freed = if position == 0 { self.len() } else { 0 };
         self.target.directory().check_free(header.length.saturating_sub(freed))?;
         self.modified = header.modified;
-        let origin = Origin {
-            name: self.name.as_str().to_owned(),
-            peer: self.peer.clone(),
-            size: header.size,
-            version: header.version.clone(),
-        };
+        let origin =
+            Origin { name: self.noted_name.clone(), peer: self.peer.clone(), size, version: header.version.clone() };
         match &mut self.part {
             None => self.part = Some(self.create_part(origin)?),
-            Some(part) if header.offset == 0 => part.restart(origin)?,
+            Some(part) if position == 0 => part.restart(origin)?,
             Some(part) if part.origin() != Some(&origin) => part.set_origin(origin)?,
             Some(_) => {}
         }
-        self.progress.started(header.size, header.offset);
+        self.progress.started(size, position);
         Ok(())
     }
 
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         let part = self.part.as_mut().ok_or_else(|| LocalError::Replaced(self.target.part_path()))?;
-        debug_assert_eq!(offset, part.size(), "bodies come in order");
+        debug_assert_eq!(offset, self.options.offset + part.size(), "bodies come in order");
         part.append(bytes)?;
         self.progress.advanced(part.size());
         Ok(())
@@ -267,7 +282,7 @@ impl Sink for Fetch<'_> {
 
     fn read_back(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         match &self.part {
-            Some(part) => match part.read_at(buf, offset)? {
+            Some(part) => match part.read_at(buf, offset.saturating_sub(self.options.offset))? {
                 0 => Err(LocalError::Replaced(self.target.part_path()).into()),
                 len => Ok(len),
             },

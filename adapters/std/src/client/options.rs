@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coracle_core::{Digest, DigestKind};
+use coracle_core::{Digest, DigestKind, Header};
 
 use crate::local::{Replace, Staging};
 
@@ -23,6 +23,8 @@ pub struct GetOptions {
     pub(super) resume: bool,
     pub(super) snapshot: bool,
     pub(super) max_size: Option<u64>,
+    pub(super) offset: u64,
+    pub(super) length: Option<u64>,
     pub(super) is_durable: bool,
     pub(super) staging: Option<Arc<Staging>>,
 }
@@ -31,7 +33,7 @@ pub struct GetOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GetSummary {
-    /// The size of the file in bytes.
+    /// The size of the file in bytes; of the range, where one was asked for.
     pub size: u64,
     /// How many of them were received by an earlier run.
     pub resumed: u64,
@@ -42,8 +44,8 @@ pub struct GetSummary {
 }
 
 impl GetOptions {
-    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, each file
-    /// durable when it gets its name.
+    /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, the
+    /// whole file, durable when it gets its name.
     pub const fn new() -> Self {
         Self {
             digest: Some(DigestKind::Crc32),
@@ -51,6 +53,8 @@ impl GetOptions {
             resume: true,
             snapshot: false,
             max_size: None,
+            offset: 0,
+            length: None,
             is_durable: true,
             staging: None,
         }
@@ -104,10 +108,28 @@ impl GetOptions {
         self
     }
 
+    /// Sets the range that is fetched: from the byte `offset` on at most `length` bytes, all for `None`. The digest is that
+    /// of the range.
+    pub const fn with_range(mut self, offset: u64, length: Option<u64>) -> Self {
+        self.offset = offset;
+        self.length = length;
+        self
+    }
+
     /// The digest that verifies the file.
     #[must_use]
     pub const fn digest(&self) -> Option<DigestKind> {
         self.digest
+    }
+
+    /// Whether it may be less than the whole file.
+    pub(super) const fn is_range(&self) -> bool {
+        self.offset > 0 || self.length.is_some()
+    }
+
+    /// How many bytes are to be asked for where the first `len` are here.
+    pub(super) fn rest(&self, len: u64) -> Option<u64> {
+        self.length.map(|length| length.saturating_sub(len))
     }
 }
 
@@ -115,4 +137,9 @@ impl Default for GetOptions {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The end of the body that follows, which is that of the file unless a range ends before it.
+pub(super) fn range_end(header: &Header) -> u64 {
+    header.offset.saturating_add(header.length)
 }

@@ -4,11 +4,11 @@ use std::io::Write;
 use std::thread::sleep;
 
 use coracle_core::exec::Sink;
-use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Version};
+use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Verified, Version};
 
 use super::backoff::Backoff;
 use super::error::Error;
-use super::options::{GetOptions, GetSummary};
+use super::options::{GetOptions, GetSummary, range_end};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
 
@@ -28,28 +28,33 @@ pub(super) fn get(
     let mut stream = Stream { out, options, progress, hasher, version: None, written: 0 };
     let mut backoff = Backoff::new(requester.retries);
     loop {
-        let offset = stream.written;
+        let offset = options.offset.saturating_add(stream.written);
         let version = stream.version.clone();
         let get = GetRequest::new(name)
             .with_offset(offset)
+            .with_length(options.rest(stream.written))
             .with_version(version.as_ref())
             .with_digest(options.digest)
             .with_digest_from(None);
         let failed = match requester.attempt_get(&get, &mut stream) {
-            Ok(End::Verified(verified)) if verified.is_whole() => return stream.done(Some(*verified.digest()), false),
+            Ok(End::Verified(verified)) if stream.is_all(&verified) => {
+                return stream.done(Some(*verified.digest()), false);
+            }
             Ok(End::Verified(_)) => break,
             Ok(End::Unchecked) if options.digest.is_none() => return stream.done(None, false),
-            Ok(End::Changed { snapshot: Some(verified) }) if options.snapshot && verified.is_whole() => {
+            Ok(End::Changed { snapshot: Some(verified) }) if options.snapshot && stream.is_all(&verified) => {
                 return stream.done(Some(*verified.digest()), true);
             }
             Ok(_) => return Err(Error::Changed),
             Err(failed) => failed,
         };
-        let progressed = stream.written > offset;
+        let progressed = options.offset.saturating_add(stream.written) > offset;
         match failed.error {
-            Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if offset > 0 => {
+            Error::Refused { code: Some(Code::Changed | Code::BadRange), .. } if stream.written > 0 => {
                 return Err(Error::Changed);
             }
+            // What came before a break would be covered by no digest: there is none of a range to ask for.
+            error if options.is_range() && options.digest.is_some() && stream.written > 0 => return Err(error),
             error if error.is_temporary() => {
                 if failed.was_reused && !progressed {
                     continue;
@@ -83,6 +88,11 @@ struct Stream<'a> {
 }
 
 impl Stream<'_> {
+    /// Whether all that was asked for is covered.
+    fn is_all(&self, verified: &Verified) -> bool {
+        if self.options.is_range() { verified.from() == self.options.offset } else { verified.is_whole() }
+    }
+
     fn done(self, digest: Option<Digest>, is_snapshot: bool) -> Result<GetSummary, Error> {
         self.out.flush().map_err(Error::Write)?;
         Ok(GetSummary { size: self.written, resumed: 0, digest, is_snapshot })
@@ -97,7 +107,8 @@ impl Sink for Stream<'_> {
             return Err(Error::TooLarge { size: header.size, limit });
         }
         self.version = Some(header.version.clone());
-        self.progress.started(header.size, header.offset);
+        let start = self.options.offset;
+        self.progress.started(range_end(header).saturating_sub(start), header.offset.saturating_sub(start));
         Ok(())
     }
 

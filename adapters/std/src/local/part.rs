@@ -30,6 +30,13 @@ pub struct Part<D: DirectoryHandle = SystemDirectory> {
 pub enum Proof {
     /// The server's digest of the whole file agrees.
     Verified(Verified),
+    /// The server's digest of a range agrees, which is what the user asked for.
+    Range {
+        /// What was compared.
+        verified: Verified,
+        /// The first byte of the range.
+        from: u64,
+    },
     /// The user asked for no digest.
     Unchecked,
 }
@@ -126,7 +133,7 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// # Errors
     ///
-    /// [`LocalError::Unproven`] where `proof` is not one of the whole file; [`LocalError::Replaced`] where another
+    /// [`LocalError::Unproven`] where `proof` is not one of the whole part; [`LocalError::Replaced`] where another
     /// file stands at the temporary name; [`LocalError::Exists`]; [`LocalError::NotDurable`]; [`LocalError::Symlink`],
     /// [`LocalError::NotFile`], [`LocalError::Io`].
     ///
@@ -214,6 +221,10 @@ impl<D: DirectoryHandle> Part<D> {
     fn is_proven(&self, proof: &Proof) -> bool {
         match proof {
             Proof::Verified(verified) => verified.is_whole() && verified.size() == self.len,
+            Proof::Range { verified, from } => {
+                let is_range = verified.from() == *from && verified.to() - from == self.len;
+                is_range && self.origin.as_ref().is_some_and(|origin| origin.size == self.len)
+            }
             Proof::Unchecked => self.origin.as_ref().is_some_and(|origin| origin.size == self.len),
         }
     }

@@ -16,11 +16,11 @@ const MAGIC: &[u8] = b"{\"coracle\":";
 /// Version of a served file that a part is the beginning of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Name at the server.
+    /// Name at the server; of a range another text, which is no file's name.
     pub name: String,
     /// Address of the server, as the user wrote it.
     pub peer: String,
-    /// Size in bytes, as the server last reported it.
+    /// Size of the file or range in bytes, as the server last reported it.
     pub size: u64,
     /// Version of the file.
     pub version: Version,

@@ -50,6 +50,10 @@ impl<S: Store> Store for AbortableStore<'_, S> {
         self.store.known_digest(file, kind)
     }
 
+    fn unix_time(&mut self) -> Option<u64> {
+        self.store.unix_time()
+    }
+
     fn remember_digest(&mut self, file: &S::File, info: &FileInfo, digest: &Digest) {
         self.store.remember_digest(file, info, digest);
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
@@ -66,7 +67,8 @@ impl DirectoryStore {
         Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
     }
 
-    /// Sets whether names with a component that begins with a dot are listed and fetched. Default: they do not exist.
+    /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
+    /// and they do not exist otherwise.
     #[must_use]
     pub fn with_hidden(self, hidden: bool) -> Self {
         Self { hidden, ..self }
@@ -145,6 +147,10 @@ impl Store for &DirectoryStore {
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
         self.digests.find(&file.last_stamp(), kind)
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
     }
 
     fn remember_digest(&mut self, file: &File, info: &FileInfo, digest: &Digest) {

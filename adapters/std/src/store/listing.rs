@@ -24,7 +24,8 @@ enum Step {
     /// Something to ask for, whose name stands in `path`, if that is a name.
     Entry(EntryKind),
     Skipped,
-    /// Hidden, or removed in the meantime.
+    Hidden,
+    /// The directory itself and its parent, and what was removed in the meantime.
     LeftOut,
 }
 
@@ -46,6 +47,7 @@ impl Listing {
             match self.step(&entry.map_err(|_| StoreError::Io)?, root)? {
                 Step::Entry(kind) => break kind,
                 Step::Skipped => return Ok(Listed::Skipped),
+                Step::Hidden => return Ok(Listed::Hidden),
                 Step::LeftOut => {}
             }
         };
@@ -54,8 +56,11 @@ impl Listing {
 
     fn step(&mut self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Result<Step, StoreError> {
         let bytes = entry.name().to_bytes();
-        if matches!(bytes, b"." | b"..") || (bytes.starts_with(b".") && !self.hidden) {
+        if matches!(bytes, b"." | b"..") {
             return Ok(Step::LeftOut);
+        }
+        if bytes.starts_with(b".") && !self.hidden {
+            return Ok(Step::Hidden);
         }
         let Ok(text) = str::from_utf8(bytes) else { return Ok(Step::Skipped) };
         self.path.truncate(self.directory_len);

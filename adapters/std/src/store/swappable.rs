@@ -93,6 +93,10 @@ impl Store for SwappableStore {
         (&*file.store).known_digest(&file.file, kind)
     }
 
+    fn unix_time(&mut self) -> Option<u64> {
+        (&*self.current()).unix_time()
+    }
+
     fn remember_digest(&mut self, file: &SwappableFile, info: &FileInfo, digest: &Digest) {
         (&*file.store).remember_digest(&file.file, info, digest);
     }

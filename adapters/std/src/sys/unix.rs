@@ -67,6 +67,15 @@ impl ConfinedDirectory {
     }
 }
 
+/// Opens `path` for reading, whatever it is, and blocks on nothing. Symbolic links are followed.
+pub(crate) fn open_any(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    // As above.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
+}
+
 /// What a name leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Metadata {

@@ -32,6 +32,26 @@ fn hello_list_and_get_on_one_connection() {
     assert_eq!(server.events.count("get boot.log 4 ok"), 1);
 }
 
+/// The system's clock is that of the files' times.
+#[test]
+fn hello_tells_the_time_by_the_clock_of_the_files() {
+    let server = Running::new();
+    server.file("a", 1);
+    let path = server.directory.path().join("a");
+    let modified = || {
+        let metadata = std::fs::metadata(&path).expect("there");
+        let modified = metadata.modified().expect("known").duration_since(std::time::UNIX_EPOCH);
+        modified.expect("after 1970").as_secs()
+    };
+    let before = modified();
+    let hello = server.connect().hello();
+    std::fs::write(&path, "later").expect("written");
+    let (_, rest) = hello.split_once(r#","time":"#).expect("a time");
+    let told: u64 = rest.split(',').next().expect("a number").parse().expect("a number");
+    // The clock of the files runs up to a tick behind.
+    assert!((before..=modified() + 1).contains(&told), "{hello}");
+}
+
 #[test]
 fn s4_each_request_gets_the_newest_contents() {
     let server = Running::new();

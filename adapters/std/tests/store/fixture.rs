@@ -98,12 +98,23 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
                 kind => panic!("{kind:?}"),
             }),
             Listed::Skipped => skipped += 1,
+            Listed::Hidden => {}
             Listed::End => break,
             step => panic!("{step:?}"),
         }
     }
     lines.sort();
     Ok((lines, skipped))
+}
+
+/// How many hidden things a listing counts.
+pub fn hidden(mut store: &DirectoryStore, path: Option<&str>) -> usize {
+    let mut listing = store.list(path.map(|path| FileName::new(path).expect("a file name"))).expect("a listing");
+    let steps = std::iter::from_fn(|| match store.next(&mut listing).expect("a step") {
+        Listed::End => None,
+        step => Some(step == Listed::Hidden),
+    });
+    steps.filter(|is_hidden| *is_hidden).count()
 }
 
 /// Runs `check` with the kernel's confinement, and again in a thread from which `openat2` is hidden as systemd and container

@@ -15,7 +15,7 @@ use coracle::store::DirectoryStore;
 use coracle_core::{FileName, StoreError};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-use crate::fixture::{SECRET, Tree, both_ways, contents, listed};
+use crate::fixture::{SECRET, Tree, both_ways, contents, hidden, listed};
 
 #[test]
 fn p9_percent_signs_are_literal() {
@@ -326,10 +326,13 @@ fn p24_hidden_names_do_not_exist() {
     }
     assert_eq!(listed(&store, None), Ok((vec!["d/".into(), "f. 7".into(), "window@/".into()], 0)));
     assert_eq!(listed(&store, Some("d")), Ok((vec![], 0)));
+    // Counted, and neither `.` nor `..` among them.
+    assert_eq!((hidden(&store, None), hidden(&store, Some("d"))), (3, 2));
     // A link with a plain name may lead to it.
     assert_eq!(contents(&store, "window/config"), Ok(b"c".to_vec()));
 
     let store = tree.store().with_hidden(true);
+    assert_eq!((hidden(&store, None), hidden(&store, Some("d"))), (0, 0));
     assert_eq!(contents(&store, "d/.d/f"), Ok(b"f".to_vec()));
     assert_eq!(listed(&store, Some("d")), Ok((vec!["d/..f 1".into(), "d/.d/".into()], 0)));
     let expected = [".git/", ".hidden 1", "d/", "f. 7", "window@/"].map(String::from).to_vec();

@@ -1,19 +1,22 @@
-//! `coracle ls`: what a server serves, streamed.
+//! `coracle ls`: what a server serves, streamed unless it is to be sorted.
+
+mod format;
+mod order;
 
 use std::io::{self, BufWriter, IsTerminal, LineWriter, Write};
 
 use clap::{Args, ValueHint};
 use coracle::client::{Client, Error};
-use coracle::local::{Escaped, escape_json};
 use coracle_core::{Code, Entry, EntryKind, FileName};
-use serde::Serialize;
 
-use crate::client_args::{ClientArgs, parse_file_name};
+use self::format::Format;
+use self::order::{Row, SortArg};
+use crate::client_args::ClientArgs;
 use crate::exit::{Exit, print_error, report_failure};
+use crate::names::{parse_path, tidy};
 use crate::standard_output;
-use crate::values::format_time;
 
-/// The memory that the names of waiting directories may occupy with `-r`, in bytes.
+/// The memory that waiting directories with `-r`, and the entries to be sorted, may occupy, in bytes.
 const PENDING_MAX: usize = 256 * 1024 * 1024;
 
 /// List what a server serves
@@ -22,10 +25,11 @@ const PENDING_MAX: usize = 256 * 1024 * 1024;
 Examples:
   coracle ls 192.168.7.2                   the names, as 'coracle get' takes them
   coracle ls [fe80::1%eth0]:9000 logs -l   a directory, with sizes and times (UTC)
+  coracle ls board-7 --human --sort time   sizes as 1.5 MiB, and what is new first
   coracle ls board-7 -r --json             everything, one JSON object per line
 
-The order is the server's; pipe it through sort for another one. Directories end in '/', and links
-to directories, which -r does not follow, in '/@'.")]
+Without --sort the order is the server's, and entries are printed as they come. Directories end in
+'/', and links to directories, which -r does not follow, in '/@'.")]
 pub struct Ls {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -38,6 +42,18 @@ pub struct Ls {
     #[arg(short, long)]
     long: bool,
 
+    /// As --long, with sizes as people read them: 1.5 MiB
+    #[arg(long, conflicts_with = "json")]
+    human: bool,
+
+    /// Sort the entries of each directory
+    #[arg(long, value_enum, value_name = "KEY")]
+    sort: Option<SortArg>,
+
+    /// Sort the other way round
+    #[arg(long, requires = "sort")]
+    reverse: bool,
+
     /// Also list subdirectories
     #[arg(short, long)]
     recursive: bool,
@@ -48,17 +64,15 @@ pub struct Ls {
 }
 
 pub fn run(args: &Ls) -> Exit {
-    let path = match args.path.as_deref().map(|path| path.trim_end_matches('/')) {
-        None | Some("" | ".") => None,
-        Some(path) => match parse_file_name(path) {
-            Ok(path) => Some(path),
-            Err(exit) => return exit,
-        },
+    let path = args.path.as_deref().map(tidy).unwrap_or_default();
+    let path = match parse_path(&path) {
+        Ok(path) => path,
+        Err(exit) => return exit,
     };
     let stdout = io::stdout();
     let out: Box<dyn Write> =
         if stdout.is_terminal() { Box::new(LineWriter::new(stdout)) } else { Box::new(BufWriter::new(stdout)) };
-    let mut lister = Lister { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, exit: Exit::Done };
+    let mut lister = Lister { args, out, pending: Vec::new(), pending_len: 0, skipped: 0, hidden: 0, exit: Exit::Done };
     if let Err(error) = standard_output::check() {
         lister.fail("standard output", &Error::Write(error));
         return lister.exit;
@@ -73,6 +87,9 @@ pub fn run(args: &Ls) -> Exit {
             lister.skipped
         ));
     }
+    if lister.hidden > 0 {
+        print_error(format_args!("{} more are hidden at the server and are left out", lister.hidden));
+    }
     lister.exit
 }
 
@@ -84,6 +101,7 @@ struct Lister<'a> {
     pending: Vec<String>,
     pending_len: usize,
     skipped: u64,
+    hidden: u64,
     /// The exit code of the first failure.
     exit: Exit,
 }
@@ -113,20 +131,44 @@ impl Lister<'_> {
 
     fn directory(&mut self, client: &mut Client, path: Option<FileName<'_>>) -> Result<(), Error> {
         let depth = self.pending.len();
-        let listing = client.list(path, |entry| {
-            if let (true, EntryKind::Directory { link: false }) = (self.args.recursive, entry.kind) {
-                self.pending_len += entry.name.as_str().len();
-                if self.pending_len > PENDING_MAX {
-                    return Err(Error::ListingTooLarge { limit: PENDING_MAX });
+        let listing = match self.args.sort {
+            None => client.list(path, |entry| self.entry(entry))?,
+            Some(by) => {
+                let (mut rows, mut len) = (Vec::new(), 0);
+                let listing = client.list_into(path, &mut rows, Vec::clear, |rows, entry| {
+                    let row = Row { name: entry.name.as_str().to_owned(), kind: entry.kind };
+                    len = if rows.is_empty() { 0 } else { len } + row.len();
+                    if len > PENDING_MAX {
+                        return Err(Error::ListingTooLarge { limit: PENDING_MAX });
+                    }
+                    rows.push(row);
+                    Ok(())
+                })?;
+                order::sort(&mut rows, by, self.args.reverse);
+                for row in &rows {
+                    let Ok(name) = FileName::new(&row.name) else { continue };
+                    self.entry(Entry::new(name, row.kind))?;
                 }
-                self.pending.push(entry.name.as_str().to_owned());
+                listing
             }
-            self.write(entry).map_err(Error::Write)
-        })?;
+        };
         // The last one is next.
         self.pending[depth..].reverse();
         self.skipped = self.skipped.saturating_add(listing.skipped);
+        self.hidden = self.hidden.saturating_add(listing.hidden);
         Ok(())
+    }
+
+    /// Prints an entry of a directory, and notes what is to be listed next.
+    fn entry(&mut self, entry: Entry<'_>) -> Result<(), Error> {
+        if let (true, EntryKind::Directory { link: false }) = (self.args.recursive, entry.kind) {
+            self.pending_len += entry.name.as_str().len();
+            if self.pending_len > PENDING_MAX {
+                return Err(Error::ListingTooLarge { limit: PENDING_MAX });
+            }
+            self.pending.push(entry.name.as_str().to_owned());
+        }
+        self.write(entry).map_err(Error::Write)
     }
 
     /// Prints the one entry of a path that is a file.
@@ -141,53 +183,20 @@ impl Lister<'_> {
     }
 
     fn write(&mut self, entry: Entry<'_>) -> io::Result<()> {
-        let name = entry.name.as_str();
-        if self.args.json {
-            let json = serde_json::to_string(&JsonEntry::new(name, entry.kind)).map_err(io::Error::from)?;
-            return writeln!(self.out, "{}", escape_json(&json));
-        }
-        let (size, modified, mark) = match entry.kind {
-            EntryKind::File { size, modified } => (size.to_string(), modified, ""),
-            EntryKind::Directory { link: false } => ("-".to_owned(), None, "/"),
-            EntryKind::Directory { link: true } => ("-".to_owned(), None, "/@"),
-            _ => ("-".to_owned(), None, "?"),
+        let Ls { json, human, long, .. } = *self.args;
+        let format = match (json, human, long) {
+            (true, ..) => Format::Json,
+            (_, true, _) => Format::Human,
+            (.., true) => Format::Long,
+            _ => Format::Short,
         };
-        if self.args.long {
-            write!(self.out, "{size:>14}  {}  ", format_time(modified))?;
-        }
-        writeln!(self.out, "{}{mark}", Escaped(name))
+        format.write(&mut self.out, entry.name.as_str(), entry.kind)
     }
 
     fn fail(&mut self, what: &str, error: &Error) {
         let exit = report_failure(what, error);
         if self.exit == Exit::Done {
             self.exit = exit;
-        }
-    }
-}
-
-/// An entry as JSON, with the members of the protocol.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct JsonEntry<'a> {
-    file_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    directory: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    link: Option<bool>,
-}
-
-impl<'a> JsonEntry<'a> {
-    fn new(file_name: &'a str, kind: EntryKind) -> Self {
-        let empty = JsonEntry { file_name, file_size: None, modified: None, directory: None, link: None };
-        match kind {
-            EntryKind::File { size, modified } => JsonEntry { file_size: Some(size), modified, ..empty },
-            EntryKind::Directory { link } => JsonEntry { directory: Some(true), link: link.then_some(true), ..empty },
-            _ => empty,
         }
     }
 }
