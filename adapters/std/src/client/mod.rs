@@ -22,6 +22,7 @@
 
 mod address;
 mod backoff;
+mod clock;
 mod connect;
 mod download;
 mod error;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use coracle_core::{DigestKind, Entry, FileName, Header, Listing};
 
 pub use address::{Address, AddressError};
+pub use clock::ServerClock;
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
@@ -135,6 +137,17 @@ impl Client {
             clear(collection);
             requester.attempt(|connection| connection.list(path, |entry| add(collection, entry)))
         })
+    }
+
+    /// Asks for the server's clock; `None` where it has none, or does not tell.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn clock(&mut self) -> Result<Option<ServerClock>, Error> {
+        let time =
+            self.requester.retry(|requester| requester.attempt(|connection| connection.hello(|hello| hello.time)))?;
+        Ok(time.map(ServerClock::new))
     }
 
     /// Asks for the size, time and version of the file `name`, and for a digest of its contents.

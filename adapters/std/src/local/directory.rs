@@ -10,7 +10,7 @@ use coracle_core::FileName;
 
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
-use super::names::name_restriction;
+use super::names::{is_temporary, name_restriction};
 use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
@@ -25,6 +25,8 @@ pub struct Directory<D = SystemDirectory> {
     takes_batches: OnceLock<bool>,
     /// A rename into this directory would have taken a copy.
     refused_batch: AtomicBool,
+    /// Whether there were unfinished downloads, once that was asked.
+    had_parts: OnceLock<bool>,
     /// New directories below this one are synced with the files in them, not at once.
     defers_syncs: bool,
 }
@@ -77,6 +79,7 @@ impl<D: DirectoryHandle> Directory<D> {
             ancestry: None,
             takes_batches: OnceLock::new(),
             refused_batch: AtomicBool::new(false),
+            had_parts: OnceLock::new(),
             defers_syncs: false,
         }
     }
@@ -114,6 +117,18 @@ impl<D: DirectoryHandle> Directory<D> {
             directory.sync_ancestry()?;
         }
         Ok(directory)
+    }
+
+    /// The path below the directory that it was opened below; empty where it was opened by itself.
+    #[must_use]
+    pub fn below(&self) -> &str {
+        self.ancestry.as_ref().map_or("", |ancestry| &ancestry.below)
+    }
+
+    /// Whether an unfinished download lay here when this was first asked.
+    pub fn had_parts(&self) -> bool {
+        let names = || self.handle.names().unwrap_or_default();
+        *self.had_parts.get_or_init(|| names().iter().any(|name| is_temporary(name)))
     }
 
     /// The path of the entry `name`, for messages.
