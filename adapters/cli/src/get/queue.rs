@@ -1,48 +1,56 @@
 //! The queue of tasks, and the threads that work on it.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope};
+use std::thread;
 
-use coracle::client::{Client, Download, Error, ErrorKind};
+use coracle::client::{Client, Error, ErrorKind};
 use coracle_core::Code;
 
+use super::commit::{Committer, Reports};
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
+use super::threads::spawn;
 use super::{file, tree};
 use crate::exit::{Exit, print_error, report_failure};
-
-/// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
-const COMMITTERS: usize = 16;
 
 /// Does `tasks` and those that come of them, with `workers` connections.
 pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
     tasks.reverse();
     let len = tasks.iter().map(Task::len).sum();
+    let is_many = context.recursive || tasks.len() > 1;
     let state = State { tasks, len, workers, ..State::default() };
-    let queue = Queue { state: Mutex::new(state), changed: Condvar::new() };
-    let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
-    let receiver = Mutex::new(receiver);
+    let queue = Queue { context, state: Mutex::new(state), changed: Condvar::new() };
+    let committer = Committer::new(context, &queue);
     thread::scope(|scope| {
-        let mut committers = 0;
-        while context.recursive && committers < COMMITTERS {
-            if !spawn(scope, format!("commit-{committers}"), || queue.commit(context, &receiver)) {
-                break;
-            }
-            committers += 1;
+        if is_many {
+            committer.start(scope);
         }
-        let sender = (committers > 0).then_some(sender);
+        let mut threads = Vec::new();
         for number in 1..workers {
-            let (queue, sender) = (&queue, sender.clone());
-            if !spawn(scope, format!("get-{number}"), move || queue.work(context, sender)) {
-                queue.lock().workers = number;
-                break;
+            let (queue, committer) = (&queue, &committer);
+            match spawn(scope, format!("get-{number}"), move || queue.work(committer)) {
+                Some(thread) => threads.push(thread),
+                None => {
+                    queue.lock().workers = number;
+                    break;
+                }
             }
         }
-        queue.work(context, sender);
+        queue.work(&committer);
+        for thread in threads {
+            drop(thread.join());
+        }
+        committer.close();
     });
-    let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    // What could not be renamed from where batches are written is fetched once more, beside its target.
+    queue.work(&Committer::new(context, &queue));
+    let stored = context.store.finish();
+    let State { summary, mut first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = stored {
+        print_error(&error);
+        first_failure.get_or_insert(Exit::LocalFile);
+    }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
@@ -52,7 +60,8 @@ pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit 
     first_failure.unwrap_or(Exit::Done)
 }
 
-struct Queue {
+struct Queue<'c> {
+    context: &'c Context<'c>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -73,42 +82,27 @@ struct State {
     first_failure: Option<Exit>,
 }
 
-/// A file that was received, to be made durable.
-type Uncommitted = (Task, Download);
-
-impl Queue {
-    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the `committers`, where there are any.
-    fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
+impl Queue<'_> {
+    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the
+    /// `committer`.
+    fn work(&self, committer: &Committer<'_>) {
+        let context = self.context;
         let display = context.display.clone();
         let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
         while let Some(task) = self.take() {
-            match (perform(context, &mut client, &task), &committers) {
-                (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
-                    if let Err(mpsc::SendError((task, download))) = committers.send((task, *download)) {
-                        self.done(context, &task, commit(download));
-                    }
-                }
-                (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
-                (Err(error), _) if error.is_busy() => match self.retire(task) {
+            match perform(context, &mut client, &task) {
+                Ok(TaskOutcome::Downloaded(download, receipt)) => committer.commit(task, *download, receipt),
+                Err(error) if error.is_busy() => match self.retire(task) {
                     Ok(others) => {
                         context
                             .display
                             .note(format_args!("the server is busy: going on with {others} connections at most"));
                         return;
                     }
-                    Err(task) => self.done(context, &task, Err(error)),
+                    Err(task) => self.done(&task, Err(error)),
                 },
-                (outcome, _) => self.done(context, &task, outcome),
+                outcome => self.done(&task, outcome),
             }
-        }
-    }
-
-    /// A committer: makes downloads durable, so that the workers do not wait for the disk.
-    fn commit(&self, context: &Context<'_>, downloads: &Mutex<Receiver<Uncommitted>>) {
-        loop {
-            let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((task, download)) = next else { return };
-            self.done(context, &task, commit(download));
         }
     }
 
@@ -145,7 +139,42 @@ impl Queue {
         Ok(state.workers)
     }
 
-    fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+    fn done(&self, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        self.report(task, outcome);
+        self.release();
+    }
+
+    /// Errs where a listing is too large to be held beside the tasks that wait already.
+    fn check_room(&self, outcome: TaskOutcome) -> Result<TaskOutcome, Error> {
+        match &outcome {
+            TaskOutcome::Listed { tasks, .. }
+                if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
+            {
+                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reports for Queue<'_> {
+    fn release(&self) {
+        self.lock().busy -= 1;
+        self.changed.notify_all();
+    }
+
+    fn again(&self, task: Task) {
+        let mut state = self.lock();
+        state.len += task.len();
+        state.tasks.push(task);
+    }
+
+    fn report(&self, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        let context = self.context;
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| {
@@ -161,14 +190,13 @@ impl Queue {
             context.display.suspend(|| report_skipped(task.name(), *skipped));
         }
         let mut state = self.lock();
-        state.busy -= 1;
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Downloaded(_)) => {}
+            Ok(TaskOutcome::Downloaded(..)) => {}
             Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
                 state.summary.skipped += skipped;
                 if skipped > 0 {
@@ -189,30 +217,7 @@ impl Queue {
                 state.summary.not_tried = state.tasks.len();
             }
         }
-        self.changed.notify_all();
     }
-
-    /// Errs where a listing is too large to be held beside the tasks that wait already.
-    fn check_room(&self, outcome: TaskOutcome) -> Result<TaskOutcome, Error> {
-        match &outcome {
-            TaskOutcome::Listed { tasks, .. }
-                if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
-            {
-                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
-            }
-            _ => Ok(outcome),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Starts a thread; says so and returns false where there can be none.
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
-    let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
-    spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
 }
 
 fn report_skipped(directory: &str, count: u64) {
@@ -222,14 +227,11 @@ fn report_skipped(directory: &str, count: u64) {
     ));
 }
 
-fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
+/// Performs a task, but for committing what it received.
+pub fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
     match task {
         Task::Named { name, local } => tree::named(context, client, name.as_deref(), local.as_deref()),
         Task::Directory { name, local, links } => tree::directory(context, client, name, local, *links),
         Task::File(task) => file::fetch(context, client, task),
     }
-}
-
-fn commit(download: Download) -> Result<TaskOutcome, Error> {
-    Ok(TaskOutcome::Fetched(download.commit()?))
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use coracle::client::{Download, GetOptions, GetSummary};
 use coracle::local::Directory;
 
+use super::known::Listed;
+use super::store::{Receipt, Store};
 use crate::client_args::ClientArgs;
 use crate::progress::ProgressDisplay;
 
@@ -19,6 +21,8 @@ pub struct Context<'a> {
     pub quiet: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
+    /// What was fetched there.
+    pub store: Store,
     pub display: ProgressDisplay,
 }
 
@@ -54,14 +58,14 @@ pub struct FileTask {
     pub directory: Arc<Directory>,
     /// The local name; `None`: the last component of its name at the server.
     pub leaf: Option<OsString>,
-    /// Its size in bytes, where it was listed.
-    pub size: Option<u64>,
+    /// What was listed of it.
+    pub listed: Listed,
 }
 
 /// How a task ended.
 pub enum TaskOutcome {
-    /// A file was received, and is not committed yet.
-    Downloaded(Box<Download>),
+    /// A file was received, and is not committed yet; and what to note of it then.
+    Downloaded(Box<Download>, Option<Receipt>),
     /// A file was fetched.
     Fetched(GetSummary),
     /// The local file is equal already.

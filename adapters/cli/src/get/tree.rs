@@ -7,6 +7,7 @@ use coracle::local::Directory;
 use coracle_core::{Code, EntryKind, FileName};
 
 use super::file::{self, parse_name};
+use super::known::Listed;
 use super::task::{Context, FileTask, Task, TaskOutcome};
 
 /// The memory that waiting tasks may occupy, in bytes: enough for two million files.
@@ -26,7 +27,7 @@ pub fn named(
     match (list(context, client, path, local, 0), path) {
         (Err(Error::Refused { code: Some(Code::NotDirectory), .. }), Some(path)) => {
             let (name, directory) = (path.as_str().to_owned(), context.root.clone());
-            let task = FileTask { name, directory, leaf: None, size: None };
+            let task = FileTask { name, directory, leaf: None, listed: Listed::default() };
             file::fetch(context, client, &task)
         }
         (listed, _) => listed,
@@ -58,6 +59,7 @@ fn list(
     local: Option<&str>,
     links: u32,
 ) -> Result<TaskOutcome, Error> {
+    context.store.ask_clock(client)?;
     // Created with the first entry, since the path may be no directory.
     let mut created: Option<Arc<Directory>> = None;
     let mut found = Found::default();
@@ -65,13 +67,13 @@ fn list(
     let listing = client.list_into(path, &mut found, clear, |found, entry| {
         let leaf = entry.name.last();
         let task = match entry.kind {
-            EntryKind::File { size, .. } => {
+            EntryKind::File { size, modified } => {
                 let directory = match &mut created {
                     Some(directory) => directory,
                     none => none.insert(open(context, local)?),
                 };
                 let (name, directory) = (entry.name.as_str().to_owned(), directory.clone());
-                Task::File(FileTask { name, directory, leaf: None, size: Some(size) })
+                Task::File(FileTask { name, directory, leaf: None, listed: Listed { size: Some(size), modified } })
             }
             EntryKind::Directory { link } if link && (!context.follow_links || links == LINKS_MAX) => {
                 found.links += 1;

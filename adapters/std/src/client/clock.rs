@@ -22,23 +22,25 @@ impl ServerClock {
         self.secs.saturating_add(self.told.elapsed().as_secs())
     }
 
-    /// Whether a file that was last modified at `modified` would have got another time, had it been modified again since then.
+    /// A file that was last modified at this time or before would have got another time, had it been modified again since then.
     /// Times of files may be no finer than two seconds.
     #[must_use]
-    pub fn is_settled(&self, modified: u64) -> bool {
-        modified.saturating_add(2) < self.now()
+    pub fn settled(&self) -> u64 {
+        self.now().saturating_sub(3)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::ServerClock;
 
     #[test]
     fn files_settle_after_two_seconds() {
         let clock = ServerClock::new(1_000);
-        assert!(clock.is_settled(997) && clock.is_settled(0));
-        assert!(!clock.is_settled(1_000) && !clock.is_settled(2_000) && !clock.is_settled(u64::MAX));
-        assert!(clock.now() >= 1_000);
+        assert!((1_000..1_100).contains(&clock.now()));
+        assert!((997..1_097).contains(&clock.settled()));
+        assert_eq!(ServerClock { secs: 1, told: Instant::now() }.settled(), 0);
     }
 }

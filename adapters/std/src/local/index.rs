@@ -97,7 +97,7 @@ impl Index {
 
     /// Notes what was fetched to `path`. Does nothing when the index is full.
     pub fn insert(&mut self, path: &str, fetched: Fetched) {
-        if self.add(path, fetched) {
+        if self.get(path) != Some(&fetched) && self.add(path, fetched) {
             self.changed.push(path.to_owned());
         }
     }

@@ -31,8 +31,10 @@ pub use batch::{BatchCommitter, Committed};
 pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
-pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
-pub use finished::FinishedPart;
+pub use file_system::{
+    Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened, Stamp,
+};
+pub use finished::{FinishedPart, Stored};
 pub use index::{Fetched, Index};
 pub use names::name_restriction;
 pub use part::{Part, Proof};

@@ -1,0 +1,182 @@
+//! Commits what was received: makes it durable and gives it its name, so that the workers do not wait for the disk.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use coracle::client::{Download, Error, GetSummary};
+use coracle::local::{BatchCommitter, LocalError, Stored};
+
+use super::batches::{Batches, Next};
+use super::file::describe;
+use super::store::Receipt;
+use super::task::{Context, Task, TaskOutcome};
+use super::threads::spawn;
+
+/// How many files are synced at the same time that are no files of a batch: one flush of the file system's journal serves all
+/// of them.
+const THREADS: usize = 16;
+
+/// How often the index is written at most. What a kill takes of it costs questions.
+const INDEX_PAUSE: Duration = Duration::from_secs(10);
+
+/// The time between two writes of the index is so many times that of a write, at least.
+const INDEX_SHARE: u32 = 20;
+
+/// Whom a committer tells what it did.
+pub trait Reports: Sync {
+    /// The work on a task has ended. It is reported later.
+    fn release(&self);
+
+    /// A task is done.
+    fn report(&self, task: &Task, outcome: Result<TaskOutcome, Error>);
+
+    /// A task has to be done again.
+    fn again(&self, task: Task);
+}
+
+/// A file that was received.
+struct Received {
+    task: Task,
+    receipt: Option<Receipt>,
+}
+
+/// Commits downloads, in threads of its own where it was started.
+pub struct Committer<'c> {
+    context: &'c Context<'c>,
+    reports: &'c dyn Reports,
+    batches: Batches<(Received, GetSummary)>,
+    has_batch_thread: AtomicBool,
+    /// To the threads that commit downloads that are no files of a batch.
+    singles: Mutex<Option<SyncSender<(Received, Download)>>>,
+}
+
+impl<'c> Committer<'c> {
+    /// A committer that was not started: it commits each download when it comes.
+    pub fn new(context: &'c Context<'c>, reports: &'c dyn Reports) -> Self {
+        Self {
+            context,
+            reports,
+            batches: Batches::new(),
+            has_batch_thread: AtomicBool::new(false),
+            singles: Mutex::new(None),
+        }
+    }
+
+    /// Starts the threads. They end after [`close`](Self::close).
+    pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
+        let started = spawn(scope, "commit".to_owned(), || self.commit_batches());
+        self.has_batch_thread.store(started.is_some(), Ordering::Relaxed);
+        let (sender, receiver) = mpsc::sync_channel(THREADS);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..THREADS {
+            let receiver = receiver.clone();
+            if spawn(scope, format!("sync-{number}"), move || self.commit_singles(&receiver)).is_none() {
+                break;
+            }
+            *self.lock_singles() = Some(sender.clone());
+        }
+    }
+
+    /// Ends the threads when all is committed.
+    pub fn close(&self) {
+        self.batches.close();
+        *self.lock_singles() = None;
+    }
+
+    /// Commits a download, now or later, and ends the work on its task.
+    pub fn commit(&self, task: Task, download: Download, receipt: Option<Receipt>) {
+        let received = Received { task, receipt };
+        if download.is_of_batch() && self.has_batch_thread.load(Ordering::Relaxed) {
+            match download.finish() {
+                Ok((part, summary)) => {
+                    self.reports.release();
+                    self.batches.add((received, summary), part);
+                }
+                Err(error) => {
+                    self.done(received, Err(error));
+                    self.reports.release();
+                }
+            }
+            return;
+        }
+        let sender = self.lock_singles().clone();
+        let unsent = match sender {
+            Some(sender) => sender.send((received, download)).err().map(|mpsc::SendError(unsent)| unsent),
+            None => Some((received, download)),
+        };
+        if let Some((received, download)) = unsent {
+            self.commit_single(received, download);
+            self.reports.release();
+        }
+    }
+
+    fn commit_batches(&self) {
+        let mut committer: Option<BatchCommitter<(Received, GetSummary)>> = None;
+        let mut index_at = Instant::now() + INDEX_PAUSE;
+        loop {
+            let next = self.batches.next(committer.as_ref().is_some_and(BatchCommitter::is_pending));
+            let is_last = matches!(next, Next::Closed);
+            let outcomes = match (next, &mut committer) {
+                (Next::Batch(batch), Some(committer)) => committer.commit(batch),
+                // What is of a batch lies there.
+                (Next::Batch(batch), none) => match self.context.store.staging() {
+                    Some(staging) => {
+                        none.insert(BatchCommitter::new(staging, self.context.store.is_durable())).commit(batch)
+                    }
+                    None => batch.into_iter().map(|(file, part)| (file, part.take_name())).collect(),
+                },
+                (_, Some(committer)) => committer.flush(),
+                (_, None) => Vec::new(),
+            };
+            for ((received, summary), outcome) in outcomes {
+                self.done(received, outcome.map(|stored| (summary, stored)));
+            }
+            if is_last {
+                return;
+            }
+            if Instant::now() >= index_at {
+                let begun = Instant::now();
+                // It is written once more at the end, which reports why it cannot be.
+                let _ = self.context.store.write_index();
+                index_at = Instant::now() + INDEX_PAUSE.max(begun.elapsed() * INDEX_SHARE);
+            }
+        }
+    }
+
+    fn commit_singles(&self, downloads: &Mutex<Receiver<(Received, Download)>>) {
+        loop {
+            let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok((received, download)) = next else { return };
+            self.commit_single(received, download);
+            self.reports.release();
+        }
+    }
+
+    fn commit_single(&self, received: Received, download: Download) {
+        self.done(received, download.store());
+    }
+
+    fn lock_singles(&self) -> MutexGuard<'_, Option<SyncSender<(Received, Download)>>> {
+        self.singles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn done(&self, received: Received, outcome: Result<(GetSummary, Stored), LocalError>) {
+        let Received { task, receipt } = received;
+        match outcome {
+            Err(error) if error.is_elsewhere() => self.reports.again(task),
+            Err(error) => self.reports.report(&task, Err(error.into())),
+            Ok((summary, stored)) => {
+                if let Some(receipt) = receipt {
+                    self.context.store.note(receipt, summary.digest, stored.stamp);
+                }
+                if !self.context.recursive {
+                    self.context.display.println(&describe(task.name(), &stored.path, &summary));
+                }
+                self.reports.report(&task, Ok(TaskOutcome::Fetched(summary)));
+            }
+        }
+    }
+}
