@@ -3,7 +3,10 @@
 mod asking;
 
 use asking::{GET, NAME, answer, answered, digest, header};
-use coracle_core::{ClientRequest, DigestKind, Failure, FileName, GetRequest, ScanError, Version, Violation};
+use coracle_core::{
+    ClientAction, ClientRequest, ClientSession, Code, DigestKind, Failure, FileName, GetRequest, Instant, ScanError,
+    Version, Violation,
+};
 
 const FILE: &[u8] = b"hello, world";
 const HELLO: &str = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\":\"n\",\"maxRequest\":512,\"chunkSize\":1024,\
@@ -375,4 +378,33 @@ fn a_hello_is_whole() {
     ] {
         lie(ClientRequest::Hello, HELLO, from, to, violation);
     }
+}
+
+#[test]
+fn a_server_tells_when_to_come_again() {
+    let told = |code: &str, member: &str| {
+        let mut session = ClientSession::new([0; 1024]);
+        let line = format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"m\\u0041\"{member}}}\n");
+        session.receive(line.as_bytes(), Instant::from_millis(0));
+        let ClientAction::Close(failure) = session.action() else { panic!("{line} leaves it open") };
+        (failure, session.refusal().map(|refusal| (refusal.text.to_owned(), refusal.retry_ms)))
+    };
+    for (name, code) in [("busy", Code::Busy), ("shuttingDown", Code::ShuttingDown)] {
+        for (member, retry_ms) in [
+            ("", None),
+            (",\"retry_ms\":2500", Some(2500)),
+            (",\"retry_ms\":0", Some(1)),
+            (",\"retry_ms\":600001", Some(600_000)),
+            (",\"retry_ms\":18446744073709551615", Some(600_000)),
+        ] {
+            assert_eq!(told(name, member), (Failure::Ended(code), Some(("mA".to_owned(), retry_ms))), "{member}");
+        }
+        for wrong in ["null", "\"1\"", "-1", "1.5", "18446744073709551616"] {
+            let (failure, _) = told(name, &format!(",\"retry_ms\":{wrong}"));
+            assert_eq!(failure, Failure::Violation(Violation::Member), "{wrong}");
+        }
+    }
+    // It belongs to no other error.
+    let said = told("timeout", ",\"retry_ms\":null");
+    assert_eq!(said, (Failure::Ended(Code::Timeout), Some(("mA".to_owned(), None))));
 }

@@ -188,8 +188,9 @@ impl Configurator {
             FetchError::Sink(_) => defmt::error!("config.json is refused: over {=usize} bytes", CONFIG_LEN),
             FetchError::ConnectionRefused => defmt::info!("no configuration: no server there"),
             FetchError::Failed(failure) if failure.is_temporary() => {
+                let told = fetch.retry_after().map_or(RETRY_PAUSE_MS, |after| after.total_millis());
                 self.buf = self.fetch.take().map(Fetch::into_buf);
-                self.next_try_ms = now_ms + RETRY_PAUSE_MS;
+                self.next_try_ms = now_ms + told;
                 return false;
             }
             FetchError::Failed(failure) => defmt::warn!("no configuration: {}", failure),

@@ -50,6 +50,9 @@ const _: () = assert!(size_of::<Server<'static, Files<'static>, SESSIONS>>() / (
 /// Maximum number of bytes read from the store at once: the length of a transmit buffer.
 const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
 
+/// When clients come again that find all sessions taken, in milliseconds: most connections are short.
+const BUSY_RETRY_MS: u32 = 2_000;
+
 /// The sockets of the sessions, the spare that tells `busy`, the board's own as a client, and DHCP's.
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SESSIONS + 3]> =
     ConstStaticCell::new([SocketStorage::EMPTY; SESSIONS + 3]);
@@ -89,8 +92,13 @@ fn main() -> ! {
         Ok(name) => name,
         Err(_) => defmt::panic!("a name that is no name was applied"),
     };
-    let config: &'static ServerConfig<'static> =
-        CONFIG.init(ServerConfig::new().with_name(name).with_idle_ms(settings.idle_ms).with_send_max(SEND_MAX));
+    let config: &'static ServerConfig<'static> = CONFIG.init(
+        ServerConfig::new()
+            .with_name(name)
+            .with_idle_ms(settings.idle_ms)
+            .with_send_max(SEND_MAX)
+            .with_busy_retry_ms(BUSY_RETRY_MS),
+    );
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
     let spare = rings.next();
     let handles = core::array::from_fn(|_| rings.next());

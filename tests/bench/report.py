@@ -1,99 +1,53 @@
-"""Makes the table, the verdicts on the bars and the chart out of the raw rounds."""
-import statistics
-
-from bars import judge
-
-# The kinds of works: what is compared, its unit, whether more is better, and the columns beside it.
-KINDS = {
-    "bulk": ("GB/s", True, lambda r: r["bytes"] / r["seconds"] / 1e9),
-    "small": ("requests/s", True, lambda r: r["requests"] / r["seconds"]),
-    "list": ("ms", False, lambda r: r["seconds"] * 1e3),
-    "idle": ("s to connect", False, lambda r: r["connect_seconds"]),
-    "paced": ("CPU µs a request", False, lambda r: r["cpu_seconds"] / r["requests"] * 1e6),
-}
+"""Makes the table and the chart out of what was measured."""
+import html
+import math
 
 
-def table(result):
-    """The whole report as Markdown, and the bars."""
-    bars = judge(result)
-    machine = result["machine"]
-    lines = [
-        f"Measured {result['date']} on {machine['cores']} cores of {machine['processor']}, "
-        f"{machine['memory_gib']} GiB, Linux {machine['kernel']}, load {machine['load'][0]:.1f} at the end; "
-        + ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-        + f". {result['rounds']} rounds and more in which the servers take turns; medians, and the range of the rounds.",
-        "",
-        "| bar | asked | measured | |",
-        "| --- | --- | --- | --- |",
-    ]
-    lines += [f"| {bar.title} | {bar.asked} | {bar.measured} | {bar.verdict} |" for bar in bars]
-    lines += ["", "| work | server | median | range | ratio | CPU | more |", "| --- | --- | ---: | ---: | ---: | ---: | --- |"]
-    for work in result["works"]:
-        lines += rows(work)
-    return "\n".join(lines) + "\n", bars
+class Line:
+    """One bar, and what each run found. The middle run decides."""
+
+    def __init__(self, work, bar, runs):
+        self.work, self.bar = work, bar
+        ratios = sorted((bar.ratio(rounds), number) for number, rounds in enumerate(runs))
+        self.ratio, middle = ratios[len(ratios) // 2]
+        self.rounds, self.runs = runs[middle], [bar.ratio(rounds) for rounds in runs]
+        self.holds = bar.holds(self.ratio)
+
+    def title(self):
+        return f"{self.work.title}: {self.bar.subject}" if self.bar.subject else self.work.title
+
+    def cells(self):
+        bar = self.bar
+        theirs = bar.printed(self.rounds, bar.theirs) if bar.theirs else ""
+        ratio = " / ".join(self.shown(ratio) for ratio in self.runs) if bar.theirs else ""
+        return [self.title(), bar.words, bar.printed(self.rounds, bar.ours), theirs, ratio, bar.spread(self.rounds),
+                "holds" if self.holds else "**missed**"]
+
+    def shown(self, ratio):
+        """With as many digits as it takes to see which side of the limit it is on."""
+        digits = next((digits for digits in (2, 3, 4) if self.bar.holds(round(ratio, digits)) == self.bar.holds(ratio)), 5)
+        return f"{ratio:.{digits}f}"
 
 
-def rows(work):
-    unit, more_is_better, value = KINDS[work["kind"]]
-    medians = {name: statistics.median(map(value, rounds)) for name, rounds in work["rounds"].items()}
-    for number, (name, rounds) in enumerate(work["rounds"].items()):
-        values = sorted(map(value, rounds))
-        reference = medians[work["reference"]]
-        title = f"{work['title']} ({work['pinning']}), {unit}" if number == 0 else ""
-        yield (f"| {title} | {name} | {figure(medians[name])} | {figure(values[0])} to {figure(values[-1])} "
-               f"| {medians[name] / reference:.2f} | {processor(rounds)} | {beside(work['kind'], rounds)} |")
+def lines(works, runs):
+    """`runs` has, for each run, the rounds of each work by its key."""
+    return [Line(work, bar, [run[work.key] for run in runs]) for work in works for bar in work.bars]
 
 
-def processor(rounds):
-    """The server's, for each GB or request."""
-    if "cpu_seconds" not in rounds[0]:
-        return ""
-    if "requests" in rounds[0]:
-        return f"{median(rounds, lambda r: r['cpu_seconds'] / r['requests'] * 1e6):.1f} µs"
-    if rounds[0].get("bytes"):
-        return f"{median(rounds, lambda r: r['cpu_seconds'] / r['bytes'] * 1e9):.3f} s/GB"
-    return f"{median(rounds, lambda r: r['cpu_seconds']):.2f} s"
+def table(found, about):
+    head = ["work", "asked", "Coracle", "beside it", "ratio", "of the rounds", ""]
+    rows = [head, ["---", "---", "---:", "---:", "---:", "---:", "---"], *(line.cells() for line in found)]
+    return "\n".join([about, "", *(f"| {' | '.join(row)} |" for row in rows)]) + "\n"
 
 
-def beside(kind, rounds):
-    if kind == "small":
-        return f"p50 {median(rounds, lambda r: r['p50_us']):.0f} µs, p99 {median(rounds, lambda r: r['p99_us']):.0f} µs"
-    if kind == "list" and "memory_more" in rounds[0]:
-        return f"{median(rounds, lambda r: r['memory_more']) / 2**20:.1f} MiB more, {rounds[0]['bytes'] / 1e6:.1f} MB"
-    if kind == "idle":
-        return (f"{median(rounds, lambda r: r['resident_each']) / 1024:.1f} KiB of the process each, "
-                f"{median(rounds, lambda r: r['kernel_each']) / 1024:.1f} KiB of the kernel's, both ends; "
-                f"{rounds[0]['served']:,} served in {median(rounds, lambda r: r['wake_seconds']):.2f} s")
-    return ""
-
-
-def median(rounds, value):
-    return statistics.median(map(value, rounds))
-
-
-def figure(value):
-    if value >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
-
-
-def chart(result):
-    """Ratios to the reference of each work, as bars on a logarithmic scale; longer is better."""
-    import math
-
-    bars = []
-    for work in result["works"]:
-        _, more_is_better, value = KINDS[work["kind"]]
-        medians = {name: statistics.median(map(value, rounds)) for name, rounds in work["rounds"].items()}
-        ours = next(name for name in medians if name.startswith("coracle"))
-        if work["reference"].startswith("coracle"):
-            continue
-        ratio = medians[ours] / medians[work["reference"]]
-        reference = work["reference"].split(", many")[0].split(", idle")[0]
-        bars.append((f"{work['title']}, {work['pinning']}", reference, ratio if more_is_better else 1 / ratio))
-    left, right, width, step, top = 450, 180, 420, 20, 46
-    height = top + step * len(bars) + 30
-    widest = max([2.0, *(abs(math.log2(ratio)) for _, _, ratio in bars)])
+def chart(found, about):
+    """How many times better than what is beside it, on a logarithmic scale; a tick shows what was asked."""
+    found = [line for line in found if line.bar.theirs]
+    left, right, width, step, top = 620, 250, 360, 20, 58
+    height = top + step * len(found) + 30
+    advantages = [line.bar.advantage(line.rounds) for line in found]
+    asked = [line.bar.least or 1 / line.bar.most for line in found]
+    widest = max([1.0, *(abs(math.log2(ratio)) for ratio in advantages + asked)])
     middle = left + width / 2
 
     def place(ratio):
@@ -102,16 +56,18 @@ def chart(result):
     ink, soft, good, bad = "#24292f", "#8c959f", "#2f7d4f", "#b35900"
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + width + right}" height="{height}" '
            f'viewBox="0 0 {left + width + right} {height}" font-family="sans-serif" font-size="12">',
-           f'<rect width="100%" height="100%" fill="#ffffff"/>',
-           f'<text x="10" y="20" fill="{ink}" font-size="14">How many times better than the rival, by medians of '
-           f'{result["rounds"]} interleaved rounds</text>',
+           '<rect width="100%" height="100%" fill="#ffffff"/>',
+           f'<text x="10" y="20" fill="{ink}" font-size="14">How many times better Coracle is; a tick is what is asked</text>',
+           f'<text x="10" y="38" fill="{soft}">{html.escape(about)}</text>',
            f'<line x1="{middle}" y1="{top - 8}" x2="{middle}" y2="{height - 24}" stroke="{soft}"/>',
            f'<text x="{middle}" y="{height - 8}" text-anchor="middle" fill="{soft}">1 x</text>']
-    for number, (title, reference, ratio) in enumerate(bars):
+    for number, (line, advantage, limit) in enumerate(zip(found, advantages, asked)):
         y = top + number * step
-        start, end = sorted((middle, place(ratio)))
-        out += [f'<text x="{left - 8}" y="{y + 11}" text-anchor="end" fill="{ink}">{title}</text>',
+        start, end = sorted((middle, place(advantage)))
+        beside = line.bar.words.partition(" x ")[2]
+        out += [f'<text x="{left - 8}" y="{y + 11}" text-anchor="end" fill="{ink}">{html.escape(line.title())}</text>',
                 f'<rect x="{start:.1f}" y="{y}" width="{max(end - start, 1):.1f}" height="14" '
-                f'fill="{good if ratio >= 1 else bad}"/>',
-                f'<text x="{left + width + 8}" y="{y + 11}" fill="{ink}">{ratio:.2f} x {reference}</text>']
+                f'fill="{good if line.holds else bad}"/>',
+                f'<line x1="{place(limit):.1f}" y1="{y - 2}" x2="{place(limit):.1f}" y2="{y + 16}" stroke="{ink}"/>',
+                f'<text x="{left + width + 8}" y="{y + 11}" fill="{ink}">{advantage:.2f} x {html.escape(beside)}</text>']
     return "\n".join([*out, "</svg>"]) + "\n"

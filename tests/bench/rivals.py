@@ -1,4 +1,4 @@
-"""The servers that are measured: each on a free port of loopback, all with the same files."""
+"""The servers that are measured: each on a free port, all with the same files."""
 import os
 import re
 import signal
@@ -11,10 +11,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 LEGACY = os.path.join(TOP, "tests", "legacy")
 # Debian's package for each command that is needed.
-PACKAGES = {"nginx": "nginx-light", "lighttpd": "lighttpd", "iperf3": "iperf3", "curl": "curl", "ip": "iproute2",
-            "unshare": "util-linux"}
+PACKAGES = {"nginx": "nginx-light", "rsync": "rsync", "curl": "curl", "ip": "iproute2", "unshare": "util-linux",
+            "losetup": "mount", "mkfs.ext4": "e2fsprogs", "diff": "diffutils"}
 MOST_CLIENTS = 12_000
+LOCAL = "127.0.0.1"
 
+# As Debian installs it, but for the log, the limits that idle clients need, and the listing as JSON. In particular there is
+# no open_file_cache, which is off by default.
 NGINX = """
 user root;
 worker_processes auto;
@@ -24,38 +27,41 @@ error_log {scratch}/nginx-error.log;
 daemon off;
 events {{ worker_connections {clients}; }}
 http {{
-    access_log {access_log};
-    sendfile {sendfile};
+    access_log off;
+    sendfile on;
     tcp_nopush on;
     default_type application/octet-stream;
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
     server {{
-        listen 127.0.0.1:{port} backlog=4096;
+        listen {host}:{port} backlog=4096;
         root {files};
         location / {{ autoindex on; autoindex_format json; }}
     }}
 }}
 """
-LIGHTTPD = """
-server.bind = "127.0.0.1"
-server.port = {port}
-server.document-root = "{files}"
-server.errorlog = "{scratch}/lighttpd-error.log"
-server.max-fds = 20000
-server.max-connections = {clients}
-server.listen-backlog = 4096
-server.max-keep-alive-idle = 600
-server.max-keep-alive-requests = 65535
-server.modules = ("mod_dirlisting")
+RSYNC = """
+port = {port}
+address = {host}
+use chroot = no
+reverse lookup = no
+pid file = {scratch}/rsyncd.pid
+log file = {scratch}/rsyncd.log
+[files]
+    path = {files}
+    uid = root
+    gid = root
+    read only = yes
 """
 
 
 class Server:
-    """A running server. `make` gives its command for a port and a directory for what it writes."""
+    """A server on `host`; `prefix` starts its command in another network namespace. `make` gives its command for an
+    address, a port and a directory for what it writes."""
 
-    def __init__(self, name, dialect, make, says_port=False):
-        self.name, self.dialect, self.make, self.says_port = name, dialect, make, says_port
+    def __init__(self, name, dialect, make, host=LOCAL, prefix=(), says_port=False):
+        self.name, self.dialect, self.make = name, dialect, make
+        self.host, self.prefix, self.says_port = host, list(prefix), says_port
         self.process = None
 
     def start(self, scratch):
@@ -64,11 +70,11 @@ class Server:
         os.makedirs(place, exist_ok=True)
         self.log = open(os.path.join(place, "log"), "wb")
         said = subprocess.PIPE if self.says_port else self.log
-        command = self.make(self.port, place)
+        command = [*self.prefix, *self.make(self.host, self.port, place)]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=self.log)
         if self.says_port:
             line = self.process.stdout.readline().decode()
-            match = re.match(r"listening on 127\.0\.0\.1:(\d+)\s*$", line)
+            match = re.match(rf"listening on {re.escape(self.host)}:(\d+)\s*$", line)
             if not match:
                 raise RuntimeError(f"{self.name}: {command} said {line!r}; its log: {self.log.name}")
             self.port = int(match[1])
@@ -77,14 +83,18 @@ class Server:
 
     def wait_until_it_listens(self):
         until = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=5).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{self.name} does not listen; its log: {self.log.name}") from None
-                time.sleep(0.02)
+        while not self.listens():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"{self.name} does not listen; its log: {self.log.name}")
+            time.sleep(0.02)
+
+    def listens(self):
+        """Asked of the process, since its namespace may be another one."""
+        try:
+            with open(f"/proc/{self.process.pid}/net/tcp") as sockets:
+                return any(re.match(rf"\s*\d+: \w+:{self.port:04X} \w+:0000 0A ", line) for line in sockets)
+        except OSError:
+            return False
 
     def stop(self):
         if self.process is None:
@@ -99,6 +109,9 @@ class Server:
             self.process.stdout.close()
         self.log.close()
         self.process = None
+
+    def address(self):
+        return f"{self.host}:{self.port}"
 
     def pids(self):
         """Its process and the ones that it made."""
@@ -115,6 +128,8 @@ class Server:
         return found
 
     def pin(self, cores):
+        """`None`: to all of them."""
+        cores = cores or set(range(os.cpu_count()))
         for pid in self.pids():
             for task in os.listdir(f"/proc/{pid}/task"):
                 try:
@@ -139,59 +154,44 @@ class Server:
                 clear.write("5")
 
 
-def coracle(name, program, files, *arguments):
-    def make(_, __):
-        return [program, "serve", files, "--listen", "127.0.0.1:0", "--max-clients", str(MOST_CLIENTS),
-                "--idle-timeout", "10m", *arguments]
+def coracle(name, program, files, *arguments, host=LOCAL, prefix=()):
+    def make(host, _, __):
+        return [program, "serve", files, "--listen", f"{host}:0", "--max-clients", str(MOST_CLIENTS),
+                "--idle-timeout", "10m", "--quiet", *arguments]
 
-    return Server(name, "coracle", make, says_port=True)
+    return Server(name, "coracle", make, host, prefix, says_port=True)
 
 
-def nginx(name, files, sendfile=True, log=False):
-    def make(port, scratch):
+def nginx(name, files):
+    def make(host, port, scratch):
         path = os.path.join(scratch, "nginx.conf")
         with open(path, "w") as config:
-            config.write(NGINX.format(port=port, scratch=scratch, files=files, clients=MOST_CLIENTS,
-                                      sendfile="on" if sendfile else "off",
-                                      access_log=f"{scratch}/access.log" if log else "off"))
+            config.write(NGINX.format(host=host, port=port, scratch=scratch, files=files, clients=MOST_CLIENTS))
         return ["nginx", "-c", path, "-e", f"{scratch}/nginx-error.log"]
 
     return Server(name, "http", make)
 
 
-def lighttpd(name, files):
-    def make(port, scratch):
-        path = os.path.join(scratch, "lighttpd.conf")
+def rsync(name, files, host=LOCAL, prefix=()):
+    def make(host, port, scratch):
+        path = os.path.join(scratch, "rsyncd.conf")
         with open(path, "w") as config:
-            config.write(LIGHTTPD.format(port=port, scratch=scratch, files=files, clients=MOST_CLIENTS))
-        return ["lighttpd", "-D", "-f", path]
+            config.write(RSYNC.format(host=host, port=port, scratch=scratch, files=files))
+        return ["rsync", "--daemon", "--no-detach", f"--config={path}"]
 
-    return Server(name, "http", make)
-
-
-def http_server(name, files):
-    def make(port, _):
-        return [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", files,
-                "--protocol", "HTTP/1.1"]
-
-    return Server(name, "http", make)
-
-
-def floor(name, client, file, way):
-    return Server(name, "coracle", lambda *_: [client, "floor", file, "--way", way], says_port=True)
+    return Server(name, "rsync", make, host, prefix)
 
 
 def legacy_server(name):
-    return Server(name, "text", lambda port, _: [sys.executable, os.path.join(LEGACY, "ack_server.py"), str(port)])
+    def make(_, port, __):
+        return [sys.executable, os.path.join(LEGACY, "ack_server.py"), str(port)]
 
-
-def iperf3(name):
-    return Server(name, "iperf3", lambda port, _: ["iperf3", "-s", "-B", "127.0.0.1", "-p", str(port)])
+    return Server(name, "text", make)
 
 
 def free_port():
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((LOCAL, 0))
         return probe.getsockname()[1]
 
 

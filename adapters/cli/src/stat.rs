@@ -34,6 +34,10 @@ pub struct Stat {
     /// Write a JSON object: fileName, fileSize, version, modified (seconds since 1970), and the digest's hexadecimal digits
     #[arg(long)]
     json: bool,
+
+    /// Print errors only: no notes on retries
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub fn run(args: &Stat) -> Exit {
@@ -42,10 +46,11 @@ pub fn run(args: &Stat) -> Exit {
         Ok(name) => name,
         Err(exit) => return exit,
     };
-    let text = args.client_args.client().stat(name, args.digest.kind()).map(|header| match args.json {
-        true => json(name, &header),
-        false => text(name, &header),
-    });
+    let text =
+        args.client_args.telling_client(args.quiet).stat(name, args.digest.kind()).map(|header| match args.json {
+            true => json(name, &header),
+            false => text(name, &header),
+        });
     match text.and_then(|text| standard_output::write(text.as_bytes()).map_err(Error::Write)) {
         Ok(()) => Exit::Done,
         Err(error) => report_failure(name.as_str(), &error),

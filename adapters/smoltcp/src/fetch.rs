@@ -149,6 +149,14 @@ impl<'b> Fetch<'b> {
         Progress::Waiting(Some(now))
     }
 
+    /// When to make the next attempt, as told by a server that was busy or shutting down; `None` where it did not tell. Change
+    /// it by a random part of up to a fifth, for other boards may have been told the same, and do not wait for longer than 30 s
+    /// at a time: nothing proves that the line is the server's. Such an attempt is none without progress.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.session.refusal()?.retry_ms.map(|retry_ms| Duration::from_millis(retry_ms.into()))
+    }
+
     /// The buffer, for the next attempt.
     #[must_use]
     pub fn into_buf(self) -> &'b mut [u8] {

@@ -15,7 +15,8 @@ const SILENT_MS: u64 = 1_000;
 ///
 /// Each session has its own TCP socket, created and added to the set by the owner. One more socket, the spare, takes a client
 /// that finds all slots taken: it evicts a client that has been connected for more than 1 s without a request, or is told
-/// `busy`. Meanwhile smoltcp refuses further clients with a reset.
+/// `busy`, with the [`with_busy_retry_ms`](ServerConfig::with_busy_retry_ms) of the configuration. Meanwhile smoltcp refuses
+/// further clients with a reset.
 ///
 /// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed.
 ///

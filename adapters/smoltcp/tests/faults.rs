@@ -6,12 +6,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use coracle_core::{
-    Close, CloseHow, CloseReason, Code, DigestKind, FileInfo, FileName, Listed, StaticFile, StaticListing, StaticStore,
-    Store, StoreError,
+    Close, CloseHow, CloseReason, Code, DigestKind, Failure, FileInfo, FileName, GetRequest, Listed, ServerConfig,
+    StaticFile, StaticListing, StaticStore, Store, StoreError,
 };
-use coracle_smoltcp::DisconnectReason;
-use net::{Link, World, content, store};
+use coracle_smoltcp::{DisconnectReason, FetchError};
+use net::{Link, World, content, into_vec, store};
 use smoltcp::socket::tcp;
+use smoltcp::time::Duration;
 
 const FILES: [(&str, usize); 2] = [("small", 100), ("large", 200_000)];
 const GET_LARGE: &[u8] = br#"{"type":"get","fileName":"large"}"#;
@@ -136,6 +137,26 @@ fn w7_more_clients_than_places() {
         assert!(world.read_to_end(client, 10_000).0.ends_with("}\n"));
     }
     assert_eq!(world.get("large", DigestKind::Crc32), content(200_000));
+}
+
+/// A full server says when to come again, and the board's own client passes it on.
+#[test]
+fn c20_a_full_server_says_when_to_come_again() {
+    for (config, told) in [
+        (ServerConfig::new().with_busy_retry_ms(2_500), Some(Duration::from_millis(2_500))),
+        (ServerConfig::new(), None),
+    ] {
+        let mut world = World::<_, 1>::with_config(store(&FILES), Link::default(), config);
+        let served = world.connect_and_send(GET_LARGE);
+        let mut fetch = world.fetch(&GetRequest::new(FileName::from_static("small")));
+        assert_eq!(fetch.retry_after(), None);
+        let end = world.finish(&mut fetch, &mut into_vec(&mut Vec::new()));
+        assert!(matches!(end, Err(FetchError::Failed(Failure::Ended(Code::Busy)))), "{end:?}");
+        assert_eq!(fetch.retry_after(), told);
+        world.client(served).close();
+        world.read_to_end(served, 10_000);
+        assert_eq!(world.get("small", DigestKind::Crc32), content(100));
+    }
 }
 
 /// A client without a request is evicted when another client needs its slot, but not in its first second.

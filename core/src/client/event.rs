@@ -245,4 +245,12 @@ pub struct Refusal<'a> {
     pub word: &'a str,
     /// The server's explanation, for people. May contain control characters: escape them before printing it.
     pub text: &'a str,
+    /// When to come again, in milliseconds from 1 to [`Refusal::RETRY_MS_MAX`], as told by a server that is `busy` or
+    /// `shuttingDown`; `None` where it did not tell.
+    pub retry_ms: Option<u32>,
+}
+
+impl Refusal<'_> {
+    /// The longest `retry_ms`, ten minutes: more counts as this, and 0 as 1.
+    pub const RETRY_MS_MAX: u32 = 600_000;
 }

@@ -14,6 +14,8 @@ pub struct ServerConfig<'a> {
     pub(crate) request_ms: u32,
     pub(crate) stall_ms: u32,
     pub(crate) min_rate: u32,
+    pub(crate) busy_retry_ms: u32,
+    pub(crate) stop_retry_ms: u32,
     #[cfg(feature = "classic")]
     pub(crate) text: TextPolicy<'a>,
     #[cfg(feature = "classic")]
@@ -54,6 +56,8 @@ impl<'a> ServerConfig<'a> {
             request_ms: 10_000,
             stall_ms: 30_000,
             min_rate: 0,
+            busy_retry_ms: 0,
+            stop_retry_ms: 0,
             #[cfg(feature = "classic")]
             text: TextPolicy::Reject,
             #[cfg(feature = "classic")]
@@ -103,6 +107,19 @@ impl<'a> ServerConfig<'a> {
     #[must_use]
     pub const fn with_min_rate(self, bytes_per_second: u32) -> Self {
         Self { min_rate: bytes_per_second, ..self }
+    }
+
+    /// Sets when a client that is told `busy` is to come again, in milliseconds; 0, the default: it is not told. An estimate that
+    /// changes belongs into the configuration that [`ServerSession::refusing`](crate::ServerSession::refusing) is given.
+    #[must_use]
+    pub const fn with_busy_retry_ms(self, retry_ms: u32) -> Self {
+        Self { busy_retry_ms: retry_ms, ..self }
+    }
+
+    /// Sets when a client that is told `shuttingDown` is to come again, in milliseconds; 0, the default: it is not told.
+    #[must_use]
+    pub const fn with_stop_retry_ms(self, retry_ms: u32) -> Self {
+        Self { stop_retry_ms: retry_ms, ..self }
     }
 
     /// Sets what is done with bytes that are not a request. Default: [`TextPolicy::Reject`].

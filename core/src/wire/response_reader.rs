@@ -59,12 +59,18 @@ pub(crate) struct ErrorResponse {
     pub code: Option<Code>,
     word: Range<usize>,
     message: Range<usize>,
+    retry_ms: Option<u32>,
 }
 
 impl ErrorResponse {
     /// Its contents; `line` is the line that it was read from.
     pub(crate) fn refusal<'a>(&self, line: &'a [u8]) -> Refusal<'a> {
-        Refusal { code: self.code, word: utf8(line, self.word.clone()), text: utf8(line, self.message.clone()) }
+        Refusal {
+            code: self.code,
+            word: utf8(line, self.word.clone()),
+            text: utf8(line, self.message.clone()),
+            retry_ms: self.retry_ms,
+        }
     }
 }
 
@@ -184,11 +190,22 @@ pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Vi
 
 /// Reads an `error` line, and decodes its texts in place.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
-    let [word, message] = find(line, &["code", "message"]);
+    let [word, message, retry_ms] = find(line, &["code", "message", "retry_ms"]);
+    let told_ms = optional(&retry_ms, number(&retry_ms, line));
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
     let word = decode(line, word)?;
     let message = decode(line, message.unwrap_or_default())?;
-    Ok(ErrorResponse { code: Code::from_word(utf8(line, word.clone())), word, message })
+    let code = Code::from_word(utf8(line, word.clone()));
+    // In the other errors it is a member that this version does not know.
+    let retry_ms = match code {
+        Some(Code::Busy | Code::ShuttingDown) => told_ms?.map(clamp_retry_ms),
+        _ => None,
+    };
+    Ok(ErrorResponse { code, word, message, retry_ms })
+}
+
+fn clamp_retry_ms(told: u64) -> u32 {
+    u32::try_from(told).unwrap_or(Refusal::RETRY_MS_MAX).clamp(1, Refusal::RETRY_MS_MAX)
 }
 
 /// Whether a body of `length` bytes is `count` chunks of `size` bytes, the last one of `last` bytes. Multiplies, since

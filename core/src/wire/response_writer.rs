@@ -68,7 +68,9 @@ impl LineKind {
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
             Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
-            Self::Error => concat!(r#"{"type":"error","code":"$e","message":"$w$a"(x,"$k":"$x")}"#, "\n"),
+            Self::Error => {
+                concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
+            }
             Self::Heartbeat => " ",
             #[cfg(feature = "classic")]
             Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
@@ -238,13 +240,17 @@ impl ResponseContext<'_> {
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
                     b'g' => self.time?,
-                    b'h' if self.hidden == 0 => return None,
                     b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
+                    b'j' => match self.code {
+                        Code::Busy => config.busy_retry_ms,
+                        Code::ShuttingDown => config.stop_retry_ms,
+                        _ => 0,
+                    }
+                    .into(),
                     b'l' => length,
                     b'm' => self.modified?,
                     b'o' => request.offset,
-                    b'p' if self.skipped == 0 => return None,
                     b'p' => self.skipped.into(),
                     b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
                     b'r' => config.request_ms.into(),
@@ -252,7 +258,8 @@ impl ResponseContext<'_> {
                     b'u' => self.count.into(),
                     _ => self.size, // z
                 };
-                return Some(Value::Number(number));
+                // What is 0 here is left out.
+                return Some(Value::Number(number)).filter(|_| number > 0 || !matches!(letter, b'h' | b'j' | b'p'));
             }
         };
         Some(Value::Text(text))
@@ -316,9 +323,12 @@ mod tests {
             let mut is_open = false;
             while let Some(byte) = bytes.next() {
                 match byte {
-                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefghiklmnopqrstuvwxz".contains(&letter))),
+                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxz".contains(&letter))),
                     b'(' => {
-                        assert!(!is_open && bytes.next().is_some_and(|letter| b"ghmpxy".contains(&letter)), "{kind:?}");
+                        assert!(
+                            !is_open && bytes.next().is_some_and(|letter| b"ghjmpxy".contains(&letter)),
+                            "{kind:?}"
+                        );
                         is_open = true;
                     }
                     b')' => {

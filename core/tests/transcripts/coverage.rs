@@ -55,7 +55,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("end", &["count", "skipped", "hidden", "crc32", "sha256"]),
-    ("error", &["code", "message", "crc32", "sha256"]),
+    ("error", &["code", "message", "retry_ms", "crc32", "sha256"]),
 ];
 
 /// The messages of the classic dialect, by their `type`, and their members besides that.

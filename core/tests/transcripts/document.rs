@@ -19,6 +19,8 @@ pub struct Transcript {
     pub max_request: Option<usize>,
     /// The code with which the server refuses the connection.
     pub refusing: Option<String>,
+    /// What the server tells with `busy` and `shuttingDown`; 0: nothing.
+    pub retry_ms: u32,
     /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
     pub steps: Vec<Step>,
@@ -123,6 +125,7 @@ impl Transcript {
             features: Vec::new(),
             max_request: None,
             refusing: None,
+            retry_ms: 0,
             text: None,
             steps: Vec::new(),
         };
@@ -138,6 +141,7 @@ impl Transcript {
                 Some(("store", value)) => this.store = value.into(),
                 Some(("features", value)) => this.features = value.split(',').map(String::from).collect(),
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
+                Some(("retry_ms", value)) => this.retry_ms = number(value)?,
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
                 Some(("text", "echo")) => this.text = Some("echo".into()),
                 Some(("text", value)) if value.len() > 6 && value.starts_with("reply:") => {

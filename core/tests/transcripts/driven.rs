@@ -9,7 +9,7 @@ use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use super::document::{Step, StoreLine, Transcript};
 use super::output::Output;
-use super::replay::{Pieces, documented, has_arrivals, with_text};
+use super::replay::{Pieces, documented, has_arrivals, with_retry, with_text};
 use super::store::{Open, ScriptedStore};
 
 /// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct` the transport sends bodies itself.
@@ -24,7 +24,7 @@ pub fn drive(
     scratch_len: usize,
     is_direct: bool,
 ) -> Result<(), String> {
-    let config = with_text(documented()?, transcript);
+    let config = with_retry(with_text(documented()?, transcript), transcript);
     let (pieces, scratch_len) = if has_arrivals(transcript) { (Pieces::Whole, 4096) } else { (pieces, scratch_len) };
     let clock_ms = Rc::new(Cell::new(0));
     let buf = vec![0; transcript.max_request.unwrap_or(512)];

@@ -109,8 +109,8 @@ impl OtherServer {
         for member in members {
             let (expected, found) = (documented.get(member), sent.get(member));
             let fits = match (member.as_str(), expected, found) {
-                ("modified" | "time", _, None) => true,
-                ("modified" | "time", None, Some(found)) => found.is_u64(),
+                ("modified" | "time" | "retry_ms", _, None) => true,
+                ("modified" | "time" | "retry_ms", None, Some(found)) => found.is_u64(),
                 ("message", Some(_), Some(Value::String(message))) => is_message(message),
                 ("version", Some(Value::String(expected)), Some(found)) => {
                     let name = sent.get("fileName").and_then(Value::as_str);

@@ -61,6 +61,7 @@ impl Server {
     pub fn can_play(&self, transcript: &Transcript, longest_wait_ms: u64) -> bool {
         let has = |word: &str| self.features.iter().any(|feature| feature == word);
         transcript.refusing.is_none()
+            && transcript.retry_ms == 0
             && transcript.text == self.text
             && transcript.max_request.is_none_or(|bytes| bytes == self.max_request)
             && transcript

@@ -62,7 +62,7 @@ pub fn replay_with(
     config: &ServerConfig<'_>,
     other: Option<&OtherServer>,
 ) -> Result<(), String> {
-    let config = &with_text(*config, transcript);
+    let config = &with_retry(with_text(*config, transcript), transcript);
     let (input, output) = if has_arrivals(transcript) { (Pieces::Whole, output) } else { (input, output) };
     let clock_ms = Rc::new(Cell::new(0));
     let buf = vec![0; transcript.max_request.unwrap_or(512)];
@@ -109,6 +109,11 @@ pub fn replay_with(
 pub fn documented() -> Result<ServerConfig<'static>, String> {
     let name = ServerName::new("bench-7").map_err(|error| error.to_string())?;
     Ok(ServerConfig::new().with_name(name))
+}
+
+/// `config` with the `retry_ms` of `transcript`.
+pub fn with_retry<'a>(config: ServerConfig<'a>, transcript: &Transcript) -> ServerConfig<'a> {
+    config.with_busy_retry_ms(transcript.retry_ms).with_stop_retry_ms(transcript.retry_ms)
 }
 
 /// Whether the output of `transcript` depends on how its input is split.

@@ -1,8 +1,10 @@
-//! One client that fetches one large file or listing.
+//! One client that fetches one large file or listing, or reads a file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::time::Instant;
 
 use memchr::memmem;
 use rustix::pipe::{SpliceFlags, fcntl_setpipe_size, pipe, splice};
@@ -10,12 +12,13 @@ use serde_json::{Value, json};
 
 use crate::dialect::{check_trailer, is_trailer};
 use crate::meter::Meter;
-use crate::{Server, Sink};
+use crate::{LargeFile, Server, Sink};
 
 const BUF_LEN: usize = 256 * 1024;
 
-/// Fetches a file of `size` bytes.
-pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> Result<Value, String> {
+/// Fetches a file.
+pub fn fetch(server: &Server, file: &LargeFile, sink: Sink) -> Result<Value, String> {
+    let &LargeFile { ref name, size, crc32 } = file;
     let mut buf = vec![0; BUF_LEN];
     let mut pipes = Pipes::new().map_err(|error| error.to_string())?;
     let meter = Meter::start(&server.pid)?;
@@ -31,7 +34,6 @@ pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> 
         let bite = (len + 4096).min(BUF_LEN);
         len += read(&mut socket, &mut buf[len..bite])?;
     };
-    let first_byte = meter.seconds();
     if head.body_len != size {
         return Err(format!("a body of {} bytes instead of {size}", head.body_len));
     }
@@ -66,16 +68,16 @@ pub fn fetch(server: &Server, name: &str, size: u64, crc32: u32, sink: Sink) -> 
     if sink == Sink::Check && hasher.finalize() != crc32 {
         return Err("the body is wrong".to_owned());
     }
-    Ok(json!({ "seconds": seconds, "bytes": size, "cpu_seconds": meter.busy()?, "first_byte_seconds": first_byte }))
+    Ok(json!({ "seconds": seconds, "bytes": size, "cpu_seconds": meter.busy()? }))
 }
 
 /// Reads a listing to the end of the connection and counts its entries.
-pub fn list(server: &Server, marker: &str, count: usize) -> Result<Value, String> {
+pub fn list(server: &Server, name: &str, marker: &str, count: usize) -> Result<Value, String> {
     let mut all = vec![1; 64 << 20];
     let mut len = 0;
     let meter = Meter::start(&server.pid)?;
     let mut socket = TcpStream::connect(server.address).map_err(|error| format!("connecting: {error}"))?;
-    socket.write_all(&server.dialect.ask_list()).map_err(|error| format!("asking: {error}"))?;
+    socket.write_all(&server.dialect.ask_list(name)).map_err(|error| format!("asking: {error}"))?;
     if server.dialect != crate::Dialect::Http {
         socket.shutdown(Shutdown::Write).map_err(|error| format!("asking: {error}"))?;
     }
@@ -92,6 +94,22 @@ pub fn list(server: &Server, marker: &str, count: usize) -> Result<Value, String
         return Err(format!("{found} entries instead of {count}"));
     }
     Ok(json!({ "seconds": seconds, "bytes": len, "cpu_seconds": busy }))
+}
+
+/// Reads the first `length` bytes of a file of this machine, in pieces as large as those of the network.
+pub fn read_file(path: &Path, length: u64) -> Result<Value, String> {
+    let fault = |error: std::io::Error| format!("{}: {error}", path.display());
+    let started = Instant::now();
+    let mut file = File::open(path).map_err(fault)?.take(length);
+    let mut buf = vec![0; BUF_LEN];
+    let mut left = length;
+    while left > 0 {
+        match file.read(&mut buf).map_err(fault)? {
+            0 => return Err(format!("{}: {left} bytes too few", path.display())),
+            len => left -= len as u64,
+        }
+    }
+    Ok(json!({ "seconds": started.elapsed().as_secs_f64(), "bytes": length }))
 }
 
 struct Pipes {

@@ -57,11 +57,11 @@ impl Dialect {
         }
     }
 
-    /// A request for a listing.
-    pub fn ask_list(self) -> Vec<u8> {
+    /// A request for the listing of a directory.
+    pub fn ask_list(self, name: &str) -> Vec<u8> {
         match self {
-            Self::Coracle(_) => br#"{"type":"list"}"#.to_vec(),
-            _ => self.ask("", false),
+            Self::Coracle(_) => format!(r#"{{"type":"list","path":"{name}"}}"#).into_bytes(),
+            _ => self.ask(&format!("{name}/"), false),
         }
     }
 

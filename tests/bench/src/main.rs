@@ -2,17 +2,21 @@
 //! cost is the same for all.
 
 mod bulk;
-mod crowd;
+mod burst;
+mod content;
 mod dialect;
-mod floor;
+mod idle;
 mod meter;
+mod poll;
 mod small;
+mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use content::Content;
 use dialect::Dialect;
 
 #[derive(Parser)]
@@ -27,21 +31,33 @@ enum Work {
     Bulk {
         #[command(flatten)]
         server: Server,
-        #[arg(long)]
-        name: String,
-        /// Bytes that it has
-        #[arg(long)]
-        size: u64,
-        /// Its CRC-32, as eight hexadecimal digits
-        #[arg(long, value_parser = hexadecimal)]
-        crc32: u32,
+        #[command(flatten)]
+        file: LargeFile,
         #[arg(long, default_value = "drop")]
         sink: Sink,
+    },
+    /// Fetch one file with many clients at once, each over a new connection
+    Burst {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        file: LargeFile,
+        #[arg(long)]
+        clients: usize,
+        /// How often they do that, one time after the other
+        #[arg(long)]
+        times: u32,
+        /// Also check every byte. For a run that is not timed
+        #[arg(long)]
+        check: bool,
     },
     /// Read a listing to the end of the connection
     List {
         #[command(flatten)]
         server: Server,
+        /// The directory
+        #[arg(long)]
+        name: String,
         /// Bytes that stand once for each entry
         #[arg(long)]
         marker: String,
@@ -49,15 +65,12 @@ enum Work {
         #[arg(long)]
         count: usize,
     },
-    /// Ask for a small file, or send text, again and again
+    /// Ask for small files, or send text, again and again
     Small {
         #[command(flatten)]
         server: Server,
-        #[arg(long, default_value = "")]
-        name: String,
-        /// A file that has what every body must be
-        #[arg(long)]
-        body: Option<PathBuf>,
+        #[command(flatten)]
+        files: SmallFiles,
         #[arg(long, default_value_t = 1)]
         clients: usize,
         /// A new connection for each request
@@ -65,43 +78,34 @@ enum Work {
         fresh: bool,
         #[arg(long, default_value_t = 300)]
         milliseconds: u64,
+        /// Stop after so many requests; the files are then fetched in their order instead of at random
+        #[arg(long)]
+        requests: Option<usize>,
     },
     /// Connect many clients, wait for a line on standard input, then let each ask once
     Idle {
         #[command(flatten)]
         server: Server,
-        #[arg(long)]
-        name: String,
-        #[arg(long)]
-        body: PathBuf,
-        #[arg(long)]
-        clients: usize,
-    },
-    /// Let each client ask once a second
-    Paced {
         #[command(flatten)]
-        server: Server,
-        #[arg(long)]
-        name: String,
-        #[arg(long)]
-        body: PathBuf,
+        files: SmallFiles,
         #[arg(long)]
         clients: usize,
-        #[arg(long, default_value_t = 3)]
-        seconds: u64,
     },
-    /// Serve one file with the fewest system calls
-    Floor {
-        /// The file
+    /// Read the beginning of a file from this machine
+    ReadFile {
         file: PathBuf,
-        /// How its bytes leave
-        #[arg(long, default_value = "sendfile")]
-        way: floor::Way,
+        /// Bytes to read
+        #[arg(long)]
+        length: u64,
     },
-    /// List a directory with the fewest system calls
-    FloorList {
-        /// The directory
-        directory: PathBuf,
+    /// Carry packets between two TUN devices, which are standard input and standard output
+    Wire {
+        /// How long a packet is under way, in milliseconds
+        #[arg(long)]
+        delay_ms: u64,
+        /// Megabits a second, each way
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        megabits: u32,
     },
 }
 
@@ -114,6 +118,28 @@ struct Server {
     /// The server's processes, whose processor time is measured
     #[arg(long)]
     pid: Vec<i32>,
+}
+
+#[derive(clap::Args)]
+struct LargeFile {
+    #[arg(long)]
+    name: String,
+    /// Bytes that it has
+    #[arg(long)]
+    size: u64,
+    /// Its CRC-32, as eight hexadecimal digits
+    #[arg(long, value_parser = hexadecimal)]
+    crc32: u32,
+}
+
+#[derive(clap::Args)]
+struct SmallFiles {
+    /// The directory of numbered files; without it text is sent
+    #[arg(long)]
+    directory: Option<String>,
+    /// How many files are in it
+    #[arg(long, default_value_t = 1)]
+    count: u64,
 }
 
 /// What is done with a body.
@@ -142,24 +168,25 @@ fn main() -> ExitCode {
 
 fn run(work: Work) -> Result<serde_json::Value, String> {
     match work {
-        Work::Bulk { server, name, size, crc32, sink } => bulk::fetch(&server, &name, size, crc32, sink),
-        Work::List { server, marker, count } => bulk::list(&server, &marker, count),
-        Work::Small { server, name, body, clients, fresh, milliseconds } => {
-            let body = body.map_or_else(|| Ok(dialect::SENTENCE.to_vec()), |path| contents(&path))?;
-            let plan = small::Plan { name: &name, body: &body, clients, fresh, milliseconds };
-            small::run(&server, &plan)
+        Work::Bulk { server, file, sink } => bulk::fetch(&server, &file, sink),
+        Work::Burst { server, file, clients, times, check } => {
+            let plan = burst::Plan { clients, times, check };
+            burst::run(&server, &file, &plan)
         }
-        Work::Idle { server, name, body, clients } => crowd::idle(&server, &name, &contents(&body)?, clients),
-        Work::Paced { server, name, body, clients, seconds } => {
-            crowd::paced(&server, &name, &contents(&body)?, clients, seconds)
+        Work::List { server, name, marker, count } => bulk::list(&server, &name, &marker, count),
+        Work::Small { server, files, clients, fresh, milliseconds, requests } => {
+            small::run(&server, files.content(), &small::Plan { clients, fresh, milliseconds, requests })
         }
-        Work::Floor { file, way } => floor::serve(&file, way),
-        Work::FloorList { directory } => floor::list(&directory),
+        Work::Idle { server, files, clients } => idle::run(&server, files.content(), clients),
+        Work::ReadFile { file, length } => bulk::read_file(&file, length),
+        Work::Wire { delay_ms, megabits } => wire::carry(delay_ms, megabits),
     }
 }
 
-fn contents(path: &PathBuf) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+impl SmallFiles {
+    fn content(self) -> Content {
+        self.directory.map_or(Content::Text, |directory| Content::Files { directory, count: self.count.max(1) })
+    }
 }
 
 fn hexadecimal(text: &str) -> Result<u32, String> {

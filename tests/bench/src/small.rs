@@ -1,64 +1,70 @@
-//! Many small requests, from one client or several, each with one request at a time.
+//! Clients that fetch small files, or send text, each with one request at a time.
 
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::Server;
+use crate::content::{Content, Random};
 use crate::dialect::{Dialect, check_trailer, is_trailer};
 use crate::meter::Meter;
+use crate::poll::{Events, Poll};
 
 /// The maximum length of a response, in bytes.
 const ANSWER_LEN: usize = 4096;
 
 /// The work.
-pub struct Plan<'a> {
-    pub name: &'a str,
-    /// The expected body.
-    pub body: &'a [u8],
+pub struct Plan {
     pub clients: usize,
     /// A new connection for each request.
     pub fresh: bool,
     pub milliseconds: u64,
+    /// End after so many instead; the files are then asked for in their order.
+    pub requests: Option<usize>,
 }
 
-/// One client: its connection, and the received part of a response.
+/// One client: its connection, the file that it asked for, and the received part of the response.
 pub struct Client {
     socket: Socket,
+    number: u64,
     buf: Vec<u8>,
     len: usize,
     asked: Instant,
 }
 
-/// The request of every client, and the expected response.
+/// What every client asks for, and where.
 pub struct Exchange<'a> {
     pub server: &'a Server,
-    pub request: Vec<u8>,
-    pub body: &'a [u8],
+    pub content: Content,
+    kept: bool,
     trailer: Vec<u8>,
 }
 
 impl<'a> Exchange<'a> {
-    pub fn new(server: &'a Server, name: &str, body: &'a [u8], kept: bool) -> Self {
-        let trailer = server.dialect.trailer(crc32fast::hash(body));
-        Self { server, request: server.dialect.ask(name, kept), body, trailer }
+    pub fn new(server: &'a Server, content: Content, kept: bool) -> Self {
+        // Small files are fetched without a digest.
+        Self { server, content, kept, trailer: server.dialect.trailer(0) }
     }
 }
 
 /// Makes requests until the time is over.
-pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
-    let exchange = Exchange::new(server, plan.name, plan.body, !plan.fresh);
+pub fn run(server: &Server, content: Content, plan: &Plan) -> Result<Value, String> {
+    let exchange = Exchange::new(server, content, !plan.fresh);
+    let mut in_order = 0..;
+    let mut random = Random::new();
+    let mut next = || {
+        let number = if plan.requests.is_some() { in_order.next() } else { random.next() };
+        exchange.content.draw(number.unwrap_or_default())
+    };
     // Warms up, so that new threads and cold memory are not measured.
     let mut latencies = Vec::with_capacity(1 << 20);
     let mut clients = Vec::new();
     for _ in 0..plan.clients {
         let mut client = Client::connect(&exchange)?;
-        client.ask(&exchange)?;
+        client.ask(&exchange, 0)?;
         while !client.receive(&exchange, true)? {}
         clients.push(client);
     }
@@ -66,29 +72,30 @@ pub fn run(server: &Server, plan: &Plan<'_>) -> Result<Value, String> {
     // The clock is read once for each response: its end is the start of the next request.
     let mut now = Instant::now();
     let end = now + Duration::from_millis(plan.milliseconds);
+    let is_over = |now, count| plan.requests.map_or(now >= end && count > 0, |requests| count >= requests);
     if let [client] = clients.as_mut_slice() {
-        while now < end || latencies.is_empty() {
-            client.begin(&exchange, plan.fresh, now)?;
+        while !is_over(now, latencies.len()) {
+            client.begin(&exchange, plan.fresh, next(), now)?;
             while !client.receive(&exchange, true)? {}
             now = Instant::now();
             latencies.push(now - client.asked);
         }
     } else {
         let (poll, mut events) = (Poll::new()?, Events::new());
-        for (number, client) in clients.iter_mut().enumerate() {
-            client.begin(&exchange, plan.fresh, Instant::now())?;
-            poll.add(client, number)?;
+        for (place, client) in clients.iter_mut().enumerate() {
+            client.begin(&exchange, plan.fresh, next(), Instant::now())?;
+            poll.add(&client.socket, place)?;
         }
-        while now < end || latencies.is_empty() {
+        while !is_over(now, latencies.len()) {
             poll.wait(&mut events, 1000)?;
-            for number in events.ready() {
-                let client = &mut clients[number];
+            for place in events.ready() {
+                let client = &mut clients[place];
                 if client.receive(&exchange, false)? {
                     now = Instant::now();
                     latencies.push(now - client.asked);
-                    client.begin(&exchange, plan.fresh, now)?;
+                    client.begin(&exchange, plan.fresh, next(), now)?;
                     if plan.fresh {
-                        poll.add(client, number)?;
+                        poll.add(&client.socket, place)?;
                     }
                 }
             }
@@ -114,14 +121,14 @@ impl Client {
         Ok(Self::new(socket))
     }
 
-    /// Makes a request, over a `fresh` connection or the existing one; its latency counts from `now`.
-    pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool, now: Instant) -> Result<(), String> {
+    /// Asks for a file, over a `fresh` connection or the existing one; its latency counts from `now`.
+    pub fn begin(&mut self, exchange: &Exchange<'_>, fresh: bool, number: u64, now: Instant) -> Result<(), String> {
         if fresh {
             let buf = std::mem::take(&mut self.buf);
             *self = Self { buf, ..Self::connect(exchange)? };
         }
         self.asked = now;
-        self.ask(exchange)?;
+        self.ask(exchange, number)?;
         // Like `Connection: close` in HTTP.
         if fresh && exchange.server.dialect != Dialect::Http {
             self.socket.shutdown(Shutdown::Write).map_err(|error| format!("asking: {error}"))?;
@@ -129,7 +136,7 @@ impl Client {
         Ok(())
     }
 
-    /// Does not.
+    /// Does not wait.
     pub fn begin_to_connect(exchange: &Exchange<'_>) -> Result<Self, String> {
         let socket = Self::socket(exchange)?;
         socket.set_nonblocking(true).map_err(|error| error.to_string())?;
@@ -143,7 +150,7 @@ impl Client {
     }
 
     fn new(socket: Socket) -> Self {
-        Self { socket, buf: Vec::new(), len: 0, asked: Instant::now() }
+        Self { socket, number: 0, buf: Vec::new(), len: 0, asked: Instant::now() }
     }
 
     fn socket(exchange: &Exchange<'_>) -> Result<Socket, String> {
@@ -155,15 +162,16 @@ impl Client {
         self.socket.peer_addr().is_ok()
     }
 
-    pub fn ask(&mut self, exchange: &Exchange<'_>) -> Result<(), String> {
+    pub fn watch(&self, poll: &Poll, place: usize) -> Result<(), String> {
+        poll.add(&self.socket, place)
+    }
+
+    pub fn ask(&mut self, exchange: &Exchange<'_>, number: u64) -> Result<(), String> {
         self.len = 0;
-        let sent =
-            send(&self.socket, &exchange.request, SendFlags::NOSIGNAL).map_err(|error| format!("asking: {error}"))?;
-        if sent == exchange.request.len() {
-            Ok(())
-        } else {
-            Err("a request did not fit the socket's buffer".to_owned())
-        }
+        self.number = number;
+        let request = exchange.content.request(exchange.server.dialect, number, exchange.kept);
+        let sent = send(&self.socket, &request, SendFlags::NOSIGNAL).map_err(|error| format!("asking: {error}"))?;
+        if sent == request.len() { Ok(()) } else { Err("a request did not fit the socket's buffer".to_owned()) }
     }
 
     /// Reads once. Returns whether the response is complete, and checks it then.
@@ -178,59 +186,20 @@ impl Client {
         }
         let dialect = exchange.server.dialect;
         let bytes = &self.buf[..self.len];
+        let body_len = exchange.content.len();
         let Some(head) = dialect.head(bytes)? else { return Ok(false) };
-        if head.body_len != exchange.body.len() as u64 {
-            return Err(format!("a body of {} bytes instead of {}", head.body_len, exchange.body.len()));
+        if head.body_len != body_len as u64 {
+            return Err(format!("a body of {} bytes instead of {body_len}", head.body_len));
         }
-        let end = head.len + exchange.body.len();
+        let end = head.len + body_len;
         let Some(behind) = bytes.get(end..) else { return Ok(false) };
         if !is_trailer(behind, &exchange.trailer) {
             return Ok(false);
         }
-        if bytes[head.len..end] != *exchange.body {
-            return Err("a body is wrong".to_owned());
+        if !exchange.content.is_body(&bytes[head.len..end], self.number) {
+            return Err(format!("the body of file {} is wrong", self.number));
         }
         check_trailer(behind, &exchange.trailer)?;
         Ok(true)
-    }
-}
-
-/// Finds the clients that have received something.
-pub struct Poll(OwnedFd);
-
-/// Result of [`Poll`].
-pub struct Events(Vec<epoll::Event>);
-
-impl Poll {
-    pub fn new() -> Result<Self, String> {
-        epoll::create(epoll::CreateFlags::CLOEXEC).map(Self).map_err(|error| format!("epoll: {error}"))
-    }
-
-    pub fn add(&self, client: &Client, number: usize) -> Result<(), String> {
-        let data = epoll::EventData::new_u64(number as u64);
-        epoll::add(&self.0, &client.socket, data, epoll::EventFlags::IN).map_err(|error| format!("epoll: {error}"))
-    }
-
-    /// Waits for some; none when the time is over.
-    pub fn wait(&self, events: &mut Events, milliseconds: i64) -> Result<(), String> {
-        events.0.clear();
-        let limit = rustix::event::Timespec { tv_sec: milliseconds / 1000, tv_nsec: milliseconds % 1000 * 1_000_000 };
-        let place = rustix::buffer::spare_capacity(&mut events.0);
-        epoll::wait(&self.0, place, Some(&limit)).map(|_| ()).map_err(|error| format!("epoll: {error}"))
-    }
-}
-
-impl Events {
-    pub fn new() -> Self {
-        Self(Vec::with_capacity(256))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The numbers of the clients.
-    pub fn ready(&self) -> impl Iterator<Item = usize> {
-        self.0.iter().map(|event| event.data.u64() as usize)
     }
 }

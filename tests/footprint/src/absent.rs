@@ -110,6 +110,14 @@ impl<'c> ServerConfig<'c> {
         self.number(rate)
     }
 
+    pub fn with_busy_retry_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
+    pub fn with_stop_retry_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
     pub fn with_name(self, name: Name<'c>) -> Self {
         absent_config_name(name);
         self

@@ -37,7 +37,9 @@ pub fn run() {
         .with_idle_ms(input())
         .with_request_ms(input())
         .with_stall_ms(input())
-        .with_min_rate(input());
+        .with_min_rate(input())
+        .with_busy_retry_ms(input())
+        .with_stop_retry_ms(input());
     let config = match text_of(receive(&mut text)).map(ServerName::new) {
         Some(Ok(name)) => config.with_name(name),
         _ => config,

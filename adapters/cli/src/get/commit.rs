@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use coracle::client::{Download, Error, GetSummary};
+use coracle::client::{Download, GetSummary};
 use coracle::local::{BatchCommitter, LocalError, Stored};
 
 use super::batches::{Batches, Next};
 use super::file::describe;
+use super::queue::Queue;
 use super::store::Receipt;
 use super::task::{Context, Task, TaskOutcome};
 use super::threads::spawn;
@@ -25,18 +26,6 @@ const INDEX_PAUSE: Duration = Duration::from_secs(10);
 /// The time between two writes of the index is so many times that of a write, at least.
 const INDEX_SHARE: u32 = 20;
 
-/// Whom a committer tells what it did.
-pub trait Reports: Sync {
-    /// The work on a task has ended. It is reported later.
-    fn release(&self);
-
-    /// A task is done.
-    fn report(&self, task: &Task, outcome: Result<TaskOutcome, Error>);
-
-    /// A task has to be done again.
-    fn again(&self, task: Task);
-}
-
 /// A file that was received.
 struct Received {
     task: Task,
@@ -46,7 +35,7 @@ struct Received {
 /// Commits downloads, in threads of its own where it was started.
 pub struct Committer<'c> {
     context: &'c Context<'c>,
-    reports: &'c dyn Reports,
+    queue: &'c Queue,
     batches: Batches<(Received, GetSummary)>,
     has_batch_thread: AtomicBool,
     /// To the threads that commit downloads that are no files of a batch.
@@ -55,10 +44,10 @@ pub struct Committer<'c> {
 
 impl<'c> Committer<'c> {
     /// A committer that was not started: it commits each download when it comes.
-    pub fn new(context: &'c Context<'c>, reports: &'c dyn Reports) -> Self {
+    pub fn new(context: &'c Context<'c>, queue: &'c Queue) -> Self {
         Self {
             context,
-            reports,
+            queue,
             batches: Batches::new(),
             has_batch_thread: AtomicBool::new(false),
             singles: Mutex::new(None),
@@ -92,13 +81,10 @@ impl<'c> Committer<'c> {
         if download.is_of_batch() && self.has_batch_thread.load(Ordering::Relaxed) {
             match download.finish() {
                 Ok((part, summary)) => {
-                    self.reports.release();
+                    self.queue.leave(&received.task);
                     self.batches.add((received, summary), part);
                 }
-                Err(error) => {
-                    self.done(received, Err(error));
-                    self.reports.release();
-                }
+                Err(error) => self.queue.done(self.context, &received.task, Err(error.into())),
             }
             return;
         }
@@ -109,7 +95,6 @@ impl<'c> Committer<'c> {
         };
         if let Some((received, download)) = unsent {
             self.commit_single(received, download);
-            self.reports.release();
         }
     }
 
@@ -151,12 +136,13 @@ impl<'c> Committer<'c> {
             let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok((received, download)) = next else { return };
             self.commit_single(received, download);
-            self.reports.release();
         }
     }
 
     fn commit_single(&self, received: Received, download: Download) {
-        self.done(received, download.store());
+        let stored = download.store();
+        self.queue.leave(&received.task);
+        self.done(received, stored);
     }
 
     fn lock_singles(&self) -> MutexGuard<'_, Option<SyncSender<(Received, Download)>>> {
@@ -166,8 +152,8 @@ impl<'c> Committer<'c> {
     fn done(&self, received: Received, outcome: Result<(GetSummary, Stored), LocalError>) {
         let Received { task, receipt } = received;
         match outcome {
-            Err(error) if error.is_elsewhere() => self.reports.again(task),
-            Err(error) => self.reports.report(&task, Err(error.into())),
+            Err(error) if error.is_elsewhere() => self.queue.again(task),
+            Err(error) => self.queue.report(self.context, &task, Err(error.into())),
             Ok((summary, stored)) => {
                 if let Some(receipt) = receipt {
                     self.context.store.note(receipt, summary.digest, stored.stamp);
@@ -175,7 +161,7 @@ impl<'c> Committer<'c> {
                 if !self.context.recursive {
                     self.context.display.println(&describe(task.name(), &stored.path, &summary));
                 }
-                self.reports.report(&task, Ok(TaskOutcome::Fetched(summary)));
+                self.queue.report(self.context, &task, Ok(TaskOutcome::Fetched(summary)));
             }
         }
     }

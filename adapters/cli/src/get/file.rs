@@ -1,79 +1,105 @@
-//! Fetches one file of `coracle get`.
+//! A file of `coracle get`: what is asked about it, and whether that is necessary.
 
 use std::path::Path;
 
-use coracle::client::{Client, Download, Error, GetSummary};
-use coracle::local::{DownloadTarget, Escaped, LocalError, Origin, Replace, escape_path, name_restriction};
-use coracle_core::{DigestKind, FileName, Violation};
+use coracle::client::{Download, Error, GetSummary, PipelineRequest};
+use coracle::local::{DownloadTarget, Escaped, Fetched, LocalError, Origin, Replace, escape_path, name_restriction};
+use coracle_core::{DigestKind, FileName, Header, Violation};
 
 use super::known::{Decision, Judgement};
 use super::store::Receipt;
-use super::task::{Context, FileTask, TaskOutcome};
+use super::task::{Context, FileTask};
+use crate::progress::FileBar;
 
-/// Fetches `task`, and leaves the download to the caller to commit. With `-r`, a file that is here already is not fetched.
-pub fn fetch(context: &Context<'_>, client: &mut Client, task: &FileTask) -> Result<TaskOutcome, Error> {
-    let name = parse_name(&task.name)?;
-    if let (None, Some(why)) = (&task.leaf, name_restriction(name.last())) {
-        return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
-    }
-    let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
-    let target = &DownloadTarget::new(task.directory.clone(), leaf);
-    let settled = context.store.settled();
-    let mut options = context.options.clone().with_staging(context.store.staging());
-    if context.recursive {
-        match known(context, client, name, target, task)? {
-            None => return Ok(TaskOutcome::Unchanged),
-            Some(replace) => options = options.with_replace(replace),
-        }
-    }
-    let mut bar = context.display.bar(name.as_str());
-    let download = client.download(name, target, &options, &mut bar)?;
-    drop(bar);
-    let receipt = context.recursive.then(|| receipt(name, task, &download, settled)).flatten();
-    Ok(TaskOutcome::Downloaded(Box::new(download), receipt))
+/// What is asked about a file.
+pub enum FileStep {
+    /// The version and the digest, to compare them with those of the file that is here.
+    Version { target: DownloadTarget, fetched: Option<Box<Fetched>> },
+    /// The file itself. `settled` as it was when it was asked for.
+    Contents { target: DownloadTarget, replace: Replace, settled: Option<u64> },
 }
 
-/// Finds out whether the file is here already: `None`. Else what may be replaced.
-fn known(
-    context: &Context<'_>,
-    client: &mut Client,
-    name: FileName<'_>,
-    target: &DownloadTarget,
-    task: &FileTask,
-) -> Result<Option<Replace>, Error> {
-    let store = &context.store;
-    let path = local_path(name, task);
-    let peer = client.address().to_string();
-    let fetched = store.fetched(&path, name.as_str(), &peer);
-    let rules = store.rules();
-    match rules.decide(&task.listed, target, fetched.as_ref())? {
-        Decision::Skip => {}
-        Decision::Fetch(replace) => return Ok(Some(replace)),
-        Decision::Ask => {
-            let header = client.stat(name, Some(context.options.digest().unwrap_or(DigestKind::Crc32)))?;
-            let stamp = match rules.judge(target, fetched.as_ref(), &header)? {
-                Judgement::Fetch(replace) => return Ok(Some(replace)),
-                Judgement::Equal(stamp) => stamp,
-            };
-            let origin =
-                Origin { name: name.as_str().to_owned(), peer, size: header.size, version: header.version.clone() };
-            let is_settled = is_settled(header.modified, rules.settled);
-            let receipt = Receipt { path, origin, modified: header.modified, is_settled };
-            store.note(receipt, header.digest, Some(stamp));
+/// What is done about a file.
+pub enum First {
+    /// Nothing: it is here.
+    Here,
+    /// Something is asked.
+    Step(FileStep),
+}
+
+impl FileStep {
+    /// What is asked first about `task`, a file of the server `peer`.
+    pub fn first(context: &Context<'_>, peer: &str, task: &FileTask) -> Result<First, Error> {
+        let name = parse_name(&task.name)?;
+        if let (None, Some(why)) = (&task.leaf, name_restriction(name.last())) {
+            return Err(LocalError::Name { name: name.as_str().to_owned(), why }.into());
         }
+        let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
+        let target = DownloadTarget::new(task.directory.clone(), leaf);
+        let (store, rules) = (&context.store, context.store.rules());
+        if !context.recursive {
+            return Ok(First::Step(Self::contents(context, target, rules.replace_none())));
+        }
+        let fetched = store.fetched(&local_path(name, task), name.as_str(), peer);
+        Ok(match rules.decide(&task.listed, &target, fetched.as_ref())? {
+            Decision::Skip => here(task, &target)?,
+            Decision::Fetch(replace) => First::Step(Self::contents(context, target, replace)),
+            Decision::Ask => First::Step(Self::Version { target, fetched: fetched.map(Box::new) }),
+        })
     }
+
+    /// The request for it.
+    pub fn request(&self, context: &Context<'_>, task: &FileTask) -> Result<PipelineRequest<FileBar>, Error> {
+        let name = parse_name(&task.name)?;
+        Ok(match self {
+            Self::Version { .. } => {
+                PipelineRequest::stat(name, Some(context.options.digest().unwrap_or(DigestKind::Crc32)))
+            }
+            Self::Contents { target, replace, .. } => {
+                let options = context.options.clone().with_replace(*replace).with_staging(context.store.staging());
+                let bar = context.display.bar(name.as_str());
+                PipelineRequest::get(name, target.clone(), options, bar).with_size(task.listed.size)
+            }
+        })
+    }
+
+    /// What is to be done by the answer to it.
+    pub fn judge(self, context: &Context<'_>, peer: &str, task: &FileTask, header: &Header) -> Result<First, Error> {
+        let Self::Version { target, fetched } = self else { return Ok(First::Step(self)) };
+        let (store, rules) = (&context.store, context.store.rules());
+        let stamp = match rules.judge(&target, fetched.as_deref(), header)? {
+            Judgement::Fetch(replace) => return Ok(First::Step(Self::contents(context, target, replace))),
+            Judgement::Equal(stamp) => stamp,
+        };
+        let name = parse_name(&task.name)?;
+        let (size, version, modified) = (header.size, header.version.clone(), header.modified);
+        let origin = Origin { name: name.as_str().to_owned(), peer: peer.to_owned(), size, version };
+        let is_settled = is_settled(modified, rules.settled);
+        let receipt = Receipt { path: local_path(name, task), origin, modified, is_settled };
+        store.note(receipt, header.digest, Some(stamp));
+        here(task, &target)
+    }
+
+    fn contents(context: &Context<'_>, target: DownloadTarget, replace: Replace) -> Self {
+        Self::Contents { target, replace, settled: context.store.settled() }
+    }
+}
+
+/// What to note of a file that was received.
+pub fn receipt(task: &FileTask, step: &FileStep, download: &Download) -> Option<Receipt> {
+    let FileStep::Contents { settled, .. } = step else { return None };
+    let (origin, modified) = (download.origin()?.clone(), download.modified());
+    let path = local_path(FileName::new(&task.name).ok()?, task);
+    Some(Receipt { path, origin, modified, is_settled: is_settled(modified, *settled) })
+}
+
+/// A file that is here already.
+fn here(task: &FileTask, target: &DownloadTarget) -> Result<First, Error> {
     if task.directory.had_parts() {
         // A run that ended between the rename and the removal of the sidecar left it behind: finding it removes it.
         target.find_part()?;
     }
-    Ok(None)
-}
-
-/// What to note of a file that was received.
-fn receipt(name: FileName<'_>, task: &FileTask, download: &Download, settled: Option<u64>) -> Option<Receipt> {
-    let modified = download.modified();
-    let (path, origin) = (local_path(name, task), download.origin()?.clone());
-    Some(Receipt { path, origin, modified, is_settled: is_settled(modified, settled) })
+    Ok(First::Here)
 }
 
 fn is_settled(modified: Option<u64>, settled: Option<u64>) -> bool {
@@ -93,7 +119,7 @@ pub fn parse_name(path: &str) -> Result<FileName<'_>, Error> {
     FileName::new(path).map_err(|_| Error::Violation(Violation::EntryName))
 }
 
-/// The line for a file that was fetched.
+/// The line that tells of a file that was fetched.
 pub fn describe(name: &str, path: &Path, summary: &GetSummary) -> String {
     let verified = match summary.digest {
         Some(digest) => format!("{} {digest}", digest.kind()),

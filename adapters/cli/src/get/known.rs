@@ -124,7 +124,7 @@ impl Rules {
     }
 
     /// What may be replaced, where nothing is in the way yet.
-    fn replace_none(&self) -> Replace {
+    pub fn replace_none(&self) -> Replace {
         if self.force { Replace::Anything } else { Replace::Nothing }
     }
 }

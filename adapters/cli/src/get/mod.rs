@@ -9,7 +9,9 @@ mod store;
 mod summary;
 mod task;
 mod threads;
+mod transfer;
 mod tree;
+mod worker;
 
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
@@ -139,7 +141,7 @@ pub fn run(args: &Get) -> Exit {
                 store,
                 display: ProgressDisplay::new(false, args.quiet),
             };
-            queue::run(&context, tasks, usize::from(args.jobs))
+            transfer::run(&context, tasks, usize::from(args.jobs))
         }
         Err(exit) => exit,
     }

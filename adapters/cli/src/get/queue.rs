@@ -1,67 +1,20 @@
-//! The queue of tasks, and the threads that work on it.
+//! The queue of tasks, which the workers share.
 
-use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
-use coracle::client::{Client, Error, ErrorKind};
+use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
-use super::commit::{Committer, Reports};
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
-use super::threads::spawn;
-use super::{file, tree};
+use super::tree;
 use crate::exit::{Exit, print_error, report_failure};
 
-/// Does `tasks` and those that come of them, with `workers` connections.
-pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
-    tasks.reverse();
-    let len = tasks.iter().map(Task::len).sum();
-    let is_many = context.recursive || tasks.len() > 1;
-    let state = State { tasks, len, workers, ..State::default() };
-    let queue = Queue { context, state: Mutex::new(state), changed: Condvar::new() };
-    let committer = Committer::new(context, &queue);
-    thread::scope(|scope| {
-        if is_many {
-            committer.start(scope);
-        }
-        let mut threads = Vec::new();
-        for number in 1..workers {
-            let (queue, committer) = (&queue, &committer);
-            match spawn(scope, format!("get-{number}"), move || queue.work(committer)) {
-                Some(thread) => threads.push(thread),
-                None => {
-                    queue.lock().workers = number;
-                    break;
-                }
-            }
-        }
-        queue.work(&committer);
-        for thread in threads {
-            drop(thread.join());
-        }
-        committer.close();
-    });
-    // What could not be renamed from where batches are written is fetched once more, beside its target.
-    queue.work(&Committer::new(context, &queue));
-    let stored = context.store.finish();
-    let State { summary, mut first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if let Err(error) = stored {
-        print_error(&error);
-        first_failure.get_or_insert(Exit::LocalFile);
-    }
-    if context.recursive && !context.quiet {
-        // A closed standard output does not change what was fetched.
-        drop(writeln!(io::stdout(), "{summary}"));
-    } else if !context.recursive && summary.not_tried > 0 {
-        print_error(format_args!("{} more were not tried", summary.not_tried));
-    }
-    first_failure.unwrap_or(Exit::Done)
-}
+/// How many directories are listed at the same time.
+const MAX_LISTINGS: usize = 64;
 
-struct Queue<'c> {
-    context: &'c Context<'c>,
+/// The tasks that wait, and what has become of the others.
+pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -74,6 +27,8 @@ struct State {
     len: usize,
     /// How many tasks are being worked on.
     busy: usize,
+    /// How many of those are listings.
+    listings: usize,
     /// How many workers there are that have not retired.
     workers: usize,
     /// The network failed: the other tasks are given up.
@@ -82,40 +37,61 @@ struct State {
     first_failure: Option<Exit>,
 }
 
-impl Queue<'_> {
-    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the
-    /// `committer`.
-    fn work(&self, committer: &Committer<'_>) {
-        let context = self.context;
-        let display = context.display.clone();
-        let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
-        while let Some(task) = self.take() {
-            match perform(context, &mut client, &task) {
-                Ok(TaskOutcome::Downloaded(download, receipt)) => committer.commit(task, *download, receipt),
-                Err(error) if error.is_busy() => match self.retire(task) {
-                    Ok(others) => {
-                        context
-                            .display
-                            .note(format_args!("the server is busy: going on with {others} connections at most"));
-                        return;
-                    }
-                    Err(task) => self.done(&task, Err(error)),
-                },
-                outcome => self.done(&task, outcome),
-            }
-        }
+impl State {
+    fn pop(&mut self) -> Option<Task> {
+        let task = self.tasks.pop()?;
+        self.len -= task.len();
+        self.enter(&task);
+        Some(task)
+    }
+
+    fn enter(&mut self, task: &Task) {
+        self.busy += 1;
+        self.listings += usize::from(!matches!(task, Task::File(_)));
+    }
+
+    fn put_back(&mut self, task: Task) {
+        self.leave(&task);
+        self.len += task.len();
+        self.tasks.push(task);
+    }
+
+    fn leave(&mut self, task: &Task) {
+        self.busy -= 1;
+        self.listings -= usize::from(!matches!(task, Task::File(_)));
+    }
+}
+
+impl Queue {
+    /// A queue for so many workers. The first of `tasks` is the next.
+    pub fn new(mut tasks: Vec<Task>, workers: usize) -> Self {
+        tasks.reverse();
+        let len = tasks.iter().map(Task::len).sum();
+        let state = State { tasks, len, workers, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Sets how many workers there are.
+    pub fn set_workers(&self, workers: usize) {
+        self.lock().workers = workers;
+    }
+
+    /// What was done, and the exit code of the first failure.
+    pub fn finish(self) -> (Summary, Option<Exit>) {
+        let State { tasks, mut summary, first_failure, .. } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary.not_tried = tasks.len();
+        (summary, first_failure)
     }
 
     /// Takes the next task; `None` when none is left and none can come of those that are being worked on.
-    fn take(&self) -> Option<Task> {
+    pub fn take(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
             if state.is_over {
                 return None;
             }
-            if let Some(task) = state.tasks.pop() {
-                state.len -= task.len();
-                state.busy += 1;
+            if let Some(task) = state.pop() {
                 return Some(task);
             }
             if state.busy == 0 {
@@ -125,56 +101,84 @@ impl Queue<'_> {
         }
     }
 
+    /// Takes one more task for a worker that has `pending` ones, where no other worker will be idle for it.
+    pub fn take_ahead(&self, pending: usize) -> Option<Task> {
+        let mut state = self.lock();
+        let others = state.workers.saturating_sub(1);
+        let is_fair = others == 0 || pending < state.tasks.len().div_ceil(others);
+        // What is listed is fetched before more is: each directory with files that wait is open.
+        let is_listing = state.tasks.last().is_some_and(|task| !matches!(task, Task::File(_)));
+        if state.is_over || !is_fair || (is_listing && state.listings >= MAX_LISTINGS) {
+            return None;
+        }
+        state.pop()
+    }
+
+    /// Puts tasks back that were taken and not done; the first is the next.
+    pub fn give_back(&self, tasks: impl DoubleEndedIterator<Item = Task>) {
+        let mut state = self.lock();
+        for task in tasks.rev() {
+            state.put_back(task);
+        }
+        self.changed.notify_all();
+    }
+
     /// Leaves the task to the other workers, and returns how many they are; gives it back where there are none.
-    fn retire(&self, task: Task) -> Result<usize, Task> {
+    pub fn retire(&self, task: Task) -> Result<usize, Task> {
         let mut state = self.lock();
         if state.workers <= 1 || state.is_over {
             return Err(task);
         }
         state.workers -= 1;
-        state.busy -= 1;
-        state.len += task.len();
-        state.tasks.push(task);
+        state.put_back(task);
         self.changed.notify_all();
         Ok(state.workers)
     }
 
-    fn done(&self, task: &Task, outcome: Result<TaskOutcome, Error>) {
-        self.report(task, outcome);
-        self.release();
+    /// The task that was taken goes on as `other`.
+    pub fn replace(&self, task: &Task, other: &Task) {
+        let mut state = self.lock();
+        state.leave(task);
+        state.enter(other);
     }
 
-    /// Errs where a listing is too large to be held beside the tasks that wait already.
-    fn check_room(&self, outcome: TaskOutcome) -> Result<TaskOutcome, Error> {
-        match &outcome {
-            TaskOutcome::Listed { tasks, .. }
-                if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
-            {
-                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
-            }
-            _ => Ok(outcome),
-        }
+    /// Whether there is one worker at most.
+    pub fn has_one_worker(&self) -> bool {
+        self.lock().workers <= 1
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether there are tasks to do.
+    pub fn has_tasks(&self) -> bool {
+        let state = self.lock();
+        !state.is_over && !state.tasks.is_empty()
     }
-}
 
-impl Reports for Queue<'_> {
-    fn release(&self) {
-        self.lock().busy -= 1;
+    /// Whether the tasks that are left are given up.
+    pub fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// A task that was taken is done.
+    pub fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        self.report(context, task, outcome);
+        self.leave(task);
+    }
+
+    /// The work on a task has ended, whether it was reported or will be.
+    pub fn leave(&self, task: &Task) {
+        self.lock().leave(task);
         self.changed.notify_all();
     }
 
-    fn again(&self, task: Task) {
+    /// Does a task again that was taken, and has been left.
+    pub fn again(&self, task: Task) {
         let mut state = self.lock();
         state.len += task.len();
         state.tasks.push(task);
     }
 
-    fn report(&self, task: &Task, outcome: Result<TaskOutcome, Error>) {
-        let context = self.context;
+    /// Reports how a task ended, and queues those that come of it.
+    pub fn report(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| {
@@ -196,7 +200,6 @@ impl Reports for Queue<'_> {
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Downloaded(..)) => {}
             Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
                 state.summary.skipped += skipped;
                 if skipped > 0 {
@@ -214,9 +217,24 @@ impl Reports for Queue<'_> {
             if is_network {
                 // A server that cannot be reached for this task cannot be reached for the next ones either.
                 state.is_over = true;
-                state.summary.not_tried = state.tasks.len();
             }
         }
+    }
+
+    /// Errs where a listing is too large to be held beside the tasks that wait already.
+    fn check_room(&self, outcome: TaskOutcome) -> Result<TaskOutcome, Error> {
+        match &outcome {
+            TaskOutcome::Listed { tasks, .. }
+                if self.lock().len + tasks.iter().map(Task::len).sum::<usize>() > tree::PENDING_MAX =>
+            {
+                Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -225,13 +243,4 @@ fn report_skipped(directory: &str, count: u64) {
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
     ));
-}
-
-/// Performs a task, but for committing what it received.
-pub fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
-    match task {
-        Task::Named { name, local } => tree::named(context, client, name.as_deref(), local.as_deref()),
-        Task::Directory { name, local, links } => tree::directory(context, client, name, local, *links),
-        Task::File(task) => file::fetch(context, client, task),
-    }
 }

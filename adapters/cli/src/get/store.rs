@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clap::ValueEnum;
-use coracle::client::{Client, Error, ServerClock};
+use coracle::client::{Client, Error, ErrorKind, ServerClock};
 use coracle::local::{Directory, Fetched, Index, LocalError, Origin, Staging, Stamp};
 use coracle_core::Digest;
 
@@ -78,16 +78,26 @@ impl Store {
         if self.fsync == Fsync::File { None } else { self.any_staging().filter(|staging| staging.takes_batches()) }
     }
 
-    /// Asks for the server's clock, unless it is known or not needed.
+    /// Asks for the server's clock, unless it is known or not needed. A server that has none is no error.
+    ///
+    /// # Errors
+    ///
+    /// The server cannot be reached.
     pub fn ask_clock(&self, client: &mut Client) -> Result<(), Error> {
-        if self.index.is_some() && self.clock.get().is_none() {
-            // Another worker may have been faster.
-            let _ = self.clock.set(client.clock()?);
+        if self.index.is_none() || self.clock.get().is_some() {
+            return Ok(());
         }
+        let clock = match client.clock() {
+            Err(error) if error.kind() == ErrorKind::Network && !error.is_busy() => return Err(error),
+            told => told.ok().flatten(),
+        };
+        // Another worker may have been faster.
+        let _ = self.clock.set(clock);
         Ok(())
     }
 
-    /// A file that was last modified at this time or before would have got another time by a modification from now on.
+    /// A file that was last modified at this time or before would have got another time by a modification since the server
+    /// was first asked; `None` where it has no clock.
     pub fn settled(&self) -> Option<u64> {
         self.clock.get().copied().flatten().map(|clock| clock.settled())
     }

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use coracle::client::{Download, GetOptions, GetSummary};
+use coracle::client::{GetOptions, GetSummary};
 use coracle::local::Directory;
 
 use super::known::Listed;
-use super::store::{Receipt, Store};
+use super::store::Store;
 use crate::client_args::ClientArgs;
 use crate::progress::ProgressDisplay;
 
@@ -64,8 +64,6 @@ pub struct FileTask {
 
 /// How a task ended.
 pub enum TaskOutcome {
-    /// A file was received, and is not committed yet; and what to note of it then.
-    Downloaded(Box<Download>, Option<Receipt>),
     /// A file was fetched.
     Fetched(GetSummary),
     /// The local file is equal already.

@@ -61,6 +61,10 @@ pub struct Ls {
     /// Write one JSON object per line: fileName, and fileSize and modified (seconds since 1970), or directory and link
     #[arg(long)]
     json: bool,
+
+    /// Print errors only: no notes on retries
+    #[arg(short, long)]
+    quiet: bool,
 }
 
 pub fn run(args: &Ls) -> Exit {
@@ -77,7 +81,7 @@ pub fn run(args: &Ls) -> Exit {
         lister.fail("standard output", &Error::Write(error));
         return lister.exit;
     }
-    lister.walk(&mut args.client_args.client(), path);
+    lister.walk(&mut args.client_args.telling_client(args.quiet), path);
     if let Err(error) = lister.out.flush() {
         lister.fail("standard output", &Error::Write(error));
     }

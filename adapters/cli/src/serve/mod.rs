@@ -62,6 +62,9 @@ pub struct Serve {
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: DurationArg,
+    /// When clients that are told that the server stops come again; 0: they are not told
+    #[arg(long, value_name = "DURATION", default_value = "5s")]
+    retry_after: DurationArg,
     /// The name of this server, which clients are told (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_server_name)]
     name: String,
@@ -306,6 +309,7 @@ fn limits(args: &Serve) -> Limits {
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
     limits.grace = args.grace.0;
+    limits.retry_after_stop = args.retry_after.0;
     args.admission.apply_to(&mut limits);
     limits
 }

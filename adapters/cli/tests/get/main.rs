@@ -10,3 +10,4 @@ mod range;
 mod serve;
 mod support;
 mod tree;
+mod waiting;

@@ -21,12 +21,16 @@
 //! ```
 
 mod address;
+mod attempt;
 mod backoff;
 mod clock;
 mod connect;
+#[cfg(test)]
+mod crowd_tests;
 mod download;
 mod error;
 mod options;
+mod pipeline;
 mod progress;
 mod requester;
 mod stream;
@@ -45,9 +49,11 @@ pub use clock::ServerClock;
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
+pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
 
-use self::requester::{FailedAttempt, Requester};
+use self::attempt::FailedAttempt;
+use self::requester::Requester;
 use crate::local::{Directory, DownloadTarget};
 
 /// A client of one server. It connects with its first request, and uses the connection again for the next ones.
@@ -79,8 +85,23 @@ impl Client {
     /// Sets how many retries without progress may follow each other, after growing pauses; 0 for none.
     #[must_use]
     pub fn with_retries(mut self, retries: u32) -> Self {
-        self.requester.retries = retries;
+        self.requester.policy.retries = retries;
         self
+    }
+
+    /// Sets the longest sum of the pauses before the retries of a request, as long as none makes progress; `None` for no limit.
+    /// By default only the pauses for a server that has no place or restarts have one, of 10 minutes; such retries do not
+    /// count among those of [`Client::with_retries`], and are made when the server says.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
+        self.requester.policy.busy_patience = patience;
+        self.requester.policy.patience = patience;
+        self
+    }
+
+    /// Sets whether a server that has no place is waited for, the default; otherwise [`Error::is_busy`] is returned at once.
+    pub fn set_waits_when_busy(&mut self, waits: bool) {
+        self.requester.policy.waits_when_busy = waits;
     }
 
     /// Sets what is called before the pause of each retry of a listing or of [`Client::stat`]. The retries of a fetch are
@@ -188,6 +209,13 @@ impl Client {
         progress: &mut dyn Progress,
     ) -> Result<Download, Error> {
         download::download(&mut self.requester, name, target, options, progress)
+    }
+
+    /// Makes the requests of `queue` over one connection, and sends up to 64 of them before the first is answered. Each has the
+    /// outcome that it would have alone: what has no answer when the server closes is asked again, with the same retries.
+    /// Returns the tags of requests that were taken and are not done, where the queue ended the pipeline.
+    pub fn pipeline<Q: RequestQueue>(&mut self, queue: &mut Q) -> Vec<Q::Tag> {
+        pipeline::run(&mut self.requester, queue)
     }
 
     /// Fetches the file `name` to the file `path`.

@@ -10,7 +10,8 @@ use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, StartError};
 
 use super::address::Address;
-use super::backoff::Backoff;
+use super::attempt::FailedAttempt;
+use super::backoff::{Backoff, RetryPolicy};
 use super::connect::{ClientTransport, MonotonicClock, connect};
 use super::error::Error;
 use super::progress::ProgressEvent;
@@ -27,7 +28,7 @@ pub struct Requester {
     pub address: Address,
     pub connect_timeout: Option<Duration>,
     pub stall_timeout: Option<Duration>,
-    pub retries: u32,
+    pub policy: RetryPolicy,
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
@@ -38,23 +39,13 @@ pub struct Requester {
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
 pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
 
-/// An attempt that failed.
-pub struct FailedAttempt {
-    pub error: Error,
-    /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
-    /// an attempt.
-    pub was_reused: bool,
-    /// No other attempt may follow, whatever the error is.
-    pub is_final: bool,
-}
-
 impl Requester {
     pub fn new(address: Address) -> Self {
         Self {
             address,
             connect_timeout: Some(Duration::from_secs(10)),
             stall_timeout: Some(Duration::from_secs(30)),
-            retries: 3,
+            policy: RetryPolicy::new(),
             connection: None,
             peer: None,
             on_retry: None,
@@ -63,23 +54,34 @@ impl Requester {
 
     /// Repeats `attempt` until it succeeds, fails for good, or the retries are used up.
     pub fn retry<A>(&mut self, mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>) -> Result<A, Error> {
-        let mut backoff = Backoff::new(self.retries);
+        let first = attempt(self);
+        self.retry_after(first, attempt)
+    }
+
+    /// Like [`Requester::retry`], after a `first` attempt that was made already.
+    pub fn retry_after<A>(
+        &mut self,
+        first: Result<A, FailedAttempt>,
+        mut attempt: impl FnMut(&mut Self) -> Result<A, FailedAttempt>,
+    ) -> Result<A, Error> {
+        let mut backoff = Backoff::new(self.policy);
+        let mut outcome = first;
         loop {
-            let failed = match attempt(self) {
+            let failed = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
             if failed.is_final || !failed.error.is_temporary() {
                 return Err(failed.error);
             }
-            if failed.was_reused {
-                continue;
-            }
-            let Some(pause) = backoff.next_pause(false) else { return Err(failed.error) };
-            if let Some(on_retry) = &mut self.on_retry {
+            let Some(pause) = backoff.next_pause(&failed, false) else { return Err(failed.error) };
+            if !pause.is_zero()
+                && let Some(on_retry) = &mut self.on_retry
+            {
                 on_retry(&ProgressEvent::Retry { error: &failed.error, pause });
             }
             sleep(pause);
+            outcome = attempt(self);
         }
     }
 
@@ -88,11 +90,11 @@ impl Requester {
         &mut self,
         mut request: impl FnMut(&mut ClientConnection) -> Result<A, ClientError<TransportError, S>>,
     ) -> Result<A, FailedAttempt> {
-        let reused = self.connection.take().filter(ClientConnection::is_idle);
+        let reused = self.take_connection();
         let was_reused = reused.is_some();
         let mut connection = match reused {
             Some(connection) => connection,
-            None => self.connect(self.session(), receive_buf(), MonotonicClock::start())?,
+            None => self.connect_idle()?,
         };
         let mut outcome = request(&mut connection);
         if matches!(outcome, Err(ClientError::Start(StartError::NameDoesNotFit))) {
@@ -129,6 +131,33 @@ impl Requester {
         self.finish(connection, outcome, false)
     }
 
+    /// The connection of the last request, if it can be used again.
+    pub fn take_connection(&mut self) -> Option<ClientConnection> {
+        self.connection.take().filter(ClientConnection::is_idle)
+    }
+
+    /// Stores `connection` for the next request, if it can be used again.
+    pub fn keep_connection(&mut self, connection: ClientConnection) {
+        self.connection = Some(connection).filter(ClientConnection::is_idle);
+    }
+
+    /// Connects for requests that are made later.
+    pub fn connect_idle(&mut self) -> Result<ClientConnection, FailedAttempt> {
+        self.connect(self.session(), receive_buf(), MonotonicClock::start())
+    }
+
+    /// The attempt that failed with `error`.
+    pub fn failed<S: Into<Error>>(
+        &self,
+        error: ClientError<TransportError, S>,
+        connection: &mut ClientConnection,
+        was_reused: bool,
+    ) -> FailedAttempt {
+        let error = convert(error, connection, &self.address);
+        let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
+        FailedAttempt { error, retry_ms, was_reused, is_final: false }
+    }
+
     fn session(&self) -> ClientSession<Box<[u8]>> {
         let stall_ms =
             self.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
@@ -154,18 +183,9 @@ impl Requester {
         outcome: Result<A, ClientError<TransportError, S>>,
         was_reused: bool,
     ) -> Result<A, FailedAttempt> {
-        let outcome = outcome.map_err(|error| {
-            let error = convert(error, &mut connection, &self.address);
-            FailedAttempt { error, was_reused, is_final: false }
-        });
-        self.connection = Some(connection).filter(ClientConnection::is_idle);
+        let outcome = outcome.map_err(|error| self.failed(error, &mut connection, was_reused));
+        self.keep_connection(connection);
         outcome
-    }
-}
-
-impl FailedAttempt {
-    fn new(error: Error) -> Self {
-        Self { error, was_reused: false, is_final: false }
     }
 }
 

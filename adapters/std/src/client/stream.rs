@@ -26,7 +26,7 @@ pub(super) fn get(
         None => None,
     };
     let mut stream = Stream { out, options, progress, hasher, version: None, written: 0 };
-    let mut backoff = Backoff::new(requester.retries);
+    let mut backoff = Backoff::new(requester.policy);
     loop {
         let offset = options.offset.saturating_add(stream.written);
         let version = stream.version.clone();
@@ -54,16 +54,15 @@ pub(super) fn get(
                 return Err(Error::Changed);
             }
             // What came before a break would be covered by no digest: there is none of a range to ask for.
-            error if options.is_range() && options.digest.is_some() && stream.written > 0 => return Err(error),
-            error if error.is_temporary() => {
-                if failed.was_reused && !progressed {
-                    continue;
+            _ if options.is_range() && options.digest.is_some() && stream.written > 0 => return Err(failed.error),
+            _ if failed.error.is_temporary() => {
+                let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
+                if !pause.is_zero() {
+                    stream.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
                 }
-                let Some(pause) = backoff.next_pause(progressed) else { return Err(error) };
-                stream.progress.event(&ProgressEvent::Retry { error: &error, pause });
                 sleep(pause);
             }
-            error => return Err(error),
+            _ => return Err(failed.error),
         }
     }
     // It came in several attempts, of which only the last one had a digest. So ask for that of the whole file.

@@ -68,7 +68,7 @@ where
                 AdmissionDecision::Queued(waiting) => self.context.emit(&Event::Queued { address, waiting }),
                 AdmissionDecision::Refused { socket, code, is_over_address_limit } => {
                     self.context.emit(&Event::Refused { address, code, is_over_address_limit });
-                    refuse(self.context, socket, code);
+                    refuse(self.context, socket, code, is_over_address_limit);
                 }
             }
         }
@@ -107,7 +107,7 @@ where
         self.context.emit(&Event::Warning { what: "making a thread for a client", error: &error });
         self.context.emit(&Event::Refused { address: entry.address, code: Code::Busy, is_over_address_limit: false });
         if let Some(entry) = Arc::into_inner(entry) {
-            refuse(self.context, entry.socket, Code::Busy);
+            refuse(self.context, entry.socket, Code::Busy, false);
         }
     }
 

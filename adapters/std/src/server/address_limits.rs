@@ -16,6 +16,11 @@ impl AddressLimits {
         Self { limit, clients: HashMap::new() }
     }
 
+    /// How many clients an address may have; `None`: as many as there are.
+    pub(super) const fn limit(&self) -> Option<usize> {
+        self.limit
+    }
+
     /// Whether `address` has as many clients as it may.
     pub(super) fn is_exhausted(&self, address: IpAddr) -> bool {
         self.limit.is_some_and(|limit| self.clients.get(&limit_key(address)).is_some_and(|clients| *clients >= limit))

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_core::Code;
 use socket2::Socket;
 
 use super::entry::{ConnectionEntry, ForcedClose};
-use super::queue::Dismissal;
+use super::queue::{Dismissal, Queue};
 use super::registry::{ConnectionRegistry, Phase, State};
 
 /// A connection that has sent no request for this long may be evicted in favour of a new client.
@@ -63,6 +63,16 @@ impl ConnectionRegistry {
             return refuse(socket, Code::Busy);
         }
         AdmissionDecision::Admitted(state.insert(socket, address))
+    }
+
+    /// When a client comes again that is refused as busy.
+    pub(super) fn retry_after(&self, is_over_address_limit: bool) -> Duration {
+        let mut state = self.state();
+        if let Some(limit) = state.address_limits.limit().filter(|_| is_over_address_limit) {
+            return state.retry_estimate.share(limit);
+        }
+        let queued = state.queue.as_ref().map_or(0, Queue::len);
+        state.retry_estimate.book(queued, Instant::now())
     }
 
     /// Takes back an admission, since there is no thread for the client. Returned are the queued clients, where no

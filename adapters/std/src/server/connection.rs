@@ -12,6 +12,7 @@ use super::context::ServerContext;
 use super::entry::ConnectionEntry;
 use super::event::{Event, Peer};
 use super::event_bridge::EventBridge;
+use super::limits::millis;
 use crate::sys;
 use crate::transport::{KernelFile, TcpTransport};
 
@@ -65,10 +66,17 @@ where
 
 /// Sends `code` to a client that is not admitted, without waiting for it.
 #[inline(never)]
-pub(super) fn refuse(context: &ServerContext<'_>, socket: Socket, code: Code) {
+pub(super) fn refuse(context: &ServerContext<'_>, socket: Socket, code: Code, is_over_address_limit: bool) {
     let mut buf = [0; 512];
     let now = context.now();
-    let mut session = ServerSession::refusing(code, &context.config, &mut buf, now);
+    let config = match code {
+        Code::Busy => {
+            let retry_after = context.registry.retry_after(is_over_address_limit);
+            context.config.with_busy_retry_ms(millis(Some(retry_after)))
+        }
+        _ => context.config,
+    };
+    let mut session = ServerSession::refusing(code, &config, &mut buf, now);
     while let Action::SendBytes { bytes, .. } = session.action() {
         // The socket is fresh: its send buffer has room for a line, or the client is gone.
         match sys::send_now(&socket, bytes) {

@@ -42,6 +42,9 @@ pub struct Limits {
     pub min_rate: u32,
     /// How long a graceful stop waits for responses under way. `None` waits for ever; default: 10 s.
     pub grace: Option<Duration>,
+    /// When clients that are told `shuttingDown` come again; `None`: they are not told. Default: 5 s, for a server that is
+    /// started again at once.
+    pub retry_after_stop: Option<Duration>,
     /// What happens to a client that connects when `max_clients` are served. Default: [`Admission::Busy`].
     pub admission: Admission,
     /// What happens to bytes that are no request. Default: [`OnText::Reject`].
@@ -127,6 +130,7 @@ impl Default for Limits {
             stall_timeout: Some(Duration::from_secs(30)),
             min_rate: 0,
             grace: Some(Duration::from_secs(10)),
+            retry_after_stop: Some(Duration::from_secs(5)),
             admission: Admission::Busy,
             on_text: OnText::Reject,
             classic: false,
@@ -197,6 +201,13 @@ impl Limits {
         self
     }
 
+    /// Sets [`Limits::retry_after_stop`].
+    #[must_use]
+    pub const fn with_retry_after_stop(mut self, retry_after: Option<Duration>) -> Self {
+        self.retry_after_stop = retry_after;
+        self
+    }
+
     /// Sets [`Limits::admission`].
     #[must_use]
     pub const fn with_admission(mut self, admission: Admission) -> Self {
@@ -224,6 +235,8 @@ impl Limits {
         const SEND_MAX: NonZeroU32 = NonZeroU32::new(1 << 22).unwrap();
         /// A call that sends a MiB to a slow client would hide its rate for too long.
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
+        /// A descriptor is free again when any other client has its file.
+        const OUT_OF_FILES_RETRY_MS: u32 = 1_000;
         ServerConfig::new()
             .with_chunk_size(self.chunk_size)
             .with_send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
@@ -231,6 +244,8 @@ impl Limits {
             .with_request_ms(millis(self.request_timeout))
             .with_stall_ms(millis(self.stall_timeout))
             .with_min_rate(self.min_rate)
+            .with_busy_retry_ms(OUT_OF_FILES_RETRY_MS)
+            .with_stop_retry_ms(millis(self.retry_after_stop))
             .with_classic(self.classic)
             .with_text_policy(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,

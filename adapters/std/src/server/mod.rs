@@ -44,6 +44,7 @@ mod observer;
 mod queue;
 mod queue_sweeper;
 mod registry;
+pub(crate) mod retry_estimate;
 mod worker;
 mod worker_pool;
 

@@ -19,7 +19,7 @@ pub(super) fn dismiss(context: &ServerContext<'_>, dismissed: Vec<Dismissal>) {
         context.emit(&Event::Dequeued { address, reason, waited: since.elapsed() });
         if let DequeueReason::Refused(code) = reason {
             context.emit(&Event::Refused { address, code, is_over_address_limit: false });
-            refuse(context, socket, code);
+            refuse(context, socket, code, false);
         }
     }
 }

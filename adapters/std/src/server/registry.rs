@@ -13,6 +13,7 @@ use super::entry::{ConnectionEntry, ForcedClose};
 use super::limits::Limits;
 use super::listener::Listener;
 use super::queue::{Dismissal, Queue};
+use super::retry_estimate::RetryEstimate;
 
 /// Shared by all threads of a server and its handles.
 #[derive(Debug)]
@@ -27,7 +28,7 @@ pub(super) struct ConnectionRegistry {
     is_stopping: AtomicBool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) listeners: Vec<Arc<Listener>>,
     pub(super) commands: VecDeque<AcceptorCommand>,
@@ -39,13 +40,13 @@ pub(super) struct State {
     pub(super) queue: Option<Queue>,
     /// Connections and queued clients by address.
     pub(super) address_limits: AddressLimits,
+    pub(super) retry_estimate: RetryEstimate,
     pub(super) last_id: u64,
     pub(super) phase: Phase,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    #[default]
     Running,
     /// Responses under way are finished.
     Stopping,
@@ -65,11 +66,20 @@ pub(super) enum AcceptorCommand {
 impl ConnectionRegistry {
     pub(super) fn new(limits: &Limits) -> Self {
         let queue = Queue::new(limits.admission);
-        let address_limits = AddressLimits::new(limits.max_clients_per_address);
         Self {
             max_clients: limits.max_clients.max(1),
             has_queue: queue.is_some(),
-            state: Mutex::new(State { queue, address_limits, ..State::default() }),
+            state: Mutex::new(State {
+                listeners: Vec::new(),
+                commands: VecDeque::new(),
+                live: HashMap::new(),
+                evictable: VecDeque::new(),
+                queue,
+                address_limits: AddressLimits::new(limits.max_clients_per_address),
+                retry_estimate: RetryEstimate::new(limits.max_clients, Instant::now()),
+                last_id: 0,
+                phase: Phase::Running,
+            }),
             changed: Condvar::new(),
             queue_changed: Condvar::new(),
             is_stopping: AtomicBool::new(false),
@@ -211,12 +221,15 @@ impl State {
         let entry = Arc::new(ConnectionEntry::new(self.last_id, address, socket, self.live.len() + 1));
         self.live.insert(self.last_id, Arc::clone(&entry));
         self.track_evictable(&entry);
+        self.retry_estimate.taken(entry.admitted);
         entry
     }
 
     pub(super) fn remove(&mut self, entry: &ConnectionEntry) {
         if self.live.remove(&entry.id).is_some() {
             self.address_limits.release(entry.address.ip());
+            let now = Instant::now();
+            self.retry_estimate.freed(now.saturating_duration_since(entry.admitted), now);
         }
     }
 

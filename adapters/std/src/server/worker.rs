@@ -94,7 +94,7 @@ where
                 context.emit(&Event::Warning { what: "making a client's buffers", error: &error });
                 self.give_up(&entry, &peer, DisconnectReason::Refused(Code::Busy));
                 match into_socket(entry) {
-                    Ok(socket) => refuse(context, socket, Code::Busy),
+                    Ok(socket) => refuse(context, socket, Code::Busy, false),
                     Err(error) => context.emit(&Event::Warning { what: "refusing a client", error: &error }),
                 }
                 return;

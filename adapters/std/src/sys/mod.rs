@@ -18,7 +18,7 @@ pub(crate) use linux::{
 pub(crate) use unix::{
     AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
     is_connecting, is_file_error, is_readable, is_without_ipv6, open_any, peek_now, poll_connected, poll_readable,
-    receive, receive_now, send, send_file, send_now, stamp, store_error,
+    poll_ready, receive, receive_now, send, send_file, send_now, stamp, store_error,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unix::{

@@ -1,0 +1,206 @@
+//! The only calls of the cryptographic primitives. Their bounds checks contain panics that a linker cannot remove, so
+//! `tests/no-panic` links everything else with `--cfg without_primitives`, where these functions return anything.
+
+/// Length of a cipher's tag.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// ChaCha20-Poly1305 of RFC 8439, in place, with the nonce of Noise: 4 bytes of zero and `nonce`, little-endian.
+pub(crate) trait Cipher {
+    /// Encrypts all of `bytes` but the last 16, which become the tag. `None` where nothing was sealed.
+    fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()>;
+
+    /// Decrypts all of `bytes` but the last 16, the tag. `None` if it is not theirs; what stands in `bytes` is ciphertext or
+    /// nothing then.
+    fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()>;
+}
+
+/// The cipher of the records.
+#[cfg(all(feature = "ring", not(without_primitives)))]
+pub(crate) type RecordCipher = Ring;
+#[cfg(not(all(feature = "ring", not(without_primitives))))]
+pub(crate) type RecordCipher = Portable;
+
+/// The cipher in Rust, for every processor.
+pub(crate) struct Portable;
+
+#[cfg(not(without_primitives))]
+pub(crate) use real::*;
+
+#[cfg(not(without_primitives))]
+mod real {
+    use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
+    use hkdf::Hkdf;
+    use sha2::{Digest, Sha256};
+    use x25519_dalek::{PublicKey, StaticSecret};
+    use zeroize::Zeroizing;
+
+    use super::{Cipher, Portable, TAG_LEN};
+
+    /// The public half of a secret key: one Diffie-Hellman operation.
+    #[inline(never)]
+    pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
+        let secret = StaticSecret::from(*secret);
+        // Tables are faster, and flash.
+        #[cfg(feature = "ring")]
+        let public = PublicKey::from(&secret).to_bytes();
+        #[cfg(not(feature = "ring"))]
+        let public = secret.diffie_hellman(&PublicKey::from(x25519_dalek::X25519_BASEPOINT_BYTES)).to_bytes();
+        public
+    }
+
+    /// What both ends compute of one's secret and the other's public key.
+    #[inline(never)]
+    pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(StaticSecret::from(*secret).diffie_hellman(&PublicKey::from(*public)).to_bytes())
+    }
+
+    /// SHA-256 of `first` and then `second`.
+    #[inline(never)]
+    pub(crate) fn sha256(first: &[u8], second: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(first).chain_update(second).finalize().into()
+    }
+
+    /// HKDF-SHA256 of RFC 5869; with an empty `info` the HKDF of Noise. `output` has at most 8,160 bytes.
+    #[inline(never)]
+    pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[&[u8]], output: &mut [u8]) {
+        let expanded = Hkdf::<Sha256>::new(Some(salt), key).expand_multi_info(info, output);
+        debug_assert!(expanded.is_ok(), "more than HKDF has");
+    }
+
+    impl Cipher for Portable {
+        #[inline(never)]
+        fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
+            let cipher = ChaCha20Poly1305::new(key.into());
+            *tag = cipher.encrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into()).ok()?.into();
+            Some(())
+        }
+
+        #[inline(never)]
+        fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
+            let (cipher, tag) = (ChaCha20Poly1305::new(key.into()), Tag::from(*tag));
+            cipher.decrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into(), &tag).ok()
+        }
+    }
+
+    /// The cipher of ring.
+    #[cfg(feature = "ring")]
+    pub(crate) struct Ring;
+
+    #[cfg(feature = "ring")]
+    impl Ring {
+        fn key(key: &[u8; 32]) -> Option<ring::aead::LessSafeKey> {
+            Some(ring::aead::LessSafeKey::new(ring::aead::UnboundKey::new(&ring::aead::CHACHA20_POLY1305, key).ok()?))
+        }
+    }
+
+    #[cfg(feature = "ring")]
+    impl Cipher for Ring {
+        fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            use ring::aead::{Aad, Nonce};
+            let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
+            let nonce = Nonce::assume_unique_for_key(noise_nonce(nonce));
+            let sealed = Self::key(key)?.seal_in_place_separate_tag(nonce, Aad::from(associated), text).ok()?;
+            *tag = sealed.as_ref().try_into().ok()?;
+            Some(())
+        }
+
+        fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            use ring::aead::{Aad, Nonce};
+            let nonce = Nonce::assume_unique_for_key(noise_nonce(nonce));
+            Self::key(key)?.open_in_place(nonce, Aad::from(associated), bytes).ok().map(drop)
+        }
+    }
+
+    fn noise_nonce(nonce: u64) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[4..].copy_from_slice(&nonce.to_le_bytes());
+        bytes
+    }
+}
+
+#[cfg(without_primitives)]
+pub(crate) use absent::*;
+
+#[cfg(without_primitives)]
+mod absent {
+    use core::hint::black_box;
+
+    use zeroize::Zeroizing;
+
+    use super::{Cipher, Portable};
+
+    #[inline(never)]
+    pub(crate) fn public_key(secret: &[u8; 32]) -> [u8; 32] {
+        black_box(*secret)
+    }
+
+    #[inline(never)]
+    pub(crate) fn diffie_hellman(secret: &[u8; 32], public: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+        black_box(secret);
+        Zeroizing::new(black_box(*public))
+    }
+
+    #[inline(never)]
+    pub(crate) fn sha256(first: &[u8], second: &[u8]) -> [u8; 32] {
+        black_box((first, second));
+        black_box([0; 32])
+    }
+
+    #[inline(never)]
+    pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[&[u8]], output: &mut [u8]) {
+        black_box((salt, key, info, output));
+    }
+
+    impl Cipher for Portable {
+        #[inline(never)]
+        fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            black_box((key, nonce, associated, bytes));
+            black_box(None)
+        }
+
+        #[inline(never)]
+        fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            black_box((key, nonce, associated, bytes));
+            black_box(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::vec::Vec;
+
+    use super::*;
+
+    const KEY: [u8; 32] = [7; 32];
+
+    #[test]
+    fn a_cipher_opens_what_it_sealed_and_nothing_else() {
+        for len in [0, 1, 63, 64, 65, 512] {
+            let text: Vec<u8> = (0..len).map(|place| place as u8).collect();
+            let mut sealed = [text.as_slice(), &[0; TAG_LEN]].concat();
+            assert_eq!(RecordCipher::seal(&KEY, 3, b"ad", &mut sealed), Some(()));
+            let mut portable = [text.as_slice(), &[0; TAG_LEN]].concat();
+            assert_eq!(Portable::seal(&KEY, 3, b"ad", &mut portable), Some(()));
+            assert_eq!(sealed, portable, "both ciphers are the same");
+            for (key, nonce, associated) in [([8; 32], 3, b"ad"), (KEY, 4, b"ad"), (KEY, 3, b"da")] {
+                assert_eq!(RecordCipher::open(&key, nonce, associated, &mut sealed.clone()), None);
+                assert_eq!(Portable::open(&key, nonce, associated, &mut sealed.clone()), None);
+            }
+            assert_eq!(RecordCipher::open(&KEY, 3, b"ad", &mut sealed), Some(()));
+            assert_eq!(&sealed[..len], text);
+        }
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_tag_is_refused() {
+        let mut short = [0; TAG_LEN - 1];
+        assert_eq!(RecordCipher::seal(&KEY, 0, b"", &mut short), None);
+        assert_eq!(RecordCipher::open(&KEY, 0, b"", &mut short), None);
+        assert_eq!(Portable::seal(&KEY, 0, b"", &mut short), None);
+        assert_eq!(Portable::open(&KEY, 0, b"", &mut short), None);
+    }
+}

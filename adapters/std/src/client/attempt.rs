@@ -1,0 +1,22 @@
+//! An attempt of a request that failed.
+
+use super::error::Error;
+
+/// An attempt that failed.
+pub struct FailedAttempt {
+    pub error: Error,
+    /// When to come again, in milliseconds, as told by the server.
+    pub retry_ms: Option<u32>,
+    /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
+    /// an attempt.
+    pub was_reused: bool,
+    /// No other attempt may follow, whatever the error is.
+    pub is_final: bool,
+}
+
+impl FailedAttempt {
+    /// One on a new connection.
+    pub fn new(error: Error) -> Self {
+        Self { error, retry_ms: None, was_reused: false, is_final: false }
+    }
+}
