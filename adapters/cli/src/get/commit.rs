@@ -117,7 +117,10 @@ impl<'c> Committer<'c> {
                 (_, None) => Vec::new(),
             };
             for ((received, summary), outcome) in outcomes {
-                self.done(received, outcome.map(|stored| (summary, stored)));
+                match outcome {
+                    Err(error) if error.is_elsewhere() => self.queue.again(received.task),
+                    outcome => self.done(received, outcome.map(|stored| (summary, stored))),
+                }
             }
             if is_last {
                 return;
@@ -152,7 +155,6 @@ impl<'c> Committer<'c> {
     fn done(&self, received: Received, outcome: Result<(GetSummary, Stored), LocalError>) {
         let Received { task, receipt } = received;
         match outcome {
-            Err(error) if error.is_elsewhere() => self.queue.again(task),
             Err(error) => self.queue.report(self.context, &task, Err(error.into())),
             Ok((summary, stored)) => {
                 if let Some(receipt) = receipt {

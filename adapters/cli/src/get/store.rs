@@ -121,12 +121,9 @@ impl Store {
         index.insert(&path, Fetched { origin, modified, digest, is_settled, stamp });
     }
 
-    /// Makes durable what is not yet, and writes the index.
+    /// Makes durable what is not yet.
     pub fn finish(&self) -> Result<(), LocalError> {
-        if self.is_durable() {
-            self.root.sync_new_directories()?;
-        }
-        self.write_index()
+        if self.is_durable() { self.root.sync_new_directories() } else { Ok(()) }
     }
 
     /// Writes the index, where there is anything to write.

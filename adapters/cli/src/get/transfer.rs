@@ -42,6 +42,9 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
         worker::work(&queue, context, &Committer::new(context, &queue));
     }
     let stored = context.store.finish();
+    if let Err(error) = context.store.write_index() {
+        context.display.note(format_args!("{error}: the next run has to ask for more"));
+    }
     let (summary, mut first_failure) = queue.finish();
     if let Err(error) = stored {
         print_error(&error);

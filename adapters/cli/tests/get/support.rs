@@ -60,6 +60,7 @@ impl TestDirectory {
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         collect_names(self.root.path(), "", &mut names);
+        names.retain(|name| !name.ends_with(INDEX));
         names.sort();
         names
     }
@@ -247,6 +248,9 @@ impl Exchange<'_> {
         drop(self.out.shutdown(Shutdown::Both));
     }
 }
+
+/// What `get -r` notes in its destination.
+pub const INDEX: &str = ".coracle-index";
 
 /// The answer to a hello, of a server that has a clock.
 const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\

@@ -119,7 +119,11 @@ impl Index {
         let path = || root.path_of(INDEX.as_ref());
         self.merge(root);
         let (name, file) = staging.create_file()?;
-        let written = self.write_lines(&file).and_then(|()| if is_durable { file.sync() } else { Ok(()) });
+        let written = self.write_lines(&file);
+        if is_durable {
+            // What is lost of it costs questions only.
+            let _ = file.sync();
+        }
         let stamped = file.status();
         let renamed = written.and(file.close()).and_then(|()| match root.handle().status(INDEX.as_ref())? {
             Some(status) if status.must_be_file(path).is_err() => Err(io::ErrorKind::AlreadyExists.into()),

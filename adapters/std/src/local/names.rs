@@ -80,7 +80,7 @@ pub fn is_temporary(name: &OsStr) -> bool {
 pub fn name_restriction(component: &str) -> Option<&'static str> {
     // In any case of letters, since not every file system tells them apart.
     if component.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX)) {
-        return Some("unfinished downloads and the index have such names");
+        return Some("unfinished downloads have such names");
     }
     if cfg!(windows) { windows_restriction(component) } else { None }
 }
