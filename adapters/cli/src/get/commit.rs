@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Scope;
-use std::time::{Duration, Instant};
 
 use coracle::client::{Download, GetSummary};
 use coracle::local::{BatchCommitter, LocalError, Stored};
@@ -19,12 +18,6 @@ use super::threads::spawn;
 /// How many files are synced at the same time that are no files of a batch: one flush of the file system's journal serves all
 /// of them.
 const THREADS: usize = 16;
-
-/// How often the index is written at most. What a kill takes of it costs questions.
-const INDEX_PAUSE: Duration = Duration::from_secs(10);
-
-/// The time between two writes of the index is so many times that of a write, at least.
-const INDEX_SHARE: u32 = 20;
 
 /// A file that was received.
 struct Received {
@@ -100,10 +93,14 @@ impl<'c> Committer<'c> {
 
     fn commit_batches(&self) {
         let mut committer: Option<BatchCommitter<(Received, GetSummary)>> = None;
-        let mut index_at = Instant::now() + INDEX_PAUSE;
         loop {
             let next = self.batches.next(committer.as_ref().is_some_and(BatchCommitter::is_pending));
             let is_last = matches!(next, Next::Closed);
+            if let Next::Batch(batch) = &next {
+                // Made durable with the contents, before the names.
+                let known = batch.iter().filter_map(|((file, summary), _)| Some((file.receipt.as_ref()?, summary)));
+                self.context.store.announce(known);
+            }
             let outcomes = match (next, &mut committer) {
                 (Next::Batch(batch), Some(committer)) => committer.commit(batch),
                 // What is of a batch lies there.
@@ -125,12 +122,6 @@ impl<'c> Committer<'c> {
             if is_last {
                 return;
             }
-            if Instant::now() >= index_at {
-                let begun = Instant::now();
-                // It is written once more at the end, which reports why it cannot be.
-                let _ = self.context.store.write_index();
-                index_at = Instant::now() + INDEX_PAUSE.max(begun.elapsed() * INDEX_SHARE);
-            }
         }
     }
 
@@ -143,6 +134,8 @@ impl<'c> Committer<'c> {
     }
 
     fn commit_single(&self, received: Received, download: Download) {
+        let summary = download.summary();
+        self.context.store.announce(received.receipt.as_ref().map(|receipt| (receipt, &summary)).into_iter());
         let stored = download.store();
         self.queue.leave(&received.task);
         self.done(received, stored);

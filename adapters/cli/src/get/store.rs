@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clap::ValueEnum;
-use coracle::client::{Client, Error, ErrorKind, ServerClock};
+use coracle::client::{Client, Error, ErrorKind, GetSummary, ServerClock};
 use coracle::local::{Directory, Fetched, Index, LocalError, Origin, Staging, Stamp};
 use coracle_core::Digest;
 
@@ -112,6 +112,18 @@ impl Store {
         let index = self.index()?;
         let fetched = index.get(path)?;
         (fetched.origin.name == name && fetched.origin.peer == peer).then(|| fetched.clone())
+    }
+
+    /// Notes files that are about to get their names, so that a run which is killed then is followed by one that knows them.
+    pub fn announce<'r>(&self, files: impl Iterator<Item = (&'r Receipt, &'r GetSummary)>) {
+        let Some(mut index) = self.index() else { return };
+        let announced = files.map(|(receipt, summary)| {
+            let Receipt { path, origin, modified, is_settled } = receipt;
+            let fetched = Fetched::announced(origin.clone(), *modified, summary.digest, *is_settled, summary.size);
+            (path.clone(), fetched)
+        });
+        // It is written once more at the end, which reports why it cannot be.
+        let _ = index.announce(&self.root, announced);
     }
 
     /// Notes that a file was fetched, and is now the one of `stamp`; `None` where it is not any more.

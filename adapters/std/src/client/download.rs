@@ -75,6 +75,12 @@ impl Download {
         Ok((part.finish(proof, modified, replace, false)?, summary))
     }
 
+    /// What [`commit`](Self::commit) will return.
+    #[must_use]
+    pub const fn summary(&self) -> GetSummary {
+        self.summary
+    }
+
     /// What was fetched: the name at the server, its size and its version.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
