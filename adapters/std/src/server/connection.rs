@@ -13,6 +13,7 @@ use super::entry::ConnectionEntry;
 use super::event::{Event, Peer};
 use super::event_bridge::EventBridge;
 use super::limits::millis;
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::{KernelFile, TcpTransport};
 
@@ -54,6 +55,10 @@ where
     let mut session = ServerSession::new(&context.config, request, context.now());
     let timeouts = context.timeouts;
     let mut transport = TcpTransport::new(&entry.socket).with_timeouts(Some(timeouts.read), Some(timeouts.write));
+    let own_limit = context.connection_rate_limit.map(RateLimit::new);
+    for limit in context.rate_limit.iter().chain(&own_limit) {
+        transport = transport.with_send_limit(limit.clone());
+    }
     let mut clock = || context.now();
     let mut store = AbortableStore { store, entry };
     let buffers = Buffers { receive, send };

@@ -65,6 +65,7 @@ pub use listener::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::Observer;
 
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::KernelFile;
 use acceptor::spawn_acceptor;
@@ -209,6 +210,8 @@ where
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
+            rate_limit: server.limits.rate_limit.map(RateLimit::new),
+            connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),
             threads_spawned: AtomicU64::new(0),
         };

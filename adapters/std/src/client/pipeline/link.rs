@@ -65,7 +65,8 @@ impl Link {
     /// before were read.
     pub fn send_until(&mut self, end: u64, stall_timeout: Option<Duration>) -> Result<(), Failure> {
         while self.sent < end && !self.is_broken && !self.connection.has_received() {
-            match sys::poll_ready(self.connection.transport_mut().socket(), stall_timeout) {
+            let transport = self.connection.transport_mut();
+            match sys::poll_ready(transport.socket(), transport.bounded(stall_timeout)) {
                 Ok(ready) if ready.can_read => break,
                 Ok(ready) if ready.can_write => self.send(),
                 Ok(_) => return Err(Failure::Stalled),
