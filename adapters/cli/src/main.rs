@@ -6,6 +6,7 @@ mod descriptor_limit;
 mod exit;
 mod generate;
 mod get;
+mod info;
 mod listen_address;
 mod load;
 mod ls;
@@ -38,6 +39,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     Ls(ls::Ls),
     Stat(stat::Stat),
+    Info(info::Info),
     Get(Box<get::Get>),
     Load(Box<load::Load>),
     Completions(generate::Completions),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),

@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod kernel;
+mod limits;
 mod listing;
 mod outcomes;
 mod program;
