@@ -119,10 +119,10 @@ Examples:
   coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
+  coracle get board-7 a.bin --length 4KiB  its first 4096 bytes, and no more is sent
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
-  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/
+  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/ --dry-run
 
 A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
 and its digest is right. Nothing is replaced without --force.";

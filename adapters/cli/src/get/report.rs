@@ -13,14 +13,15 @@ use crate::standard_output;
 
 /// What the help of `--json` says.
 pub const HELP: &str = "\
-With --json a line stands on standard output for each file: fileName, outcome ('fetched', 'equal', 'failed';
-with --dry-run 'wouldFetch'), and
-  fileSize; of a fetched one also path, resumed (bytes of an earlier run), isSnapshot, and crc32 or sha256
-  reason, of one that would be fetched: 'new' or 'changed'; of a failed one: the protocol's word ('notFound',
-  'denied', ...), or 'changed', 'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
-  'tooLarge', 'local'; and message, which is for people
-The last line has outcome 'summary', fetched, bytes, equal, notNewer, failed, skipped, hidden, links, notTried,
-and exitCode.";
+With --json a line stands on standard output for each file, with fileName and outcome:
+  'fetched': fileSize, path, resumed (bytes of an earlier run), isSnapshot, crc32 or sha256
+  'equal': fileSize
+  'wouldFetch', with --dry-run: fileSize, and reason, which is 'new' or 'changed'
+  'failed': reason, which is the protocol's word ('notFound', 'denied', ...), or 'changed',
+    'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
+    'tooLarge', 'local'; and message, for people
+The last line has outcome 'summary', and fetched, bytes, equal, notNewer, failed, skipped,
+hidden, links, notTried and exitCode.";
 
 /// A line about a file.
 #[derive(Debug, Default, Serialize)]

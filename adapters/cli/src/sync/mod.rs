@@ -68,22 +68,27 @@ pub struct Sync {
 
 const EXAMPLES: &str = "\
 Examples:
-  coracle sync board-7 logs /srv/logs --dry-run           what would be done
-  coracle sync board-7 logs /srv/logs                     fetches what is new or changed, deletes nothing
-  coracle sync board-7 logs /srv/logs --delete            and deletes what is not at the server
-  coracle sync nas / /mirror --delete --max-delete 100 --exclude cache/";
+  coracle sync board-7 logs /srv/logs              what is new or changed; deletes nothing
+  coracle sync board-7 logs /srv/logs --delete     deletes what is not at the server, too
+  coracle sync board-7 / here --delete --dry-run   only says what would be done
+  coracle sync nas / /mirror --delete --max-delete 10% --exclude cache/";
 
 const LONG_HELP: &str = "\
-What is deleted is deleted before anything is fetched, and nothing is deleted
+What is deleted is deleted before anything is fetched. Nothing is deleted
   - unless all of DIR was listed to its end, and all of it can be served,
-  - when DIR is empty,
-  - when it is more than --max-delete allows: then nothing is fetched either.
-Never deleted are names that --exclude matches, unfinished downloads ('.coracle-...'), names that begin
-with a dot in a directory in which the server hides some, what lies behind a link to a directory of the
-server's, what is on another file system that is mounted beneath LOCAL, and anything outside of LOCAL:
-symbolic links are deleted and not followed. A directory in which such a thing lies stays.
+  - where DIR is empty,
+  - where it would be more than --max-delete allows: then nothing is fetched either.
 
-With --delete, a file here that is a directory there makes room for it, and a directory for a file.";
+Never deleted are
+  - what --exclude matches, and unfinished downloads ('.coracle-...'),
+  - names that begin with a dot, in a directory of which the server hides some,
+  - what lies behind a link to a directory of the server's, which is not followed,
+  - what is on another file system that is mounted beneath LOCAL,
+  - anything outside of LOCAL: a symbolic link is deleted itself,
+and directories in which such a thing lies.
+
+With --delete, a file here that is a directory there makes room for it, and a directory
+for a file.";
 
 pub fn run(args: &Sync) -> Exit {
     let name = tidy(&args.directory);
