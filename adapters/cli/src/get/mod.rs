@@ -4,7 +4,7 @@ mod file;
 mod newer;
 mod preview;
 mod queue;
-mod report;
+pub mod report;
 mod stream;
 mod summary;
 mod task;
@@ -216,6 +216,8 @@ pub struct Mirror<'a> {
     pub filter: &'a Filter,
     /// Change nothing, and print what would be fetched.
     pub dry_run: bool,
+    /// Tell in JSON what becomes of each file.
+    pub json: bool,
     pub quiet: bool,
     pub jobs: u16,
 }
@@ -229,7 +231,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
             follow_links: false,
             digest: mirror.digest.kind(),
             compares: false,
-            json: false,
+            json: mirror.json,
             quiet: mirror.quiet,
         };
         let (local, root) = (mirror.local.to_owned(), Some(mirror.local.to_owned()));
@@ -247,7 +249,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         follow_links: false,
         filter: mirror.filter.clone(),
         newer: None,
-        json: false,
+        json: mirror.json,
         quiet: mirror.quiet,
         root,
         display: ProgressDisplay::of_tree(mirror.quiet),

@@ -5,14 +5,12 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
-use coracle::client::Error;
-
 use super::file::{self, Uncommitted};
 use super::queue::Queue;
 use super::report;
 use super::task::{Context, Task};
 use super::worker;
-use crate::exit::{Exit, print_error, report_failure};
+use crate::exit::{Exit, print_error};
 
 /// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
 const COMMITTERS: usize = 16;
@@ -45,7 +43,7 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
     let exit = first_failure.unwrap_or(Exit::Done);
     if context.json {
         let told = report::summary(&summary, exit);
-        return told.map_or_else(|error| report_failure("standard output", &Error::Write(error)), |()| exit);
+        return told.map_or_else(report::cannot_tell, |()| exit);
     }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.

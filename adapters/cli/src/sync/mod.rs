@@ -20,12 +20,12 @@ use self::source::Listed;
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error};
 use crate::filter::{self, Filter};
-use crate::get;
+use crate::get::{self, report};
 use crate::names::{parse_path, tidy};
 
 /// Make a local directory the same as one of the server's
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LONG_HELP}\n\n{}", filter::HELP))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LONG_HELP}\n\n{}\n\n{}", filter::HELP, report::HELP))]
 pub struct Sync {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -49,6 +49,10 @@ pub struct Sync {
     /// Change nothing, and print what would be deleted and fetched
     #[arg(long)]
     dry_run: bool,
+
+    /// Write a line of JSON for each file and each deletion, and one at the end; --help describes them
+    #[arg(long)]
+    json: bool,
 
     #[command(flatten)]
     filter: Filter,
@@ -108,6 +112,7 @@ pub fn run(args: &Sync) -> Exit {
         digest: args.digest,
         filter: &args.filter,
         dry_run: args.dry_run,
+        json: args.json,
         quiet: args.quiet,
         jobs: args.jobs,
     });
@@ -153,6 +158,10 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
     }
     if args.dry_run {
         for deletion in plan.deletions.iter().rev() {
+            if args.json {
+                told(report::deleted(&args.local.join(&deletion.path), true))?;
+                continue;
+            }
             let mark = if deletion.is_directory { "/" } else { "" };
             say(args, format_args!("delete {}{mark}", escape_path(&deletion.path)));
         }
@@ -163,7 +172,12 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
     let mut deleted = Vec::new();
     for deletion in &plan.deletions {
         match tree.delete(deletion) {
-            Ok(()) => deleted.push(deletion),
+            Ok(()) => {
+                deleted.push(deletion);
+                if args.json {
+                    told(report::deleted(&args.local.join(&deletion.path), false))?;
+                }
+            }
             Err(error) => exit = fail(args, &deletion.path, "delete", &error),
         }
     }
@@ -193,9 +207,14 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Ends the run where nobody learns what it does.
+fn told(told: io::Result<()>) -> Result<(), Exit> {
+    told.map_err(report::cannot_tell)
+}
+
 /// Prints a line on standard output. A closed one does not change what is done.
 fn say(args: &Sync, line: impl Display) {
-    if !args.quiet {
+    if !args.quiet && !args.json {
         drop(writeln!(io::stdout(), "{line}"));
     }
 }
