@@ -167,8 +167,14 @@ impl Queue {
             });
             (exit, error.kind() == ErrorKind::Network)
         });
-        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
-            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        if let Ok(TaskOutcome::Listed { skipped, missing, .. }) = &outcome {
+            if *missing > 0 {
+                context.display.suspend(|| report_missing(task.name(), *missing));
+            }
+            if let others @ 1.. = skipped.saturating_sub(*missing) {
+                let words = "neither files nor directories, or lead nowhere, and are left out";
+                context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
+            }
         }
         show_progress(context, task, &outcome);
         let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
@@ -186,12 +192,12 @@ impl Queue {
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
             Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, hidden, not_newer, links }) => {
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links }) => {
                 state.summary.hidden += hidden;
                 state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
-                if skipped > 0 {
-                    // Files that can be read at the server may be among them, and are missing here.
+                if missing > 0 {
+                    // Files that can be read at the server, or what may be some.
                     state.first_failure.get_or_insert(Exit::Refused);
                 }
                 state.summary.links += links;
@@ -254,7 +260,7 @@ fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcom
     }
 }
 
-fn report_skipped(directory: &str, count: u64) {
+fn report_missing(directory: &str, count: u64) {
     let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"

@@ -91,6 +91,8 @@ pub enum TaskOutcome {
         tasks: Vec<Task>,
         /// Entries that the server cannot serve.
         skipped: u64,
+        /// How many of them are files or directories, or may be some.
+        missing: u64,
         /// Entries that the server keeps hidden.
         hidden: u64,
         /// Files that are not new enough.

@@ -93,9 +93,10 @@ impl Found {
         }
         // Files first, so that few directories are open at a time.
         self.tasks.sort_by_key(|task| matches!(task, Task::Directory { .. }));
+        let missing = listing.missing();
         let Listing { skipped, hidden, .. } = listing;
         let Self { tasks, links, not_newer, .. } = self;
-        Ok(TaskOutcome::Listed { tasks, skipped, hidden, not_newer, links })
+        Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links })
     }
 }
 

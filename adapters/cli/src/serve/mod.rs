@@ -85,7 +85,7 @@ pub struct Serve {
     /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also log clients that connect and requests that arrive
+    /// Also log clients that connect, requests that arrive, and what listings leave out
     #[arg(long, short)]
     verbose: bool,
 }
@@ -160,7 +160,10 @@ pub fn serve(args: &Serve) -> Exit {
             Ok(_) if args.console => {
                 fail(Exit::Usage, &"the console shows a directory: serve the one that the file is in")
             }
-            Ok(store) => serve_store(args, &store, Some(store.name())),
+            Ok(store) => match open_log(args) {
+                Ok(log) => serve_store(args, &store, Some(store.name()), log),
+                Err(exit) => exit,
+            },
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
@@ -174,11 +177,20 @@ pub fn serve(args: &Serve) -> Exit {
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
     }
-    serve_store(args, &store, None)
+    match open_log(args) {
+        Ok(log) => serve_store(args, &store.with_skip_observer(log.skip_observer()), None, log),
+        Err(exit) => exit,
+    }
+}
+
+fn open_log(args: &Serve) -> Result<Log, Exit> {
+    let (level, format) = log_settings(args);
+    let log = Log::new(io::stderr(), format, level);
+    log.map_err(|error| fail(Exit::LocalFile, &format!("cannot begin a log: {error}")))
 }
 
 /// Serves `store` until a signal comes. `name` is that of the one file in it, where it is a store of one.
-fn serve_store<S>(args: &Serve, store: S, name: Option<FileName<'_>>) -> Exit
+fn serve_store<S>(args: &Serve, store: S, name: Option<FileName<'_>>, log: Log) -> Exit
 where
     S: Store<File: KernelFile> + Clone + Send,
 {
@@ -192,11 +204,6 @@ where
     if let Some(warning) = descriptor_limit::raise(args.max_clients) {
         print_error(warning);
     }
-    let (level, format) = log_settings(args);
-    let log = match Log::new(io::stderr(), format, level) {
-        Ok(log) => log,
-        Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
-    };
     let metrics = Metrics::new();
     let server = configure(Server::new(store), args, &metrics).with_observer(log);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {

@@ -79,7 +79,7 @@ Examples:
 
 const LONG_HELP: &str = "\
 What is deleted is deleted before anything is fetched. Nothing is deleted
-  - unless all of DIR was listed to its end, and all of it can be served,
+  - unless all of DIR was listed to its end, and all files in it can be served,
   - where DIR is empty,
   - where it would be more than --max-delete allows: then nothing is fetched either.
 

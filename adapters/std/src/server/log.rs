@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::event::{DequeueReason, Event, RequestOutcome};
 use super::observer::Observer;
 use crate::Escaped;
+use crate::store::SkippedEntry;
 
 /// Bytes of lines that wait for the writer.
 const MAX_PENDING: usize = 1 << 20;
@@ -89,14 +90,19 @@ impl Log {
         Ok(Self { format, level, pending, writer: Some(writer) })
     }
 
-    fn write(&self, line: &Line<'_>) {
-        let mut text = match self.format {
-            LogFormat::Text => line.to_text(),
-            // Nothing in a line can fail to be JSON.
-            LogFormat::Json => crate::escape_json(&serde_json::to_string(line).unwrap_or_default()),
-        };
-        text.push('\n');
-        self.pending.push(text.as_bytes());
+    /// What a store calls for entries that it skips
+    /// ([`DirectoryStore::with_skip_observer`](crate::store::DirectoryStore::with_skip_observer)): they have a line in a
+    /// verbose log.
+    pub fn skip_observer(&self) -> impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static {
+        let (format, level, pending) = (self.format, self.level, Arc::clone(&self.pending));
+        move |skipped| {
+            if level >= LogLevel::Verbose {
+                let path = skipped.path.to_string_lossy();
+                let text = Some(skipped.reason.to_string());
+                let line = Line { time: now(), event: "skipped", file_name: Some(&path), text, ..Line::default() };
+                pending.push(&line.formatted(format));
+            }
+        }
     }
 }
 
@@ -106,7 +112,7 @@ impl Observer for Log {
         if level_of(event).is_some_and(|level| level <= self.level)
             && let Some(line) = describe(event)
         {
-            self.write(&line);
+            self.pending.push(&line.formatted(self.format));
         }
     }
 
@@ -206,6 +212,16 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    fn formatted(&self, format: LogFormat) -> Vec<u8> {
+        let mut text = match format {
+            LogFormat::Text => self.to_text(),
+            // Nothing in a line can fail to be JSON.
+            LogFormat::Json => crate::escape_json(&serde_json::to_string(self).unwrap_or_default()),
+        };
+        text.push('\n');
+        text.into_bytes()
+    }
+
     fn to_text(&self) -> String {
         let mut text = self.time.clone();
         // Writing to a string does not fail.
@@ -240,6 +256,11 @@ impl Line<'_> {
     }
 }
 
+/// The time of a line.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
 /// The lowest level that has a line for an event.
 const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
     match event {
@@ -262,8 +283,7 @@ const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
 
 /// The line of an event, if it has one.
 fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
-    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    let line = Line { time, ..Line::default() };
+    let line = Line { time: now(), ..Line::default() };
     let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
     Some(match *event {
         Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
