@@ -7,7 +7,7 @@ mod known;
 mod newer;
 mod preview;
 mod queue;
-mod report;
+pub mod report;
 mod store;
 mod stream;
 mod summary;
@@ -134,10 +134,10 @@ Examples:
   coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
+  coracle get board-7 a.bin --length 4KiB  its first 4096 bytes, and no more is sent
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
-  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/
+  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/ --dry-run
 
 A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
 and its digest is right. Nothing is replaced without --force.";
@@ -235,6 +235,8 @@ pub struct Mirror<'a> {
     pub filter: &'a Filter,
     /// Change nothing, and print what would be fetched.
     pub dry_run: bool,
+    /// Tell in JSON what becomes of each file.
+    pub json: bool,
     pub quiet: bool,
     pub jobs: u16,
 }
@@ -248,7 +250,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
             follow_links: false,
             digest: mirror.digest.kind(),
             compares: false,
-            json: false,
+            json: mirror.json,
             quiet: mirror.quiet,
         };
         let (local, root) = (mirror.local.to_owned(), Some(mirror.local.to_owned()));
@@ -267,7 +269,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         follow_links: false,
         filter: mirror.filter.clone(),
         newer: None,
-        json: false,
+        json: mirror.json,
         quiet: mirror.quiet,
         root,
         store,

@@ -207,7 +207,7 @@ impl Queue {
         if let Err(error) = told {
             // Nobody learns what becomes of the others.
             state.is_over = true;
-            state.first_failure.get_or_insert(report_failure("standard output", &Error::Write(error)));
+            state.first_failure.get_or_insert_with(|| report::cannot_tell(error));
         }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {

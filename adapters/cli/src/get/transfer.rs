@@ -3,15 +3,13 @@
 use std::io::{self, Write};
 use std::thread;
 
-use coracle::client::Error;
-
 use super::commit::Committer;
 use super::queue::Queue;
 use super::report;
 use super::task::{Context, Task};
 use super::threads::spawn;
 use super::worker;
-use crate::exit::{Exit, print_error, report_failure};
+use crate::exit::{Exit, print_error};
 
 /// Does `tasks` and those that come of them, with `workers` connections.
 pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
@@ -57,7 +55,7 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
     let exit = first_failure.unwrap_or(Exit::Done);
     if context.json {
         let told = report::summary(&summary, exit);
-        return told.map_or_else(|error| report_failure("standard output", &Error::Write(error)), |()| exit);
+        return told.map_or_else(report::cannot_tell, |()| exit);
     }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
