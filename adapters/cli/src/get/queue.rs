@@ -1,10 +1,12 @@
 //! The queue of tasks, which the workers share.
 
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
+use super::report;
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
 use super::tree;
@@ -165,21 +167,37 @@ impl Queue {
             });
             (exit, error.kind() == ErrorKind::Network)
         });
-        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
-            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        if let Ok(TaskOutcome::Listed { skipped, missing, .. }) = &outcome {
+            if *missing > 0 {
+                context.display.suspend(|| report_missing(task.name(), *missing));
+            }
+            if let others @ 1.. = skipped.saturating_sub(*missing) {
+                let words = "neither files nor directories, or lead nowhere, and are left out";
+                context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
+            }
         }
+        show_progress(context, task, &outcome);
+        let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
         state.leave(task);
+        if let Err(error) = told {
+            // Nobody learns what becomes of the others.
+            state.is_over = true;
+            state.first_failure.get_or_insert(report_failure("standard output", &Error::Write(error)));
+        }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+            Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links }) => {
+                state.summary.hidden += hidden;
+                state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
-                if skipped > 0 {
-                    // Files that can be read at the server may be among them, and are missing here.
+                if missing > 0 {
+                    // Files that can be read at the server, or what may be some.
                     state.first_failure.get_or_insert(Exit::Refused);
                 }
                 state.summary.links += links;
@@ -215,7 +233,34 @@ impl Queue {
     }
 }
 
-fn report_skipped(directory: &str, count: u64) {
+/// Tells in JSON what became of `task`.
+fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) -> io::Result<()> {
+    context.display.suspend(|| match (outcome, task) {
+        (Err(error), _) => report::failed(task.name(), error),
+        (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.size),
+        _ => Ok(()),
+    })
+}
+
+/// Lets the line of the tree count what became of `task`.
+fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
+    let size = |task: &Task| match task {
+        Task::File(file) => Some(file.size.unwrap_or(0)),
+        Task::Named { .. } | Task::Directory { .. } => None,
+    };
+    match (outcome, size(task)) {
+        (Ok(TaskOutcome::Listed { tasks, .. }), _) => {
+            let sizes = tasks.iter().filter_map(size);
+            context.display.expect(sizes.clone().count() as u64, sizes.sum());
+        }
+        (Ok(TaskOutcome::Unchanged), Some(size)) => context.display.file_done(size),
+        (_, Some(_)) => context.display.file_done(0),
+        (_, None) => {}
+    }
+}
+
+fn report_missing(directory: &str, count: u64) {
     let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"

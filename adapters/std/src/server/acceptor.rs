@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{Code, Store};
+use coracle_core::Code;
 use socket2::Socket;
 
 use super::admission::AdmissionDecision;
@@ -24,9 +24,9 @@ use super::entry::ConnectionEntry;
 use super::event::Event;
 use super::listener::Listener;
 use super::queue_sweeper::dismiss;
+use super::served_store::ServedStore;
 use super::worker::{STACK_SIZE, spawn_worker};
 use crate::sys::{AcceptError, accept_error};
-use crate::transport::KernelFile;
 
 /// After an error of `accept` that does not go away at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -42,7 +42,7 @@ pub(super) fn spawn_acceptor<'scope, 'env, S>(
     store: S,
 ) -> io::Result<()>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     let acceptor = Acceptor { scope, context, listener, store, accepted: VecDeque::new() };
     Builder::new().name("accept".to_owned()).stack_size(STACK_SIZE).spawn_scoped(scope, || acceptor.run()).map(drop)
@@ -59,7 +59,7 @@ struct Acceptor<'scope, 'env, S> {
 
 impl<'env, S> Acceptor<'_, 'env, S>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     fn run(mut self) {
         while let Some((socket, address)) = self.accepted.pop_front().or_else(|| self.accept()) {

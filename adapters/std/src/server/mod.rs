@@ -45,6 +45,7 @@ mod queue;
 mod queue_sweeper;
 mod registry;
 pub(crate) mod retry_estimate;
+mod served_store;
 mod worker;
 mod worker_pool;
 
@@ -56,7 +57,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::{self, Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{ServerName, Store};
+use coracle_core::{ServerName, Store, WritableStore};
 
 pub use event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
 pub use handle::ServerHandle;
@@ -64,6 +65,7 @@ pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listener::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::Observer;
+pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
 use crate::sys;
 use crate::transport::KernelFile;
@@ -81,8 +83,8 @@ const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Builder of a server.
 ///
-/// `S` is the store: a clone of it for each thread, so a reference or something that shares. `'a` is the lifetime of the
-/// observers.
+/// `S` is the store, [`ReadOnly`] or [`ReadWrite`]: a clone of it for each thread, so a reference or something that shares. `'a` is
+/// the lifetime of the observers.
 pub struct Server<'a, S> {
     store: S,
     addresses: Vec<SocketAddr>,
@@ -91,12 +93,32 @@ pub struct Server<'a, S> {
     observers: Vec<Box<dyn Observer + 'a>>,
 }
 
-impl<'a, S> Server<'a, S>
+impl<S> Server<'_, ReadOnly<S>>
 where
     S: Store<File: KernelFile> + Clone + Send,
 {
     /// A server of the files in `store`, on [`DEFAULT_ADDRESS`], with the default limits.
     pub fn new(store: S) -> Self {
+        Self::of(ReadOnly(store))
+    }
+}
+
+impl<S> Server<'_, ReadWrite<S>>
+where
+    S: WritableStore<File: KernelFile> + Clone + Send,
+{
+    /// A server whose clients can also write to `store`: everybody who reaches it. On [`DEFAULT_ADDRESS`], with the default
+    /// limits.
+    pub fn writable(store: S) -> Self {
+        Self::of(ReadWrite(store))
+    }
+}
+
+impl<'a, S> Server<'a, S>
+where
+    S: ServedStore,
+{
+    fn of(store: S) -> Self {
         Self { store, addresses: Vec::new(), limits: Limits::default(), name: String::new(), observers: Vec::new() }
     }
 
@@ -176,7 +198,7 @@ pub struct Summary {
 
 impl<S> BoundServer<'_, S>
 where
-    S: Store<File: KernelFile> + Clone + Send,
+    S: ServedStore,
 {
     /// The addresses with their real ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -205,7 +227,7 @@ where
             registry: &handle.registry,
             lingering: &lingering,
             workers: WorkerPool::default(),
-            config,
+            config: server.store.offer(config),
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
@@ -241,7 +263,7 @@ fn run_threads<'scope, 'env, S>(
     grace: Option<Duration>,
 ) -> io::Result<Summary>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     let sweeper = context.registry.has_queue().then(|| {
         let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);

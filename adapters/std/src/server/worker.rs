@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{CloseHow, Code, Store};
+use coracle_core::{CloseHow, Code};
 use socket2::Socket;
 
 use super::admission::AdmittedFromQueue;
@@ -16,7 +16,7 @@ use super::context::ServerContext;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
 use super::queue_sweeper::dismiss;
-use crate::transport::KernelFile;
+use super::served_store::ServedStore;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
 pub(super) const STACK_SIZE: usize = 128 * 1024;
@@ -29,7 +29,7 @@ pub(super) fn spawn_worker<'scope, 'env, S>(
     first: Arc<ConnectionEntry>,
 ) -> io::Result<()>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     let name = format!("client-{}", context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
     let worker = Worker { context, store, thread: name.as_str().into(), buffers: None };
@@ -46,7 +46,7 @@ struct Worker<'env, S> {
 
 impl<'env, S> Worker<'env, S>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     fn run(mut self, first: Arc<ConnectionEntry>) {
         let mut next = Some(first);

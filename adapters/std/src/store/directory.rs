@@ -9,6 +9,7 @@ use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreE
 use super::digest_cache::DigestCache;
 use super::file::File;
 use super::listing::Listing;
+use super::skipped::{SkipObserver, SkippedEntry};
 use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 
@@ -43,6 +44,7 @@ pub struct DirectoryStore {
     root: ConfinedDirectory,
     hidden: bool,
     digests: DigestCache,
+    skip_observer: Option<SkipObserver>,
 }
 
 impl DirectoryStore {
@@ -67,7 +69,7 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = ConfinedDirectory::open(path).map_err(explain)?;
-        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
+        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE), skip_observer: None })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -82,6 +84,12 @@ impl DirectoryStore {
     #[must_use]
     pub fn with_digest_cache(self, max_digests: usize) -> Self {
         Self { digests: DigestCache::new(max_digests), ..self }
+    }
+
+    /// Sets what is called for each entry that a listing skips, since no request can fetch it.
+    #[must_use]
+    pub fn with_skip_observer(self, observer: impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static) -> Self {
+        Self { skip_observer: Some(SkipObserver(Box::new(observer))), ..self }
     }
 
     /// Digests in the cache now.
@@ -158,7 +166,7 @@ impl Store for &DirectoryStore {
     }
 
     fn next<'a>(&mut self, listing: &'a mut Listing) -> Result<Listed<'a>, StoreError> {
-        listing.next(&self.root)
+        listing.next(&self.root, self.skip_observer.as_ref())
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
