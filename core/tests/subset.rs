@@ -21,6 +21,9 @@ mod misuse;
 mod pair;
 #[path = "properties.rs"]
 mod properties;
+#[cfg(feature = "blocking")]
+#[path = "requests_ahead.rs"]
+mod requests_ahead;
 #[path = "scan_grammar.rs"]
 mod scan_grammar;
 #[path = "server.rs"]

@@ -120,9 +120,21 @@ where
     pub fn list<E>(
         &mut self,
         path: Option<FileName<'_>>,
-        mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
+        each: impl FnMut(Entry<'_>) -> Result<(), E>,
     ) -> Result<Listing, ClientError<T::Error, E>> {
         self.start(ClientRequest::List { path })?;
+        self.finish_list(each)
+    }
+
+    /// Receives the response to a `list` that [`Connection::start_sent`] started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::list`].
+    pub fn finish_list<E>(
+        &mut self,
+        mut each: impl FnMut(Entry<'_>) -> Result<(), E>,
+    ) -> Result<Listing, ClientError<T::Error, E>> {
         self.run(|event| match event {
             ClientEvent::Entry(entry) => each(entry).map(|()| None),
             ClientEvent::Listed(listing) => Ok(Some(listing)),
@@ -137,6 +149,15 @@ where
     /// See [`ClientError`].
     pub fn stat(&mut self, name: FileName<'_>, digest: Option<DigestKind>) -> Result<Header, ClientError<T::Error>> {
         self.start(ClientRequest::Stat { name, digest })?;
+        self.finish_stat()
+    }
+
+    /// Receives the response to a `stat` that [`Connection::start_sent`] started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::stat`].
+    pub fn finish_stat(&mut self) -> Result<Header, ClientError<T::Error>> {
         self.run(|event| match event {
             ClientEvent::Header(header) => Ok(Some(header)),
             _ => Ok(None),
@@ -154,8 +175,8 @@ where
         self.finish_get(sink)
     }
 
-    /// Like [`Connection::get`], for a request that was started on the session before this connection was made: so the bytes of
-    /// an earlier attempt can be read back, by [`read_back`], before connecting.
+    /// Like [`Connection::get`], for a request that [`Connection::start_sent`] started, or that was started on the session
+    /// before this connection was made: so the bytes of an earlier attempt can be read back, by [`read_back`], before connecting.
     ///
     /// # Errors
     ///
@@ -172,6 +193,33 @@ where
             ClientEvent::End(end) => Ok(Some(end)),
             _ => Ok(None),
         })
+    }
+
+    /// Writes `request` to `buf` for sending it ahead, and returns its length; see [`ClientSession::write_request`]. It is sent
+    /// by [`Connection::transport_mut`], which must not wait for room: the server may be waiting for its response to be read.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be sent ahead.
+    pub fn write_request(&self, request: &ClientRequest<'_>, buf: &mut [u8]) -> Result<usize, StartError> {
+        self.session.write_request(request, buf)
+    }
+
+    /// Starts a request that was sent ahead, when its response is the next one. One of the functions that begin with `finish_`
+    /// receives it.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientSession::start_sent`].
+    pub fn start_sent(&mut self, request: ClientRequest<'_>) -> Result<(), StartError> {
+        let now = self.clock.now();
+        self.session.start_sent(request, now)
+    }
+
+    /// Whether the next part of a response has been received, and is processed without waiting.
+    #[must_use]
+    pub fn has_received(&self) -> bool {
+        !self.arrived.is_empty()
     }
 
     /// The contents of the last refusal, until the next request.

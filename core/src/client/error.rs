@@ -92,6 +92,10 @@ pub enum StartError {
     DigestUnsupported,
     /// The digest would begin after the first requested byte.
     DigestRange,
+    /// A request with bytes that have to be hashed before cannot be sent ahead of other responses.
+    NotAhead,
+    /// The buffer for the request is too short.
+    BufTooShort,
 }
 
 impl Failure {
@@ -176,6 +180,8 @@ impl fmt::Display for StartError {
             Self::NameDoesNotFit => "the name is too long to be asked of this server",
             Self::DigestUnsupported => "this digest cannot be computed here",
             Self::DigestRange => "the digest would begin behind the first byte that is asked for",
+            Self::NotAhead => "what is here already has to be hashed before this is asked",
+            Self::BufTooShort => "the buffer for the request is too short",
         })
     }
 }
@@ -257,6 +263,8 @@ mod tests {
             StartError::NameDoesNotFit,
             StartError::DigestUnsupported,
             StartError::DigestRange,
+            StartError::NotAhead,
+            StartError::BufTooShort,
         ];
         are_words(&starts.map(|error| error.to_string()));
     }

@@ -305,21 +305,39 @@ pub struct Listing {
     pub count: u64,
     /// Number of things in the directory that cannot be requested.
     pub skipped: u64,
+    /// How many of those are regular files and directories that cannot be requested because of their names, at most
+    /// `skipped`; `None` where the server did not tell.
+    pub unnameable: Option<u64>,
     /// Number of things in the directory that the server's owner keeps hidden.
     pub hidden: u64,
 }
 
 impl Listing {
-    /// The end of a listing without hidden things.
+    /// The end of a listing without hidden things, of a server that does not tell what it skipped.
     #[must_use]
     pub const fn new(count: u64, skipped: u64) -> Self {
-        Self { count, skipped, hidden: 0 }
+        Self { count, skipped, unnameable: None, hidden: 0 }
+    }
+
+    /// Sets [`Listing::unnameable`].
+    #[must_use]
+    pub const fn with_unnameable(self, unnameable: Option<u64>) -> Self {
+        Self { unnameable, ..self }
     }
 
     /// Sets [`Listing::hidden`].
     #[must_use]
     pub const fn with_hidden(self, hidden: u64) -> Self {
         Self { hidden, ..self }
+    }
+
+    /// Number of files and directories, or of what may be some, that a copy of the directory lacks.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        match self.unnameable {
+            Some(unnameable) => unnameable,
+            None => self.skipped,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The client's session: a state machine for one connection.
 
+mod ahead;
 mod error;
 mod event;
 mod line_buffer;

@@ -22,7 +22,8 @@ const MAX_REQUEST: usize = 512;
 /// The default of [`ClientSession::with_stall_ms`].
 const STALL_MS: u32 = 30_000;
 
-/// The client's side of one connection, for any number of requests, one after the other.
+/// The client's side of one connection, for any number of requests, one after the other. Those that are sent ahead are no
+/// concern of the session until their response is the next one; see [`ClientSession::start_sent`].
 ///
 /// It does no I/O of its own: [`ClientSession::action`] says what to do next; the owner of the connection does that one thing,
 /// reports how far it came, and asks again. The action stays the same until something is reported.
@@ -193,12 +194,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             return Err(StartError::NotIdle);
         }
         let mut expectation = Expectation::new(&request)?;
-        // The digest of a stat is received, not computed.
-        let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
-        let hasher = match computed {
-            Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
-            None => None,
-        };
+        let hasher = expectation.hasher()?;
         self.refusal = None;
         #[cfg(not(feature = "write"))]
         let max_request = self.max_request;
@@ -433,7 +429,7 @@ impl Expectation {
         }
     }
 
-    fn new(request: &ClientRequest<'_>) -> Result<Self, StartError> {
+    pub(super) fn new(request: &ClientRequest<'_>) -> Result<Self, StartError> {
         let mut expectation = Self::nothing();
         let name = match request {
             ClientRequest::Hello => {
@@ -467,6 +463,16 @@ impl Expectation {
         let name = name.map_or("", FileName::as_str);
         expectation.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
         Ok(expectation)
+    }
+
+    /// What computes the digest of the body, where one is needed. That of a stat is received, not computed.
+    pub(super) fn hasher(&self) -> Result<Option<Hasher>, StartError> {
+        match self.digest {
+            Some(kind) if self.awaited == AwaitedLine::Header => {
+                Hasher::new(kind).map(Some).ok_or(StartError::DigestUnsupported)
+            }
+            _ => Ok(None),
+        }
     }
 }
 

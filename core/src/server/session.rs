@@ -89,11 +89,11 @@ impl<'c> Session<'c> {
                 size: 0,
                 end: 0,
                 modified: None,
-                time: None,
                 digest: None,
                 count: 0,
                 skipped: 0,
                 hidden: 0,
+                unnameable: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
             },
@@ -207,6 +207,11 @@ impl<'c> Session<'c> {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
         taken.saturating_add(len)
+    }
+
+    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
+        // During an exchange it is the file's.
+        self.context.modified = if self.state == State::Receive { unix_time } else { self.context.modified };
     }
 
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {

@@ -178,10 +178,15 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
 
 /// Reads the `end` line of a listing.
 pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
-    let [count, skipped, hidden] = find(line, &["count", "skipped", "hidden"]);
-    let skipped = optional(&skipped, number(&skipped, line))?;
+    let [count, skipped, unnameable, hidden] = find(line, &["count", "skipped", "unnameable", "hidden"]);
+    let skipped = optional(&skipped, number(&skipped, line))?.unwrap_or(0);
+    let unnameable = optional(&unnameable, number(&unnameable, line))?;
     let hidden = optional(&hidden, number(&hidden, line))?;
-    Ok(Listing::new(number(&count, line)?, skipped.unwrap_or(0)).with_hidden(hidden.unwrap_or(0)))
+    if unnameable.is_some_and(|unnameable| unnameable > skipped) {
+        return Err(Violation::Count);
+    }
+    let listing = Listing::new(number(&count, line)?, skipped);
+    Ok(listing.with_unnameable(unnameable).with_hidden(hidden.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name`, with a digest of the kind `digest`.

@@ -104,7 +104,7 @@ pub fn answered(ask: ClientRequest<'_>, held: &[u8], input: impl AsRef<[u8]>) ->
     whole
 }
 
-fn describe(event: &ClientEvent<'_>) -> String {
+pub fn describe(event: &ClientEvent<'_>) -> String {
     match event {
         ClientEvent::Hello(hello) => format!("{hello:?}"),
         ClientEvent::Header(header) => format!(

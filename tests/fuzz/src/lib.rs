@@ -4,6 +4,7 @@
 //! compiler.
 #![allow(missing_docs, reason = "each target says what must hold")]
 
+mod channel;
 mod client;
 pub mod corpus;
 mod judge;
@@ -20,13 +21,15 @@ mod upload;
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("scanner", scanner::target),
     ("request", request::target),
     ("reply", reply::target),
     ("server", server::target),
     ("client", client::target),
     ("upload", upload::target),
+    ("channel-server", channel::server),
+    ("channel-client", channel::client),
 ];
 
 /// Splits the bytes into pieces, by `seed`. Every third seed splits them byte by byte.

@@ -1,58 +1,22 @@
-//! The queue of tasks, and the threads that work on it.
+//! The queue of tasks, which the workers share.
 
-use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope};
 
-use coracle::client::{Client, Download, Error, ErrorKind};
+use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
+use super::report;
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
-use super::{file, tree};
+use super::tree;
 use crate::exit::{Exit, print_error, report_failure};
 
-/// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
-const COMMITTERS: usize = 16;
+/// How many directories are listed at the same time.
+const MAX_LISTINGS: usize = 64;
 
-/// Does `tasks` and those that come of them, with `workers` connections.
-pub fn run(context: &Context<'_>, mut tasks: Vec<Task>, workers: usize) -> Exit {
-    tasks.reverse();
-    let len = tasks.iter().map(Task::len).sum();
-    let state = State { tasks, len, workers, ..State::default() };
-    let queue = Queue { state: Mutex::new(state), changed: Condvar::new() };
-    let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
-    let receiver = Mutex::new(receiver);
-    thread::scope(|scope| {
-        let mut committers = 0;
-        while context.recursive && committers < COMMITTERS {
-            if !spawn(scope, format!("commit-{committers}"), || queue.commit(context, &receiver)) {
-                break;
-            }
-            committers += 1;
-        }
-        let sender = (committers > 0).then_some(sender);
-        for number in 1..workers {
-            let (queue, sender) = (&queue, sender.clone());
-            if !spawn(scope, format!("get-{number}"), move || queue.work(context, sender)) {
-                queue.lock().workers = number;
-                break;
-            }
-        }
-        queue.work(context, sender);
-    });
-    let State { summary, first_failure, .. } = queue.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-    if context.recursive && !context.quiet {
-        // A closed standard output does not change what was fetched.
-        drop(writeln!(io::stdout(), "{summary}"));
-    } else if !context.recursive && summary.not_tried > 0 {
-        print_error(format_args!("{} more were not tried", summary.not_tried));
-    }
-    first_failure.unwrap_or(Exit::Done)
-}
-
-struct Queue {
+/// The tasks that wait, and what has become of the others.
+pub struct Queue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -65,6 +29,8 @@ struct State {
     len: usize,
     /// How many tasks are being worked on.
     busy: usize,
+    /// How many of those are listings.
+    listings: usize,
     /// How many workers there are that have not retired.
     workers: usize,
     /// The network failed: the other tasks are given up.
@@ -73,64 +39,61 @@ struct State {
     first_failure: Option<Exit>,
 }
 
-/// A file that was received, to be made durable.
-type Uncommitted = (Task, Download);
-
-impl Queue {
-    /// A worker: takes tasks until there are no more, or until the server has no place for it. Leaves downloads to the `committers`, where there are any.
-    fn work(&self, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
-        let display = context.display.clone();
-        let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
-        // While others have a place, this one does not wait for one.
-        let mut is_alone = self.lock().workers <= 1;
-        client.set_waits_when_busy(is_alone);
-        while let Some(mut task) = self.take() {
-            let mut outcome = perform(context, &mut client, &task);
-            if !is_alone && outcome.as_ref().is_err_and(Error::is_busy) {
-                task = match self.retire(task) {
-                    Ok(others) => {
-                        context
-                            .display
-                            .note(format_args!("the server is busy: going on with {others} connections at most"));
-                        return;
-                    }
-                    Err(task) => task,
-                };
-                is_alone = true;
-                client.set_waits_when_busy(true);
-                outcome = perform(context, &mut client, &task);
-            }
-            match (outcome, &committers) {
-                (Ok(TaskOutcome::Downloaded(download)), Some(committers)) => {
-                    if let Err(mpsc::SendError((task, download))) = committers.send((task, *download)) {
-                        self.done(context, &task, commit(download));
-                    }
-                }
-                (Ok(TaskOutcome::Downloaded(download)), None) => self.done(context, &task, commit(*download)),
-                (outcome, _) => self.done(context, &task, outcome),
-            }
-        }
+impl State {
+    fn pop(&mut self) -> Option<Task> {
+        let task = self.tasks.pop()?;
+        self.len -= task.len();
+        self.enter(&task);
+        Some(task)
     }
 
-    /// A committer: makes downloads durable, so that the workers do not wait for the disk.
-    fn commit(&self, context: &Context<'_>, downloads: &Mutex<Receiver<Uncommitted>>) {
-        loop {
-            let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok((task, download)) = next else { return };
-            self.done(context, &task, commit(download));
-        }
+    fn enter(&mut self, task: &Task) {
+        self.busy += 1;
+        self.listings += usize::from(!matches!(task, Task::File(_)));
+    }
+
+    fn put_back(&mut self, task: Task) {
+        self.leave(&task);
+        self.len += task.len();
+        self.tasks.push(task);
+    }
+
+    fn leave(&mut self, task: &Task) {
+        self.busy -= 1;
+        self.listings -= usize::from(!matches!(task, Task::File(_)));
+    }
+}
+
+impl Queue {
+    /// A queue for so many workers. The first of `tasks` is the next.
+    pub fn new(mut tasks: Vec<Task>, workers: usize) -> Self {
+        tasks.reverse();
+        let len = tasks.iter().map(Task::len).sum();
+        let state = State { tasks, len, workers, ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Sets how many workers there are.
+    pub fn set_workers(&self, workers: usize) {
+        self.lock().workers = workers;
+    }
+
+    /// What was done, and the exit code of the first failure.
+    pub fn finish(self) -> (Summary, Option<Exit>) {
+        let State { tasks, mut summary, first_failure, .. } =
+            self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary.not_tried = tasks.len();
+        (summary, first_failure)
     }
 
     /// Takes the next task; `None` when none is left and none can come of those that are being worked on.
-    fn take(&self) -> Option<Task> {
+    pub fn take(&self) -> Option<Task> {
         let mut state = self.lock();
         loop {
             if state.is_over {
                 return None;
             }
-            if let Some(task) = state.tasks.pop() {
-                state.len -= task.len();
-                state.busy += 1;
+            if let Some(task) = state.pop() {
                 return Some(task);
             }
             if state.busy == 0 {
@@ -140,21 +103,84 @@ impl Queue {
         }
     }
 
+    /// Takes one more task for a worker that has `pending` ones, where no other worker will be idle for it.
+    pub fn take_ahead(&self, pending: usize) -> Option<Task> {
+        let mut state = self.lock();
+        let others = state.workers.saturating_sub(1);
+        let is_fair = others == 0 || pending < state.tasks.len().div_ceil(others);
+        // What is listed is fetched before more is: each directory with files that wait is open.
+        let is_listing = state.tasks.last().is_some_and(|task| !matches!(task, Task::File(_)));
+        if state.is_over || !is_fair || (is_listing && state.listings >= MAX_LISTINGS) {
+            return None;
+        }
+        state.pop()
+    }
+
+    /// Puts tasks back that were taken and not done; the first is the next.
+    pub fn give_back(&self, tasks: impl DoubleEndedIterator<Item = Task>) {
+        let mut state = self.lock();
+        for task in tasks.rev() {
+            state.put_back(task);
+        }
+        self.changed.notify_all();
+    }
+
     /// Leaves the task to the other workers, and returns how many they are; gives it back where there are none.
-    fn retire(&self, task: Task) -> Result<usize, Task> {
+    pub fn retire(&self, task: Task) -> Result<usize, Task> {
         let mut state = self.lock();
         if state.workers <= 1 || state.is_over {
             return Err(task);
         }
         state.workers -= 1;
-        state.busy -= 1;
-        state.len += task.len();
-        state.tasks.push(task);
+        state.put_back(task);
         self.changed.notify_all();
         Ok(state.workers)
     }
 
-    fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+    /// The task that was taken goes on as `other`.
+    pub fn replace(&self, task: &Task, other: &Task) {
+        let mut state = self.lock();
+        state.leave(task);
+        state.enter(other);
+    }
+
+    /// Whether there is one worker at most.
+    pub fn has_one_worker(&self) -> bool {
+        self.lock().workers <= 1
+    }
+
+    /// Whether there are tasks to do.
+    pub fn has_tasks(&self) -> bool {
+        let state = self.lock();
+        !state.is_over && !state.tasks.is_empty()
+    }
+
+    /// Whether the tasks that are left are given up.
+    pub fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
+    /// A task that was taken is done.
+    pub fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        self.report(context, task, outcome);
+        self.leave(task);
+    }
+
+    /// The work on a task has ended, whether it was reported or will be.
+    pub fn leave(&self, task: &Task) {
+        self.lock().leave(task);
+        self.changed.notify_all();
+    }
+
+    /// Does a task again that was taken, and has been left.
+    pub fn again(&self, task: Task) {
+        let mut state = self.lock();
+        state.len += task.len();
+        state.tasks.push(task);
+    }
+
+    /// Reports how a task ended, and queues those that come of it.
+    pub fn report(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| {
@@ -166,22 +192,36 @@ impl Queue {
             });
             (exit, error.kind() == ErrorKind::Network)
         });
-        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
-            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        if let Ok(TaskOutcome::Listed { skipped, missing, .. }) = &outcome {
+            if *missing > 0 {
+                context.display.suspend(|| report_missing(task.name(), *missing));
+            }
+            if let others @ 1.. = skipped.saturating_sub(*missing) {
+                let words = "neither files nor directories, or lead nowhere, and are left out";
+                context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
+            }
         }
+        show_progress(context, task, &outcome);
+        let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
-        state.busy -= 1;
+        if let Err(error) = told {
+            // Nobody learns what becomes of the others.
+            state.is_over = true;
+            state.first_failure.get_or_insert_with(|| report::cannot_tell(error));
+        }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Downloaded(_)) => {}
-            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+            Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links }) => {
+                state.summary.hidden += hidden;
+                state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
-                if skipped > 0 {
-                    // Files that can be read at the server may be among them, and are missing here.
+                if missing > 0 {
+                    // Files that can be read at the server, or what may be some.
                     state.first_failure.get_or_insert(Exit::Refused);
                 }
                 state.summary.links += links;
@@ -195,10 +235,8 @@ impl Queue {
             if is_network {
                 // A server that cannot be reached for this task cannot be reached for the next ones either.
                 state.is_over = true;
-                state.summary.not_tried = state.tasks.len();
             }
         }
-        self.changed.notify_all();
     }
 
     /// Errs where a listing is too large to be held beside the tasks that wait already.
@@ -218,27 +256,96 @@ impl Queue {
     }
 }
 
-/// Starts a thread; says so and returns false where there can be none.
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
-    let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
-    spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+/// Tells in JSON what became of `task`.
+fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) -> io::Result<()> {
+    context.display.suspend(|| match (outcome, task) {
+        (Err(error), _) => report::failed(task.name(), error),
+        (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.listed.size),
+        _ => Ok(()),
+    })
 }
 
-fn report_skipped(directory: &str, count: u64) {
+/// Lets the line of the tree count what became of `task`.
+fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
+    let size = |task: &Task| match task {
+        Task::File(file) => Some(file.listed.size.unwrap_or(0)),
+        Task::Named { .. } | Task::Directory { .. } => None,
+    };
+    match (outcome, size(task)) {
+        (Ok(TaskOutcome::Listed { tasks, .. }), _) => {
+            let sizes = tasks.iter().filter_map(size);
+            context.display.expect(sizes.clone().count() as u64, sizes.sum());
+        }
+        (Ok(TaskOutcome::Unchanged), Some(size)) => context.display.file_done(size),
+        (_, Some(_)) => context.display.file_done(0),
+        (_, None) => {}
+    }
+}
+
+fn report_missing(directory: &str, count: u64) {
     let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
     ));
 }
 
-fn perform(context: &Context<'_>, client: &mut Client, task: &Task) -> Result<TaskOutcome, Error> {
-    match task {
-        Task::Named { name, local } => tree::named(context, client, name.as_deref(), local.as_deref()),
-        Task::Directory { name, local, links } => tree::directory(context, client, name, local, *links),
-        Task::File(task) => file::fetch(context, client, task),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-fn commit(download: Download) -> Result<TaskOutcome, Error> {
-    Ok(TaskOutcome::Fetched(download.commit()?))
+    use coracle::local::Directory;
+
+    use super::super::known::Listed;
+    use super::super::task::FileTask;
+    use super::{MAX_LISTINGS, Queue, Task};
+
+    fn files(count: usize) -> Vec<Task> {
+        let directory = Arc::new(Directory::open(".".as_ref()).expect("open"));
+        let file = |at| FileTask {
+            name: format!("f{at}"),
+            directory: Arc::clone(&directory),
+            leaf: None,
+            listed: Listed::default(),
+        };
+        (0..count).map(|at| Task::File(file(at))).collect()
+    }
+
+    /// Takes as many as a worker may have. Returns how many they are.
+    fn take_all(queue: &Queue) -> usize {
+        let mut taken = usize::from(queue.take().is_some());
+        while taken > 0 && queue.take_ahead(taken).is_some() {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_worker_leaves_tasks_to_the_others() {
+        assert_eq!(take_all(&Queue::new(files(100), 1)), 100);
+        let queue = Queue::new(files(100), 4);
+        assert_eq!([(); 3].map(|()| take_all(&queue)), [25, 19, 14]);
+        assert_eq!(take_all(&Queue::new(files(4), 4)), 1);
+        assert_eq!(take_all(&Queue::new(files(3), 64)), 1);
+    }
+
+    #[test]
+    fn what_is_given_back_is_next() {
+        let queue = Queue::new(files(10), 1);
+        let taken: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        let names: Vec<_> = taken.iter().map(|task| task.name().to_owned()).collect();
+        queue.give_back(taken.into_iter());
+        let again: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        assert_eq!(again.iter().map(|task| task.name().to_owned()).collect::<Vec<_>>(), names);
+        let state = queue.lock();
+        assert_eq!((state.busy, state.tasks.len()), (5, 5));
+    }
+
+    #[test]
+    fn listings_at_a_time_are_bounded() {
+        let directory = |at| Task::Directory { name: format!("d{at}"), local: format!("d{at}"), top_len: 0, links: 0 };
+        let queue = Queue::new((0..100).map(directory).collect(), 1);
+        assert_eq!(take_all(&queue), MAX_LISTINGS);
+        assert!(queue.take().is_some(), "a worker that has nothing else to do waits for none");
+    }
 }

@@ -28,6 +28,20 @@ pub trait Progress {
 
 impl Progress for () {}
 
+impl<P: Progress + ?Sized> Progress for &mut P {
+    fn started(&mut self, size: u64, offset: u64) {
+        (**self).started(size, offset);
+    }
+
+    fn advanced(&mut self, position: u64) {
+        (**self).advanced(position);
+    }
+
+    fn event(&mut self, event: &ProgressEvent<'_>) {
+        (**self).event(event);
+    }
+}
+
 /// A retry, or a file that starts over. Displayed as a fragment of a sentence, without control characters.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -55,6 +55,11 @@ impl ConfinedDirectory {
         }
     }
 
+    /// Another handle of the directory.
+    pub(crate) fn try_clone_dir(&self) -> io::Result<Dir> {
+        self.root.try_clone()
+    }
+
     /// What `path` leads to, links followed.
     pub(crate) fn metadata(&self, path: &str) -> io::Result<Metadata> {
         let metadata = self.root.metadata(path)?;
@@ -258,6 +263,25 @@ pub(crate) fn poll_readable<'d>(
     Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
 }
 
+/// Whether a socket can be read and written without waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ready {
+    /// Also at the end of input and after an error.
+    pub can_read: bool,
+    pub can_write: bool,
+}
+
+/// Waits until `socket` can be read or written. `None`: for ever.
+pub(crate) fn poll_ready(socket: &Socket, timeout: Option<Duration>) -> io::Result<Ready> {
+    let mut polled = [PollFd::new(socket, PollFlags::IN | PollFlags::OUT)];
+    // What is too long for the system is no limit.
+    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+    poll(&mut polled, timeout.as_ref())?;
+    let seen = polled[0].revents();
+    let can_write = seen.contains(PollFlags::OUT);
+    Ok(Ready { can_read: !(seen - PollFlags::OUT).is_empty(), can_write })
+}
+
 /// Waits until one of `sockets` is connected or could not be; says of each whether it is so. `None`: for ever.
 pub(crate) fn poll_connected(sockets: &[Socket], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
     let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
@@ -342,6 +366,12 @@ pub(crate) fn rename_no_replace(
     _: BorrowedFd<'_>,
     _: &std::ffi::OsStr,
 ) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: POSIX changes the length, too.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn preallocate(_: BorrowedFd<'_>, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
