@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn listings_at_a_time_are_bounded() {
-        let directory = |at| Task::Directory { name: format!("d{at}"), local: format!("d{at}"), links: 0, top_len: 0 };
+        let directory = |at| Task::Directory { name: format!("d{at}"), local: format!("d{at}"), top_len: 0, links: 0 };
         let queue = Queue::new((0..100).map(directory).collect(), 1);
         assert_eq!(take_all(&queue), MAX_LISTINGS);
         assert!(queue.take().is_some(), "a worker that has nothing else to do waits for none");

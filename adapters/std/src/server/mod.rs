@@ -23,8 +23,8 @@
 //!
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 //!
-//! Threads: one acceptor for each listener (`acceptor`), one worker for each connection (`worker`), one for lingering
-//! sockets (`linger`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
+//! Threads: one worker for each connection and some that wait for one (`worker`, `acceptor`), one for lingering sockets
+//! (`linger`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
 
 mod abortable_store;
 mod acceptor;
@@ -47,7 +47,6 @@ mod registry;
 pub(crate) mod retry_estimate;
 mod served_store;
 mod worker;
-mod worker_pool;
 
 use std::fmt;
 use std::io;
@@ -69,13 +68,12 @@ pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
 use crate::sys;
 use crate::transport::KernelFile;
-use acceptor::spawn_acceptor;
 use context::ServerContext;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
-use worker_pool::WorkerPool;
+use worker::spawn_first_worker;
 
 const LINGER_STACK_SIZE: usize = 64 * 1024;
 /// Time between two looks at whether the thread of lingering sockets has ended.
@@ -226,7 +224,6 @@ where
         let context = ServerContext {
             registry: &handle.registry,
             lingering: &lingering,
-            workers: WorkerPool::default(),
             config: server.store.offer(config),
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
@@ -242,7 +239,6 @@ where
             if outcome.is_err() {
                 registry.stop(Phase::Aborting);
             }
-            context.workers.close();
             lingering.finish();
             while !linger_thread.is_finished() {
                 if registry.phase() == Phase::Aborting {
@@ -274,7 +270,7 @@ where
         match command {
             AcceptorCommand::Start(listener) => {
                 report_listening(context, &listener);
-                spawn_acceptor(scope, context, listener, store.clone())?;
+                spawn_first_worker(scope, context, listener, store.clone())?;
             }
             AcceptorCommand::Closed(address) => context.emit(&Event::ListenerClosed { address }),
         }
