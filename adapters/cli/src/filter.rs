@@ -21,11 +21,14 @@ struct Rule {
 
 /// How patterns work, for the help of the commands that take them.
 pub const HELP: &str = "\
---exclude and --include may be given several times, and the first pattern that matches decides. A pattern
-without a '/' matches the last part of a name, 'a/b' the last two, '/a' only at the top of NAME; one that
-ends in '/' matches directories, and what is in an excluded directory is excluded with it. '*' and '?' stand
-for any characters but '/', '**' for any number of directories, [a-z] for one of these letters, {a,b} for a
-or b.";
+--exclude and --include may be given several times; the first pattern that matches a name
+decides, and what none matches is included. Names are those beneath DIR or NAME. A pattern
+  without a '/', as '*.log', matches the last part of a name, at any depth,
+  with one, as 'a/b', matches the last parts of a name, and as '/a' those at the top only,
+  that ends in '/', as 'cache/', matches directories.
+What is in an excluded directory is excluded with it. '*' and '?' stand for any characters
+but '/', '**' for any number of directories, [a-z] for one of these letters, {a,b} for a
+or b. So --include '*/' --include '*.log' --exclude '*' takes the logs of all directories.";
 
 impl Filter {
     /// Whether the entry `name`, relative to the top of the tree, is left out. Of the directories that it lies in, none is.

@@ -1,13 +1,18 @@
 //! `coracle get`: fetches files, resumes and verifies them, and only then gives them their names.
 
+mod batches;
+mod commit;
 mod file;
+mod known;
 mod newer;
 mod preview;
 mod queue;
-mod report;
+pub mod report;
+mod store;
 mod stream;
 mod summary;
 mod task;
+mod threads;
 mod transfer;
 mod tree;
 mod worker;
@@ -24,8 +29,10 @@ use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
+use self::known::Listed;
 use self::newer::NewerArg;
 use self::preview::{Preview, Wanted};
+use self::store::{Fsync, Store};
 use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
@@ -63,6 +70,14 @@ pub struct Get {
     /// Replace existing files
     #[arg(short, long)]
     force: bool,
+
+    /// When files are made durable: [default: batch with -r or several files, else file]
+    #[arg(long, value_enum, value_name = "WHEN", hide_default_value = true)]
+    fsync: Option<Fsync>,
+
+    /// With -r, compare the digests of files that are here, not only sizes and times
+    #[arg(long, requires = "recursive")]
+    checksum: bool,
 
     /// Start unfinished downloads over
     #[arg(long)]
@@ -119,10 +134,10 @@ Examples:
   coracle get board-7 boot.log             again after an interruption: resumes
   coracle get board-7 a.bin b.bin -o new/  to new/a.bin and new/b.bin
   coracle get board-7 logs/boot.log -o -   to standard output
-  coracle get board-7 a.bin -o - --length 4k    its first 4000 bytes; only they are sent
+  coracle get board-7 a.bin --length 4KiB  its first 4096 bytes, and no more is sent
   coracle get -r board-7 logs -o /srv      the directory, to /srv/logs; again: what is new
   coracle get -r board-7 -o mirror         everything, to mirror/
-  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/
+  coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/ --dry-run
 
 A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
 and its digest is right. Nothing is replaced without --force.";
@@ -145,6 +160,9 @@ pub fn run(args: &Get) -> Exit {
             Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
+            let is_many = args.recursive || tasks.len() > 1;
+            let fsync = args.fsync.unwrap_or(if is_many { Fsync::Batch } else { Fsync::File });
+            let store = Store::new(&root, fsync, args.recursive, args.checksum, args.force);
             let context = Context {
                 client_args: &args.client_args,
                 options: options(args),
@@ -160,6 +178,7 @@ pub fn run(args: &Get) -> Exit {
                 } else {
                     ProgressDisplay::new(false, args.quiet)
                 },
+                store,
             };
             transfer::run(&context, tasks, usize::from(args.jobs))
         }
@@ -216,6 +235,8 @@ pub struct Mirror<'a> {
     pub filter: &'a Filter,
     /// Change nothing, and print what would be fetched.
     pub dry_run: bool,
+    /// Tell in JSON what becomes of each file.
+    pub json: bool,
     pub quiet: bool,
     pub jobs: u16,
 }
@@ -229,7 +250,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
             follow_links: false,
             digest: mirror.digest.kind(),
             compares: false,
-            json: false,
+            json: mirror.json,
             quiet: mirror.quiet,
         };
         let (local, root) = (mirror.local.to_owned(), Some(mirror.local.to_owned()));
@@ -240,6 +261,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         Ok(root) => root,
         Err(exit) => return exit,
     };
+    let store = Store::new(&root, Fsync::Batch, true, false, true);
     let context = Context {
         client_args: mirror.client_args,
         options: GetOptions::new().with_digest(mirror.digest.kind()).with_force(true),
@@ -247,9 +269,10 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         follow_links: false,
         filter: mirror.filter.clone(),
         newer: None,
-        json: false,
+        json: mirror.json,
         quiet: mirror.quiet,
         root,
+        store,
         display: ProgressDisplay::of_tree(mirror.quiet),
     };
     transfer::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
@@ -287,7 +310,7 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         let root = destination(output)?;
         let tasks = names.iter().map(|name| {
             let (name, directory) = (name.as_str().to_owned(), root.clone());
-            Task::File(FileTask { name, directory, leaf: None, size: None })
+            Task::File(FileTask { name, directory, leaf: None, listed: Listed::default() })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
@@ -300,7 +323,7 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         _ => (destination(Some(path))?, None),
     };
     let (name, directory) = (name.as_str().to_owned(), root.clone());
-    let task = FileTask { name, directory, leaf, size: None };
+    let task = FileTask { name, directory, leaf, listed: Listed::default() };
     Ok(Plan::Tasks(vec![Task::File(task)], root))
 }
 
@@ -390,5 +413,6 @@ fn options(args: &Get) -> GetOptions {
         .with_resume(!args.no_resume)
         .with_snapshot(args.snapshot)
         .with_max_size(args.max_size)
+        .with_durable(args.fsync != Some(Fsync::None))
         .with_range(args.offset.unwrap_or(0), args.length)
 }

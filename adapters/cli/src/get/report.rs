@@ -8,19 +8,21 @@ use coracle::local::{LocalError, escape_json};
 use serde::Serialize;
 
 use super::summary::Summary;
-use crate::exit::Exit;
+use crate::exit::{Exit, report_failure};
 use crate::standard_output;
 
 /// What the help of `--json` says.
 pub const HELP: &str = "\
-With --json a line stands on standard output for each file: fileName, outcome ('fetched', 'equal', 'failed';
-with --dry-run 'wouldFetch'), and
-  fileSize; of a fetched one also path, resumed (bytes of an earlier run), isSnapshot, and crc32 or sha256
-  reason, of one that would be fetched: 'new' or 'changed'; of a failed one: the protocol's word ('notFound',
-  'denied', ...), or 'changed', 'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
-  'tooLarge', 'local'; and message, which is for people
-The last line has outcome 'summary', fetched, bytes, equal, notNewer, failed, skipped, hidden, links, notTried,
-and exitCode.";
+With --json a line stands on standard output for each file, with fileName and outcome:
+  'fetched': fileSize, path, resumed (bytes of an earlier run), isSnapshot, crc32 or sha256
+  'equal': fileSize
+  'wouldFetch', with --dry-run: fileSize, and reason, which is 'new' or 'changed'
+  'deleted' and, with --dry-run, 'wouldDelete', of sync: path and no fileName
+  'failed': reason, which is the protocol's word ('notFound', 'denied', ...), or 'changed',
+    'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
+    'tooLarge', 'local'; and message, for people
+The last line has outcome 'summary', and fetched, bytes, equal, notNewer, failed, skipped,
+hidden, links, notTried and exitCode.";
 
 /// A line about a file.
 #[derive(Debug, Default, Serialize)]
@@ -44,6 +46,12 @@ struct FileLine<'a> {
     crc32: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeletionLine {
+    path: String,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,9 +101,23 @@ pub fn would_fetch(name: &str, size: u64, reason: &str) -> io::Result<()> {
     write(&FileLine { file_size: Some(size), ..line })
 }
 
+/// An entry was deleted, or would be.
+pub fn deleted(path: &Path, is_dry_run: bool) -> io::Result<()> {
+    let outcome = if is_dry_run { "wouldDelete" } else { "deleted" };
+    write(&DeletionLine { path: path.to_string_lossy().into_owned(), outcome })
+}
+
 /// The end.
 pub fn summary(summary: &Summary, exit: Exit) -> io::Result<()> {
     write(&SummaryLine { outcome: "summary", summary, exit_code: exit.code() })
+}
+
+/// The exit code where a line could not be written: also of a reader that wants no more, since not all was done.
+pub fn cannot_tell(error: io::Error) -> Exit {
+    match report_failure("standard output", &Error::Write(error)) {
+        Exit::Done => Exit::LocalFile,
+        exit => exit,
+    }
 }
 
 /// The code for `error`, which does not change with the words of messages.

@@ -43,7 +43,7 @@ pub fn run(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, path: Option
                 if let (true, Some(path)) = (args.json, path)
                     && let Err(error) = report::fetched(name.as_str(), path, &fetched)
                 {
-                    return report_failure("standard output", &Error::Write(error));
+                    return report::cannot_tell(error);
                 }
             }
             // The next file would be taken for the rest of one that is not whole.
@@ -55,7 +55,7 @@ pub fn run(args: &Get, names: &[FileName<'_>], out: &mut dyn Write, path: Option
     }
     match if args.json { report::summary(&summary, exit) } else { Ok(()) } {
         Ok(()) => exit,
-        Err(error) => report_failure("standard output", &Error::Write(error)),
+        Err(error) => report::cannot_tell(error),
     }
 }
 
@@ -63,5 +63,5 @@ fn failed(args: &Get, display: &ProgressDisplay, name: FileName<'_>, error: &Err
     summary.failed += 1;
     let exit = display.suspend(|| report_failure(name.as_str(), error));
     let told = if args.json { report::failed(name.as_str(), error) } else { Ok(()) };
-    told.map_or_else(|error| report_failure("standard output", &Error::Write(error)), |()| exit)
+    told.map_or_else(report::cannot_tell, |()| exit)
 }

@@ -20,12 +20,12 @@ use self::source::Listed;
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error};
 use crate::filter::{self, Filter};
-use crate::get;
+use crate::get::{self, report};
 use crate::names::{parse_path, tidy};
 
 /// Make a local directory the same as one of the server's
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LONG_HELP}\n\n{}", filter::HELP))]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LONG_HELP}\n\n{}\n\n{}", filter::HELP, report::HELP))]
 pub struct Sync {
     #[command(flatten)]
     client_args: ClientArgs,
@@ -50,6 +50,10 @@ pub struct Sync {
     #[arg(long)]
     dry_run: bool,
 
+    /// Write a line of JSON for each file and each deletion, and one at the end; --help describes them
+    #[arg(long)]
+    json: bool,
+
     #[command(flatten)]
     filter: Filter,
 
@@ -68,22 +72,27 @@ pub struct Sync {
 
 const EXAMPLES: &str = "\
 Examples:
-  coracle sync board-7 logs /srv/logs --dry-run           what would be done
-  coracle sync board-7 logs /srv/logs                     fetches what is new or changed, deletes nothing
-  coracle sync board-7 logs /srv/logs --delete            and deletes what is not at the server
-  coracle sync nas / /mirror --delete --max-delete 100 --exclude cache/";
+  coracle sync board-7 logs /srv/logs              what is new or changed; deletes nothing
+  coracle sync board-7 logs /srv/logs --delete     deletes what is not at the server, too
+  coracle sync board-7 / here --delete --dry-run   only says what would be done
+  coracle sync nas / /mirror --delete --max-delete 10% --exclude cache/";
 
 const LONG_HELP: &str = "\
-What is deleted is deleted before anything is fetched, and nothing is deleted
-  - unless all of DIR was listed to its end, and all of it can be served,
-  - when DIR is empty,
-  - when it is more than --max-delete allows: then nothing is fetched either.
-Never deleted are names that --exclude matches, unfinished downloads ('.coracle-...'), names that begin
-with a dot in a directory in which the server hides some, what lies behind a link to a directory of the
-server's, what is on another file system that is mounted beneath LOCAL, and anything outside of LOCAL:
-symbolic links are deleted and not followed. A directory in which such a thing lies stays.
+What is deleted is deleted before anything is fetched. Nothing is deleted
+  - unless all of DIR was listed to its end, and all files in it can be served,
+  - where DIR is empty,
+  - where it would be more than --max-delete allows: then nothing is fetched either.
 
-With --delete, a file here that is a directory there makes room for it, and a directory for a file.";
+Never deleted are
+  - what --exclude matches, and unfinished downloads ('.coracle-...'),
+  - names that begin with a dot, in a directory of which the server hides some,
+  - what lies behind a link to a directory of the server's, which is not followed,
+  - what is on another file system that is mounted beneath LOCAL,
+  - anything outside of LOCAL: a symbolic link is deleted itself,
+and directories in which such a thing lies.
+
+With --delete, a file here that is a directory there makes room for it, and a directory
+for a file.";
 
 pub fn run(args: &Sync) -> Exit {
     let name = tidy(&args.directory);
@@ -103,6 +112,7 @@ pub fn run(args: &Sync) -> Exit {
         digest: args.digest,
         filter: &args.filter,
         dry_run: args.dry_run,
+        json: args.json,
         quiet: args.quiet,
         jobs: args.jobs,
     });
@@ -148,6 +158,10 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
     }
     if args.dry_run {
         for deletion in plan.deletions.iter().rev() {
+            if args.json {
+                told(report::deleted(&args.local.join(&deletion.path), true))?;
+                continue;
+            }
             let mark = if deletion.is_directory { "/" } else { "" };
             say(args, format_args!("delete {}{mark}", escape_path(&deletion.path)));
         }
@@ -158,7 +172,12 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
     let mut deleted = Vec::new();
     for deletion in &plan.deletions {
         match tree.delete(deletion) {
-            Ok(()) => deleted.push(deletion),
+            Ok(()) => {
+                deleted.push(deletion);
+                if args.json {
+                    told(report::deleted(&args.local.join(&deletion.path), false))?;
+                }
+            }
             Err(error) => exit = fail(args, &deletion.path, "delete", &error),
         }
     }
@@ -188,9 +207,14 @@ impl fmt::Display for Counts {
     }
 }
 
+/// Ends the run where nobody learns what it does.
+fn told(told: io::Result<()>) -> Result<(), Exit> {
+    told.map_err(report::cannot_tell)
+}
+
 /// Prints a line on standard output. A closed one does not change what is done.
 fn say(args: &Sync, line: impl Display) {
-    if !args.quiet {
+    if !args.quiet && !args.json {
         drop(writeln!(io::stdout(), "{line}"));
     }
 }

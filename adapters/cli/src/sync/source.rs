@@ -53,7 +53,7 @@ pub fn list(client: &mut Client, root: Option<FileName<'_>>, filter: &Filter) ->
             }
             Err(error) => return Err(report_failure(if full.is_empty() { "/" } else { &full }, &error)),
         };
-        listed.is_incomplete |= end.skipped > 0;
+        listed.is_incomplete |= end.missing() > 0;
         len += found.len;
         for (name, kind) in found.entries {
             if matches!(kind, SourceKind::Directory { .. }) {

@@ -146,8 +146,19 @@ fn a_dry_run_tells_what_would_be_fetched_and_changes_nothing() {
         result.exits_with(0).out(),
         format!("delete extra\n1 file and 0 directories would be deleted\n{changed}")
     );
+    let result = sync(&["--dry-run", "--delete", "--json", "--exclude", "d/"]);
+    let would = json!({"path": "to/extra", "outcome": "wouldDelete"});
+    let change = json!({"fileName": "a", "outcome": "wouldFetch", "reason": "changed", "fileSize": 5});
+    assert_eq!(lines(result.exits_with(0)), [change, would, summary(&json!({"fetched": 1, "bytes": 5}))]);
     fs::remove_file(local.path("to/extra")).expect("it is there");
     assert_eq!(local.names(), before);
+    local.write("to/extra", "");
+    let result = sync(&["--delete", "--json", "--exclude", "d/"]);
+    let lines = lines(result.exits_with(0));
+    assert_eq!(
+        (&lines[0]["outcome"], &lines[1]),
+        (&json!("fetched"), &json!({"path": "to/extra", "outcome": "deleted"}))
+    );
 }
 
 #[test]

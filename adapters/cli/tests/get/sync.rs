@@ -169,7 +169,7 @@ fn tells_before_and_after_what_it_deletes() {
 #[test]
 fn d21_nothing_is_deleted_unless_all_was_listed() {
     type List = fn(&mut Exchange<'_>, &str) -> bool;
-    let cases: [(&str, i32, List); 6] = [
+    let cases: [(&str, i32, List); 7] = [
         ("fails half-way", 1, |exchange, path| {
             if path == "d" {
                 exchange.line(&json!({"type": "entry", "fileName": "d/b", "fileSize": 4}));
@@ -199,6 +199,13 @@ fn d21_nothing_is_deleted_unless_all_was_listed() {
         ("cannot serve all", 1, |exchange, path| {
             if path == "d" {
                 exchange.line(&json!({"type": "entry", "fileName": "d/b", "fileSize": 4}));
+                exchange.line(&json!({"type": "end", "count": 1, "skipped": 2, "unnameable": 1}));
+            }
+            path == "d"
+        }),
+        ("does not say what it cannot serve", 1, |exchange, path| {
+            if path == "d" {
+                exchange.line(&json!({"type": "entry", "fileName": "d/b", "fileSize": 4}));
                 exchange.line(&json!({"type": "end", "count": 1, "skipped": 1}));
             }
             path == "d"
@@ -215,6 +222,24 @@ fn d21_nothing_is_deleted_unless_all_was_listed() {
         assert!(EXTRAS.iter().all(|name| local.path(name).exists()), "{what}: {result:?}");
         assert!(!result.out().contains("deleted"), "{what}: {result:?}");
     }
+}
+
+/// A socket or a device there is nothing that could be missing here.
+#[test]
+fn what_is_no_file_at_the_server_keeps_nothing() {
+    let (local, server) = (
+        with_extras(),
+        server(|exchange, path| {
+            if path == "d" {
+                exchange.line(&json!({"type": "entry", "fileName": "d/b", "fileSize": 4}));
+                exchange.line(&json!({"type": "end", "count": 1, "skipped": 1, "unnameable": 0}));
+            }
+            path == "d"
+        }),
+    );
+    let result = sync(&local, &server.address, &["/", "to", "--delete"]);
+    assert_eq!(result.code, Some(0), "{result:?}");
+    assert_eq!(local.names(), ["to", "to/a", "to/d", "to/d/b"]);
 }
 
 /// An unmounted disk looks like this.

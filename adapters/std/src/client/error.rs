@@ -37,6 +37,10 @@ pub enum Error {
         /// The server's explanation as received, not escaped.
         message: String,
     },
+    /// It took longer than the user gave it.
+    OutOfTime,
+    /// The server sent less in a second than the user demands.
+    TooSlow,
     /// The file changed during each attempt to fetch it.
     Changed,
     /// The server violated the protocol.
@@ -83,7 +87,7 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connect { .. } | Self::Connection { .. } => ErrorKind::Network,
+            Self::Connect { .. } | Self::Connection { .. } | Self::OutOfTime | Self::TooSlow => ErrorKind::Network,
             Self::Refused { .. } | Self::Changed => ErrorKind::Refused,
             Self::Violation(_) | Self::DigestMismatch => ErrorKind::Verification,
             Self::InvalidRequest(_) => ErrorKind::Usage,
@@ -133,6 +137,8 @@ impl fmt::Display for Error {
             Self::Changed => {
                 f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
             }
+            Self::OutOfTime => f.write_str("the time for it is over"),
+            Self::TooSlow => f.write_str("the server sends more slowly than allowed"),
             Self::Violation(violation) => violation.fmt(f),
             Self::DigestMismatch => f.write_str("what was received does not have the server's digest"),
             Self::InvalidRequest(error) => error.fmt(f),

@@ -26,11 +26,13 @@
 mod address;
 mod attempt;
 mod backoff;
+mod clock;
 mod connect;
 #[cfg(test)]
 mod crowd_tests;
 mod download;
 mod error;
+mod limits;
 mod options;
 mod pipeline;
 mod progress;
@@ -42,11 +44,13 @@ use std::fmt;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use coracle_core::{DigestKind, Entry, FileName, Header, Listing};
+use coracle_core::{DigestKind, Entry, FileName, Header, Hello, Listing};
 
 pub use address::{Address, AddressError};
+pub use clock::ServerClock;
+pub use connect::AddressFamily;
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
@@ -56,6 +60,7 @@ pub use progress::{Progress, ProgressEvent};
 use self::attempt::FailedAttempt;
 use self::requester::Requester;
 use crate::local::{Directory, DownloadTarget};
+use crate::rate_limit::RateLimit;
 
 /// A client of one server. It connects with its first request, and uses the connection again for the next ones.
 pub struct Client {
@@ -98,6 +103,46 @@ impl Client {
         self.requester.policy.busy_patience = patience;
         self.requester.policy.patience = patience;
         self
+    }
+
+    /// Sets when all requests have to be complete: pauses, connecting and everything that is received. What is not complete
+    /// then fails with [`Error::OutOfTime`]. Default: never.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.requester.limits.deadline = deadline;
+        self
+    }
+
+    /// Sets the lowest rate of the server in bytes a second, on average over the stall time-out (30 s where there is none), as
+    /// long as this client waits for bytes; 0 for none, the default. A slower one fails with [`Error::TooSlow`]. While a
+    /// server sends heartbeats it computes a digest, and no rate is demanded.
+    #[must_use]
+    pub fn with_min_rate(mut self, bytes_per_second: u32) -> Self {
+        self.requester.limits.min_rate = bytes_per_second;
+        self
+    }
+
+    /// Sets the limit of what is received, which other clients may share; `None` for none, the default.
+    #[must_use]
+    pub fn with_rate_limit(mut self, rate_limit: Option<RateLimit>) -> Self {
+        self.requester.limits.rate_limit = rate_limit;
+        self
+    }
+
+    /// Sets the family of the addresses to connect to; `None` for either, the default.
+    #[must_use]
+    pub fn with_address_family(mut self, family: Option<AddressFamily>) -> Self {
+        self.requester.family = family;
+        self
+    }
+
+    /// Asks what the server is and can do, and passes the answer to `take`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn hello<A>(&mut self, mut take: impl FnMut(&Hello<'_>) -> A) -> Result<A, Error> {
+        self.requester.retry(|requester| requester.attempt(|connection| connection.hello(&mut take)))
     }
 
     /// Sets whether a server that has no place is waited for, the default; otherwise [`Error::is_busy`] is returned at once.
@@ -159,6 +204,17 @@ impl Client {
             clear(collection);
             requester.attempt(|connection| connection.list(path, |entry| add(collection, entry)))
         })
+    }
+
+    /// Asks for the server's clock; `None` where it has none, or does not tell.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn clock(&mut self) -> Result<Option<ServerClock>, Error> {
+        let time =
+            self.requester.retry(|requester| requester.attempt(|connection| connection.hello(|hello| hello.time)))?;
+        Ok(time.map(ServerClock::new))
     }
 
     /// Asks for the size, time and version of the file `name`, and for a digest of its contents.
