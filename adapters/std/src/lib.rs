@@ -30,8 +30,11 @@
 //! - [`client`]: retries, resumed downloads, progress
 //! - [`local`]: where downloads get their names, and text that is safe for a terminal
 //! - [`transport`]: a TCP socket as a transport of the core's drivers
+//! - `channel`: the encrypted channel around a transport (feature `channel`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
+#[cfg(all(unix, feature = "channel"))]
+pub mod channel;
 #[cfg(unix)]
 pub mod client;
 #[cfg(unix)]
