@@ -6,6 +6,7 @@ mod descriptor_limit;
 mod exit;
 mod generate;
 mod get;
+mod key;
 mod listen_address;
 mod load;
 mod ls;
@@ -40,6 +41,7 @@ enum Command {
     Stat(stat::Stat),
     Get(Box<get::Get>),
     Load(Box<load::Load>),
+    Key(key::Key),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };

@@ -39,6 +39,7 @@
 
 mod error;
 mod handshake;
+mod key_file;
 mod stream;
 
 pub use coracle_channel::{
@@ -46,4 +47,5 @@ pub use coracle_channel::{
 };
 pub use error::{ChannelError, HandshakeCause, HandshakeFailure};
 pub use handshake::{AcceptDeadlines, accept, connect, new_psk, new_secret_key};
+pub use key_file::{KeyFileError, create_psk, create_secret_key, read_psk, read_secret_key};
 pub use stream::ChannelTransport;
