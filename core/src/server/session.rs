@@ -89,11 +89,11 @@ impl<'c> Session<'c> {
                 size: 0,
                 end: 0,
                 modified: None,
-                time: None,
                 digest: None,
                 count: 0,
                 skipped: 0,
                 hidden: 0,
+                unnameable: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
             },
@@ -207,6 +207,13 @@ impl<'c> Session<'c> {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
         taken.saturating_add(len)
+    }
+
+    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
+        // Otherwise it would be taken for the time of the file under way.
+        if self.state == State::Receive {
+            self.context.modified = unix_time;
+        }
     }
 
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {

@@ -76,7 +76,9 @@ impl LineKind {
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
-            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
+            Self::ListEnd => {
+                concat!(r#"{"type":"end","count":$u(p,"skipped":$p,"unnameable":$g)(h,"hidden":$h)}"#, "\n")
+            }
             #[cfg(not(feature = "write"))]
             Self::Error => {
                 concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
@@ -118,7 +120,7 @@ macro_rules! hello {
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
             r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
-            r#"(g,"time":$g),"features":["list","stat","get""#,
+            r#"(m,"time":$m),"features":["list","stat","get""#,
             $features,
             r#"],"digests":["#,
             $digests,
@@ -161,12 +163,13 @@ pub(crate) struct ResponseContext<'c> {
     pub size: u64,
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
+    /// A file's; between exchanges the time of `hello`.
     pub modified: Option<u64>,
-    /// The Unix time in seconds.
-    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
+    /// Beside the skipped ones.
+    pub unnameable: u32,
     pub hidden: u32,
     pub code: Code,
     pub message: Message,
@@ -294,7 +297,7 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
-                    b'g' => self.time?,
+                    b'g' => self.unnameable.into(),
                     b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
                     b'j' => match self.code {
@@ -306,7 +309,7 @@ impl ResponseContext<'_> {
                     b'l' => length,
                     b'm' => self.modified?,
                     b'o' => request.offset,
-                    b'p' => self.skipped.into(),
+                    b'p' => self.skipped.saturating_add(self.unnameable).into(),
                     b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
                     b'r' => config.request_ms.into(),
                     b's' => config.stall_ms.into(),
@@ -435,7 +438,7 @@ mod tests {
                         );
                     }
                     b'(' => {
-                        let known = b"ghjmpxyABCDEFGHIJK";
+                        let known = b"hjmpxyABCDEFGHIJK";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -64,7 +64,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ),
     ("ready", &["fileName", "fileSize", "offset", "length", "chunkSize"]),
     ("space", &["total", "free", "maxFile"]),
-    ("end", &["count", "skipped", "hidden", "crc32", "sha256", "fileName", "version"]),
+    ("end", &["count", "skipped", "unnameable", "hidden", "crc32", "sha256", "fileName", "version"]),
     ("error", &["code", "message", "retry_ms", "crc32", "sha256", "max", "free"]),
 ];
 

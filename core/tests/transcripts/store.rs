@@ -40,6 +40,7 @@ enum Item {
     Entry(String, EntryKind),
     Skipped,
     Hidden,
+    Unnameable,
     Fault,
 }
 
@@ -127,6 +128,7 @@ impl Store for ScriptedStore {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
                 items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
+                items.extend((0..line.unnameable.unwrap_or(0)).map(|_| Item::Unnameable));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -160,6 +162,7 @@ impl Store for ScriptedStore {
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
             Some(Item::Hidden) => Ok(Listed::Hidden),
+            Some(Item::Unnameable) => Ok(Listed::Unnameable),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }
