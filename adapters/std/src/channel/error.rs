@@ -47,6 +47,7 @@ impl<E: embedded_io::Error> embedded_io::Error for ChannelError<E> {
 
 /// A handshake that came to nothing. The connection is to be closed without a byte.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct HandshakeFailure<E> {
     /// The message that was awaited, or made: 1, 2 or 3.
     pub message: u8,
