@@ -8,6 +8,7 @@ mod filter;
 mod generate;
 mod get;
 mod info;
+mod key;
 mod listen_address;
 mod load;
 mod ls;
@@ -45,6 +46,7 @@ enum Command {
     Get(Box<get::Get>),
     Sync(Box<sync::Sync>),
     Load(Box<load::Load>),
+    Key(key::Key),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };
