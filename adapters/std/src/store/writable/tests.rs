@@ -14,7 +14,7 @@ use super::{DirectoryStore, Upload, WritableDirectoryStore, WriteOptions};
 type Outcome<T> = Result<T, WriteError>;
 
 const NOW: Instant = Instant::from_millis(0);
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn store(root: &TempDir, options: WriteOptions) -> WritableDirectoryStore {
     let store = DirectoryStore::open(root.path()).expect("a directory");
