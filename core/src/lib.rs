@@ -98,6 +98,8 @@ mod store;
 mod types;
 mod wire;
 
+#[cfg(feature = "write")]
+pub use client::{Actions, Ready, Stored, WriteRequest};
 pub use client::{
     ClientAction, ClientEvent, ClientRequest, ClientSession, Digests, End, Failure, Features, GetRequest, Header,
     Hello, Listing, Refusal, StartError, Verified, Violation,

@@ -7,6 +7,11 @@ pub(crate) const MAX_UNIT: usize = 32;
 /// The most that is written at once with padding: whole units of any flash.
 pub(crate) const PADDED_LEN: usize = 2 * MAX_UNIT;
 
+/// Whether a write or read size is supported.
+pub(crate) const fn is_unit(size: usize) -> bool {
+    size.is_power_of_two() && size <= MAX_UNIT
+}
+
 /// Reads `buf.len()` bytes from `offset` on, which need not be multiples of the flash's read size.
 pub(crate) fn read<F: ReadNorFlash>(flash: &mut F, mut offset: u32, mut buf: &mut [u8]) -> Result<(), F::Error> {
     if F::READ_SIZE == 1 {

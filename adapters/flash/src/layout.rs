@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use embedded_storage::nor_flash::NorFlash;
 
-use crate::access::MAX_UNIT;
+use crate::access::is_unit;
 use crate::format::{HEADER_LEN, HEADER_PLACES, MARK_LEN, MarkKind};
 use crate::image::Slot;
 
@@ -35,7 +35,7 @@ pub enum LayoutError {
     NotAligned,
     /// The range has no room for two slots of a sector each.
     TooSmall,
-    /// The flash writes or reads in units of more than 32 bytes, or a sector is no multiple of them.
+    /// The flash's write size or read size is no power of two up to 32, or a sector is no multiple of them.
     Units,
 }
 
@@ -47,7 +47,7 @@ impl SlotLayout {
     /// The range or the flash does not fit: see [`LayoutError`].
     pub const fn new<F: NorFlash>(range: Range<u32>) -> Result<Self, LayoutError> {
         let (write, read, erase) = (F::WRITE_SIZE, F::READ_SIZE, F::ERASE_SIZE);
-        if write == 0 || write > MAX_UNIT || read == 0 || read > MAX_UNIT || erase > 1 << 30 {
+        if !is_unit(write) || !is_unit(read) || erase > 1 << 30 {
             return Err(LayoutError::Units);
         }
         if erase == 0 || !erase.is_multiple_of(write) || !erase.is_multiple_of(read) {

@@ -174,7 +174,7 @@ impl<F: NorFlash> ImageSlots<F> {
     /// [`SlotError::NoImage`], [`SlotError::Flash`].
     pub fn read(&mut self, slot: Slot, offset: u32, buf: &mut [u8]) -> Result<usize, SlotError<F::Error>> {
         let size = match &self.upload {
-            Some(upload) if upload.slot == slot => upload.written,
+            Some(upload) if upload.slot == slot => upload.image.written,
             _ => self.record(slot).header().ok_or(SlotError::NoImage)?.size,
         };
         read_image(&mut self.flash, self.layout.image_start(slot), size, offset, buf).map_err(SlotError::Flash)

@@ -8,7 +8,8 @@ use crate::format::{MAX_TRIES, MarkKind};
 use crate::image::{Image, ImageState, Slot};
 use crate::record::{Header, Mark};
 use crate::slots::{ImageSlots, read_image};
-use crate::transfer::{Upload, narrow};
+use crate::transfer::Upload;
+use crate::unit_writer::narrow;
 
 /// What [`ImageSlots::begin`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,15 @@ impl UploadTarget {
 }
 
 impl<F: NorFlash> ImageSlots<F> {
+    /// As [`ImageSlots::begin`], but an image that runs or waits already is received again.
+    ///
+    /// # Errors
+    ///
+    /// As [`ImageSlots::begin`].
+    pub fn begin_again(&mut self, running: Option<Slot>, target: &UploadTarget) -> Result<Begun, SlotError<F::Error>> {
+        self.begin_unless(running, target, false)
+    }
+
     /// Begins an upload, or continues one of the same image. `running` is the slot that the caller runs from, `None` if it
     /// does not run from a slot. Another upload that is under way is dropped.
     ///
@@ -70,6 +80,15 @@ impl<F: NorFlash> ImageSlots<F> {
     /// [`SlotError::NotConfirmed`] while the running image is not confirmed; [`SlotError::Empty`], [`SlotError::TooLarge`],
     /// [`SlotError::Flash`], [`SlotError::NotWritten`].
     pub fn begin(&mut self, running: Option<Slot>, target: &UploadTarget) -> Result<Begun, SlotError<F::Error>> {
+        self.begin_unless(running, target, true)
+    }
+
+    fn begin_unless(
+        &mut self,
+        running: Option<Slot>,
+        target: &UploadTarget,
+        is_there: bool,
+    ) -> Result<Begun, SlotError<F::Error>> {
         let max = self.layout.slot_len();
         match target.size {
             0 => return Err(SlotError::Empty),
@@ -77,14 +96,14 @@ impl<F: NorFlash> ImageSlots<F> {
             _ => {}
         }
         let runs = running.and_then(|slot| self.image(slot));
-        if runs.is_some_and(|image| target.is(&image)) {
+        if is_there && runs.is_some_and(|image| target.is(&image)) {
             return Ok(Begun::Running);
         }
         let slot = self.free_slot(running)?;
         let kept = self.image(slot.other()).map_or(0, |image| image.number);
         if let Some((header, image)) = self.record(slot).image().filter(|(_, image)| target.is(image)) {
             match image.state {
-                ImageState::Trial { left: 1.. } | ImageState::Confirmed if image.number > kept => {
+                ImageState::Trial { left: 1.. } | ImageState::Confirmed if is_there && image.number > kept => {
                     return Ok(Begun::Waiting);
                 }
                 // Where power cuts have used up the places, it could not be committed.
@@ -95,7 +114,8 @@ impl<F: NorFlash> ImageSlots<F> {
             }
         }
         self.upload = None;
-        let number = kept.saturating_add(1);
+        let dropped = self.image(slot).map_or(0, |image| image.number);
+        let number = kept.max(dropped).saturating_add(1);
         let header =
             Header { number, size: target.size, digest: target.digest, tries: target.tries.clamp(1, MAX_TRIES) };
         let mut record = self.record(slot);
@@ -109,7 +129,20 @@ impl<F: NorFlash> ImageSlots<F> {
     /// Offset of the next byte of the upload that is under way, and the image's length, both in bytes.
     #[must_use]
     pub fn upload_progress(&self) -> Option<(u32, u32)> {
-        self.upload.as_ref().map(|upload| (upload.offset(), upload.header.size))
+        self.upload.as_ref().map(|upload| (upload.image.offset(), upload.header.size))
+    }
+
+    /// Whether `target` is what the upload that is under way is to bring.
+    #[must_use]
+    pub fn is_uploading(&self, target: &UploadTarget) -> bool {
+        self.upload_image().is_some_and(|image| target.is(&image))
+    }
+
+    /// The image that is being received, by what was announced.
+    #[must_use]
+    pub fn upload_image(&self) -> Option<Image> {
+        let header = self.upload.as_ref()?.header;
+        Some(Image::new(header.size, header.digest, header.number, ImageState::Receiving))
     }
 
     /// Takes the next bytes of the image: all of `bytes`, or as many as belong to the sector that is being written. Erases at
@@ -123,18 +156,18 @@ impl<F: NorFlash> ImageSlots<F> {
         let upload = self.upload.as_mut().ok_or(SlotError::NoUpload)?;
         let sector_len = self.layout.sector_len();
         let start = self.layout.image_start(upload.slot);
-        if bytes.is_empty() || upload.offset() >= upload.header.size {
+        if bytes.is_empty() || upload.image.offset() >= upload.header.size {
             return Ok(0);
         }
-        if upload.erased == upload.written {
-            let erased = upload.written.saturating_add(sector_len);
-            self.flash.erase(start + upload.written, start + erased).map_err(SlotError::Flash)?;
+        if upload.erased == upload.image.written {
+            let erased = upload.image.written.saturating_add(sector_len);
+            self.flash.erase(start + upload.image.written, start + erased).map_err(SlotError::Flash)?;
             upload.erased = erased;
         }
         let end = upload.erased.min(upload.header.size);
-        let room = usize::try_from(end - upload.offset()).unwrap_or(0);
+        let room = usize::try_from(end - upload.image.offset()).unwrap_or(0);
         let bytes = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-        if let Err(error) = upload.append(&mut self.flash, start, bytes) {
+        if let Err(error) = upload.image.append(&mut self.flash, start, bytes) {
             upload.rewind(sector_len);
             return Err(SlotError::Flash(error));
         }
@@ -175,7 +208,7 @@ impl<F: NorFlash> ImageSlots<F> {
     pub fn read_upload(&mut self, offset: u32, buf: &mut [u8]) -> Result<usize, SlotError<F::Error>> {
         let upload = self.upload.as_ref().ok_or(SlotError::NoUpload)?;
         let start = self.layout.image_start(upload.slot);
-        read_image(&mut self.flash, start, upload.written, offset, buf).map_err(SlotError::Flash)
+        read_image(&mut self.flash, start, upload.image.written, offset, buf).map_err(SlotError::Flash)
     }
 
     /// Commits the upload: it is started next. `read_back` is the digest of what was read back from the flash.
@@ -247,7 +280,7 @@ impl<F: NorFlash> ImageSlots<F> {
     fn resume(&mut self, slot: Slot, header: Header) -> u32 {
         // Without a restart in between, more is known than the marks say.
         if let Some(upload) = self.upload.as_ref().filter(|upload| upload.slot == slot && upload.header == header) {
-            return upload.offset();
+            return upload.image.offset();
         }
         let written = self.record(slot).progress(&header);
         self.upload = Some(Upload::at(written, slot, header));
@@ -256,7 +289,7 @@ impl<F: NorFlash> ImageSlots<F> {
 
     fn complete_upload(&self) -> Result<(Header, Slot), SlotError<F::Error>> {
         let upload = self.upload.as_ref().ok_or(SlotError::NoUpload)?;
-        if upload.written < upload.header.size {
+        if upload.image.written < upload.header.size {
             return Err(SlotError::Incomplete);
         }
         Ok((upload.header, upload.slot))
@@ -265,7 +298,7 @@ impl<F: NorFlash> ImageSlots<F> {
     /// Marks how far the upload has come, where a step is complete.
     fn mark_progress(&mut self) -> Result<(), SlotError<F::Error>> {
         let Some(upload) = &self.upload else { return Ok(()) };
-        let (slot, header, written) = (upload.slot, upload.header, upload.written);
+        let (slot, header, written) = (upload.slot, upload.header, upload.image.written);
         let step = self.layout.progress_step();
         if written == 0 || (written != header.size && !written.is_multiple_of(step)) {
             return Ok(());

@@ -77,7 +77,6 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
-    pub unnameable: Option<usize>,
     pub unwritable: Option<String>,
     pub total: Option<u64>,
     pub free: Option<u64>,
@@ -91,6 +90,7 @@ pub struct StoreLine {
     pub commit_fails: Option<String>,
     pub commit_ms: u64,
     pub reads_back: bool,
+    pub unnameable: Option<usize>,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }

@@ -11,6 +11,8 @@ use crate::progress::FileBar;
 
 /// What is asked about a file.
 pub enum FileStep {
+    /// When it was modified, where that decides whether it is meant and no listing has told it.
+    Time { target: DownloadTarget },
     /// The digest, to compare it with that of the file of the same size that is here.
     Digest { target: DownloadTarget, size: u64, kind: DigestKind },
     /// The file itself.
@@ -26,6 +28,14 @@ impl FileStep {
         }
         let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
         let target = DownloadTarget::new(task.directory.clone(), leaf);
+        if context.newer.is_some() && task.size.is_none() {
+            return Ok(Self::Time { target });
+        }
+        Self::of_meant(context, task, target)
+    }
+
+    /// What is asked about a file that is meant.
+    pub fn of_meant(context: &Context<'_>, task: &FileTask, target: DownloadTarget) -> Result<Self, Error> {
         let status = if context.recursive { target.status()? } else { None };
         Ok(match status {
             Some(status) if task.size.is_none_or(|size| size == status.size) => {
@@ -40,6 +50,7 @@ impl FileStep {
     pub fn request(&self, context: &Context<'_>, task: &FileTask) -> Result<PipelineRequest<FileBar>, Error> {
         let name = parse_name(&task.name)?;
         Ok(match self {
+            Self::Time { .. } => PipelineRequest::stat(name, None),
             Self::Digest { kind, .. } => PipelineRequest::stat(name, Some(*kind)),
             Self::Contents { target } => {
                 let bar = context.display.bar(name.as_str());

@@ -5,11 +5,14 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
+use coracle::client::Error;
+
 use super::file::{self, Uncommitted};
 use super::queue::Queue;
+use super::report;
 use super::task::{Context, Task};
 use super::worker;
-use crate::exit::{Exit, print_error};
+use crate::exit::{Exit, print_error, report_failure};
 
 /// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
 const COMMITTERS: usize = 16;
@@ -37,14 +40,20 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
         }
         worker::work(&queue, context, sender);
     });
+    context.display.finish();
     let (summary, first_failure) = queue.finish();
+    let exit = first_failure.unwrap_or(Exit::Done);
+    if context.json {
+        let told = report::summary(&summary, exit);
+        return told.map_or_else(|error| report_failure("standard output", &Error::Write(error)), |()| exit);
+    }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
     } else if !context.recursive && summary.not_tried > 0 {
         print_error(format_args!("{} more were not tried", summary.not_tried));
     }
-    first_failure.unwrap_or(Exit::Done)
+    exit
 }
 
 /// A committer: makes downloads durable, so that the workers do not wait for the disk.
