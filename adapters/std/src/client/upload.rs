@@ -143,9 +143,8 @@ pub(super) fn put(
 /// has succeeded.
 pub(super) fn write(requester: &mut Requester, request: &WriteRequest<'_>) -> Result<(), Error> {
     let mut is_repeated = false;
-    let outcome = requester.retry(|requester| {
-        let outcome = requester.attempt(|connection| connection.write(request));
-        match outcome {
+    requester.retry(|requester| {
+        match requester.attempt(|connection| connection.write(request)) {
             Err(failed) if is_repeated && is_done_already(request, &failed.error) => Ok(()),
             outcome => {
                 // What failed to connect was not asked.
@@ -153,8 +152,7 @@ pub(super) fn write(requester: &mut Requester, request: &WriteRequest<'_>) -> Re
                 outcome
             }
         }
-    });
-    outcome
+    })
 }
 
 /// Asks how much room there is.
