@@ -98,6 +98,8 @@ mod store;
 mod types;
 mod wire;
 
+#[cfg(feature = "write")]
+pub use client::{Actions, Ready, Stored, WriteRequest};
 pub use client::{
     ClientAction, ClientEvent, ClientRequest, ClientSession, Digests, End, Failure, Features, GetRequest, Header,
     Hello, Listing, Refusal, StartError, Verified, Violation,
@@ -108,6 +110,8 @@ pub use server::{
     Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerConfig, ServerEvent, ServerName,
     ServerNameError, ServerSession,
 };
+#[cfg(feature = "write")]
+pub use server::{ActionWords, ActionWordsError};
 #[cfg(feature = "write")]
 pub use store::{
     Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, UploadClaim, UploadTicket, UploadTurn,
@@ -120,4 +124,6 @@ pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;
+#[cfg(feature = "write")]
+pub use wire::request_reader::RequestKinds;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

@@ -4,10 +4,14 @@
 //! that any other owner of a session can do the same.
 
 mod client;
+#[cfg(feature = "write")]
+mod put;
 mod send_buffer;
 mod server;
 mod transport;
 
 pub use client::{ClientError, Connection};
+#[cfg(feature = "write")]
+pub use server::serve_writable;
 pub use server::{Buffers, SendFile, SendFileError, SessionObserver, serve};
 pub use transport::{Clock, NoTimeout, Transport};

@@ -4,8 +4,10 @@ use embedded_io::Error as _;
 
 use super::send_buffer::SendBuffer;
 use super::transport::{Clock, NoTimeout, Transport};
-use crate::exec::StoreExchange;
+use crate::exec::{Access, ReadOnly, StoreExchange};
 use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
+#[cfg(feature = "write")]
+use crate::{ServerEvent, StoreError, WritableStore};
 
 /// A transport that may send files itself.
 ///
@@ -49,12 +51,27 @@ pub trait SessionObserver {
     /// The requested file was opened.
     fn opened(&mut self, _info: &FileInfo) {}
 
-    /// `body_len` more bytes of a body were sent or buffered.
+    /// `body_len` more bytes of a body were sent or buffered, or stored.
     fn body(&mut self, _body_len: usize) {}
 
     /// Bytes were received that are not a request; a response follows where the text policy has one.
     #[cfg(feature = "classic")]
     fn text(&mut self, _text: &[u8]) {}
+
+    /// A file was put, and has its name. `info` is what it is now.
+    #[cfg(feature = "write")]
+    fn stored(&mut self, _info: &FileInfo) {}
+
+    /// Does one of the owner's actions, for `do`. An action after which no answer could be sent (a restart) is only noted here,
+    /// and done when the connection has closed.
+    ///
+    /// # Errors
+    ///
+    /// The action failed.
+    #[cfg(feature = "write")]
+    fn perform(&mut self, _action: &str) -> Result<(), StoreError> {
+        Err(StoreError::Io)
+    }
 
     /// An exchange has ended. Includes malformed requests.
     fn exchange(&mut self, _exchange: &Exchange) {}
@@ -123,6 +140,48 @@ where
     C: Clock,
     O: SessionObserver,
 {
+    let exchange: StoreExchange<S, ReadOnly> = StoreExchange::new();
+    drive(session, transport, store, buffers, clock, observer, exchange)
+}
+
+/// Serves like [`serve`], from a store that clients may write to. What is offered to them is a matter of the session's
+/// [`ServerConfig`](crate::ServerConfig::with_offered).
+#[cfg(feature = "write")]
+pub fn serve_writable<B, T, S, C, O>(
+    session: &mut ServerSession<'_, B>,
+    transport: &mut T,
+    store: &mut S,
+    buffers: Buffers<'_>,
+    clock: &mut C,
+    observer: &mut O,
+) -> Close
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: SendFile<S>,
+    S: WritableStore,
+    C: Clock,
+    O: SessionObserver,
+{
+    drive(session, transport, store, buffers, clock, observer, StoreExchange::writable())
+}
+
+fn drive<B, T, S, A, C, O>(
+    session: &mut ServerSession<'_, B>,
+    transport: &mut T,
+    store: &mut S,
+    buffers: Buffers<'_>,
+    clock: &mut C,
+    observer: &mut O,
+    exchange: StoreExchange<S, A>,
+) -> Close
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: SendFile<S>,
+    S: Store,
+    A: Access<S>,
+    C: Clock,
+    O: SessionObserver,
+{
     let now = clock.now();
     let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0 };
     let mut driver = Driver {
@@ -131,7 +190,7 @@ where
         observer,
         receive: buffers.receive,
         arrived: 0..0,
-        exchange: StoreExchange::new(),
+        exchange,
         exchanges: 0,
         is_stopping: false,
     };
@@ -142,23 +201,24 @@ where
     }
 }
 
-struct Driver<'d, 'c, B, T, S: Store, C, O> {
+struct Driver<'d, 'c, B, T, S: Store, A: Access<S>, C, O> {
     out: SendBuffer<'d, 'c, B, T, C>,
     store: &'d mut S,
     observer: &'d mut O,
     receive: &'d mut [u8],
     /// The part of `receive` that the session has not taken.
     arrived: core::ops::Range<usize>,
-    exchange: StoreExchange<S>,
+    exchange: StoreExchange<S, A>,
     exchanges: u32,
     is_stopping: bool,
 }
 
-impl<B, T, S, C, O> Driver<'_, '_, B, T, S, C, O>
+impl<B, T, S, A, C, O> Driver<'_, '_, B, T, S, A, C, O>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
     T: SendFile<S>,
     S: Store,
+    A: Access<S>,
     C: Clock,
     O: SessionObserver,
 {
@@ -174,9 +234,21 @@ where
             Action::Receive => self.receive(),
             Action::Reply(request) => {
                 self.observer.request(&request);
+                #[cfg(not(feature = "write"))]
                 let reply = self.exchange.open(self.store, &request);
-                if let Reply::File { info, .. } = &reply {
-                    self.observer.opened(info);
+                #[cfg(feature = "write")]
+                let reply = match request {
+                    Request::Do { action } => match self.observer.perform(action) {
+                        Ok(()) => Reply::Done,
+                        Err(error) => Reply::Refuse(error.code()),
+                    },
+                    _ => self.exchange.answer(self.store, &request, self.out.now),
+                };
+                match &reply {
+                    Reply::File { info, .. } => self.observer.opened(info),
+                    #[cfg(feature = "write")]
+                    Reply::Stored { info } => self.observer.stored(info),
+                    _ => {}
                 }
                 self.out.now = self.out.clock.now();
                 self.out.session.reply(reply, self.out.now);
@@ -189,6 +261,17 @@ where
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
             Action::Hash { offset, len } => self.hash(offset, len),
             Action::Finish { from, to } => self.finish(from, to),
+            #[cfg(feature = "write")]
+            Action::Commit(put) => {
+                let reply = self.exchange.commit(self.store, &put, self.out.now);
+                if let Reply::Stored { info } = &reply {
+                    self.observer.stored(info);
+                }
+                self.out.now = self.out.clock.now();
+                self.out.session.reply(reply, self.out.now);
+            }
+            #[cfg(feature = "write")]
+            Action::Wait => self.receive(),
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 self.observer.text(text);
@@ -197,6 +280,8 @@ where
             }
             Action::Close(close) => {
                 self.note_exchange();
+                // Also an exchange that has not ended: its upload is for the next connection.
+                self.end_exchange();
                 debug_assert_eq!(self.out.pending, 0, "pending bytes were written, or the connection is reset");
                 return Some(close);
             }
@@ -210,9 +295,16 @@ where
         let exchanges = self.out.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            self.exchange.close();
+            self.end_exchange();
             self.observer.exchange(&self.out.session.last_exchange());
         }
+    }
+
+    fn end_exchange(&mut self) {
+        #[cfg(feature = "write")]
+        self.exchange.end(self.store);
+        #[cfg(not(feature = "write"))]
+        self.exchange.close();
     }
 
     fn receive(&mut self) {
@@ -221,8 +313,23 @@ where
         }
         let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
         self.out.session.set_time(self.store.unix_time());
-        let (taken, _) = self.out.session.receive(bytes, self.out.now);
+        let (taken, event) = self.out.session.receive(bytes, self.out.now);
         self.arrived.start += taken;
+        #[cfg(feature = "write")]
+        if let Some(ServerEvent::Body { offset, bytes }) = event {
+            let written = self.exchange.write(self.store, offset, bytes, self.out.now);
+            self.out.look_at_clock();
+            match written {
+                Err(error) => self.out.session.store_failed(error, self.out.now),
+                Ok(len) => {
+                    self.out.session.stored(len, self.out.now);
+                    self.arrived.start += len;
+                    self.observer.body(len);
+                }
+            }
+        }
+        #[cfg(not(feature = "write"))]
+        let _ = event;
     }
 
     /// Waits for bytes, unless some are left; false where none were received.
@@ -313,11 +420,18 @@ where
 
     /// Hashes bytes before the header is sent. Nothing is pending then, so that the whole buffer is free.
     fn hash(&mut self, offset: u64, len: usize) {
+        #[cfg(feature = "write")]
+        let now = self.out.now;
         let Some(free) = self.out.free(len) else { return self.out.file_fault() };
+        #[cfg(not(feature = "write"))]
         let read = self.exchange.read(self.store, offset, free, true);
+        #[cfg(feature = "write")]
+        let read = self.exchange.hash(self.store, offset, free, now);
         self.out.look_at_clock();
         match read {
             Ok(len) => self.out.session.hashed(len, self.out.now),
+            #[cfg(feature = "write")]
+            Err(error) if self.exchange.is_upload() => self.out.session.store_failed(error, self.out.now),
             Err(_) => self.out.file_fault(),
         }
     }

@@ -1,31 +1,91 @@
 //! The store's side of an exchange.
 
+#[cfg(feature = "write")]
+use super::access::ReadWrite;
+use super::access::{Access, ReadOnly};
+#[cfg(feature = "write")]
+use super::put_state::{Progress, PutState};
 use crate::server::{Finished, Reply, Request};
 use crate::store::{FileInfo, Listed, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};
 
-/// The state of an exchange with its store: the open file or listing, and the digest.
+/// The state of an exchange with its store: the open file, listing or upload, and the digest. `A` says whether requests may
+/// write.
 #[derive(Debug)]
-pub struct StoreExchange<S: Store> {
-    open: Open<S>,
-    hasher: Option<Hasher>,
+pub struct StoreExchange<S: Store, A: Access<S> = ReadOnly> {
+    pub(super) open: Open<S, A>,
+    pub(super) hasher: Option<Hasher>,
     /// Number of bytes hashed so far.
-    hashed: u64,
+    pub(super) hashed: u64,
     /// Some of them were read separately from those that were sent, and are the same only if the file has not changed.
     is_hashed_apart: bool,
+    #[cfg(feature = "write")]
+    pub(super) put: Option<PutState>,
+    /// Whether the client may learn that a file is there by what it puts.
+    #[cfg(feature = "write")]
+    pub(super) may_read: bool,
 }
 
-enum Open<S: Store> {
+pub(super) enum Open<S: Store, A: Access<S>> {
     Nothing,
-    File { file: S::File, info: FileInfo },
+    File {
+        file: S::File,
+        info: FileInfo,
+    },
     Listing(S::Listing),
+    #[cfg(feature = "write")]
+    Upload {
+        upload: A::Upload,
+        /// Nothing is hashed while it is written.
+        reads_back: bool,
+        progress: Progress,
+    },
+    /// What was put is stored.
+    #[cfg(feature = "write")]
+    Stored(FileInfo),
+    /// Never made: without the feature `write`, no other variant says what access there is.
+    #[cfg(not(feature = "write"))]
+    #[allow(dead_code, reason = "see above")]
+    Upload(core::convert::Infallible, core::marker::PhantomData<A>),
 }
 
 impl<S: Store> StoreExchange<S> {
-    /// An exchange with nothing open.
+    /// An exchange with nothing open, which refuses to write.
     #[must_use]
     pub const fn new() -> Self {
-        Self { open: Open::Nothing, hasher: None, hashed: 0, is_hashed_apart: false }
+        Self::closed()
+    }
+}
+
+#[cfg(feature = "write")]
+impl<S: crate::store::WritableStore> StoreExchange<S, ReadWrite> {
+    /// An exchange with nothing open, which may write.
+    #[must_use]
+    pub const fn writable() -> Self {
+        Self::closed()
+    }
+
+    /// Sets whether a `put` may end without a byte because the very file is there already. Default: true; false for a client that
+    /// may not read, since it would learn by that what files hold.
+    #[must_use]
+    pub const fn with_comparing(mut self, may_read: bool) -> Self {
+        self.may_read = may_read;
+        self
+    }
+}
+
+impl<S: Store, A: Access<S>> StoreExchange<S, A> {
+    pub(crate) const fn closed() -> Self {
+        Self {
+            open: Open::Nothing,
+            hasher: None,
+            hashed: 0,
+            is_hashed_apart: false,
+            #[cfg(feature = "write")]
+            put: None,
+            #[cfg(feature = "write")]
+            may_read: true,
+        }
     }
 
     /// Opens what `request` names, and returns the reply to [`Action::Reply`](crate::Action::Reply).
@@ -113,9 +173,20 @@ impl<S: Store> StoreExchange<S> {
     ///
     /// As [`Store::info`], and [`StoreError::Io`] where no file is open: report `file_fault`.
     pub fn finish(&mut self, store: &mut S, from: u64, to: u64) -> Result<Finished, StoreError> {
+        #[cfg(feature = "write")]
+        if let Open::Upload { progress, .. } = &mut self.open {
+            *progress = Progress::Hashed;
+            let is_hashed = self.hashed == to.saturating_sub(from);
+            return Ok(Finished::new(self.hasher.take().filter(|_| is_hashed).map(Hasher::finish), true));
+        }
         let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
         let now = store.info(file)?;
         let same_version = now.version == info.version;
+        #[cfg(feature = "write")]
+        if self.note_compared(same_version) {
+            return Ok(Finished::new(None, same_version));
+        }
+        let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
         // Nothing was hashed where the digest was known.
         let is_hashed = self.hashed == to.saturating_sub(from);
         let is_of_sent = same_version || !self.is_hashed_apart;
@@ -156,12 +227,15 @@ impl<S: Store> Default for StoreExchange<S> {
     }
 }
 
-impl<S: Store> core::fmt::Debug for Open<S> {
+impl<S: Store, A: Access<S>> core::fmt::Debug for Open<S, A> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Nothing => "Nothing",
             Self::File { .. } => "File",
             Self::Listing(_) => "Listing",
+            #[cfg(feature = "write")]
+            Self::Stored(_) => "Stored",
+            Self::Upload { .. } => "Upload",
         })
     }
 }

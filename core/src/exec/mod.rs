@@ -11,6 +11,9 @@
 //! | [`Action::SendFile`](crate::Action::SendFile) | [`read`](StoreExchange::read), or [`hash_range`](StoreExchange::hash_range) where the transport sends files itself |
 //! | [`Action::Finish`](crate::Action::Finish) | [`finish`](StoreExchange::finish) |
 //!
+//! With the feature `write`, `answer` and `hash` serve all exchanges, and `end` closes them; `write` takes the body of a `put`,
+//! and `commit` gives it its name.
+//!
 //! ```
 //! use coracle_core::exec::StoreExchange;
 //! use coracle_core::{Action, Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
@@ -28,8 +31,20 @@
 //! assert!(matches!(session.action(), Action::SendBytes { .. }));
 //! ```
 
+mod access;
 mod exchange;
+#[cfg(feature = "write")]
+mod put_state;
 mod sink;
+#[cfg(feature = "write")]
+mod source;
+#[cfg(feature = "write")]
+mod upload;
 
+#[cfg(feature = "write")]
+pub use access::ReadWrite;
+pub use access::{Access, ReadOnly};
 pub use exchange::StoreExchange;
 pub use sink::{ReadBackError, Sink, read_back};
+#[cfg(feature = "write")]
+pub use source::Source;

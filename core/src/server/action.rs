@@ -1,6 +1,8 @@
 //! The actions, reports and events of a server session.
 
 use crate::store::FileInfo;
+#[cfg(feature = "write")]
+use crate::store::{Delete, Put, Rename, Space, WriteError};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::wire::code::Code;
@@ -51,6 +53,12 @@ pub enum Action<'a> {
         /// Behind the last byte that the digest covers.
         to: u64,
     },
+    /// Give the verified upload its name, and answer with `reply`: [`Reply::Stored`], [`Reply::Pending`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    Commit(Put<'a>),
+    /// Do nothing before the session's deadline, or before bytes or the end of input arrive.
+    #[cfg(feature = "write")]
+    Wait,
     /// Bytes that are not a request: log them, and call `text_seen`. An echo or a reply follows as [`Action::SendBytes`].
     #[cfg(feature = "classic")]
     Text(&'a [u8]),
@@ -68,6 +76,15 @@ pub enum ServerEvent<'a> {
         kind: RequestKind,
         /// The file or directory that it names.
         name: Option<FileName<'a>>,
+    },
+    /// The bytes that were passed to `receive`, up to the end of the body, belong to the file that a client puts: pass them to the
+    /// store, and report with `stored` how many it took, or `store_failed`. Those, and no others, count as taken.
+    #[cfg(feature = "write")]
+    Body {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// At least one byte.
+        bytes: &'a [u8],
     },
 }
 
@@ -94,6 +111,31 @@ pub enum Request<'a> {
         /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
     },
+    /// A file to store: [`Reply::Upload`], [`Reply::Compare`], [`Reply::Stored`], [`Reply::Pending`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    Put(Put<'a>),
+    /// Something to delete: [`Reply::Done`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    Delete(Delete<'a>),
+    /// A file's new name: [`Reply::Done`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    Rename(Rename<'a>),
+    /// A directory to make: [`Reply::Done`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    MakeDir {
+        /// Its path.
+        path: FileName<'a>,
+    },
+    /// How much room there is: [`Reply::Space`] or [`Reply::Failed`].
+    #[cfg(feature = "write")]
+    Space,
+    /// An action of the owner's: [`Reply::Done`] when it is done, or [`Reply::Refuse`]. One after which no answer could be sent
+    /// (a restart) is answered before it is done, when the connection has closed or the answer has left.
+    #[cfg(feature = "write")]
+    Do {
+        /// One of [`ServerConfig::with_actions`](crate::ServerConfig::with_actions).
+        action: &'a str,
+    },
     /// Classic: the file that a bare name will request: [`Reply::File`] or [`Reply::Refuse`].
     #[cfg(feature = "classic")]
     Select {
@@ -116,6 +158,18 @@ impl<'a> Request<'a> {
             Self::List { .. } => RequestKind::List,
             Self::Stat { .. } => RequestKind::Stat,
             Self::Get { .. } => RequestKind::Get,
+            #[cfg(feature = "write")]
+            Self::Put(_) => RequestKind::Put,
+            #[cfg(feature = "write")]
+            Self::Delete(_) => RequestKind::Delete,
+            #[cfg(feature = "write")]
+            Self::Rename(_) => RequestKind::Rename,
+            #[cfg(feature = "write")]
+            Self::MakeDir { .. } => RequestKind::MakeDir,
+            #[cfg(feature = "write")]
+            Self::Space => RequestKind::Space,
+            #[cfg(feature = "write")]
+            Self::Do { .. } => RequestKind::Do,
             #[cfg(feature = "classic")]
             Self::Select { .. } => RequestKind::Select,
             #[cfg(feature = "classic")]
@@ -129,6 +183,16 @@ impl<'a> Request<'a> {
         match self {
             Self::List { path } => *path,
             Self::Stat { name, .. } | Self::Get { name, .. } => Some(*name),
+            #[cfg(feature = "write")]
+            Self::Put(put) => Some(put.name),
+            #[cfg(feature = "write")]
+            Self::Delete(delete) => Some(delete.name()),
+            #[cfg(feature = "write")]
+            Self::Rename(rename) => Some(rename.name),
+            #[cfg(feature = "write")]
+            Self::MakeDir { path } => Some(*path),
+            #[cfg(feature = "write")]
+            Self::Space | Self::Do { .. } => None,
             #[cfg(feature = "classic")]
             Self::Select { name } | Self::Confirm { name } => Some(*name),
         }
@@ -139,6 +203,8 @@ impl<'a> Request<'a> {
     pub const fn digest(&self) -> Option<DigestKind> {
         match self {
             Self::Stat { digest, .. } | Self::Get { digest, .. } => *digest,
+            #[cfg(feature = "write")]
+            Self::Put(put) => Some(put.digest.kind()),
             _ => None,
         }
     }
@@ -159,6 +225,36 @@ pub enum Reply<'a> {
     },
     /// The request is refused.
     Refuse(Code),
+    /// The store takes the bytes of a `put`.
+    #[cfg(feature = "write")]
+    Upload {
+        /// How many bytes it has, from earlier connections.
+        have: u64,
+        /// Whether the whole is hashed when it is stored ([`Action::Hash`] over all of it). Otherwise the bytes that it has are hashed
+        /// first, and the others as they arrive.
+        reads_back: bool,
+    },
+    /// A file of the same size is there: its bytes are hashed, then [`Action::Reply`] comes again.
+    #[cfg(feature = "write")]
+    Compare,
+    /// The file of a `put` is stored, or was there before.
+    #[cfg(feature = "write")]
+    Stored {
+        /// What it is now.
+        info: &'a FileInfo,
+    },
+    /// Not yet: ask again. After [`Action::Reply`] the session waits a while before the action comes again.
+    #[cfg(feature = "write")]
+    Pending,
+    /// What was requested is done.
+    #[cfg(feature = "write")]
+    Done,
+    /// The room of the store.
+    #[cfg(feature = "write")]
+    Space(Space),
+    /// The store refuses to write.
+    #[cfg(feature = "write")]
+    Failed(WriteError),
 }
 
 /// The answer to [`Action::Finish`].

@@ -2,8 +2,9 @@
 
 use heapless::String;
 
+use super::line_ending::LineEnding;
 use super::selection::SelectedFile;
-use super::session::{LineEnding, Session};
+use super::session::Session;
 use super::state::State;
 use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
@@ -150,7 +151,7 @@ impl Session<'_> {
                 let content = if first { LineKind::ClassicFirstEntry } else { LineKind::ClassicEntry };
                 self.write(buf, content, State::SelectEntry);
             }
-            Ok(Listed::Entry(_) | Listed::Skipped | Listed::Hidden) => {}
+            Ok(Listed::Entry(_) | Listed::Skipped | Listed::Unnameable | Listed::Hidden) => {}
             Ok(Listed::End) => self.write(buf, LineKind::ClassicListEnd, State::Receive),
             Err(error) => self.fail_classic(error.code()),
         }

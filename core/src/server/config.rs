@@ -2,6 +2,11 @@
 
 use core::num::NonZeroU32;
 
+#[cfg(feature = "write")]
+use super::actions::ActionWords;
+#[cfg(feature = "write")]
+use crate::wire::request_reader::{RequestKind, RequestKinds};
+
 /// The settings of a server, shared by all its sessions.
 ///
 /// The defaults are for a board: chunks of 1,024 bytes, idle 60 s, request 10 s, stall 30 s, no minimum rate.
@@ -20,6 +25,10 @@ pub struct ServerConfig<'a> {
     pub(crate) text: TextPolicy<'a>,
     #[cfg(feature = "classic")]
     pub(crate) is_classic: bool,
+    #[cfg(feature = "write")]
+    pub(crate) offered: RequestKinds,
+    #[cfg(feature = "write")]
+    pub(crate) actions: ActionWords<'a>,
 }
 
 /// What a server does with bytes that are not a request.
@@ -62,6 +71,10 @@ impl<'a> ServerConfig<'a> {
             text: TextPolicy::Reject,
             #[cfg(feature = "classic")]
             is_classic: false,
+            #[cfg(feature = "write")]
+            offered: RequestKinds::READING,
+            #[cfg(feature = "write")]
+            actions: ActionWords::NONE,
         }
     }
 
@@ -135,6 +148,35 @@ impl<'a> ServerConfig<'a> {
     #[must_use]
     pub const fn with_classic(self, is_classic: bool) -> Self {
         Self { is_classic, ..self }
+    }
+
+    /// Adds `kind` to the requests that are offered. Default: those that only read, also where the feature `write` is enabled, which
+    /// another crate of the same program may have done. For [`RequestKind::Do`] see [`ServerConfig::with_actions`].
+    #[cfg(feature = "write")]
+    #[must_use]
+    pub const fn with_offered(self, kind: RequestKind) -> Self {
+        Self { offered: self.offered.with(kind), ..self }
+    }
+
+    /// Sets the actions that a client may ask for by `do`. Default: none, and `do` is not offered.
+    #[cfg(feature = "write")]
+    #[must_use]
+    pub const fn with_actions(self, actions: ActionWords<'a>) -> Self {
+        let offered = if actions.as_str().is_empty() { self.offered } else { self.offered.with(RequestKind::Do) };
+        Self { actions, offered, ..self }
+    }
+
+    /// The shortest buffer of a session with these settings, in bytes, which is also the least `maxRequest`.
+    #[cfg(feature = "write")]
+    #[must_use]
+    pub const fn min_buf_len(&self) -> usize {
+        if self.offered.has(RequestKind::Rename) {
+            768
+        } else if self.offered.has(RequestKind::Put) {
+            640
+        } else {
+            512
+        }
     }
 
     /// The maximum `len` of an action.

@@ -1,23 +1,35 @@
 //! The server's side of one connection.
 
 mod action;
+#[cfg(feature = "write")]
+mod actions;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+mod line_ending;
 mod response;
 #[cfg(feature = "classic")]
 mod selection;
 mod session;
 mod state;
 mod timers;
+#[cfg(feature = "write")]
+mod upload;
+#[cfg(feature = "write")]
+mod upload_state;
+mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
+#[cfg(feature = "write")]
+pub use actions::{ActionWords, ActionWordsError};
 #[cfg(feature = "classic")]
 pub use config::TextPolicy;
 pub use config::{ServerConfig, ServerName, ServerNameError};
 
 use session::Session;
 
+#[cfg(feature = "write")]
+use crate::store::WriteError;
 use crate::store::{Listed, StoreError};
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
@@ -26,7 +38,7 @@ use crate::wire::code::Code;
 ///
 /// Ask [`ServerSession::action`] what to do, do it, report how far it came, ask again. `B` is the buffer in which a
 /// request is collected and replies are written, at least [`ServerSession::MIN_BUF_LEN`] bytes; its length is the
-/// longest request (`maxRequest`). `[u8; 512]` makes a session without a pointer.
+/// longest request (`maxRequest`); with `put` or `rename` it has to be longer. `[u8; 512]` makes a session without a pointer.
 ///
 /// A report that does not match the action is a mistake of the owner: the session closes with [`CloseReason::Misuse`].
 /// After the session has closed, reports change nothing. Counts are limited to what was offered.
@@ -37,14 +49,18 @@ pub struct ServerSession<'c, B> {
 }
 
 impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
-    /// The shortest buffer, and the shortest `maxRequest`, in bytes.
+    /// The shortest buffer, and the shortest `maxRequest`, in bytes, of a server that only reads.
     pub const MIN_BUF_LEN: usize = 512;
 
     /// A session for a connection that was just accepted. With a `buf` that is too short the session ends at once
     /// ([`CloseReason::BufTooShort`]).
     pub fn new(config: &'c ServerConfig<'c>, buf: B, now: Instant) -> Self {
         let mut session = Session::new(config, buf.as_ref().len(), now);
-        if buf.as_ref().len() < Self::MIN_BUF_LEN {
+        #[cfg(not(feature = "write"))]
+        let least = Self::MIN_BUF_LEN;
+        #[cfg(feature = "write")]
+        let least = config.min_buf_len();
+        if buf.as_ref().len() < least {
             session.close(CloseHow::Abort, CloseReason::BufTooShort);
         }
         Self { session, buf }
@@ -65,13 +81,17 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// Sets the time that `hello` tells, in seconds since 1970-01-01 00:00 UTC, until it is set again; `None`, the default,
     /// where it is not known. An owner with a clock sets it before each [`ServerSession::receive`].
     pub fn set_time(&mut self, unix_time: Option<u64>) {
-        self.session.context.time = unix_time;
+        self.session.set_time(unix_time);
     }
 
     /// Takes received bytes. Returns how many were taken, and the event that they complete, if any. The rest has to be
     /// offered again, at the latest when [`Action::Receive`] is returned again. Takes nothing while a response is under way.
     pub fn receive<'e>(&'e mut self, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>) {
         let (session, buf) = self.at(now);
+        #[cfg(feature = "write")]
+        if let Some((offset, len)) = session.receive_body(bytes.len()) {
+            return (0, bytes.get(..len).map(|bytes| ServerEvent::Body { offset, bytes }));
+        }
         let (taken, is_request) = session.receive(buf, bytes);
         (taken, if is_request { self.session.request_event(self.buf.as_ref()) } else { None })
     }
@@ -115,6 +135,21 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     pub fn hashed(&mut self, len: usize, now: Instant) {
         let (session, buf) = self.at(now);
         session.hashed(buf, len);
+    }
+
+    /// The store has taken the next `len` bytes of [`ServerEvent::Body`], which are taken from the input with that; 0 where it
+    /// took none yet.
+    #[cfg(feature = "write")]
+    pub fn stored(&mut self, len: usize, now: Instant) {
+        let (session, buf) = self.at(now);
+        session.stored(buf, len);
+    }
+
+    /// The store does not take bytes of [`ServerEvent::Body`], or cannot read back for [`Action::Hash`] what it took.
+    #[cfg(feature = "write")]
+    pub fn store_failed(&mut self, error: WriteError, now: Instant) {
+        let (session, buf) = self.at(now);
+        session.store_failed(buf, error);
     }
 
     /// [`Action::Finish`] is still under way: sends a heartbeat when due.
@@ -180,5 +215,6 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 /// Boards reserve memory by this limit; with pointers of 64 bits a session is at most a quarter larger.
 const _: () = {
     let classic = if cfg!(feature = "classic") { 336 } else { 0 };
-    assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic);
+    let write = if cfg!(feature = "write") { 96 } else { 0 };
+    assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic + write);
 };

@@ -12,10 +12,18 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+        #[cfg(feature = "write")]
+        if self.state == State::Commit {
+            return self.committed(buf, reply);
+        }
         if self.state != State::AwaitReply {
             return self.misuse();
         }
         self.begin_answer();
+        #[cfg(feature = "write")]
+        if self.context.request.kind.writes() {
+            return self.reply_write(buf, reply);
+        }
         #[cfg(feature = "classic")]
         if self.context.request.is_classic {
             return self.reply_classic(buf, reply);
@@ -39,6 +47,9 @@ impl Session<'_> {
         match entry {
             Ok(Listed::Skipped) => self.context.skipped = self.context.skipped.saturating_add(1),
             Ok(Listed::Hidden) => self.context.hidden = self.context.hidden.saturating_add(1),
+            Ok(Listed::Unnameable) => {
+                self.context.unnameable = self.context.unnameable.saturating_add(1);
+            }
             Ok(Listed::Entry(entry)) => {
                 self.context.count = self.context.count.saturating_add(1);
                 self.put_name(buf, entry.name.as_str());
@@ -61,6 +72,10 @@ impl Session<'_> {
     pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
         if self.state != State::Finish {
             return self.misuse();
+        }
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.finished_put(buf, finished);
         }
         let asked = self.context.request.digest;
         let is_stat = self.context.request.kind == RequestKind::Stat;
@@ -103,8 +118,12 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn request<'a>(&self, buf: &'a [u8]) -> Option<Request<'a>> {
+    pub(super) fn request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
+        #[cfg(feature = "write")]
+        if request.kind.writes() {
+            return self.write_request(buf);
+        }
         let name = request_reader::known_name(buf, request.name_len);
         let digest = request.digest;
         Some(match request.kind {
@@ -116,6 +135,8 @@ impl Session<'_> {
             RequestKind::Select => Request::Select { name: name? },
             #[cfg(feature = "classic")]
             RequestKind::Confirm => Request::Confirm { name: name? },
+            #[cfg(feature = "write")]
+            _ => return None,
         })
     }
 
@@ -132,6 +153,7 @@ impl Session<'_> {
         self.context.count = 0;
         self.context.skipped = 0;
         self.context.hidden = 0;
+        self.context.unnameable = 0;
         self.context.digest = None;
         self.is_digest_known = false;
     }
@@ -174,10 +196,18 @@ impl Session<'_> {
 
     /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.context.end;
+        }
         if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            return self.after_hash(buf);
+        }
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
@@ -228,6 +258,8 @@ impl Session<'_> {
                     self.end_body(buf);
                 }
             }
+            #[cfg(feature = "write")]
+            State::ReceiveBody => self.begin_body(buf),
             State::Closed => self.close(CloseHow::Linger, CloseReason::Refused(self.context.code)),
             State::Receive => self.end_answer(buf),
             #[cfg(feature = "classic")]
@@ -264,6 +296,7 @@ impl Session<'_> {
 
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
+        self.context.modified = None;
     }
 
     /// Sends an error as the response. `busy` always ends the connection, also where the store has no handle left.

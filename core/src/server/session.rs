@@ -8,10 +8,13 @@
 
 use super::action::{Action, Close, CloseHow, CloseReason, Exchange};
 use super::config::ServerConfig;
+use super::line_ending::LineEnding;
 #[cfg(feature = "classic")]
 use super::selection::Selection;
 use super::state::State;
 use super::timers::Timers;
+#[cfg(feature = "write")]
+use super::upload_state::Upload;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
@@ -58,14 +61,8 @@ pub(super) struct Session<'c> {
     pub(super) last: Exchange,
     #[cfg(feature = "classic")]
     pub(super) selection: Selection,
-}
-
-/// What may still follow of a line ending: `\n`, `\r` or `\r\n`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineEnding {
-    Any,
-    LineFeed,
-    Nothing,
+    #[cfg(feature = "write")]
+    pub(super) upload: Upload,
 }
 
 impl<'c> Session<'c> {
@@ -92,11 +89,11 @@ impl<'c> Session<'c> {
                 size: 0,
                 end: 0,
                 modified: None,
-                time: None,
                 digest: None,
                 count: 0,
                 skipped: 0,
                 hidden: 0,
+                unnameable: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
             },
@@ -108,6 +105,8 @@ impl<'c> Session<'c> {
             last: Exchange::new(None, None, 0),
             #[cfg(feature = "classic")]
             selection: Selection::new(),
+            #[cfg(feature = "write")]
+            upload: Upload::new(),
         };
         this.timers.start(Timer::Idle, now, config.idle_ms);
         this
@@ -129,6 +128,14 @@ impl<'c> Session<'c> {
                 let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
+            #[cfg(feature = "write")]
+            State::ReceiveBody => Action::Receive,
+            #[cfg(feature = "write")]
+            State::AwaitTurn => Action::Wait,
+            #[cfg(feature = "write")]
+            State::Commit => self.put(buf).map_or(Action::Receive, Action::Commit),
+            #[cfg(feature = "write")]
+            State::Finish if self.is_put() => Action::Finish { from: 0, to: self.context.end },
             State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
             #[cfg(feature = "classic")]
             State::ShowText => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
@@ -142,6 +149,10 @@ impl<'c> Session<'c> {
 
     /// Takes some of `bytes`. Returns how many, and whether they complete a valid request.
     pub(super) fn receive(&mut self, buf: &mut [u8], bytes: &[u8]) -> (usize, bool) {
+        #[cfg(feature = "write")]
+        if !bytes.is_empty() && self.receive_early(buf) {
+            return (bytes.len(), false);
+        }
         if self.state != State::Receive {
             return (0, false);
         }
@@ -156,6 +167,10 @@ impl<'c> Session<'c> {
 
     #[inline(never)]
     pub(super) fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
+        #[cfg(feature = "write")]
+        if self.upload.awaits_line_end {
+            return self.receive_line_end(buf, bytes);
+        }
         let mut taken = 0;
         if self.used == 0 {
             if !self.is_in_text() {
@@ -183,16 +198,34 @@ impl<'c> Session<'c> {
         self.used = self.used.saturating_add(len);
         if is_complete {
             self.handle_request(buf);
+            #[cfg(feature = "write")]
+            if self.upload.awaits_line_end {
+                let taken = taken.saturating_add(len);
+                return taken.saturating_add(self.receive_line_end(buf, bytes.get(taken..).unwrap_or_default()));
+            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
         taken.saturating_add(len)
     }
 
+    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
+        // During an exchange it is the file's.
+        self.context.modified = if self.state == State::Receive { unix_time } else { self.context.modified };
+    }
+
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
+        #[cfg(feature = "write")]
+        if self.end_of_input() {
+            return;
+        }
         if self.state != State::Receive {
             return;
+        }
+        #[cfg(feature = "write")]
+        if self.upload.awaits_line_end {
+            return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         }
         if self.used > 0 {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
@@ -262,6 +295,10 @@ impl<'c> Session<'c> {
             return;
         }
         match timer {
+            #[cfg(feature = "write")]
+            Timer::Stall | Timer::Rate if self.state == State::ReceiveBody => self.body_timed_out(buf),
+            #[cfg(feature = "write")]
+            Timer::Retry => self.enter(State::AwaitReply),
             Timer::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
             Timer::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
             Timer::Stall | Timer::Rate => self.close(CloseHow::Abort, CloseReason::Stalled),
@@ -273,6 +310,10 @@ impl<'c> Session<'c> {
 
     pub(super) fn stop(&mut self, buf: &mut [u8]) {
         self.stopping = true;
+        #[cfg(feature = "write")]
+        if self.stop_waiting(buf) {
+            return;
+        }
         if self.state == State::Receive {
             self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         }
@@ -283,6 +324,8 @@ impl<'c> Session<'c> {
     pub(super) fn enter(&mut self, state: State) {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
+        #[cfg(feature = "write")]
+        let heartbeat = self.timers.expiry(Timer::Heartbeat);
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
@@ -290,6 +333,8 @@ impl<'c> Session<'c> {
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
+        #[cfg(feature = "write")]
+        self.keep_timers(heartbeat);
     }
 
     #[inline(never)]
@@ -329,24 +374,6 @@ impl<'c> Session<'c> {
         }
     }
 
-    /// Skips white space before a request. One line ending directly after the previous request belongs to that one.
-    pub(super) fn skip_white_space(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = 0;
-        for byte in bytes {
-            match (byte, self.line_ending) {
-                (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
-                (b'\n', LineEnding::Any | LineEnding::LineFeed) => self.line_ending = LineEnding::Nothing,
-                (b' ' | b'\t' | b'\r' | b'\n', _) => {
-                    self.line_ending = LineEnding::Nothing;
-                    self.begin_request();
-                }
-                _ => break,
-            }
-            taken += 1;
-        }
-        taken
-    }
-
     /// Handles the complete request in the buffer.
     pub(super) fn handle_request(&mut self, buf: &mut [u8]) {
         let read = self.context.request.read(
@@ -354,6 +381,8 @@ impl<'c> Session<'c> {
             self.used,
             #[cfg(feature = "classic")]
             self.context.config.is_classic,
+            #[cfg(feature = "write")]
+            self.context.config.offered,
         );
         self.scanner = Scanner::new();
         self.used = 0;
@@ -363,12 +392,29 @@ impl<'c> Session<'c> {
         self.end_text();
         self.begin_answer();
         self.last = Exchange::new(None, None, 0);
-        if let Err(refusal) = read {
+        if let Err(refusal) = &read {
             self.put_name(buf, refusal.name());
-            return self.refuse(buf, refusal.code, refusal.message);
+        }
+        let read = read.map_err(|refusal| (refusal.code, refusal.message));
+        #[cfg(feature = "write")]
+        if self.is_put() {
+            self.has_begun = true;
+            return self.await_line_end(read.err());
+        }
+        self.dispatch(buf, read);
+    }
+
+    /// Begins the exchange of a complete request, whose name is in the buffer.
+    pub(super) fn dispatch(&mut self, buf: &mut [u8], read: Result<(), (Code, Message)>) {
+        if let Err((code, message)) = read {
+            return self.refuse(buf, code, message);
         }
         let kind = self.context.request.kind;
         self.last.kind = Some(kind);
+        #[cfg(feature = "write")]
+        if self.answer_without_store(buf) {
+            return;
+        }
         match kind {
             RequestKind::Hello => self.write(buf, LineKind::Hello, State::Receive),
             #[cfg(feature = "classic")]
@@ -379,8 +425,15 @@ impl<'c> Session<'c> {
 
     /// Sends a heartbeat when due.
     pub(super) fn send_heartbeat_when_due(&mut self, buf: &mut [u8]) {
+        #[cfg(not(feature = "write"))]
         let is_due = self.timers.next().is_some_and(|(when, _)| when <= self.now);
+        #[cfg(feature = "write")]
+        let is_due = self.timers.expiry(Timer::Heartbeat) <= self.now;
         if self.state.is_computing() && is_due {
+            #[cfg(feature = "write")]
+            if self.state == State::ReceiveBody {
+                return self.write(buf, LineKind::Heartbeat, self.state);
+            }
             self.answer_began = self.now;
             self.write(buf, LineKind::Heartbeat, self.state);
         }
@@ -394,7 +447,7 @@ impl<'c> Session<'c> {
     }
 
     /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
-    fn start_send_timers(&mut self) {
+    pub(super) fn start_send_timers(&mut self) {
         let config = self.context.config;
         self.timers.start(Timer::Stall, self.now, config.stall_ms);
         if config.min_rate > 0 {

@@ -11,11 +11,14 @@
 //!   text     Receive ─ ShowText ─ (SendLine | SendFixedReply) ─ Receive
 //!   select   Receive ─ AwaitReply ─ SendLine ─ Receive
 //!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
+//!   put      Receive ─ AwaitReply (⇄ AwaitTurn) ─ Hash ─ SendLine ─ ReceiveBody ─ Hash ─ Finish ─ Commit ─ SendLine ─ Receive
+//!   delete   Receive ─ AwaitReply ─ SendLine ─ Receive                     rename, makeDir, space, do: the same
 //! ```
 //!
 //! `Hash` is skipped where nothing has to be hashed. A heartbeat interrupts `Hash` and `Finish` with a `SendLine`. An error
 //! is a `SendLine` in place of what would have followed, with `Receive` or `Closed` after it; inside a body there is none:
-//! the session closes. Every state may be followed by `Closed`, which is final.
+//! the session closes. A `put` compares a file that is there by `Hash` and `Finish` before it asks for another reply, and sends
+//! heartbeats in all of its states. Every state may be followed by `Closed`, which is final.
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,15 @@ pub(super) enum State {
     SendBody,
     /// Waits for the digest, and for the file's version after its last byte.
     Finish,
+    /// Waits before it asks the store again.
+    #[cfg(feature = "write")]
+    AwaitTurn,
+    /// Waits for the bytes of a file that is put.
+    #[cfg(feature = "write")]
+    ReceiveBody,
+    /// Waits until the file that was put has its name.
+    #[cfg(feature = "write")]
+    Commit,
     /// Shows the owner bytes that are not a request.
     #[cfg(feature = "classic")]
     ShowText,
@@ -52,6 +64,22 @@ impl State {
             _ if matches!(next, Self::Closed) => true,
             #[cfg(feature = "classic")]
             Self::Receive if matches!(next, Self::ShowText) => true,
+            #[cfg(feature = "write")]
+            Self::AwaitReply if matches!(next, Self::AwaitTurn) => true,
+            #[cfg(feature = "write")]
+            Self::AwaitTurn | Self::Commit if matches!(next, Self::SendLine) => true,
+            #[cfg(feature = "write")]
+            Self::AwaitTurn => matches!(next, Self::AwaitReply),
+            #[cfg(feature = "write")]
+            Self::Commit => false,
+            #[cfg(feature = "write")]
+            Self::SendLine if matches!(next, Self::AwaitReply | Self::AwaitTurn | Self::ReceiveBody | Self::Commit) => {
+                true
+            }
+            #[cfg(feature = "write")]
+            Self::Finish if matches!(next, Self::AwaitReply | Self::Commit) => true,
+            #[cfg(feature = "write")]
+            Self::ReceiveBody => matches!(next, Self::SendLine | Self::Hash | Self::Finish),
             Self::Receive => matches!(next, Self::AwaitReply | Self::SendLine),
             Self::AwaitReply => {
                 matches!(
@@ -82,9 +110,14 @@ impl State {
         }
     }
 
-    /// Whether the peer waits while the owner works on a digest.
+    /// Whether the peer waits while the owner works on a digest, and hears heartbeats.
     pub(super) const fn is_computing(self) -> bool {
-        matches!(self, Self::Hash | Self::Finish)
+        match self {
+            Self::Hash | Self::Finish => true,
+            #[cfg(feature = "write")]
+            Self::AwaitTurn | Self::ReceiveBody | Self::Commit => true,
+            _ => false,
+        }
     }
 }
 
@@ -100,6 +133,12 @@ mod tests {
         Hash,
         SendBody,
         Finish,
+        #[cfg(feature = "write")]
+        AwaitTurn,
+        #[cfg(feature = "write")]
+        ReceiveBody,
+        #[cfg(feature = "write")]
+        Commit,
         #[cfg(feature = "classic")]
         ShowText,
         #[cfg(feature = "classic")]
@@ -109,6 +148,29 @@ mod tests {
 
     /// What may follow each state, as the picture at the top has it.
     const fn followers(state: State) -> &'static [State] {
+        #[cfg(feature = "write")]
+        match state {
+            AwaitReply => return &[Receive, SendLine, SelectEntry, Hash, SendBody, Finish, AwaitTurn, Closed],
+            AwaitTurn => return &[AwaitReply, SendLine, Closed],
+            ReceiveBody => return &[SendLine, Hash, Finish, Closed],
+            Commit => return &[SendLine, Closed],
+            SendLine => {
+                return &[
+                    Receive,
+                    SelectEntry,
+                    Hash,
+                    SendBody,
+                    Finish,
+                    AwaitReply,
+                    AwaitTurn,
+                    ReceiveBody,
+                    Commit,
+                    Closed,
+                ];
+            }
+            Finish => return &[SendLine, AwaitReply, Commit, Closed],
+            _ => {}
+        }
         match state {
             #[cfg(feature = "classic")]
             Receive => &[AwaitReply, SendLine, ShowText, Closed],
@@ -123,6 +185,8 @@ mod tests {
             ShowText => &[SendLine, SendFixedReply, Receive, Closed],
             #[cfg(feature = "classic")]
             SendFixedReply => &[Receive, Closed],
+            #[cfg(feature = "write")]
+            AwaitTurn | ReceiveBody | Commit => &[],
             Closed => &[],
         }
     }

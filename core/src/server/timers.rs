@@ -3,7 +3,7 @@
 use crate::types::time::{Instant, Timer};
 
 /// Later than any deadline.
-const NEVER: Instant = Instant::from_millis(u64::MAX);
+pub(super) const NEVER: Instant = Instant::from_millis(u64::MAX);
 
 /// When each running [`Timer`] expires.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ const ALL: &[Timer] = &[
     Timer::Stall,
     Timer::Rate,
     Timer::Heartbeat,
+    #[cfg(feature = "write")]
+    Timer::Retry,
     #[cfg(feature = "classic")]
     Timer::Hold,
 ];
@@ -30,6 +32,20 @@ impl Timers {
     #[inline(never)]
     pub(super) fn start(&mut self, timer: Timer, from: Instant, after_ms: u32) {
         let at = if after_ms > 0 { from.after(after_ms.into()) } else { NEVER };
+        if let Some(expiry) = self.0.get_mut(timer as usize) {
+            *expiry = at;
+        }
+    }
+
+    /// When `timer` expires; [`NEVER`] where it is not running.
+    #[cfg(feature = "write")]
+    pub(super) fn expiry(&self, timer: Timer) -> Instant {
+        self.0.get(timer as usize).copied().unwrap_or(NEVER)
+    }
+
+    /// Sets when `timer` expires.
+    #[cfg(feature = "write")]
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
         if let Some(expiry) = self.0.get_mut(timer as usize) {
             *expiry = at;
         }

@@ -49,8 +49,11 @@ pub enum Timer {
     Stall,
     /// Runs while a response is sent and a minimum rate is set: resets a connection that is slower.
     Rate,
-    /// Runs while a digest is computed: sends a heartbeat.
+    /// Runs while a digest is computed, or a file is put: sends a heartbeat.
     Heartbeat,
+    /// Runs while another connection has the same upload: asks the store again.
+    #[cfg(feature = "write")]
+    Retry,
     /// Runs while bytes are held that may become the selected file's name: handles them as text.
     #[cfg(feature = "classic")]
     Hold,

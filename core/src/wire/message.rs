@@ -24,6 +24,18 @@ pub(crate) enum Message {
     NameCharacter,
     DigestFrom,
     Listing,
+    #[cfg(feature = "write")]
+    PutLine,
+    #[cfg(feature = "write")]
+    EarlyBody,
+    #[cfg(feature = "write")]
+    NameReserved,
+    #[cfg(feature = "write")]
+    Action,
+    #[cfg(feature = "write")]
+    ActionFailed,
+    #[cfg(feature = "write")]
+    BodyTimeout,
     Member,
     NotFound,
     NotFile,
@@ -34,12 +46,27 @@ pub(crate) enum Message {
     Offset,
     OtherVersion,
     Changed,
+    #[cfg(feature = "write")]
+    Exists,
+    #[cfg(feature = "write")]
+    TooLarge,
+    #[cfg(feature = "write")]
+    NoSpace,
+    #[cfg(feature = "write")]
+    InUse,
+    #[cfg(feature = "write")]
+    Corrupt,
+    #[cfg(feature = "write")]
+    NotEmpty,
+    #[cfg(feature = "write")]
+    Unwritable,
     Refused,
 }
 
-/// The texts in the order of [`Message`].
-const TEXTS: TextTable = TextTable::new(
-    "\
+macro_rules! texts {
+    ($types:literal, $general:literal, $named:literal) => {
+        concat!(
+            "\
 not JSON
 not UTF-8
 deeper than 8 levels
@@ -49,7 +76,9 @@ longer than maxRequest
 no place free, try later
 request took too long
 server is stopping
-types: hello, list, stat, get
+",
+            $types,
+            "
 no such digest, see hello
 a name is not empty
 a name has at most 255 bytes
@@ -57,6 +86,9 @@ a name has no component '', '.' or '..'
 a name has no control character, no backslash
 digestFrom is past offset
 listing failed half-way
+",
+            $general,
+            "\
 missing, doubled or of a wrong type:\u{20}
 not found:\u{20}
 not a regular file:\u{20}
@@ -67,8 +99,39 @@ cannot be read:\u{20}
 offset is past the end of\u{20}
 no longer that version:\u{20}
 changed meanwhile:\u{20}
-refused:\u{20}",
-);
+",
+            $named,
+            "refused:\u{20}"
+        )
+    };
+}
+
+/// The texts in the order of [`Message`].
+#[cfg(not(feature = "write"))]
+const TEXTS: TextTable = TextTable::new(texts!("types: hello, list, stat, get", "", ""));
+
+/// The texts in the order of [`Message`].
+#[cfg(feature = "write")]
+const TEXTS: TextTable = TextTable::new(texts!(
+    "no such type, see hello",
+    "\
+a put ends with a line feed
+sent before ready
+a name has no component that begins with '.coracle-'
+no such action, see hello
+the action failed
+the body took too long
+",
+    "\
+exists already:\u{20}
+too large:\u{20}
+no room for\u{20}
+being sent by another client:\u{20}
+not what its digest says:\u{20}
+not empty:\u{20}
+cannot be written:\u{20}
+"
+));
 
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
@@ -83,6 +146,22 @@ impl Message {
             Code::BadName => Self::BadName,
             Code::Io => Self::Unreadable,
             _ => Self::Refused,
+        }
+    }
+
+    /// The text for a store that does not write.
+    #[cfg(feature = "write")]
+    pub(crate) const fn of_writing(code: Code) -> Self {
+        match code {
+            Code::Exists => Self::Exists,
+            Code::TooLarge => Self::TooLarge,
+            Code::NoSpace => Self::NoSpace,
+            Code::InUse => Self::InUse,
+            Code::Corrupt => Self::Corrupt,
+            Code::NotEmpty => Self::NotEmpty,
+            Code::Changed => Self::OtherVersion,
+            Code::Io => Self::Unwritable,
+            other => Self::of_store(other),
         }
     }
 

@@ -12,3 +12,13 @@ pub(crate) mod response_reader;
 pub(crate) mod response_writer;
 pub(crate) mod scanner;
 pub(crate) mod text_table;
+#[cfg(feature = "write")]
+pub(crate) mod write_extras;
+#[cfg(feature = "write")]
+pub(crate) mod write_members;
+#[cfg(feature = "write")]
+pub(crate) mod write_request;
+#[cfg(feature = "write")]
+pub(crate) mod write_response;
+#[cfg(feature = "write")]
+pub(crate) mod write_writer;

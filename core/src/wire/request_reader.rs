@@ -9,6 +9,8 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
+#[cfg(feature = "write")]
+use crate::wire::write_members::WriteMembers;
 
 /// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct ParsedRequest {
     pub version: [u8; Version::MAX_LEN],
     #[cfg(feature = "classic")]
     pub is_classic: bool,
+    #[cfg(feature = "write")]
+    pub write: WriteMembers,
 }
 
 /// Which exchange a request begins.
@@ -43,6 +47,24 @@ pub enum RequestKind {
     Stat,
     /// A file's header and bytes.
     Get,
+    /// Sends a file to the server.
+    #[cfg(feature = "write")]
+    Put,
+    /// Deletes a file, an unfinished upload, or an empty directory.
+    #[cfg(feature = "write")]
+    Delete,
+    /// Gives a file another name.
+    #[cfg(feature = "write")]
+    Rename,
+    /// Makes a directory.
+    #[cfg(feature = "write")]
+    MakeDir,
+    /// How much room there is.
+    #[cfg(feature = "write")]
+    Space,
+    /// One of the owner's actions.
+    #[cfg(feature = "write")]
+    Do,
     /// Classic: selects a file.
     #[cfg(feature = "classic")]
     Select,
@@ -52,7 +74,25 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
-    const ALL: [Self; 4] = [Self::Hello, Self::List, Self::Stat, Self::Get];
+    /// Those with a word on the wire.
+    const ALL: &'static [Self] = &[
+        Self::Hello,
+        Self::List,
+        Self::Stat,
+        Self::Get,
+        #[cfg(feature = "write")]
+        Self::Put,
+        #[cfg(feature = "write")]
+        Self::Delete,
+        #[cfg(feature = "write")]
+        Self::Rename,
+        #[cfg(feature = "write")]
+        Self::MakeDir,
+        #[cfg(feature = "write")]
+        Self::Space,
+        #[cfg(feature = "write")]
+        Self::Do,
+    ];
 
     /// The word of the request's `type`.
     #[must_use]
@@ -62,11 +102,48 @@ impl RequestKind {
             Self::List => "list",
             Self::Stat => "stat",
             Self::Get => "get",
+            #[cfg(feature = "write")]
+            Self::Put => "put",
+            #[cfg(feature = "write")]
+            Self::Delete => "delete",
+            #[cfg(feature = "write")]
+            Self::Rename => "rename",
+            #[cfg(feature = "write")]
+            Self::MakeDir => "makeDir",
+            #[cfg(feature = "write")]
+            Self::Space => "space",
+            #[cfg(feature = "write")]
+            Self::Do => "do",
             #[cfg(feature = "classic")]
             Self::Select => "select",
             #[cfg(feature = "classic")]
             Self::Confirm => "confirm",
         }
+    }
+}
+
+/// A set of requests.
+#[cfg(feature = "write")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestKinds(u16);
+
+#[cfg(feature = "write")]
+impl RequestKinds {
+    /// Those that only read: `hello`, `list`, `stat`, `get`.
+    pub const READING: Self =
+        Self::NONE.with(RequestKind::Hello).with(RequestKind::List).with(RequestKind::Stat).with(RequestKind::Get);
+    const NONE: Self = Self(0);
+
+    /// These, and `kind`.
+    #[must_use]
+    pub const fn with(self, kind: RequestKind) -> Self {
+        Self(self.0 | 1 << kind as u16)
+    }
+
+    /// Whether `kind` is among them.
+    #[must_use]
+    pub const fn has(self, kind: RequestKind) -> bool {
+        self.0 >> kind as u16 & 1 != 0
     }
 }
 
@@ -80,10 +157,17 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: u8::MAX };
-    const UNSUPPORTED_DIGEST: Self = Self { code: Code::Unsupported, message: Message::Digest, member: u8::MAX };
+    /// A name that breaks a rule.
+    #[cfg(feature = "write")]
+    pub(super) const fn bad_name(message: Message) -> Self {
+        Self { code: Code::BadName, message, member: u8::MAX }
+    }
 
-    fn member(index: usize) -> Self {
+    const UNKNOWN_TYPE: Self = Self { code: Code::UnknownType, message: Message::Type, member: u8::MAX };
+    pub(super) const UNSUPPORTED_DIGEST: Self =
+        Self { code: Code::Unsupported, message: Message::Digest, member: u8::MAX };
+
+    pub(super) fn member(index: usize) -> Self {
         Self { code: Code::BadRequest, message: Message::Member, member: u8::try_from(index).unwrap_or(u8::MAX) }
     }
 
@@ -107,6 +191,8 @@ impl ParsedRequest {
             version: [0; Version::MAX_LEN],
             #[cfg(feature = "classic")]
             is_classic: false,
+            #[cfg(feature = "write")]
+            write: WriteMembers::new(),
         }
     }
 
@@ -121,6 +207,7 @@ impl ParsedRequest {
         buf: &mut [u8],
         len: usize,
         #[cfg(feature = "classic")] allows_classic: bool,
+        #[cfg(feature = "write")] offered: RequestKinds,
     ) -> Result<(), Refusal> {
         *self = Self::new();
         let object = buf.get_mut(..len).unwrap_or_default();
@@ -130,7 +217,14 @@ impl ParsedRequest {
             &mut members,
             #[cfg(feature = "classic")]
             allows_classic,
+            #[cfg(feature = "write")]
+            offered,
         )?;
+        #[cfg(feature = "write")]
+        if self.kind.writes() {
+            let texts = self.read_write(members)?;
+            return self.decode_write(buf, texts);
+        }
         if self.kind == RequestKind::Get {
             self.read_range(&mut members);
         }
@@ -163,6 +257,10 @@ impl ParsedRequest {
             }
             return Err(Refusal { code: Code::BadName, message: error.message(), member: u8::MAX });
         }
+        #[cfg(feature = "write")]
+        if offered.has(RequestKind::Put) {
+            Self::check_reserved(buf, self.name_len)?;
+        }
         Ok(())
     }
 
@@ -171,11 +269,16 @@ impl ParsedRequest {
         &mut self,
         members: &mut RequestMembers<'_>,
         #[cfg(feature = "classic")] allows_classic: bool,
+        #[cfg(feature = "write")] offered: RequestKinds,
     ) -> Result<(), Refusal> {
         let member = &members.members[TYPE];
         if let Some(text) = member.text() {
             let word = unescape_in_place(members.object, text).unwrap_or_default();
-            for kind in &RequestKind::ALL {
+            for kind in RequestKind::ALL {
+                #[cfg(feature = "write")]
+                if !offered.has(*kind) {
+                    continue;
+                }
                 if word == kind.as_str().as_bytes() {
                     self.kind = *kind;
                     return Ok(());
@@ -205,6 +308,12 @@ impl ParsedRequest {
         self.length = members.number(LENGTH, u64::MAX);
         self.digest_from = members.number(DIGEST_FROM, self.offset);
         self.digest = Some(DigestKind::Crc32);
+        self.read_version(members);
+    }
+
+    /// Reads the version that the file has to have.
+    #[inline(always)] // one call in most builds
+    pub(super) fn read_version(&mut self, members: &mut RequestMembers<'_>) {
         if let Some(version) = members.decode(VERSION) {
             self.is_versioned = true;
             self.version_len = version.len();
@@ -236,20 +345,41 @@ pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
 }
 
 /// Checks the name at the front of `buf`.
-fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
+pub(super) fn decoded_name(buf: &[u8], name_len: usize) -> Result<FileName<'_>, NameError> {
     let name = text(buf, name_len);
     FileName::new(name)
 }
 
-fn text(buf: &[u8], len: usize) -> &str {
+pub(crate) fn text(buf: &[u8], len: usize) -> &str {
     buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
 /// The names of the members of requests, and the index of each.
+#[cfg(not(feature = "write"))]
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
+/// The same, and those of [`crate::wire::write_request`].
+#[cfg(feature = "write")]
+const NAMES: [&str; 16] = [
+    "type",
+    "path",
+    "fileName",
+    "version",
+    "digest",
+    "offset",
+    "length",
+    "digestFrom",
+    "fileSize",
+    "crc32",
+    "sha256",
+    "parents",
+    "modified",
+    "to",
+    "partial",
+    "action",
+];
 const TYPE: usize = 0;
-const PATH: usize = 1;
-const FILE_NAME: usize = 2;
+pub(super) const PATH: usize = 1;
+pub(super) const FILE_NAME: usize = 2;
 const VERSION: usize = 3;
 const DIGEST: usize = 4;
 const OFFSET: usize = 5;
@@ -257,19 +387,19 @@ const LENGTH: usize = 6;
 const DIGEST_FROM: usize = 7;
 
 /// [`RequestMembers::fault`] of a good request.
-const NO_FAULT: usize = NAMES.len();
+pub(super) const NO_FAULT: usize = NAMES.len();
 
 /// The members of a request.
-struct RequestMembers<'b> {
+pub(super) struct RequestMembers<'b> {
     object: &'b mut [u8],
     members: &'b [Member; NAMES.len()],
     /// Index of the first one that is duplicated or of a wrong type.
-    fault: usize,
+    pub(super) fault: usize,
 }
 
 impl RequestMembers<'_> {
     /// The value of a number; `default` if it is missing or at fault.
-    fn number(&mut self, index: usize, default: u64) -> u64 {
+    pub(super) fn number(&mut self, index: usize, default: u64) -> u64 {
         let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return default };
         let number = member.number(self.object);
         if number.is_none() {
@@ -279,7 +409,7 @@ impl RequestMembers<'_> {
     }
 
     /// The range of a string, still escaped; `None` if it is missing or at fault.
-    fn text(&mut self, index: usize) -> Option<Range<usize>> {
+    pub(super) fn text(&mut self, index: usize) -> Option<Range<usize>> {
         let member = self.members.get(index).filter(|member| !member.is_missing())?;
         let text = member.text();
         if text.is_none() {
@@ -289,7 +419,7 @@ impl RequestMembers<'_> {
     }
 
     /// The value of a string, decoded in place; `None` if it is missing or at fault.
-    fn decode(&mut self, index: usize) -> Option<&[u8]> {
+    pub(super) fn decode(&mut self, index: usize) -> Option<&[u8]> {
         let text = self.text(index)?;
         let decoded = unescape_in_place(self.object, text).ok();
         if decoded.is_none() {
@@ -298,7 +428,24 @@ impl RequestMembers<'_> {
         decoded
     }
 
-    fn set_fault(&mut self, index: usize) {
+    /// The value of a boolean; false if it is missing or at fault.
+    #[cfg(feature = "write")]
+    pub(super) fn flag(&mut self, index: usize) -> bool {
+        let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return false };
+        let flag = member.flag(self.object);
+        if flag.is_none() {
+            self.set_fault(index);
+        }
+        flag.unwrap_or(false)
+    }
+
+    /// Whether the member is there, of whatever type.
+    #[cfg(feature = "write")]
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.members.get(index).is_some_and(|member| !member.is_missing())
+    }
+
+    pub(super) fn set_fault(&mut self, index: usize) {
         self.fault = self.fault.min(index);
     }
 }

@@ -35,6 +35,15 @@ pub(crate) enum LineKind {
     Error,
     /// A space before a line.
     Heartbeat,
+    /// The server waits for the body of a `put`.
+    #[cfg(feature = "write")]
+    Ready,
+    /// A `put` is complete.
+    #[cfg(feature = "write")]
+    Stored,
+    /// The response to `space`.
+    #[cfg(feature = "write")]
+    Space,
     /// The classic response to a select.
     #[cfg(feature = "classic")]
     ClassicFile,
@@ -67,11 +76,28 @@ impl LineKind {
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
-            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
+            Self::ListEnd => {
+                concat!(r#"{"type":"end","count":$u(p,"skipped":$p,"unnameable":$g)(h,"hidden":$h)}"#, "\n")
+            }
+            #[cfg(not(feature = "write"))]
             Self::Error => {
                 concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
             }
+            #[cfg(feature = "write")]
+            Self::Error => concat!(
+                r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")(A,"max":$A)(B,"free":$B)}"#,
+                "\n"
+            ),
             Self::Heartbeat => " ",
+            #[cfg(feature = "write")]
+            Self::Ready => concat!(
+                r#"{"type":"ready","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b}"#,
+                "\n"
+            ),
+            #[cfg(feature = "write")]
+            Self::Stored => concat!(r#"{"type":"end","fileName":"$f","version":"$v","$k":"$x"}"#, "\n"),
+            #[cfg(feature = "write")]
+            Self::Space => concat!(r#"{"type":"space"(C,"total":$C)(D,"free":$D)(E,"maxFile":$E)}"#, "\n"),
             #[cfg(feature = "classic")]
             Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
             #[cfg(feature = "classic")]
@@ -89,19 +115,43 @@ impl LineKind {
 }
 
 macro_rules! hello {
-    ($digests:literal) => {
+    ($features:literal, $digests:literal, $more:literal) => {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
             r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
-            r#"(g,"time":$g),"features":["list","stat","get"],"digests":["#,
+            r#"(m,"time":$m),"features":["list","stat","get""#,
+            $features,
+            r#"],"digests":["#,
             $digests,
-            "]}\n"
+            "]",
+            $more,
+            "}\n"
         )
     };
 }
 
-const HELLO: &str = if cfg!(feature = "sha256") { hello!(r#""crc32","sha256""#) } else { hello!(r#""crc32""#) };
+#[cfg(not(feature = "write"))]
+const HELLO: &str =
+    if cfg!(feature = "sha256") { hello!("", r#""crc32","sha256""#, "") } else { hello!("", r#""crc32""#, "") };
+
+#[cfg(feature = "write")]
+macro_rules! hello_with_writing {
+    ($digests:literal) => {
+        hello!(
+            r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+            $digests,
+            r#"(K,"actions":["$K"])"#
+        )
+    };
+}
+
+#[cfg(feature = "write")]
+const HELLO: &str = if cfg!(feature = "sha256") {
+    hello_with_writing!(r#""crc32","sha256""#)
+} else {
+    hello_with_writing!(r#""crc32""#)
+};
 
 /// The values of the current exchange that its lines contain.
 #[derive(Debug)]
@@ -113,12 +163,13 @@ pub(crate) struct ResponseContext<'c> {
     pub size: u64,
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
+    /// A file's; between exchanges the time of `hello`.
     pub modified: Option<u64>,
-    /// The Unix time in seconds.
-    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
+    /// Beside the skipped ones.
+    pub unnameable: u32,
     pub hidden: u32,
     pub code: Code,
     pub message: Message,
@@ -129,6 +180,9 @@ enum Value<'a> {
     Text(&'a [u8]),
     Number(u64),
     Digest(&'a Digest),
+    /// Words with a space between them, for an array of strings: between its first and its last quote.
+    #[cfg(feature = "write")]
+    Words(&'a [u8]),
 }
 
 impl LineWriter {
@@ -185,6 +239,8 @@ impl LineWriter {
                 return Some(0);
             }
             Some(Value::Text(text)) => text,
+            #[cfg(feature = "write")]
+            Some(Value::Words(words)) => return self.write_words(words, rest, room),
             Some(Value::Number(number)) => {
                 digits = [0; 20];
                 decimal(number, &mut digits)
@@ -228,6 +284,8 @@ impl ResponseContext<'_> {
             b'x' => return self.digest.as_ref().map(Value::Digest),
             // The digest of a `get` follows the body.
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
+            #[cfg(feature = "write")]
+            b'A'..=b'K' => return self.write_value(letter),
             _ => {
                 let number = match letter {
                     b'b' => config.chunk_size.get().into(),
@@ -239,7 +297,7 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
-                    b'g' => self.time?,
+                    b'g' => self.unnameable.into(),
                     b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
                     b'j' => match self.code {
@@ -251,7 +309,7 @@ impl ResponseContext<'_> {
                     b'l' => length,
                     b'm' => self.modified?,
                     b'o' => request.offset,
-                    b'p' => self.skipped.into(),
+                    b'p' => self.skipped.saturating_add(self.unnameable).into(),
                     b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
                     b'r' => config.request_ms.into(),
                     b's' => config.stall_ms.into(),
@@ -263,6 +321,51 @@ impl ResponseContext<'_> {
             }
         };
         Some(Value::Text(text))
+    }
+}
+
+#[cfg(feature = "write")]
+impl ResponseContext<'_> {
+    /// The value of a placeholder of writing.
+    fn write_value(&self, letter: u8) -> Option<Value<'_>> {
+        let offered = self.config.offered;
+        let is_offered = |kind| offered.has(kind).then_some(Value::Text(&[]));
+        let number = match letter {
+            b'A' if self.code == Code::TooLarge => self.size,
+            b'B' if self.code == Code::NoSpace => self.size,
+            b'C' => self.size,
+            b'D' => self.end,
+            b'E' => self.request.length,
+            b'F' => return is_offered(RequestKind::Put),
+            b'G' => return is_offered(RequestKind::Delete),
+            b'H' => return is_offered(RequestKind::Rename),
+            b'I' => return is_offered(RequestKind::MakeDir),
+            b'J' => return is_offered(RequestKind::Space),
+            b'K' => {
+                let words = self.config.actions.as_str().as_bytes();
+                return (!words.is_empty()).then_some(Value::Words(words));
+            }
+            _ => return None,
+        };
+        (number != Self::UNKNOWN).then_some(Value::Number(number))
+    }
+
+    /// A number that is left out.
+    pub(crate) const UNKNOWN: u64 = u64::MAX;
+}
+
+#[cfg(feature = "write")]
+impl LineWriter {
+    /// Writes the next of `words`, or the quotes and the comma between two; `rest` is the template behind them.
+    fn write_words(&mut self, words: &[u8], rest: &'static [u8], room: &mut [u8]) -> Option<usize> {
+        let Some(next) = words.get(self.position) else {
+            *self = Self { template: rest, position: 0 };
+            return Some(0);
+        };
+        let text: &[u8] = if *next == b' ' { b"\",\"" } else { core::slice::from_ref(next) };
+        room.get_mut(..text.len())?.copy_from_slice(text);
+        self.position = self.position.wrapping_add(1); // at most the length of the words
+        Some(text.len())
     }
 }
 
@@ -302,6 +405,12 @@ mod tests {
         LineKind::ListEnd,
         LineKind::Error,
         LineKind::Heartbeat,
+        #[cfg(feature = "write")]
+        LineKind::Ready,
+        #[cfg(feature = "write")]
+        LineKind::Stored,
+        #[cfg(feature = "write")]
+        LineKind::Space,
         #[cfg(feature = "classic")]
         LineKind::ClassicFile,
         #[cfg(feature = "classic")]
@@ -323,12 +432,14 @@ mod tests {
             let mut is_open = false;
             while let Some(byte) = bytes.next() {
                 match byte {
-                    b'$' => assert!(bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxz".contains(&letter))),
-                    b'(' => {
+                    b'$' => {
                         assert!(
-                            !is_open && bytes.next().is_some_and(|letter| b"ghjmpxy".contains(&letter)),
-                            "{kind:?}"
+                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEK".contains(&letter))
                         );
+                    }
+                    b'(' => {
+                        let known = b"hjmpxyABCDEFGHIJK";
+                        assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }
                     b')' => {

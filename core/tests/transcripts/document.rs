@@ -23,6 +23,8 @@ pub struct Transcript {
     pub retry_ms: u32,
     /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
+    /// What the client sends in one line arrives in one piece.
+    pub arrives_whole: bool,
     pub steps: Vec<Step>,
 }
 
@@ -75,6 +77,20 @@ pub struct StoreLine {
     pub byte_ms: u64,
     pub remembered: bool,
     pub fails_after: Option<usize>,
+    pub unwritable: Option<String>,
+    pub total: Option<u64>,
+    pub free: Option<u64>,
+    pub max_file: Option<u64>,
+    pub upload: Option<String>,
+    pub of: Option<String>,
+    pub digest: Option<String>,
+    pub holder: Option<String>,
+    pub fails_from: Option<u64>,
+    pub fails_with: Option<String>,
+    pub commit_fails: Option<String>,
+    pub commit_ms: u64,
+    pub reads_back: bool,
+    pub unnameable: Option<usize>,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }
@@ -127,6 +143,7 @@ impl Transcript {
             refusing: None,
             retry_ms: 0,
             text: None,
+            arrives_whole: false,
             steps: Vec::new(),
         };
         let mut keys = Vec::new();
@@ -143,6 +160,7 @@ impl Transcript {
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
                 Some(("retry_ms", value)) => this.retry_ms = number(value)?,
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
+                Some(("arrivals", "whole")) => this.arrives_whole = true,
                 Some(("text", "echo")) => this.text = Some("echo".into()),
                 Some(("text", value)) if value.len() > 6 && value.starts_with("reply:") => {
                     this.text = Some(value.into())
@@ -263,6 +281,7 @@ mod tests {
             "name=a store=s store=t",
             "name=a store=s\n-- {}",
             "name=a store=s text=echo",
+            "name=a store=s arrivals=late",
             "name=a store=s features=classic text=reply:",
             "name=a store=s features=classic text=shout",
             "name=a store=s\nwait 1",

@@ -3,13 +3,15 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport, serve};
+#[cfg(not(feature = "write"))]
+use coracle_core::blocking::serve;
+use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport};
 use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use super::document::{Step, StoreLine, Transcript};
 use super::output::Output;
-use super::replay::{Pieces, documented, has_arrivals, with_retry, with_text};
+use super::replay::{Pieces, documented, has_arrivals, max_request, with_features, with_retry};
 use super::store::{Open, ScriptedStore};
 
 /// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct` the transport sends bodies itself.
@@ -24,10 +26,10 @@ pub fn drive(
     scratch_len: usize,
     is_direct: bool,
 ) -> Result<(), String> {
-    let config = with_retry(with_text(documented()?, transcript), transcript);
+    let config = with_retry(with_features(documented()?, transcript), transcript);
     let (pieces, scratch_len) = if has_arrivals(transcript) { (Pieces::Whole, 4096) } else { (pieces, scratch_len) };
     let clock_ms = Rc::new(Cell::new(0));
-    let buf = vec![0; transcript.max_request.unwrap_or(512)];
+    let buf = vec![0; max_request(transcript)];
     let start = Instant::from_millis(0);
     let mut session = match transcript.refusing.as_deref().and_then(Code::from_word) {
         None => ServerSession::new(&config, buf, start),
@@ -61,7 +63,11 @@ pub fn drive(
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
     let scratch = Buffers { receive: &mut receive, send: &mut send };
-    let close = serve(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
+    #[cfg(not(feature = "write"))]
+    let serve_any = serve;
+    #[cfg(feature = "write")]
+    let serve_any = coracle_core::blocking::serve_writable;
+    let close = serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
 
     let mut script = wire.script;
     let outcome = match script.departure.take() {
@@ -79,6 +85,11 @@ impl SessionObserver for Stopper<'_> {
         self.1 += 1;
         assert!(self.1 < 50_000, "no end in sight");
         self.0.get()
+    }
+
+    #[cfg(feature = "write")]
+    fn perform(&mut self, action: &str) -> Result<(), coracle_core::StoreError> {
+        super::uploads::perform(action)
     }
 }
 
@@ -234,11 +245,11 @@ impl Transport for Wire<'_> {
     }
 }
 
-impl<'a> SendFile<ScriptedStore<'a>> for Wire<'_> {
+impl SendFile<ScriptedStore> for Wire<'_> {
     fn send_file(
         &mut self,
-        store: &mut ScriptedStore<'a>,
-        file: &mut Open<'a>,
+        store: &mut ScriptedStore,
+        file: &mut Open,
         offset: u64,
         len: usize,
         _more: bool,

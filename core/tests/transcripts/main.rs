@@ -8,6 +8,8 @@ mod other_server;
 mod output;
 mod replay;
 mod store;
+#[cfg(feature = "write")]
+mod uploads;
 
 use std::collections::BTreeSet;
 
@@ -35,9 +37,13 @@ fn is_playable(transcript: &Transcript) -> bool {
         "sha256" => DigestKind::Sha256.is_supported(),
         "classic" => cfg!(feature = "classic"),
         "!classic" => !cfg!(feature = "classic"),
+        word if WRITING.contains(&word) => cfg!(feature = "write"),
         _ => true,
     })
 }
+
+/// The features that need the cargo feature `write`.
+const WRITING: [&str; 6] = ["put", "delete", "rename", "makeDir", "space", "do"];
 
 fn store_of<'d>(document: &'d Document, transcript: &Transcript) -> &'d [StoreLine] {
     document.store(&transcript.store).expect("the store is described")
@@ -89,7 +95,7 @@ fn by_another_server() {
     let chunk_size = std::num::NonZeroU32::new(100).expect("not 0");
     let config = ServerConfig::new().with_name(name).with_chunk_size(chunk_size);
     for transcript in document.transcripts.iter().filter(|transcript| is_playable(transcript)) {
-        let mut other = OtherServer::default();
+        let other = OtherServer::default();
         let mut store = store_of(&document, transcript).to_vec();
         for line in &mut store {
             let real = format!("{}/{}", line.version, line.contents().len());

@@ -2,13 +2,15 @@
 //!
 //! Does not use the session, so that tests over a socket can include it.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::{Map, Value};
 
 /// The longest `message`, in bytes.
 const MESSAGE_MAX: usize = 200;
 
 /// Members whose values may differ; their JSON type may not.
-const OWN: [&str; 11] = [
+const OWN: [&str; 15] = [
     "server",
     "name",
     "maxRequest",
@@ -19,13 +21,20 @@ const OWN: [&str; 11] = [
     "time",
     "features",
     "digests",
+    "actions",
     "modified",
+    "total",
+    "maxFile",
+    "max",
 ];
 
 /// The values of the server, in place of those in the documents.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct OtherServer {
-    versions: Vec<Version>,
+    /// Behind a lock, since a server tells the version of what it was sent.
+    versions: Mutex<Vec<Version>>,
+    /// Names that files were given, whose versions may be new.
+    renamed: Mutex<Vec<Value>>,
 }
 
 #[derive(Clone, Debug)]
@@ -37,23 +46,37 @@ struct Version {
 
 impl OtherServer {
     /// Records that the file `file_name` has the version `real`, from a `stat`, where the documents have `documented`.
-    pub fn set_version(&mut self, file_name: &str, documented: &str, real: &str) {
+    pub fn set_version(&self, file_name: &str, documented: &str, real: &str) {
         let (file_name, documented, real) = (file_name.into(), documented.into(), real.into());
-        self.versions.push(Version { file_name, documented, real });
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.push(Version { file_name, documented, real });
+    }
+
+    /// The real version of the file `name` that the documents have as `documented`.
+    fn real(&self, name: &Value, documented: &str) -> Option<String> {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |version: &&Version| *name == version.file_name[..] && documented == version.documented;
+        versions.iter().rev().find(same).map(|version| version.real.clone())
+    }
+
+    fn is_renamed(&self, name: &Value) -> bool {
+        self.renamed.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     /// What the client sends to this server for `documented`, with the file's real version.
     pub fn request(&self, documented: &[u8]) -> Vec<u8> {
         let Ok(text) = std::str::from_utf8(documented) else { return documented.to_vec() };
         let Ok(request) = serde_json::from_str::<Map<String, Value>>(text) else { return documented.to_vec() };
-        let (name, asked) = (request.get("fileName"), request.get("version"));
-        let known = self.versions.iter().find(|version| {
-            name.is_some_and(|name| *name == version.file_name[..])
-                && asked.is_some_and(|asked| *asked == version.documented[..])
-        });
+        if let Some(to) = request.get("to") {
+            self.renamed.lock().unwrap_or_else(PoisonError::into_inner).push(to.clone());
+        }
+        let (Some(name), Some(asked)) = (request.get("fileName"), request.get("version").and_then(Value::as_str))
+        else {
+            return documented.to_vec();
+        };
         let member = |version: &str| format!("\"version\":\"{version}\"");
-        match known {
-            Some(known) => text.replace(&member(&known.documented), &member(&known.real)).into_bytes(),
+        match self.real(name, asked) {
+            Some(real) => text.replace(&member(asked), &member(&real)).into_bytes(),
             None => documented.to_vec(),
         }
     }
@@ -112,10 +135,19 @@ impl OtherServer {
                 ("modified" | "time" | "retry_ms", _, None) => true,
                 ("modified" | "time" | "retry_ms", None, Some(found)) => found.is_u64(),
                 ("message", Some(_), Some(Value::String(message))) => is_message(message),
-                ("version", Some(Value::String(expected)), Some(found)) => {
-                    let name = sent.get("fileName").and_then(Value::as_str);
-                    let known = self.versions.iter().find(|version| Some(&version.file_name[..]) == name);
-                    *found == known.map_or(&expected[..], |version| &version.real)
+                ("version", Some(Value::String(expected)), Some(Value::String(found))) => {
+                    let name = sent.get("fileName").unwrap_or(&Value::Null);
+                    match (self.real(name, expected), name.as_str()) {
+                        (Some(real), _) => *found == real,
+                        // The end of a put, and a file with a new name, tell a version that nobody knew.
+                        (None, Some(text))
+                            if sent.get("type").is_some_and(|kind| kind == "end") || self.is_renamed(name) =>
+                        {
+                            self.set_version(text, expected, found);
+                            true
+                        }
+                        (None, _) => found == expected,
+                    }
                 }
                 ("readCnt", Some(_), Some(found)) => chunks(&sent).is_some_and(|(count, _)| *found == count),
                 ("lastSize", Some(_), Some(found)) => chunks(&sent).is_some_and(|(_, last)| *found == last),
@@ -153,7 +185,7 @@ mod tests {
         r#"{"type":"file","fileName":"a","length":2048,"chunkSize":1024,"readCnt":2,"lastSize":1024,"version":"v1"}"#;
 
     fn board() -> OtherServer {
-        let mut board = OtherServer::default();
+        let board = OtherServer::default();
         board.set_version("a", "v1", "real");
         board
     }
@@ -167,6 +199,21 @@ mod tests {
         assert_eq!(board.request(b"{\"fileName\":\"a\""), b"{\"fileName\":\"a\"");
         assert!(board.matches_line(HEADER, &HEADER.replace("v1", "real")).is_ok());
         assert!(board.matches_line(HEADER, HEADER).is_err());
+    }
+
+    /// What a server stores has a version that only it knows, from then on always the same.
+    #[test]
+    fn the_end_of_a_put_tells_a_version() {
+        let board = board();
+        let line = |kind: &str, version: &str| format!(r#"{{"type":"{kind}","fileName":"b","version":"{version}"}}"#);
+        assert!(board.matches_line(&line("file", "w1"), &line("file", "real")).is_err());
+        assert!(board.matches_line(&line("end", "w1"), &line("end", "real")).is_ok());
+        assert!(board.matches_line(&line("file", "w1"), &line("file", "real")).is_ok());
+        assert!(board.matches_line(&line("file", "w1"), &line("file", "other")).is_err());
+        board.request(br#"{"type":"rename","fileName":"b","to":"c"}"#);
+        let renamed = |version: &str| line("file", version).replace("\"b\"", "\"c\"");
+        assert!(board.matches_line(&renamed("w1"), &renamed("new")).is_ok());
+        assert!(board.matches_line(&renamed("w1"), &renamed("real")).is_err());
     }
 
     #[test]

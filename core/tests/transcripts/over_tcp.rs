@@ -40,7 +40,7 @@ impl Server {
         let mut features: Vec<String> = words.filter_map(Value::as_str).map(String::from).collect();
         features.extend(has_classic.then(|| "classic".into()));
         let max_request = hello["maxRequest"].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
-        let mut other = OtherServer::default();
+        let other = OtherServer::default();
         for (name, line) in store.iter().filter_map(|line| Some((line.file_name.as_ref()?, line))) {
             let ask = serde_json::json!({"type": "stat", "fileName": name});
             wire.send(ask.to_string().as_bytes())?;

@@ -62,10 +62,10 @@ pub fn replay_with(
     config: &ServerConfig<'_>,
     other: Option<&OtherServer>,
 ) -> Result<(), String> {
-    let config = &with_retry(with_text(*config, transcript), transcript);
+    let config = &with_retry(with_features(*config, transcript), transcript);
     let (input, output) = if has_arrivals(transcript) { (Pieces::Whole, output) } else { (input, output) };
     let clock_ms = Rc::new(Cell::new(0));
-    let buf = vec![0; transcript.max_request.unwrap_or(512)];
+    let buf = vec![0; max_request(transcript)];
     let session = match &transcript.refusing {
         None => ServerSession::new(config, buf, Instant::from_millis(0)),
         Some(word) => {
@@ -76,6 +76,8 @@ pub fn replay_with(
     let mut owner = Owner {
         session,
         store: ScriptedStore::new(store, clock_ms.clone()),
+        #[cfg(feature = "write")]
+        writing: super::uploads::Writing::default(),
         clock_ms,
         input_pieces: input,
         output_pieces: output,
@@ -118,12 +120,32 @@ pub fn with_retry<'a>(config: ServerConfig<'a>, transcript: &Transcript) -> Serv
 
 /// Whether the output of `transcript` depends on how its input is split.
 pub fn has_arrivals(transcript: &Transcript) -> bool {
-    transcript.text.as_ref().is_some_and(|text| text.starts_with("reply:"))
+    transcript.arrives_whole || transcript.text.as_ref().is_some_and(|text| text.starts_with("reply:"))
+}
+
+/// `config` with the text policy of `transcript`, and what it offers.
+pub fn with_features<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+    #[cfg(feature = "write")]
+    let config = super::uploads::offering(config, &transcript.features);
+    with_text(config, transcript)
+}
+
+/// The length of a session's buffer.
+pub fn max_request(transcript: &Transcript) -> usize {
+    let has = |word: &str| transcript.features.iter().any(|feature| feature == word);
+    let least = if has("rename") {
+        768
+    } else if has("put") {
+        640
+    } else {
+        512
+    };
+    transcript.max_request.unwrap_or(least)
 }
 
 /// `config` with the text policy of `transcript`.
 #[cfg(feature = "classic")]
-pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
+fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
     let config = config.with_classic(true);
     use coracle_core::TextPolicy;
     match transcript.text.as_deref() {
@@ -134,14 +156,16 @@ pub fn with_text<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> Se
 
 /// Without the classic dialect there is only one text policy.
 #[cfg(not(feature = "classic"))]
-pub fn with_text<'a>(config: ServerConfig<'a>, _: &'a Transcript) -> ServerConfig<'a> {
+fn with_text<'a>(config: ServerConfig<'a>, _: &'a Transcript) -> ServerConfig<'a> {
     config
 }
 
 /// The owner of one connection: performs the session's actions, and plays the client.
 struct Owner<'a> {
     session: ServerSession<'a, Vec<u8>>,
-    store: ScriptedStore<'a>,
+    store: ScriptedStore,
+    #[cfg(feature = "write")]
+    writing: super::uploads::Writing,
     clock_ms: Rc<Cell<u64>>,
     input_pieces: Pieces,
     output_pieces: Pieces,
@@ -151,7 +175,7 @@ struct Owner<'a> {
     unread: bool,
     output: Output<'a>,
     other: Option<&'a OtherServer>,
-    file: Option<Open<'a>>,
+    file: Option<Open>,
     listing: Option<Listing>,
     hasher: Option<Hasher>,
     /// Number of bytes hashed.
@@ -206,11 +230,45 @@ impl Owner<'_> {
 
     /// Performs one action; false when there is nothing to do.
     fn act(&mut self, now: Instant) -> Result<bool, String> {
+        #[cfg(feature = "write")]
+        if self.writing.is_ended(&self.session) {
+            self.writing.exchange.end(&mut self.store);
+        }
         match self.session.action() {
+            #[cfg(feature = "write")]
+            Action::Wait if self.input.is_empty() && !self.eof => return Ok(false),
+            #[cfg(feature = "write")]
+            Action::Wait if self.input.is_empty() => self.session.receive_eof(now),
+            #[cfg(feature = "write")]
+            Action::Wait => {
+                let (taken, _) = self.session.receive(&self.input, now);
+                self.input.drain(..taken);
+            }
+            #[cfg(feature = "write")]
+            Action::Commit(put) => {
+                let reply = self.writing.exchange.commit(&mut self.store, &put, now);
+                let now = Instant::from_millis(self.clock_ms.get());
+                self.session.reply(reply, now);
+            }
             Action::Receive if !self.input.is_empty() => {
                 let len = self.input_pieces.next(self.input.len());
                 self.session.set_time(self.store.unix_time());
-                let (taken, _) = self.session.receive(&self.input[..len], now);
+                let (taken, event) = self.session.receive(&self.input[..len], now);
+                #[cfg(feature = "write")]
+                if let Some(coracle_core::ServerEvent::Body { offset, bytes }) = event {
+                    let written = self.writing.exchange.write(&mut self.store, offset, bytes, now);
+                    let now = Instant::from_millis(self.clock_ms.get());
+                    match written {
+                        Err(error) => self.session.store_failed(error, now),
+                        Ok(len) => {
+                            self.session.stored(len, now);
+                            self.input.drain(..len);
+                        }
+                    }
+                    return Ok(true);
+                }
+                #[cfg(not(feature = "write"))]
+                let _ = event;
                 if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
                     return Err(format!("took {taken} of {len} bytes"));
                 }
@@ -243,6 +301,19 @@ impl Owner<'_> {
                     self.session.sent(bytes.len(), self.now());
                 }
             },
+            #[cfg(feature = "write")]
+            Action::Hash { offset, len } if self.writing.is_active => {
+                let mut buf = vec![0; self.output_pieces.next(len)];
+                match self.writing.exchange.hash(&mut self.store, offset, &mut buf, now) {
+                    Ok(len) => self.session.hashed(len, self.now()),
+                    Err(error) => self.session.store_failed(error, self.now()),
+                }
+            }
+            #[cfg(feature = "write")]
+            Action::Finish { from, to } if self.writing.is_active => {
+                let finished = self.writing.exchange.finish(&mut self.store, from, to);
+                self.session.finished(finished.map_err(|error| error.to_string())?, now);
+            }
             Action::Hash { offset, len } => match self.read(offset, len)? {
                 None => self.session.file_fault(self.now()),
                 Some(bytes) => {
@@ -265,6 +336,11 @@ impl Owner<'_> {
 
     fn reply(&mut self, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
+        #[cfg(feature = "write")]
+        if let Some(reply) = self.writing.answer(&mut self.store, &request, now) {
+            let now = Instant::from_millis(self.clock_ms.get());
+            return self.session.reply(reply, now);
+        }
         self.hasher = request.digest().and_then(Hasher::new);
         self.hashed = 0;
         let (mut info, mut known) = (None, None);

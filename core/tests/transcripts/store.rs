@@ -13,14 +13,19 @@ use super::document::StoreLine;
 const SLOW_READ_LEN: usize = 100;
 
 /// Serves a documented store. Reading advances the clock, where its line says so.
-pub struct ScriptedStore<'a> {
-    lines: &'a [StoreLine],
-    clock_ms: Rc<Cell<u64>>,
+pub struct ScriptedStore {
+    pub lines: Vec<StoreLine>,
+    pub clock_ms: Rc<Cell<u64>>,
+    #[cfg(feature = "write")]
+    pub uploads: Vec<super::uploads::Partial>,
+    /// How many files were put.
+    #[cfg(feature = "write")]
+    pub puts: u32,
 }
 
 /// An open file.
-pub struct Open<'a> {
-    line: &'a StoreLine,
+pub struct Open {
+    line: StoreLine,
     contents: Vec<u8>,
     was_asked: Cell<bool>,
 }
@@ -35,15 +40,23 @@ enum Item {
     Entry(String, EntryKind),
     Skipped,
     Hidden,
+    Unnameable,
     Fault,
 }
 
-impl<'a> ScriptedStore<'a> {
-    pub fn new(lines: &'a [StoreLine], clock_ms: Rc<Cell<u64>>) -> Self {
-        Self { lines, clock_ms }
+impl ScriptedStore {
+    pub fn new(lines: &[StoreLine], clock_ms: Rc<Cell<u64>>) -> Self {
+        Self {
+            lines: lines.to_vec(),
+            clock_ms,
+            #[cfg(feature = "write")]
+            uploads: super::uploads::left(lines),
+            #[cfg(feature = "write")]
+            puts: 0,
+        }
     }
 
-    fn is_directory(&self, path: &str) -> bool {
+    pub fn is_directory(&self, path: &str) -> bool {
         self.lines.iter().any(|line| match (&line.file_name, &line.directory) {
             (Some(name), _) => child(name, path).is_some(),
             (_, Some(directory)) => directory == path || child(directory, path).is_some(),
@@ -52,31 +65,31 @@ impl<'a> ScriptedStore<'a> {
     }
 }
 
-impl Open<'_> {
+impl Open {
     /// The version that it had when it was opened.
     pub fn version(&self) -> &str {
         &self.line.version
     }
 }
 
-impl<'a> Store for ScriptedStore<'a> {
-    type File = Open<'a>;
+impl Store for ScriptedStore {
+    type File = Open;
     type Listing = Listing;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<Open<'a>, StoreError> {
+    fn open(&mut self, name: FileName<'_>) -> Result<Open, StoreError> {
         let found = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
         match found {
             Some(line) => match line.refused.as_deref().and_then(Code::from_word) {
                 Some(Code::Denied) => Err(StoreError::Denied),
                 Some(_) => Err(StoreError::Io),
-                None => Ok(Open { line, contents: line.contents(), was_asked: Cell::new(false) }),
+                None => Ok(Open { line: line.clone(), contents: line.contents(), was_asked: Cell::new(false) }),
             },
             None if self.is_directory(name.as_str()) => Err(StoreError::NotFile),
             None => Err(StoreError::NotFound),
         }
     }
 
-    fn info(&mut self, file: &Open<'a>) -> Result<FileInfo, StoreError> {
+    fn info(&mut self, file: &Open) -> Result<FileInfo, StoreError> {
         let version = match (&file.line.version_after, file.was_asked.replace(true)) {
             (Some(after), true) => after,
             _ => &file.line.version,
@@ -85,7 +98,7 @@ impl<'a> Store for ScriptedStore<'a> {
             .with_modified(file.line.modified))
     }
 
-    fn read(&mut self, file: &mut Open<'a>, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+    fn read(&mut self, file: &mut Open, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         let offset = usize::try_from(offset).map_err(|_| StoreError::Io)?;
         let mut end = file.contents.len().min(file.line.shrinks_to.unwrap_or(usize::MAX));
         if let Some(from) = file.line.unreadable_from {
@@ -111,10 +124,11 @@ impl<'a> Store for ScriptedStore<'a> {
         }
         let mut items = Vec::new();
         let mut seen = Vec::new();
-        for line in self.lines {
+        for line in &self.lines {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
                 items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
+                items.extend((0..line.unnameable.unwrap_or(0)).map(|_| Item::Unnameable));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -148,12 +162,13 @@ impl<'a> Store for ScriptedStore<'a> {
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
             Some(Item::Hidden) => Ok(Listed::Hidden),
+            Some(Item::Unnameable) => Ok(Listed::Unnameable),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }
     }
 
-    fn known_digest(&mut self, file: &Open<'a>, kind: DigestKind) -> Option<Digest> {
+    fn known_digest(&mut self, file: &Open, kind: DigestKind) -> Option<Digest> {
         let mut hasher = Hasher::new(kind).filter(|_| file.line.remembered)?;
         hasher.update(&file.contents);
         Some(hasher.finish())
@@ -166,7 +181,7 @@ impl<'a> Store for ScriptedStore<'a> {
 }
 
 /// The part of `name` beneath `directory`; all of it for the root, which is empty.
-fn child<'n>(name: &'n str, directory: &str) -> Option<&'n str> {
+pub fn child<'n>(name: &'n str, directory: &str) -> Option<&'n str> {
     if directory.is_empty() {
         return Some(name);
     }

@@ -191,6 +191,7 @@ fn step(session: &mut ServerSession<'_, [u8; 512]>) {
         0 => Err(fault()),
         1 => Ok(Listed::Skipped),
         2 => Ok(Listed::End),
+        3 => Ok(Listed::Unnameable),
         _ => match text_of(receive(&mut text)).map(FileName::new) {
             Some(Ok(name)) => Ok(Listed::Entry(Entry::new(name, kind))),
             _ => Ok(Listed::Skipped),

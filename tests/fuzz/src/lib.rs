@@ -4,6 +4,7 @@
 //! compiler.
 #![allow(missing_docs, reason = "each target says what must hold")]
 
+mod channel;
 mod client;
 pub mod corpus;
 mod judge;
@@ -16,12 +17,14 @@ mod server;
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("scanner", scanner::target),
     ("request", request::target),
     ("reply", reply::target),
     ("server", server::target),
     ("client", client::target),
+    ("channel-server", channel::server),
+    ("channel-client", channel::client),
 ];
 
 /// Splits the bytes into pieces, by `seed`. Every third seed splits them byte by byte.

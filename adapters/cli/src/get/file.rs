@@ -13,6 +13,8 @@ use crate::progress::FileBar;
 
 /// What is asked about a file.
 pub enum FileStep {
+    /// When it was modified, where that decides whether it is meant and no listing has told it.
+    Time { target: DownloadTarget },
     /// The version and the digest, to compare them with those of the file that is here.
     Version { target: DownloadTarget, fetched: Option<Box<Fetched>> },
     /// The file itself. `settled` as it was when it was asked for.
@@ -36,6 +38,20 @@ impl FileStep {
         }
         let leaf = task.leaf.as_deref().unwrap_or(name.last().as_ref());
         let target = DownloadTarget::new(task.directory.clone(), leaf);
+        if context.newer.is_some() && task.listed.size.is_none() {
+            return Ok(First::Step(Self::Time { target }));
+        }
+        Self::of_meant(context, peer, task, target)
+    }
+
+    /// What is asked about a file that is meant.
+    pub fn of_meant(
+        context: &Context<'_>,
+        peer: &str,
+        task: &FileTask,
+        target: DownloadTarget,
+    ) -> Result<First, Error> {
+        let name = parse_name(&task.name)?;
         let (store, rules) = (&context.store, context.store.rules());
         if !context.recursive {
             return Ok(First::Step(Self::contents(context, target, rules.replace_none())));
@@ -52,6 +68,7 @@ impl FileStep {
     pub fn request(&self, context: &Context<'_>, task: &FileTask) -> Result<PipelineRequest<FileBar>, Error> {
         let name = parse_name(&task.name)?;
         Ok(match self {
+            Self::Time { .. } => PipelineRequest::stat(name, None),
             Self::Version { .. } => {
                 PipelineRequest::stat(name, Some(context.options.digest().unwrap_or(DigestKind::Crc32)))
             }

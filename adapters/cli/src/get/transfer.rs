@@ -5,6 +5,7 @@ use std::thread;
 
 use super::commit::Committer;
 use super::queue::Queue;
+use super::report;
 use super::task::{Context, Task};
 use super::threads::spawn;
 use super::worker;
@@ -42,6 +43,7 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
         worker::work(&queue, context, &Committer::new(context, &queue));
     }
     let stored = context.store.finish();
+    context.display.finish();
     if let Err(error) = context.store.write_index() {
         context.display.note(format_args!("{error}: the next run has to ask for more"));
     }
@@ -50,11 +52,16 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
         print_error(&error);
         first_failure.get_or_insert(Exit::LocalFile);
     }
+    let exit = first_failure.unwrap_or(Exit::Done);
+    if context.json {
+        let told = report::summary(&summary, exit);
+        return told.map_or_else(report::cannot_tell, |()| exit);
+    }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
     } else if !context.recursive && summary.not_tried > 0 {
         print_error(format_args!("{} more were not tried", summary.not_tried));
     }
-    first_failure.unwrap_or(Exit::Done)
+    exit
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use coracle::client::{Download, Error, PipelineAnswer, PipelineRequest, RequestQueue};
+use coracle::local::DownloadTarget;
 use coracle_core::{Entry, Header};
 
 use super::commit::Committer;
@@ -144,6 +145,9 @@ impl RequestQueue for Worker<'_, '_> {
                 Some(file) => self.replace(&task, file),
                 None => self.queue.done(self.context, &task, Err(error)),
             },
+            (Step::File { task, step: FileStep::Time { target } }, Ok(PipelineAnswer::Described(header))) => {
+                self.choose(task, target, &header);
+            }
             (Step::File { task, step }, Ok(PipelineAnswer::Described(header))) => self.compare(task, step, &header),
             (Step::File { task, step }, Ok(PipelineAnswer::Downloaded(download))) => self.store(task, &step, *download),
             (step, Err(error)) => self.queue.done(self.context, &step.into_task(), Err(error)),
@@ -182,6 +186,19 @@ impl Worker<'_, '_> {
         let file = Task::File(file);
         self.queue.replace(task, &file);
         self.begin(file);
+    }
+
+    /// Goes on with a file that is new enough.
+    fn choose(&mut self, task: FileTask, target: DownloadTarget, header: &Header) {
+        if self.context.newer.is_some_and(|newer| !newer.includes(header.modified)) {
+            self.context.display.note(format_args!("{}: not modified since then", task.name));
+            return self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::NotNewer));
+        }
+        match FileStep::of_meant(self.context, &self.peer, &task, target) {
+            Ok(First::Here) => self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::Unchanged)),
+            Ok(First::Step(step)) => self.follow_ups.push_back(Step::File { task, step }),
+            Err(error) => self.queue.done(self.context, &Task::File(task), Err(error)),
+        }
     }
 
     /// Fetches a file unless it is here already.

@@ -7,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
 use super::digest_cache::DigestCache;
-use super::file::File;
+use super::file::{File, InodeNumbers};
 use super::listing::Listing;
-use crate::sys::{ConfinedDirectory, FileKind, store_error};
+use super::skipped::{SkipObserver, SkippedEntry};
+use crate::local::name_restriction;
+use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 
 /// The files beneath a directory. Many threads share one: `&DirectoryStore` is a [`Store`].
 ///
@@ -23,9 +25,11 @@ use crate::sys::{ConfinedDirectory, FileKind, store_error};
 ///   others, so a user who may make links in the directory can publish every file that the system lets him link to.
 /// - A name is the bytes of the file system: `café` in another normal form of Unicode is another file, and upper and
 ///   lower case differ unless the file system makes them equal.
+/// - A component that begins with `.coracle-`, as the names of unfinished files do, is [`StoreError::BadName`], and never
+///   listed.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
-/// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
+/// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change.
 ///
@@ -40,6 +44,9 @@ pub struct DirectoryStore {
     root: ConfinedDirectory,
     hidden: bool,
     digests: DigestCache,
+    /// Of the root's file system; `None` where that may not be read.
+    inodes: Option<InodeNumbers>,
+    skip_observer: Option<SkipObserver>,
 }
 
 impl DirectoryStore {
@@ -64,7 +71,9 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = ConfinedDirectory::open(path).map_err(explain)?;
-        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
+        let inodes = root.open_any(".").and_then(|root| InodeNumbers::of(&root)).ok();
+        let digests = DigestCache::new(Self::DEFAULT_DIGEST_CACHE);
+        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -81,10 +90,30 @@ impl DirectoryStore {
         Self { digests: DigestCache::new(max_digests), ..self }
     }
 
+    /// Sets what is called for each entry that a listing skips, since no request can fetch it.
+    #[must_use]
+    pub fn with_skip_observer(self, observer: impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static) -> Self {
+        Self { skip_observer: Some(SkipObserver(Box::new(observer))), ..self }
+    }
+
     /// Digests in the cache now.
     #[must_use]
     pub fn cached_digests(&self) -> usize {
         self.digests.len()
+    }
+
+    /// The digest of all of `file` in the state that it had last, if it is cached.
+    pub(super) fn cached_digest(&self, file: &File, kind: DigestKind) -> Option<Digest> {
+        self.digests.find(&file.last_stamp(), kind)
+    }
+
+    pub(super) const fn is_hidden_served(&self) -> bool {
+        self.hidden
+    }
+
+    /// The directory itself, for writing beneath it.
+    pub(super) fn to_system_directory(&self) -> io::Result<SystemDirectory> {
+        Ok(SystemDirectory::new(self.root.try_clone_dir()?))
     }
 
     /// Opens what `path` names, whatever it is, and blocks on none of it.
@@ -106,8 +135,11 @@ impl DirectoryStore {
         }
     }
 
-    fn is_left_out(&self, name: FileName<'_>) -> bool {
-        !self.hidden && name.is_hidden()
+    fn check_name(&self, name: FileName<'_>) -> Result<(), StoreError> {
+        if name.as_str().split('/').any(|component| name_restriction(component).is_some()) {
+            return Err(StoreError::BadName);
+        }
+        if !self.hidden && name.is_hidden() { Err(StoreError::NotFound) } else { Ok(()) }
     }
 }
 
@@ -116,10 +148,8 @@ impl Store for &DirectoryStore {
     type Listing = Listing;
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
-        if self.is_left_out(name) {
-            return Err(StoreError::NotFound);
-        }
-        File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
+        self.check_name(name)?;
+        File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
@@ -131,9 +161,7 @@ impl Store for &DirectoryStore {
     }
 
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
-        if path.is_some_and(|path| self.is_left_out(path)) {
-            return Err(StoreError::NotFound);
-        }
+        path.map_or(Ok(()), |path| self.check_name(path))?;
         let directory = self.open_confined(path.map_or(".", FileName::as_str), FileKind::Directory)?;
         if !directory.metadata().map_err(|_| StoreError::Io)?.is_dir() {
             return Err(StoreError::NotDirectory);
@@ -142,7 +170,7 @@ impl Store for &DirectoryStore {
     }
 
     fn next<'a>(&mut self, listing: &'a mut Listing) -> Result<Listed<'a>, StoreError> {
-        listing.next(&self.root)
+        listing.next(&self.root, self.skip_observer.as_ref())
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {

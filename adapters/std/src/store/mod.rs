@@ -5,11 +5,15 @@ mod directory;
 mod file;
 mod listing;
 mod single;
+mod skipped;
 mod swappable;
 mod version;
+mod writable;
 
 pub use directory::DirectoryStore;
 pub use file::File;
 pub use listing::Listing;
 pub use single::{SingleFileStore, SingleListing};
+pub use skipped::{SkipReason, SkippedEntry};
 pub use swappable::{SwappableFile, SwappableListing, SwappableStore};
+pub use writable::{Swept, Upload, WritableDirectoryStore, WriteOptions};

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustix::fs::{RenameFlags, fgetxattr, fstatfs, renameat_with, syncfs};
-use rustix::io::Errno;
+use rustix::fs::{FallocateFlags, RenameFlags, fallocate, fgetxattr, fstatfs, renameat_with, syncfs};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::system::uname;
 use socket2::Socket;
 
@@ -38,6 +38,14 @@ pub(crate) fn rename_no_replace(
         Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
         Err(Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
         renamed => Ok(renamed?),
+    }
+}
+
+/// Reserves room for the first `len` bytes of a file, without changing its length.
+pub(crate) fn preallocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::KEEP_SIZE, 0, len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
+        reserved => Ok(reserved?),
     }
 }
 

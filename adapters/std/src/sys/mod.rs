@@ -7,13 +7,14 @@ mod access;
 #[cfg(target_os = "linux")]
 mod linux;
 mod unix;
+mod unix_changes;
 mod unix_directory;
 
 pub(crate) use access::copy_access;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes, is_generated, monotonic,
-    rename_no_replace, sync_file_system,
+    preallocate, rename_no_replace, sync_file_system,
 };
 pub(crate) use unix::{
     AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
@@ -23,6 +24,7 @@ pub(crate) use unix::{
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unix::{
     has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes, is_generated, monotonic,
-    rename_no_replace, sync_file_system,
+    preallocate, rename_no_replace, sync_file_system,
 };
+pub(crate) use unix_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
 pub use unix_directory::{SystemDirectory, SystemFileSystem};

@@ -55,6 +55,11 @@ impl ConfinedDirectory {
         }
     }
 
+    /// Another handle of the directory.
+    pub(crate) fn try_clone_dir(&self) -> io::Result<Dir> {
+        self.root.try_clone()
+    }
+
     /// What `path` leads to, links followed.
     pub(crate) fn metadata(&self, path: &str) -> io::Result<Metadata> {
         let metadata = self.root.metadata(path)?;
@@ -361,6 +366,12 @@ pub(crate) fn rename_no_replace(
     _: BorrowedFd<'_>,
     _: &std::ffi::OsStr,
 ) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Refuses: POSIX changes the length, too.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn preallocate(_: BorrowedFd<'_>, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

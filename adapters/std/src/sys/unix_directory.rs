@@ -32,6 +32,11 @@ pub struct SystemDirectory {
 }
 
 impl SystemDirectory {
+    /// The open directory `dir`.
+    pub(crate) const fn new(dir: Dir) -> Self {
+        Self { dir }
+    }
+
     /// Opens `path`, and follows symbolic links in it.
     ///
     /// # Errors

@@ -1,0 +1,134 @@
+//! The beginning of an upload, and the file that it is continued in.
+
+use std::ffi::OsStr;
+use std::fs::File as SystemFile;
+use std::io;
+use std::sync::Arc;
+
+use coracle_core::{Begun, DigestKind, Instant, Put, PutAttempt, StoreError, WriteError};
+
+use super::super::directory::DirectoryStore;
+use super::super::file::File;
+use super::place::{Place, write_error};
+use super::upload::Upload;
+use super::uploads::Claim;
+use super::writer::Writer;
+use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, Opened};
+use crate::sys::reserve;
+
+impl Writer {
+    /// [`WritableStore::begin`](coracle_core::WritableStore::begin).
+    pub fn begin(
+        self: &Arc<Self>,
+        store: &DirectoryStore,
+        put: &Put<'_>,
+        attempt: PutAttempt,
+        now: Instant,
+    ) -> Result<Begun<Upload, File>, WriteError> {
+        self.check_name(put.name)?;
+        let place = match Place::open(&self.root, put.name) {
+            Err(WriteError::Store(StoreError::NotFound)) if put.parents => None,
+            place => Some(place?),
+        };
+        let current = place.as_ref().map(Place::current).transpose()?.flatten();
+        if let Some(current) = &current
+            && self.may_compare(put, attempt)
+            && let Some(begun) = compare(store, put, current)?
+        {
+            return Ok(begun);
+        }
+        let names = place.as_ref().map(|place| {
+            let target = place.target();
+            let name = target.partial_name(put.size, &put.digest);
+            (target, name)
+        });
+        if let Some((target, name)) = &names
+            && !self.uploads.is_available(target, name, attempt, now)?
+        {
+            return Ok(Begun::Wait);
+        }
+        let version = current.as_ref().map(File::info).transpose()?.map(|info| info.version);
+        put.replace.check(version.as_ref())?;
+        if let Some(place) = &place {
+            place.check_writable()?;
+        }
+        self.check_room(put, place.as_ref())?;
+        let place = match place {
+            Some(place) => place,
+            None => {
+                Place::create_parents(&self.root, put.name)?;
+                Place::open(&self.root, put.name)?
+            }
+        };
+        let (target, name) = names.unwrap_or_else(|| {
+            let target = place.target();
+            let name = target.partial_name(put.size, &put.digest);
+            (target, name)
+        });
+        let claim = self.uploads.claim(&target, &name, put.size, self.options.max_uploads, attempt, now)?;
+        let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
+        let file = displaced
+            .map_or(Ok(()), |displaced| place.remove(&displaced))
+            .and_then(|()| open_partial(&place, put, &name));
+        match file {
+            Ok((file, have)) => {
+                let upload = Upload::new(Arc::clone(self), place, target, upload, ticket, file);
+                Ok(Begun::Upload { upload, have })
+            }
+            Err(error) => {
+                upload.turn().release(ticket);
+                self.uploads.forget(&target, &upload);
+                Err(error)
+            }
+        }
+    }
+
+    /// A file that was put by CRC-32 is not compared, since another with the same CRC-32 is easily made.
+    fn may_compare(&self, put: &Put<'_>, attempt: PutAttempt) -> bool {
+        attempt.may_compare && put.digest.kind() == DigestKind::Sha256 && !self.options.is_write_only(put.name)
+    }
+}
+
+/// Opens or creates the file of an upload with room for all of it. Returns how much of it is there.
+fn open_partial(place: &Place, put: &Put<'_>, name: &OsStr) -> Result<(SystemFile, u64), WriteError> {
+    let io = |error: io::Error| write_error(&error);
+    let opened = match place.directory.open(name, Access::ReadWrite).map_err(io)? {
+        Opened::Missing => place.directory.open(name, Access::CreateNew).map_err(io)?,
+        opened => opened,
+    };
+    let Opened::File(file) = opened else { return Err(StoreError::Io.into()) };
+    let status = FileHandle::status(&file).map_err(io)?;
+    if status.kind != FileKind::Regular {
+        return Err(StoreError::Io.into());
+    }
+    // Before anything is in it: what only some may read is not readable while it is uploaded either.
+    let _ = place.directory.copy_access(&place.leaf, &file, false);
+    match reserve(&file, put.size).map_err(io) {
+        Ok(()) => Ok((file, status.size.min(put.size))),
+        Err(error) => {
+            if status.size == 0 {
+                place.remove(name)?;
+            }
+            Err(match error {
+                WriteError::NoSpace { .. } => {
+                    WriteError::NoSpace { free: place.directory.free_space().unwrap_or(None) }
+                }
+                error => error,
+            })
+        }
+    }
+}
+
+/// Whether `current` is the file that is put; `None` where it is not.
+fn compare(store: &DirectoryStore, put: &Put<'_>, current: &File) -> Result<Option<Begun<Upload, File>>, WriteError> {
+    let info = current.info()?;
+    if info.size != put.size {
+        return Ok(None);
+    }
+    let known = store.cached_digest(current, put.digest.kind());
+    Ok(match known {
+        Some(digest) if digest == put.digest => Some(Begun::Stored(info)),
+        Some(_) => None,
+        None => Some(Begun::Compare(current.try_clone()?)),
+    })
+}

@@ -1,0 +1,99 @@
+//! Where a name that is written lies: its directory, and what has the name now.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+
+use coracle_core::{FileName, StoreError, WriteError};
+
+use super::super::file::File;
+use super::uploads::Target;
+use crate::local::{Access, DirectoryHandle, FileKind, Identity, Opened, SystemDirectory};
+use crate::sys::{is_out_of_space, is_read_only, may_write, store_error};
+
+/// A name in an open directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub directory: SystemDirectory,
+    pub identity: Identity,
+    pub leaf: OsString,
+}
+
+impl Place {
+    /// Opens the directory of `name` beneath `root`; links are followed as long as they stay inside.
+    pub fn open(root: &SystemDirectory, name: FileName<'_>) -> Result<Self, WriteError> {
+        let directory = root.open_directory(parent(name).unwrap_or(".")).map_err(|error| write_error(&error))?;
+        let status = directory.status(OsStr::new(".")).map_err(|error| write_error(&error))?;
+        let identity = status.ok_or(StoreError::NotFound)?.identity;
+        Ok(Self { directory, identity, leaf: name.last().into() })
+    }
+
+    /// Creates the directories that lead to `name`, and makes them durable.
+    pub fn create_parents(root: &SystemDirectory, name: FileName<'_>) -> Result<(), WriteError> {
+        let Some(parent) = parent(name) else { return Ok(()) };
+        let ends = parent.match_indices('/').map(|(end, _)| end).chain([parent.len()]);
+        for path in ends.map(|end| &parent[..end]) {
+            match root.create_directory(path) {
+                Ok(()) => {
+                    let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
+                    let synced = root.open_directory(above).and_then(|above| above.sync());
+                    synced.map_err(|error| write_error(&error))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(write_error(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    pub fn target(&self) -> Target {
+        Target::new(self.identity, &self.leaf)
+    }
+
+    /// The regular file that has the name; `None` where nothing has it.
+    pub fn current(&self) -> Result<Option<File>, WriteError> {
+        let io = |error: io::Error| write_error(&error);
+        let Some(status) = self.directory.status(&self.leaf).map_err(io)? else { return Ok(None) };
+        if status.kind != FileKind::Regular {
+            return Err(StoreError::NotFile.into());
+        }
+        match self.directory.open(&self.leaf, Access::Read).map_err(io)? {
+            Opened::File(file) => Ok(Some(File::new(file, None)?)),
+            Opened::Missing => Ok(None),
+            Opened::Symlink | Opened::Other => Err(StoreError::NotFile.into()),
+        }
+    }
+
+    /// Checks that what has the name, if anything, is not protected against writing.
+    pub fn check_writable(&self) -> Result<(), WriteError> {
+        if may_write(&self.directory, &self.leaf) { Ok(()) } else { Err(StoreError::Denied.into()) }
+    }
+
+    /// Removes the file `name` of this directory, if there is one.
+    pub fn remove(&self, name: &OsStr) -> Result<(), WriteError> {
+        match self.directory.remove(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.map_err(|error| write_error(&error)),
+        }
+    }
+
+    pub fn sync(&self) -> Result<(), WriteError> {
+        self.directory.sync().map_err(|error| write_error(&error))
+    }
+}
+
+/// The reason for a client.
+pub(super) fn write_error(error: &io::Error) -> WriteError {
+    match error.kind() {
+        io::ErrorKind::DirectoryNotEmpty => WriteError::NotEmpty,
+        io::ErrorKind::AlreadyExists => WriteError::Exists,
+        io::ErrorKind::CrossesDevices => WriteError::Unsupported,
+        io::ErrorKind::InvalidFilename => StoreError::BadName.into(),
+        _ if is_out_of_space(error) => WriteError::NoSpace { free: None },
+        _ if is_read_only(error) => StoreError::Denied.into(),
+        _ => store_error(error).into(),
+    }
+}
+
+fn parent(name: FileName<'_>) -> Option<&str> {
+    name.as_str().rsplit_once('/').map(|(parent, _)| parent)
+}

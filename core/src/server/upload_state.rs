@@ -1,0 +1,40 @@
+//! How far a `put` is.
+
+use crate::types::time::Instant;
+
+/// A `put` under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upload {
+    pub(super) stage: Stage,
+    pub(super) reads_back: bool,
+    /// The request is complete but for its line ending.
+    pub(super) awaits_line_end: bool,
+    /// The request is refused, with the code and the message in the context, when it has ended.
+    pub(super) is_refused: bool,
+    /// When bytes of the body last arrived, or were last offered to the store.
+    pub(super) received: Instant,
+}
+
+/// What is hashed or received for a `put`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The file that is there already.
+    Compare,
+    /// What earlier connections have sent.
+    Prefix,
+    Body,
+    /// What is stored, before it is committed.
+    Verify,
+}
+
+impl Upload {
+    pub(super) const fn new() -> Self {
+        Self {
+            stage: Stage::Compare,
+            reads_back: false,
+            awaits_line_end: false,
+            is_refused: false,
+            received: Instant::from_millis(0),
+        }
+    }
+}
