@@ -253,7 +253,7 @@ impl Exchange<'_> {
 pub const INDEX: &str = ".coracle-index";
 
 /// The answer to a hello, of a server that has a clock.
-const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\
+pub const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\
     \"chunkSize\":1024,\"idle_ms\":0,\"request_ms\":0,\"stall_ms\":0,\"time\":2000000000,\"features\":[],\"digests\":[]}\n";
 
 impl Server {
