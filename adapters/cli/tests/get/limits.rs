@@ -51,7 +51,7 @@ fn heartbeats(exchange: &mut crate::support::Exchange<'_>, count: usize) {
 #[test]
 fn m13_no_server_holds_a_client_for_longer_than_max_time() {
     let local = TestDirectory::new();
-    let server = Server::new(|mut exchange| match exchange.name() {
+    let server = Server::with_own_hello(|mut exchange| match exchange.name() {
         "drip" => {
             let header = exchange.header(&[b' '; 1_000], "v1");
             exchange.line(&header);
