@@ -56,7 +56,7 @@ impl FileStep {
         if !context.recursive {
             return Ok(First::Step(Self::contents(context, target, rules.replace_none())));
         }
-        let fetched = store.fetched(&local_path(name, task), name.as_str(), peer);
+        let fetched = store.fetched(&local_path(name, task), &target, name.as_str(), peer)?;
         Ok(match rules.decide(&task.listed, &target, fetched.as_ref())? {
             Decision::Skip => here(task, &target)?,
             Decision::Fetch(replace) => First::Step(Self::contents(context, target, replace)),

@@ -59,7 +59,8 @@ pub struct Get {
     #[arg(short, long, value_name = "FILE|DIR|-", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
-    /// Fetch directories with their contents; skip files that are equal already
+    /// Fetch directories with their contents; skip files that are here with the size and time that the
+    /// server lists
     #[arg(short, long)]
     recursive: bool,
 
@@ -140,7 +141,9 @@ Examples:
   coracle get -r board-7 logs --exclude '*.tmp' --exclude cache/ --dry-run
 
 A download is at .coracle-NAME.part, and its state at .coracle-NAME.part.json, until it is whole
-and its digest is right. Nothing is replaced without --force.";
+and its digest is right. Files of at most 1 MiB are in .coracle-batch-N instead, with -r or several
+NAMEs, and are fetched again after a kill. Nothing is replaced without --force, but with -r what was
+fetched before and is unchanged here: .coracle-index notes it.";
 
 pub fn run(args: &Get) -> Exit {
     let names: Vec<String> = args.names.iter().map(|name| tidy(name)).collect();

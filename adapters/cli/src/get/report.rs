@@ -130,7 +130,7 @@ fn reason(error: &Error) -> &str {
         Error::Violation(_) => "violation",
         Error::DigestMismatch => "digest",
         Error::TooLarge { .. } | Error::ListingTooLarge { .. } => "tooLarge",
-        Error::Local(LocalError::Exists(_)) => "exists",
+        Error::Local(LocalError::Exists(_) | LocalError::ChangedHere(_)) => "exists",
         Error::Local(LocalError::NoSpace { .. }) => "noSpace",
         Error::Local(LocalError::Locked(_)) => "locked",
         Error::Local(LocalError::Name { .. }) => "name",

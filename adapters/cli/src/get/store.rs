@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use clap::ValueEnum;
 use coracle::client::{Client, Error, ErrorKind, GetSummary, ServerClock};
-use coracle::local::{Directory, Fetched, Index, LocalError, Origin, Staging, Stamp};
+use coracle::local::{Directory, DownloadTarget, Fetched, Index, LocalError, Origin, Staging, Stamp};
 use coracle_core::Digest;
 
 use super::known::Rules;
@@ -107,11 +107,37 @@ impl Store {
         Rules { checksum: self.checksum, force: self.force, settled: self.settled() }
     }
 
-    /// What was fetched to `path` from the file `name` of the server `peer`.
-    pub fn fetched(&self, path: &str, name: &str, peer: &str) -> Option<Fetched> {
-        let index = self.index()?;
-        let fetched = index.get(path)?;
-        (fetched.origin.name == name && fetched.origin.peer == peer).then(|| fetched.clone())
+    /// What was fetched to `path`, which is `target`, from the file `name` of the server `peer`.
+    pub fn fetched(
+        &self,
+        path: &str,
+        target: &DownloadTarget,
+        name: &str,
+        peer: &str,
+    ) -> Result<Option<Fetched>, LocalError> {
+        let is_this = |fetched: &&Fetched| fetched.origin.name == name && fetched.origin.peer == peer;
+        let (confirmed, announced): (_, Vec<_>) = match self.index() {
+            Some(index) => (
+                index.get(path).filter(is_this).cloned(),
+                index.announced(path).iter().filter(is_this).rev().cloned().collect(),
+            ),
+            None => return Ok(None),
+        };
+        if announced.is_empty() {
+            return Ok(confirmed);
+        }
+        // A run was killed when it was about to name a file: that may have come to pass or not.
+        let Some(status) = target.status()? else { return Ok(confirmed) };
+        for announced in announced {
+            if announced.is_still(target, &status)? {
+                let fetched = Fetched { stamp: status.stamp(), ..announced };
+                if let Some(mut index) = self.index() {
+                    index.insert(path, fetched.clone());
+                }
+                return Ok(Some(fetched));
+            }
+        }
+        Ok(confirmed)
     }
 
     /// Notes files that are about to get their names, so that a run which is killed then is followed by one that knows them.

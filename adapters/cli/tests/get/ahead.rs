@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestDirectory, crc32};
+use crate::support::{HELLO, TestDirectory, crc32};
 
-/// How many requests arrive before the first answer, then before the next ones, and so on.
+/// How many requests arrive before the first answer, then before the next ones, and so on. With `-r` the first is a hello.
 type RoundTrips = &'static [usize];
 
 /// A server of one connection. The root holds `f0` to `f59`; `dirs` holds 60 empty directories. Returns its address, and the
@@ -34,6 +34,9 @@ fn serve(round_trips: RoundTrips) -> (String, JoinHandle<()>) {
 }
 
 fn answer(request: &Value) -> String {
+    if request["type"] == "hello" {
+        return String::from_utf8(HELLO.to_vec()).expect("UTF-8");
+    }
     let lines: Vec<Value> = match (request["type"].as_str(), request["path"].as_str()) {
         (Some("list"), path @ (None | Some("dirs"))) => {
             let entry = |at| match path {
@@ -68,7 +71,7 @@ fn c24_files_of_the_command_line_are_asked_for_ahead() {
 #[test]
 fn c24_files_of_a_directory_are_asked_for_ahead() {
     let local = TestDirectory::new();
-    let (address, server) = serve(&[1, 8, 52]);
+    let (address, server) = serve(&[1, 1, 8, 52]);
     local.run(&["get", "--stall-timeout", "20s", "-r", &address]).exits_with(0);
     server.join().expect("no request more");
     assert_eq!(local.names().len(), 60);
@@ -77,7 +80,7 @@ fn c24_files_of_a_directory_are_asked_for_ahead() {
 #[test]
 fn c24_directories_are_listed_ahead() {
     let local = TestDirectory::new();
-    let (address, server) = serve(&[1, 8, 52]);
+    let (address, server) = serve(&[1, 1, 8, 52]);
     local.run(&["get", "--stall-timeout", "20s", "-r", &address, "dirs"]).exits_with(0);
     server.join().expect("no request more");
     assert_eq!(local.names().len(), 61);

@@ -51,7 +51,7 @@ fn heartbeats(exchange: &mut crate::support::Exchange<'_>, count: usize) {
 #[test]
 fn m13_no_server_holds_a_client_for_longer_than_max_time() {
     let local = TestDirectory::new();
-    let server = Server::new(|mut exchange| match exchange.name() {
+    let server = Server::with_own_hello(|mut exchange| match exchange.name() {
         "drip" => {
             let header = exchange.header(&[b' '; 1_000], "v1");
             exchange.line(&header);
@@ -149,7 +149,7 @@ fn info_tells_what_hello_says() {
     assert_eq!((&told["name"], &told["idle_ms"]), (&json!("bench-7"), &json!(90_000)));
     assert!(told["time"].as_u64().is_some_and(|time| time > 1_700_000_000), "{told}");
     // An old server without a clock, and one that steers the terminal.
-    let old = Server::new(|mut exchange| {
+    let old = Server::with_own_hello(|mut exchange| {
         exchange
             .line(&json!({"type": "hello", "protocol": 1, "server": "old/1\u{1b}[2J", "name": "", "maxRequest": 512,
             "chunkSize": 1, "idle_ms": 0, "request_ms": 1, "stall_ms": 2, "features": ["get", "new"], "digests": []}));

@@ -80,7 +80,7 @@ fn a_line_of_json_tells_of_each_file() {
         lines_of_b[3],
         summary(&json!({"fetched": 1, "bytes": 5, "equal": 1, "failed": 1, "hidden": 1, "exitCode": 5}))
     );
-    assert!(result.stderr.contains("to/d/b exists already"), "{result:?}");
+    assert!(result.stderr.contains("to/d/b was changed here since it was fetched"), "{result:?}");
 }
 
 #[test]

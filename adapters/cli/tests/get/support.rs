@@ -253,12 +253,21 @@ impl Exchange<'_> {
 pub const INDEX: &str = ".coracle-index";
 
 /// The answer to a hello, of a server that has a clock.
-const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\
+pub const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\
     \"chunkSize\":1024,\"idle_ms\":0,\"request_ms\":0,\"stall_ms\":0,\"time\":2000000000,\"features\":[],\"digests\":[]}\n";
 
 impl Server {
     /// `script` is called for each request but a hello.
     pub fn new(script: impl Fn(Exchange<'_>) + Send + Sync + 'static) -> Self {
+        Self::start(script, true)
+    }
+
+    /// `script` is called for each request, a hello too.
+    pub fn with_own_hello(script: impl Fn(Exchange<'_>) + Send + Sync + 'static) -> Self {
+        Self::start(script, false)
+    }
+
+    fn start(script: impl Fn(Exchange<'_>) + Send + Sync + 'static, answers_hello: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
         let (requests, connections) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -274,7 +283,7 @@ impl Server {
                     let mut line = String::new();
                     while input.read_line(&mut line).is_ok_and(|len| len > 0) {
                         let request: Value = serde_json::from_str(&line).expect("a request on a line");
-                        if request["type"] == "hello" {
+                        if answers_hello && request["type"] == "hello" {
                             drop(out.write_all(HELLO));
                             line.clear();
                             continue;

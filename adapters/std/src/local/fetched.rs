@@ -62,6 +62,11 @@ impl Fetched {
         Self { origin, modified, digest, is_settled, stamp }
     }
 
+    /// Whether it was noted before it had its name.
+    pub(super) fn is_announced(&self) -> bool {
+        matches!(self.stamp, Stamp { inode: 0, modified_ns: 0, changed_ns: 0, .. })
+    }
+
     /// Whether `target`, whose status is `status`, is still what was fetched: unchanged since, or with the same contents.
     ///
     /// # Errors

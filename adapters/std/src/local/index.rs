@@ -26,6 +26,8 @@ const BUF_LEN: usize = 256 * 1024;
 #[derive(Debug, Default)]
 pub struct Index {
     files: HashMap<String, Fetched>,
+    /// What killed runs were about to name, the latest last: it is here, or what was here before is.
+    announced: HashMap<String, Vec<Fetched>>,
     /// Length in bytes when it is written, at most.
     len: usize,
     /// Which of them were added or changed since it was read.
@@ -51,6 +53,12 @@ impl Index {
     #[must_use]
     pub fn get(&self, path: &str) -> Option<&Fetched> {
         self.files.get(path)
+    }
+
+    /// What killed runs were about to put at `path`, the latest last. It is there, or what was there before.
+    #[must_use]
+    pub fn announced(&self, path: &str) -> &[Fetched] {
+        self.announced.get(path).map_or(&[], Vec::as_slice)
     }
 
     /// Notes what was fetched to `path`. Does nothing when the index is full.
@@ -153,6 +161,7 @@ impl Index {
             }
         }
         self.files = theirs.files;
+        self.announced = theirs.announced;
         self.len = theirs.len;
     }
 
@@ -163,6 +172,7 @@ impl Index {
             return false;
         }
         self.len += len;
+        self.announced.remove(path);
         self.files.insert(path.to_owned(), fetched);
         true
     }
@@ -172,8 +182,15 @@ impl Index {
         self.len = bytes.len();
         for line in lines.split(|byte| *byte == b'\n') {
             // A damaged line is left out.
-            if let Some((path, fetched)) = Fetched::parse(line) {
-                self.files.insert(path, fetched);
+            match Fetched::parse(line) {
+                Some((path, fetched)) if fetched.is_announced() => {
+                    self.announced.entry(path).or_default().push(fetched);
+                }
+                Some((path, fetched)) => {
+                    self.announced.remove(&path);
+                    self.files.insert(path, fetched);
+                }
+                None => {}
             }
         }
     }
@@ -181,7 +198,8 @@ impl Index {
     fn write_lines(&self, file: &impl FileHandle) -> io::Result<()> {
         let mut offset = 0;
         let mut buf = HEADER.as_bytes().to_vec();
-        for (path, fetched) in &self.files {
+        let announced = self.announced.iter().flat_map(|(path, all)| all.iter().map(move |fetched| (path, fetched)));
+        for (path, fetched) in self.files.iter().chain(announced) {
             buf.extend_from_slice(&fetched.line(path));
             buf.push(b'\n');
             if buf.len() >= BUF_LEN {
@@ -325,15 +343,21 @@ mod tests {
         let mut index = Index::read(&directory);
         index.announce(&directory, [("c".to_owned(), announced.clone())]).expect("written");
         let read = Index::read(&directory);
-        assert_eq!((read.get("a"), read.get("b"), read.get("c")), (Some(&announced), None, Some(&announced)));
+        let expected = [announced.clone()];
+        assert_eq!(
+            (read.announced("a"), read.announced("b"), read.announced("c")),
+            (&expected[..], &[][..], &expected[..])
+        );
         let status = target.status().expect("status").expect("a file");
         assert!(announced.is_still(&target, &status).expect("read"));
-        // What was not confirmed is not written again.
+        // What was confirmed takes its place; what was not is kept for as long as it is unknown.
+        let mut index = Index::read(&directory);
         let staging = Staging::create(&directory).expect("a place");
-        index.insert("d", announced.clone());
+        index.insert("a", fetched(&directory, "a"));
         index.write(&staging, false).expect("written");
         let read = Index::read(&directory);
-        assert_eq!((read.get("a"), read.get("c"), read.get("d")), (Some(&announced), None, Some(&announced)));
+        assert_eq!((read.get("a"), read.announced("a")), (Some(&fetched(&directory, "a")), &[][..]));
+        assert_eq!((read.get("c"), read.announced("c")), (None, &expected[..]));
         // Somebody's file is no index.
         fs::write(&path, "notes\n").expect("write");
         Index::read(&directory).announce(&directory, [("a".to_owned(), announced)]).expect("nothing to do");

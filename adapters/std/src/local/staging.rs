@@ -194,6 +194,7 @@ fn remove<D: DirectoryHandle>(root: &Directory<D>, directory: &Directory<D>, nam
     clear(directory);
     // Fails where something is left in it, or another process has locked it already.
     let _ = directory.handle().remove(LOCK.as_ref());
+    // As above.
     let _ = root.handle().remove_directory(name);
 }
 
@@ -202,6 +203,7 @@ fn clear<D: DirectoryHandle>(directory: &Directory<D>) {
     let names = directory.handle().names().unwrap_or_default();
     let is_of_batch = |name: &OsString| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);
     for name in names.into_iter().filter(is_of_batch) {
+        // What stays is removed by the next process, if it can be.
         let _ = directory.handle().remove(&name);
     }
 }
