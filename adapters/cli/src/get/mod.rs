@@ -1,13 +1,18 @@
 //! `coracle get`: fetches files, resumes and verifies them, and only then gives them their names.
 
+mod batches;
+mod commit;
 mod file;
+mod known;
 mod newer;
 mod preview;
 mod queue;
 pub mod report;
+mod store;
 mod stream;
 mod summary;
 mod task;
+mod threads;
 mod transfer;
 mod tree;
 mod worker;
@@ -24,8 +29,11 @@ use coracle::client::{Error, GetOptions};
 use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
+use self::known::Listed;
 use self::newer::NewerArg;
 use self::preview::{Preview, Wanted};
+pub use self::store::Fsync;
+use self::store::Store;
 use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
@@ -63,6 +71,14 @@ pub struct Get {
     /// Replace existing files
     #[arg(short, long)]
     force: bool,
+
+    /// When files are made durable: [default: batch with -r or several files, else file]
+    #[arg(long, value_enum, value_name = "WHEN", hide_default_value = true)]
+    fsync: Option<Fsync>,
+
+    /// With -r, compare the digests of files that are here, not only sizes and times
+    #[arg(long, requires = "recursive")]
+    checksum: bool,
 
     /// Start unfinished downloads over
     #[arg(long)]
@@ -145,6 +161,9 @@ pub fn run(args: &Get) -> Exit {
             Err(error) => report_failure(&path.to_string_lossy(), &Error::Write(error)),
         },
         Ok(Plan::Tasks(tasks, root)) => {
+            let is_many = args.recursive || tasks.len() > 1;
+            let fsync = args.fsync.unwrap_or(if is_many { Fsync::Batch } else { Fsync::File });
+            let store = Store::new(&root, fsync, args.recursive, args.checksum, args.force);
             let context = Context {
                 client_args: &args.client_args,
                 options: options(args),
@@ -155,6 +174,7 @@ pub fn run(args: &Get) -> Exit {
                 json: args.json,
                 quiet: args.quiet,
                 root,
+                store,
                 display: if args.recursive {
                     ProgressDisplay::of_tree(args.quiet)
                 } else {
@@ -200,7 +220,7 @@ fn preview_of(args: &Get) -> Preview<'_> {
         newer: args.newer,
         follow_links: args.follow_links,
         digest: args.digest.kind(),
-        compares: false,
+        compares: args.checksum,
         json: args.json,
         quiet: args.quiet,
     }
@@ -213,6 +233,9 @@ pub struct Mirror<'a> {
     pub name: Option<String>,
     pub local: &'a Path,
     pub digest: DigestArg,
+    pub fsync: Fsync,
+    /// Compare the digests of files that are here.
+    pub checksum: bool,
     pub filter: &'a Filter,
     /// Change nothing, and print what would be fetched.
     pub dry_run: bool,
@@ -230,7 +253,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
             newer: None,
             follow_links: false,
             digest: mirror.digest.kind(),
-            compares: false,
+            compares: mirror.checksum,
             json: mirror.json,
             quiet: mirror.quiet,
         };
@@ -242,9 +265,13 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         Ok(root) => root,
         Err(exit) => return exit,
     };
+    let store = Store::new(&root, mirror.fsync, true, mirror.checksum, true);
     let context = Context {
         client_args: mirror.client_args,
-        options: GetOptions::new().with_digest(mirror.digest.kind()).with_force(true),
+        options: GetOptions::new()
+            .with_digest(mirror.digest.kind())
+            .with_force(true)
+            .with_durable(mirror.fsync != Fsync::None),
         recursive: true,
         follow_links: false,
         filter: mirror.filter.clone(),
@@ -252,6 +279,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         json: mirror.json,
         quiet: mirror.quiet,
         root,
+        store,
         display: ProgressDisplay::of_tree(mirror.quiet),
     };
     transfer::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))
@@ -289,7 +317,7 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         let root = destination(output)?;
         let tasks = names.iter().map(|name| {
             let (name, directory) = (name.as_str().to_owned(), root.clone());
-            Task::File(FileTask { name, directory, leaf: None, size: None })
+            Task::File(FileTask { name, directory, leaf: None, listed: Listed::default() })
         });
         return Ok(Plan::Tasks(tasks.collect(), root));
     };
@@ -302,7 +330,7 @@ fn plan<'a>(args: &'a Get, names: &'a [String]) -> Result<Plan<'a>, Exit> {
         _ => (destination(Some(path))?, None),
     };
     let (name, directory) = (name.as_str().to_owned(), root.clone());
-    let task = FileTask { name, directory, leaf, size: None };
+    let task = FileTask { name, directory, leaf, listed: Listed::default() };
     Ok(Plan::Tasks(vec![Task::File(task)], root))
 }
 
@@ -392,5 +420,6 @@ fn options(args: &Get) -> GetOptions {
         .with_resume(!args.no_resume)
         .with_snapshot(args.snapshot)
         .with_max_size(args.max_size)
+        .with_durable(args.fsync != Some(Fsync::None))
         .with_range(args.offset.unwrap_or(0), args.length)
 }

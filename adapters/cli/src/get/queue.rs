@@ -149,6 +149,12 @@ impl Queue {
         self.lock().workers <= 1
     }
 
+    /// Whether there are tasks to do.
+    pub fn has_tasks(&self) -> bool {
+        let state = self.lock();
+        !state.is_over && !state.tasks.is_empty()
+    }
+
     /// Whether the tasks that are left are given up.
     pub fn is_over(&self) -> bool {
         self.lock().is_over
@@ -156,6 +162,25 @@ impl Queue {
 
     /// A task that was taken is done.
     pub fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        self.report(context, task, outcome);
+        self.leave(task);
+    }
+
+    /// The work on a task has ended, whether it was reported or will be.
+    pub fn leave(&self, task: &Task) {
+        self.lock().leave(task);
+        self.changed.notify_all();
+    }
+
+    /// Does a task again that was taken, and has been left.
+    pub fn again(&self, task: Task) {
+        let mut state = self.lock();
+        state.len += task.len();
+        state.tasks.push(task);
+    }
+
+    /// Reports how a task ended, and queues those that come of it.
+    pub fn report(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| {
@@ -179,7 +204,6 @@ impl Queue {
         show_progress(context, task, &outcome);
         let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
-        state.leave(task);
         if let Err(error) = told {
             // Nobody learns what becomes of the others.
             state.is_over = true;
@@ -213,7 +237,6 @@ impl Queue {
                 state.is_over = true;
             }
         }
-        self.changed.notify_all();
     }
 
     /// Errs where a listing is too large to be held beside the tasks that wait already.
@@ -238,7 +261,7 @@ fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>
     context.display.suspend(|| match (outcome, task) {
         (Err(error), _) => report::failed(task.name(), error),
         (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
-        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.size),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.listed.size),
         _ => Ok(()),
     })
 }
@@ -246,7 +269,7 @@ fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>
 /// Lets the line of the tree count what became of `task`.
 fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
     let size = |task: &Task| match task {
-        Task::File(file) => Some(file.size.unwrap_or(0)),
+        Task::File(file) => Some(file.listed.size.unwrap_or(0)),
         Task::Named { .. } | Task::Directory { .. } => None,
     };
     match (outcome, size(task)) {

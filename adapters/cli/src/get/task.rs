@@ -7,7 +7,9 @@ use std::sync::Arc;
 use coracle::client::{GetOptions, GetSummary};
 use coracle::local::Directory;
 
+use super::known::Listed;
 use super::newer::NewerArg;
+use super::store::Store;
 use crate::client_args::ClientArgs;
 use crate::filter::Filter;
 use crate::progress::ProgressDisplay;
@@ -28,6 +30,8 @@ pub struct Context<'a> {
     pub quiet: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
+    /// What was fetched there.
+    pub store: Store,
     pub display: ProgressDisplay,
 }
 
@@ -65,8 +69,8 @@ pub struct FileTask {
     pub directory: Arc<Directory>,
     /// The local name; `None`: the last component of its name at the server.
     pub leaf: Option<OsString>,
-    /// Its size in bytes, where it was listed.
-    pub size: Option<u64>,
+    /// What was listed of it.
+    pub listed: Listed,
 }
 
 impl FileTask {

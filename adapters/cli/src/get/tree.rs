@@ -7,6 +7,7 @@ use coracle::local::Directory;
 use coracle_core::{Code, Entry, EntryKind, Listing};
 
 use super::file::parse_name;
+use super::known::Listed;
 use super::task::{Context, FileTask, Task, TaskOutcome};
 use crate::progress::FileBar;
 
@@ -36,7 +37,12 @@ pub fn request(task: &Task) -> Result<PipelineRequest<FileBar>, Error> {
 pub fn as_file(context: &Context<'_>, task: &Task, error: &Error) -> Option<FileTask> {
     match (task, error) {
         (Task::Named { name: Some(name), .. }, Error::Refused { code: Some(Code::NotDirectory), .. }) => {
-            Some(FileTask { name: name.clone(), directory: context.root.clone(), leaf: None, size: None })
+            Some(FileTask {
+                name: name.clone(),
+                directory: context.root.clone(),
+                leaf: None,
+                listed: Listed::default(),
+            })
         }
         _ => None,
     }
@@ -57,13 +63,13 @@ impl Found {
                 self.not_newer += 1;
                 return Ok(());
             }
-            EntryKind::File { size, .. } => {
+            EntryKind::File { size, modified } => {
                 let directory = match &mut self.created {
                     Some(directory) => directory,
                     none => none.insert(open(context, local)?),
                 };
                 let (name, directory) = (entry.name.as_str().to_owned(), directory.clone());
-                Task::File(FileTask { name, directory, leaf: None, size: Some(size) })
+                Task::File(FileTask { name, directory, leaf: None, listed: Listed { size: Some(size), modified } })
             }
             EntryKind::Directory { link } if link && (!context.follow_links || links == LINKS_MAX) => {
                 self.links += 1;

@@ -23,6 +23,7 @@
 mod address;
 mod attempt;
 mod backoff;
+mod clock;
 mod connect;
 #[cfg(test)]
 mod crowd_tests;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use coracle_core::{DigestKind, Entry, FileName, Header, Listing};
 
 pub use address::{Address, AddressError};
+pub use clock::ServerClock;
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
@@ -156,6 +158,17 @@ impl Client {
             clear(collection);
             requester.attempt(|connection| connection.list(path, |entry| add(collection, entry)))
         })
+    }
+
+    /// Asks for the server's clock; `None` where it has none, or does not tell.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn clock(&mut self) -> Result<Option<ServerClock>, Error> {
+        let time =
+            self.requester.retry(|requester| requester.attempt(|connection| connection.hello(|hello| hello.time)))?;
+        Ok(time.map(ServerClock::new))
     }
 
     /// Asks for the size, time and version of the file `name`, and for a digest of its contents.
