@@ -87,10 +87,11 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> WritableStore for FlashS
         if self.turn(&upload).enter(upload.ticket).is_err() {
             return;
         }
-        // What is left is found as a partial upload, or not at all: the next one begins anew either way.
         if upload.is_image {
+            // What is left is a partial upload, which the next one replaces.
             let _ = self.slots.discard();
         } else {
+            // What is left takes room until the next start.
             let _ = self.small.discard();
             self.small_upload = None;
         }

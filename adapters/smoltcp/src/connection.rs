@@ -2,8 +2,11 @@
 
 use coracle_core::exec::StoreExchange;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Instant, Reply, ServerSession, Store};
+#[cfg(feature = "write")]
+use coracle_core::{Request, ServerEvent, WriteError};
 use smoltcp::socket::tcp;
 
+use crate::access::ServerAccess;
 use crate::observer::Observer;
 
 /// Maximum number of actions for one connection in a poll, so that one connection does not delay the others.
@@ -11,10 +14,10 @@ const ACTIONS_A_POLL: usize = 16;
 /// Number of bytes read at a time for a digest of bytes that are not sent.
 const HASH_LEN: usize = 256;
 
-pub(crate) struct Connection<'c, S: Store> {
-    session: ServerSession<'c, [u8; 512]>,
+pub(crate) struct Connection<'c, S: Store, A: ServerAccess<S>, const BUF: usize> {
+    session: ServerSession<'c, [u8; BUF]>,
     connected: Instant,
-    exchange: StoreExchange<S>,
+    exchange: StoreExchange<S, A>,
     exchanges: u32,
     has_asked: bool,
 }
@@ -31,13 +34,27 @@ pub(crate) enum PollOutcome {
 /// Result of one action.
 enum Step {
     Done,
+    /// The store has worked, perhaps for as long as it takes to erase a sector: the others' turn.
+    #[cfg(feature = "write")]
+    Worked,
     Blocked,
     Over(Close),
 }
 
-impl<'c, S: Store> Connection<'c, S> {
-    pub(crate) fn new(session: ServerSession<'c, [u8; 512]>, now: Instant) -> Self {
-        Self { session, connected: now, exchange: StoreExchange::new(), exchanges: 0, has_asked: false }
+impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BUF> {
+    pub(crate) fn new(session: ServerSession<'c, [u8; BUF]>, now: Instant) -> Self {
+        Self { session, connected: now, exchange: A::exchange(), exchanges: 0, has_asked: false }
+    }
+
+    /// Ends the exchange, at the end of the connection.
+    pub(crate) fn end(&mut self, store: &mut S) {
+        #[cfg(feature = "write")]
+        self.exchange.end(store);
+        #[cfg(not(feature = "write"))]
+        {
+            let _: &mut S = store;
+            self.exchange.close();
+        }
     }
 
     /// When the client connected, if it has made no request since.
@@ -65,9 +82,11 @@ impl<'c, S: Store> Connection<'c, S> {
         let actions = ACTIONS_A_POLL;
         for _ in 0..actions {
             let step = self.step(slot, socket, store, observer, now);
-            self.note_exchange(slot, observer);
+            self.note_exchange(slot, store, observer);
             match step {
                 Step::Done => {}
+                #[cfg(feature = "write")]
+                Step::Worked => return PollOutcome::Busy,
                 Step::Over(close) => return PollOutcome::Over(close),
                 Step::Blocked => match self.session.deadline() {
                     Some((when, _)) if when <= now => self.session.handle_timeout(now),
@@ -91,7 +110,7 @@ impl<'c, S: Store> Connection<'c, S> {
         match action {
             Action::Receive => {
                 self.session.set_time(store.unix_time());
-                return self.receive(socket, now);
+                return self.receive(slot, socket, store, observer, now);
             }
             Action::Reply(_) => self.reply(slot, store, observer, now),
             Action::Entry => self.session.entry(self.exchange.entry(store), now),
@@ -115,6 +134,13 @@ impl<'c, S: Store> Connection<'c, S> {
             }
             Action::Hash { offset, len } => self.hash(store, offset, len, now),
             Action::Finish { from, to } => self.finish(store, from, to, now),
+            #[cfg(feature = "write")]
+            Action::Commit(_) => {
+                self.commit(slot, store, observer, now);
+                return Step::Worked;
+            }
+            #[cfg(feature = "write")]
+            Action::Wait => return self.receive(slot, socket, store, observer, now),
             Action::Close(close) => return Step::Over(close),
             // An action of a newer core that this version does not know.
             _ => return Step::Over(Close::new(CloseHow::Abort, CloseReason::Broken)),
@@ -122,25 +148,52 @@ impl<'c, S: Store> Connection<'c, S> {
         Step::Done
     }
 
-    fn note_exchange(&mut self, slot: usize, observer: &mut impl Observer) {
+    fn note_exchange(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer) {
         let exchanges = self.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            self.exchange.close();
+            self.end(store);
             observer.exchange(slot, &self.session.last_exchange());
         }
     }
 
-    fn receive(&mut self, socket: &mut tcp::Socket<'_>, now: Instant) -> Step {
+    fn receive(
+        &mut self,
+        slot: usize,
+        socket: &mut tcp::Socket<'_>,
+        store: &mut S,
+        observer: &mut impl Observer,
+        now: Instant,
+    ) -> Step {
         if socket.can_recv() {
-            let session = &mut self.session;
+            let (session, exchange) = (&mut self.session, &mut self.exchange);
             let taken = socket.recv(|bytes| {
-                let (taken, _) = session.receive(bytes, now);
-                (taken, taken)
+                let (taken, event) = session.receive(bytes, now);
+                #[cfg(feature = "write")]
+                if let Some(ServerEvent::Body { offset, bytes }) = event {
+                    let written = write_body(exchange, store, offset, bytes, now);
+                    match written {
+                        Ok(len) => session.stored(len, now),
+                        Err(error) => session.store_failed(error, now),
+                    }
+                    let stored = written.unwrap_or(0);
+                    return (taken + stored, (taken, Some(stored)));
+                }
+                // Without `write` there is no other event than a request.
+                let (_, _, _) = (event, &exchange, &store);
+                (taken, (taken, None::<usize>))
             });
             match taken {
-                Ok(0) => Step::Blocked,
-                Ok(_) => Step::Done,
+                #[cfg(feature = "write")]
+                Ok((_, Some(stored))) => {
+                    observer.body(slot, stored);
+                    Step::Worked
+                }
+                Ok((0, None)) => Step::Blocked,
+                Ok(_) => {
+                    let (_, _) = (slot, observer);
+                    Step::Done
+                }
                 Err(_) => {
                     self.session.send_failed();
                     Step::Done
@@ -159,9 +212,21 @@ impl<'c, S: Store> Connection<'c, S> {
     fn reply(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
         observer.request(slot, &request);
+        #[cfg(not(feature = "write"))]
         let reply = self.exchange.open(store, &request);
-        if let Reply::File { info, .. } = &reply {
-            observer.opened(slot, info);
+        #[cfg(feature = "write")]
+        let reply = match request {
+            Request::Do { action } => match observer.perform(slot, action) {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Refuse(error.code()),
+            },
+            _ => self.exchange.answer(store, &request, now),
+        };
+        match &reply {
+            Reply::File { info, .. } => observer.opened(slot, info),
+            #[cfg(feature = "write")]
+            Reply::Stored { info } => observer.stored(slot, info),
+            _ => {}
         }
         self.session.reply(reply, now);
     }
@@ -189,10 +254,28 @@ impl<'c, S: Store> Connection<'c, S> {
     fn hash(&mut self, store: &mut S, offset: u64, len: usize, now: Instant) {
         let mut buf = [0; HASH_LEN];
         let slot = buf.get_mut(..len.min(HASH_LEN)).unwrap_or_default();
+        #[cfg(not(feature = "write"))]
         match self.exchange.read(store, offset, slot, true) {
             Ok(read) => self.session.hashed(read, now),
             Err(_) => self.session.file_fault(now),
         }
+        #[cfg(feature = "write")]
+        match self.exchange.hash(store, offset, slot, now) {
+            Ok(read) => self.session.hashed(read, now),
+            Err(error) if self.exchange.is_upload() => self.session.store_failed(error, now),
+            Err(_) => self.session.file_fault(now),
+        }
+    }
+
+    #[cfg(feature = "write")]
+    #[inline(never)]
+    fn commit(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
+        let Action::Commit(put) = self.session.action() else { return };
+        let reply = self.exchange.commit(store, &put, now);
+        if let Reply::Stored { info } = &reply {
+            observer.stored(slot, info);
+        }
+        self.session.reply(reply, now);
     }
 
     #[inline(never)]
@@ -202,4 +285,18 @@ impl<'c, S: Store> Connection<'c, S> {
             Err(_) => self.session.file_fault(now),
         }
     }
+}
+
+/// Passes bytes of a body from the socket's buffer to the store; returns how many it took.
+// Out of line, as the other calls of the store.
+#[cfg(feature = "write")]
+#[inline(never)]
+fn write_body<S: Store, A: ServerAccess<S>>(
+    exchange: &mut StoreExchange<S, A>,
+    store: &mut S,
+    offset: u64,
+    bytes: &[u8],
+    now: Instant,
+) -> Result<usize, WriteError> {
+    exchange.write(store, offset, bytes, now)
 }

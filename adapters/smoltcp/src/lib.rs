@@ -49,6 +49,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod access;
 mod connection;
 mod fetch;
 #[cfg(feature = "embedded-storage")]
@@ -57,6 +58,7 @@ mod observer;
 mod server;
 mod socket_slot;
 
+pub use access::ServerAccess;
 pub use fetch::{Fetch, FetchError, Progress, sink_fn};
 #[cfg(feature = "embedded-storage")]
 pub use flash::{FlashError, FlashSink};

@@ -1,5 +1,7 @@
 //! Interface of what observes a server.
 
+#[cfg(feature = "write")]
+use coracle_core::StoreError;
 use coracle_core::{Close, Exchange, FileInfo, Request};
 use smoltcp::wire::IpEndpoint;
 
@@ -23,9 +25,27 @@ pub trait Observer {
         let (_, _) = (slot, info);
     }
 
-    /// `len` more bytes of a body were passed to the socket.
+    /// `len` more bytes of a body were passed to the socket, or to the store.
     fn body(&mut self, slot: usize, len: usize) {
         let (_, _) = (slot, len);
+    }
+
+    /// A file was put, and has its name. `info` is what it is now.
+    #[cfg(feature = "write")]
+    fn stored(&mut self, slot: usize, info: &FileInfo) {
+        let (_, _) = (slot, info);
+    }
+
+    /// Does one of the owner's actions, for `do`. An action after which no answer could be sent (a restart) is only noted here,
+    /// and done when the client is disconnected or its answer has left.
+    ///
+    /// # Errors
+    ///
+    /// The action failed.
+    #[cfg(feature = "write")]
+    fn perform(&mut self, slot: usize, action: &str) -> Result<(), StoreError> {
+        let (_, _) = (slot, action);
+        Err(StoreError::Io)
     }
 
     /// An exchange has ended. Includes malformed requests.

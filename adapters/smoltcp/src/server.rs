@@ -1,9 +1,11 @@
 //! Server: a fixed number of sessions on one interface.
 
+use coracle_core::exec::ReadOnly;
 use coracle_core::{Code, ServerConfig, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::time::Instant;
 
+use crate::access::ServerAccess;
 use crate::observer::{DisconnectReason, Observer};
 use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
@@ -22,10 +24,13 @@ const SILENT_MS: u64 = 1_000;
 ///
 /// A value of this type takes about 1.4 KB for each session and for the spare. On a board it belongs in a static, which is
 /// initialized without a copy on the stack, since [`Server::new`] is `const`.
-pub struct Server<'c, S: Store, const N: usize> {
+///
+/// Clients can write where `A` is `ReadWrite` (feature `write`) and the configuration offers it; each session's buffer has `BUF`
+/// bytes, of which that takes 640, or 768 with `rename` ([`ServerConfig`]'s `min_buf_len`).
+pub struct Server<'c, S: Store, const N: usize, A: ServerAccess<S> = ReadOnly, const BUF: usize = 512> {
     binding: Option<Binding<'c>>,
-    slots: [SocketSlot<'c, S>; N],
-    spare: SocketSlot<'c, S>,
+    slots: [SocketSlot<'c, S, A, BUF>; N],
+    spare: SocketSlot<'c, S, A, BUF>,
     is_stopping: bool,
 }
 
@@ -35,7 +40,7 @@ struct Binding<'c> {
     port: u16,
 }
 
-impl<'c, S: Store, const N: usize> Server<'c, S, N> {
+impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<'c, S, N, A, BUF> {
     /// A server without sockets.
     #[must_use]
     pub const fn new() -> Self {
@@ -146,7 +151,7 @@ impl<'c, S: Store, const N: usize> Server<'c, S, N> {
     }
 }
 
-impl<S: Store, const N: usize> Default for Server<'_, S, N> {
+impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Default for Server<'_, S, N, A, BUF> {
     fn default() -> Self {
         Self::new()
     }

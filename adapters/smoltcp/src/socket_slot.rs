@@ -7,6 +7,7 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpEndpoint;
 
+use crate::access::ServerAccess;
 use crate::connection::{Connection, PollOutcome};
 use crate::observer::{DisconnectReason, Observer};
 
@@ -20,11 +21,11 @@ const LINGER_LEN: usize = 1 << 20;
 /// How long a reset may wait to be sent (the link may be down).
 const RESET_MS: u64 = 1_000;
 
-pub(crate) struct SocketSlot<'c, S: Store> {
+pub(crate) struct SocketSlot<'c, S: Store, A: ServerAccess<S>, const BUF: usize> {
     handle: Option<SocketHandle>,
     /// The state of a socket without a session.
     state: SocketState,
-    session: Session<'c, S>,
+    session: Session<'c, S, A, BUF>,
 }
 
 #[derive(Clone, Copy)]
@@ -45,12 +46,12 @@ const FREE: SocketState = SocketState::Free { handshake_since: None, has_new_cli
 // Without a heap the large variant cannot be boxed.
 #[allow(clippy::large_enum_variant)]
 #[repr(u8)]
-enum Session<'c, S: Store> {
+enum Session<'c, S: Store, A: ServerAccess<S>, const BUF: usize> {
     None,
-    Live(Connection<'c, S>),
+    Live(Connection<'c, S, A, BUF>),
 }
 
-impl<'c, S: Store> SocketSlot<'c, S> {
+impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BUF> {
     pub(crate) const fn new() -> Self {
         Self { handle: None, state: FREE, session: Session::None }
     }
@@ -87,13 +88,13 @@ impl<'c, S: Store> SocketSlot<'c, S> {
     #[inline(never)]
     pub(crate) fn serve(&mut self, config: &'c ServerConfig<'c>, now: Instant) {
         self.state = FREE;
-        self.session = Session::Live(Connection::new(ServerSession::new(config, [0; 512], now), now));
+        self.session = Session::Live(Connection::new(ServerSession::new(config, [0; BUF], now), now));
     }
 
     #[inline(never)]
     pub(crate) fn refuse(&mut self, code: Code, config: &'c ServerConfig<'c>, now: Instant) {
         self.state = FREE;
-        self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; 512], now), now));
+        self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; BUF], now), now));
     }
 
     /// When the client connected, if it has made no request since.
@@ -146,6 +147,7 @@ impl<'c, S: Store> SocketSlot<'c, S> {
                 PollOutcome::Waiting(until) => return until,
                 PollOutcome::Busy => return Some(now),
                 PollOutcome::Over(close) => {
+                    connection.end(store);
                     observer.disconnected(slot, DisconnectReason::Closed(close));
                     self.close(socket, close, now);
                 }

@@ -289,3 +289,63 @@ fn report_missing(directory: &str, count: u64) {
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
     ));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use coracle::local::Directory;
+
+    use super::super::known::Listed;
+    use super::super::task::FileTask;
+    use super::{MAX_LISTINGS, Queue, Task};
+
+    fn files(count: usize) -> Vec<Task> {
+        let directory = Arc::new(Directory::open(".".as_ref()).expect("open"));
+        let file = |at| FileTask {
+            name: format!("f{at}"),
+            directory: Arc::clone(&directory),
+            leaf: None,
+            listed: Listed::default(),
+        };
+        (0..count).map(|at| Task::File(file(at))).collect()
+    }
+
+    /// Takes as many as a worker may have. Returns how many they are.
+    fn take_all(queue: &Queue) -> usize {
+        let mut taken = usize::from(queue.take().is_some());
+        while taken > 0 && queue.take_ahead(taken).is_some() {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_worker_leaves_tasks_to_the_others() {
+        assert_eq!(take_all(&Queue::new(files(100), 1)), 100);
+        let queue = Queue::new(files(100), 4);
+        assert_eq!([(); 3].map(|()| take_all(&queue)), [25, 19, 14]);
+        assert_eq!(take_all(&Queue::new(files(4), 4)), 1);
+        assert_eq!(take_all(&Queue::new(files(3), 64)), 1);
+    }
+
+    #[test]
+    fn what_is_given_back_is_next() {
+        let queue = Queue::new(files(10), 1);
+        let taken: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        let names: Vec<_> = taken.iter().map(|task| task.name().to_owned()).collect();
+        queue.give_back(taken.into_iter());
+        let again: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        assert_eq!(again.iter().map(|task| task.name().to_owned()).collect::<Vec<_>>(), names);
+        let state = queue.lock();
+        assert_eq!((state.busy, state.tasks.len()), (5, 5));
+    }
+
+    #[test]
+    fn listings_at_a_time_are_bounded() {
+        let directory = |at| Task::Directory { name: format!("d{at}"), local: format!("d{at}"), top_len: 0, links: 0 };
+        let queue = Queue::new((0..100).map(directory).collect(), 1);
+        assert_eq!(take_all(&queue), MAX_LISTINGS);
+        assert!(queue.take().is_some(), "a worker that has nothing else to do waits for none");
+    }
+}

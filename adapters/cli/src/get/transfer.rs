@@ -42,8 +42,8 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
         // What could not be renamed from where batches are written is fetched once more, beside its target.
         worker::work(&queue, context, &Committer::new(context, &queue));
     }
-    context.display.finish();
     let stored = context.store.finish();
+    context.display.finish();
     if let Err(error) = context.store.write_index() {
         context.display.note(format_args!("{error}: the next run has to ask for more"));
     }

@@ -1,5 +1,6 @@
 //! `coracle get`, `ls` and `stat`, run as a program. Names begin with the number of the fault that they are about.
 
+mod ahead;
 mod changes;
 mod faults;
 mod kernel;

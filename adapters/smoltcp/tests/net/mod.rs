@@ -7,11 +7,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use coracle_core::exec::Sink;
+use coracle_core::exec::{ReadOnly, Sink};
 use coracle_core::{
     Digest, DigestKind, End, FileName, GetRequest, Hasher, ServerConfig, StaticFile, StaticStore, Store,
 };
-use coracle_smoltcp::{DisconnectReason, Fetch, FetchError, Observer, Progress, Server, sink_fn};
+use coracle_smoltcp::{DisconnectReason, Fetch, FetchError, Observer, Progress, Server, ServerAccess, sink_fn};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{self, Device, DeviceCapabilities, FaultInjector, Medium};
 use smoltcp::socket::tcp;
@@ -136,6 +136,8 @@ impl Host {
 #[derive(Default)]
 pub struct Seen {
     pub connected: Vec<usize>,
+    /// Actions that clients asked for.
+    pub performed: Vec<String>,
     pub gone: Vec<(usize, DisconnectReason)>,
     pub body_len: usize,
     pub exchanges: usize,
@@ -151,6 +153,12 @@ impl Observer for Seen {
         self.body_len += len;
     }
 
+    #[cfg(feature = "write")]
+    fn perform(&mut self, _: usize, action: &str) -> Result<(), coracle_core::StoreError> {
+        self.performed.push(action.to_owned());
+        if action == "fail" { Err(coracle_core::StoreError::Io) } else { Ok(()) }
+    }
+
     fn exchange(&mut self, _: usize, _: &coracle_core::Exchange) {
         self.exchanges += 1;
     }
@@ -160,13 +168,13 @@ impl Observer for Seen {
     }
 }
 
-pub struct World<S: Store, const N: usize> {
+pub struct World<S: Store, const N: usize, A: ServerAccess<S> = ReadOnly, const BUF: usize = 512> {
     pub now: Instant,
     server_host: Host,
     client_host: Host,
     pub to_server: Rc<RefCell<Lane>>,
     pub to_client: Rc<RefCell<Lane>>,
-    pub server: Server<'static, S, N>,
+    pub server: Server<'static, S, N, A, BUF>,
     pub store: S,
     pub seen: Seen,
     link: Link,
@@ -180,6 +188,12 @@ impl<S: Store, const N: usize> World<S, N> {
     }
 
     pub fn with_config(store: S, link: Link, config: ServerConfig<'static>) -> Self {
+        Self::with_access(store, link, config)
+    }
+}
+
+impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> World<S, N, A, BUF> {
+    pub fn with_access(store: S, link: Link, config: ServerConfig<'static>) -> Self {
         let (to_server, to_client) = <(Rc<RefCell<Lane>>, Rc<RefCell<Lane>>)>::default();
         let mut server_host = Host::new(SERVER, &to_server, &to_client, &link);
         let client_link = Link { seed: link.seed.wrapping_mul(7919), ..link };

@@ -4,6 +4,9 @@
 //! its bytes are on the disk. A fetch that fails leaves the received bytes behind, and the next one resumes there: the digest is
 //! that of the whole file, so that a resume never joins parts of two files.
 //!
+//! Many small files, listings or digests are asked for by [`Client::pipeline`], which does not wait for one answer before it
+//! sends the next request.
+//!
 //! ```no_run
 //! use coracle::client::{Client, GetOptions};
 //! use coracle_core::FileName;

@@ -11,14 +11,12 @@ use super::linger::LingeringSockets;
 use super::listener::SocketTimeouts;
 use super::observer::Observer;
 use super::registry::ConnectionRegistry;
-use super::worker_pool::WorkerPool;
 use crate::sys;
 use crate::transport::whole_millis;
 
 pub(super) struct ServerContext<'c> {
     pub registry: &'c ConnectionRegistry,
     pub lingering: &'c LingeringSockets,
-    pub workers: WorkerPool,
     pub config: ServerConfig<'c>,
     pub observers: &'c [Box<dyn Observer + 'c>],
     /// Whether one of the observers needs the events of single requests.

@@ -198,6 +198,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -234,6 +240,9 @@ impl Line<'_> {
         if let Some(name) = self.file_name {
             put(&Escaped(if name.is_empty() { "/" } else { name }));
         }
+        if let Some(name) = self.to {
+            put(&format_args!("to {}", Escaped(name)));
+        }
         if let Some(words) = &self.text {
             put(&Escaped(words));
         }
@@ -245,6 +254,12 @@ impl Line<'_> {
         }
         if let Some(duration_ms) = self.duration_ms {
             put(&format_args!("{duration_ms} ms"));
+        }
+        if let Some(version) = self.expected {
+            put(&format_args!("expected {}", Escaped(version)));
+        }
+        if let Some(version) = self.version {
+            put(&format_args!("version {}", Escaped(version)));
         }
         if let Some(live) = self.live {
             put(&format_args!("{live} live"));
@@ -327,6 +342,9 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
                 thread,
                 what,
                 file_name: Some(summary.name).filter(|_| is_named),
+                to: summary.to,
+                expected: summary.expected,
+                version: summary.version,
                 bytes: Some(summary.body_len),
                 duration_ms: Some(rounded_ms(summary.duration)),
                 outcome: Some(match summary.outcome {
@@ -403,15 +421,21 @@ mod tests {
         let sink = Sink::default();
         let log = Log::new(sink.clone(), format, level).expect("a thread");
         let summary = RequestSummary {
-            kind: Some(RequestKind::Get),
-            name: "a \u{202e}b",
             file_size: Some(9),
             body_len: 5,
             duration: Duration::from_micros(1234),
-            outcome: RequestOutcome::Done,
+            ..RequestSummary::new(Some(RequestKind::Get), "a \u{202e}b", RequestOutcome::Done)
+        };
+        let renamed = RequestSummary {
+            to: Some("c\u{202e}d"),
+            expected: Some("v1"),
+            version: Some("v2"),
+            ..RequestSummary::new(Some(RequestKind::Rename), "a", RequestOutcome::Done)
         };
         log.event(&Event::Connected { peer: &peer(), live: 1 });
-        log.event(&Event::Finished { peer: &peer(), summary: &summary });
+        for summary in [&summary, &renamed] {
+            log.event(&Event::Finished { peer: &peer(), summary });
+        }
         log.event(&Event::Text { peer: &peer(), bytes: b"\x1b[2J\xff" });
         log.event(&Event::Warning { what: "accepting a client", error: &io::Error::other("no more") });
         drop(log);
@@ -426,12 +450,13 @@ mod tests {
             lines,
             [
                 "[::1]:4711 client-3 get a \\u{202e}b 5 B 1.234 ms ok",
+                "[::1]:4711 client-3 rename a to c\\u{202e}d 0 B 0 ms expected v1 version v2 ok",
                 "[::1]:4711 client-3 text \\x1b[2J\u{fffd}",
                 "trouble accepting a client no more"
             ]
         );
         assert_eq!(written(LogFormat::Text, LogLevel::Quiet).lines().count(), 1);
-        assert_eq!(written(LogFormat::Text, LogLevel::Verbose).lines().count(), 4);
+        assert_eq!(written(LogFormat::Text, LogLevel::Verbose).lines().count(), 5);
     }
 
     #[test]

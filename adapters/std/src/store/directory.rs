@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
 use super::digest_cache::DigestCache;
-use super::file::File;
+use super::file::{File, InodeNumbers};
 use super::listing::Listing;
 use super::skipped::{SkipObserver, SkippedEntry};
 use crate::local::name_restriction;
@@ -29,7 +29,7 @@ use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 ///   listed.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
-/// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
+/// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change.
 ///
@@ -44,6 +44,8 @@ pub struct DirectoryStore {
     root: ConfinedDirectory,
     hidden: bool,
     digests: DigestCache,
+    /// Of the root's file system; `None` where that may not be read.
+    inodes: Option<InodeNumbers>,
     skip_observer: Option<SkipObserver>,
 }
 
@@ -69,7 +71,9 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = ConfinedDirectory::open(path).map_err(explain)?;
-        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE), skip_observer: None })
+        let inodes = root.open_any(".").and_then(|root| InodeNumbers::of(&root)).ok();
+        let digests = DigestCache::new(Self::DEFAULT_DIGEST_CACHE);
+        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -145,7 +149,7 @@ impl Store for &DirectoryStore {
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
         self.check_name(name)?;
-        File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
+        File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {

@@ -74,7 +74,7 @@ impl SingleFileStore {
     }
 
     fn open_file(&self) -> Result<File, StoreError> {
-        File::new(open_any(&self.path).map_err(|error| store_error(&error))?)
+        File::new(open_any(&self.path).map_err(|error| store_error(&error))?, None)
     }
 }
 

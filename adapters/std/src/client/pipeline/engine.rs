@@ -8,7 +8,7 @@ use std::time::Duration;
 use coracle_core::Failure;
 use coracle_core::blocking::ClientError;
 
-use super::link::Link;
+use super::link::{Link, MAX_LEN};
 use super::work::{Concluded, Received, Work};
 use super::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_REQUESTS, RequestQueue};
 use crate::client::attempt::FailedAttempt;
@@ -147,7 +147,7 @@ impl<'a, Q: RequestQueue> Engine<'a, Q> {
         };
         let mut request_bytes: usize = self.asked.iter().map(|asked| asked.len).sum();
         while self.asked.len() < self.window
-            && request_bytes < MAX_REQUEST_BYTES
+            && request_bytes <= MAX_REQUEST_BYTES - MAX_LEN
             && self.put_off.is_empty()
             && let Some(work) = self.waiting.pop_front()
         {

@@ -1,0 +1,213 @@
+//! Clients that write to a board's flash.
+
+mod net;
+#[path = "../../flash/tests/nor/mod.rs"]
+mod nor;
+
+use std::cell::RefCell;
+
+use coracle_core::exec::ReadWrite;
+use coracle_core::{
+    ActionWords, Digest, DigestKind, FileName, RequestKind, ServerConfig, StaticFile, StaticStore, Store, StoreError,
+};
+use coracle_flash::{FlashStore, ImageSlots, SharedFlash, Slot, SlotLayout, SmallFiles, UploadTarget};
+use net::{Link, World, content, digest_of};
+use nor::{Nor, Torn};
+use smoltcp::iface::SocketHandle;
+
+type Flash = SharedFlash<'static, Nor<4, 1, 1_024>>;
+type Files = FlashStore<StaticStore<'static>, Flash, Flash, ()>;
+type Board = World<Files, 2, ReadWrite, 640>;
+
+static FILES: [StaticFile<'static>; 1] = [StaticFile::new("welcome.txt", "v1", b"hello")];
+const SECTORS: u32 = 64;
+
+/// A board with a confirmed image of 100 bytes in A.
+fn board(link: Link) -> Board {
+    let chip = &*Box::leak(Box::new(RefCell::new(Nor::new(SECTORS as usize, Torn::Stable, 1))));
+    let flash = SharedFlash::new(chip);
+    let files_start = (SECTORS - 2) * 1_024;
+    let layout = SlotLayout::new::<Flash>(0..files_start).expect("it fits");
+    let mut slots = ImageSlots::new(flash, layout);
+    let image = content(100);
+    slots.begin(None, &UploadTarget::new(100, sha256(&image))).expect("begun");
+    assert_eq!(slots.write(&image), Ok(100));
+    slots.commit(&sha256(&image)).expect("committed");
+    slots.confirm(Slot::A).expect("confirmed");
+    let small = SmallFiles::open(flash, files_start..SECTORS * 1_024).expect("it fits");
+    let store = FlashStore::new(StaticStore::new(&FILES), slots, Slot::A, small, ());
+    let config = ServerConfig::new()
+        .with_actions(ActionWords::new("confirm fail").expect("words"))
+        .with_offered(RequestKind::Put)
+        .with_offered(RequestKind::Delete)
+        .with_offered(RequestKind::Space);
+    assert!(config.min_buf_len() <= 640);
+    World::with_access(store, link, config)
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    digest_of(DigestKind::Sha256, bytes)
+}
+
+fn request(name: &str, contents: &[u8]) -> String {
+    let (size, digest) = (contents.len(), sha256(contents));
+    format!(
+        "{{\"type\":\"put\",\"fileName\":\"{name}\",\"fileSize\":{size},\"sha256\":\"{digest}\",\"version\":\"*\"}}\n"
+    )
+}
+
+/// Sends a request, and returns the line that answers it.
+fn ask(board: &mut Board, client: SocketHandle, request: &str) -> String {
+    board.send(client, request.as_bytes());
+    line(board, client)
+}
+
+/// The next line, without the spaces of a server that is busy.
+fn line(board: &mut Board, client: SocketHandle) -> String {
+    let mut line = Vec::new();
+    board.run_until(60_000, |board| {
+        let socket = board.client(client);
+        while socket.can_recv() && !line.ends_with(b"\n") {
+            let read = socket.recv(|bytes| {
+                let len = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |end| end + 1);
+                line.extend_from_slice(&bytes[..len]);
+                (len, ())
+            });
+            read.expect("it can be read");
+        }
+        line.ends_with(b"\n")
+    });
+    String::from_utf8(line).expect("a line").trim_start_matches(' ').to_owned()
+}
+
+fn offset(ready: &str) -> usize {
+    let digits = ready.split("\"offset\":").nth(1).unwrap_or_else(|| panic!("{ready}"));
+    digits.split(',').next().and_then(|digits| digits.parse().ok()).expect("a number")
+}
+
+fn send_body(board: &mut Board, client: SocketHandle, body: &[u8]) {
+    let mut rest = body;
+    let is_sent = board.run_until(60_000, |board| {
+        let socket = board.client(client);
+        if socket.can_send() {
+            rest = &rest[socket.send_slice(rest).expect("it can send")..];
+        }
+        rest.is_empty()
+    });
+    assert!(is_sent, "the server takes the body");
+}
+
+fn put(board: &mut Board, name: &str, contents: &[u8]) -> String {
+    let client = board.connect_and_send(b"");
+    let mut answer = ask(board, client, &request(name, contents));
+    if answer.contains("\"ready\"") {
+        send_body(board, client, &contents[offset(&answer)..]);
+        answer = line(board, client);
+    }
+    board.client(client).close();
+    board.run_ms(100);
+    answer
+}
+
+fn stored(board: &mut Board, name: &'static str) -> Result<Vec<u8>, StoreError> {
+    let mut file = board.store.open(FileName::from_static(name))?;
+    let mut contents = vec![0; board.store.info(&file)?.size as usize];
+    assert_eq!(board.store.read(&mut file, 0, &mut contents), Ok(contents.len()));
+    Ok(contents)
+}
+
+#[test]
+fn files_and_images_are_put() {
+    let mut board = board(Link::default());
+    let image = content(20_000);
+    for (name, contents) in [("config.json", &b"{}"[..]), ("empty", b""), ("image", &image)] {
+        let end = put(&mut board, name, contents);
+        assert!(end.starts_with("{\"type\":\"end\""), "{end}");
+        assert!(end.contains(&format!("\"fileName\":\"{name}\"")), "{end}");
+    }
+    assert_eq!(stored(&mut board, "config.json"), Ok(b"{}".to_vec()));
+    assert_eq!(stored(&mut board, "empty"), Ok(vec![]));
+    assert_eq!(stored(&mut board, "image"), Ok(image.clone()));
+    assert_eq!(board.get("image", DigestKind::Sha256), image);
+    assert_eq!(board.seen.body_len, 2 + 20_000 + 20_000, "two bodies up, and one down");
+    // What is there ends at once.
+    assert!(put(&mut board, "image", &image).starts_with("{\"type\":\"end\""));
+    assert!(put(&mut board, "image", &content(100)).starts_with("{\"type\":\"end\""), "it runs");
+    assert!(put(&mut board, "welcome.txt", b"x").contains("\"denied\""));
+}
+
+#[test]
+fn a_body_comes_through_bad_links_and_small_buffers() {
+    for (drop_percent, mtu, server_receive) in [(0, 68, 1), (0, 1_500, 64), (15, 1_500, 512), (15, 600, 2_048)] {
+        let mut board = board(Link { drop_percent, mtu, server_receive, ..Link::default() });
+        let image = content(2_000);
+        let end = put(&mut board, "image", &image);
+        assert!(end.starts_with("{\"type\":\"end\""), "{drop_percent} % {mtu} {server_receive}: {end}");
+        assert_eq!(stored(&mut board, "image"), Ok(image));
+    }
+}
+
+#[test]
+fn an_upload_goes_on_after_a_reset() {
+    let mut board = board(Link::default());
+    let image = content(20_000);
+    let client = board.connect_and_send(b"");
+    let ready = ask(&mut board, client, &request("image", &image));
+    assert_eq!(offset(&ready), 0);
+    send_body(&mut board, client, &image[..9_000]);
+    board.run_ms(100);
+    board.client(client).abort();
+    board.run_ms(100);
+    assert_eq!(stored(&mut board, "image"), Err(StoreError::NotFound));
+    let client = board.connect_and_send(b"");
+    let ready = ask(&mut board, client, &request("image", &image));
+    assert_eq!(offset(&ready), 9_000);
+    send_body(&mut board, client, &image[9_000..]);
+    assert!(line(&mut board, client).starts_with("{\"type\":\"end\""));
+    assert_eq!(stored(&mut board, "image"), Ok(image));
+    // The next request may follow.
+    let deleted = ask(&mut board, client, "{\"type\":\"delete\",\"fileName\":\"image\"}");
+    assert_eq!(deleted, "{\"type\":\"end\"}\n");
+    assert_eq!(stored(&mut board, "image"), Err(StoreError::NotFound));
+}
+
+#[test]
+fn what_is_damaged_on_its_way_is_refused() {
+    let mut board = board(Link::default());
+    let contents = content(300);
+    let client = board.connect_and_send(b"");
+    let ready = ask(&mut board, client, &request("a", &contents));
+    assert_eq!(offset(&ready), 0);
+    send_body(&mut board, client, &content(301)[1..]);
+    assert!(line(&mut board, client).contains("\"corrupt\""));
+    assert_eq!(stored(&mut board, "a"), Err(StoreError::NotFound));
+}
+
+#[test]
+fn a_client_that_vanished_is_displaced_by_the_same_file() {
+    let mut board = board(Link::default());
+    let image = content(20_000);
+    let first = board.connect_and_send(b"");
+    assert_eq!(offset(&ask(&mut board, first, &request("image", &image))), 0);
+    send_body(&mut board, first, &image[..5_000]);
+    board.run_ms(100);
+    let second = board.connect_and_send(b"");
+    let ready = ask(&mut board, second, &request("image", &image));
+    assert_eq!(offset(&ready), 5_000, "after two seconds of silence");
+    send_body(&mut board, second, &image[5_000..]);
+    assert!(line(&mut board, second).starts_with("{\"type\":\"end\""));
+}
+
+#[test]
+fn actions_are_done_by_the_owner() {
+    let mut board = board(Link::default());
+    let client = board.connect_and_send(b"");
+    let hello = ask(&mut board, client, "{\"type\":\"hello\"}");
+    assert!(hello.contains("\"actions\"") && hello.contains("\"put\""), "{hello}");
+    assert_eq!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"confirm\"}"), "{\"type\":\"end\"}\n");
+    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"fail\"}").contains("\"io\""));
+    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"explode\"}").contains("\"notFound\""));
+    assert_eq!(board.seen.performed, ["confirm", "fail"]);
+    let space = ask(&mut board, client, "{\"type\":\"space\"}");
+    assert!(space.contains("\"maxFile\""), "{space}");
+}
