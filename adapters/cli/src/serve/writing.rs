@@ -12,7 +12,7 @@ use crate::exit::print_error;
 use crate::values::{DurationArg, parse_size};
 
 /// How often uploads that were left unfinished are looked for.
-const SWEEP_INTERVAL: Duration = Duration::from_hours(1);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
 
 /// What clients may write.
 #[derive(Debug, Args)]
