@@ -7,6 +7,7 @@ mod exit;
 mod filter;
 mod generate;
 mod get;
+mod info;
 mod listen_address;
 mod load;
 mod ls;
@@ -40,6 +41,7 @@ enum Command {
     Serve(Box<serve::Serve>),
     Ls(ls::Ls),
     Stat(stat::Stat),
+    Info(info::Info),
     Get(Box<get::Get>),
     Sync(Box<sync::Sync>),
     Load(Box<load::Load>),
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Load(args) => load::run(&args),

@@ -29,6 +29,7 @@
 //! - [`store`]: directories as stores, confined to their root, and single files
 //! - [`client`]: retries, resumed downloads, progress
 //! - [`local`]: where downloads get their names, and text that is safe for a terminal
+//! - [`rate_limit`]: a limit of bytes a second, for one connection or many
 //! - [`transport`]: a TCP socket as a transport of the core's drivers
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
@@ -38,6 +39,8 @@ pub mod client;
 pub mod local;
 #[cfg(all(unix, feature = "metrics"))]
 pub mod metrics;
+#[cfg(unix)]
+pub mod rate_limit;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]

@@ -210,10 +210,8 @@ impl<'c> Session<'c> {
     }
 
     pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
-        // Otherwise it would be taken for the time of the file under way.
-        if self.state == State::Receive {
-            self.context.modified = unix_time;
-        }
+        // During an exchange it is the file's.
+        self.context.modified = if self.state == State::Receive { unix_time } else { self.context.modified };
     }
 
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {

@@ -8,7 +8,7 @@ mod writing;
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
@@ -24,7 +24,7 @@ use signal_hook::iterator::Signals;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
-use crate::values::{DurationArg, parse_chunk_size, parse_rate};
+use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use metrics_page::MetricsPage;
@@ -61,6 +61,12 @@ pub struct Serve {
     /// Drop clients that receive fewer bytes a second than this on average; 0 for no minimum
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
     min_rate: u32,
+    /// Send at most this many bytes a second to all clients together
+    #[arg(long, value_name = "SIZE", value_parser = parse_limit)]
+    limit_rate: Option<NonZeroU64>,
+    /// Send at most this many bytes a second over each connection
+    #[arg(long, value_name = "SIZE", value_parser = parse_limit)]
+    limit_rate_per_client: Option<NonZeroU64>,
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: DurationArg,
@@ -344,6 +350,8 @@ fn limits(args: &Serve) -> Limits {
     limits.request_timeout = args.request_timeout.0;
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
+    limits.rate_limit = args.limit_rate;
+    limits.connection_rate_limit = args.limit_rate_per_client;
     limits.grace = args.grace.0;
     limits.retry_after_stop = args.retry_after.0;
     args.admission.apply_to(&mut limits);

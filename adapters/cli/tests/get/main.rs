@@ -4,6 +4,7 @@ mod ahead;
 mod changes;
 mod faults;
 mod kernel;
+mod limits;
 mod listing;
 mod outcomes;
 mod program;

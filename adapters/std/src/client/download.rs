@@ -1,6 +1,5 @@
 //! Fetches a file to a file.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use coracle_core::exec::Sink;
@@ -223,7 +222,7 @@ impl<P: Progress> Fetch<P> {
             let outcome = requester.attempt_get(&asked.request(), &mut self);
             match self.judge(outcome, requester.policy) {
                 Ok(Next::Done(proof, summary)) => return self.finish(proof, summary),
-                Ok(Next::Again(pause)) => sleep(pause),
+                Ok(Next::Again(pause)) => requester.pause(pause),
                 Err(error) => return Err(self.fail(error)),
             }
         }

@@ -13,6 +13,7 @@ use super::event::{Event, Peer};
 use super::event_bridge::EventBridge;
 use super::limits::millis;
 use super::served_store::{ServedConnection, ServedStore};
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::TcpTransport;
 
@@ -51,6 +52,10 @@ pub(super) fn serve_connection<S: ServedStore>(
     let mut session = ServerSession::new(&context.config, request, context.now());
     let timeouts = context.timeouts;
     let mut transport = TcpTransport::new(&entry.socket).with_timeouts(Some(timeouts.read), Some(timeouts.write));
+    let own_limit = context.connection_rate_limit.map(RateLimit::new);
+    for limit in context.rate_limit.iter().chain(&own_limit) {
+        transport = transport.with_send_limit(limit.clone());
+    }
     let mut clock = || context.now();
     let buffers = Buffers { receive, send };
     let connection =

@@ -1,5 +1,6 @@
 //! What the threads of a running server share.
 
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use super::linger::LingeringSockets;
 use super::listener::SocketTimeouts;
 use super::observer::Observer;
 use super::registry::ConnectionRegistry;
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::whole_millis;
 
@@ -22,6 +24,10 @@ pub(super) struct ServerContext<'c> {
     /// Whether one of the observers needs the events of single requests.
     pub sees_requests: bool,
     pub timeouts: SocketTimeouts,
+    /// Of all connections together.
+    pub rate_limit: Option<RateLimit>,
+    /// Of each connection, in bytes a second.
+    pub connection_rate_limit: Option<NonZeroU64>,
     /// Zero of the sessions' time.
     pub began: Duration,
     pub threads_spawned: AtomicU64,

@@ -66,6 +66,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use observer::Observer;
 pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::KernelFile;
 use context::ServerContext;
@@ -228,6 +229,8 @@ where
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
+            rate_limit: server.limits.rate_limit.map(RateLimit::new),
+            connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),
             threads_spawned: AtomicU64::new(0),
         };

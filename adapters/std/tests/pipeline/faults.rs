@@ -7,7 +7,7 @@ use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
 use crate::jobs::{Job, Jobs, client, names};
-use crate::scripted::{Act, Scripted, contents};
+use crate::scripted::{Act, Scripted};
 
 /// Asserts that all of 100 files come, and that the server sent each but `again` once.
 fn all_come_once(server: &Scripted, again: &[&str]) {
@@ -214,7 +214,7 @@ fn c25_a_server_that_forgets_what_was_sent_ahead() {
     let server =
         Scripted::new(|asked| if asked.connection < 2 && asked.number == 1 { Act::Silence } else { Act::Answer });
     let mut jobs = Jobs::gets(names(100, 500));
-    let mut client = client(server.address).with_stall_timeout(Some(Duration::from_millis(300)));
+    let mut client = client(server.address).with_stall_timeout(Some(Duration::from_secs(1)));
     assert!(jobs.run_with(&mut client).is_empty());
     assert_eq!(jobs.succeeded().len(), 100, "{:?}", jobs.failed());
 }
@@ -246,5 +246,4 @@ fn nobody_there() {
     let rest = jobs.run_with(&mut client(address).with_retries(0));
     assert!(matches!(jobs.ended[..], [(_, Err(Error::Connect { .. }))]));
     assert_eq!(rest.len() + jobs.jobs.len(), 4);
-    assert_eq!(contents("f-3").len(), 3);
 }

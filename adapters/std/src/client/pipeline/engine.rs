@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::thread::sleep;
 use std::time::Duration;
 
 use coracle_core::Failure;
@@ -215,7 +214,7 @@ impl<'a, Q: RequestQueue> Engine<'a, Q> {
         if let Some(link) = self.link.take() {
             self.requester.keep_connection(link.connection);
         }
-        sleep(put_off.pause);
+        self.requester.pause(put_off.pause);
         let (tag, outcome) = put_off.work.run_alone(self.requester, self.queue, put_off.failed);
         self.queue.done(tag, outcome)
     }

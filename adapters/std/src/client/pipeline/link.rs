@@ -65,7 +65,8 @@ impl Link {
     /// before were read.
     pub fn send_until(&mut self, end: u64, stall_timeout: Option<Duration>) -> Result<(), Failure> {
         while self.sent < end && !self.is_broken && !self.connection.has_received() {
-            match sys::poll_ready(self.connection.transport_mut().socket(), stall_timeout) {
+            let transport = self.connection.transport_mut();
+            match sys::poll_ready(transport.socket(), transport.bounded(stall_timeout)) {
                 Ok(ready) if ready.can_read => break,
                 Ok(ready) if ready.can_write => self.send(),
                 Ok(_) => return Err(Failure::Stalled),
@@ -90,6 +91,7 @@ mod tests {
 
     use super::Link;
     use crate::client::connect::MonotonicClock;
+    use crate::client::limits::{ClientTransport, TransferLimits};
     use crate::transport::TcpTransport;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
@@ -107,7 +109,8 @@ mod tests {
         let peer = TcpListener::from(listener).accept().expect("a connection").0;
         let session = ClientSession::new(vec![0; 1024].into_boxed_slice());
         let buf = vec![0; 1024].into_boxed_slice();
-        let connection = Connection::new(session, TcpTransport::new(socket), buf, MonotonicClock::start());
+        let transport = ClientTransport::new(TcpTransport::new(socket), TransferLimits::default());
+        let connection = Connection::new(session, transport, buf, MonotonicClock::start());
         let mut link = Link::new(connection, false);
         while link.end() < 1_000_000 {
             link.push(&ClientRequest::Hello).expect("it fits");
