@@ -194,7 +194,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             return Err(StartError::NotIdle);
         }
         let mut expectation = Expectation::new(&request)?;
-        let hasher = expectation.hasher()?;
+        // The digest of a stat is received, not computed.
+        let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
+        let hasher = match computed {
+            Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
+            None => None,
+        };
         self.refusal = None;
         #[cfg(not(feature = "write"))]
         let max_request = self.max_request;
@@ -463,16 +468,6 @@ impl Expectation {
         let name = name.map_or("", FileName::as_str);
         expectation.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
         Ok(expectation)
-    }
-
-    /// What computes the digest of the body, where one is needed. That of a stat is received, not computed.
-    pub(super) fn hasher(&self) -> Result<Option<Hasher>, StartError> {
-        match self.digest {
-            Some(kind) if self.awaited == AwaitedLine::Header => {
-                Hasher::new(kind).map(Some).ok_or(StartError::DigestUnsupported)
-            }
-            _ => Ok(None),
-        }
     }
 }
 
