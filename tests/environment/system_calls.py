@@ -29,6 +29,7 @@ LOCAL = {
     "ftruncate": [*FULL, "EINTR"],
     "utimensat": ["EPERM", "EROFS", "EIO"],
     "fsync": ["EIO", "ENOSPC", "EDQUOT", "EINTR"],
+    "syncfs": ["EIO", "ENOSPC", "EDQUOT"],
     "renameat": [*FULL, "EXDEV", "EACCES"],
     "renameat2": [*FULL, "EXDEV", "EACCES", "EINVAL", "ENOSYS"],
     "linkat": [*FULL, "EPERM"],
@@ -36,6 +37,7 @@ LOCAL = {
     "fchmod": ["EPERM", "EIO", "EROFS"],
     "fchown": ["EPERM", "EIO", "EROFS"],
     "lgetxattr": ["ENODATA", "EOPNOTSUPP", "EIO"],
+    "fgetxattr": ["ENODATA", "EOPNOTSUPP", "EIO"],
     "fsetxattr": ["EPERM", "EOPNOTSUPP", "ENOSPC"],
     "fremovexattr": ["ENODATA", "EOPNOTSUPP", "EIO"],
     "mkdir": [*FULL, "EACCES"],
@@ -71,7 +73,7 @@ NETWORK = {
 EXEMPT = {
     "mmap", "mprotect", "munmap", "madvise", "brk", "mremap", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn",
     "sigaltstack", "futex", "set_robust_list", "rseq", "prctl", "gettid", "getpid", "sched_getaffinity", "sched_yield",
-    "exit", "exit_group", "getcpu", "getrandom", "clock_nanosleep", "nanosleep", "clock_gettime", "prlimit64",
+    "exit", "exit_group", "getcpu", "uname", "getrandom", "clock_nanosleep", "nanosleep", "clock_gettime", "prlimit64",
 }
 
 # What an interrupted or short call does to a program that makes it again: nothing.

@@ -32,7 +32,8 @@ use coracle_core::FileName;
 use self::known::Listed;
 use self::newer::NewerArg;
 use self::preview::{Preview, Wanted};
-use self::store::{Fsync, Store};
+pub use self::store::Fsync;
+use self::store::Store;
 use self::task::{Context, FileTask, Task};
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
@@ -176,12 +177,12 @@ pub fn run(args: &Get) -> Exit {
                 json: args.json,
                 quiet: args.quiet,
                 root,
+                store,
                 display: if args.recursive {
                     ProgressDisplay::of_tree(args.quiet)
                 } else {
                     ProgressDisplay::new(false, args.quiet)
                 },
-                store,
             };
             transfer::run(&context, tasks, usize::from(args.jobs))
         }
@@ -222,7 +223,7 @@ fn preview_of(args: &Get) -> Preview<'_> {
         newer: args.newer,
         follow_links: args.follow_links,
         digest: args.digest.kind(),
-        compares: false,
+        compares: args.checksum,
         json: args.json,
         quiet: args.quiet,
     }
@@ -235,6 +236,9 @@ pub struct Mirror<'a> {
     pub name: Option<String>,
     pub local: &'a Path,
     pub digest: DigestArg,
+    pub fsync: Fsync,
+    /// Compare the digests of files that are here.
+    pub checksum: bool,
     pub filter: &'a Filter,
     /// Change nothing, and print what would be fetched.
     pub dry_run: bool,
@@ -252,7 +256,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
             newer: None,
             follow_links: false,
             digest: mirror.digest.kind(),
-            compares: false,
+            compares: mirror.checksum,
             json: mirror.json,
             quiet: mirror.quiet,
         };
@@ -264,10 +268,13 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         Ok(root) => root,
         Err(exit) => return exit,
     };
-    let store = Store::new(&root, Fsync::Batch, true, false, true);
+    let store = Store::new(&root, mirror.fsync, true, mirror.checksum, true);
     let context = Context {
         client_args: mirror.client_args,
-        options: GetOptions::new().with_digest(mirror.digest.kind()).with_force(true),
+        options: GetOptions::new()
+            .with_digest(mirror.digest.kind())
+            .with_force(true)
+            .with_durable(mirror.fsync != Fsync::None),
         recursive: true,
         follow_links: false,
         filter: mirror.filter.clone(),

@@ -19,8 +19,8 @@ With --json a line stands on standard output for each file, with fileName and ou
   'wouldFetch', with --dry-run: fileSize, and reason, which is 'new' or 'changed'
   'deleted' and, with --dry-run, 'wouldDelete', of sync: path and no fileName
   'failed': reason, which is the protocol's word ('notFound', 'denied', ...), or 'changed',
-    'network', 'busy', 'violation', 'digest', 'exists', 'noSpace', 'locked', 'name',
-    'tooLarge', 'local'; and message, for people
+    'network', 'busy', 'violation', 'digest', 'exists', 'changedHere', 'noSpace', 'locked',
+    'name', 'tooLarge', 'local'; and message, for people
 The last line has outcome 'summary', and fetched, bytes, equal, notNewer, failed, skipped,
 hidden, links, notTried and exitCode.";
 
@@ -130,7 +130,8 @@ fn reason(error: &Error) -> &str {
         Error::Violation(_) => "violation",
         Error::DigestMismatch => "digest",
         Error::TooLarge { .. } | Error::ListingTooLarge { .. } => "tooLarge",
-        Error::Local(LocalError::Exists(_) | LocalError::ChangedHere(_)) => "exists",
+        Error::Local(LocalError::Exists(_)) => "exists",
+        Error::Local(LocalError::ChangedHere(_)) => "changedHere",
         Error::Local(LocalError::NoSpace { .. }) => "noSpace",
         Error::Local(LocalError::Locked(_)) => "locked",
         Error::Local(LocalError::Name { .. }) => "name",

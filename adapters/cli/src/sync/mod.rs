@@ -20,7 +20,7 @@ use self::source::Listed;
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error};
 use crate::filter::{self, Filter};
-use crate::get::{self, report};
+use crate::get::{self, Fsync, report};
 use crate::names::{parse_path, tidy};
 
 /// Make a local directory the same as one of the server's
@@ -60,6 +60,14 @@ pub struct Sync {
     /// The digest that verifies the files
     #[arg(long, value_enum, default_value_t = DigestArg::Crc32)]
     digest: DigestArg,
+
+    /// When files are made durable
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "batch")]
+    fsync: Fsync,
+
+    /// Compare the digests of files that are here, not only sizes and times
+    #[arg(long)]
+    checksum: bool,
 
     /// Print errors only
     #[arg(short, long)]
@@ -110,6 +118,8 @@ pub fn run(args: &Sync) -> Exit {
         name: root.map(|root| root.as_str().to_owned()),
         local: &args.local,
         digest: args.digest,
+        fsync: args.fsync,
+        checksum: args.checksum,
         filter: &args.filter,
         dry_run: args.dry_run,
         json: args.json,

@@ -72,7 +72,7 @@ fn a_line_of_json_tells_of_each_file() {
     let failed = &lines_of_b[1];
     assert_eq!(
         (&failed["fileName"], &failed["outcome"], &failed["reason"]),
-        (&json!("d/b"), &json!("failed"), &json!("exists"))
+        (&json!("d/b"), &json!("failed"), &json!("changedHere"))
     );
     assert!(failed["message"].as_str().is_some_and(|message| message.contains("--force")), "{failed}");
     assert_eq!(lines_of_b[2], json!({"fileName": "d/e/c", "outcome": "equal", "fileSize": 5}));

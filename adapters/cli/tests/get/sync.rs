@@ -51,7 +51,12 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
     fn walk(root: &Path, prefix: &str, tree: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(root).expect("a directory") {
             let entry = entry.expect("an entry");
-            let name = format!("{prefix}{}", entry.file_name().to_str().expect("UTF-8"));
+            let leaf = entry.file_name().to_str().expect("UTF-8").to_owned();
+            // The index of what was fetched, which is no part of the mirror.
+            if leaf.starts_with(".coracle-") {
+                continue;
+            }
+            let name = format!("{prefix}{leaf}");
             let metadata = entry.metadata().expect("metadata");
             let what = if metadata.is_dir() {
                 walk(&entry.path(), &format!("{name}/"), tree);
