@@ -81,7 +81,18 @@ fn as_json(hello: &Hello<'_>) -> String {
 }
 
 fn features(hello: &Hello<'_>) -> Vec<&'static str> {
-    let known = [("list", hello.features.list), ("stat", hello.features.stat), ("get", hello.features.get)];
+    let has = hello.features;
+    let known = [
+        ("list", has.list),
+        ("stat", has.stat),
+        ("get", has.get),
+        ("put", has.put),
+        ("delete", has.delete),
+        ("rename", has.rename),
+        ("makeDir", has.make_dir),
+        ("space", has.space),
+        ("do", has.actions),
+    ];
     known.into_iter().filter(|(_, has)| *has).map(|(word, _)| word).collect()
 }
 

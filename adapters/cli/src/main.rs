@@ -1,5 +1,6 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod change;
 mod client_args;
 mod console;
 mod descriptor_limit;
@@ -8,11 +9,13 @@ mod filter;
 mod generate;
 mod get;
 mod info;
+mod key;
 mod listen_address;
 mod load;
 mod ls;
 mod names;
 mod progress;
+mod put;
 mod serve;
 mod signals;
 mod standard_output;
@@ -44,7 +47,14 @@ enum Command {
     Info(info::Info),
     Get(Box<get::Get>),
     Sync(Box<sync::Sync>),
+    Put(Box<put::Put>),
+    Rm(change::Rm),
+    Mv(change::Mv),
+    Mkdir(change::Mkdir),
+    Df(change::Df),
+    Do(change::Do),
     Load(Box<load::Load>),
+    Key(key::Key),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -55,6 +65,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 'coracle help COMMAND' describes a command.";
 
@@ -64,6 +75,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 Exit codes:
   0  done
@@ -97,7 +109,14 @@ fn main() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Get(args) => get::run(&args),
         Command::Sync(args) => sync::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Rm(args) => change::rm(&args),
+        Command::Mv(args) => change::mv(&args),
+        Command::Mkdir(args) => change::mkdir(&args),
+        Command::Df(args) => change::df(&args),
+        Command::Do(args) => change::perform(&args),
         Command::Load(args) => load::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };

@@ -231,6 +231,13 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
         Ok(())
     }
 
+    fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, TransportError> {
+        match sys::receive_now(self.socket(), buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            received => received.map(Some).map_err(|error| self.fail(error)),
+        }
+    }
+
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.set_write_timeout();
         let piece = bytes.get(..self.piece()).unwrap_or(bytes);

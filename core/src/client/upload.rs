@@ -74,6 +74,9 @@ pub(super) fn read(
     has_send_failed: bool,
 ) -> Option<Result<(State, ClientEvent<'static>), Failure>> {
     let is_early = awaited == AwaitedLine::Ready;
+    if kind == ResponseKind::Error {
+        return None;
+    }
     Some(match (kind, awaited) {
         (ResponseKind::Ready, AwaitedLine::Ready) => ready(line, expectation),
         (ResponseKind::End, AwaitedLine::Ready | AwaitedLine::Stored) if !has_send_failed => {

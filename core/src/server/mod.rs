@@ -1,7 +1,7 @@
 //! The server's side of one connection.
 
 mod action;
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 mod actions;
 #[cfg(feature = "classic")]
 mod classic;
@@ -20,7 +20,7 @@ mod upload_state;
 mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 pub use actions::{ActionWords, ActionWordsError};
 #[cfg(feature = "classic")]
 pub use config::TextPolicy;

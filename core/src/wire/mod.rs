@@ -4,6 +4,8 @@ pub(crate) mod code;
 pub(crate) mod decimal;
 pub(crate) mod escape;
 pub(crate) mod json;
+#[cfg(feature = "manage")]
+pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
 pub(crate) mod request_reader;

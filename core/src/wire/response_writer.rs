@@ -42,7 +42,7 @@ pub(crate) enum LineKind {
     #[cfg(feature = "write")]
     Stored,
     /// The response to `space`.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space,
     /// The classic response to a select.
     #[cfg(feature = "classic")]
@@ -96,7 +96,7 @@ impl LineKind {
             ),
             #[cfg(feature = "write")]
             Self::Stored => concat!(r#"{"type":"end","fileName":"$f","version":"$v","$k":"$x"}"#, "\n"),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space => concat!(r#"{"type":"space"(C,"total":$C)(D,"free":$D)(E,"maxFile":$E)}"#, "\n"),
             #[cfg(feature = "classic")]
             Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
@@ -138,11 +138,15 @@ const HELLO: &str =
 #[cfg(feature = "write")]
 macro_rules! hello_with_writing {
     ($digests:literal) => {
-        hello!(
-            r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
-            $digests,
-            r#"(K,"actions":["$K"])"#
-        )
+        if cfg!(feature = "manage") {
+            hello!(
+                r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                $digests,
+                r#"(K,"actions":["$K"])"#
+            )
+        } else {
+            hello!(r#"(F,"put")(G,"delete")"#, $digests, "")
+        }
     };
 }
 
@@ -181,7 +185,7 @@ enum Value<'a> {
     Number(u64),
     Digest(&'a Digest),
     /// Words with a space between them, for an array of strings: between its first and its last quote.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Words(&'a [u8]),
 }
 
@@ -239,7 +243,7 @@ impl LineWriter {
                 return Some(0);
             }
             Some(Value::Text(text)) => text,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Some(Value::Words(words)) => return self.write_words(words, rest, room),
             Some(Value::Number(number)) => {
                 digits = [0; 20];
@@ -333,14 +337,21 @@ impl ResponseContext<'_> {
         let number = match letter {
             b'A' if self.code == Code::TooLarge => self.size,
             b'B' if self.code == Code::NoSpace => self.size,
+            #[cfg(feature = "manage")]
             b'C' => self.size,
+            #[cfg(feature = "manage")]
             b'D' => self.end,
+            #[cfg(feature = "manage")]
             b'E' => self.request.length,
             b'F' => return is_offered(RequestKind::Put),
             b'G' => return is_offered(RequestKind::Delete),
+            #[cfg(feature = "manage")]
             b'H' => return is_offered(RequestKind::Rename),
+            #[cfg(feature = "manage")]
             b'I' => return is_offered(RequestKind::MakeDir),
+            #[cfg(feature = "manage")]
             b'J' => return is_offered(RequestKind::Space),
+            #[cfg(feature = "manage")]
             b'K' => {
                 let words = self.config.actions.as_str().as_bytes();
                 return (!words.is_empty()).then_some(Value::Words(words));
@@ -354,7 +365,7 @@ impl ResponseContext<'_> {
     pub(crate) const UNKNOWN: u64 = u64::MAX;
 }
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 impl LineWriter {
     /// Writes the next of `words`, or the quotes and the comma between two; `rest` is the template behind them.
     fn write_words(&mut self, words: &[u8], rest: &'static [u8], room: &mut [u8]) -> Option<usize> {
@@ -409,7 +420,7 @@ mod tests {
         LineKind::Ready,
         #[cfg(feature = "write")]
         LineKind::Stored,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         LineKind::Space,
         #[cfg(feature = "classic")]
         LineKind::ClassicFile,

@@ -16,10 +16,10 @@ const SLOW_READ_LEN: usize = 100;
 pub struct ScriptedStore {
     pub lines: Vec<StoreLine>,
     pub clock_ms: Rc<Cell<u64>>,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     pub uploads: Vec<super::uploads::Partial>,
     /// How many files were put.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     pub puts: u32,
 }
 
@@ -49,9 +49,9 @@ impl ScriptedStore {
         Self {
             lines: lines.to_vec(),
             clock_ms,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             uploads: super::uploads::left(lines),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             puts: 0,
         }
     }

@@ -65,6 +65,10 @@ pub enum Error {
     Local(LocalError),
     /// The output of the caller could not be written.
     Write(io::Error),
+    /// The file to send could not be read.
+    Read(io::Error),
+    /// The file to send changed while it was hashed or sent. It is not stored.
+    SourceChanged,
 }
 
 /// The kind of an [`Error`].
@@ -91,7 +95,12 @@ impl Error {
             Self::Refused { .. } | Self::Changed => ErrorKind::Refused,
             Self::Violation(_) | Self::DigestMismatch => ErrorKind::Verification,
             Self::InvalidRequest(_) => ErrorKind::Usage,
-            Self::TooLarge { .. } | Self::ListingTooLarge { .. } | Self::Local(_) | Self::Write(_) => ErrorKind::Local,
+            Self::TooLarge { .. }
+            | Self::ListingTooLarge { .. }
+            | Self::Local(_)
+            | Self::Write(_)
+            | Self::Read(_)
+            | Self::SourceChanged => ErrorKind::Local,
         }
     }
 
@@ -148,6 +157,8 @@ impl fmt::Display for Error {
             }
             Self::Local(error) => error.fmt(f),
             Self::Write(error) => write!(f, "cannot write: {error}"),
+            Self::Read(error) => write!(f, "cannot read: {error}"),
+            Self::SourceChanged => f.write_str("the file changed while it was sent; nothing was stored"),
         }
     }
 }
@@ -155,9 +166,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Connect { error, .. } | Self::Connection { error: Some(error), .. } | Self::Write(error) => {
-                Some(error)
-            }
+            Self::Connect { error, .. }
+            | Self::Connection { error: Some(error), .. }
+            | Self::Write(error)
+            | Self::Read(error) => Some(error),
             Self::Local(error) => Some(error),
             _ => None,
         }

@@ -38,15 +38,17 @@ mod pipeline;
 mod progress;
 mod requester;
 mod stream;
+mod upload;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coracle_core::{DigestKind, Entry, FileName, Header, Hello, Listing};
+use coracle_core::{Delete, DigestKind, Entry, FileName, Header, Hello, Listing, Rename, Space, WriteRequest};
 
 pub use address::{Address, AddressError};
 pub use clock::ServerClock;
@@ -56,6 +58,7 @@ pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
+pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;
 use self::requester::Requester;
@@ -296,6 +299,67 @@ impl Client {
         progress: &mut dyn Progress,
     ) -> Result<GetSummary, Error> {
         stream::get(&mut self.requester, name, out, options, progress)
+    }
+
+    /// Sends `file` to the server, which stores it as `name` once it is whole and its digest is right. What an earlier call has
+    /// sent of the same contents is not sent again. A file that changes meanwhile is an error, and not stored.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not stored; [`Error::SourceChanged`], [`Error::Read`].
+    pub fn put(
+        &mut self,
+        name: FileName<'_>,
+        file: &File,
+        options: &PutOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<PutSummary, Error> {
+        upload::put(&mut self.requester, name, file, options, progress)
+    }
+
+    /// Deletes a file, an unfinished upload or an empty directory at the server.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not deleted.
+    pub fn delete(&mut self, delete: Delete<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Delete(delete))
+    }
+
+    /// Gives a file at the server another name, which must be free.
+    ///
+    /// # Errors
+    ///
+    /// Why it still has the old one.
+    pub fn rename(&mut self, rename: Rename<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Rename(rename))
+    }
+
+    /// Makes a directory at the server; it may exist already.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn make_dir(&mut self, path: FileName<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::MakeDir { path })
+    }
+
+    /// Lets the server do one of the actions that `hello` lists.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not done.
+    pub fn perform(&mut self, action: &str) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Do { action })
+    }
+
+    /// Asks how much room the server has.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn space(&mut self) -> Result<Space, Error> {
+        upload::space(&mut self.requester)
     }
 }
 
