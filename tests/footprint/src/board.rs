@@ -40,6 +40,7 @@ pub fn send(bytes: &[u8]) -> usize {
 }
 
 /// The length of a session's buffer.
+#[cfg(feature = "server")]
 pub const BUF_LEN: usize = if cfg!(feature = "rename") {
     768
 } else if cfg!(feature = "put") {

@@ -10,6 +10,8 @@ mod channel;
 mod client;
 mod server;
 mod values;
+#[cfg(feature = "manage")]
+mod writing;
 
 use core::panic::PanicInfo;
 
