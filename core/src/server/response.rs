@@ -112,6 +112,13 @@ impl Session<'_> {
         }
     }
 
+    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
+        // During an exchange it is the file's.
+        if self.state == State::Receive {
+            self.context.modified = unix_time;
+        }
+    }
+
     pub(super) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
         if self.state == State::Receive {
             self.refuse_and_close(buf, code, Message::Busy);

@@ -209,11 +209,6 @@ impl<'c> Session<'c> {
         taken.saturating_add(len)
     }
 
-    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
-        // During an exchange it is the file's.
-        self.context.modified = if self.state == State::Receive { unix_time } else { self.context.modified };
-    }
-
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
         #[cfg(feature = "write")]
