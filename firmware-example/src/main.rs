@@ -112,10 +112,10 @@ fn main() -> ! {
         Err(_) => defmt::panic!("a name that is no name was applied"),
     };
     let config = ServerConfig::new()
-            .with_name(name)
-            .with_idle_ms(settings.idle_ms)
-            .with_send_max(SEND_MAX)
-            .with_busy_retry_ms(BUSY_RETRY_MS);
+        .with_name(name)
+        .with_idle_ms(settings.idle_ms)
+        .with_send_max(SEND_MAX)
+        .with_busy_retry_ms(BUSY_RETRY_MS);
     #[cfg(feature = "slots")]
     let config = slots::Updates::offer(config);
     let config: &'static ServerConfig<'static> = CONFIG.init(config);

@@ -63,11 +63,7 @@ impl Updates {
         };
         let Some(chip) = open_chip() else { defmt::panic!("flash=FILE names no chip") };
         let flash = SharedFlash::new(CHIP.init(RefCell::new(chip)));
-        defmt::info!(
-            "slot {=str}: {=str}",
-            if handover.slot == Slot::A { "A" } else { "B" },
-            handover.reason
-        );
+        defmt::info!("slot {=str}: {=str}", if handover.slot == Slot::A { "A" } else { "B" }, handover.reason);
         if !handover.passed_over.is_empty() {
             defmt::warn!("a newer image is not started: {=str}", handover.passed_over);
         }
@@ -91,7 +87,9 @@ impl Updates {
             return false;
         };
         match settings.apply(&json[..len]) {
-            Ok(()) => defmt::info!("configured from flash: name {=str}, idle_ms {=u32}", settings.name(), settings.idle_ms),
+            Ok(()) => {
+                defmt::info!("configured from flash: name {=str}, idle_ms {=u32}", settings.name(), settings.idle_ms)
+            }
             Err(why) => defmt::error!("config.json is refused: {=str}", why),
         }
         true
