@@ -82,7 +82,8 @@
 //! - `crc32-table` (default): CRC-32 by a table of 1 KiB, about four times as fast as without.
 //! - `blocking` (default): the drivers over embedded-io's blocking traits.
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
-//! - `write`: files can be put, deleted and renamed.
+//! - `write`: files can be put and deleted.
+//! - `manage`: files can be renamed, directories made; the room of a store; the owner's actions.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
 #![no_std]
@@ -98,6 +99,8 @@ mod store;
 mod types;
 mod wire;
 
+#[cfg(feature = "write")]
+pub use client::{Actions, Ready, Stored, WriteRequest};
 pub use client::{
     ClientAction, ClientEvent, ClientRequest, ClientSession, Digests, End, Failure, Features, GetRequest, Header,
     Hello, Listing, Refusal, StartError, Verified, Violation,
@@ -108,7 +111,7 @@ pub use server::{
     Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerConfig, ServerEvent, ServerName,
     ServerNameError, ServerSession,
 };
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 pub use server::{ActionWords, ActionWordsError};
 #[cfg(feature = "write")]
 pub use store::{

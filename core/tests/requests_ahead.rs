@@ -130,6 +130,15 @@ fn requests_that_cannot_be_sent_ahead() {
     assert_eq!(session.start(GET, at(0)), Err(StartError::NotIdle));
 }
 
+/// Behind a `put` nothing is sent before its answer.
+#[cfg(feature = "write")]
+#[test]
+fn requests_that_change_the_store_are_not_sent_ahead() {
+    let request = ClientRequest::Write(coracle_core::WriteRequest::MakeDir { path: NAME });
+    assert_eq!(idle().write_request(&request, &mut [0; 1_024]), Err(StartError::NotAhead));
+    assert_eq!(idle().start_sent(request, at(0)), Err(StartError::NotAhead));
+}
+
 #[test]
 fn a_server_says_how_long_requests_may_be() {
     let mut session = idle();

@@ -310,3 +310,34 @@ fn a_store_that_is_busy_closes_the_connection() {
         assert_eq!(session.last_exchange().error, Some(Code::Busy));
     }
 }
+
+/// The time of `hello` and that of a file are told by the same line, one after the other.
+#[test]
+fn the_time_of_a_file_is_none_of_the_server() {
+    let (config, now) = (ServerConfig::new(), Instant::from_millis(0));
+    let mut session = ServerSession::new(&config, [0; 512], now);
+    let line = |session: &mut ServerSession<'_, [u8; 512]>| {
+        let mut line = Vec::new();
+        while let Action::SendBytes { bytes, .. } = session.action() {
+            line.extend_from_slice(bytes);
+            let len = bytes.len();
+            session.sent(len, now);
+        }
+        String::from_utf8(line).expect("text")
+    };
+    let info = FileInfo::new(1, Version::new("v1").expect("a version")).with_modified(Some(77));
+    session.set_time(Some(99));
+    session.receive(br#"{"type":"hello"}"#, now);
+    assert!(line(&mut session).contains(r#","time":99,"#));
+    session.set_time(Some(100));
+    session.receive(br#"{"type":"stat","fileName":"a"}"#, now);
+    session.set_time(Some(101));
+    session.reply(Reply::File { info: &info, known: None }, now);
+    session.set_time(Some(102));
+    assert!(line(&mut session).contains(r#","modified":77"#));
+    session.receive(br#"{"type":"hello"}"#, now);
+    assert!(!line(&mut session).contains("time"), "nobody told the time");
+    session.receive(br#"{"type":"stat","fileName":"a"}"#, now);
+    session.reply(Reply::File { info: &FileInfo::new(1, info.version), known: None }, now);
+    assert!(!line(&mut session).contains("modified"));
+}

@@ -3,12 +3,12 @@ import statistics
 
 
 class Work:
-    """`contestants` maps names to functions that measure one round and return its figures. Each bar of `bars` is a line of
-    the table. `most_rounds` are enough where one takes long; what is short and noisy is worth `times` as many; contestants in
+    """`contestants` maps names to functions that measure one round and return its figures; `files` names what of the served
+    files they read. Each bar of `bars` is a line of the table. `most_rounds` are enough where one takes long; what is short and noisy is worth `times` as many; contestants in
     `once` take part in the first round alone."""
 
-    def __init__(self, key, title, contestants, bars, most_rounds=None, times=1, once=()):
-        self.key, self.title, self.contestants, self.bars = key, title, contestants, bars
+    def __init__(self, key, title, files, contestants, bars, most_rounds=None, times=1, once=()):
+        self.key, self.title, self.files, self.contestants, self.bars = key, title, files, contestants, bars
         self.most_rounds, self.times, self.once = most_rounds, times, once
 
     def rounds(self, rounds):

@@ -18,27 +18,33 @@ TENTHS = 9
 
 
 def all_works():
-    yield Work("tree", f"{TREE}, into an empty directory on ext4, durable at the end",
+    yield Work("tree", f"{TREE}, into an empty directory on ext4, durable at the end", "tree",
                {"coracle": fetch(coracle()), "rsync": fetch(rsync(), durable=True), "rsync --fsync": fetch(rsync("--fsync"))},
                [at_most(1.0, "rsync", seconds, shown_seconds, "rsync -a and sync -f"),
                 at_most(0.5, "rsync --fsync", seconds, shown_seconds, "rsync -a --fsync")], once=["rsync --fsync"])
-    yield Work("again", f"{TREE}, again, nothing changed",
+    yield Work("none", f"{TREE}, into an empty directory on ext4, get --fsync none", "tree",
+               {"coracle": fetch(coracle("--fsync", "none")), "rsync": fetch(rsync())},
+               [at_most(1.0, "rsync", seconds, shown_seconds, "rsync -a")], times=2)
+    yield Work("again", f"{TREE}, again, nothing changed", "tree",
                {"coracle": again(coracle(), "coracle"), "rsync": again(rsync(), "rsync")},
                [at_most(1.0, "rsync", seconds, shown_seconds, "rsync -a")], times=3)
-    yield Work("link", f"{TREE}, {LINK}, durable at the end",
+    yield Work("checksum", f"{TREE}, again, nothing changed, get --checksum", "tree",
+               {"coracle": again(coracle("--checksum"), "coracle"), "rsync": again(rsync("-c"), "rsync")},
+               [at_most(1.0, "rsync", seconds, shown_seconds, "rsync -ac")], times=2)
+    yield Work("link", f"{TREE}, {LINK}, durable at the end", "tree",
                {"coracle": fetch(coracle(link=True)), "rsync": fetch(rsync(link=True), durable=True)},
                [at_most(1.0, "rsync", seconds, shown_seconds, "rsync -a and sync -f")])
-    yield Work("few", f"1,000 files of 1 KiB, {LINK}",
+    yield Work("few", f"1,000 files of 1 KiB, {LINK}", "few",
                {"coracle": fetch(coracle(directory="few", link=True)), "one at a time": one_at_a_time},
                [at_least(20, "one at a time", request_rate, shown_request_rate, "one request a round trip")],
                once=["one at a time"])
-    yield Work("get tmpfs", "1 GiB stored on tmpfs, verified",
+    yield Work("get tmpfs", "1 GiB stored on tmpfs, verified", "",
                {"coracle": store("coracle", MEMORY), "curl": store("nginx", MEMORY)},
                [at_least(1.0, "curl", byte_rate, shown_byte_rate, "curl -o from nginx")])
-    yield Work("get ext4", "1 GiB stored on ext4, verified, durable at the end",
+    yield Work("get ext4", "1 GiB stored on ext4, verified, durable at the end", "",
                {"coracle": store("coracle", None), "curl": store("nginx", None)},
                [at_least(1.0, "curl", byte_rate, shown_byte_rate, "curl -o from nginx and sync")])
-    yield Work("rest", "1 GiB stored on tmpfs, verified, 90 % of it here already",
+    yield Work("rest", "1 GiB stored on tmpfs, verified, 90 % of it here already", "",
                {"coracle": continue_fetch, "read and curl": read_and_fetch},
                [at_most(1.2, "read and curl", seconds, shown_seconds, "reading 90 % and curl for the rest")])
 

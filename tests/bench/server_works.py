@@ -19,31 +19,31 @@ def all_works():
     for clients, limit in ((1, 1.0), (8, 1.0), (64, 0.8)):
         for pinning in (PINNED, UNPINNED):
             title = f"1 KiB, distinct files at random from 100,000, kept connections, {count(clients)}, {pinning}"
-            yield Work(f"kept {clients} {pinning}", title, small(clients, pinning), [
+            yield Work(f"kept {clients} {pinning}", title, "many", small(clients, pinning), [
                 at_least(limit, "nginx", request_rate, shown_request_rate, beside=p99)], times=5)
     for clients in (1, 8, 64):
         for pinning in (PINNED, UNPINNED):
             title = f"1 KiB, the same, a new connection each, {count(clients)}, {pinning}"
-            yield Work(f"new {clients} {pinning}", title, small(clients, pinning, "--fresh"), [
+            yield Work(f"new {clients} {pinning}", title, "many", small(clients, pinning, "--fresh"), [
                 at_least(0.9, "nginx", request_rate, shown_request_rate, beside=p99)], times=5)
     for clients in (1, 64):
-        yield Work(f"text {clients}", f"text acknowledged, {count(clients)}, {UNPINNED}",
+        yield Work(f"text {clients}", f"text acknowledged, {count(clients)}, {UNPINNED}", "",
                    {"coracle": text("coracle, text", clients), "Python": text("Python", clients)},
                    [at_least(1.0, "Python", request_rate, shown_request_rate, "the Python program")], times=3)
-    yield Work("burst", "1 MiB by 64 clients at once, new connections, with CRC-32",
+    yield Work("burst", "1 MiB by 64 clients at once, new connections, with CRC-32", "",
                {"coracle": burst("coracle", "coracle-crc32"), "nginx": burst("nginx", "http")},
                [at_most(1.0, "nginx", seconds, shown_seconds, "nginx without digest"),
                 at_most(1.0, "nginx", cpu_seconds, shown_seconds, "nginx without digest", subject="CPU")], times=5)
     for sink, client in SINKS.items():
-        yield Work(f"bulk {sink}", f"1 GiB, digest none, {client}",
+        yield Work(f"bulk {sink}", f"1 GiB, digest none, {client}", "",
                    {"coracle": bulk("coracle", sink), "nginx": bulk("nginx", sink)}, bulk_bars(), times=5)
-        yield Work(f"known {sink}", f"1 GiB, CRC-32 known, {client}",
+        yield Work(f"known {sink}", f"1 GiB, CRC-32 known, {client}", "",
                    {"coracle": bulk("coracle", sink, "coracle-crc32"), "nginx": bulk("nginx", sink)}, bulk_bars(), times=5)
-    yield Work("list", "list of 100,000", {name: listing(name) for name in ("coracle", "nginx")}, [
+    yield Work("list", "list of 100,000", "many", {name: listing(name) for name in ("coracle", "nginx")}, [
         at_most(1.0, "nginx", seconds, shown_seconds, "nginx's autoindex"),
         Bar("at most 1 MiB", lambda taken: taken["memory_more"], lambda value: f"{value / KIB:,.0f} KiB", None,
             most=1 << 20, subject="memory beyond that of an earlier one")])
-    yield Work("idle", "10,000 idle clients", {name: idle(f"{name}, idle") for name in ("coracle", "nginx")}, [
+    yield Work("idle", "10,000 idle clients", "few", {name: idle(f"{name}, idle") for name in ("coracle", "nginx")}, [
         Bar("at most 12 KiB", lambda taken: taken["resident_each"], lambda value: f"{value / KIB:.1f} KiB", None,
             most=12 * KIB, subject="memory of the process for each"),
         Bar("at most 1 s", lambda taken: taken["connect_seconds"], shown_seconds, None, most=1, subject="connected")],

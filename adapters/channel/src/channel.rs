@@ -7,6 +7,7 @@ use crate::sealer::Sealer;
 
 /// A complete handshake: the peer's identity, and the two directions, each on its own.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Channel {
     /// Who the peer is: it has shown that it has the secret half.
     pub peer: PublicKey,

@@ -4,8 +4,8 @@ use core::fmt;
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::key_derivation::{expand, hkdf};
 use crate::keys::{BlankKey, SecretKey, is_blank};
-use crate::primitives;
 
 /// 32 bytes that nobody can predict, for one handshake: they become its ephemeral key. Used up by it, and wiped.
 ///
@@ -77,9 +77,9 @@ impl BoardEntropy {
         if is_blank(seed) {
             return Err(BlankKey);
         }
-        let mut key = [0; 32];
-        primitives::hkdf(seed, device.as_bytes(), &[b"coracle board entropy 1"], &mut key);
-        Ok(Self { key, boot, handshakes: 0 })
+        let mut entropy = Self { key: [0; 32], boot, handshakes: 0 };
+        hkdf(seed, device.as_bytes(), [b"coracle board entropy 1", &[]], &mut [&mut entropy.key]);
+        Ok(entropy)
     }
 
     /// For the next handshake; `None` after 2^64 of them.
@@ -88,7 +88,7 @@ impl BoardEntropy {
         let handshakes = self.handshakes;
         self.handshakes = handshakes.checked_add(1)?;
         let mut entropy = Entropy([0; 32]);
-        primitives::hkdf(&[], &self.key, &[&self.boot.to_be_bytes(), &handshakes.to_be_bytes()], &mut entropy.0);
+        expand(&self.key, [&self.boot.to_be_bytes(), &handshakes.to_be_bytes()], &mut [&mut entropy.0]);
         Some(entropy)
     }
 }

@@ -5,6 +5,7 @@ use core::fmt;
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use crate::key_derivation::hkdf;
 use crate::primitives;
 
 /// What a key is made of that its owner never set: zeros, or the bytes of erased flash.
@@ -64,7 +65,7 @@ impl SecretKey {
     #[must_use]
     pub fn derive(fleet: &SecretKey, name: &str) -> SecretKey {
         let mut key = Self([0; 32]);
-        primitives::hkdf(&[], &fleet.0, &[b"coracle device key 1:", name.as_bytes()], &mut key.0);
+        hkdf(&[0; 32], &fleet.0, [b"coracle device key 1:", name.as_bytes()], &mut [&mut key.0]);
         key
     }
 
@@ -152,7 +153,8 @@ impl fmt::Debug for Psk {
 
 /// Whether these bytes are what memory holds that was never written. Its time depends on nothing.
 pub(crate) fn is_blank(bytes: &[u8; 32]) -> bool {
-    let blank: Choice = bytes.ct_eq(&[0; 32]) | bytes.ct_eq(&[0xff; 32]);
+    let (any, all) = bytes.iter().fold((0, 0xff), |(any, all), byte| (any | byte, all & byte));
+    let blank: Choice = any.ct_eq(&0_u8) | all.ct_eq(&0xff_u8);
     blank.into()
 }
 

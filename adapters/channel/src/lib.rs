@@ -141,6 +141,7 @@ mod channel;
 mod client;
 mod entropy;
 mod handshake;
+mod key_derivation;
 mod keys;
 mod message;
 mod opener;

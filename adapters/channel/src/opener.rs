@@ -145,6 +145,8 @@ impl Opener {
         self.limit
     }
 
+    #[cold]
+    #[inline(never)]
     fn fail(&mut self, error: RecordError) -> RecordError {
         self.key.zeroize();
         self.state = State::Failed(error);

@@ -74,7 +74,7 @@ impl Initiator {
 
     /// The keys of what it sends and of what it receives. The handshake's own keys are wiped.
     pub(crate) fn split(&mut self) -> Zeroizing<[[u8; 32]; 2]> {
-        let keys = Zeroizing::new(self.symmetric.split());
+        let keys = self.symmetric.split();
         self.symmetric.zeroize();
         self.ephemeral.zeroize();
         keys
@@ -140,7 +140,7 @@ impl Responder {
 
     /// The keys of what it receives and of what it sends. The handshake's own keys are wiped.
     pub(crate) fn split(&mut self) -> Zeroizing<[[u8; 32]; 2]> {
-        let keys = Zeroizing::new(self.symmetric.split());
+        let keys = self.symmetric.split();
         self.symmetric.zeroize();
         self.ephemeral.zeroize();
         keys

@@ -28,11 +28,14 @@ pub(crate) use real::*;
 
 #[cfg(not(without_primitives))]
 mod real {
-    use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, KeyInit, Tag};
-    use hkdf::Hkdf;
-    use sha2::{Digest, Sha256};
+    use chacha20poly1305::{AeadInOut, ChaCha20Poly1305, Tag};
+    use hmac::block_api::HmacCore;
+    use hmac::digest::FixedOutput;
+    use hmac::digest::block_api::CoreProxy;
+    use hmac::{Hmac, KeyInit, Mac};
+    use sha2::{Digest as _, Sha256};
     use x25519_dalek::{PublicKey, StaticSecret};
-    use zeroize::Zeroizing;
+    use zeroize::{Zeroize, Zeroizing};
 
     use super::{Cipher, Portable, TAG_LEN};
 
@@ -42,10 +45,10 @@ mod real {
         let secret = StaticSecret::from(*secret);
         // Tables are faster, and flash.
         #[cfg(feature = "ring")]
-        let public = PublicKey::from(&secret).to_bytes();
+        let public = PublicKey::from(&secret);
         #[cfg(not(feature = "ring"))]
-        let public = secret.diffie_hellman(&PublicKey::from(x25519_dalek::X25519_BASEPOINT_BYTES)).to_bytes();
-        public
+        let public = secret.diffie_hellman(&PublicKey::from(x25519_dalek::X25519_BASEPOINT_BYTES));
+        public.to_bytes()
     }
 
     /// What both ends compute of one's secret and the other's public key.
@@ -60,27 +63,48 @@ mod real {
         Sha256::new().chain_update(first).chain_update(second).finalize().into()
     }
 
-    /// HKDF-SHA256 of RFC 5869; with an empty `info` the HKDF of Noise. `output` has at most 8,160 bytes.
+    /// HMAC-SHA256 under `key`, again and again: for each output of the one before it, `text`, and, if they are counted, its
+    /// number from 1 on.
     #[inline(never)]
-    pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[&[u8]], output: &mut [u8]) {
-        let expanded = Hkdf::<Sha256>::new(Some(salt), key).expand_multi_info(info, output);
-        debug_assert!(expanded.is_ok(), "more than HKDF has");
+    pub(crate) fn hmac_chain(key: &[u8; 32], text: [&[u8]; 2], is_counted: bool, outputs: &mut [&mut [u8; 32]]) {
+        let mut padded = hmac::digest::Key::<Hmac<Sha256>>::default();
+        padded[..32].copy_from_slice(key);
+        // Half of the work is the key, which is the same for all.
+        let keyed = HmacCore::<Sha256>::new(&padded);
+        padded.zeroize();
+        let mut before: &[u8] = &[];
+        for (number, output) in (1..=u8::MAX).zip(outputs) {
+            let mut mac = Hmac::<Sha256>::compose(keyed.clone(), Default::default());
+            for part in [before, text[0], text[1], &[number][..usize::from(is_counted)]] {
+                mac.update(part);
+            }
+            mac.finalize_into((&mut **output).into());
+            before = &**output;
+        }
     }
 
     impl Cipher for Portable {
-        #[inline(never)]
         fn seal(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
-            let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
-            let cipher = ChaCha20Poly1305::new(key.into());
-            *tag = cipher.encrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into()).ok()?.into();
-            Some(())
+            Self::apply(key, nonce, associated, bytes, true)
         }
 
-        #[inline(never)]
         fn open(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8]) -> Option<()> {
+            Self::apply(key, nonce, associated, bytes, false)
+        }
+    }
+
+    impl Portable {
+        /// Both, which is smaller.
+        #[inline(never)]
+        fn apply(key: &[u8; 32], nonce: u64, associated: &[u8], bytes: &mut [u8], is_sealing: bool) -> Option<()> {
             let (text, tag) = bytes.split_last_chunk_mut::<TAG_LEN>()?;
-            let (cipher, tag) = (ChaCha20Poly1305::new(key.into()), Tag::from(*tag));
-            cipher.decrypt_inout_detached(&noise_nonce(nonce).into(), associated, text.into(), &tag).ok()
+            let (cipher, nonce) = (ChaCha20Poly1305::new(key.into()), noise_nonce(nonce).into());
+            if is_sealing {
+                *tag = cipher.encrypt_inout_detached(&nonce, associated, text.into()).ok()?.into();
+                Some(())
+            } else {
+                cipher.decrypt_inout_detached(&nonce, associated, text.into(), &Tag::from(*tag)).ok()
+            }
         }
     }
 
@@ -149,8 +173,8 @@ mod absent {
     }
 
     #[inline(never)]
-    pub(crate) fn hkdf(salt: &[u8], key: &[u8], info: &[&[u8]], output: &mut [u8]) {
-        black_box((salt, key, info, output));
+    pub(crate) fn hmac_chain(key: &[u8; 32], text: [&[u8]; 2], is_counted: bool, outputs: &mut [&mut [u8; 32]]) {
+        black_box((key, text, is_counted, outputs));
     }
 
     impl Cipher for Portable {

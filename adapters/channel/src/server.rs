@@ -167,13 +167,20 @@ impl ServerHandshake {
 
     /// A few hashes for each, and no Diffie-Hellman: strangers cost little.
     fn try_psks(&mut self, psks: &[Psk]) -> Option<State> {
-        let none = [0; 32];
-        let given = psks.iter().map(Psk::as_bytes);
-        let tried = given.chain(Some(&none).filter(|_| psks.is_empty()));
-        self.psk = tried
-            .enumerate()
-            .find_map(|(place, psk)| self.noise.read_first(psk, self.message.noise(&FIRST)).map(|()| place));
-        self.psk.map(|_| State::Ephemeral)
+        let none: &[u8; 32] = &[0; 32];
+        let mut place = 0;
+        loop {
+            let psk = match psks.get(place) {
+                Some(psk) => psk.as_bytes(),
+                None if psks.is_empty() && place == 0 => none,
+                None => return None,
+            };
+            if self.noise.read_first(psk, self.message.noise(&FIRST)).is_some() {
+                self.psk = Some(place);
+                return Some(State::Ephemeral);
+            }
+            place = place.saturating_add(1);
+        }
     }
 
     fn read_third(&mut self) -> Option<State> {

@@ -1,10 +1,16 @@
 //! Noise's SymmetricState: what both ends of a handshake have computed so far.
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::primitives::{Cipher, Portable, hkdf, sha256};
+use crate::key_derivation::hkdf;
+use crate::primitives::{Cipher, Portable, sha256};
 
-const PROTOCOL_NAME: &[u8] = b"Noise_XXpsk0_25519_ChaChaPoly_SHA256";
+/// SHA-256 of `Noise_XXpsk0_25519_ChaChaPoly_SHA256`.
+#[rustfmt::skip]
+const PROTOCOL_NAME: [u8; 32] = [
+    0x70, 0xf7, 0x5e, 0xb8, 0xbf, 0xd5, 0x15, 0xeb, 0xbb, 0xe6, 0x8f, 0xb1, 0x17, 0x16, 0x12, 0x78,
+    0x52, 0x0d, 0x73, 0x00, 0xd8, 0x8f, 0xd8, 0x09, 0xeb, 0x41, 0x6c, 0xae, 0xce, 0xc6, 0x03, 0x39,
+];
 
 /// The state of section 5.2 of the Noise specification, revision 34. A handshake with a pre-shared key has a cipher's key before
 /// it encrypts anything, so there is no state without one.
@@ -18,8 +24,7 @@ pub(crate) struct SymmetricState {
 
 impl SymmetricState {
     pub(crate) fn new(prologue: &[u8]) -> Self {
-        let name = sha256(PROTOCOL_NAME, &[]);
-        Self { chaining_key: name, hash: sha256(&name, prologue), key: [0; 32], nonce: 0 }
+        Self { chaining_key: PROTOCOL_NAME, hash: sha256(&PROTOCOL_NAME, prologue), key: [0; 32], nonce: 0 }
     }
 
     /// MixHash.
@@ -29,22 +34,29 @@ impl SymmetricState {
 
     /// MixKey.
     pub(crate) fn mix_key(&mut self, material: &[u8; 32]) {
-        let mut derived = [[0; 32]; 2];
-        hkdf(&self.chaining_key, material, &[], derived.as_flattened_mut());
-        [self.chaining_key, self.key] = derived;
-        self.nonce = 0;
-        derived.zeroize();
+        self.mix(material, false);
     }
 
     /// MixKeyAndHash.
     pub(crate) fn mix_key_and_hash(&mut self, material: &[u8; 32]) {
-        let mut derived = [[0; 32]; 3];
-        hkdf(&self.chaining_key, material, &[], derived.as_flattened_mut());
-        let [chaining_key, hash, key] = &derived;
-        (self.chaining_key, self.key) = (*chaining_key, *key);
-        self.mix_hash(hash);
+        self.mix(material, true);
+    }
+
+    /// Both, which is smaller.
+    #[inline(never)]
+    fn mix(&mut self, material: &[u8; 32], into_hash: bool) {
+        let mut derived = Zeroizing::new([[0; 32]; 3]);
+        let [chaining_key, second, third] = &mut *derived;
+        if into_hash {
+            hkdf(&self.chaining_key, material, [&[], &[]], &mut [chaining_key, second, third]);
+            self.mix_hash(second);
+            self.key = *third;
+        } else {
+            hkdf(&self.chaining_key, material, [&[], &[]], &mut [chaining_key, second]);
+            self.key = *second;
+        }
+        self.chaining_key = *chaining_key;
         self.nonce = 0;
-        derived.zeroize();
     }
 
     /// EncryptAndHash, in place: the last 16 of `bytes` become the tag.
@@ -65,9 +77,20 @@ impl SymmetricState {
     }
 
     /// Split: the keys of what the initiator sends and of what the responder sends.
-    pub(crate) fn split(&self) -> [[u8; 32]; 2] {
-        let mut derived = [[0; 32]; 2];
-        hkdf(&self.chaining_key, &[], &[], derived.as_flattened_mut());
+    pub(crate) fn split(&self) -> Zeroizing<[[u8; 32]; 2]> {
+        let mut derived = Zeroizing::new([[0; 32]; 2]);
+        let [first, second] = &mut *derived;
+        hkdf(&self.chaining_key, &[], [&[], &[]], &mut [first, second]);
         derived
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_the_name_is_right() {
+        assert_eq!(PROTOCOL_NAME, sha256(b"Noise_XXpsk0_25519_ChaChaPoly_SHA256", b""));
     }
 }

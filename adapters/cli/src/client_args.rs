@@ -1,11 +1,16 @@
 //! Arguments of the commands that are clients: the server, time-outs, digests.
 
+use std::num::NonZeroU64;
+use std::sync::OnceLock;
+use std::time::Instant;
+
 use clap::{Args, ValueHint};
-use coracle::client::{Address, Client};
+use coracle::client::{Address, AddressFamily, Client};
+use coracle::rate_limit::RateLimit;
 use coracle_core::DigestKind;
 
 use crate::exit::print_error;
-use crate::values::DurationArg;
+use crate::values::{DurationArg, parse_limit, parse_rate};
 
 /// The server, retries and time-outs.
 #[derive(Debug, Args)]
@@ -31,15 +36,59 @@ pub struct ClientArgs {
     /// How long the server may send nothing during a request
     #[arg(long, value_name = "DURATION", default_value = "30s", value_hint = ValueHint::Other, help_heading = "Network")]
     stall_timeout: DurationArg,
+
+    /// How long all may take, pauses included; then the program ends with exit code 3. What was fetched stays and is resumed
+    #[arg(long, value_name = "DURATION", default_value = "0", value_hint = ValueHint::Other, help_heading = "Network")]
+    max_time: DurationArg,
+
+    /// Leave a server that sends fewer bytes a second, on average over --stall-timeout; not while it computes a digest. 0 for
+    /// any
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate, value_hint = ValueHint::Other, help_heading = "Network")]
+    min_rate: u32,
+
+    /// Receive at most this many bytes a second, over all connections together
+    #[arg(long, value_name = "SIZE", value_parser = parse_limit, value_hint = ValueHint::Other, help_heading = "Network")]
+    limit_rate: Option<NonZeroU64>,
+
+    /// Connect to IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6", help_heading = "Network")]
+    ipv4: bool,
+
+    /// Connect to IPv6 addresses only
+    #[arg(short = '6', long, help_heading = "Network")]
+    ipv6: bool,
+
+    /// What the clients of all connections share.
+    #[arg(skip)]
+    shared: OnceLock<Shared>,
+}
+
+/// What the clients of one run share.
+#[derive(Debug)]
+struct Shared {
+    deadline: Option<Instant>,
+    rate_limit: Option<RateLimit>,
 }
 
 impl ClientArgs {
     /// A client of the server. It connects with its first request.
     pub fn client(&self) -> Client {
+        let shared = self.shared.get_or_init(|| Shared {
+            deadline: self.max_time.0.and_then(|max| Instant::now().checked_add(max)),
+            rate_limit: self.limit_rate.map(RateLimit::new),
+        });
         let client = Client::new(self.host.clone())
             .with_retries(self.retries)
             .with_connect_timeout(self.connect_timeout.0)
-            .with_stall_timeout(self.stall_timeout.0);
+            .with_stall_timeout(self.stall_timeout.0)
+            .with_min_rate(self.min_rate)
+            .with_deadline(shared.deadline)
+            .with_rate_limit(shared.rate_limit.clone())
+            .with_address_family(match (self.ipv4, self.ipv6) {
+                (true, _) => Some(AddressFamily::V4),
+                (_, true) => Some(AddressFamily::V6),
+                _ => None,
+            });
         match self.patience {
             Some(patience) => client.with_patience(patience.0),
             None => client,

@@ -28,17 +28,24 @@ pub enum Exit {
     Signal(u8),
 }
 
+impl Exit {
+    /// The number that a shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Refused => 1,
+            Self::Usage => 2,
+            Self::Network => 3,
+            Self::Verification => 4,
+            Self::LocalFile => 5,
+            Self::Signal(number) => number.saturating_add(128),
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Refused => 1,
-            Exit::Usage => 2,
-            Exit::Network => 3,
-            Exit::Verification => 4,
-            Exit::LocalFile => 5,
-            Exit::Signal(number) => number.saturating_add(128),
-        })
+        Self::from(exit.code())
     }
 }
 

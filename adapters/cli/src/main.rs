@@ -1,20 +1,26 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod change;
 mod client_args;
 mod console;
 mod descriptor_limit;
 mod exit;
+mod filter;
 mod generate;
 mod get;
+mod info;
+mod key;
 mod listen_address;
 mod load;
 mod ls;
 mod names;
 mod progress;
+mod put;
 mod serve;
 mod signals;
 mod standard_output;
 mod stat;
+mod sync;
 mod values;
 
 use std::io::{self, Write};
@@ -38,8 +44,17 @@ enum Command {
     Serve(Box<serve::Serve>),
     Ls(ls::Ls),
     Stat(stat::Stat),
+    Info(info::Info),
     Get(Box<get::Get>),
+    Sync(Box<sync::Sync>),
+    Put(Box<put::Put>),
+    Rm(change::Rm),
+    Mv(change::Mv),
+    Mkdir(change::Mkdir),
+    Df(change::Df),
+    Do(change::Do),
     Load(Box<load::Load>),
+    Key(key::Key),
     Completions(generate::Completions),
     Man(generate::Man),
 }
@@ -49,6 +64,8 @@ Examples:
   coracle serve .                          serve this directory on port 8888
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
+  coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 'coracle help COMMAND' describes a command.";
 
@@ -57,6 +74,8 @@ Examples:
   coracle serve .                          serve this directory on port 8888
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
+  coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 Exit codes:
   0  done
@@ -65,7 +84,7 @@ Exit codes:
   2  wrong usage
   3  the network failed or timed out, after all retries; an address cannot be listened on
   4  verification failed: what was received is not what the server has
-  5  a local file cannot be read or written, or there is no space
+  5  a local file cannot be read or written, or there is no space; sync would delete too much
   128 + N  ended by signal N (130 for Ctrl-C)
 
 Durations are numbers with a unit (500ms, 10s, 2m, '1h 30m'); 0 is never.
@@ -87,8 +106,17 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::serve(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Sync(args) => sync::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Rm(args) => change::rm(&args),
+        Command::Mv(args) => change::mv(&args),
+        Command::Mkdir(args) => change::mkdir(&args),
+        Command::Df(args) => change::df(&args),
+        Command::Do(args) => change::perform(&args),
         Command::Load(args) => load::run(&args),
+        Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
         Command::Man(args) => generate::man(&args, Program::command()),
     };

@@ -1,13 +1,15 @@
 //! Signals that stop a server, and that end a client.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Once};
+use std::thread;
 
 use coracle::server::ServerHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::register_conditional_shutdown;
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 /// Lets the usual signals end this process where it is the first one of a container: the kernel gives that one only signals
 /// that it catches (pid_namespaces(7)).
@@ -23,6 +25,23 @@ pub fn end_on_signals_as_init() -> io::Result<()> {
         register_conditional_shutdown(signal, 128 + signal, Arc::new(AtomicBool::new(true)))?;
     }
     Ok(())
+}
+
+/// Ends the line that the cursor is in before one of the usual signals ends this process, so that the prompt of the shell
+/// does not stand behind a progress bar. Does nothing where that cannot be arranged.
+pub fn end_line_on_signals() {
+    static ONCE: Once = Once::new();
+    let wait = || {
+        let signals = [SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal));
+        let Ok(mut signals) = Signals::new(signals) else { return };
+        if let Some(signal) = signals.forever().next() {
+            // At once: another thread may hold the lock of standard error, and wait for its reader. The process ends anyway.
+            let _ = rustix::io::write(rustix::stdio::stderr(), b"\n");
+            drop(emulate_default_handler(signal));
+        }
+    };
+    // Without the thread the signals are not caught, and end the process as before.
+    ONCE.call_once(|| drop(thread::Builder::new().name("signals".to_owned()).spawn(wait)));
 }
 
 /// The signals to stop on. SIGHUP is not among them where it is ignored at the start, as nohup arranges it.

@@ -1,7 +1,7 @@
 //! Durations, sizes and times as text.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
@@ -49,6 +49,11 @@ pub fn parse_chunk_size(text: &str) -> Result<NonZeroU32, String> {
 /// Parses bytes per second; 0 is no minimum.
 pub fn parse_rate(text: &str) -> Result<u32, String> {
     u32::try_from(parse_size(text)?).map_err(|_| "at most 4 GiB a second".to_owned())
+}
+
+/// Parses a limit in bytes per second, of at least 1.
+pub fn parse_limit(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(parse_size(text)?).ok_or_else(|| "at least 1 byte a second".to_owned())
 }
 
 /// Formats seconds since 1970 in 20 characters: `2025-11-22T04:00:00Z`.

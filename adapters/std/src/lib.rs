@@ -29,15 +29,21 @@
 //! - [`store`]: directories as stores, confined to their root, and single files
 //! - [`client`]: retries, resumed downloads, progress
 //! - [`local`]: where downloads get their names, and text that is safe for a terminal
+//! - [`rate_limit`]: a limit of bytes a second, for one connection or many
 //! - [`transport`]: a TCP socket as a transport of the core's drivers
+//! - `channel`: the encrypted channel around a transport (feature `channel`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
+#[cfg(all(unix, feature = "channel"))]
+pub mod channel;
 #[cfg(unix)]
 pub mod client;
 #[cfg(unix)]
 pub mod local;
 #[cfg(all(unix, feature = "metrics"))]
 pub mod metrics;
+#[cfg(unix)]
+pub mod rate_limit;
 #[cfg(unix)]
 pub mod server;
 #[cfg(unix)]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::BorrowedFd;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use coracle_core::blocking::{SendFile, SendFileError, Transport};
@@ -12,6 +13,7 @@ use coracle_core::{StaticFile, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use socket2::Socket;
 
+use crate::rate_limit::RateLimit;
 use crate::sys;
 
 /// Bodies of at least so many bytes leave in whole segments, which takes two system calls.
@@ -35,6 +37,8 @@ pub struct TcpTransport<S> {
     is_corked: bool,
     /// The most that the next `sendfile` is given.
     sendfile_len: usize,
+    /// Limits of what is sent, all of which hold.
+    send_limits: Vec<RateLimit>,
     last_error: Option<io::Error>,
     option_error: Option<io::Error>,
 }
@@ -50,6 +54,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             can_sendfile: true,
             is_corked: false,
             sendfile_len: MIN_LARGE,
+            send_limits: Vec::new(),
             last_error: None,
             option_error: None,
         }
@@ -59,6 +64,25 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
     #[must_use]
     pub fn with_timeouts(self, read: Option<Duration>, write: Option<Duration>) -> Self {
         Self { read_timeout_ms: read.map(whole_millis), write_timeout_ms: write.map(whole_millis), ..self }
+    }
+
+    /// Adds a limit of what is sent, which other connections may share. Waits for it after sending.
+    #[must_use]
+    pub fn with_send_limit(mut self, limit: RateLimit) -> Self {
+        self.send_limits.push(limit);
+        self
+    }
+
+    /// The most that is sent at once.
+    fn piece(&self) -> usize {
+        self.send_limits.iter().map(RateLimit::piece).min().unwrap_or(usize::MAX)
+    }
+
+    /// Waits until more than the `len` bytes that were sent may be.
+    fn keep_to_limits(&self, len: usize) {
+        if let Some(pause) = self.send_limits.iter().map(|limit| limit.take(len)).max() {
+            sleep(pause);
+        }
     }
 
     /// The socket.
@@ -145,6 +169,12 @@ pub struct TransportError {
     kind: io::ErrorKind,
 }
 
+impl TransportError {
+    pub(crate) const fn new(kind: io::ErrorKind) -> Self {
+        Self { kind }
+    }
+}
+
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
@@ -201,12 +231,22 @@ impl<S: Borrow<Socket>> Transport for TcpTransport<S> {
         Ok(())
     }
 
+    fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, TransportError> {
+        match sys::receive_now(self.socket(), buf) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            received => received.map(Some).map_err(|error| self.fail(error)),
+        }
+    }
+
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.set_write_timeout();
-        let sent = sys::send(self.socket(), bytes, more).map_err(|error| self.fail(error))?;
+        let piece = bytes.get(..self.piece()).unwrap_or(bytes);
+        let sent =
+            sys::send(self.socket(), piece, more || piece.len() < bytes.len()).map_err(|error| self.fail(error))?;
         if !more && sent == bytes.len() {
             self.cork(false);
         }
+        self.keep_to_limits(sent);
         Ok(sent)
     }
 }
@@ -226,11 +266,13 @@ where
         let len = NonZeroUsize::new(len).filter(|_| self.can_sendfile)?;
         let start = usize::try_from(offset).ok()?;
         let file = file.kernel_file()?;
-        let is_large = len.get() >= MIN_LARGE;
+        // Pieces that have to wait for their turn are not held back beyond that.
+        let is_large = len.get() >= MIN_LARGE && self.send_limits.is_empty();
         if is_large {
             self.cork(true);
         }
-        let sendfile_len = len.min(NonZeroUsize::new(self.sendfile_len).unwrap_or(len));
+        let most = self.sendfile_len.min(self.piece());
+        let sendfile_len = len.min(NonZeroUsize::new(most).unwrap_or(len));
         let began = is_large.then(Instant::now);
         self.set_write_timeout();
         match sys::send_file(self.socket(), file, start, sendfile_len) {
@@ -241,6 +283,7 @@ where
                 if !more && sent == len.get() {
                     self.cork(false);
                 }
+                self.keep_to_limits(sent);
                 Some(Ok(sent))
             }
             Err(error) => match error.kind() {

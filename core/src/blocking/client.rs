@@ -76,12 +76,12 @@ pub enum ClientError<T, S = Infallible> {
 /// [`Sink`]. After an error of the kinds `Failed`, `Transport` or `Sink` the connection is closed.
 #[derive(Debug)]
 pub struct Connection<B, R, T, C> {
-    session: ClientSession<B>,
-    transport: T,
-    receive: R,
+    pub(super) session: ClientSession<B>,
+    pub(super) transport: T,
+    pub(super) receive: R,
     /// The part of `receive` that the session has not taken.
-    arrived: Range<usize>,
-    clock: C,
+    pub(super) arrived: Range<usize>,
+    pub(super) clock: C,
     limit_ms: Option<u64>,
 }
 
@@ -245,7 +245,7 @@ where
         (self.transport, self.session.into_buf(), self.receive)
     }
 
-    fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
+    pub(super) fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
         if !self.arrived.is_empty() && self.is_idle() {
             // It can only be an error that ends the connection.
             self.run(|_| Ok(None::<Infallible>))?;
@@ -258,7 +258,7 @@ where
     }
 
     /// Performs the session's actions until `each` returns a value for an event.
-    fn run<A, S>(
+    pub(super) fn run<A, S>(
         &mut self,
         mut each: impl FnMut(ClientEvent<'_>) -> Result<Option<A>, S>,
     ) -> Result<A, ClientError<T::Error, S>> {
@@ -359,7 +359,7 @@ where
 
     /// Limits the transport to the session's deadline. The deadline restarts with each arrival and `now` is the time of that, so
     /// the limit seldom changes.
-    fn limit_wait<S>(&mut self, now: Instant) -> Result<(), ClientError<T::Error, S>> {
+    pub(super) fn limit_wait<S>(&mut self, now: Instant) -> Result<(), ClientError<T::Error, S>> {
         let limit_ms = self.session.deadline().map(|(at, _)| at.since(now).max(1));
         if limit_ms != self.limit_ms {
             self.limit_ms = limit_ms;

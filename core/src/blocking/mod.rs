@@ -4,6 +4,8 @@
 //! that any other owner of a session can do the same.
 
 mod client;
+#[cfg(feature = "write")]
+mod put;
 mod send_buffer;
 mod server;
 mod transport;

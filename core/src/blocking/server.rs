@@ -4,10 +4,12 @@ use embedded_io::Error as _;
 
 use super::send_buffer::SendBuffer;
 use super::transport::{Clock, NoTimeout, Transport};
+#[cfg(feature = "manage")]
+use crate::StoreError;
 use crate::exec::{Access, ReadOnly, StoreExchange};
 use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
 #[cfg(feature = "write")]
-use crate::{ServerEvent, StoreError, WritableStore};
+use crate::{ServerEvent, WritableStore};
 
 /// A transport that may send files itself.
 ///
@@ -68,7 +70,7 @@ pub trait SessionObserver {
     /// # Errors
     ///
     /// The action failed.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, _action: &str) -> Result<(), StoreError> {
         Err(StoreError::Io)
     }
@@ -238,6 +240,7 @@ where
                 let reply = self.exchange.open(self.store, &request);
                 #[cfg(feature = "write")]
                 let reply = match request {
+                    #[cfg(feature = "manage")]
                     Request::Do { action } => match self.observer.perform(action) {
                         Ok(()) => Reply::Done,
                         Err(error) => Reply::Refuse(error.code()),

@@ -33,6 +33,19 @@ pub trait Transport: Read + Write {
         Ok(())
     }
 
+    /// Reads what has arrived, without waiting; `None` where nothing has. While it sends a file, a client looks for heartbeats and
+    /// for an error in the middle of the body. The default sees nothing: then the connection has to break, or to stall, before
+    /// the client hears why.
+    ///
+    /// # Errors
+    ///
+    /// As [`Read::read`].
+    #[cfg(feature = "write")]
+    fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, Self::Error> {
+        let _ = buf;
+        Ok(None)
+    }
+
     /// Writes like [`Write::write`]; `more` says that more bytes follow immediately, so that a partial packet may be held back
     /// (`MSG_MORE`).
     ///

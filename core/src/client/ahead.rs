@@ -24,6 +24,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Why the request cannot be sent ahead. [`StartError::BufTooShort`] never with [`ClientSession::MIN_BUF_LEN`] bytes.
     pub fn write_request(&self, request: &ClientRequest<'_>, buf: &mut [u8]) -> Result<usize, StartError> {
         check(request)?;
+        hasher(request)?;
         let len = request_writer::write(request, buf).ok_or(StartError::BufTooShort)?;
         if len > self.max_request {
             return Err(StartError::NameDoesNotFit);
@@ -76,7 +77,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         }
         check(&request)?;
         let expectation = Expectation::new(&request)?;
-        self.hasher = expectation.hasher()?;
+        self.hasher = hasher(&request)?;
         self.refusal = None;
         self.state = State::Line(expectation.awaited);
         self.expectation = expectation;
@@ -87,16 +88,30 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     }
 }
 
-/// Errs for a request that has to be started before it is sent: bytes of an earlier attempt are hashed then, by the hasher
-/// that the response before this one may need, while the server does not wait for ever.
+/// Errs for a request that cannot be sent ahead. Bytes of an earlier attempt are hashed before a request is sent, by the
+/// hasher that the response before this one may need, while the server does not wait for ever. Behind a request to store a
+/// file nothing is sent before its response.
 fn check(request: &ClientRequest<'_>) -> Result<(), StartError> {
-    let ClientRequest::Get(GetRequest { offset, digest, digest_from, .. }) = request else { return Ok(()) };
-    if digest.is_some_and(|kind| Hasher::new(kind).is_none()) {
-        return Err(StartError::DigestUnsupported);
-    }
-    match digest_from.unwrap_or(*offset).cmp(offset) {
-        Ordering::Less if digest.is_some() => Err(StartError::NotAhead),
-        Ordering::Greater => Err(StartError::DigestRange),
+    match request {
+        ClientRequest::Get(GetRequest { offset, digest, digest_from, .. }) => {
+            match digest_from.unwrap_or(*offset).cmp(offset) {
+                Ordering::Less if digest.is_some() => Err(StartError::NotAhead),
+                Ordering::Greater => Err(StartError::DigestRange),
+                _ => Ok(()),
+            }
+        }
+        #[cfg(feature = "write")]
+        ClientRequest::Write(_) => Err(StartError::NotAhead),
         _ => Ok(()),
+    }
+}
+
+/// What computes the digest of the body, where there is one.
+fn hasher(request: &ClientRequest<'_>) -> Result<Option<Hasher>, StartError> {
+    match request {
+        ClientRequest::Get(GetRequest { digest: Some(kind), .. }) => {
+            Hasher::new(*kind).map(Some).ok_or(StartError::DigestUnsupported)
+        }
+        _ => Ok(None),
     }
 }

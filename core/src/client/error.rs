@@ -92,7 +92,7 @@ pub enum StartError {
     DigestUnsupported,
     /// The digest would begin after the first requested byte.
     DigestRange,
-    /// A request with bytes that have to be hashed before cannot be sent ahead of other responses.
+    /// A request before which bytes have to be hashed, or one that changes the store, cannot be sent ahead of other responses.
     NotAhead,
     /// The buffer for the request is too short.
     BufTooShort,
@@ -180,7 +180,7 @@ impl fmt::Display for StartError {
             Self::NameDoesNotFit => "the name is too long to be asked of this server",
             Self::DigestUnsupported => "this digest cannot be computed here",
             Self::DigestRange => "the digest would begin behind the first byte that is asked for",
-            Self::NotAhead => "what is here already has to be hashed before this is asked",
+            Self::NotAhead => "this cannot be asked before other answers have come",
             Self::BufTooShort => "the buffer for the request is too short",
         })
     }

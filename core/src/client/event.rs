@@ -1,6 +1,8 @@
 //! The actions and events of a client session.
 
 use crate::store::Entry;
+#[cfg(feature = "write")]
+use crate::store::Space;
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::version::Version;
 use crate::wire::code::Code;
@@ -27,6 +29,16 @@ pub enum ClientAction<'a> {
     },
     /// Wait for bytes and give them to `receive`, or the end of input to `receive_eof`.
     Receive,
+    /// Send some of the file that is put, from `offset` on, and report how many bytes with `sent`. Meanwhile give to `receive` what
+    /// arrives: heartbeats, or an error in the middle of the body. Where the file has changed or cannot be read, `abandon` the
+    /// request: the server keeps what it has.
+    #[cfg(feature = "write")]
+    SendFile {
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// How many bytes are left; at least 1.
+        len: u64,
+    },
     /// Nothing is under way: `start` a request, or close the connection.
     Idle,
     /// The session has closed: drop the connection, and what was not read from it. Nothing follows.
@@ -54,6 +66,18 @@ pub enum ClientEvent<'a> {
     Entry(Entry<'a>),
     /// The end of a complete listing.
     Listed(Listing),
+    /// The server wants the rest of the file that is put.
+    #[cfg(feature = "write")]
+    Ready(Ready),
+    /// The file was put, and is durable.
+    #[cfg(feature = "write")]
+    Stored(Stored),
+    /// What was requested is done.
+    #[cfg(feature = "write")]
+    Done,
+    /// The server's room.
+    #[cfg(feature = "write")]
+    Space(Space),
     /// The request was refused.
     Refused(Refusal<'a>),
     /// The server ends the connection by itself: `busy`, `timeout` or `shuttingDown`. A request without a complete response
@@ -88,6 +112,29 @@ pub struct Hello<'a> {
     pub features: Features,
     /// The digests that it can compute.
     pub digests: Digests,
+    /// The owner's actions that it offers, for `do`.
+    #[cfg(feature = "write")]
+    pub actions: Actions<'a>,
+}
+
+/// The actions that a server offers.
+#[cfg(feature = "write")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Actions<'a> {
+    /// Strings between quotes, with one byte between two.
+    pub(crate) list: &'a [u8],
+}
+
+#[cfg(feature = "write")]
+impl<'a> Actions<'a> {
+    /// The words, without those that break the rules of [`ActionWords`](crate::ActionWords).
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+        let is_good = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
+        let words = self.list.split(|byte| *byte == b'"').skip(1).step_by(2);
+        let words = words.filter(move |word| !word.is_empty() && word.len() <= 32 && word.iter().all(is_good));
+        words.map(|word| core::str::from_utf8(word).unwrap_or_default())
+    }
 }
 
 /// The exchanges that a server says it supports; words that this version does not know are left out.
@@ -101,6 +148,24 @@ pub struct Features {
     pub stat: bool,
     /// Sending a file.
     pub get: bool,
+    /// Taking a file.
+    #[cfg(feature = "write")]
+    pub put: bool,
+    /// Deleting.
+    #[cfg(feature = "write")]
+    pub delete: bool,
+    /// Renaming.
+    #[cfg(feature = "write")]
+    pub rename: bool,
+    /// Making directories.
+    #[cfg(feature = "write")]
+    pub make_dir: bool,
+    /// Telling its room.
+    #[cfg(feature = "write")]
+    pub space: bool,
+    /// The owner's actions: [`Hello::actions`].
+    #[cfg(feature = "write")]
+    pub actions: bool,
 }
 
 /// The digests that a server says it can compute; words that this version does not know are left out.
@@ -207,6 +272,30 @@ impl Verified {
     }
 }
 
+/// What a server wants of a file that is put.
+#[cfg(feature = "write")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Ready {
+    /// The first byte that it wants: more than 0 where it has the ones before from an earlier connection.
+    pub offset: u64,
+    /// How many bytes it wants: all from `offset` on.
+    pub length: u64,
+}
+
+/// A file that was put.
+#[cfg(feature = "write")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub struct Stored {
+    /// Its version now.
+    pub version: Version,
+    /// Whether the very file was there already, and nothing was sent.
+    pub was_there: bool,
+}
+
 /// The end of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -216,21 +305,39 @@ pub struct Listing {
     pub count: u64,
     /// Number of things in the directory that cannot be requested.
     pub skipped: u64,
+    /// How many of those are regular files and directories that cannot be requested because of their names, at most
+    /// `skipped`; `None` where the server did not tell.
+    pub unnameable: Option<u64>,
     /// Number of things in the directory that the server's owner keeps hidden.
     pub hidden: u64,
 }
 
 impl Listing {
-    /// The end of a listing without hidden things.
+    /// The end of a listing without hidden things, of a server that does not tell what it skipped.
     #[must_use]
     pub const fn new(count: u64, skipped: u64) -> Self {
-        Self { count, skipped, hidden: 0 }
+        Self { count, skipped, unnameable: None, hidden: 0 }
+    }
+
+    /// Sets [`Listing::unnameable`].
+    #[must_use]
+    pub const fn with_unnameable(self, unnameable: Option<u64>) -> Self {
+        Self { unnameable, ..self }
     }
 
     /// Sets [`Listing::hidden`].
     #[must_use]
     pub const fn with_hidden(self, hidden: u64) -> Self {
         Self { hidden, ..self }
+    }
+
+    /// Number of files and directories, or of what may be some, that a copy of the directory lacks.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        match self.unnameable {
+            Some(unnameable) => unnameable,
+            None => self.skipped,
+        }
     }
 }
 
@@ -248,6 +355,9 @@ pub struct Refusal<'a> {
     /// When to come again, in milliseconds from 1 to [`Refusal::RETRY_MS_MAX`], as told by a server that is `busy` or
     /// `shuttingDown`; `None` where it did not tell.
     pub retry_ms: Option<u32>,
+    /// The largest file that is accepted, with `tooLarge`, or the free bytes, with `noSpace`.
+    #[cfg(feature = "write")]
+    pub limit: Option<u64>,
 }
 
 impl Refusal<'_> {

@@ -1,5 +1,7 @@
 //! Requests of a client.
 
+#[cfg(feature = "write")]
+use super::write_request::WriteRequest;
 use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::types::version::Version;
@@ -24,6 +26,9 @@ pub enum ClientRequest<'a> {
     },
     /// Fetches a file or a range of it.
     Get(GetRequest<'a>),
+    /// Writes.
+    #[cfg(feature = "write")]
+    Write(WriteRequest<'a>),
 }
 
 /// A request for a file's bytes.

@@ -8,13 +8,22 @@ use super::error::{Failure, Violation};
 use super::event::{ClientEvent, End, Header, Verified};
 use super::line_buffer::LineBuffer;
 use super::session::{AwaitedLine, ClientSession, Expectation, State};
+#[cfg(feature = "write")]
+use super::upload;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Reads the line in the first `len` bytes of the buffer, and changes to the state after it.
     pub(super) fn read_line(&mut self, awaited: AwaitedLine, len: usize) -> Option<ClientEvent<'_>> {
         self.line = LineBuffer::default();
+        #[cfg(feature = "write")]
+        let has_send_failed = &self.has_send_failed;
         let Self { buf, state, expectation, hasher, refusal, max_request, .. } = self;
         let line = buf.as_mut().get_mut(..len).unwrap_or_default();
+        #[cfg(feature = "write")]
+        let read_write = match response_reader::kind(line) {
+            Ok(kind) => upload::read(line, kind, awaited, expectation, *has_send_failed),
+            Err(_) => None,
+        };
         let read = match (response_reader::kind(line), awaited) {
             (Err(violation), _) => Err(Failure::Violation(violation)),
             (Ok(ResponseKind::Error), _) => error(line, expectation, awaited, hasher.take(), refusal),
@@ -33,6 +42,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             (Ok(_), AwaitedLine::Nothing) => Err(Failure::Violation(Violation::Unrequested)),
             (Ok(_), _) => Err(Failure::Violation(Violation::Type)),
         };
+        #[cfg(feature = "write")]
+        let read = read_write.unwrap_or(read);
         match read {
             Ok((next, event)) => {
                 *state = next;
@@ -147,6 +158,9 @@ fn error<'e>(
             let snapshot = digest.map(|digest| Verified { from: expectation.digest_from, to: end, size, digest });
             Ok((State::Idle, ClientEvent::End(End::Changed { snapshot })))
         }
+        // Inside a body the server closes after any error.
+        #[cfg(feature = "write")]
+        (_, AwaitedLine::BodyError) => Ok((State::Closed(Failure::Refused(code)), ClientEvent::Refused(said))),
         // After `tooLong` the server closes; after an unknown code it may.
         (Some(Code::TooLong) | None, _) => Ok((State::Closed(Failure::Refused(code)), ClientEvent::Refused(said))),
         (Some(_), _) => Ok((State::Idle, ClientEvent::Refused(said))),

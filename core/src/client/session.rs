@@ -3,6 +3,8 @@
 use heapless::String;
 
 use super::request::ClientRequest;
+#[cfg(feature = "write")]
+use crate::types::digest::Digest;
 use crate::types::digest::{DigestKind, Hasher};
 use crate::types::file_name::FileName;
 use crate::types::time::{Instant, Timer};
@@ -88,6 +90,11 @@ pub(super) enum State {
         end: u64,
         size: u64,
     },
+    /// The next byte to send of a file that is put is that at `offset`.
+    #[cfg(feature = "write")]
+    SendBody {
+        offset: u64,
+    },
     Closed(Failure),
 }
 
@@ -107,6 +114,20 @@ pub(super) enum AwaitedLine {
         end: u64,
         size: u64,
     },
+    /// The server's readiness for a file, or its end where it is there already.
+    #[cfg(feature = "write")]
+    Ready,
+    /// None while a body is sent, but an error.
+    #[cfg(feature = "write")]
+    BodyError,
+    /// The `end` line of a file that was put.
+    #[cfg(feature = "write")]
+    Stored,
+    /// An `end` line alone.
+    #[cfg(feature = "write")]
+    Done,
+    #[cfg(feature = "write")]
+    Space,
 }
 
 /// The parts of the request that its response is checked against.
@@ -121,6 +142,9 @@ pub(super) struct Expectation {
     pub(super) digest: Option<DigestKind>,
     pub(super) digest_from: u64,
     pub(super) request_len: usize,
+    /// The digest of a file that is put; its size is the length.
+    #[cfg(feature = "write")]
+    pub(super) put_digest: Option<Digest>,
 }
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
@@ -170,12 +194,26 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             return Err(StartError::NotIdle);
         }
         let mut expectation = Expectation::new(&request)?;
-        let hasher = expectation.hasher()?;
+        // The digest of a stat is received, not computed.
+        let computed = expectation.digest.filter(|_| expectation.awaited == AwaitedLine::Header);
+        let hasher = match computed {
+            Some(kind) => Some(Hasher::new(kind).ok_or(StartError::DigestUnsupported)?),
+            None => None,
+        };
         self.refusal = None;
+        #[cfg(not(feature = "write"))]
+        let max_request = self.max_request;
+        #[cfg(feature = "write")]
+        let max_request = match &request {
+            ClientRequest::Write(request) => {
+                request.check()?;
+                request.max_request().max(self.max_request)
+            }
+            _ => self.max_request,
+        };
         let buf = self.buf.as_mut();
-        let len = request_writer::write(&request, buf)
-            .filter(|len| *len <= self.max_request)
-            .ok_or(StartError::NameDoesNotFit)?;
+        let len =
+            request_writer::write(&request, buf).filter(|len| *len <= max_request).ok_or(StartError::NameDoesNotFit)?;
         // The server needs no newline: it makes a log of the connection readable.
         *buf.get_mut(len).ok_or(StartError::NameDoesNotFit)? = b'\n';
         expectation.request_len = len.saturating_add(1);
@@ -205,6 +243,10 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
                 ClientAction::SendBytes { bytes }
             }
             State::Line(_) | State::Body { .. } => ClientAction::Receive,
+            #[cfg(feature = "write")]
+            State::SendBody { offset } => {
+                ClientAction::SendFile { offset, len: self.expectation.length.unwrap_or(0).saturating_sub(offset) }
+            }
             State::Closed(why) => ClientAction::Close(why),
         }
     }
@@ -226,8 +268,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         self.arm(now);
     }
 
-    /// The next `n` bytes of [`ClientAction::SendBytes`] were sent.
+    /// The next `n` bytes of [`ClientAction::SendBytes`] (or `SendFile`) were sent.
     pub fn sent(&mut self, n: usize, now: Instant) {
+        #[cfg(feature = "write")]
+        if let State::SendBody { offset } = self.state {
+            return self.body_sent(offset, n, now);
+        }
         let State::Send { sent } = self.state else { return self.misuse() };
         let sent = sent.saturating_add(n);
         if n > 0 {
@@ -242,6 +288,12 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 
     /// The connection accepts no more bytes. What the server sent before it closed can still be received.
     pub fn send_failed(&mut self) {
+        #[cfg(feature = "write")]
+        if matches!(self.state, State::SendBody { .. }) {
+            self.has_send_failed = true;
+            self.state = State::Line(AwaitedLine::BodyError);
+            return;
+        }
         if !matches!(self.state, State::Send { .. }) {
             return self.misuse();
         }
@@ -275,6 +327,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
                 self.receive_line(AwaitedLine::Nothing, bytes, now)
             }
             State::Line(awaited) => self.receive_line(awaited, bytes, now),
+            #[cfg(feature = "write")]
+            State::SendBody { .. } => self.receive_line(AwaitedLine::BodyError, bytes, now),
         }
     }
 
@@ -291,6 +345,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self.state {
             State::Send { .. } | State::Line(_) | State::Body { .. } => self.stall_at.map(|at| (at, Timer::Stall)),
+            #[cfg(feature = "write")]
+            State::SendBody { .. } => self.stall_at.map(|at| (at, Timer::Stall)),
             State::Idle | State::Rehash { .. } | State::Closed(_) => None,
         }
     }
@@ -373,6 +429,8 @@ impl Expectation {
             digest: None,
             digest_from: 0,
             request_len: 0,
+            #[cfg(feature = "write")]
+            put_digest: None,
         }
     }
 
@@ -401,6 +459,8 @@ impl Expectation {
                 expectation.digest_from = get.digest_from.unwrap_or(get.offset);
                 Some(get.name)
             }
+            #[cfg(feature = "write")]
+            ClientRequest::Write(request) => expectation.of_write(request),
         };
         if expectation.digest_from > expectation.offset {
             return Err(StartError::DigestRange);
@@ -408,16 +468,6 @@ impl Expectation {
         let name = name.map_or("", FileName::as_str);
         expectation.name = String::try_from(name).map_err(|_| StartError::NameDoesNotFit)?;
         Ok(expectation)
-    }
-
-    /// What computes the digest of the body, where one is needed. That of a stat is received, not computed.
-    pub(super) fn hasher(&self) -> Result<Option<Hasher>, StartError> {
-        match self.digest {
-            Some(kind) if self.awaited == AwaitedLine::Header => {
-                Hasher::new(kind).map(Some).ok_or(StartError::DigestUnsupported)
-            }
-            _ => Ok(None),
-        }
     }
 }
 

@@ -4,8 +4,10 @@ use core::convert::Infallible;
 
 use crate::store::Store;
 #[cfg(feature = "write")]
-use crate::store::{Begun, Committed, Delete, Put, PutAttempt, Rename, Space, WritableStore, WriteError};
-#[cfg(feature = "write")]
+use crate::store::{Begun, Committed, Delete, Put, PutAttempt, WritableStore, WriteError};
+#[cfg(feature = "manage")]
+use crate::store::{Rename, Space};
+#[cfg(feature = "manage")]
 use crate::types::file_name::FileName;
 #[cfg(feature = "write")]
 use crate::types::time::Instant;
@@ -62,8 +64,11 @@ pub trait Writer<S: Store, U> {
     fn keep(store: &mut S, upload: U);
     fn discard(store: &mut S, upload: U);
     fn delete(store: &mut S, delete: &Delete<'_>) -> Result<(), WriteError>;
+    #[cfg(feature = "manage")]
     fn rename(store: &mut S, rename: &Rename<'_>) -> Result<(), WriteError>;
+    #[cfg(feature = "manage")]
     fn make_dir(store: &mut S, path: FileName<'_>) -> Result<(), WriteError>;
+    #[cfg(feature = "manage")]
     fn space(store: &mut S) -> Result<Space, WriteError>;
 }
 
@@ -101,14 +106,17 @@ impl<S: Store> Writer<S, Infallible> for ReadOnly {
         Err(WriteError::Unsupported)
     }
 
+    #[cfg(feature = "manage")]
     fn rename(_: &mut S, _: &Rename<'_>) -> Result<(), WriteError> {
         Err(WriteError::Unsupported)
     }
 
+    #[cfg(feature = "manage")]
     fn make_dir(_: &mut S, _: FileName<'_>) -> Result<(), WriteError> {
         Err(WriteError::Unsupported)
     }
 
+    #[cfg(feature = "manage")]
     fn space(_: &mut S) -> Result<Space, WriteError> {
         Err(WriteError::Unsupported)
     }
@@ -165,14 +173,17 @@ impl<S: WritableStore> Writer<S, S::Upload> for ReadWrite {
         store.delete(delete)
     }
 
+    #[cfg(feature = "manage")]
     fn rename(store: &mut S, rename: &Rename<'_>) -> Result<(), WriteError> {
         store.rename(rename)
     }
 
+    #[cfg(feature = "manage")]
     fn make_dir(store: &mut S, path: FileName<'_>) -> Result<(), WriteError> {
         store.make_dir(path)
     }
 
+    #[cfg(feature = "manage")]
     fn space(store: &mut S) -> Result<Space, WriteError> {
         store.space()
     }

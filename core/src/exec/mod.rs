@@ -37,6 +37,8 @@ mod exchange;
 mod put_state;
 mod sink;
 #[cfg(feature = "write")]
+mod source;
+#[cfg(feature = "write")]
 mod upload;
 
 #[cfg(feature = "write")]
@@ -44,3 +46,5 @@ pub use access::ReadWrite;
 pub use access::{Access, ReadOnly};
 pub use exchange::StoreExchange;
 pub use sink::{ReadBackError, Sink, read_back};
+#[cfg(feature = "write")]
+pub use source::Source;

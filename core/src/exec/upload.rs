@@ -9,15 +9,19 @@ use crate::types::digest::{DigestKind, Hasher};
 use crate::types::time::Instant;
 
 impl<S: Store, A: Access<S>> StoreExchange<S, A> {
-    /// Replies to any request: the reply to [`Action::Reply`](crate::Action::Reply). [`Request::Do`] is the owner's own, and
+    /// Replies to any request: the reply to [`Action::Reply`](crate::Action::Reply). `Request::Do` is the owner's own, and
     /// refused.
     pub fn answer(&mut self, store: &mut S, request: &Request<'_>, now: Instant) -> Reply<'_> {
         let done = match request {
             Request::Put(put) => return self.begin(store, put, now),
             Request::Delete(delete) => A::Writer::delete(store, delete),
+            #[cfg(feature = "manage")]
             Request::Rename(rename) => A::Writer::rename(store, rename),
+            #[cfg(feature = "manage")]
             Request::MakeDir { path } => A::Writer::make_dir(store, *path),
+            #[cfg(feature = "manage")]
             Request::Space => return A::Writer::space(store).map_or_else(Reply::Failed, Reply::Space),
+            #[cfg(feature = "manage")]
             Request::Do { .. } => Err(WriteError::Unsupported),
             _ => return self.open(store, request),
         };

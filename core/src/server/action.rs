@@ -2,7 +2,9 @@
 
 use crate::store::FileInfo;
 #[cfg(feature = "write")]
-use crate::store::{Delete, Put, Rename, Space, WriteError};
+use crate::store::{Delete, Put, WriteError};
+#[cfg(feature = "manage")]
+use crate::store::{Rename, Space};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::wire::code::Code;
@@ -118,20 +120,20 @@ pub enum Request<'a> {
     #[cfg(feature = "write")]
     Delete(Delete<'a>),
     /// A file's new name: [`Reply::Done`] or [`Reply::Failed`].
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Rename(Rename<'a>),
     /// A directory to make: [`Reply::Done`] or [`Reply::Failed`].
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     MakeDir {
         /// Its path.
         path: FileName<'a>,
     },
     /// How much room there is: [`Reply::Space`] or [`Reply::Failed`].
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space,
     /// An action of the owner's: [`Reply::Done`] when it is done, or [`Reply::Refuse`]. One after which no answer could be sent
     /// (a restart) is answered before it is done, when the connection has closed or the answer has left.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Do {
         /// One of [`ServerConfig::with_actions`](crate::ServerConfig::with_actions).
         action: &'a str,
@@ -162,13 +164,13 @@ impl<'a> Request<'a> {
             Self::Put(_) => RequestKind::Put,
             #[cfg(feature = "write")]
             Self::Delete(_) => RequestKind::Delete,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Rename(_) => RequestKind::Rename,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::MakeDir { .. } => RequestKind::MakeDir,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space => RequestKind::Space,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Do { .. } => RequestKind::Do,
             #[cfg(feature = "classic")]
             Self::Select { .. } => RequestKind::Select,
@@ -187,11 +189,11 @@ impl<'a> Request<'a> {
             Self::Put(put) => Some(put.name),
             #[cfg(feature = "write")]
             Self::Delete(delete) => Some(delete.name()),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Rename(rename) => Some(rename.name),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::MakeDir { path } => Some(*path),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space | Self::Do { .. } => None,
             #[cfg(feature = "classic")]
             Self::Select { name } | Self::Confirm { name } => Some(*name),
@@ -250,7 +252,7 @@ pub enum Reply<'a> {
     #[cfg(feature = "write")]
     Done,
     /// The room of the store.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space(Space),
     /// The store refuses to write.
     #[cfg(feature = "write")]

@@ -151,7 +151,7 @@ impl Session<'_> {
                 let content = if first { LineKind::ClassicFirstEntry } else { LineKind::ClassicEntry };
                 self.write(buf, content, State::SelectEntry);
             }
-            Ok(Listed::Entry(_) | Listed::Skipped | Listed::Hidden) => {}
+            Ok(Listed::Entry(_) | Listed::Skipped | Listed::Unnameable | Listed::Hidden) => {}
             Ok(Listed::End) => self.write(buf, LineKind::ClassicListEnd, State::Receive),
             Err(error) => self.fail_classic(error.code()),
         }

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 use super::actions::ActionWords;
 #[cfg(feature = "write")]
 use crate::wire::request_reader::{RequestKind, RequestKinds};
@@ -27,7 +27,7 @@ pub struct ServerConfig<'a> {
     pub(crate) is_classic: bool,
     #[cfg(feature = "write")]
     pub(crate) offered: RequestKinds,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     pub(crate) actions: ActionWords<'a>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> ServerConfig<'a> {
             is_classic: false,
             #[cfg(feature = "write")]
             offered: RequestKinds::READING,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             actions: ActionWords::NONE,
         }
     }
@@ -151,7 +151,7 @@ impl<'a> ServerConfig<'a> {
     }
 
     /// Adds `kind` to the requests that are offered. Default: those that only read, also where the feature `write` is enabled, which
-    /// another crate of the same program may have done. For [`RequestKind::Do`] see [`ServerConfig::with_actions`].
+    /// another crate of the same program may have done. For `do` see `with_actions`.
     #[cfg(feature = "write")]
     #[must_use]
     pub const fn with_offered(self, kind: RequestKind) -> Self {
@@ -159,7 +159,7 @@ impl<'a> ServerConfig<'a> {
     }
 
     /// Sets the actions that a client may ask for by `do`. Default: none, and `do` is not offered.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     #[must_use]
     pub const fn with_actions(self, actions: ActionWords<'a>) -> Self {
         let offered = if actions.as_str().is_empty() { self.offered } else { self.offered.with(RequestKind::Do) };
@@ -170,13 +170,11 @@ impl<'a> ServerConfig<'a> {
     #[cfg(feature = "write")]
     #[must_use]
     pub const fn min_buf_len(&self) -> usize {
+        #[cfg(feature = "manage")]
         if self.offered.has(RequestKind::Rename) {
-            768
-        } else if self.offered.has(RequestKind::Put) {
-            640
-        } else {
-            512
+            return 768;
         }
+        if self.offered.has(RequestKind::Put) { 640 } else { 512 }
     }
 
     /// The maximum `len` of an action.

@@ -1,7 +1,7 @@
 //! The server's side of one connection.
 
 mod action;
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 mod actions;
 #[cfg(feature = "classic")]
 mod classic;
@@ -20,7 +20,7 @@ mod upload_state;
 mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 pub use actions::{ActionWords, ActionWordsError};
 #[cfg(feature = "classic")]
 pub use config::TextPolicy;
@@ -81,7 +81,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// Sets the time that `hello` tells, in seconds since 1970-01-01 00:00 UTC, until it is set again; `None`, the default,
     /// where it is not known. An owner with a clock sets it before each [`ServerSession::receive`].
     pub fn set_time(&mut self, unix_time: Option<u64>) {
-        self.session.context.time = unix_time;
+        self.session.set_time(unix_time);
     }
 
     /// Takes received bytes. Returns how many were taken, and the event that they complete, if any. The rest has to be

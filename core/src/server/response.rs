@@ -47,6 +47,9 @@ impl Session<'_> {
         match entry {
             Ok(Listed::Skipped) => self.context.skipped = self.context.skipped.saturating_add(1),
             Ok(Listed::Hidden) => self.context.hidden = self.context.hidden.saturating_add(1),
+            Ok(Listed::Unnameable) => {
+                self.context.unnameable = self.context.unnameable.saturating_add(1);
+            }
             Ok(Listed::Entry(entry)) => {
                 self.context.count = self.context.count.saturating_add(1);
                 self.put_name(buf, entry.name.as_str());
@@ -150,6 +153,7 @@ impl Session<'_> {
         self.context.count = 0;
         self.context.skipped = 0;
         self.context.hidden = 0;
+        self.context.unnameable = 0;
         self.context.digest = None;
         self.is_digest_known = false;
     }
@@ -292,6 +296,7 @@ impl Session<'_> {
 
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
+        self.context.modified = None;
     }
 
     /// Sends an error as the response. `busy` always ends the connection, also where the store has no handle left.

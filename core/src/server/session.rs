@@ -23,7 +23,7 @@ use crate::wire::request_reader::{ParsedRequest, RequestKind};
 use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
-const HEARTBEAT_MS: u32 = 10_000;
+pub(super) const HEARTBEAT_MS: u32 = 10_000;
 /// Where the stall timer is off, the minimum rate is enforced after this time.
 const RATE_START_MS: u32 = 30_000;
 
@@ -89,11 +89,11 @@ impl<'c> Session<'c> {
                 size: 0,
                 end: 0,
                 modified: None,
-                time: None,
                 digest: None,
                 count: 0,
                 skipped: 0,
                 hidden: 0,
+                unnameable: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
             },
@@ -209,6 +209,11 @@ impl<'c> Session<'c> {
         taken.saturating_add(len)
     }
 
+    pub(super) fn set_time(&mut self, unix_time: Option<u64>) {
+        // During an exchange it is the file's.
+        self.context.modified = if self.state == State::Receive { unix_time } else { self.context.modified };
+    }
+
     pub(super) fn receive_eof(&mut self, buf: &mut [u8]) {
         self.eof = true;
         #[cfg(feature = "write")]
@@ -320,7 +325,9 @@ impl<'c> Session<'c> {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
         #[cfg(feature = "write")]
-        let heartbeat = self.timers.expiry(Timer::Heartbeat);
+        if self.keeps_heartbeat() {
+            return self.start_write_timers();
+        }
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
@@ -328,8 +335,6 @@ impl<'c> Session<'c> {
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
-        #[cfg(feature = "write")]
-        self.keep_timers(heartbeat);
     }
 
     #[inline(never)]

@@ -1,13 +1,15 @@
 //! The exchanges that write: bodies that arrive, and what becomes of them.
 
 use super::line_ending::LineEnding;
-use super::session::Session;
+use super::session::{HEARTBEAT_MS, Session};
 use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
-use crate::store::{Delete, FileInfo, Put, Rename, Replace, Space, WriteError};
-use crate::types::time::{Instant, Timer};
+use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
+#[cfg(feature = "manage")]
+use crate::store::{Rename, Space};
+use crate::types::time::Timer;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
@@ -87,12 +89,16 @@ impl Session<'_> {
             RequestKind::Delete if request.write.is_directory => Request::Delete(Delete::Directory { path: name? }),
             RequestKind::Delete if request.write.partial => Request::Delete(Delete::Partial { name: name? }),
             RequestKind::Delete => Request::Delete(Delete::File { name: name?, version }),
+            #[cfg(feature = "manage")]
             RequestKind::Rename => {
                 let to = request_reader::known_name(buf.get(request.name_len..)?, request.write.to_len)?;
                 Request::Rename(Rename::new(name?, to).with_version(version))
             }
+            #[cfg(feature = "manage")]
             RequestKind::MakeDir => Request::MakeDir { path: name? },
+            #[cfg(feature = "manage")]
             RequestKind::Space => Request::Space,
+            #[cfg(feature = "manage")]
             RequestKind::Do => Request::Do { action: request_reader::text(buf, request.name_len) },
             _ => return None,
         })
@@ -125,7 +131,9 @@ impl Session<'_> {
         let request = &self.context.request;
         match request.kind {
             RequestKind::Delete if request.name_len == 0 => self.refuse(buf, Code::Denied, Message::Denied),
+            #[cfg(feature = "manage")]
             RequestKind::MakeDir if request.name_len == 0 => self.write_end(buf),
+            #[cfg(feature = "manage")]
             RequestKind::Do => {
                 if self.context.config.actions.has(request_reader::text(buf, request.name_len)) {
                     return false;
@@ -142,6 +150,7 @@ impl Session<'_> {
         let kind = self.context.request.kind;
         match (reply, kind) {
             (Reply::Failed(error), _) => self.refuse_write(buf, error),
+            #[cfg(feature = "manage")]
             (Reply::Refuse(code), RequestKind::Do) => self.refuse(buf, code, Message::ActionFailed),
             (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_writing(code)),
             (Reply::Stored { info }, RequestKind::Put) => self.end_put(buf, info),
@@ -158,9 +167,10 @@ impl Session<'_> {
                 self.upload.reads_back = reads_back;
                 self.hash_put(buf, 0, if reads_back { 0 } else { have.min(size) });
             }
-            (Reply::Done, RequestKind::Delete | RequestKind::Rename | RequestKind::MakeDir | RequestKind::Do) => {
-                self.write_end(buf);
-            }
+            (Reply::Done, RequestKind::Delete) => self.write_end(buf),
+            #[cfg(feature = "manage")]
+            (Reply::Done, RequestKind::Rename | RequestKind::MakeDir | RequestKind::Do) => self.write_end(buf),
+            #[cfg(feature = "manage")]
             (Reply::Space(space), RequestKind::Space) => self.write_space(buf, space),
             _ => self.misuse(),
         }
@@ -193,6 +203,7 @@ impl Session<'_> {
         request.version_len = version.len();
     }
 
+    #[cfg(feature = "manage")]
     fn write_space(&mut self, buf: &mut [u8], space: Space) {
         let told = |number: Option<u64>| number.unwrap_or(ResponseContext::UNKNOWN);
         self.context.size = told(space.total);
@@ -316,12 +327,6 @@ impl Session<'_> {
         }
     }
 
-    /// Restarts the timers of a body from the last byte that came, whatever was sent meanwhile.
-    fn start_body_timers(&mut self) {
-        self.start_send_timers();
-        self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
-    }
-
     /// Ends the exchange whose body did not come in time.
     pub(super) fn body_timed_out(&mut self, buf: &mut [u8]) {
         self.fail(buf, Code::Timeout, Message::BodyTimeout);
@@ -345,14 +350,23 @@ impl Session<'_> {
         is_waiting
     }
 
-    /// Keeps the timers that a change between two states of one exchange does not restart.
-    pub(super) fn keep_timers(&mut self, heartbeat: Instant) {
-        let is_kept = self.state.is_computing() || self.state == State::AwaitReply;
-        if is_kept && heartbeat < NEVER {
-            self.timers.set(Timer::Heartbeat, heartbeat);
+    /// Whether the state that begins goes on with the heartbeats of the one before.
+    pub(super) fn keeps_heartbeat(&self) -> bool {
+        self.state.is_computing() || self.state == State::AwaitReply
+    }
+
+    /// Starts the timers of a state with heartbeats.
+    pub(super) fn start_write_timers(&mut self) {
+        self.timers.stop_others();
+        if self.state.is_computing() && self.timers.expiry(Timer::Heartbeat) == NEVER {
+            self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
         }
         match self.state {
-            State::ReceiveBody => self.start_body_timers(),
+            // From the last byte that came, whatever was sent meanwhile.
+            State::ReceiveBody => {
+                self.start_send_timers();
+                self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
+            }
             State::AwaitTurn => self.timers.start(Timer::Retry, self.now, RETRY_MS),
             _ => {}
         }

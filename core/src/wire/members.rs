@@ -107,6 +107,16 @@ impl Member {
         Some(found)
     }
 
+    /// Where its array of texts is, between the brackets.
+    #[cfg(feature = "write")]
+    pub(crate) fn list(&self, object: &[u8]) -> Option<Range<usize>> {
+        self.words(object, &[])?;
+        let rest = self.other(object);
+        let value = rest.split(|byte| *byte == b',' || *byte == b'}').next()?.trim_ascii();
+        let start = object.len().saturating_sub(rest.len()).saturating_add(1);
+        Some(start..start.saturating_add(value.len().saturating_sub(2)))
+    }
+
     /// The object from the closing quote of the name on; empty for a string.
     fn after_name<'a>(&self, object: &'a [u8]) -> &'a [u8] {
         if self.kind == Kind::Other { object.get(self.end..).unwrap_or_default() } else { &[] }

@@ -30,9 +30,9 @@ pub(crate) enum Message {
     EarlyBody,
     #[cfg(feature = "write")]
     NameReserved,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Action,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     ActionFailed,
     #[cfg(feature = "write")]
     BodyTimeout,
@@ -47,24 +47,14 @@ pub(crate) enum Message {
     OtherVersion,
     Changed,
     #[cfg(feature = "write")]
-    Exists,
-    #[cfg(feature = "write")]
-    TooLarge,
-    #[cfg(feature = "write")]
-    NoSpace,
-    #[cfg(feature = "write")]
-    InUse,
-    #[cfg(feature = "write")]
     Corrupt,
-    #[cfg(feature = "write")]
-    NotEmpty,
     #[cfg(feature = "write")]
     Unwritable,
     Refused,
 }
 
 macro_rules! texts {
-    ($types:literal, $general:literal, $named:literal) => {
+    ($types:literal, $general:expr, $named:literal) => {
         concat!(
             "\
 not JSON
@@ -110,28 +100,28 @@ changed meanwhile:\u{20}
 #[cfg(not(feature = "write"))]
 const TEXTS: TextTable = TextTable::new(texts!("types: hello, list, stat, get", "", ""));
 
+#[cfg(feature = "write")]
+macro_rules! texts_with_writing {
+    ($actions:literal) => {
+        texts!(
+            "no such type, see hello",
+            concat!(
+                "a put ends with a line feed\nsent before ready\na name begins with '.coracle-'\n",
+                $actions,
+                "the body took too long\n"
+            ),
+            "not what its digest says:\u{20}\ncannot be written:\u{20}\n"
+        )
+    };
+}
+
 /// The texts in the order of [`Message`].
 #[cfg(feature = "write")]
-const TEXTS: TextTable = TextTable::new(texts!(
-    "no such type, see hello",
-    "\
-a put ends with a line feed
-sent before ready
-a name has no component that begins with '.coracle-'
-no such action, see hello
-the action failed
-the body took too long
-",
-    "\
-exists already:\u{20}
-too large:\u{20}
-no room for\u{20}
-being sent by another client:\u{20}
-not what its digest says:\u{20}
-not empty:\u{20}
-cannot be written:\u{20}
-"
-));
+const TEXTS: TextTable = TextTable::new(if cfg!(feature = "manage") {
+    texts_with_writing!("no such action, see hello\nthe action failed\n")
+} else {
+    texts_with_writing!("")
+});
 
 impl Message {
     pub(crate) const FIRST_NAMED: Self = Self::Member;
@@ -153,12 +143,7 @@ impl Message {
     #[cfg(feature = "write")]
     pub(crate) const fn of_writing(code: Code) -> Self {
         match code {
-            Code::Exists => Self::Exists,
-            Code::TooLarge => Self::TooLarge,
-            Code::NoSpace => Self::NoSpace,
-            Code::InUse => Self::InUse,
             Code::Corrupt => Self::Corrupt,
-            Code::NotEmpty => Self::NotEmpty,
             Code::Changed => Self::OtherVersion,
             Code::Io => Self::Unwritable,
             other => Self::of_store(other),

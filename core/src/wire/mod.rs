@@ -4,6 +4,8 @@ pub(crate) mod code;
 pub(crate) mod decimal;
 pub(crate) mod escape;
 pub(crate) mod json;
+#[cfg(feature = "manage")]
+pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
 pub(crate) mod request_reader;
@@ -13,6 +15,12 @@ pub(crate) mod response_writer;
 pub(crate) mod scanner;
 pub(crate) mod text_table;
 #[cfg(feature = "write")]
+pub(crate) mod write_extras;
+#[cfg(feature = "write")]
 pub(crate) mod write_members;
 #[cfg(feature = "write")]
 pub(crate) mod write_request;
+#[cfg(feature = "write")]
+pub(crate) mod write_response;
+#[cfg(feature = "write")]
+pub(crate) mod write_writer;

@@ -54,16 +54,16 @@ pub enum RequestKind {
     #[cfg(feature = "write")]
     Delete,
     /// Gives a file another name.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Rename,
     /// Makes a directory.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     MakeDir,
     /// How much room there is.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space,
     /// One of the owner's actions.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Do,
     /// Classic: selects a file.
     #[cfg(feature = "classic")]
@@ -84,13 +84,13 @@ impl RequestKind {
         Self::Put,
         #[cfg(feature = "write")]
         Self::Delete,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Rename,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::MakeDir,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Space,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         Self::Do,
     ];
 
@@ -106,13 +106,13 @@ impl RequestKind {
             Self::Put => "put",
             #[cfg(feature = "write")]
             Self::Delete => "delete",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Rename => "rename",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::MakeDir => "makeDir",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space => "space",
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Do => "do",
             #[cfg(feature = "classic")]
             Self::Select => "select",
@@ -220,29 +220,46 @@ impl ParsedRequest {
             #[cfg(feature = "write")]
             offered,
         )?;
-        #[cfg(feature = "write")]
-        if self.kind.writes() {
-            let texts = self.read_write(members)?;
-            return self.decode_write(buf, texts);
-        }
         if self.kind == RequestKind::Get {
             self.read_range(&mut members);
         }
+        #[cfg(not(feature = "write"))]
         let is_supported = self.read_digest(&mut members);
+        #[cfg(feature = "write")]
+        let is_supported = match self.kind {
+            RequestKind::Put => self.read_put(&mut members),
+            _ => self.read_digest(&mut members),
+        };
+        #[cfg(feature = "write")]
+        self.read_delete(&mut members);
+        #[cfg(feature = "manage")]
+        let to = self.read_to(&mut members);
         let name = match self.kind {
             RequestKind::Hello => return Ok(()),
             #[cfg(feature = "classic")]
             RequestKind::List if self.is_classic => return Ok(()),
             RequestKind::List => PATH,
+            #[cfg(feature = "write")]
+            RequestKind::Delete if self.write.is_directory => PATH,
+            #[cfg(feature = "manage")]
+            kind if kind.managed_member().is_some() => kind.managed_member().unwrap_or(FILE_NAME),
             _ => FILE_NAME,
         };
         let text = members.text(name);
-        if text.is_none() && name == FILE_NAME {
+        #[cfg(not(feature = "write"))]
+        let is_required = name == FILE_NAME;
+        #[cfg(feature = "write")]
+        let is_required = self.kind != RequestKind::List;
+        if text.is_none() && is_required {
             members.set_fault(name);
         }
         let fault = members.fault;
         if fault < NO_FAULT {
             return Err(Refusal::member(fault));
+        }
+        #[cfg(feature = "manage")]
+        if self.kind == RequestKind::Rename || name > FILE_NAME {
+            return self.decode_managed(buf, name, text.unwrap_or_default(), to);
         }
         self.name_len = unescape_to_front(buf, text.unwrap_or_default()).map_err(|BadEscape| Refusal::member(name))?;
         if !is_supported {
@@ -258,7 +275,7 @@ impl ParsedRequest {
             return Err(Refusal { code: Code::BadName, message: error.message(), member: u8::MAX });
         }
         #[cfg(feature = "write")]
-        if offered.has(RequestKind::Put) {
+        if offered != RequestKinds::READING {
             Self::check_reserved(buf, self.name_len)?;
         }
         Ok(())
@@ -359,7 +376,7 @@ pub(crate) fn text(buf: &[u8], len: usize) -> &str {
 const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
 /// The same, and those of [`crate::wire::write_request`].
 #[cfg(feature = "write")]
-const NAMES: [&str; 16] = [
+const NAMES: [&str; if cfg!(feature = "manage") { 16 } else { 14 }] = [
     "type",
     "path",
     "fileName",
@@ -373,8 +390,10 @@ const NAMES: [&str; 16] = [
     "sha256",
     "parents",
     "modified",
-    "to",
     "partial",
+    #[cfg(feature = "manage")]
+    "to",
+    #[cfg(feature = "manage")]
     "action",
 ];
 const TYPE: usize = 0;

@@ -34,6 +34,8 @@ pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize
             },
             buf,
         ),
+        #[cfg(feature = "write")]
+        ClientRequest::Write(request) => super::write_writer::write(request, buf),
     }
 }
 

@@ -10,6 +10,8 @@ use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
 use crate::wire::members::{Member, find};
+#[cfg(feature = "write")]
+use crate::wire::write_extras;
 
 /// The minimum of a server's `maxRequest`.
 const MAX_REQUEST_LEAST: u64 = 512;
@@ -40,6 +42,10 @@ pub(crate) enum ResponseKind {
     File,
     End,
     Error,
+    #[cfg(feature = "write")]
+    Ready,
+    #[cfg(feature = "write")]
+    Space,
 }
 
 /// A `file` line.
@@ -60,6 +66,8 @@ pub(crate) struct ErrorResponse {
     word: Range<usize>,
     message: Range<usize>,
     retry_ms: Option<u32>,
+    #[cfg(feature = "write")]
+    limit: Option<u64>,
 }
 
 impl ErrorResponse {
@@ -70,6 +78,8 @@ impl ErrorResponse {
             word: utf8(line, self.word.clone()),
             text: utf8(line, self.message.clone()),
             retry_ms: self.retry_ms,
+            #[cfg(feature = "write")]
+            limit: self.limit,
         }
     }
 }
@@ -85,6 +95,10 @@ pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
         ("file", ResponseKind::File),
         ("end", ResponseKind::End),
         ("error", ResponseKind::Error),
+        #[cfg(feature = "write")]
+        ("ready", ResponseKind::Ready),
+        #[cfg(feature = "write")]
+        ("space", ResponseKind::Space),
     ];
     kinds.into_iter().find(|(name, _)| unescape_eq(word, name)).map(|(_, kind)| kind).ok_or(Violation::Type)
 }
@@ -103,6 +117,8 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let time = optional(&time, number(&time, line))?;
     let features = features.words(line, &["list", "stat", "get"]).ok_or(Violation::Member)?;
     let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
+    #[cfg(feature = "write")]
+    let (writing, actions) = write_extras::features(line)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
         return Err(Violation::Limit);
     }
@@ -118,8 +134,26 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
         request_ms,
         stall_ms,
         time,
-        features: Features { list: features & 1 != 0, stat: features & 2 != 0, get: features & 4 != 0 },
+        features: Features {
+            list: features & 1 != 0,
+            stat: features & 2 != 0,
+            get: features & 4 != 0,
+            #[cfg(feature = "write")]
+            put: writing & 1 != 0,
+            #[cfg(feature = "write")]
+            delete: writing & 2 != 0,
+            #[cfg(feature = "write")]
+            rename: writing & 4 != 0,
+            #[cfg(feature = "write")]
+            make_dir: writing & 8 != 0,
+            #[cfg(feature = "write")]
+            space: writing & 16 != 0,
+            #[cfg(feature = "write")]
+            actions: writing & 32 != 0,
+        },
         digests: Digests { crc32: digests & 1 != 0, sha256: digests & 2 != 0 },
+        #[cfg(feature = "write")]
+        actions: crate::client::Actions { list: bytes(line, actions) },
     })
 }
 
@@ -144,10 +178,15 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
 
 /// Reads the `end` line of a listing.
 pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
-    let [count, skipped, hidden] = find(line, &["count", "skipped", "hidden"]);
-    let skipped = optional(&skipped, number(&skipped, line))?;
+    let [count, skipped, unnameable, hidden] = find(line, &["count", "skipped", "unnameable", "hidden"]);
+    let skipped = optional(&skipped, number(&skipped, line))?.unwrap_or(0);
+    let unnameable = optional(&unnameable, number(&unnameable, line))?;
     let hidden = optional(&hidden, number(&hidden, line))?;
-    Ok(Listing::new(number(&count, line)?, skipped.unwrap_or(0)).with_hidden(hidden.unwrap_or(0)))
+    if unnameable.is_some_and(|unnameable| unnameable > skipped) {
+        return Err(Violation::Count);
+    }
+    let listing = Listing::new(number(&count, line)?, skipped);
+    Ok(listing.with_unnameable(unnameable).with_hidden(hidden.unwrap_or(0)))
 }
 
 /// Reads a `file` line about the file `name`, with a digest of the kind `digest`.
@@ -193,6 +232,8 @@ pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let [word, message, retry_ms] = find(line, &["code", "message", "retry_ms"]);
     let told_ms = optional(&retry_ms, number(&retry_ms, line));
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
+    #[cfg(feature = "write")]
+    let limit = write_extras::limit(line);
     let word = decode(line, word)?;
     let message = decode(line, message.unwrap_or_default())?;
     let code = Code::from_word(utf8(line, word.clone()));
@@ -201,7 +242,14 @@ pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
         Some(Code::Busy | Code::ShuttingDown) => told_ms?.map(clamp_retry_ms),
         _ => None,
     };
-    Ok(ErrorResponse { code, word, message, retry_ms })
+    Ok(ErrorResponse {
+        code,
+        word,
+        message,
+        retry_ms,
+        #[cfg(feature = "write")]
+        limit: limit.filter(|_| matches!(code, Some(Code::TooLarge | Code::NoSpace))),
+    })
 }
 
 fn clamp_retry_ms(told: u64) -> u32 {
@@ -220,7 +268,7 @@ fn chunks_add_up(length: u64, size: u64, count: u64, last: u64) -> bool {
     }
 }
 
-fn read_version(raw: &[u8]) -> Result<Version, Violation> {
+pub(super) fn read_version(raw: &[u8]) -> Result<Version, Violation> {
     let mut text = [0; Version::MAX_LEN];
     let len = unescape(raw, &mut text).map_err(|BadEscape| Violation::Surrogate)?;
     // A version that is too long is empty here, which is invalid as well.
@@ -228,11 +276,11 @@ fn read_version(raw: &[u8]) -> Result<Version, Violation> {
 }
 
 /// The range of the text of `member`, with escapes.
-fn text(member: &Member) -> Result<Range<usize>, Violation> {
+pub(super) fn text(member: &Member) -> Result<Range<usize>, Violation> {
     member.text().ok_or(Violation::Member)
 }
 
-fn number(member: &Member, line: &[u8]) -> Result<u64, Violation> {
+pub(super) fn number(member: &Member, line: &[u8]) -> Result<u64, Violation> {
     member.number(line).ok_or(Violation::Member)
 }
 
@@ -241,7 +289,7 @@ fn flag(member: &Member, line: &[u8]) -> Result<bool, Violation> {
 }
 
 /// The value of an optional member.
-fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
+pub(super) fn optional<T>(member: &Member, value: Result<T, Violation>) -> Result<Option<T>, Violation> {
     if member.is_missing() { Ok(None) } else { value.map(Some) }
 }
 
@@ -256,7 +304,7 @@ fn utf8(line: &[u8], place: Range<usize>) -> &str {
     core::str::from_utf8(bytes(line, place)).unwrap_or_default()
 }
 
-fn bytes(line: &[u8], place: Range<usize>) -> &[u8] {
+pub(super) fn bytes(line: &[u8], place: Range<usize>) -> &[u8] {
     line.get(place).unwrap_or_default()
 }
 

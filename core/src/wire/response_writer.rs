@@ -42,7 +42,7 @@ pub(crate) enum LineKind {
     #[cfg(feature = "write")]
     Stored,
     /// The response to `space`.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Space,
     /// The classic response to a select.
     #[cfg(feature = "classic")]
@@ -76,7 +76,9 @@ impl LineKind {
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
-            Self::ListEnd => concat!(r#"{"type":"end","count":$u(p,"skipped":$p)(h,"hidden":$h)}"#, "\n"),
+            Self::ListEnd => {
+                concat!(r#"{"type":"end","count":$u(p,"skipped":$p,"unnameable":$g)(h,"hidden":$h)}"#, "\n")
+            }
             #[cfg(not(feature = "write"))]
             Self::Error => {
                 concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
@@ -94,7 +96,7 @@ impl LineKind {
             ),
             #[cfg(feature = "write")]
             Self::Stored => concat!(r#"{"type":"end","fileName":"$f","version":"$v","$k":"$x"}"#, "\n"),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Self::Space => concat!(r#"{"type":"space"(C,"total":$C)(D,"free":$D)(E,"maxFile":$E)}"#, "\n"),
             #[cfg(feature = "classic")]
             Self::ClassicFile => r#"{"type":2,"data":$l,"fileName":"$f","readCnt":$c,"lastSize":$t}"#,
@@ -118,7 +120,7 @@ macro_rules! hello {
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
             r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
-            r#"(g,"time":$g),"features":["list","stat","get""#,
+            r#"(m,"time":$m),"features":["list","stat","get""#,
             $features,
             r#"],"digests":["#,
             $digests,
@@ -136,11 +138,15 @@ const HELLO: &str =
 #[cfg(feature = "write")]
 macro_rules! hello_with_writing {
     ($digests:literal) => {
-        hello!(
-            r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
-            $digests,
-            r#"(K,"actions":["$K"])"#
-        )
+        if cfg!(feature = "manage") {
+            hello!(
+                r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                $digests,
+                r#"(K,"actions":["$K"])"#
+            )
+        } else {
+            hello!(r#"(F,"put")(G,"delete")"#, $digests, "")
+        }
     };
 }
 
@@ -161,12 +167,13 @@ pub(crate) struct ResponseContext<'c> {
     pub size: u64,
     /// The end of the body, or for `stat` of the hashed range.
     pub end: u64,
+    /// A file's; between exchanges the time of `hello`.
     pub modified: Option<u64>,
-    /// The Unix time in seconds.
-    pub time: Option<u64>,
     pub digest: Option<Digest>,
     pub count: u32,
     pub skipped: u32,
+    /// Beside the skipped ones.
+    pub unnameable: u32,
     pub hidden: u32,
     pub code: Code,
     pub message: Message,
@@ -178,7 +185,7 @@ enum Value<'a> {
     Number(u64),
     Digest(&'a Digest),
     /// Words with a space between them, for an array of strings: between its first and its last quote.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     Words(&'a [u8]),
 }
 
@@ -236,7 +243,7 @@ impl LineWriter {
                 return Some(0);
             }
             Some(Value::Text(text)) => text,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Some(Value::Words(words)) => return self.write_words(words, rest, room),
             Some(Value::Number(number)) => {
                 digits = [0; 20];
@@ -294,7 +301,7 @@ impl ResponseContext<'_> {
                         };
                         (if letter == b'c' { count } else { rest }).wrapping_add(1)
                     }
-                    b'g' => self.time?,
+                    b'g' => self.unnameable.into(),
                     b'h' => self.hidden.into(),
                     b'i' => config.idle_ms.into(),
                     b'j' => match self.code {
@@ -306,7 +313,7 @@ impl ResponseContext<'_> {
                     b'l' => length,
                     b'm' => self.modified?,
                     b'o' => request.offset,
-                    b'p' => self.skipped.into(),
+                    b'p' => self.skipped.saturating_add(self.unnameable).into(),
                     b'q' => u64::try_from(self.max_request).unwrap_or(u64::MAX),
                     b'r' => config.request_ms.into(),
                     b's' => config.stall_ms.into(),
@@ -330,14 +337,21 @@ impl ResponseContext<'_> {
         let number = match letter {
             b'A' if self.code == Code::TooLarge => self.size,
             b'B' if self.code == Code::NoSpace => self.size,
+            #[cfg(feature = "manage")]
             b'C' => self.size,
+            #[cfg(feature = "manage")]
             b'D' => self.end,
+            #[cfg(feature = "manage")]
             b'E' => self.request.length,
             b'F' => return is_offered(RequestKind::Put),
             b'G' => return is_offered(RequestKind::Delete),
+            #[cfg(feature = "manage")]
             b'H' => return is_offered(RequestKind::Rename),
+            #[cfg(feature = "manage")]
             b'I' => return is_offered(RequestKind::MakeDir),
+            #[cfg(feature = "manage")]
             b'J' => return is_offered(RequestKind::Space),
+            #[cfg(feature = "manage")]
             b'K' => {
                 let words = self.config.actions.as_str().as_bytes();
                 return (!words.is_empty()).then_some(Value::Words(words));
@@ -351,7 +365,7 @@ impl ResponseContext<'_> {
     pub(crate) const UNKNOWN: u64 = u64::MAX;
 }
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 impl LineWriter {
     /// Writes the next of `words`, or the quotes and the comma between two; `rest` is the template behind them.
     fn write_words(&mut self, words: &[u8], rest: &'static [u8], room: &mut [u8]) -> Option<usize> {
@@ -406,7 +420,7 @@ mod tests {
         LineKind::Ready,
         #[cfg(feature = "write")]
         LineKind::Stored,
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         LineKind::Space,
         #[cfg(feature = "classic")]
         LineKind::ClassicFile,
@@ -435,7 +449,7 @@ mod tests {
                         );
                     }
                     b'(' => {
-                        let known = b"ghjmpxyABCDEFGHIJK";
+                        let known = b"hjmpxyABCDEFGHIJK";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -9,6 +9,7 @@ pub(crate) struct WriteMembers {
     /// The digest of a `put`.
     pub digest: Digest,
     /// Length in bytes of a `rename`'s new name, which is decoded behind the name.
+    #[cfg(feature = "manage")]
     pub to_len: usize,
     /// Whether a `put` has a time.
     pub is_dated: bool,
@@ -22,6 +23,7 @@ impl WriteMembers {
     pub(crate) const fn new() -> Self {
         Self {
             digest: Digest::Crc32(0),
+            #[cfg(feature = "manage")]
             to_len: 0,
             is_dated: false,
             parents: false,

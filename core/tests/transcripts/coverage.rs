@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 use coracle_core::Code;
 use serde_json::Value;
 
@@ -64,7 +64,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ),
     ("ready", &["fileName", "fileSize", "offset", "length", "chunkSize"]),
     ("space", &["total", "free", "maxFile"]),
-    ("end", &["count", "skipped", "hidden", "crc32", "sha256", "fileName", "version"]),
+    ("end", &["count", "skipped", "unnameable", "hidden", "crc32", "sha256", "fileName", "version"]),
     ("error", &["code", "message", "retry_ms", "crc32", "sha256", "max", "free"]),
 ];
 
@@ -161,7 +161,7 @@ fn every_text_policy_is_shown() {
 }
 
 /// In a build that has all codes.
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 #[test]
 fn every_error_code_is_shown() {
     let told: Vec<Value> = document().transcripts.iter().flat_map(lines).collect();
@@ -171,7 +171,7 @@ fn every_error_code_is_shown() {
 }
 
 /// In a build that has all codes.
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 #[test]
 fn the_tables_are_complete() {
     let rows: BTreeSet<&str> = PROTOCOL

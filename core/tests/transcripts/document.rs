@@ -90,6 +90,7 @@ pub struct StoreLine {
     pub commit_fails: Option<String>,
     pub commit_ms: u64,
     pub reads_back: bool,
+    pub unnameable: Option<usize>,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-#[cfg(not(feature = "write"))]
+#[cfg(not(feature = "manage"))]
 use coracle_core::blocking::serve;
 use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport};
 use coracle_core::{Code, Instant, ServerSession, Store};
@@ -63,9 +63,9 @@ pub fn drive(
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
     let scratch = Buffers { receive: &mut receive, send: &mut send };
-    #[cfg(not(feature = "write"))]
+    #[cfg(not(feature = "manage"))]
     let serve_any = serve;
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     let serve_any = coracle_core::blocking::serve_writable;
     let close = serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
 
@@ -87,7 +87,7 @@ impl SessionObserver for Stopper<'_> {
         self.0.get()
     }
 
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, action: &str) -> Result<(), coracle_core::StoreError> {
         super::uploads::perform(action)
     }

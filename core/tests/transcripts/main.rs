@@ -8,7 +8,7 @@ mod other_server;
 mod output;
 mod replay;
 mod store;
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 mod uploads;
 
 use std::collections::BTreeSet;
@@ -37,7 +37,7 @@ fn is_playable(transcript: &Transcript) -> bool {
         "sha256" => DigestKind::Sha256.is_supported(),
         "classic" => cfg!(feature = "classic"),
         "!classic" => !cfg!(feature = "classic"),
-        word if WRITING.contains(&word) => cfg!(feature = "write"),
+        word if WRITING.contains(&word) => cfg!(feature = "manage"),
         _ => true,
     })
 }

@@ -76,7 +76,7 @@ pub fn replay_with(
     let mut owner = Owner {
         session,
         store: ScriptedStore::new(store, clock_ms.clone()),
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         writing: super::uploads::Writing::default(),
         clock_ms,
         input_pieces: input,
@@ -125,7 +125,7 @@ pub fn has_arrivals(transcript: &Transcript) -> bool {
 
 /// `config` with the text policy of `transcript`, and what it offers.
 pub fn with_features<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     let config = super::uploads::offering(config, &transcript.features);
     with_text(config, transcript)
 }
@@ -164,7 +164,7 @@ fn with_text<'a>(config: ServerConfig<'a>, _: &'a Transcript) -> ServerConfig<'a
 struct Owner<'a> {
     session: ServerSession<'a, Vec<u8>>,
     store: ScriptedStore,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     writing: super::uploads::Writing,
     clock_ms: Rc<Cell<u64>>,
     input_pieces: Pieces,
@@ -230,21 +230,21 @@ impl Owner<'_> {
 
     /// Performs one action; false when there is nothing to do.
     fn act(&mut self, now: Instant) -> Result<bool, String> {
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         if self.writing.is_ended(&self.session) {
             self.writing.exchange.end(&mut self.store);
         }
         match self.session.action() {
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Wait if self.input.is_empty() && !self.eof => return Ok(false),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Wait if self.input.is_empty() => self.session.receive_eof(now),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Wait => {
                 let (taken, _) = self.session.receive(&self.input, now);
                 self.input.drain(..taken);
             }
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Commit(put) => {
                 let reply = self.writing.exchange.commit(&mut self.store, &put, now);
                 let now = Instant::from_millis(self.clock_ms.get());
@@ -254,7 +254,7 @@ impl Owner<'_> {
                 let len = self.input_pieces.next(self.input.len());
                 self.session.set_time(self.store.unix_time());
                 let (taken, event) = self.session.receive(&self.input[..len], now);
-                #[cfg(feature = "write")]
+                #[cfg(feature = "manage")]
                 if let Some(coracle_core::ServerEvent::Body { offset, bytes }) = event {
                     let written = self.writing.exchange.write(&mut self.store, offset, bytes, now);
                     let now = Instant::from_millis(self.clock_ms.get());
@@ -267,7 +267,7 @@ impl Owner<'_> {
                     }
                     return Ok(true);
                 }
-                #[cfg(not(feature = "write"))]
+                #[cfg(not(feature = "manage"))]
                 let _ = event;
                 if taken > len || (taken == 0 && self.session.action() == Action::Receive) {
                     return Err(format!("took {taken} of {len} bytes"));
@@ -301,7 +301,7 @@ impl Owner<'_> {
                     self.session.sent(bytes.len(), self.now());
                 }
             },
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Hash { offset, len } if self.writing.is_active => {
                 let mut buf = vec![0; self.output_pieces.next(len)];
                 match self.writing.exchange.hash(&mut self.store, offset, &mut buf, now) {
@@ -309,7 +309,7 @@ impl Owner<'_> {
                     Err(error) => self.session.store_failed(error, self.now()),
                 }
             }
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             Action::Finish { from, to } if self.writing.is_active => {
                 let finished = self.writing.exchange.finish(&mut self.store, from, to);
                 self.session.finished(finished.map_err(|error| error.to_string())?, now);
@@ -336,7 +336,7 @@ impl Owner<'_> {
 
     fn reply(&mut self, now: Instant) {
         let Action::Reply(request) = self.session.action() else { return };
-        #[cfg(feature = "write")]
+        #[cfg(feature = "manage")]
         if let Some(reply) = self.writing.answer(&mut self.store, &request, now) {
             let now = Instant::from_millis(self.clock_ms.get());
             return self.session.reply(reply, now);

@@ -16,10 +16,10 @@ const SLOW_READ_LEN: usize = 100;
 pub struct ScriptedStore {
     pub lines: Vec<StoreLine>,
     pub clock_ms: Rc<Cell<u64>>,
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     pub uploads: Vec<super::uploads::Partial>,
     /// How many files were put.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     pub puts: u32,
 }
 
@@ -40,6 +40,7 @@ enum Item {
     Entry(String, EntryKind),
     Skipped,
     Hidden,
+    Unnameable,
     Fault,
 }
 
@@ -48,9 +49,9 @@ impl ScriptedStore {
         Self {
             lines: lines.to_vec(),
             clock_ms,
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             uploads: super::uploads::left(lines),
-            #[cfg(feature = "write")]
+            #[cfg(feature = "manage")]
             puts: 0,
         }
     }
@@ -127,6 +128,7 @@ impl Store for ScriptedStore {
             if path.is_empty() {
                 items.extend((0..line.skipped.unwrap_or(0)).map(|_| Item::Skipped));
                 items.extend((0..line.hidden.unwrap_or(0)).map(|_| Item::Hidden));
+                items.extend((0..line.unnameable.unwrap_or(0)).map(|_| Item::Unnameable));
             }
             let Some(name) = line.file_name.as_deref().or(line.directory.as_deref()) else { continue };
             let Some(below) = child(name, path) else { continue };
@@ -160,6 +162,7 @@ impl Store for ScriptedStore {
             }
             Some(Item::Skipped) => Ok(Listed::Skipped),
             Some(Item::Hidden) => Ok(Listed::Hidden),
+            Some(Item::Unnameable) => Ok(Listed::Unnameable),
             Some(Item::Fault) => Err(StoreError::Io),
             None => Ok(Listed::End),
         }

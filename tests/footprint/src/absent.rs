@@ -4,14 +4,17 @@
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
+use crate::board::BUF_LEN;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
+#[cfg(feature = "put")]
+use coracle_core::{RequestKind, WriteError};
 use coracle_core::{
     Action, Code, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request, ServerEvent,
     ServerName as Name, ServerNameError, StoreError, Timer, VersionError,
 };
 
-type Session<'c> = ServerSession<'c, [u8; 512]>;
+type Session<'c> = ServerSession<'c, [u8; BUF_LEN]>;
 
 #[rustfmt::skip]
 // SAFETY: the signatures are those of the core's functions, and no image that is linked here is ever run.
@@ -24,8 +27,8 @@ unsafe extern "Rust" {
     safe fn absent_file_name(text: &str) -> Result<coracle_core::FileName<'_>, NameError>;
     safe fn absent_version(text: &str) -> Result<coracle_core::Version, VersionError>;
     pub safe fn absent_request<'a>(request: &Request<'a>) -> (u32, Option<coracle_core::FileName<'a>>, Option<DigestKind>);
-    safe fn absent_new<'c>(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
-    safe fn absent_refusing<'c>(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Session<'c>;
+    safe fn absent_new<'c>(config: &ServerConfig<'c>, buf: [u8; BUF_LEN], now: Instant) -> Session<'c>;
+    safe fn absent_refusing<'c>(code: Code, config: &ServerConfig<'c>, buf: [u8; BUF_LEN], now: Instant) -> Session<'c>;
     safe fn absent_action<'a>(session: &'a Session<'_>) -> Action<'a>;
     safe fn absent_set_time(session: &mut Session<'_>, time: Option<u64>);
     safe fn absent_receive<'e>(session: &'e mut Session<'_>, bytes: &'e [u8], now: Instant) -> (usize, Option<ServerEvent<'e>>);
@@ -46,6 +49,16 @@ unsafe extern "Rust" {
     safe fn absent_stop(session: &mut Session<'_>, now: Instant);
     safe fn absent_exchanges(session: &Session<'_>) -> u32;
     safe fn absent_last_exchange(session: &Session<'_>) -> Exchange;
+    #[cfg(feature = "put")]
+    safe fn absent_config_offered(kind: RequestKind);
+    #[cfg(feature = "rename")]
+    safe fn absent_config_actions(actions: coracle_core::ActionWords<'_>);
+    #[cfg(feature = "rename")]
+    safe fn absent_actions(text: &str) -> Result<coracle_core::ActionWords<'_>, coracle_core::ActionWordsError>;
+    #[cfg(feature = "put")]
+    safe fn absent_stored(session: &mut Session<'_>, len: usize, now: Instant);
+    #[cfg(feature = "put")]
+    safe fn absent_store_failed(session: &mut Session<'_>, error: WriteError, now: Instant);
     #[cfg(feature = "digest")]
     safe fn absent_hasher(kind: DigestKind) -> Option<Hasher>;
     #[cfg(feature = "digest")]
@@ -75,6 +88,16 @@ pub struct ServerName;
 impl ServerName {
     pub fn new(text: &str) -> Result<Name<'_>, ServerNameError> {
         absent_server_name(text)
+    }
+}
+
+#[cfg(feature = "rename")]
+pub struct ActionWords;
+
+#[cfg(feature = "rename")]
+impl ActionWords {
+    pub fn new(text: &str) -> Result<coracle_core::ActionWords<'_>, coracle_core::ActionWordsError> {
+        absent_actions(text)
     }
 }
 
@@ -134,6 +157,18 @@ impl<'c> ServerConfig<'c> {
         self
     }
 
+    #[cfg(feature = "put")]
+    pub fn with_offered(self, kind: RequestKind) -> Self {
+        absent_config_offered(kind);
+        self
+    }
+
+    #[cfg(feature = "rename")]
+    pub fn with_actions(self, actions: coracle_core::ActionWords<'c>) -> Self {
+        absent_config_actions(actions);
+        self
+    }
+
     fn number(self, value: u32) -> Self {
         absent_config_number(value);
         self
@@ -147,8 +182,8 @@ pub struct ServerSession<'c, B>(
 
 #[rustfmt::skip]
 impl<'c> Session<'c> {
-    pub fn new(config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Self { absent_new(config, buf, now) }
-    pub fn refusing(code: Code, config: &ServerConfig<'c>, buf: [u8; 512], now: Instant) -> Self {
+    pub fn new(config: &ServerConfig<'c>, buf: [u8; BUF_LEN], now: Instant) -> Self { absent_new(config, buf, now) }
+    pub fn refusing(code: Code, config: &ServerConfig<'c>, buf: [u8; BUF_LEN], now: Instant) -> Self {
         absent_refusing(code, config, buf, now)
     }
     pub fn action(&self) -> Action<'_> { absent_action(self) }
@@ -165,6 +200,10 @@ impl<'c> Session<'c> {
     pub fn finished(&mut self, finished: Finished, now: Instant) { absent_finished(self, finished, now) }
     #[cfg(feature = "classic")]
     pub fn text_seen(&mut self, now: Instant) { absent_text_seen(self, now) }
+    #[cfg(feature = "put")]
+    pub fn stored(&mut self, len: usize, now: Instant) { absent_stored(self, len, now) }
+    #[cfg(feature = "put")]
+    pub fn store_failed(&mut self, error: WriteError, now: Instant) { absent_store_failed(self, error, now) }
     pub fn file_fault(&mut self, now: Instant) { absent_file_fault(self, now) }
     pub fn deadline(&self) -> Option<(Instant, Timer)> { absent_deadline(self) }
     pub fn handle_timeout(&mut self, now: Instant) { absent_handle_timeout(self, now) }

@@ -38,3 +38,12 @@ pub fn send(bytes: &[u8]) -> usize {
     }
     len
 }
+
+/// The length of a session's buffer.
+pub const BUF_LEN: usize = if cfg!(feature = "rename") {
+    768
+} else if cfg!(feature = "put") {
+    640
+} else {
+    512
+};

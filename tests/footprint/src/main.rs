@@ -6,7 +6,11 @@
 #[cfg(feature = "absent")]
 #[cfg_attr(feature = "get-only", allow(dead_code, reason = "that owner lists nothing"))]
 mod absent;
+#[cfg(feature = "channel-absent")]
+mod absent_channel;
 mod board;
+#[cfg(any(feature = "channel-server", feature = "channel-client"))]
+mod channel;
 #[cfg(feature = "client")]
 mod client;
 #[cfg(feature = "driver")]
@@ -31,6 +35,8 @@ pub extern "C" fn reset() -> ! {
         driver::run();
         #[cfg(feature = "client")]
         client::run();
+        #[cfg(any(feature = "channel-server", feature = "channel-client"))]
+        channel::run();
     }
 }
 

@@ -5,10 +5,16 @@ use core::num::NonZeroU32;
 #[cfg(feature = "absent")]
 #[cfg_attr(feature = "get-only", allow(unused_imports, reason = "that owner names no file"))]
 use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
-use crate::board::{input, output, receive, send};
+use crate::board::{BUF_LEN, input, output, receive, send};
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
 use coracle_core::{Action, Close, Code, DigestKind, FileInfo, Finished, Instant, Reply};
+#[cfg(feature = "put")]
+use coracle_core::{RequestKind, ServerEvent, WriteError};
+#[cfg(all(feature = "rename", not(feature = "absent")))]
+use coracle_core::ActionWords;
+#[cfg(all(feature = "rename", feature = "absent"))]
+use crate::absent::ActionWords;
 #[cfg(not(feature = "get-only"))]
 use coracle_core::{Entry, EntryKind, Listed, StoreError};
 #[cfg(not(feature = "absent"))]
@@ -19,7 +25,7 @@ use crate::absent::Hasher;
 #[cfg(all(feature = "digest", not(feature = "absent")))]
 use coracle_core::Hasher;
 
-type Session = ServerSession<'static, [u8; 512]>;
+type Session = ServerSession<'static, [u8; BUF_LEN]>;
 
 #[used]
 #[unsafe(link_section = ".sizes")]
@@ -54,14 +60,25 @@ pub fn run() {
         (1, Some(text)) => config.with_text_policy(TextPolicy::Reply(text)),
         _ => config,
     };
+    #[cfg(feature = "put")]
+    let config = config.with_offered(RequestKind::Put).with_offered(RequestKind::Delete);
+    #[cfg(feature = "rename")]
+    let config = config.with_offered(RequestKind::Rename).with_offered(RequestKind::MakeDir);
+    #[cfg(feature = "rename")]
+    let mut action_text = [0; 64];
+    #[cfg(feature = "rename")]
+    let config = match text_of(receive(&mut action_text)).map(ActionWords::new) {
+        Some(Ok(actions)) => config.with_offered(RequestKind::Space).with_actions(actions),
+        _ => config,
+    };
     let mut session = if input() == 0 {
-        ServerSession::refusing(code(), &config, [0; 512], now())
+        ServerSession::refusing(code(), &config, [0; BUF_LEN], now())
     } else {
-        ServerSession::new(&config, [0; 512], now())
+        ServerSession::new(&config, [0; BUF_LEN], now())
     };
     let mut bytes = [0; 256];
     #[cfg(feature = "digest")]
-    let mut hasher = None;
+    let mut hasher: Option<Hasher> = None;
     loop {
         match session.action() {
             Action::Receive => {
@@ -72,6 +89,16 @@ pub fn run() {
                     session.set_time(time());
                     let (taken, event) = session.receive(arrived, now());
                     output(taken as u32 ^ u32::from(event.is_some()));
+                    #[cfg(feature = "put")]
+                    if let Some(ServerEvent::Body { offset, bytes }) = event {
+                        output(offset as u32 ^ (offset >> 32) as u32);
+                        let len = send(bytes);
+                        #[cfg(feature = "digest")]
+                        if let Some(hasher) = &mut hasher {
+                            hasher.update(&bytes[..len]);
+                        }
+                        if input() == 0 { session.store_failed(write_error(), now()) } else { session.stored(len, now()) }
+                    }
                 }
             }
             Action::Reply(request) => {
@@ -83,6 +110,11 @@ pub fn run() {
                 #[cfg(feature = "digest")]
                 {
                     hasher = digest.and_then(Hasher::new);
+                }
+                #[cfg(feature = "put")]
+                if show(&request) {
+                    reply_write(&mut session);
+                    continue;
                 }
                 answer(&mut session);
             }
@@ -126,6 +158,13 @@ pub fn run() {
                     same => session.finished(Finished::new(digest, same == 2), now()),
                 }
             }
+            #[cfg(feature = "put")]
+            Action::Commit(put) => {
+                send(put.name.as_str().as_bytes());
+                reply_write(&mut session);
+            }
+            #[cfg(feature = "put")]
+            Action::Wait => output(7),
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 send(text);
@@ -160,9 +199,85 @@ fn parts<'a>(request: &Request<'a>) -> (u32, Option<FileName<'a>>, Option<Digest
     (request.kind() as u32, request.name(), request.digest())
 }
 
+/// Uses everything that a request to write says; false for another.
+#[cfg(feature = "put")]
+#[inline(never)]
+fn show(request: &coracle_core::Request<'_>) -> bool {
+    use coracle_core::{Delete, Replace, Request};
+    match request {
+        Request::Put(put) => {
+            output(put.size as u32 ^ (put.size >> 32) as u32 ^ u32::from(put.parents));
+            output(put.modified.map_or(0, |time| time as u32 ^ (time >> 32) as u32));
+            if let Replace::Version(version) = put.replace {
+                send(version.as_bytes());
+            }
+            output(u32::from(put.replace == Replace::Anything));
+        }
+        Request::Delete(Delete::File { version, .. }) => {
+            send(version.unwrap_or_default().as_bytes());
+        }
+        Request::Delete(_) => {}
+        #[cfg(feature = "rename")]
+        Request::Rename(rename) => {
+            send(rename.to.as_str().as_bytes());
+            send(rename.version.unwrap_or_default().as_bytes());
+        }
+        #[cfg(feature = "rename")]
+        Request::MakeDir { .. } | Request::Space => {}
+        #[cfg(feature = "rename")]
+        Request::Do { action } => {
+            send(action.as_bytes());
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Replies to a request to write in every way.
+#[cfg(feature = "put")]
+#[inline(never)]
+fn reply_write(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
+    let mut text = [0; 64];
+    match input() {
+        0 => session.reply(Reply::Upload { have: wide(), reads_back: input() == 0 }, now()),
+        1 => session.reply(Reply::Compare, now()),
+        2 => session.reply(Reply::Pending, now()),
+        3 => session.reply(Reply::Done, now()),
+        4 => session.reply(Reply::Failed(write_error()), now()),
+        #[cfg(feature = "rename")]
+        5 => {
+            let space = coracle_core::Space::new().with_total(time()).with_free(time()).with_max_file(time());
+            session.reply(Reply::Space(space), now());
+        }
+        _ => {
+            let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
+            if let Some(version) = version {
+                let info = FileInfo::new(wide(), version);
+                session.reply(Reply::Stored { info: &info }, now());
+            }
+        }
+    }
+}
+
+#[cfg(feature = "put")]
+#[inline(never)]
+fn write_error() -> WriteError {
+    match input() {
+        0 => WriteError::Store(fault()),
+        1 => WriteError::Exists,
+        2 => WriteError::Changed,
+        3 => WriteError::TooLarge { max: wide() },
+        4 => WriteError::NoSpace { free: time() },
+        5 => WriteError::InUse,
+        6 => WriteError::Corrupt,
+        7 => WriteError::NotEmpty,
+        _ => WriteError::Unsupported,
+    }
+}
+
 /// Replies to a request in every way.
 #[inline(never)]
-fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
+fn answer(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
     let mut text = [0; 64];
     match input() {
         #[cfg(not(feature = "get-only"))]
@@ -181,7 +296,7 @@ fn answer(session: &mut ServerSession<'_, [u8; 512]>) {
 /// Passes every kind of listing step.
 #[cfg(not(feature = "get-only"))]
 #[inline(never)]
-fn step(session: &mut ServerSession<'_, [u8; 512]>) {
+fn step(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
     let mut text = [0; 255];
     let kind = match input() {
         0 => EntryKind::File { size: wide(), modified: time() },
@@ -191,6 +306,7 @@ fn step(session: &mut ServerSession<'_, [u8; 512]>) {
         0 => Err(fault()),
         1 => Ok(Listed::Skipped),
         2 => Ok(Listed::End),
+        3 => Ok(Listed::Unnameable),
         _ => match text_of(receive(&mut text)).map(FileName::new) {
             Some(Ok(name)) => Ok(Listed::Entry(Entry::new(name, kind))),
             _ => Ok(Listed::Skipped),

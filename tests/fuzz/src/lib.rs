@@ -4,24 +4,32 @@
 //! compiler.
 #![allow(missing_docs, reason = "each target says what must hold")]
 
+mod channel;
 mod client;
 pub mod corpus;
 mod judge;
+#[allow(dead_code, reason = "the core's tests need more of it")]
+#[path = "../../../core/tests/memory/mod.rs"]
+mod memory;
 mod reply;
 mod request;
 mod scanner;
 mod server;
+mod upload;
 
 /// Checks bytes, and panics where a property is violated.
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("scanner", scanner::target),
     ("request", request::target),
     ("reply", reply::target),
     ("server", server::target),
     ("client", client::target),
+    ("upload", upload::target),
+    ("channel-server", channel::server),
+    ("channel-client", channel::client),
 ];
 
 /// Splits the bytes into pieces, by `seed`. Every third seed splits them byte by byte.

@@ -2,12 +2,15 @@
 
 use coracle_fuzz::{TARGETS, corpus};
 
-const CORPUS: [(&str, &str); 5] = [
+const CORPUS: [(&str, &str); 8] = [
     ("scanner", include_str!("../corpus/scanner.txt")),
     ("request", include_str!("../corpus/request.txt")),
     ("reply", include_str!("../corpus/reply.txt")),
     ("server", include_str!("../corpus/server.txt")),
     ("client", include_str!("../corpus/client.txt")),
+    ("upload", include_str!("../corpus/upload.txt")),
+    ("channel-server", include_str!("../corpus/channel-server.txt")),
+    ("channel-client", include_str!("../corpus/channel-client.txt")),
 ];
 
 #[test]

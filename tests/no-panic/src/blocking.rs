@@ -4,7 +4,10 @@ use core::hint::black_box;
 
 use coracle_core::blocking::{Buffers, ClientError, Connection, NoTimeout, serve};
 use coracle_core::exec::Sink;
-use coracle_core::{Close, DigestKind, End, Entry, FileName, GetRequest, Instant, Listing, ServerSession, StaticStore};
+use coracle_core::{
+    ClientRequest, Close, DigestKind, End, Entry, FileName, GetRequest, Instant, Listing, ServerSession, StartError,
+    StaticStore,
+};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use crate::entries;
@@ -71,6 +74,25 @@ entries! {
 
     fn blocking_finish_get(client: &mut Client) -> Result<End, ClientError<ErrorKind, ErrorKind>> {
         client.finish_get(&mut Anything)
+    }
+
+    fn blocking_write_request(client: &Client, ask: &ClientRequest<'_>, buf: &mut [u8]) -> Result<usize, StartError> {
+        client.write_request(ask, buf)
+    }
+
+    fn blocking_start_sent(client: &mut Client, ask: ClientRequest<'_>) -> Result<(), StartError> { client.start_sent(ask) }
+
+    fn blocking_has_received(client: &Client) -> bool { client.has_received() }
+
+    fn blocking_finish_stat(client: &mut Client) -> Result<u64, ClientError<ErrorKind>> {
+        client.finish_stat().map(|header| black_box(header.size))
+    }
+
+    fn blocking_finish_list(client: &mut Client) -> Result<Listing, ClientError<ErrorKind, ErrorKind>> {
+        client.finish_list(|entry: Entry<'_>| {
+            black_box(&entry);
+            black_box(Ok(()))
+        })
     }
 
     fn blocking_serve(

@@ -13,6 +13,14 @@ entries! {
 
     fn client_start(session: &mut Session, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> { session.start(ask, now) }
 
+    fn client_write_request(session: &Session, ask: &ClientRequest<'_>, buf: &mut [u8]) -> Result<usize, StartError> {
+        session.write_request(ask, buf)
+    }
+
+    fn client_start_sent(session: &mut Session, ask: ClientRequest<'_>, now: Instant) -> Result<(), StartError> {
+        session.start_sent(ask, now)
+    }
+
     fn client_action<'s>(session: &'s Session) -> ClientAction<'s> { session.action() }
 
     fn client_connected(session: &mut Session, now: Instant) { session.connected(now) }

@@ -1,4 +1,4 @@
-//! Every public function of the core, with opaque arguments, linked one by one. The panic handler calls a function that does not
+//! Every public function of the core and of the channel, with opaque arguments, linked one by one. The panic handler calls a function that does not
 //! exist, so that linking fails where a panic can be reached.
 //!
 //! A session is passed by pointer, so that the compiler has to assume every state that its type allows.
@@ -6,6 +6,7 @@
 #![allow(improper_ctypes_definitions, reason = "these functions are never called")]
 
 mod blocking;
+mod channel;
 mod client;
 mod server;
 mod values;

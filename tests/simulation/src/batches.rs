@@ -128,7 +128,8 @@ impl Scene {
     /// A program: fetches what is not there in its newest version, and ends without cleaning up where it `is_killed`.
     fn program(&mut self, is_killed: bool, random: &mut Random) {
         let errors = self.disk.errors();
-        let root = shared(Directory::new(self.disk.root(), Path::new("disk")).with_deferred_syncs());
+        let root = shared(Directory::new(self.disk.root(), Path::new("disk")));
+        root.defer_syncs();
         Staging::remove_abandoned(&root);
         let Some(staging) = Staging::create(&root).map(shared) else {
             assert!(self.disk.is_stopped() || self.disk.errors() > errors, "no place for batches");

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use coracle::server::{Event, Log, LogFormat, LogLevel, Server, ServerHandle, Summary};
+use coracle::server::{Event, Log, LogFormat, LogLevel, ReadOnly, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwappableStore};
 use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -60,7 +60,7 @@ pub struct ConsoleConfig {
 }
 
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
-pub fn run(server: Server<'_, SwappableStore>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
+pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
     let shared = SharedState::new();
     let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
     let mut server = server.with_observer(shared.observer());

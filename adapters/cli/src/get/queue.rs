@@ -1,10 +1,12 @@
 //! The queue of tasks, which the workers share.
 
+use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
+use super::report;
 use super::summary::Summary;
 use super::task::{Context, Task, TaskOutcome};
 use super::tree;
@@ -147,6 +149,12 @@ impl Queue {
         self.lock().workers <= 1
     }
 
+    /// Whether there are tasks to do.
+    pub fn has_tasks(&self) -> bool {
+        let state = self.lock();
+        !state.is_over && !state.tasks.is_empty()
+    }
+
     /// Whether the tasks that are left are given up.
     pub fn is_over(&self) -> bool {
         self.lock().is_over
@@ -154,6 +162,25 @@ impl Queue {
 
     /// A task that was taken is done.
     pub fn done(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
+        self.report(context, task, outcome);
+        self.leave(task);
+    }
+
+    /// The work on a task has ended, whether it was reported or will be.
+    pub fn leave(&self, task: &Task) {
+        self.lock().leave(task);
+        self.changed.notify_all();
+    }
+
+    /// Does a task again that was taken, and has been left.
+    pub fn again(&self, task: Task) {
+        let mut state = self.lock();
+        state.len += task.len();
+        state.tasks.push(task);
+    }
+
+    /// Reports how a task ended, and queues those that come of it.
+    pub fn report(&self, context: &Context<'_>, task: &Task, outcome: Result<TaskOutcome, Error>) {
         let outcome = outcome.and_then(|outcome| self.check_room(outcome));
         let failure = outcome.as_ref().err().map(|error| {
             let exit = context.display.suspend(|| {
@@ -165,21 +192,36 @@ impl Queue {
             });
             (exit, error.kind() == ErrorKind::Network)
         });
-        if let Ok(TaskOutcome::Listed { skipped: skipped @ 1.., .. }) = &outcome {
-            context.display.suspend(|| report_skipped(task.name(), *skipped));
+        if let Ok(TaskOutcome::Listed { skipped, missing, .. }) = &outcome {
+            if *missing > 0 {
+                context.display.suspend(|| report_missing(task.name(), *missing));
+            }
+            if let others @ 1.. = skipped.saturating_sub(*missing) {
+                let words = "neither files nor directories, or lead nowhere, and are left out";
+                context.display.note(format_args!("{}: {others} entries are {words}", task.name()));
+            }
         }
+        show_progress(context, task, &outcome);
+        let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
-        state.leave(task);
+        if let Err(error) = told {
+            // Nobody learns what becomes of the others.
+            state.is_over = true;
+            state.first_failure.get_or_insert_with(|| report::cannot_tell(error));
+        }
         match outcome {
             Ok(TaskOutcome::Fetched(summary)) => {
                 state.summary.fetched += 1;
                 state.summary.bytes += summary.size - summary.resumed;
             }
             Ok(TaskOutcome::Unchanged) => state.summary.unchanged += 1,
-            Ok(TaskOutcome::Listed { tasks, skipped, links }) => {
+            Ok(TaskOutcome::NotNewer) => state.summary.not_newer += 1,
+            Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links }) => {
+                state.summary.hidden += hidden;
+                state.summary.not_newer += not_newer;
                 state.summary.skipped += skipped;
-                if skipped > 0 {
-                    // Files that can be read at the server may be among them, and are missing here.
+                if missing > 0 {
+                    // Files that can be read at the server, or what may be some.
                     state.first_failure.get_or_insert(Exit::Refused);
                 }
                 state.summary.links += links;
@@ -195,7 +237,6 @@ impl Queue {
                 state.is_over = true;
             }
         }
-        self.changed.notify_all();
     }
 
     /// Errs where a listing is too large to be held beside the tasks that wait already.
@@ -215,9 +256,96 @@ impl Queue {
     }
 }
 
-fn report_skipped(directory: &str, count: u64) {
+/// Tells in JSON what became of `task`.
+fn tell(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) -> io::Result<()> {
+    context.display.suspend(|| match (outcome, task) {
+        (Err(error), _) => report::failed(task.name(), error),
+        (Ok(TaskOutcome::Fetched(summary)), Task::File(file)) => report::fetched(&file.name, &file.path(), summary),
+        (Ok(TaskOutcome::Unchanged), Task::File(file)) => report::equal(&file.name, file.listed.size),
+        _ => Ok(()),
+    })
+}
+
+/// Lets the line of the tree count what became of `task`.
+fn show_progress(context: &Context<'_>, task: &Task, outcome: &Result<TaskOutcome, Error>) {
+    let size = |task: &Task| match task {
+        Task::File(file) => Some(file.listed.size.unwrap_or(0)),
+        Task::Named { .. } | Task::Directory { .. } => None,
+    };
+    match (outcome, size(task)) {
+        (Ok(TaskOutcome::Listed { tasks, .. }), _) => {
+            let sizes = tasks.iter().filter_map(size);
+            context.display.expect(sizes.clone().count() as u64, sizes.sum());
+        }
+        (Ok(TaskOutcome::Unchanged), Some(size)) => context.display.file_done(size),
+        (_, Some(_)) => context.display.file_done(0),
+        (_, None) => {}
+    }
+}
+
+fn report_missing(directory: &str, count: u64) {
     let (entries, are) = if count == 1 { ("entry", "is") } else { ("entries", "are") };
     print_error(format_args!(
         "{directory}: {count} {entries} cannot be served (for name, link or kind) and {are} missing here"
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use coracle::local::Directory;
+
+    use super::super::known::Listed;
+    use super::super::task::FileTask;
+    use super::{MAX_LISTINGS, Queue, Task};
+
+    fn files(count: usize) -> Vec<Task> {
+        let directory = Arc::new(Directory::open(".".as_ref()).expect("open"));
+        let file = |at| FileTask {
+            name: format!("f{at}"),
+            directory: Arc::clone(&directory),
+            leaf: None,
+            listed: Listed::default(),
+        };
+        (0..count).map(|at| Task::File(file(at))).collect()
+    }
+
+    /// Takes as many as a worker may have. Returns how many they are.
+    fn take_all(queue: &Queue) -> usize {
+        let mut taken = usize::from(queue.take().is_some());
+        while taken > 0 && queue.take_ahead(taken).is_some() {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_worker_leaves_tasks_to_the_others() {
+        assert_eq!(take_all(&Queue::new(files(100), 1)), 100);
+        let queue = Queue::new(files(100), 4);
+        assert_eq!([(); 3].map(|()| take_all(&queue)), [25, 19, 14]);
+        assert_eq!(take_all(&Queue::new(files(4), 4)), 1);
+        assert_eq!(take_all(&Queue::new(files(3), 64)), 1);
+    }
+
+    #[test]
+    fn what_is_given_back_is_next() {
+        let queue = Queue::new(files(10), 1);
+        let taken: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        let names: Vec<_> = taken.iter().map(|task| task.name().to_owned()).collect();
+        queue.give_back(taken.into_iter());
+        let again: Vec<_> = std::iter::repeat_with(|| queue.take()).take(5).flatten().collect();
+        assert_eq!(again.iter().map(|task| task.name().to_owned()).collect::<Vec<_>>(), names);
+        let state = queue.lock();
+        assert_eq!((state.busy, state.tasks.len()), (5, 5));
+    }
+
+    #[test]
+    fn listings_at_a_time_are_bounded() {
+        let directory = |at| Task::Directory { name: format!("d{at}"), local: format!("d{at}"), top_len: 0, links: 0 };
+        let queue = Queue::new((0..100).map(directory).collect(), 1);
+        assert_eq!(take_all(&queue), MAX_LISTINGS);
+        assert!(queue.take().is_some(), "a worker that has nothing else to do waits for none");
+    }
 }

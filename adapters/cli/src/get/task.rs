@@ -1,12 +1,17 @@
 //! A task of `coracle get`: a directory or a file to fetch, and its outcome.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle::client::{GetOptions, GetSummary};
 use coracle::local::Directory;
 
+use super::known::Listed;
+use super::newer::NewerArg;
+use super::store::Store;
 use crate::client_args::ClientArgs;
+use crate::filter::Filter;
 use crate::progress::ProgressDisplay;
 
 /// What all tasks of a run share.
@@ -15,10 +20,18 @@ pub struct Context<'a> {
     pub options: GetOptions,
     pub recursive: bool,
     pub follow_links: bool,
+    /// With `-r`, what of a tree is meant.
+    pub filter: Filter,
+    /// A file that was not modified later is left out.
+    pub newer: Option<NewerArg>,
+    /// What becomes of each file is told in JSON.
+    pub json: bool,
     /// Only errors are printed.
     pub quiet: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
+    /// What was fetched there.
+    pub store: Store,
     pub display: ProgressDisplay,
 }
 
@@ -38,6 +51,8 @@ pub enum Task {
         name: String,
         /// The local path below the root.
         local: String,
+        /// How many bytes of `name` are that of the argument it comes of, with the `/` behind it.
+        top_len: usize,
         /// How many symbolic links were followed to get to it.
         links: u32,
     },
@@ -54,8 +69,16 @@ pub struct FileTask {
     pub directory: Arc<Directory>,
     /// The local name; `None`: the last component of its name at the server.
     pub leaf: Option<OsString>,
-    /// Its size in bytes, where it was listed.
-    pub size: Option<u64>,
+    /// What was listed of it.
+    pub listed: Listed,
+}
+
+impl FileTask {
+    /// The local path.
+    pub fn path(&self) -> PathBuf {
+        let leaf = self.name.rsplit('/').next().unwrap_or_default();
+        self.directory.path_of(self.leaf.as_deref().unwrap_or(leaf.as_ref()))
+    }
 }
 
 /// How a task ended.
@@ -64,12 +87,20 @@ pub enum TaskOutcome {
     Fetched(GetSummary),
     /// The local file is equal already.
     Unchanged,
+    /// It is not new enough.
+    NotNewer,
     /// A directory was listed.
     Listed {
         /// What it contains, in the order in which it is to be fetched.
         tasks: Vec<Task>,
         /// Entries that the server cannot serve.
         skipped: u64,
+        /// How many of them are files or directories, or may be some.
+        missing: u64,
+        /// Entries that the server keeps hidden.
+        hidden: u64,
+        /// Files that are not new enough.
+        not_newer: u64,
         /// Links to directories that are not followed.
         links: u64,
     },

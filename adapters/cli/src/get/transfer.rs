@@ -1,63 +1,67 @@
 //! The threads that do the tasks of `coracle get`.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{self, Receiver};
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, Scope};
+use std::thread;
 
-use super::file::{self, Uncommitted};
+use super::commit::Committer;
 use super::queue::Queue;
+use super::report;
 use super::task::{Context, Task};
+use super::threads::spawn;
 use super::worker;
 use crate::exit::{Exit, print_error};
 
-/// How many files of `-r` are synced at the same time: one flush of the file system's journal serves all of them.
-const COMMITTERS: usize = 16;
-
 /// Does `tasks` and those that come of them, with `workers` connections.
 pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
+    let is_many = context.recursive || tasks.len() > 1;
     let queue = Queue::new(tasks, workers);
-    let (sender, receiver) = mpsc::sync_channel(COMMITTERS);
-    let receiver = Mutex::new(receiver);
+    let committer = Committer::new(context, &queue);
     thread::scope(|scope| {
-        let mut committers = 0;
-        while context.recursive && committers < COMMITTERS {
-            if !spawn(scope, format!("commit-{committers}"), || commit_all(&queue, context, &receiver)) {
-                break;
-            }
-            committers += 1;
+        if is_many {
+            committer.start(scope);
         }
-        let sender = (committers > 0).then_some(sender);
+        let mut threads = Vec::new();
         for number in 1..workers {
-            let (queue, sender) = (&queue, sender.clone());
-            if !spawn(scope, format!("get-{number}"), move || worker::work(queue, context, sender)) {
-                queue.set_workers(number);
-                break;
+            let (queue, committer) = (&queue, &committer);
+            match spawn(scope, format!("get-{number}"), move || worker::work(queue, context, committer)) {
+                Some(thread) => threads.push(thread),
+                None => {
+                    queue.set_workers(number);
+                    break;
+                }
             }
         }
-        worker::work(&queue, context, sender);
+        worker::work(&queue, context, &committer);
+        for thread in threads {
+            // A panic is passed on by the scope.
+            drop(thread.join());
+        }
+        committer.close();
     });
-    let (summary, first_failure) = queue.finish();
+    if queue.has_tasks() {
+        // What could not be renamed from where batches are written is fetched once more, beside its target.
+        worker::work(&queue, context, &Committer::new(context, &queue));
+    }
+    let stored = context.store.finish();
+    context.display.finish();
+    if let Err(error) = context.store.write_index() {
+        context.display.note(format_args!("{error}: the next run has to ask for more"));
+    }
+    let (summary, mut first_failure) = queue.finish();
+    if let Err(error) = stored {
+        print_error(&error);
+        first_failure.get_or_insert(Exit::LocalFile);
+    }
+    let exit = first_failure.unwrap_or(Exit::Done);
+    if context.json {
+        let told = report::summary(&summary, exit);
+        return told.map_or_else(report::cannot_tell, |()| exit);
+    }
     if context.recursive && !context.quiet {
         // A closed standard output does not change what was fetched.
         drop(writeln!(io::stdout(), "{summary}"));
     } else if !context.recursive && summary.not_tried > 0 {
         print_error(format_args!("{} more were not tried", summary.not_tried));
     }
-    first_failure.unwrap_or(Exit::Done)
-}
-
-/// A committer: makes downloads durable, so that the workers do not wait for the disk.
-fn commit_all(queue: &Queue, context: &Context<'_>, downloads: &Mutex<Receiver<Uncommitted>>) {
-    loop {
-        let next = downloads.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((task, download)) = next else { return };
-        queue.done(context, &task, file::commit(download));
-    }
-}
-
-/// Starts a thread; says so and returns false where there can be none.
-fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, name: String, work: impl FnOnce() + Send + 'scope) -> bool {
-    let spawned = thread::Builder::new().name(name).spawn_scoped(scope, work);
-    spawned.map_err(|error| print_error(format_args!("fewer at work, since no thread can be started: {error}"))).is_ok()
+    exit
 }

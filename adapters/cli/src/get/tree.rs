@@ -7,6 +7,7 @@ use coracle::local::Directory;
 use coracle_core::{Code, Entry, EntryKind, Listing};
 
 use super::file::parse_name;
+use super::known::Listed;
 use super::task::{Context, FileTask, Task, TaskOutcome};
 use crate::progress::FileBar;
 
@@ -22,6 +23,7 @@ pub struct Found {
     tasks: Vec<Task>,
     len: usize,
     links: u64,
+    not_newer: u64,
     /// Created with the first entry, since the path may be no directory.
     created: Option<Arc<Directory>>,
 }
@@ -35,7 +37,12 @@ pub fn request(task: &Task) -> Result<PipelineRequest<FileBar>, Error> {
 pub fn as_file(context: &Context<'_>, task: &Task, error: &Error) -> Option<FileTask> {
     match (task, error) {
         (Task::Named { name: Some(name), .. }, Error::Refused { code: Some(Code::NotDirectory), .. }) => {
-            Some(FileTask { name: name.clone(), directory: context.root.clone(), leaf: None, size: None })
+            Some(FileTask {
+                name: name.clone(),
+                directory: context.root.clone(),
+                leaf: None,
+                listed: Listed::default(),
+            })
         }
         _ => None,
     }
@@ -46,14 +53,23 @@ impl Found {
     pub fn add(&mut self, context: &Context<'_>, task: &Task, entry: Entry<'_>) -> Result<(), Error> {
         let (local, links) = destination(task);
         let leaf = entry.name.last();
+        let top_len = top_len(task);
+        let below = entry.name.as_str().get(top_len..).unwrap_or(leaf);
+        if context.filter.excludes(below, matches!(entry.kind, EntryKind::Directory { .. })) {
+            return Ok(());
+        }
         let task = match entry.kind {
-            EntryKind::File { size, .. } => {
+            EntryKind::File { modified, .. } if context.newer.is_some_and(|newer| !newer.includes(modified)) => {
+                self.not_newer += 1;
+                return Ok(());
+            }
+            EntryKind::File { size, modified } => {
                 let directory = match &mut self.created {
                     Some(directory) => directory,
                     none => none.insert(open(context, local)?),
                 };
                 let (name, directory) = (entry.name.as_str().to_owned(), directory.clone());
-                Task::File(FileTask { name, directory, leaf: None, size: Some(size) })
+                Task::File(FileTask { name, directory, leaf: None, listed: Listed { size: Some(size), modified } })
             }
             EntryKind::Directory { link } if link && (!context.follow_links || links == LINKS_MAX) => {
                 self.links += 1;
@@ -62,6 +78,7 @@ impl Found {
             EntryKind::Directory { link } => Task::Directory {
                 name: entry.name.as_str().to_owned(),
                 local: local.map_or_else(|| leaf.to_owned(), |local| format!("{local}/{leaf}")),
+                top_len,
                 links: links + u32::from(link),
             },
             // No kind that this version can fetch.
@@ -82,7 +99,10 @@ impl Found {
         }
         // Files first, so that few directories are open at a time.
         self.tasks.sort_by_key(|task| matches!(task, Task::Directory { .. }));
-        Ok(TaskOutcome::Listed { tasks: self.tasks, skipped: listing.skipped, links: self.links })
+        let missing = listing.missing();
+        let Listing { skipped, hidden, .. } = listing;
+        let Self { tasks, links, not_newer, .. } = self;
+        Ok(TaskOutcome::Listed { tasks, skipped, missing, hidden, not_newer, links })
     }
 }
 
@@ -92,6 +112,15 @@ fn path(task: &Task) -> Option<&str> {
         Task::Named { name, .. } => name.as_deref(),
         Task::Directory { name, .. } => Some(name),
         Task::File(file) => Some(&file.name),
+    }
+}
+
+/// How many bytes of the names of entries are that of the argument they come of, with the `/` behind it.
+fn top_len(task: &Task) -> usize {
+    match task {
+        Task::Named { name, .. } => name.as_ref().map_or(0, |name| name.len() + 1),
+        Task::Directory { top_len, .. } => *top_len,
+        Task::File(_) => 0,
     }
 }
 

@@ -2,24 +2,32 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{self, SyncSender};
 
 use coracle::client::{Download, Error, PipelineAnswer, PipelineRequest, RequestQueue};
+use coracle::local::DownloadTarget;
 use coracle_core::{Entry, Header};
 
-use super::file::{self, FileStep, Uncommitted};
+use super::commit::Committer;
+use super::file::{self, FileStep, First};
 use super::queue::Queue;
 use super::task::{Context, FileTask, Task, TaskOutcome};
 use super::tree::{self, Found};
 use crate::progress::FileBar;
 
 /// Does tasks until there are no more, or until the server has no place for this worker while others have one. Leaves downloads
-/// to the `committers`, where there are any.
-pub fn work(queue: &Queue, context: &Context<'_>, committers: Option<SyncSender<Uncommitted>>) {
+/// to the `committer`.
+pub fn work(queue: &Queue, context: &Context<'_>, committer: &Committer<'_>) {
     let display = context.display.clone();
     let mut client = context.client_args.client().with_retry_observer(move |event| display.note(event));
+    let peer = client.address().to_string();
+    if let Err(error) = context.store.ask_clock(&mut client)
+        && let Some(task) = queue.take()
+    {
+        queue.done(context, &task, Err(error));
+    }
     let is_alone = queue.has_one_worker();
-    let mut worker = Worker { queue, context, committers, follow_ups: VecDeque::new(), is_alone, is_retired: false };
+    let mut worker =
+        Worker { queue, context, committer, peer, follow_ups: VecDeque::new(), is_alone, is_retired: false };
     loop {
         // While others have a place, this one does not wait for one.
         client.set_waits_when_busy(worker.is_alone);
@@ -38,13 +46,18 @@ pub fn work(queue: &Queue, context: &Context<'_>, committers: Option<SyncSender<
 struct Worker<'a, 'c> {
     queue: &'a Queue,
     context: &'a Context<'c>,
-    committers: Option<SyncSender<Uncommitted>>,
+    committer: &'a Committer<'a>,
+    /// The server, as the user wrote it.
+    peer: String,
     /// What is asked next.
     follow_ups: VecDeque<Step>,
     /// No other worker has a place at the server.
     is_alone: bool,
     is_retired: bool,
 }
+
+/// A task that has ended, and how.
+type Ended = (Task, Result<TaskOutcome, Error>);
 
 /// A request of a task.
 enum Step {
@@ -53,11 +66,13 @@ enum Step {
 }
 
 impl Step {
-    fn first(context: &Context<'_>, task: Task) -> Result<Self, Box<(Task, Error)>> {
+    /// What is asked first; else how the task ended, without a request.
+    fn first(context: &Context<'_>, peer: &str, task: Task) -> Result<Self, Box<Ended>> {
         match task {
-            Task::File(task) => match FileStep::first(context, &task) {
-                Ok(step) => Ok(Self::File { task, step }),
-                Err(error) => Err(Box::new((Task::File(task), error))),
+            Task::File(task) => match FileStep::first(context, peer, &task) {
+                Ok(First::Step(step)) => Ok(Self::File { task, step }),
+                Ok(First::Here) => Err(Box::new((Task::File(task), Ok(TaskOutcome::Unchanged)))),
+                Err(error) => Err(Box::new((Task::File(task), Err(error)))),
             },
             task => Ok(Self::List { task, found: Found::default() }),
         }
@@ -88,18 +103,18 @@ impl RequestQueue for Worker<'_, '_> {
                 Some(step) => Ok(step),
                 None => {
                     let task = if pending == 0 { self.queue.take() } else { self.queue.take_ahead(pending) };
-                    Step::first(self.context, task?)
+                    Step::first(self.context, &self.peer, task?)
                 }
             };
-            let failed = match step {
+            let ended = match step {
                 Ok(step) => match step.request(self.context) {
                     Ok(request) => return Some((step, request)),
-                    Err(error) => Box::new((step.into_task(), error)),
+                    Err(error) => Box::new((step.into_task(), Err(error))),
                 },
-                Err(failed) => failed,
+                Err(ended) => ended,
             };
-            let (task, error) = *failed;
-            self.queue.done(self.context, &task, Err(error));
+            let (task, outcome) = *ended;
+            self.queue.done(self.context, &task, outcome);
         }
     }
 
@@ -130,6 +145,9 @@ impl RequestQueue for Worker<'_, '_> {
                 Some(file) => self.replace(&task, file),
                 None => self.queue.done(self.context, &task, Err(error)),
             },
+            (Step::File { task, step: FileStep::Time { target } }, Ok(PipelineAnswer::Described(header))) => {
+                self.choose(task, target, &header);
+            }
             (Step::File { task, step }, Ok(PipelineAnswer::Described(header))) => self.compare(task, step, &header),
             (Step::File { task, step }, Ok(PipelineAnswer::Downloaded(download))) => self.store(task, &step, *download),
             (step, Err(error)) => self.queue.done(self.context, &step.into_task(), Err(error)),
@@ -157,9 +175,9 @@ impl Worker<'_, '_> {
     }
 
     fn begin(&mut self, task: Task) {
-        match Step::first(self.context, task) {
+        match Step::first(self.context, &self.peer, task) {
             Ok(step) => self.follow_ups.push_back(step),
-            Err(failed) => self.queue.done(self.context, &failed.0, Err(failed.1)),
+            Err(ended) => self.queue.done(self.context, &ended.0, ended.1),
         }
     }
 
@@ -170,31 +188,30 @@ impl Worker<'_, '_> {
         self.begin(file);
     }
 
+    /// Goes on with a file that is new enough.
+    fn choose(&mut self, task: FileTask, target: DownloadTarget, header: &Header) {
+        if self.context.newer.is_some_and(|newer| !newer.includes(header.modified)) {
+            self.context.display.note(format_args!("{}: not modified since then", task.name));
+            return self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::NotNewer));
+        }
+        match FileStep::of_meant(self.context, &self.peer, &task, target) {
+            Ok(First::Here) => self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::Unchanged)),
+            Ok(First::Step(step)) => self.follow_ups.push_back(Step::File { task, step }),
+            Err(error) => self.queue.done(self.context, &Task::File(task), Err(error)),
+        }
+    }
+
     /// Fetches a file unless it is here already.
     fn compare(&mut self, task: FileTask, step: FileStep, header: &Header) {
-        let FileStep::Digest { target, size, kind } = step else { unreachable!("its digest was asked for") };
-        match file::is_equal(&target, size, kind, header) {
-            Ok(true) => self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::Unchanged)),
-            Ok(false) => self.follow_ups.push_back(Step::File { task, step: FileStep::Contents { target } }),
+        match step.judge(self.context, &self.peer, &task, header) {
+            Ok(First::Here) => self.queue.done(self.context, &Task::File(task), Ok(TaskOutcome::Unchanged)),
+            Ok(First::Step(step)) => self.follow_ups.push_back(Step::File { task, step }),
             Err(error) => self.queue.done(self.context, &Task::File(task), Err(error)),
         }
     }
 
     fn store(&mut self, task: FileTask, step: &FileStep, download: Download) {
-        let (name, task) = (task.name.clone(), Task::File(task));
-        let (task, download) = match &self.committers {
-            Some(committers) => match committers.send((task, download)) {
-                Ok(()) => return,
-                Err(mpsc::SendError(unsent)) => unsent,
-            },
-            None => (task, download),
-        };
-        let outcome = file::commit(download);
-        if let (Ok(TaskOutcome::Fetched(summary)), FileStep::Contents { target }) = (&outcome, step)
-            && !self.context.recursive
-        {
-            self.context.display.println(&file::describe(&name, target, summary));
-        }
-        self.queue.done(self.context, &task, outcome);
+        let receipt = self.context.recursive.then(|| file::receipt(&task, step, &download)).flatten();
+        self.committer.commit(Task::File(task), download, receipt);
     }
 }

@@ -31,6 +31,10 @@ enum AdmissionPolicy {
 }
 
 impl AdmissionArgs {
+    pub const fn on_text(&self) -> &OnText {
+        &self.on_text
+    }
+
     /// Sets the arguments in `limits`.
     pub fn apply_to(&self, limits: &mut Limits) {
         limits.admission = match self.admission {

@@ -3,30 +3,32 @@
 mod admission;
 mod announcement;
 mod metrics_page;
+mod writing;
 
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
 use std::thread;
 
 use clap::{Args, ValueEnum, ValueHint};
 use coracle::metrics::Metrics;
-use coracle::server::{Limits, Log, LogFormat, LogLevel, Server};
-use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore};
-use coracle::transport::KernelFile;
-use coracle_core::{FileName, ServerName, Store};
+use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
+use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore};
+use coracle_core::{FileName, ServerName};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
-use crate::values::{DurationArg, parse_chunk_size, parse_rate};
+use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use metrics_page::MetricsPage;
+use writing::WriteArgs;
 
 /// Serve a directory, or one file
 #[derive(Debug, Args)]
@@ -59,6 +61,12 @@ pub struct Serve {
     /// Drop clients that receive fewer bytes a second than this on average; 0 for no minimum
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate)]
     min_rate: u32,
+    /// Send at most this many bytes a second to all clients together
+    #[arg(long, value_name = "SIZE", value_parser = parse_limit)]
+    limit_rate: Option<NonZeroU64>,
+    /// Send at most this many bytes a second over each connection
+    #[arg(long, value_name = "SIZE", value_parser = parse_limit)]
+    limit_rate_per_client: Option<NonZeroU64>,
     /// How long answers under way may take when the server is stopped
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     grace: DurationArg,
@@ -76,6 +84,8 @@ pub struct Serve {
     hidden: bool,
     #[command(flatten)]
     admission: AdmissionArgs,
+    #[command(flatten)]
+    writing: WriteArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
     metrics: Option<SocketAddr>,
@@ -85,7 +95,7 @@ pub struct Serve {
     /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also log clients that connect and requests that arrive
+    /// Also log clients that connect, requests that arrive, and what listings leave out
     #[arg(long, short)]
     verbose: bool,
 }
@@ -104,7 +114,8 @@ Examples:
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
-  coracle serve /srv/images --console       shown and controlled on this terminal";
+  coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in";
 
 const LONG_HELP: &str = "\
 Examples:
@@ -113,6 +124,7 @@ Examples:
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
 
 One file is opened anew for each request, so that one which replaces it is served at once.
 
@@ -154,13 +166,22 @@ Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.
 Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 pub fn serve(args: &Serve) -> Exit {
+    if let Err(why) = args.writing.check(args.admission.on_text()) {
+        return fail(Exit::Usage, &why);
+    }
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
             Ok(_) if args.console => {
                 fail(Exit::Usage, &"the console shows a directory: serve the one that the file is in")
             }
-            Ok(store) => serve_store(args, &store, Some(store.name())),
+            Ok(_) if args.writing.is_on() => {
+                fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
+            }
+            Ok(store) => match open_log(args) {
+                Ok(log) => serve_store(args, Server::new(&store), Some(store.name()), log),
+                Err(exit) => exit,
+            },
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
@@ -168,19 +189,45 @@ pub fn serve(args: &Serve) -> Exit {
         Ok(store) => store.with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
+    if args.console && args.writing.is_on() {
+        return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
+    }
     if args.console && console::is_available() {
         return serve_on_console(args, store);
     }
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
     }
-    serve_store(args, &store, None)
+    let log = match open_log(args) {
+        Ok(log) => log,
+        Err(exit) => return exit,
+    };
+    let store = store.with_skip_observer(log.skip_observer());
+    if !args.writing.is_on() {
+        return serve_store(args, Server::new(&store), None, log);
+    }
+    let store = match WritableDirectoryStore::new(store, args.writing.options()) {
+        Ok(store) => store,
+        Err(error) => return fail(Exit::LocalFile, &format!("cannot read {}: {error}", args.path.display())),
+    };
+    thread::scope(|scope| {
+        // Dropped at the end, which ends the sweeper.
+        let (_running, stopped) = mpsc::channel();
+        scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
+        serve_store(args, Server::writable(&store), None, log)
+    })
 }
 
-/// Serves `store` until a signal comes. `name` is that of the one file in it, where it is a store of one.
-fn serve_store<S>(args: &Serve, store: S, name: Option<FileName<'_>>) -> Exit
+fn open_log(args: &Serve) -> Result<Log, Exit> {
+    let (level, format) = log_settings(args);
+    let log = Log::new(io::stderr(), format, level);
+    log.map_err(|error| fail(Exit::LocalFile, &format!("cannot begin a log: {error}")))
+}
+
+/// Runs `server` until a signal comes. `name` is that of the one file in its store, where it is a store of one.
+fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, name: Option<FileName<'_>>, log: Log) -> Exit
 where
-    S: Store<File: KernelFile> + Clone + Send,
+    S: ServedStore,
 {
     let mut addresses = Vec::new();
     for text in &args.listen {
@@ -192,13 +239,8 @@ where
     if let Some(warning) = descriptor_limit::raise(args.max_clients) {
         print_error(warning);
     }
-    let (level, format) = log_settings(args);
-    let log = match Log::new(io::stderr(), format, level) {
-        Ok(log) => log,
-        Err(error) => return fail(Exit::LocalFile, &format!("cannot begin a log: {error}")),
-    };
     let metrics = Metrics::new();
-    let server = configure(Server::new(store), args, &metrics).with_observer(log);
+    let server = configure(server, args, &metrics).with_observer(log);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -264,7 +306,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
 /// Applies the arguments that both ways of running have in common.
 fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
 where
-    S: Store<File: KernelFile> + Clone + Send,
+    S: ServedStore,
 {
     if let Ok(name) = ServerName::new(&args.name) {
         server = server.with_name(name);
@@ -308,6 +350,8 @@ fn limits(args: &Serve) -> Limits {
     limits.request_timeout = args.request_timeout.0;
     limits.stall_timeout = args.stall_timeout.0;
     limits.min_rate = args.min_rate;
+    limits.rate_limit = args.limit_rate;
+    limits.connection_rate_limit = args.limit_rate_per_client;
     limits.grace = args.grace.0;
     limits.retry_after_stop = args.retry_after.0;
     args.admission.apply_to(&mut limits);

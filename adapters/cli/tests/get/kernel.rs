@@ -143,14 +143,27 @@ fn d1_killed_at_every_write_and_resumed_each_time() {
 
 #[test]
 fn d5_it_is_reported_only_when_it_is_durable() {
+    const CALLS: [&str; 2] = ["-e", "trace=fsync,syncfs,renameat2,write,pwrite64"];
+    for (fsync, sync) in [("file", "fsync"), ("batch", "syncfs")] {
+        let (local, server) = (TestDirectory::new(), honest());
+        traced(&local, &server, &CALLS, &["-r", "--fsync", fsync]).exits_with(0);
+        let log = String::from_utf8(local.read("strace.log")).expect("UTF-8");
+        let lines: Vec<_> = log.lines().collect();
+        let all = |what: &str| -> Vec<_> { (0..lines.len()).filter(|at| lines[*at].contains(what)).collect() };
+        let (mut syncs, renames, reports) = (all(sync), all("renameat2("), all("1 fetched"));
+        // The calls that have come to their end.
+        syncs.retain(|at| lines[*at].contains("= 0"));
+        // After the second sync the index follows.
+        let ([contents, name, ..], [renamed], [said]) = (&syncs[..], &renames[..], &reports[..]) else {
+            panic!("{log}")
+        };
+        let last_write = all("pwrite64").into_iter().rfind(|write| write < name);
+        assert!(last_write < Some(*contents) && contents < renamed && renamed < name && name < said, "{log}");
+    }
     let (local, server) = (TestDirectory::new(), honest());
-    traced(&local, &server, &["-e", "trace=fsync,renameat2,write,unlinkat,pwrite64"], &["-r"]).exits_with(0);
+    traced(&local, &server, &CALLS, &["-r", "--fsync", "none"]).exits_with(0);
     let log = String::from_utf8(local.read("strace.log")).expect("UTF-8");
-    let lines: Vec<_> = log.lines().collect();
-    let all = |what: &str| -> Vec<_> { (0..lines.len()).filter(|at| lines[*at].contains(what)).collect() };
-    let (writes, syncs, renames, reports) = (all("pwrite64"), all("fsync"), all("renameat2"), all("1 fetched"));
-    let ([file, directory], [renamed], [said]) = (&syncs[..], &renames[..], &reports[..]) else { panic!("{log}") };
-    assert!(writes.last() < Some(file) && file < renamed && renamed < directory && directory < said, "{log}");
+    assert!(!log.contains("sync") && log.contains("renameat2("), "{log}");
 }
 
 #[test]
@@ -163,6 +176,29 @@ fn k10_a_sync_that_fails_is_a_failure() {
     let result = traced(&local, &server, &["-e", "inject=fsync:error=EIO:when=2"], &["a"]);
     result.exits_with(5).prints_error("may not survive a power cut");
     assert_eq!(names(&local), ["a"]);
+}
+
+#[test]
+fn k10_a_sync_of_a_batch_that_fails_is_a_failure_of_its_files() {
+    let files: &[(&str, &[u8])] = &[("a", b"alpha"), ("b", b"beta")];
+    let (local, server) = (TestDirectory::new(), Server::honest(files));
+    let result = traced(&local, &server, &["-e", "inject=syncfs:error=EIO:when=1"], &["-r"]);
+    result.exits_with(5).prints_error("cannot write ./a: Input/output error").prints_error("cannot write ./b: ");
+    assert!(names(&local).is_empty(), "{:?}", names(&local));
+    let result = traced(&local, &server, &["-e", "inject=syncfs:error=EIO:when=2"], &["-r"]);
+    result.exits_with(5).prints_error("./a is complete, but may not survive a power cut");
+    assert_eq!(names(&local), ["a", "b"]);
+}
+
+#[test]
+fn k11_a_batch_on_another_mount_is_fetched_beside_its_targets() {
+    let files: &[(&str, &[u8])] = &[("a", b"alpha"), ("b", b"beta")];
+    let (local, server) = (TestDirectory::new(), Server::honest(files));
+    let staging = local.path(".coracle-batch-0");
+    let options = ["-P", staging.to_str().expect("UTF-8"), "-e", "inject=renameat2:error=EXDEV"];
+    let result = traced(&local, &server, &options, &["-r"]);
+    assert!(result.exits_with(0).out().starts_with("2 fetched (9 bytes), 0 equal and skipped, 0 failed"), "{result:?}");
+    assert_eq!((names(&local), local.read("b")), (vec!["a".to_owned(), "b".to_owned()], b"beta".to_vec()));
 }
 
 #[test]
@@ -237,10 +273,13 @@ fn a_name_that_the_file_system_cannot_hold_fails_alone() {
     let server = Server::new(|mut exchange: Exchange<'_>| {
         exchange.honest(&[("a", b"alpha"), ("b:c", b"beta"), ("d", b"delta")])
     });
-    for error in ["EINVAL", "EILSEQ", "ENAMETOOLONG"] {
-        let inject = format!("inject=openat:error={error}");
-        let options = ["-P", ".coracle-b:c.part.json", "-e", &inject];
-        let result = traced(&local, &server, &options, &["-r", "-o", "to"]);
+    let by_itself =
+        ["EINVAL", "EILSEQ", "ENAMETOOLONG"].map(|error| ("file", error, "openat", ".coracle-b:c.part.json"));
+    let in_a_batch = ["EILSEQ", "ENAMETOOLONG"].map(|error| ("batch", error, "renameat2", "b:c"));
+    for (fsync, error, call, path) in by_itself.into_iter().chain(in_a_batch) {
+        let inject = format!("inject={call}:error={error}");
+        let options = ["-P", path, "-e", &inject];
+        let result = traced(&local, &server, &options, &["-r", "-o", "to", "--fsync", fsync]);
         let words = "coracle: b:c cannot be saved under its name: the file system cannot hold it\n";
         assert_eq!((result.code, result.stderr.as_str()), (Some(5), words), "{error}");
         assert_eq!(names(&local), ["to", "to/a", "to/d"], "{error}");

@@ -1,13 +1,19 @@
 //! `coracle get`, `ls` and `stat`, run as a program. Names begin with the number of the fault that they are about.
 
+mod ahead;
 mod changes;
 mod faults;
 mod kernel;
+mod limits;
 mod listing;
 mod outcomes;
 mod program;
 mod range;
+mod report;
+mod selection;
 mod serve;
 mod support;
+mod sync;
+mod terminal;
 mod tree;
 mod waiting;

@@ -25,9 +25,20 @@ impl Serve {
         Self { root, child, address }
     }
 
+    /// A server that serves hidden files too.
+    pub fn of_all(root: tempfile::TempDir) -> Self {
+        let (child, address) = Self::start_with(root.path(), "127.0.0.1:0", &["--hidden"]);
+        Self { root, child, address }
+    }
+
     pub fn start(root: &Path, listen: &str) -> (Child, String) {
+        Self::start_with(root, listen, &[])
+    }
+
+    fn start_with(root: &Path, listen: &str, args: &[&str]) -> (Child, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
             .args(["serve", "--listen", listen, "-q"])
+            .args(args)
             .arg(root)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -60,6 +60,7 @@ impl TestDirectory {
     pub fn names(&self) -> Vec<String> {
         let mut names = Vec::new();
         collect_names(self.root.path(), "", &mut names);
+        names.retain(|name| !name.ends_with(INDEX));
         names.sort();
         names
     }
@@ -248,8 +249,15 @@ impl Exchange<'_> {
     }
 }
 
+/// What `get -r` notes in its destination.
+pub const INDEX: &str = ".coracle-index";
+
+/// The answer to a hello, of a server that has a clock.
+const HELLO: &[u8] = b"{\"type\":\"hello\",\"protocol\":1,\"server\":\"script\",\"name\":\"\",\"maxRequest\":640,\
+    \"chunkSize\":1024,\"idle_ms\":0,\"request_ms\":0,\"stall_ms\":0,\"time\":2000000000,\"features\":[],\"digests\":[]}\n";
+
 impl Server {
-    /// `script` is called for each request.
+    /// `script` is called for each request but a hello.
     pub fn new(script: impl Fn(Exchange<'_>) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address").to_string();
@@ -265,7 +273,12 @@ impl Server {
                     let mut input = BufReader::new(out.try_clone().expect("a second handle"));
                     let mut line = String::new();
                     while input.read_line(&mut line).is_ok_and(|len| len > 0) {
-                        let request = serde_json::from_str(&line).expect("a request on a line");
+                        let request: Value = serde_json::from_str(&line).expect("a request on a line");
+                        if request["type"] == "hello" {
+                            drop(out.write_all(HELLO));
+                            line.clear();
+                            continue;
+                        }
                         let number = requests.fetch_add(1, Ordering::SeqCst);
                         script(Exchange { request, number, out: &mut out });
                         line.clear();

@@ -106,6 +106,28 @@ fn what_the_server_cannot_serve_is_a_failure() {
     is_tree(&local, "to/");
 }
 
+/// A server that tells files whose names cannot be asked for from sockets and the like: only the former are missing here.
+#[test]
+fn m31_only_what_is_missing_is_a_failure() {
+    for (unnameable, code) in [(0, 0), (1, 1)] {
+        let (local, quiet) = (TestDirectory::new(), TestDirectory::new());
+        let server = Server::new(move |mut exchange| match exchange.kind() {
+            "list" => {
+                exchange.line(&json!({"type": "entry", "fileName": "a", "fileSize": 5}));
+                exchange.line(&json!({"type": "end", "count": 1, "skipped": 3, "unnameable": unnameable}));
+            }
+            _ => exchange.honest(&[("a", b"alpha")]),
+        });
+        let result = local.get(&server, &["-r", "-o", "to"]);
+        result.prints_error(&format!("/: {} entries are neither files nor directories", 3 - unnameable));
+        let is_missing = result.stderr.contains("cannot be served");
+        assert_eq!((result.code, is_missing), (Some(code), unnameable > 0), "{}", result.stderr);
+        assert_eq!(local.read("to/a"), b"alpha");
+        let result = quiet.get(&server, &["-r", "-o", "to", "-q"]);
+        assert_eq!((result.code, result.stderr.is_empty()), (Some(code), unnameable == 0), "{}", result.stderr);
+    }
+}
+
 #[test]
 fn what_differs_is_replaced_only_by_force() {
     let (local, server) = (TestDirectory::new(), server());
@@ -213,7 +235,8 @@ fn a_connection_that_the_server_has_no_place_for_is_given_up() {
 fn a_listing_that_is_cut_begins_again_or_is_reported() {
     let local = TestDirectory::new();
     let server = Server::new(|mut exchange| match exchange.number {
-        0 => {
+        // The first one comes over a connection that was used before, which a server may close at any time.
+        0 | 1 => {
             exchange.line(&json!({"type": "entry", "fileName": "gone", "fileSize": 1}));
             exchange.cut();
         }

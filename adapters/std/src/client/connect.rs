@@ -1,6 +1,7 @@
 //! Connects to a server, and the clock of its connections.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,8 +19,29 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The idle time after which the kernel probes whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// The transport of a client.
-pub type ClientTransport = TcpTransport<Socket>;
+/// A kind of IP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl AddressFamily {
+    fn has(self, address: &SocketAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
+}
+
+impl fmt::Display for AddressFamily {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
 
 /// Connects to one of the addresses of the host, by the rules of RFC 8305: the next address is tried as well when the last
 /// one failed or did not answer within [`ATTEMPT_DELAY`], and the first that answers is taken. `timeout` is for all of them
@@ -27,10 +49,17 @@ pub type ClientTransport = TcpTransport<Socket>;
 pub fn connect(
     address: &Address,
     timeout: Option<Duration>,
+    family: Option<AddressFamily>,
     preferred: &mut Option<SocketAddr>,
-) -> io::Result<ClientTransport> {
+) -> io::Result<TcpTransport<Socket>> {
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let (socket, taken) = connect_first(&in_order(address.resolve()?, *preferred), deadline)?;
+    let resolved = address.resolve()?.into_iter();
+    let addresses: Vec<SocketAddr> =
+        resolved.filter(|address| family.is_none_or(|family| family.has(address))).collect();
+    if let (true, Some(family)) = (addresses.is_empty(), family) {
+        return Err(io::Error::new(io::ErrorKind::NotFound, format!("the host has no {family} address")));
+    }
+    let (socket, taken) = connect_first(&in_order(addresses, *preferred), deadline)?;
     *preferred = Some(taken);
     socket.set_nonblocking(false)?;
     socket.set_tcp_nodelay(true)?;
@@ -137,13 +166,13 @@ mod tests {
     use embedded_io::{Error as _, ErrorKind, Read};
     use socket2::{Domain, SockAddr, Socket, Type};
 
-    use super::{Address, connect, connect_first, in_order};
+    use super::{Address, AddressFamily, connect, connect_first, in_order};
 
     #[test]
     fn m13_a_silent_peer_is_a_time_out() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = Address::from(listener.local_addr().expect("an address"));
-        let mut transport = connect(&address, Some(Duration::from_secs(5)), &mut None).expect("connect");
+        let mut transport = connect(&address, Some(Duration::from_secs(5)), None, &mut None).expect("connect");
         transport.limit_wait(Some(50)).expect("limit");
         let begin = Instant::now();
         let error = transport.read(&mut [0; 8]).expect_err("nothing to read");
@@ -157,7 +186,7 @@ mod tests {
         let held = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
         held.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("bind");
         let address = held.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
-        let error = connect(&Address::from(address), None, &mut None).expect_err("nobody listens");
+        let error = connect(&Address::from(address), None, None, &mut None).expect_err("nobody listens");
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
     }
 
@@ -197,11 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn only_addresses_of_the_family_are_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let address = Address::from(listener.local_addr().expect("an address"));
+        assert!(connect(&address, None, Some(AddressFamily::V4), &mut None).is_ok());
+        let error = connect(&address, None, Some(AddressFamily::V6), &mut None).expect_err("it has none");
+        assert_eq!(error.to_string(), "the host has no IPv6 address");
+    }
+
+    #[test]
     fn the_address_that_worked_is_remembered() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let address = listener.local_addr().expect("an address");
         let mut preferred = None;
-        connect(&Address::from(address), None, &mut preferred).expect("connected");
+        connect(&Address::from(address), None, None, &mut preferred).expect("connected");
         assert_eq!(preferred, Some(address));
     }
 }

@@ -1,6 +1,5 @@
 //! Fetches a file to a file.
 
-use std::thread::sleep;
 use std::time::Duration;
 
 use coracle_core::exec::Sink;
@@ -13,7 +12,7 @@ use super::error::Error;
 use super::options::{GetOptions, GetSummary, range_end};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
-use crate::local::{DownloadTarget, ExistingPart, FinishedPart, LocalError, Origin, Part, Proof, Replace};
+use crate::local::{DownloadTarget, ExistingPart, FinishedPart, LocalError, Origin, Part, Proof, Replace, Stored};
 
 /// How many times a file that changes during the fetch is fetched again.
 const MAX_CHANGES: u32 = 3;
@@ -40,13 +39,22 @@ impl Download {
     ///
     /// Those of the file system; see [`Part::promote`].
     pub fn commit(self) -> Result<GetSummary, LocalError> {
+        Ok(self.store()?.0)
+    }
+
+    /// Like [`commit`](Self::commit), and says what was stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Self::commit).
+    pub fn store(self) -> Result<(GetSummary, Stored), LocalError> {
         let Self { part, proof, modified, replace, is_durable, summary } = self;
-        if is_durable {
-            part.promote(proof, modified, replace)?;
+        let stored = if is_durable {
+            part.promote(proof, modified, replace)?
         } else {
-            part.finish(proof, modified, replace, false)?.take_name()?;
-        }
-        Ok(summary)
+            part.finish(proof, modified, replace, false)?.take_name()?
+        };
+        Ok((summary, stored))
     }
 
     /// Whether it lies in the directory of the options, with the other files of a batch.
@@ -64,6 +72,12 @@ impl Download {
     pub fn finish(self) -> Result<(FinishedPart, GetSummary), LocalError> {
         let Self { part, proof, modified, replace, summary, .. } = self;
         Ok((part.finish(proof, modified, replace, false)?, summary))
+    }
+
+    /// What [`commit`](Self::commit) will return.
+    #[must_use]
+    pub const fn summary(&self) -> GetSummary {
+        self.summary
     }
 
     /// What was fetched: the name at the server, its size and its version.
@@ -208,7 +222,7 @@ impl<P: Progress> Fetch<P> {
             let outcome = requester.attempt_get(&asked.request(), &mut self);
             match self.judge(outcome, requester.policy) {
                 Ok(Next::Done(proof, summary)) => return self.finish(proof, summary),
-                Ok(Next::Again(pause)) => sleep(pause),
+                Ok(Next::Again(pause)) => requester.pause(pause),
                 Err(error) => return Err(self.fail(error)),
             }
         }

@@ -37,6 +37,10 @@ pub enum Error {
         /// The server's explanation as received, not escaped.
         message: String,
     },
+    /// It took longer than the user gave it.
+    OutOfTime,
+    /// The server sent less in a second than the user demands.
+    TooSlow,
     /// The file changed during each attempt to fetch it.
     Changed,
     /// The server violated the protocol.
@@ -61,6 +65,10 @@ pub enum Error {
     Local(LocalError),
     /// The output of the caller could not be written.
     Write(io::Error),
+    /// The file to send could not be read.
+    Read(io::Error),
+    /// The file to send changed while it was hashed or sent. It is not stored.
+    SourceChanged,
 }
 
 /// The kind of an [`Error`].
@@ -83,11 +91,16 @@ impl Error {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::Connect { .. } | Self::Connection { .. } => ErrorKind::Network,
+            Self::Connect { .. } | Self::Connection { .. } | Self::OutOfTime | Self::TooSlow => ErrorKind::Network,
             Self::Refused { .. } | Self::Changed => ErrorKind::Refused,
             Self::Violation(_) | Self::DigestMismatch => ErrorKind::Verification,
             Self::InvalidRequest(_) => ErrorKind::Usage,
-            Self::TooLarge { .. } | Self::ListingTooLarge { .. } | Self::Local(_) | Self::Write(_) => ErrorKind::Local,
+            Self::TooLarge { .. }
+            | Self::ListingTooLarge { .. }
+            | Self::Local(_)
+            | Self::Write(_)
+            | Self::Read(_)
+            | Self::SourceChanged => ErrorKind::Local,
         }
     }
 
@@ -133,6 +146,8 @@ impl fmt::Display for Error {
             Self::Changed => {
                 f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
             }
+            Self::OutOfTime => f.write_str("the time for it is over"),
+            Self::TooSlow => f.write_str("the server sends more slowly than allowed"),
             Self::Violation(violation) => violation.fmt(f),
             Self::DigestMismatch => f.write_str("what was received does not have the server's digest"),
             Self::InvalidRequest(error) => error.fmt(f),
@@ -142,6 +157,8 @@ impl fmt::Display for Error {
             }
             Self::Local(error) => error.fmt(f),
             Self::Write(error) => write!(f, "cannot write: {error}"),
+            Self::Read(error) => write!(f, "cannot read: {error}"),
+            Self::SourceChanged => f.write_str("the file changed while it was sent; nothing was stored"),
         }
     }
 }
@@ -149,9 +166,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Connect { error, .. } | Self::Connection { error: Some(error), .. } | Self::Write(error) => {
-                Some(error)
-            }
+            Self::Connect { error, .. }
+            | Self::Connection { error: Some(error), .. }
+            | Self::Write(error)
+            | Self::Read(error) => Some(error),
             Self::Local(error) => Some(error),
             _ => None,
         }

@@ -4,6 +4,9 @@
 //! its bytes are on the disk. A fetch that fails leaves the received bytes behind, and the next one resumes there: the digest is
 //! that of the whole file, so that a resume never joins parts of two files.
 //!
+//! Many small files, listings or digests are asked for by [`Client::pipeline`], which does not wait for one answer before it
+//! sends the next request.
+//!
 //! ```no_run
 //! use coracle::client::{Client, GetOptions};
 //! use coracle_core::FileName;
@@ -23,36 +26,44 @@
 mod address;
 mod attempt;
 mod backoff;
+mod clock;
 mod connect;
 #[cfg(test)]
 mod crowd_tests;
 mod download;
 mod error;
+mod limits;
 mod options;
 mod pipeline;
 mod progress;
 mod requester;
 mod stream;
+mod upload;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use coracle_core::{DigestKind, Entry, FileName, Header, Listing};
+use coracle_core::{Delete, DigestKind, Entry, FileName, Header, Hello, Listing, Rename, Space, WriteRequest};
 
 pub use address::{Address, AddressError};
+pub use clock::ServerClock;
+pub use connect::AddressFamily;
 pub use download::Download;
 pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
+pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;
 use self::requester::Requester;
 use crate::local::{Directory, DownloadTarget};
+use crate::rate_limit::RateLimit;
 
 /// A client of one server. It connects with its first request, and uses the connection again for the next ones.
 pub struct Client {
@@ -95,6 +106,46 @@ impl Client {
         self.requester.policy.busy_patience = patience;
         self.requester.policy.patience = patience;
         self
+    }
+
+    /// Sets when all requests have to be complete: pauses, connecting and everything that is received. What is not complete
+    /// then fails with [`Error::OutOfTime`]. Default: never.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Option<Instant>) -> Self {
+        self.requester.limits.deadline = deadline;
+        self
+    }
+
+    /// Sets the lowest rate of the server in bytes a second, on average over the stall time-out (30 s where there is none), as
+    /// long as this client waits for bytes; 0 for none, the default. A slower one fails with [`Error::TooSlow`]. While a
+    /// server sends heartbeats it computes a digest, and no rate is demanded.
+    #[must_use]
+    pub fn with_min_rate(mut self, bytes_per_second: u32) -> Self {
+        self.requester.limits.min_rate = bytes_per_second;
+        self
+    }
+
+    /// Sets the limit of what is received, which other clients may share; `None` for none, the default.
+    #[must_use]
+    pub fn with_rate_limit(mut self, rate_limit: Option<RateLimit>) -> Self {
+        self.requester.limits.rate_limit = rate_limit;
+        self
+    }
+
+    /// Sets the family of the addresses to connect to; `None` for either, the default.
+    #[must_use]
+    pub fn with_address_family(mut self, family: Option<AddressFamily>) -> Self {
+        self.requester.family = family;
+        self
+    }
+
+    /// Asks what the server is and can do, and passes the answer to `take`.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn hello<A>(&mut self, mut take: impl FnMut(&Hello<'_>) -> A) -> Result<A, Error> {
+        self.requester.retry(|requester| requester.attempt(|connection| connection.hello(&mut take)))
     }
 
     /// Sets whether a server that has no place is waited for, the default; otherwise [`Error::is_busy`] is returned at once.
@@ -156,6 +207,17 @@ impl Client {
             clear(collection);
             requester.attempt(|connection| connection.list(path, |entry| add(collection, entry)))
         })
+    }
+
+    /// Asks for the server's clock; `None` where it has none, or does not tell.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn clock(&mut self) -> Result<Option<ServerClock>, Error> {
+        let time =
+            self.requester.retry(|requester| requester.attempt(|connection| connection.hello(|hello| hello.time)))?;
+        Ok(time.map(ServerClock::new))
     }
 
     /// Asks for the size, time and version of the file `name`, and for a digest of its contents.
@@ -237,6 +299,67 @@ impl Client {
         progress: &mut dyn Progress,
     ) -> Result<GetSummary, Error> {
         stream::get(&mut self.requester, name, out, options, progress)
+    }
+
+    /// Sends `file` to the server, which stores it as `name` once it is whole and its digest is right. What an earlier call has
+    /// sent of the same contents is not sent again. A file that changes meanwhile is an error, and not stored.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not stored; [`Error::SourceChanged`], [`Error::Read`].
+    pub fn put(
+        &mut self,
+        name: FileName<'_>,
+        file: &File,
+        options: &PutOptions,
+        progress: &mut dyn Progress,
+    ) -> Result<PutSummary, Error> {
+        upload::put(&mut self.requester, name, file, options, progress)
+    }
+
+    /// Deletes a file, an unfinished upload or an empty directory at the server.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not deleted.
+    pub fn delete(&mut self, delete: Delete<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Delete(delete))
+    }
+
+    /// Gives a file at the server another name, which must be free.
+    ///
+    /// # Errors
+    ///
+    /// Why it still has the old one.
+    pub fn rename(&mut self, rename: Rename<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Rename(rename))
+    }
+
+    /// Makes a directory at the server; it may exist already.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn make_dir(&mut self, path: FileName<'_>) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::MakeDir { path })
+    }
+
+    /// Lets the server do one of the actions that `hello` lists.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not done.
+    pub fn perform(&mut self, action: &str) -> Result<(), Error> {
+        upload::write(&mut self.requester, &WriteRequest::Do { action })
+    }
+
+    /// Asks how much room the server has.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn space(&mut self) -> Result<Space, Error> {
+        upload::space(&mut self.requester)
     }
 }
 

@@ -45,7 +45,7 @@ pub struct GetSummary {
 
 impl GetOptions {
     /// CRC-32 as digest, no existing file replaced, unfinished downloads resumed, no snapshots, no limit of the size, the
-    /// whole file, and each file durable when it gets its name.
+    /// whole file, durable when it gets its name.
     pub const fn new() -> Self {
         Self {
             digest: Some(DigestKind::Crc32),
@@ -95,14 +95,6 @@ impl GetOptions {
         self
     }
 
-    /// Sets the range that is fetched: from the byte `offset` on at most `length` bytes, all for `None`. The digest is that
-    /// of the range.
-    pub const fn with_range(mut self, offset: u64, length: Option<u64>) -> Self {
-        self.offset = offset;
-        self.length = length;
-        self
-    }
-
     /// Sets whether a file is on the disk when it gets its name, so that a power cut cannot damage it.
     pub const fn with_durable(mut self, is_durable: bool) -> Self {
         self.is_durable = is_durable;
@@ -113,6 +105,14 @@ impl GetOptions {
     /// They are not resumed by a later run.
     pub fn with_staging(mut self, staging: Option<Arc<Staging>>) -> Self {
         self.staging = staging;
+        self
+    }
+
+    /// Sets the range that is fetched: from the byte `offset` on at most `length` bytes, all for `None`. The digest is that
+    /// of the range.
+    pub const fn with_range(mut self, offset: u64, length: Option<u64>) -> Self {
+        self.offset = offset;
+        self.length = length;
         self
     }
 

@@ -12,13 +12,17 @@ use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, Start
 use super::address::Address;
 use super::attempt::FailedAttempt;
 use super::backoff::{Backoff, RetryPolicy};
-use super::connect::{ClientTransport, MonotonicClock, connect};
+use super::connect::{AddressFamily, MonotonicClock, connect};
 use super::error::Error;
+use super::limits::{ClientTransport, Overrun, TransferLimits};
 use super::progress::ProgressEvent;
 use crate::transport::TransportError;
 
 /// The size of the receive buffer, in bytes.
 const RECEIVE_LEN: usize = 256 * 1024;
+
+/// Over which the lowest rate is measured where nothing else says so.
+const RATE_WINDOW: Duration = Duration::from_secs(30);
 
 /// A connection with the session on it.
 pub type ClientConnection = Connection<Box<[u8]>, Box<[u8]>, ClientTransport, MonotonicClock>;
@@ -29,6 +33,8 @@ pub struct Requester {
     pub connect_timeout: Option<Duration>,
     pub stall_timeout: Option<Duration>,
     pub policy: RetryPolicy,
+    pub limits: TransferLimits,
+    pub family: Option<AddressFamily>,
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
@@ -46,6 +52,8 @@ impl Requester {
             connect_timeout: Some(Duration::from_secs(10)),
             stall_timeout: Some(Duration::from_secs(30)),
             policy: RetryPolicy::new(),
+            limits: TransferLimits::default(),
+            family: None,
             connection: None,
             peer: None,
             on_retry: None,
@@ -80,7 +88,7 @@ impl Requester {
             {
                 on_retry(&ProgressEvent::Retry { error: &failed.error, pause });
             }
-            sleep(pause);
+            self.pause(pause);
             outcome = attempt(self);
         }
     }
@@ -105,6 +113,11 @@ impl Requester {
             outcome = request(&mut connection);
         }
         self.finish(connection, outcome, was_reused)
+    }
+
+    /// Waits for `pause`, or until there is no more time.
+    pub fn pause(&self, pause: Duration) {
+        sleep(self.limits.bounded(Some(pause)).unwrap_or(pause));
     }
 
     /// Makes one attempt to fetch a file.
@@ -170,8 +183,14 @@ impl Requester {
         buf: Box<[u8]>,
         clock: MonotonicClock,
     ) -> Result<ClientConnection, FailedAttempt> {
-        match connect(&self.address, self.connect_timeout, &mut self.peer) {
-            Ok(transport) => Ok(Connection::new(session, transport, buf, clock)),
+        if self.limits.is_over() {
+            return Err(FailedAttempt::new(Error::OutOfTime));
+        }
+        let timeout = self.limits.bounded(self.connect_timeout);
+        let limits = TransferLimits { window: self.stall_timeout.unwrap_or(RATE_WINDOW), ..self.limits.clone() };
+        match connect(&self.address, timeout, self.family, &mut self.peer) {
+            Ok(transport) => Ok(Connection::new(session, ClientTransport::new(transport, limits), buf, clock)),
+            Err(_) if self.limits.is_over() => Err(FailedAttempt::new(Error::OutOfTime)),
             Err(error) => Err(FailedAttempt::new(Error::Connect { peer: self.address.to_string(), error })),
         }
     }
@@ -212,8 +231,12 @@ fn convert<S: Into<Error>>(
         ClientError::Failed(Failure::Violation(violation)) => Error::Violation(violation),
         ClientError::Failed(Failure::Digest) => Error::DigestMismatch,
         ClientError::Failed(failure) => Error::Connection { peer: address.to_string(), error: None, failure },
+        ClientError::Transport(_) if connection.transport_mut().overrun() == Some(Overrun::Deadline) => {
+            Error::OutOfTime
+        }
+        ClientError::Transport(_) if connection.transport_mut().overrun() == Some(Overrun::MinRate) => Error::TooSlow,
         ClientError::Transport(error) => {
-            let broken = connection.transport_mut().last_error().map_or_else(
+            let broken = connection.transport_mut().inner().last_error().map_or_else(
                 || io::Error::other(error),
                 |last| last.raw_os_error().map_or_else(|| last.kind().into(), io::Error::from_raw_os_error),
             );

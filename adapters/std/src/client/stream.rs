@@ -1,7 +1,6 @@
 //! Fetches a file to a writer.
 
 use std::io::Write;
-use std::thread::sleep;
 
 use coracle_core::exec::Sink;
 use coracle_core::{Code, Digest, End, FileName, GetRequest, Hasher, Header, Verified, Version};
@@ -60,7 +59,7 @@ pub(super) fn get(
                 if !pause.is_zero() {
                     stream.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
                 }
-                sleep(pause);
+                requester.pause(pause);
             }
             _ => return Err(failed.error),
         }

@@ -104,7 +104,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
         origin: Origin,
         replaces: bool,
     ) -> Result<Option<Part<D>>, LocalError> {
-        if !self.directory().takes_from(staging.directory()) {
+        if !staging.takes_batches() || !self.directory().takes_from(staging.directory()) {
             return Ok(None);
         }
         let failures = staging.failures();

@@ -1,12 +1,11 @@
 //! Gives received files their names, many together: all of them are on the disk before the first one gets its name.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::LocalError;
 use super::file_system::DirectoryHandle;
-use super::finished::FinishedPart;
+use super::finished::{FinishedPart, Stored};
 use super::staging::Staging;
 use crate::sys::SystemDirectory;
 
@@ -22,11 +21,11 @@ pub struct BatchCommitter<T, D: DirectoryHandle = SystemDirectory> {
     staging: Arc<Staging<D>>,
     is_durable: bool,
     /// Files of the last batch, whose names are not durable yet.
-    named: Vec<(T, PathBuf)>,
+    named: Vec<(T, Stored)>,
 }
 
-/// A file of a batch and its path, or why it does not have its name or may not survive a power cut.
-pub type Committed<T> = (T, Result<PathBuf, LocalError>);
+/// A file of a batch as it was stored, or why it does not have its name or may not survive a power cut.
+pub type Committed<T> = (T, Result<Stored, LocalError>);
 
 impl<T, D: DirectoryHandle> BatchCommitter<T, D> {
     /// A committer of files that are written in `staging`. Nothing is synced unless `is_durable`.
@@ -59,8 +58,8 @@ impl<T, D: DirectoryHandle> BatchCommitter<T, D> {
                 Err(error) => part.discard().and(Err(LocalError::io("write", || path.clone())(copy(error)))),
             };
             match taken {
-                Ok(()) if self.is_durable => self.named.push((file, path)),
-                taken => outcomes.push((file, taken.map(|()| path))),
+                Ok(stored) if self.is_durable => self.named.push((file, stored)),
+                taken => outcomes.push((file, taken)),
             }
         }
         outcomes
@@ -81,11 +80,11 @@ impl<T, D: DirectoryHandle> BatchCommitter<T, D> {
 
     fn settle(&mut self, synced: &io::Result<()>) -> Vec<Committed<T>> {
         let named = self.named.drain(..);
-        let outcome = |path: PathBuf| match synced {
-            Ok(()) => Ok(path),
-            Err(error) => Err(LocalError::NotDurable { path, error: copy(error) }),
+        let outcome = |stored: Stored| match synced {
+            Ok(()) => Ok(stored),
+            Err(error) => Err(LocalError::NotDurable { path: stored.path, error: copy(error) }),
         };
-        named.map(|(file, path)| (file, outcome(path))).collect()
+        named.map(|(file, stored)| (file, outcome(stored))).collect()
     }
 }
 

@@ -20,7 +20,8 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let home = tempfile::tempdir().expect("a directory");
-        let root = Arc::new(Directory::open(home.path()).expect("open").with_deferred_syncs());
+        let root = Arc::new(Directory::open(home.path()).expect("open"));
+        root.defer_syncs();
         Self { home, root }
     }
 
@@ -85,7 +86,9 @@ fn a_batch_gets_its_names_together_and_leaves_nothing() {
     let outcomes = committer.flush();
     assert!(!committer.is_pending());
     for ((name, outcome), (expected, bytes)) in outcomes.iter().zip(files) {
-        assert_eq!((*name, outcome.as_ref().expect("durable")), (expected, &place.path(expected)));
+        let stored = outcome.as_ref().expect("durable");
+        assert_eq!((*name, &stored.path), (expected, &place.path(expected)));
+        assert_eq!(stored.stamp, place.target(name).status().expect("status").map(|status| status.stamp()));
         assert_eq!(read(&place.path(name)), bytes.as_bytes());
         assert_eq!(fs::metadata(place.path(name)).expect("status").mtime(), 1_000_000_000);
     }

@@ -9,8 +9,8 @@ use std::sync::{Arc, OnceLock};
 use coracle_core::FileName;
 
 use super::error::LocalError;
-use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Opened};
-use super::names::name_restriction;
+use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, FileSystemHandle, Opened};
+use super::names::{is_temporary, name_restriction};
 use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
@@ -25,8 +25,12 @@ pub struct Directory<D = SystemDirectory> {
     takes_batches: OnceLock<bool>,
     /// A rename into this directory would have taken a copy.
     refused_batch: AtomicBool,
+    /// Whether there were unfinished downloads, once that was asked.
+    had_parts: OnceLock<bool>,
     /// New directories below this one are synced with the files in them, not at once.
-    defers_syncs: bool,
+    defers_syncs: AtomicBool,
+    /// Directories below this one were created, and are not synced.
+    has_new_directories: AtomicBool,
 }
 
 /// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
@@ -77,15 +81,35 @@ impl<D: DirectoryHandle> Directory<D> {
             ancestry: None,
             takes_batches: OnceLock::new(),
             refused_batch: AtomicBool::new(false),
-            defers_syncs: false,
+            had_parts: OnceLock::new(),
+            defers_syncs: AtomicBool::new(false),
+            has_new_directories: AtomicBool::new(false),
         }
     }
 
     /// Leaves new directories below this one to be made durable by [`sync`](Self::sync), or by a sync of the file system.
+    pub fn defer_syncs(&self) {
+        self.defers_syncs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the file system can be synced as a whole, with the promise of a sync of each file and directory.
     #[must_use]
-    pub fn with_deferred_syncs(mut self) -> Self {
-        self.defers_syncs = true;
-        self
+    pub fn has_file_system_sync(&self) -> bool {
+        self.handle.file_system().is_ok_and(|file_system| file_system.is_some())
+    }
+
+    /// Syncs the file system, if directories below this one were created and not synced.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`].
+    pub fn sync_new_directories(&self) -> Result<(), LocalError> {
+        if !self.has_new_directories.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let synced =
+            self.handle.file_system().and_then(|file_system| file_system.map_or(Ok(()), |system| system.sync()));
+        synced.map_err(LocalError::io("sync the file system of", || self.path.clone()))
     }
 
     /// Opens the directory `below` this one, and creates what is missing of it. Symbolic links are followed only as
@@ -110,10 +134,24 @@ impl<D: DirectoryHandle> Directory<D> {
         let handle = opened.map_err(LocalError::io("open directory", || path.clone()))?;
         let ancestry = Ancestry { root: self.clone(), below: below.to_owned(), is_synced: AtomicBool::new(false) };
         let directory = Self { ancestry: Some(ancestry), ..Self::new(handle, &path) };
-        if is_new && !self.defers_syncs {
+        if is_new && self.defers_syncs.load(Ordering::Relaxed) {
+            self.has_new_directories.store(true, Ordering::Relaxed);
+        } else if is_new {
             directory.sync_ancestry()?;
         }
         Ok(directory)
+    }
+
+    /// The path below the directory that it was opened below; empty where it was opened by itself.
+    #[must_use]
+    pub fn below(&self) -> &str {
+        self.ancestry.as_ref().map_or("", |ancestry| &ancestry.below)
+    }
+
+    /// Whether an unfinished download lay here when this was first asked.
+    pub fn had_parts(&self) -> bool {
+        let names = || self.handle.names().unwrap_or_default();
+        *self.had_parts.get_or_init(|| names().iter().any(|name| is_temporary(name)))
     }
 
     /// The path of the entry `name`, for messages.

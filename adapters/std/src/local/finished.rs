@@ -1,12 +1,22 @@
 //! A download that is whole and closed, and gets its name.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::error::LocalError;
-use super::file_system::DirectoryHandle;
+use super::file_system::{DirectoryHandle, FileStatus, Stamp};
 use super::place::Place;
 use super::target::{DownloadTarget, Replace};
 use crate::sys::SystemDirectory;
+
+/// A file that has its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its path, for messages.
+    pub path: PathBuf,
+    /// What tells later whether it was changed; `None` where it was changed already.
+    pub stamp: Option<Stamp>,
+}
 
 /// A whole download under its temporary name.
 #[derive(Debug)]
@@ -14,14 +24,15 @@ use crate::sys::SystemDirectory;
 pub struct FinishedPart<D: DirectoryHandle = SystemDirectory> {
     target: DownloadTarget<D>,
     place: Place<D>,
-    len: u64,
+    /// As it was when it was closed.
+    status: FileStatus,
     replace: Replace,
 }
 
 impl<D: DirectoryHandle> FinishedPart<D> {
-    /// The download of `len` bytes at `place`, which may `replace` a file.
-    pub(super) fn new(target: DownloadTarget<D>, place: Place<D>, len: u64, replace: Replace) -> Self {
-        Self { target, place, len, replace }
+    /// The download at `place` that had this `status` when it was closed, and may `replace` a file.
+    pub(super) fn new(target: DownloadTarget<D>, place: Place<D>, status: FileStatus, replace: Replace) -> Self {
+        Self { target, place, status, replace }
     }
 
     /// The file that it becomes.
@@ -33,7 +44,7 @@ impl<D: DirectoryHandle> FinishedPart<D> {
     /// Length in bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.len
+        self.status.size
     }
 
     /// Whether a sync of the file system has failed since it was created. That may have been for its contents, and another sync
@@ -51,12 +62,14 @@ impl<D: DirectoryHandle> FinishedPart<D> {
     /// its target it is kept then, so that nothing has to be fetched again; one of a batch is removed. Where that is only
     /// because the target's directory is on another file system or mount ([`LocalError::is_elsewhere`]), the next part is
     /// created beside the target.
-    pub fn take_name(self) -> Result<(), LocalError> {
-        let taken = self.rename();
-        if taken.is_err() && self.place.is_of_batch() {
-            self.place.remove(&self.target)?;
+    pub fn take_name(self) -> Result<Stored, LocalError> {
+        if let Err(error) = self.rename() {
+            if self.place.is_of_batch() {
+                self.place.remove(&self.target)?;
+            }
+            return Err(error);
         }
-        taken
+        Ok(Stored { path: self.target.path(), stamp: self.stamp() })
     }
 
     /// Removes it.
@@ -66,6 +79,14 @@ impl<D: DirectoryHandle> FinishedPart<D> {
     /// [`LocalError::Io`].
     pub fn discard(self) -> Result<(), LocalError> {
         self.place.remove(&self.target)
+    }
+
+    /// The stamp of the target, unless that is another file by now or was modified since it was closed.
+    fn stamp(&self) -> Option<Stamp> {
+        // The file is stored, whether it can be looked at or not.
+        let status = self.target.status().ok().flatten()?;
+        let is_same = |status: &FileStatus| (status.identity, status.size, status.modified_ns);
+        (is_same(&status) == is_same(&self.status)).then(|| status.stamp())
     }
 
     fn rename(&self) -> Result<(), LocalError> {

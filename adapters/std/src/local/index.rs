@@ -6,16 +6,12 @@
 use std::collections::HashMap;
 use std::io;
 
-use coracle_core::{Digest, DigestKind, Version};
-use serde::{Deserialize, Serialize};
-
 use super::directory::Directory;
 use super::error::LocalError;
+use super::fetched::Fetched;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, Stamp, read_at, write_at};
 use super::names::INDEX;
-use super::sidecar::Origin;
 use super::staging::Staging;
-use super::target::DownloadTarget;
 
 /// The first line, with the version of the format.
 const HEADER: &str = "{\"coracleIndex\":1}\n";
@@ -36,44 +32,6 @@ pub struct Index {
     changed: Vec<String>,
     /// The file that it was read from.
     read: Option<Stamp>,
-}
-
-/// A file that was fetched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fetched {
-    /// What it was fetched from.
-    pub origin: Origin,
-    /// The server's time of its last modification, in seconds since 1970.
-    pub modified: Option<u64>,
-    /// Its digest, where it was verified.
-    pub digest: Option<Digest>,
-    /// By the server's clock, the modification was long enough ago that another one would have another time.
-    pub is_settled: bool,
-    /// The file as it was when it had got its name.
-    pub stamp: Stamp,
-}
-
-/// A line.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    /// Path below the directory.
-    #[serde(borrow)]
-    path: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    file_name: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    peer: std::borrow::Cow<'a, str>,
-    file_size: u64,
-    #[serde(borrow)]
-    version: std::borrow::Cow<'a, str>,
-    modified: Option<u64>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    crc32: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    sha256: Option<std::borrow::Cow<'a, str>>,
-    is_settled: bool,
-    stamp: Stamp,
 }
 
 impl Index {
@@ -97,9 +55,52 @@ impl Index {
 
     /// Notes what was fetched to `path`. Does nothing when the index is full.
     pub fn insert(&mut self, path: &str, fetched: Fetched) {
-        if self.add(path, fetched) {
+        if self.get(path) != Some(&fetched) && self.add(path, fetched) {
             self.changed.push(path.to_owned());
         }
+    }
+
+    /// Notes in the file of `directory` what is about to get its name, each by the path below it, so that a run which is
+    /// killed before it [writes](Self::write) the index leaves no file that the next one takes for the user's.
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError::Io`]; what is not noted is asked for, and not replaced unasked.
+    pub fn announce<D: DirectoryHandle>(
+        &mut self,
+        directory: &Directory<D>,
+        files: impl IntoIterator<Item = (String, Fetched)>,
+    ) -> Result<(), LocalError> {
+        let path = || directory.path_of(INDEX.as_ref());
+        let opened = match directory.open_file(INDEX.as_ref(), Access::ReadWrite)? {
+            None => directory.open_file(INDEX.as_ref(), Access::CreateNew)?,
+            found => found,
+        };
+        let Some(file) = opened else { return Ok(()) };
+        let status = file.status().map_err(LocalError::io("look at", path))?;
+        let mut header = [0; HEADER.len()];
+        let is_index = status.size > 0
+            && read_at(&file, &mut header, 0).map_err(LocalError::io("read", path))? == header.len()
+            && header == *HEADER.as_bytes();
+        if status.size > 0 && !is_index {
+            return Ok(());
+        }
+        // Where the last line was cut off, this one is not part of it.
+        let mut bytes = if is_index { b"\n".to_vec() } else { HEADER.as_bytes().to_vec() };
+        for (path, fetched) in files {
+            bytes.extend_from_slice(&fetched.line(&path));
+            bytes.push(b'\n');
+        }
+        if status.size.saturating_add(bytes.len() as u64) > MAX_LEN as u64 {
+            return Ok(());
+        }
+        let was_read = !is_index || self.read == Some(status.stamp());
+        let written = write_all(&file, &bytes, &mut status.size.clone()).and_then(|()| file.status());
+        let status = written.map_err(LocalError::io("write", path))?;
+        if was_read {
+            self.read = Some(status.stamp());
+        }
+        Ok(())
     }
 
     /// Whether there is anything to write.
@@ -119,7 +120,11 @@ impl Index {
         let path = || root.path_of(INDEX.as_ref());
         self.merge(root);
         let (name, file) = staging.create_file()?;
-        let written = self.write_lines(&file).and_then(|()| if is_durable { file.sync() } else { Ok(()) });
+        let written = self.write_lines(&file);
+        if is_durable {
+            // What is lost of it costs questions only.
+            let _ = file.sync();
+        }
         let stamped = file.status();
         let renamed = written.and(file.close()).and_then(|()| match root.handle().status(INDEX.as_ref())? {
             Some(status) if status.must_be_file(path).is_err() => Err(io::ErrorKind::AlreadyExists.into()),
@@ -152,7 +157,7 @@ impl Index {
     }
 
     fn add(&mut self, path: &str, fetched: Fetched) -> bool {
-        let line = line(path, &fetched);
+        let line = fetched.line(path);
         let len = line.len() + 1;
         if self.len + len > MAX_LEN {
             return false;
@@ -167,7 +172,7 @@ impl Index {
         self.len = bytes.len();
         for line in lines.split(|byte| *byte == b'\n') {
             // A damaged line is left out.
-            if let Some((path, fetched)) = parse(line) {
+            if let Some((path, fetched)) = Fetched::parse(line) {
                 self.files.insert(path, fetched);
             }
         }
@@ -177,7 +182,7 @@ impl Index {
         let mut offset = 0;
         let mut buf = HEADER.as_bytes().to_vec();
         for (path, fetched) in &self.files {
-            buf.extend_from_slice(&line(path, fetched));
+            buf.extend_from_slice(&fetched.line(path));
             buf.push(b'\n');
             if buf.len() >= BUF_LEN {
                 write_all(file, &buf, &mut offset)?;
@@ -185,30 +190,6 @@ impl Index {
             }
         }
         write_all(file, &buf, &mut offset)
-    }
-}
-
-impl Fetched {
-    /// Whether `target`, whose status is `status`, is still what was fetched: unchanged since, or with the same contents.
-    ///
-    /// # Errors
-    ///
-    /// Those of reading it.
-    pub fn is_still<D: DirectoryHandle>(
-        &self,
-        target: &DownloadTarget<D>,
-        status: &FileStatus,
-    ) -> Result<bool, LocalError> {
-        if status.stamp() == self.stamp {
-            return Ok(true);
-        }
-        // It may have been copied, linked or touched.
-        match &self.digest {
-            Some(digest) if status.size == self.stamp.size => {
-                Ok(target.digest(digest.kind())?.as_ref() == Some(digest))
-            }
-            _ => Ok(false),
-        }
     }
 }
 
@@ -232,35 +213,6 @@ fn read_file<D: DirectoryHandle>(directory: &Directory<D>) -> Result<Option<(Vec
     }
 }
 
-fn line(path: &str, fetched: &Fetched) -> Vec<u8> {
-    let Fetched { origin, modified, digest, is_settled, stamp } = fetched;
-    let of_kind = |kind| digest.filter(|digest| digest.kind() == kind).map(|digest| digest.to_string().into());
-    let line = Line {
-        path: path.into(),
-        file_name: origin.name.as_str().into(),
-        peer: origin.peer.as_str().into(),
-        file_size: origin.size,
-        version: origin.version.as_str().into(),
-        modified: *modified,
-        crc32: of_kind(DigestKind::Crc32),
-        sha256: of_kind(DigestKind::Sha256),
-        is_settled: *is_settled,
-        stamp: *stamp,
-    };
-    serde_json::to_vec(&line).unwrap_or_else(|_| unreachable!("strings and numbers are JSON"))
-}
-
-fn parse(bytes: &[u8]) -> Option<(String, Fetched)> {
-    let line: Line<'_> = serde_json::from_slice(bytes).ok()?;
-    let version = Version::new(&line.version).ok()?;
-    let crc32 = line.crc32.and_then(|digits| Digest::from_hex(DigestKind::Crc32, &digits));
-    let digest = crc32.or(line.sha256.and_then(|digits| Digest::from_hex(DigestKind::Sha256, &digits)));
-    let origin =
-        Origin { name: line.file_name.into_owned(), peer: line.peer.into_owned(), size: line.file_size, version };
-    let Line { modified, is_settled, stamp, .. } = line;
-    Some((line.path.into_owned(), Fetched { origin, modified, digest, is_settled, stamp }))
-}
-
 fn write_all(file: &impl FileHandle, mut bytes: &[u8], offset: &mut u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let len = write_at(file, bytes, *offset)?;
@@ -279,8 +231,8 @@ mod tests {
     use coracle_core::{Digest, DigestKind, Version};
     use tempfile::TempDir;
 
-    use super::super::{Directory, DownloadTarget, Staging};
-    use super::{Fetched, INDEX, Index, Origin};
+    use super::super::{Directory, DownloadTarget, Origin, Staging};
+    use super::{Fetched, INDEX, Index};
 
     fn directory() -> (TempDir, Arc<Directory>) {
         let home = tempfile::tempdir().expect("a directory");
@@ -356,6 +308,36 @@ mod tests {
             fs::write(&path, other).expect("replaced");
             assert!(Index::read(&directory).files.is_empty());
         }
+    }
+
+    #[test]
+    fn d1_what_was_announced_is_known_after_a_kill() {
+        let (home, directory) = directory();
+        fs::write(home.path().join("a"), "12345").expect("write");
+        let target = target(&directory, "a");
+        let Fetched { origin, modified, digest, is_settled, stamp } = fetched(&directory, "a");
+        let announced = Fetched::announced(origin, modified, digest, is_settled, stamp.size);
+        Index::read(&directory).announce(&directory, [("a".to_owned(), announced.clone())]).expect("written");
+        // The second run was killed in the middle of a line.
+        let path = home.path().join(INDEX);
+        let whole = fs::read(&path).expect("read");
+        fs::write(&path, [&whole[..], b"{\"path\":\"b\",\"file"].concat()).expect("write");
+        let mut index = Index::read(&directory);
+        index.announce(&directory, [("c".to_owned(), announced.clone())]).expect("written");
+        let read = Index::read(&directory);
+        assert_eq!((read.get("a"), read.get("b"), read.get("c")), (Some(&announced), None, Some(&announced)));
+        let status = target.status().expect("status").expect("a file");
+        assert!(announced.is_still(&target, &status).expect("read"));
+        // What was not confirmed is not written again.
+        let staging = Staging::create(&directory).expect("a place");
+        index.insert("d", announced.clone());
+        index.write(&staging, false).expect("written");
+        let read = Index::read(&directory);
+        assert_eq!((read.get("a"), read.get("c"), read.get("d")), (Some(&announced), None, Some(&announced)));
+        // Somebody's file is no index.
+        fs::write(&path, "notes\n").expect("write");
+        Index::read(&directory).announce(&directory, [("a".to_owned(), announced)]).expect("nothing to do");
+        assert_eq!(fs::read(&path).expect("read"), b"notes\n");
     }
 
     #[test]

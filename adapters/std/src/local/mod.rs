@@ -14,6 +14,7 @@ mod batch_tests;
 mod directory;
 mod error;
 mod escaped;
+mod fetched;
 mod file_system;
 mod finished;
 mod index;
@@ -31,9 +32,12 @@ pub use batch::{BatchCommitter, Committed};
 pub use directory::Directory;
 pub use error::LocalError;
 pub use escaped::{Escaped, escape_json, escape_path};
-pub use file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
-pub use finished::FinishedPart;
-pub use index::{Fetched, Index};
+pub use fetched::Fetched;
+pub use file_system::{
+    Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened, Stamp,
+};
+pub use finished::{FinishedPart, Stored};
+pub use index::Index;
 pub use names::name_restriction;
 pub use part::{Part, Proof};
 pub use sidecar::Origin;

@@ -66,13 +66,21 @@ impl Names {
     }
 }
 
+/// Whether `name` may be that of an unfinished download or of a sidecar.
+#[must_use]
+pub fn is_temporary(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    let name = name.strip_suffix(SIDECAR.as_bytes()).unwrap_or(name);
+    name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
+}
+
 /// Why a component of a served name cannot be a file name on this machine; `None` where it can. What no machine can
 /// use, [`FileName`](coracle_core::FileName) has refused already.
 #[must_use]
 pub fn name_restriction(component: &str) -> Option<&'static str> {
     // In any case of letters, since not every file system tells them apart.
     if component.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX)) {
-        return Some("unfinished downloads and the index have such names");
+        return Some("unfinished downloads have such names");
     }
     if cfg!(windows) { windows_restriction(component) } else { None }
 }
@@ -116,7 +124,7 @@ mod tests {
     use std::ffi::{OsStr, OsString};
     use std::os::unix::ffi::OsStringExt;
 
-    use super::{INDEX, MAX_LEN, Names, SPARE, name_restriction, windows_restriction};
+    use super::{INDEX, MAX_LEN, Names, SPARE, is_temporary, name_restriction, windows_restriction};
 
     fn names(target: &str) -> Names {
         Names::new(OsStr::new(target))
@@ -130,6 +138,8 @@ mod tests {
         for name in [part, sidecar, INDEX, ".coracle-batch-0", ".Coracle-x", ".coracle-"] {
             assert!(name_restriction(name).is_some(), "{name}");
         }
+        assert!(is_temporary(&names.part) && is_temporary(&names.sidecar));
+        assert!(![INDEX, "a.part", ".coracle-batch-0"].iter().any(|name| is_temporary(OsStr::new(name))));
         for name in ["a.bin", "coracle-a", ".coracle", ".a.part", "caf\u{e9}\u{e9}\u{e9}\u{e9}"] {
             assert_eq!(name_restriction(name), None, "{name}");
         }

@@ -7,7 +7,7 @@ use coracle_core::Verified;
 
 use super::error::LocalError;
 use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
-use super::finished::FinishedPart;
+use super::finished::{FinishedPart, Stored};
 use super::place::Place;
 use super::sidecar::{Origin, Sidecar};
 use super::target::{DownloadTarget, Replace};
@@ -129,7 +129,7 @@ impl<D: DirectoryHandle> Part<D> {
 
     /// Makes the part the target: syncs and closes it, renames it, syncs the directory. `modified` is in seconds since
     /// 1970. Replaces only what `replace` allows; then the target keeps its mode, owner and group as far as that is
-    /// allowed, without set-id bits. Returns the path of the target.
+    /// allowed, without set-id bits.
     ///
     /// # Errors
     ///
@@ -139,12 +139,12 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// The part is kept where the rename fails, so that nothing has to be fetched again. It is removed where syncing
     /// failed, since what is read back from it may not be what is on the disk.
-    pub fn promote(self, proof: Proof, modified: Option<u64>, replace: Replace) -> Result<PathBuf, LocalError> {
+    pub fn promote(self, proof: Proof, modified: Option<u64>, replace: Replace) -> Result<Stored, LocalError> {
         let finished = self.finish(proof, modified, replace, true)?;
         let target = finished.target().clone();
-        finished.take_name()?;
+        let stored = finished.take_name()?;
         match target.directory().sync() {
-            Ok(()) => Ok(target.path()),
+            Ok(()) => Ok(stored),
             Err(LocalError::Io { error, .. }) => Err(LocalError::NotDurable { path: target.path(), error }),
             Err(error) => Err(error),
         }
@@ -180,7 +180,7 @@ impl<D: DirectoryHandle> Part<D> {
             // After the sync, which may take long: a part that its owner may not write cannot be resumed.
             target.directory().copy_access(&target.names().target, &file, true);
         }
-        let size = file.status().map(|status| status.size);
+        let status = file.status();
         let closed = file.close();
         let is_ours = place.is_ours(&target, identity)?;
         if let Err(error) = synced.and(closed) {
@@ -189,11 +189,11 @@ impl<D: DirectoryHandle> Part<D> {
             }
             return Err(LocalError::io("write", || place.path(&target))(error));
         }
-        let size = size.map_err(LocalError::io("look at", || place.path(&target)))?;
-        if !is_ours || size != len {
+        let status = status.map_err(LocalError::io("look at", || place.path(&target)))?;
+        if !is_ours || status.size != len {
             return Err(LocalError::Replaced(place.path(&target)));
         }
-        Ok(FinishedPart::new(target, place, len, replace))
+        Ok(FinishedPart::new(target, place, status, replace))
     }
 
     /// Removes the part and its sidecar.

@@ -29,7 +29,8 @@ pub struct Staging<D: DirectoryHandle = SystemDirectory> {
     root: Arc<Directory<D>>,
     directory: Directory<D>,
     name: OsString,
-    file_system: D::FileSystem,
+    /// `None` where a sync of all of it promises too little.
+    file_system: Option<D::FileSystem>,
     next: AtomicU64,
     /// How many syncs have failed.
     failures: AtomicU64,
@@ -38,12 +39,12 @@ pub struct Staging<D: DirectoryHandle = SystemDirectory> {
 }
 
 impl<D: DirectoryHandle> Staging<D> {
-    /// Creates the directory in `root`. `None` where files cannot be made durable together, where too many processes have one
-    /// already, or where it cannot be created: then each file has to be stored by itself.
+    /// Creates the directory in `root`. `None` where too many processes have one already, or where it cannot be created: then
+    /// each file has to be stored by itself.
     #[must_use]
     pub fn create(root: &Arc<Directory<D>>) -> Option<Self> {
         // Opened before anything is written, since it reports only what fails later.
-        let file_system = root.handle().file_system().ok().flatten()?;
+        let file_system = root.handle().file_system().ok()?;
         for name in (0..MAX_PROCESSES).map(batch_directory) {
             match claim(root, &name, true) {
                 Ok(Some((directory, lock))) => {
@@ -66,6 +67,12 @@ impl<D: DirectoryHandle> Staging<D> {
         None
     }
 
+    /// Whether files can be made durable together. Where they cannot, it is no place for files of a batch.
+    #[must_use]
+    pub fn takes_batches(&self) -> bool {
+        self.file_system.is_some()
+    }
+
     /// Removes from `root` what processes left there that were killed. What cannot be removed stays.
     pub fn remove_abandoned(root: &Arc<Directory<D>>) {
         for name in (0..MAX_PROCESSES).map(batch_directory) {
@@ -82,7 +89,8 @@ impl<D: DirectoryHandle> Staging<D> {
     ///
     /// That of a write since this was created, or since the last call.
     pub(super) fn sync(&self) -> io::Result<()> {
-        let synced = self.file_system.sync();
+        let file_system = self.file_system.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let synced = file_system.sync();
         if synced.is_err() {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }

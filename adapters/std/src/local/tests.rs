@@ -62,7 +62,7 @@ fn d1_begun_left_found_finished() {
     assert_eq!(part.read_at(&mut buf, 3).expect("read"), 2);
     assert_eq!(&buf[..2], b"34");
     part.append(b"56789").expect("append");
-    let path = part.promote(Proof::Unchecked, Some(1_000_000_000), Replace::Nothing).expect("promote");
+    let path = part.promote(Proof::Unchecked, Some(1_000_000_000), Replace::Nothing).expect("promote").path;
     assert_eq!(fs::read(&path).expect("read"), b"0123456789");
     let modified = fs::metadata(&path).and_then(|meta| meta.modified()).expect("modified");
     assert_eq!(modified.duration_since(std::time::UNIX_EPOCH).map(|since| since.as_secs()).ok(), Some(1_000_000_000));
@@ -182,7 +182,7 @@ fn m17_many_at_once_never_share_a_part() {
                     for _ in 0..10 {
                         part.append(&[writer; 10]).expect("append");
                     }
-                    let path = part.promote(Proof::Unchecked, None, Replace::Anything).expect("promote");
+                    let path = part.promote(Proof::Unchecked, None, Replace::Anything).expect("promote").path;
                     // Another thread may have replaced it by now, by a whole file.
                     let bytes = fs::read(path).expect("read");
                     assert!(bytes.len() == 100 && bytes.iter().all(|byte| *byte == bytes[0]), "{bytes:?}");
@@ -261,7 +261,7 @@ fn a_part_is_resumed_under_another_device_number() {
     let mut part = found(&target);
     assert_eq!((part.size(), part.origin()), (5, Some(&origin(10))));
     part.append(b"56789").expect("append");
-    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote");
+    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote").path;
     assert_eq!(fs::read(path).expect("read"), b"0123456789");
     assert_eq!(names(&root), ["a"]);
 }
@@ -276,7 +276,7 @@ fn d6_a_damaged_sidecar_begins_again() {
     assert_eq!(part.origin(), None);
     part.restart(origin(3)).expect("restart");
     part.append(b"new").expect("append");
-    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote");
+    let path = part.promote(Proof::Unchecked, None, Replace::Nothing).expect("promote").path;
     assert_eq!(fs::read(path).expect("read"), b"new");
 }
 

@@ -1,7 +1,10 @@
 //! A store that fails once its connection was aborted: hashing a large file touches no socket for seconds, so that nothing
 //! else would tell the thread.
 
-use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
+use coracle_core::{
+    Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Rename, Space,
+    Store, StoreError, WritableStore, WriteError,
+};
 
 use super::entry::{ConnectionEntry, ForcedClose};
 
@@ -56,5 +59,67 @@ impl<S: Store> Store for AbortableStore<'_, S> {
 
     fn remember_digest(&mut self, file: &S::File, info: &FileInfo, digest: &Digest) {
         self.store.remember_digest(file, info, digest);
+    }
+}
+
+impl<S: WritableStore> WritableStore for AbortableStore<'_, S> {
+    type Upload = S::Upload;
+
+    fn begin(
+        &mut self,
+        put: &Put<'_>,
+        attempt: PutAttempt,
+        now: Instant,
+    ) -> Result<Begun<S::Upload, S::File>, WriteError> {
+        self.check()?;
+        self.store.begin(put, attempt, now)
+    }
+
+    fn write(&mut self, upload: &mut S::Upload, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
+        self.check()?;
+        self.store.write(upload, offset, bytes, now)
+    }
+
+    fn verifies_by_reading(&self, upload: &S::Upload) -> bool {
+        self.store.verifies_by_reading(upload)
+    }
+
+    fn read_back(
+        &mut self,
+        upload: &mut S::Upload,
+        offset: u64,
+        buf: &mut [u8],
+        now: Instant,
+    ) -> Result<usize, WriteError> {
+        self.check()?;
+        self.store.read_back(upload, offset, buf, now)
+    }
+
+    fn commit(&mut self, upload: &mut S::Upload, put: &Put<'_>, now: Instant) -> Result<Committed, WriteError> {
+        self.store.commit(upload, put, now)
+    }
+
+    fn keep(&mut self, upload: S::Upload) {
+        self.store.keep(upload);
+    }
+
+    fn discard(&mut self, upload: S::Upload) {
+        self.store.discard(upload);
+    }
+
+    fn delete(&mut self, delete: &Delete<'_>) -> Result<(), WriteError> {
+        self.store.delete(delete)
+    }
+
+    fn rename(&mut self, rename: &Rename<'_>) -> Result<(), WriteError> {
+        self.store.rename(rename)
+    }
+
+    fn make_dir(&mut self, path: FileName<'_>) -> Result<(), WriteError> {
+        self.store.make_dir(path)
+    }
+
+    fn space(&mut self) -> Result<Space, WriteError> {
+        self.store.space()
     }
 }

@@ -1,20 +1,17 @@
-//! The thread that accepts the clients of one listener.
+//! Accepts the clients of one listener, in each of its threads.
 //!
-//! It hands each client to an idle worker thread, and spawns one only where there is none. Spawning takes longer than a
-//! client needs to connect, and the kernel's queue holds some thousand: in a crowd it would overflow, and a client that
-//! finds it full tries again only after a second. So the queue is emptied before each spawn.
+//! The thread that accepts a client also serves it, as long as another one waits for the next client: so nothing is handed
+//! from thread to thread, and the kernel wakes only one. Where no other one waits, a new thread does. There is always one.
 //!
-//! Workers that accept for themselves would save the hand-over, some microseconds for each connection, but would have to
-//! agree on who accepts a batch and on how many wait.
+//! Spawning takes longer than a client needs to connect, and the kernel's queue holds some thousand: in a crowd it would
+//! overflow, and a client that finds it full tries again only after a second. So the queue is emptied before each spawn.
 
 use std::collections::VecDeque;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{Code, Store};
+use coracle_core::Code;
 use socket2::Socket;
 
 use super::admission::AdmissionDecision;
@@ -24,9 +21,7 @@ use super::entry::ConnectionEntry;
 use super::event::Event;
 use super::listener::Listener;
 use super::queue_sweeper::dismiss;
-use super::worker::{STACK_SIZE, spawn_worker};
 use crate::sys::{AcceptError, accept_error};
-use crate::transport::KernelFile;
 
 /// After an error of `accept` that does not go away at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -34,37 +29,42 @@ const MAX_PAUSE: Duration = Duration::from_secs(1);
 /// Clients in a row that were gone when they were accepted, before there is a pause.
 const MAX_GONE: u32 = 100;
 
-/// Spawns the thread that accepts the clients of `listener` until that is closed.
-pub(super) fn spawn_acceptor<'scope, 'env, S>(
-    scope: &'scope Scope<'scope, 'env>,
+/// Where a thread gets its clients from.
+pub(super) struct Acceptor<'env> {
     context: &'env ServerContext<'env>,
-    listener: Arc<Listener>,
-    store: S,
-) -> io::Result<()>
-where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
-{
-    let acceptor = Acceptor { scope, context, listener, store, accepted: VecDeque::new() };
-    Builder::new().name("accept".to_owned()).stack_size(STACK_SIZE).spawn_scoped(scope, || acceptor.run()).map(drop)
-}
-
-struct Acceptor<'scope, 'env, S> {
-    scope: &'scope Scope<'scope, 'env>,
-    context: &'env ServerContext<'env>,
-    listener: Arc<Listener>,
-    store: S,
+    pub listener: Arc<Listener>,
     /// Clients that were accepted and not admitted yet.
     accepted: VecDeque<(Socket, SocketAddr)>,
 }
 
-impl<'env, S> Acceptor<'_, 'env, S>
-where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
-{
-    fn run(mut self) {
+/// A client, and who is to serve it.
+pub(super) enum Accepted {
+    /// This thread: another one waits for the next client.
+    Serve(Arc<ConnectionEntry>),
+    /// This thread, when a new one waits for the next client.
+    ServeAndSpawn(Arc<ConnectionEntry>),
+    /// A new thread: this one has accepted others.
+    Spawn(Arc<ConnectionEntry>),
+}
+
+impl<'env> Acceptor<'env> {
+    pub(super) const fn new(context: &'env ServerContext<'env>, listener: Arc<Listener>) -> Self {
+        Self { context, listener, accepted: VecDeque::new() }
+    }
+
+    /// Waits for a client that is admitted; `None` when the calling thread is to end. The thread counts as one that waits,
+    /// until it gets a client to serve or is to end.
+    pub(super) fn next(&mut self) -> Option<Accepted> {
         while let Some((socket, address)) = self.accepted.pop_front().or_else(|| self.accept()) {
             match self.context.registry.admit(socket, address) {
-                AdmissionDecision::Admitted(entry) => self.hand_over(entry),
+                AdmissionDecision::Admitted(entry) => {
+                    if self.accepted.is_empty() && self.listener.leave_waiting() {
+                        return Some(Accepted::Serve(entry));
+                    }
+                    self.accept_batch();
+                    let accepted = if self.accepted.is_empty() { Accepted::ServeAndSpawn } else { Accepted::Spawn };
+                    return Some(accepted(entry));
+                }
                 AdmissionDecision::Queued(waiting) => self.context.emit(&Event::Queued { address, waiting }),
                 AdmissionDecision::Refused { socket, code, is_over_address_limit } => {
                     self.context.emit(&Event::Refused { address, code, is_over_address_limit });
@@ -72,9 +72,21 @@ where
                 }
             }
         }
+        None
     }
 
-    /// Waits for a client; `None` when the listener was closed.
+    /// Refuses a client for which there is no thread.
+    #[inline(never)]
+    pub(super) fn give_up(&self, entry: Arc<ConnectionEntry>, error: &std::io::Error) {
+        dismiss(self.context, self.context.registry.withdraw(&entry));
+        self.context.emit(&Event::Warning { what: "making a thread for a client", error });
+        self.context.emit(&Event::Refused { address: entry.address, code: Code::Busy, is_over_address_limit: false });
+        if let Some(entry) = Arc::into_inner(entry) {
+            refuse(self.context, entry.socket, Code::Busy, false);
+        }
+    }
+
+    /// Waits for a client; `None` when the listener was closed, or the thread is not needed.
     fn accept(&self) -> Option<(Socket, SocketAddr)> {
         let mut pause = FIRST_PAUSE;
         let mut gone = 0;
@@ -84,9 +96,10 @@ where
                 Err(error) => error,
             };
             match accept_error(&error) {
-                AcceptError::TimedOut => {}
                 AcceptError::ClientGone if gone < MAX_GONE => gone += 1,
-                _ if self.listener.is_closed() => return None,
+                // It waited for long, or the system is short of something: one thread is enough.
+                _ if self.listener.is_closed() || self.listener.leave_waiting() => return None,
+                AcceptError::TimedOut => {}
                 _ => {
                     self.context.emit(&Event::Warning { what: "accepting a client", error: &error });
                     self.context.lingering.make_room();
@@ -96,19 +109,6 @@ where
             }
         }
         None
-    }
-
-    fn hand_over(&mut self, entry: Arc<ConnectionEntry>) {
-        let Err(entry) = self.context.workers.hand_over(entry) else { return };
-        self.accept_batch();
-        let spawned = spawn_worker(self.scope, self.context, self.store.clone(), Arc::clone(&entry));
-        let Err(error) = spawned else { return };
-        dismiss(self.context, self.context.registry.withdraw(&entry));
-        self.context.emit(&Event::Warning { what: "making a thread for a client", error: &error });
-        self.context.emit(&Event::Refused { address: entry.address, code: Code::Busy, is_over_address_limit: false });
-        if let Some(entry) = Arc::into_inner(entry) {
-            refuse(self.context, entry.socket, Code::Busy, false);
-        }
     }
 
     /// Accepts all clients that have connected, as long as there are places for them.

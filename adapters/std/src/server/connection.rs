@@ -2,19 +2,20 @@
 
 use std::io;
 
-use coracle_core::blocking::{Buffers, serve};
-use coracle_core::{Action, Close, CloseHow, CloseReason, Code, ServerSession, Store};
+use coracle_core::blocking::Buffers;
+use coracle_core::{Action, Close, CloseHow, CloseReason, Code, ServerSession};
 use memmap2::MmapMut;
 use socket2::Socket;
 
-use super::abortable_store::AbortableStore;
 use super::context::ServerContext;
 use super::entry::ConnectionEntry;
 use super::event::{Event, Peer};
 use super::event_bridge::EventBridge;
 use super::limits::millis;
+use super::served_store::{ServedConnection, ServedStore};
+use crate::rate_limit::RateLimit;
 use crate::sys;
-use crate::transport::{KernelFile, TcpTransport};
+use crate::transport::TcpTransport;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
@@ -38,26 +39,28 @@ impl WorkerBuffers {
 }
 
 /// Serves a connection until it ends. The socket is then to be closed as the returned value says.
-pub(super) fn serve_connection<S>(
+pub(super) fn serve_connection<S: ServedStore>(
     context: &ServerContext<'_>,
     entry: &ConnectionEntry,
     peer: &Peer,
     store: &mut S,
     buffers: &mut WorkerBuffers,
-) -> CloseHow
-where
-    S: Store<File: KernelFile>,
-{
+) -> CloseHow {
     let (request, rest) = buffers.pages.split_at_mut(REQUEST_BUF_LEN);
     let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
     let mut bridge = EventBridge::new(context, entry, peer);
     let mut session = ServerSession::new(&context.config, request, context.now());
     let timeouts = context.timeouts;
     let mut transport = TcpTransport::new(&entry.socket).with_timeouts(Some(timeouts.read), Some(timeouts.write));
+    let own_limit = context.connection_rate_limit.map(RateLimit::new);
+    for limit in context.rate_limit.iter().chain(&own_limit) {
+        transport = transport.with_send_limit(limit.clone());
+    }
     let mut clock = || context.now();
-    let mut store = AbortableStore { store, entry };
     let buffers = Buffers { receive, send };
-    let close = serve(&mut session, &mut transport, &mut store, buffers, &mut clock, &mut bridge);
+    let connection =
+        ServedConnection { entry, session: &mut session, transport: &mut transport, buffers, bridge: &mut bridge };
+    let close = store.serve(connection, &mut clock);
     if let Some(error) = transport.option_error() {
         context.emit(&Event::Warning { what: "a socket refused an option", error });
     }

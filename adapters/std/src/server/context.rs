@@ -1,5 +1,6 @@
 //! What the threads of a running server share.
 
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -11,19 +12,22 @@ use super::linger::LingeringSockets;
 use super::listener::SocketTimeouts;
 use super::observer::Observer;
 use super::registry::ConnectionRegistry;
-use super::worker_pool::WorkerPool;
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::whole_millis;
 
 pub(super) struct ServerContext<'c> {
     pub registry: &'c ConnectionRegistry,
     pub lingering: &'c LingeringSockets,
-    pub workers: WorkerPool,
     pub config: ServerConfig<'c>,
     pub observers: &'c [Box<dyn Observer + 'c>],
     /// Whether one of the observers needs the events of single requests.
     pub sees_requests: bool,
     pub timeouts: SocketTimeouts,
+    /// Of all connections together.
+    pub rate_limit: Option<RateLimit>,
+    /// Of each connection, in bytes a second.
+    pub connection_rate_limit: Option<NonZeroU64>,
     /// Zero of the sessions' time.
     pub began: Duration,
     pub threads_spawned: AtomicU64,

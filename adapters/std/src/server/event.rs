@@ -69,7 +69,7 @@ pub enum Event<'a> {
         /// Length of the file in bytes.
         file_size: u64,
     },
-    /// More bytes of a body were sent.
+    /// More bytes of a body were sent or stored.
     Progress {
         /// The client.
         peer: &'a Peer,
@@ -171,9 +171,15 @@ pub struct RequestSummary<'a> {
     /// The file or directory; empty for the root and where none was named. It is a [`coracle_core::FileName`], so it has
     /// no control characters, but what changes the direction of writing may be in it.
     pub name: &'a str,
-    /// Length of the file in bytes, where one was opened.
+    /// The new name, of a rename.
+    pub to: Option<&'a str>,
+    /// The version that a request that writes expects; `*` for any.
+    pub expected: Option<&'a str>,
+    /// The version of a file that was put.
+    pub version: Option<&'a str>,
+    /// Length of the file in bytes, where one was opened or put.
     pub file_size: Option<u64>,
-    /// Bytes of the body that were sent.
+    /// Bytes of the body that were sent or stored.
     pub body_len: u64,
     /// From the request to the last byte of the response.
     pub duration: Duration,
@@ -185,7 +191,17 @@ impl<'a> RequestSummary<'a> {
     /// A summary of no bytes and no time; its members can be set.
     #[must_use]
     pub const fn new(kind: Option<RequestKind>, name: &'a str, outcome: RequestOutcome) -> Self {
-        Self { kind, name, file_size: None, body_len: 0, duration: Duration::ZERO, outcome }
+        Self {
+            kind,
+            name,
+            to: None,
+            expected: None,
+            version: None,
+            file_size: None,
+            body_len: 0,
+            duration: Duration::ZERO,
+            outcome,
+        }
     }
 }
 
@@ -219,7 +235,7 @@ pub struct ConnectionSummary {
     pub reason: DisconnectReason,
     /// Requests whose response ended.
     pub requests: u64,
-    /// Bytes of bodies that were sent.
+    /// Bytes of bodies that were sent or stored.
     pub body_len: u64,
     /// From admission to the end.
     pub duration: Duration,

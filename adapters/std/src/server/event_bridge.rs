@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use coracle_core::blocking::SessionObserver;
-use coracle_core::{Close, CloseHow, Exchange, FileInfo, FileName, Request, RequestKind};
+use coracle_core::{Close, CloseHow, Delete, Exchange, FileInfo, FileName, Replace, Request, RequestKind};
 
 use super::context::ServerContext;
 use super::entry::{ConnectionEntry, ForcedClose};
@@ -28,6 +28,12 @@ struct CurrentRequest {
     started: Option<Instant>,
     file_size: Option<u64>,
     body_len: u64,
+    /// The new name, of a rename.
+    to: Option<String>,
+    /// The version that a request that writes expects.
+    expected: Option<String>,
+    /// The version of a file that was put.
+    version: Option<String>,
 }
 
 impl<'c> EventBridge<'c> {
@@ -59,9 +65,15 @@ impl<'c> EventBridge<'c> {
         let summary = RequestSummary {
             kind,
             name: current.as_ref().map_or("", |_| &self.name),
+            to: current.as_ref().and_then(|current| current.to.as_deref()),
+            expected: current.as_ref().and_then(|current| current.expected.as_deref()),
+            version: current.as_ref().and_then(|current| current.version.as_deref()),
             file_size: current.as_ref().and_then(|current| current.file_size),
             body_len,
-            duration: current.and_then(|current| current.started).map_or(Duration::ZERO, |started| started.elapsed()),
+            duration: current
+                .as_ref()
+                .and_then(|current| current.started)
+                .map_or(Duration::ZERO, |started| started.elapsed()),
             outcome,
         };
         self.emit_request(&Event::Finished { peer: self.peer, summary: &summary });
@@ -84,7 +96,16 @@ impl SessionObserver for EventBridge<'_> {
             self.name.push_str(request.name().map_or("", FileName::as_str));
         }
         let started = is_seen.then(Instant::now);
-        self.current = Some(CurrentRequest { kind: request.kind(), started, file_size: None, body_len: 0 });
+        let (to, expected) = if is_seen { written_names(request) } else { (None, None) };
+        self.current = Some(CurrentRequest {
+            kind: request.kind(),
+            started,
+            file_size: None,
+            body_len: 0,
+            to,
+            expected,
+            version: None,
+        });
         self.emit_request(&Event::Requested { peer: self.peer, request });
     }
 
@@ -104,6 +125,13 @@ impl SessionObserver for EventBridge<'_> {
         self.emit_request(&Event::Progress { peer: self.peer, body_len });
     }
 
+    fn stored(&mut self, info: &FileInfo) {
+        if let Some(current) = self.current.as_mut().filter(|current| current.started.is_some()) {
+            current.file_size = Some(info.size);
+            current.version = Some(info.version.as_str().to_owned());
+        }
+    }
+
     fn text(&mut self, text: &[u8]) {
         self.entry.mark_active();
         self.emit_request(&Event::Text { peer: self.peer, bytes: text });
@@ -117,5 +145,20 @@ impl SessionObserver for EventBridge<'_> {
 
     fn should_stop(&mut self) -> bool {
         self.context.registry.is_stopping()
+    }
+}
+
+/// The new name and the expected version of a request that writes.
+fn written_names(request: &Request<'_>) -> (Option<String>, Option<String>) {
+    let expected = |version: Option<&str>| version.map(str::to_owned);
+    match request {
+        Request::Put(put) => match put.replace {
+            Replace::Nothing => (None, None),
+            Replace::Anything => (None, expected(Some("*"))),
+            Replace::Version(version) => (None, expected(Some(version))),
+        },
+        Request::Delete(Delete::File { version, .. }) => (None, expected(*version)),
+        Request::Rename(rename) => (Some(rename.to.as_str().to_owned()), expected(rename.version)),
+        _ => (None, None),
     }
 }

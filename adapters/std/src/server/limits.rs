@@ -1,7 +1,7 @@
 //! Limits of a server: clients, time-outs, admission, text.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -45,6 +45,10 @@ pub struct Limits {
     /// When clients that are told `shuttingDown` come again; `None`: they are not told. Default: 5 s, for a server that is
     /// started again at once.
     pub retry_after_stop: Option<Duration>,
+    /// The most that is sent to all clients together, in bytes a second; `None`, the default: no limit.
+    pub rate_limit: Option<NonZeroU64>,
+    /// The most that is sent over one connection, in bytes a second; `None`, the default: no limit.
+    pub connection_rate_limit: Option<NonZeroU64>,
     /// What happens to a client that connects when `max_clients` are served. Default: [`Admission::Busy`].
     pub admission: Admission,
     /// What happens to bytes that are no request. Default: [`OnText::Reject`].
@@ -131,6 +135,8 @@ impl Default for Limits {
             min_rate: 0,
             grace: Some(Duration::from_secs(10)),
             retry_after_stop: Some(Duration::from_secs(5)),
+            rate_limit: None,
+            connection_rate_limit: None,
             admission: Admission::Busy,
             on_text: OnText::Reject,
             classic: false,
@@ -205,6 +211,20 @@ impl Limits {
     #[must_use]
     pub const fn with_retry_after_stop(mut self, retry_after: Option<Duration>) -> Self {
         self.retry_after_stop = retry_after;
+        self
+    }
+
+    /// Sets [`Limits::rate_limit`].
+    #[must_use]
+    pub const fn with_rate_limit(mut self, bytes_per_second: Option<NonZeroU64>) -> Self {
+        self.rate_limit = bytes_per_second;
+        self
+    }
+
+    /// Sets [`Limits::connection_rate_limit`].
+    #[must_use]
+    pub const fn with_connection_rate_limit(mut self, bytes_per_second: Option<NonZeroU64>) -> Self {
+        self.connection_rate_limit = bytes_per_second;
         self
     }
 

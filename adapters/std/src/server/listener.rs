@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -14,6 +14,8 @@ use crate::sys;
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 const DEFAULT_PORT: u16 = 8888;
+/// A thread that would wait for a client beside so many ends.
+const MAX_WAITING: usize = 64;
 
 /// The address that is listened on unless one is named: all of this machine's, IPv6 and IPv4, port 8888.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
@@ -25,6 +27,8 @@ pub(super) struct Listener {
     /// With the real port.
     pub address: SocketAddr,
     is_closed: AtomicBool,
+    /// Threads that wait for a client, or will when they have spawned others.
+    waiting: AtomicUsize,
     /// Options that the system refused; the listener does without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
 }
@@ -83,7 +87,8 @@ impl Listener {
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        Ok(Self { socket, address, is_closed: AtomicBool::new(false), refused_options })
+        let (is_closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+        Ok(Self { socket, address, is_closed, waiting, refused_options })
     }
 
     /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
@@ -91,6 +96,19 @@ impl Listener {
         let (socket, address) = self.socket.accept()?;
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
+    }
+
+    /// Counts the calling thread as one that waits for a client; false where there are enough. Making a thread takes longer
+    /// than serving a small file, so some stay when their connection has ended.
+    pub(super) fn enter_waiting(&self) -> bool {
+        let count = |waiting: usize| (waiting < MAX_WAITING).then_some(waiting + 1);
+        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
+    }
+
+    /// Counts it no longer; false where no other one waits: then it has to go on waiting.
+    pub(super) fn leave_waiting(&self) -> bool {
+        let count = |waiting: usize| (waiting > 1).then(|| waiting - 1);
+        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
     }
 
     /// Whether a client waits to be accepted.
@@ -102,7 +120,7 @@ impl Listener {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// Accepts no more, and wakes the thread that waits for a client. True the first time.
+    /// Accepts no more, and wakes the threads that wait for a client. True the first time.
     pub(super) fn close(&self) -> bool {
         let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
         if is_first {
@@ -155,7 +173,7 @@ mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::time::Duration;
 
-    use super::{Listener, SocketTimeouts, bind_listeners};
+    use super::{Listener, MAX_WAITING, SocketTimeouts, bind_listeners};
 
     const TIMEOUTS: SocketTimeouts =
         SocketTimeouts { read: Duration::from_millis(1500), write: Duration::from_secs(7) };
@@ -223,13 +241,29 @@ mod tests {
     }
 
     #[test]
-    fn closing_wakes_the_thread_that_accepts() {
+    fn closing_wakes_the_threads_that_accept() {
         let listener = bind("127.0.0.1:0");
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| listener.accept());
+            let waiting = [(); 3].map(|()| scope.spawn(|| listener.accept()));
             std::thread::sleep(Duration::from_millis(50));
             assert!(listener.close() && !listener.close());
-            assert!(waiting.join().expect("no panic").is_err());
+            for thread in waiting {
+                assert!(thread.join().expect("no panic").is_err());
+            }
         });
+    }
+
+    #[test]
+    fn one_thread_always_waits_and_a_bounded_number_stays() {
+        let listener = bind("127.0.0.1:0");
+        assert!(!listener.leave_waiting());
+        for _ in 0..MAX_WAITING {
+            assert!(listener.enter_waiting());
+        }
+        assert!(!listener.enter_waiting());
+        for _ in 1..MAX_WAITING {
+            assert!(listener.leave_waiting());
+        }
+        assert!(!listener.leave_waiting());
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::event::{DequeueReason, Event, RequestOutcome};
 use super::observer::Observer;
 use crate::Escaped;
+use crate::store::SkippedEntry;
 
 /// Bytes of lines that wait for the writer.
 const MAX_PENDING: usize = 1 << 20;
@@ -89,14 +90,19 @@ impl Log {
         Ok(Self { format, level, pending, writer: Some(writer) })
     }
 
-    fn write(&self, line: &Line<'_>) {
-        let mut text = match self.format {
-            LogFormat::Text => line.to_text(),
-            // Nothing in a line can fail to be JSON.
-            LogFormat::Json => crate::escape_json(&serde_json::to_string(line).unwrap_or_default()),
-        };
-        text.push('\n');
-        self.pending.push(text.as_bytes());
+    /// What a store calls for entries that it skips
+    /// ([`DirectoryStore::with_skip_observer`](crate::store::DirectoryStore::with_skip_observer)): they have a line in a
+    /// verbose log.
+    pub fn skip_observer(&self) -> impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static {
+        let (format, level, pending) = (self.format, self.level, Arc::clone(&self.pending));
+        move |skipped| {
+            if level >= LogLevel::Verbose {
+                let path = skipped.path.to_string_lossy();
+                let text = Some(skipped.reason.to_string());
+                let line = Line { time: now(), event: "skipped", file_name: Some(&path), text, ..Line::default() };
+                pending.push(&line.formatted(format));
+            }
+        }
     }
 }
 
@@ -106,7 +112,7 @@ impl Observer for Log {
         if level_of(event).is_some_and(|level| level <= self.level)
             && let Some(line) = describe(event)
         {
-            self.write(&line);
+            self.pending.push(&line.formatted(self.format));
         }
     }
 
@@ -192,6 +198,12 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     file_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -206,6 +218,16 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
+    fn formatted(&self, format: LogFormat) -> Vec<u8> {
+        let mut text = match format {
+            LogFormat::Text => self.to_text(),
+            // Nothing in a line can fail to be JSON.
+            LogFormat::Json => crate::escape_json(&serde_json::to_string(self).unwrap_or_default()),
+        };
+        text.push('\n');
+        text.into_bytes()
+    }
+
     fn to_text(&self) -> String {
         let mut text = self.time.clone();
         // Writing to a string does not fail.
@@ -217,6 +239,9 @@ impl Line<'_> {
         put(&self.what.unwrap_or(self.event));
         if let Some(name) = self.file_name {
             put(&Escaped(if name.is_empty() { "/" } else { name }));
+        }
+        if let Some(name) = self.to {
+            put(&format_args!("to {}", Escaped(name)));
         }
         if let Some(words) = &self.text {
             put(&Escaped(words));
@@ -230,6 +255,12 @@ impl Line<'_> {
         if let Some(duration_ms) = self.duration_ms {
             put(&format_args!("{duration_ms} ms"));
         }
+        if let Some(version) = self.expected {
+            put(&format_args!("expected {}", Escaped(version)));
+        }
+        if let Some(version) = self.version {
+            put(&format_args!("version {}", Escaped(version)));
+        }
         if let Some(live) = self.live {
             put(&format_args!("{live} live"));
         }
@@ -238,6 +269,11 @@ impl Line<'_> {
         }
         text
     }
+}
+
+/// The time of a line.
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
 }
 
 /// The lowest level that has a line for an event.
@@ -262,8 +298,7 @@ const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
 
 /// The line of an event, if it has one.
 fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
-    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-    let line = Line { time, ..Line::default() };
+    let line = Line { time: now(), ..Line::default() };
     let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
     Some(match *event {
         Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
@@ -307,6 +342,9 @@ fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
                 thread,
                 what,
                 file_name: Some(summary.name).filter(|_| is_named),
+                to: summary.to,
+                expected: summary.expected,
+                version: summary.version,
                 bytes: Some(summary.body_len),
                 duration_ms: Some(rounded_ms(summary.duration)),
                 outcome: Some(match summary.outcome {
@@ -383,15 +421,21 @@ mod tests {
         let sink = Sink::default();
         let log = Log::new(sink.clone(), format, level).expect("a thread");
         let summary = RequestSummary {
-            kind: Some(RequestKind::Get),
-            name: "a \u{202e}b",
             file_size: Some(9),
             body_len: 5,
             duration: Duration::from_micros(1234),
-            outcome: RequestOutcome::Done,
+            ..RequestSummary::new(Some(RequestKind::Get), "a \u{202e}b", RequestOutcome::Done)
+        };
+        let renamed = RequestSummary {
+            to: Some("c\u{202e}d"),
+            expected: Some("v1"),
+            version: Some("v2"),
+            ..RequestSummary::new(Some(RequestKind::Rename), "a", RequestOutcome::Done)
         };
         log.event(&Event::Connected { peer: &peer(), live: 1 });
-        log.event(&Event::Finished { peer: &peer(), summary: &summary });
+        for summary in [&summary, &renamed] {
+            log.event(&Event::Finished { peer: &peer(), summary });
+        }
         log.event(&Event::Text { peer: &peer(), bytes: b"\x1b[2J\xff" });
         log.event(&Event::Warning { what: "accepting a client", error: &io::Error::other("no more") });
         drop(log);
@@ -406,12 +450,13 @@ mod tests {
             lines,
             [
                 "[::1]:4711 client-3 get a \\u{202e}b 5 B 1.234 ms ok",
+                "[::1]:4711 client-3 rename a to c\\u{202e}d 0 B 0 ms expected v1 version v2 ok",
                 "[::1]:4711 client-3 text \\x1b[2J\u{fffd}",
                 "trouble accepting a client no more"
             ]
         );
         assert_eq!(written(LogFormat::Text, LogLevel::Quiet).lines().count(), 1);
-        assert_eq!(written(LogFormat::Text, LogLevel::Verbose).lines().count(), 4);
+        assert_eq!(written(LogFormat::Text, LogLevel::Verbose).lines().count(), 5);
     }
 
     #[test]

@@ -23,8 +23,8 @@
 //!
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 //!
-//! Threads: one acceptor for each listener (`acceptor`), one worker for each connection (`worker`), one for lingering
-//! sockets (`linger`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
+//! Threads: one worker for each connection and some that wait for one (`worker`, `acceptor`), one for lingering sockets
+//! (`linger`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
 
 mod abortable_store;
 mod acceptor;
@@ -45,8 +45,8 @@ mod queue;
 mod queue_sweeper;
 mod registry;
 pub(crate) mod retry_estimate;
+mod served_store;
 mod worker;
-mod worker_pool;
 
 use std::fmt;
 use std::io;
@@ -56,7 +56,7 @@ use std::sync::atomic::AtomicU64;
 use std::thread::{self, Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{ServerName, Store};
+use coracle_core::{ServerName, Store, WritableStore};
 
 pub use event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
 pub use handle::ServerHandle;
@@ -64,16 +64,17 @@ pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listener::DEFAULT_ADDRESS;
 pub use log::{Log, LogFormat, LogLevel};
 pub use observer::Observer;
+pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
+use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::KernelFile;
-use acceptor::spawn_acceptor;
 use context::ServerContext;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
-use worker_pool::WorkerPool;
+use worker::spawn_first_worker;
 
 const LINGER_STACK_SIZE: usize = 64 * 1024;
 /// Time between two looks at whether the thread of lingering sockets has ended.
@@ -81,8 +82,8 @@ const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Builder of a server.
 ///
-/// `S` is the store: a clone of it for each thread, so a reference or something that shares. `'a` is the lifetime of the
-/// observers.
+/// `S` is the store, [`ReadOnly`] or [`ReadWrite`]: a clone of it for each thread, so a reference or something that shares. `'a` is
+/// the lifetime of the observers.
 pub struct Server<'a, S> {
     store: S,
     addresses: Vec<SocketAddr>,
@@ -91,12 +92,32 @@ pub struct Server<'a, S> {
     observers: Vec<Box<dyn Observer + 'a>>,
 }
 
-impl<'a, S> Server<'a, S>
+impl<S> Server<'_, ReadOnly<S>>
 where
     S: Store<File: KernelFile> + Clone + Send,
 {
     /// A server of the files in `store`, on [`DEFAULT_ADDRESS`], with the default limits.
     pub fn new(store: S) -> Self {
+        Self::of(ReadOnly(store))
+    }
+}
+
+impl<S> Server<'_, ReadWrite<S>>
+where
+    S: WritableStore<File: KernelFile> + Clone + Send,
+{
+    /// A server whose clients can also write to `store`: everybody who reaches it. On [`DEFAULT_ADDRESS`], with the default
+    /// limits.
+    pub fn writable(store: S) -> Self {
+        Self::of(ReadWrite(store))
+    }
+}
+
+impl<'a, S> Server<'a, S>
+where
+    S: ServedStore,
+{
+    fn of(store: S) -> Self {
         Self { store, addresses: Vec::new(), limits: Limits::default(), name: String::new(), observers: Vec::new() }
     }
 
@@ -176,7 +197,7 @@ pub struct Summary {
 
 impl<S> BoundServer<'_, S>
 where
-    S: Store<File: KernelFile> + Clone + Send,
+    S: ServedStore,
 {
     /// The addresses with their real ports.
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -204,11 +225,12 @@ where
         let context = ServerContext {
             registry: &handle.registry,
             lingering: &lingering,
-            workers: WorkerPool::default(),
-            config,
+            config: server.store.offer(config),
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
+            rate_limit: server.limits.rate_limit.map(RateLimit::new),
+            connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),
             threads_spawned: AtomicU64::new(0),
         };
@@ -220,7 +242,6 @@ where
             if outcome.is_err() {
                 registry.stop(Phase::Aborting);
             }
-            context.workers.close();
             lingering.finish();
             while !linger_thread.is_finished() {
                 if registry.phase() == Phase::Aborting {
@@ -241,7 +262,7 @@ fn run_threads<'scope, 'env, S>(
     grace: Option<Duration>,
 ) -> io::Result<Summary>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
     let sweeper = context.registry.has_queue().then(|| {
         let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
@@ -252,7 +273,7 @@ where
         match command {
             AcceptorCommand::Start(listener) => {
                 report_listening(context, &listener);
-                spawn_acceptor(scope, context, listener, store.clone())?;
+                spawn_first_worker(scope, context, listener, store.clone())?;
             }
             AcceptorCommand::Closed(address) => context.emit(&Event::ListenerClosed { address }),
         }

@@ -57,7 +57,7 @@ pub(super) enum Phase {
 /// What the thread that called `run` has to do.
 #[derive(Debug)]
 pub(super) enum AcceptorCommand {
-    /// Start an acceptor for this listener.
+    /// Start a thread that accepts the clients of this listener.
     Start(Arc<Listener>),
     /// Report that the listener of this address was closed.
     Closed(SocketAddr),

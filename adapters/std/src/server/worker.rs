@@ -1,4 +1,4 @@
-//! Worker threads: each serves one connection after the other.
+//! Worker threads: each accepts and serves one connection after the other.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,62 +7,115 @@ use std::sync::atomic::Ordering;
 use std::thread::{Builder, Scope};
 use std::time::Duration;
 
-use coracle_core::{CloseHow, Code, Store};
+use coracle_core::{CloseHow, Code};
 use socket2::Socket;
 
+use super::acceptor::{Accepted, Acceptor};
 use super::admission::AdmittedFromQueue;
 use super::connection::{WorkerBuffers, refuse, serve_connection};
 use super::context::ServerContext;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
+use super::listener::Listener;
 use super::queue_sweeper::dismiss;
-use crate::transport::KernelFile;
+use super::served_store::ServedStore;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
 pub(super) const STACK_SIZE: usize = 128 * 1024;
 
-/// Spawns a worker thread that serves `first`, and then what it is handed.
-pub(super) fn spawn_worker<'scope, 'env, S>(
+/// Spawns a thread that waits for the first client of a listener.
+pub(super) fn spawn_first_worker<'scope, 'env, S>(
     scope: &'scope Scope<'scope, 'env>,
     context: &'env ServerContext<'env>,
+    listener: Arc<Listener>,
     store: S,
-    first: Arc<ConnectionEntry>,
 ) -> io::Result<()>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
+{
+    // Counted here, so that no other thread becomes the only one.
+    listener.enter_waiting();
+    spawn(scope, context, listener, store, None)
+}
+
+/// Spawns a worker thread, which serves `first` if there is one. Otherwise it counts as waiting.
+fn spawn<'scope, 'env, S>(
+    scope: &'scope Scope<'scope, 'env>,
+    context: &'env ServerContext<'env>,
+    listener: Arc<Listener>,
+    store: S,
+    first: Option<Arc<ConnectionEntry>>,
+) -> io::Result<()>
+where
+    S: ServedStore + 'env,
 {
     let name = format!("client-{}", context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
-    let worker = Worker { context, store, thread: name.as_str().into(), buffers: None };
+    let acceptor = Acceptor::new(context, listener);
+    let worker = Worker { scope, context, acceptor, store, thread: name.as_str().into(), buffers: None };
     Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.run(first)).map(drop)
 }
 
-struct Worker<'env, S> {
+struct Worker<'scope, 'env, S> {
+    scope: &'scope Scope<'scope, 'env>,
     context: &'env ServerContext<'env>,
+    acceptor: Acceptor<'env>,
     store: S,
     /// Its name.
     thread: Arc<str>,
     buffers: Option<WorkerBuffers>,
 }
 
-impl<'env, S> Worker<'env, S>
+impl<'scope, 'env, S> Worker<'scope, 'env, S>
 where
-    S: Store<File: KernelFile> + Clone + Send + 'env,
+    S: ServedStore + 'env,
 {
-    fn run(mut self, first: Arc<ConnectionEntry>) {
-        let mut next = Some(first);
-        while let Some(entry) = next {
-            self.report_connected(&entry);
-            if self.buffers.is_none() {
-                entry.wait_for_input();
-            }
-            self.serve(entry);
-            self.serve_queued();
-            next = self.context.workers.next();
+    fn run(mut self, first: Option<Arc<ConnectionEntry>>) {
+        if let Some(entry) = first
+            && !self.serve_admitted(entry)
+        {
+            return;
         }
+        while let Some(accepted) = self.acceptor.next() {
+            match accepted {
+                Accepted::Serve(entry) => {
+                    if !self.serve_admitted(entry) {
+                        return;
+                    }
+                }
+                Accepted::ServeAndSpawn(entry) => {
+                    if let Err(error) = self.spawn(None) {
+                        self.acceptor.give_up(entry, &error);
+                    } else if !self.serve_admitted(entry) {
+                        return;
+                    }
+                }
+                Accepted::Spawn(entry) => {
+                    if let Err(error) = self.spawn(Some(Arc::clone(&entry))) {
+                        self.acceptor.give_up(entry, &error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Serves a client, and those that are queued. Returns whether the thread then counts as one that waits.
+    fn serve_admitted(&mut self, entry: Arc<ConnectionEntry>) -> bool {
+        self.report_connected(&entry);
+        if self.buffers.is_none() {
+            entry.wait_for_input();
+        }
+        self.serve(entry);
+        self.serve_queued();
+        self.acceptor.listener.enter_waiting()
     }
 
     // The frames of these are large, and kept out of the one in which a thread waits: thousands of threads that wait for
     // the first byte of a client are to cost two pages of stack each.
+
+    #[inline(never)]
+    fn spawn(&self, first: Option<Arc<ConnectionEntry>>) -> io::Result<()> {
+        spawn(self.scope, self.context, Arc::clone(&self.acceptor.listener), self.store.clone(), first)
+    }
 
     #[inline(never)]
     fn report_connected(&self, entry: &ConnectionEntry) {

@@ -7,8 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
 use super::digest_cache::DigestCache;
-use super::file::File;
+use super::file::{File, InodeNumbers};
 use super::listing::Listing;
+use super::skipped::{SkipObserver, SkippedEntry};
 use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 
@@ -28,7 +29,7 @@ use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 ///   listed.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
-/// - A file's version is a hash of inode, size, modification and change time. What a program writes through a
+/// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change.
 ///
@@ -43,6 +44,9 @@ pub struct DirectoryStore {
     root: ConfinedDirectory,
     hidden: bool,
     digests: DigestCache,
+    /// Of the root's file system; `None` where that may not be read.
+    inodes: Option<InodeNumbers>,
+    skip_observer: Option<SkipObserver>,
 }
 
 impl DirectoryStore {
@@ -67,7 +71,9 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = ConfinedDirectory::open(path).map_err(explain)?;
-        Ok(Self { root, hidden: false, digests: DigestCache::new(Self::DEFAULT_DIGEST_CACHE) })
+        let inodes = root.open_any(".").and_then(|root| InodeNumbers::of(&root)).ok();
+        let digests = DigestCache::new(Self::DEFAULT_DIGEST_CACHE);
+        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -82,6 +88,12 @@ impl DirectoryStore {
     #[must_use]
     pub fn with_digest_cache(self, max_digests: usize) -> Self {
         Self { digests: DigestCache::new(max_digests), ..self }
+    }
+
+    /// Sets what is called for each entry that a listing skips, since no request can fetch it.
+    #[must_use]
+    pub fn with_skip_observer(self, observer: impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static) -> Self {
+        Self { skip_observer: Some(SkipObserver(Box::new(observer))), ..self }
     }
 
     /// Digests in the cache now.
@@ -137,7 +149,7 @@ impl Store for &DirectoryStore {
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
         self.check_name(name)?;
-        File::new(self.open_confined(name.as_str(), FileKind::Regular)?)
+        File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
@@ -158,7 +170,7 @@ impl Store for &DirectoryStore {
     }
 
     fn next<'a>(&mut self, listing: &'a mut Listing) -> Result<Listed<'a>, StoreError> {
-        listing.next(&self.root)
+        listing.next(&self.root, self.skip_observer.as_ref())
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use coracle_core::{FileInfo, StoreError, Version};
 
-use crate::sys::{FileKind, FileStamp, stamp};
+use crate::sys::{FileKind, FileStamp, has_lasting_inodes, stamp};
 use crate::transport::KernelFile;
 
 /// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It stays readable, with the contents it has,
@@ -19,20 +19,38 @@ pub struct File {
     opened: FileStamp,
     version: Version,
     settled: bool,
+    has_lasting_inode: bool,
     /// The state that was last returned by [`File::info`]; `None` before the first call, which follows the opening at
     /// once and needs no second `fstat`.
     last: Cell<Option<FileStamp>>,
 }
 
+/// Whether the files of a file system keep their inode numbers: asked once for all of them.
+#[derive(Debug)]
+pub(super) struct InodeNumbers {
+    device: u64,
+    are_lasting: bool,
+}
+
+impl InodeNumbers {
+    /// Those of the file system of `directory`.
+    pub(super) fn of(directory: &std::fs::File) -> io::Result<Self> {
+        Ok(Self { device: stamp(directory)?.0.device, are_lasting: has_lasting_inodes(directory.as_fd()) })
+    }
+}
+
 impl File {
-    /// `file`, if it is a regular one.
-    pub(super) fn new(file: std::fs::File) -> Result<Self, StoreError> {
+    /// `file`, if it is a regular one. `inodes` are those of a file system where it may lie.
+    pub(super) fn new(file: std::fs::File, inodes: Option<&InodeNumbers>) -> Result<Self, StoreError> {
         let (opened, kind) = stamp(&file).map_err(|_| StoreError::Io)?;
         if kind != FileKind::Regular {
             return Err(StoreError::NotFile);
         }
         let settled = opened.is_settled(SystemTime::now());
-        Ok(Self { file, opened, version: opened.version(), settled, last: Cell::new(None) })
+        let known = inodes.filter(|inodes| inodes.device == opened.device).map(|inodes| inodes.are_lasting);
+        let has_lasting_inode = known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()));
+        let version = opened.version(has_lasting_inode);
+        Ok(Self { file, opened, version, settled, has_lasting_inode, last: Cell::new(None) })
     }
 
     /// The same file in the same state.
@@ -64,7 +82,7 @@ impl File {
             None => self.opened,
         };
         self.last.set(Some(stamp));
-        let version = if stamp == self.opened { self.version.clone() } else { stamp.version() };
+        let version = if stamp == self.opened { self.version.clone() } else { stamp.version(self.has_lasting_inode) };
         Ok(FileInfo::new(stamp.size, version).with_modified(stamp.modified()))
     }
 

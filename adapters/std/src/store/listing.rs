@@ -1,10 +1,14 @@
 //! A directory's entries, one at a time.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 
+use super::skipped::{SkipObserver, SkipReason, SkippedEntry};
 use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata};
 
@@ -24,7 +28,7 @@ pub struct Listing {
 enum Step {
     /// Something to ask for, whose name stands in `path`, if that is a name.
     Entry(EntryKind),
-    Skipped,
+    Skipped(SkipReason),
     Hidden,
     /// The directory itself and its parent, what is not complete, and what was removed in the meantime.
     LeftOut,
@@ -42,17 +46,33 @@ impl Listing {
         Ok(Self { reader, directory_len: joined.len(), path: joined, hidden })
     }
 
-    pub(super) fn next(&mut self, root: &ConfinedDirectory) -> Result<Listed<'_>, StoreError> {
+    /// The next step; `observer` is called for an entry that is skipped.
+    pub(super) fn next(
+        &mut self,
+        root: &ConfinedDirectory,
+        observer: Option<&SkipObserver>,
+    ) -> Result<Listed<'_>, StoreError> {
         let kind = loop {
             let Some(entry) = self.reader.next() else { return Ok(Listed::End) };
-            match self.step(&entry.map_err(|_| StoreError::Io)?, root)? {
-                Step::Entry(kind) => break kind,
-                Step::Skipped => return Ok(Listed::Skipped),
+            let entry = entry.map_err(|_| StoreError::Io)?;
+            let reason = match self.step(&entry, root)? {
+                Step::Entry(kind) => match FileName::new(&self.path) {
+                    Ok(_) => break kind,
+                    Err(error) => SkipReason::Name(error),
+                },
+                Step::Skipped(reason) => reason,
                 Step::Hidden => return Ok(Listed::Hidden),
-                Step::LeftOut => {}
+                Step::LeftOut => continue,
+            };
+            if let Some(SkipObserver(observer)) = observer {
+                let directory = self.path.get(..self.directory_len).unwrap_or_default();
+                let path = Path::new(directory).join(OsStr::from_bytes(entry.name().to_bytes()));
+                observer(&SkippedEntry { path: &path, reason });
             }
+            return Ok(if reason.is_name() { Listed::Unnameable } else { Listed::Skipped });
         };
-        Ok(FileName::new(&self.path).map_or(Listed::Skipped, |name| Listed::Entry(Entry::new(name, kind))))
+        let name = FileName::new(&self.path).map_err(|_| StoreError::Io)?;
+        Ok(Listed::Entry(Entry::new(name, kind)))
     }
 
     fn step(&mut self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Result<Step, StoreError> {
@@ -68,14 +88,14 @@ impl Listing {
         if bytes.starts_with(b".") && !self.hidden {
             return Ok(Step::Hidden);
         }
-        let Ok(text) = text else { return Ok(Step::Skipped) };
+        let Ok(text) = text else { return Ok(self.step_without_name(entry)) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
         match entry.kind() {
             Some(FileKind::Directory) => Ok(Step::Entry(EntryKind::Directory { link: false })),
             Some(FileKind::Symlink) => Ok(self.step_link(entry, root)),
             Some(FileKind::Regular) | None => self.step_file(entry, root),
-            Some(FileKind::Other) => Ok(Step::Skipped),
+            Some(FileKind::Other) => Ok(Step::Skipped(SkipReason::Special)),
         }
     }
 
@@ -84,7 +104,9 @@ impl Listing {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Step::LeftOut),
             // A directory that may be read and not searched.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(Step::Skipped),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Step::Skipped(SkipReason::Denied));
+            }
             Err(_) => return Err(StoreError::Io),
         };
         Ok(match metadata.kind {
@@ -93,13 +115,19 @@ impl Listing {
         })
     }
 
+    /// What an entry is whose name is not UTF-8. Where a link leads cannot be asked then: it may be a file.
+    fn step_without_name(&self, entry: &DirectoryEntry) -> Step {
+        let kind = entry.kind().or_else(|| self.reader.metadata(entry).ok().map(|metadata| metadata.kind));
+        Step::Skipped(if kind == Some(FileKind::Other) { SkipReason::Special } else { SkipReason::NotUtf8 })
+    }
+
     /// Where a link leads is found from the root, as opening it will.
     fn step_link(&self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Step {
         if let Ok(metadata) = root.metadata(&self.path) {
             return step_metadata(metadata, true);
         }
         let is_gone = self.reader.metadata(entry).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-        if is_gone { Step::LeftOut } else { Step::Skipped }
+        if is_gone { Step::LeftOut } else { Step::Skipped(SkipReason::Link) }
     }
 }
 
@@ -107,6 +135,6 @@ fn step_metadata(Metadata { kind, size, modified }: Metadata, link: bool) -> Ste
     match kind {
         FileKind::Regular => Step::Entry(EntryKind::File { size, modified }),
         FileKind::Directory => Step::Entry(EntryKind::Directory { link }),
-        FileKind::Symlink | FileKind::Other => Step::Skipped,
+        FileKind::Symlink | FileKind::Other => Step::Skipped(SkipReason::Special),
     }
 }

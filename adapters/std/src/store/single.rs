@@ -3,7 +3,7 @@
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, NameError, Store, StoreError};
 
@@ -74,7 +74,7 @@ impl SingleFileStore {
     }
 
     fn open_file(&self) -> Result<File, StoreError> {
-        File::new(open_any(&self.path).map_err(|error| store_error(&error))?)
+        File::new(open_any(&self.path).map_err(|error| store_error(&error))?, None)
     }
 }
 
@@ -123,6 +123,10 @@ impl Store for &SingleFileStore {
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
         self.digests.find(&file.last_stamp(), kind)
+    }
+
+    fn unix_time(&mut self) -> Option<u64> {
+        SystemTime::now().duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
     }
 
     fn remember_digest(&mut self, file: &File, info: &FileInfo, digest: &Digest) {

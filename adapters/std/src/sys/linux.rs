@@ -36,6 +36,7 @@ pub(crate) fn rename_no_replace(
     match renameat_with(directory, from, into, to, RenameFlags::NOREPLACE) {
         // What file systems without it, and kernels before 3.15, say.
         Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        Err(Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
         renamed => Ok(renamed?),
     }
 }

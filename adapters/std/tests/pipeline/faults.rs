@@ -7,7 +7,7 @@ use coracle::client::{Error, ErrorKind};
 use coracle_core::Code;
 
 use crate::jobs::{Job, Jobs, client, names};
-use crate::scripted::{Act, Scripted, contents};
+use crate::scripted::{Act, Scripted};
 
 /// Asserts that all of 100 files come, and that the server sent each but `again` once.
 fn all_come_once(server: &Scripted, again: &[&str]) {
@@ -21,7 +21,7 @@ fn all_come_once(server: &Scripted, again: &[&str]) {
 }
 
 #[test]
-fn a_server_that_closes_after_some_answers() {
+fn c21_a_server_that_closes_after_some_answers() {
     for answers in [1, 2, 7, 99] {
         let server = Scripted::new(move |asked| if asked.number < answers { Act::Answer } else { Act::Close });
         all_come_once(&server, &[]);
@@ -29,7 +29,7 @@ fn a_server_that_closes_after_some_answers() {
 }
 
 #[test]
-fn a_server_that_resets_after_some_answers() {
+fn c21_a_server_that_resets_after_some_answers() {
     // What was answered and not read may be lost with the connection.
     let server = Scripted::new(|asked| if asked.number < 20 { Act::Answer } else { Act::Reset });
     let mut jobs = Jobs::gets(names(100, 500));
@@ -38,7 +38,7 @@ fn a_server_that_resets_after_some_answers() {
 }
 
 #[test]
-fn a_server_that_ends_the_connection_by_itself() {
+fn c21_a_server_that_ends_the_connection_by_itself() {
     for code in ["busy", "shuttingDown", "timeout"] {
         let server = Scripted::new(move |asked| match (asked.connection, asked.number) {
             (0, 30) | (1, 5) => Act::End(code),
@@ -69,7 +69,7 @@ fn a_server_without_a_place() {
 }
 
 #[test]
-fn refused_files_fail_alone() {
+fn c22_refused_files_fail_alone() {
     let server = Scripted::new(|asked| match asked.name.as_str() {
         "f30-500" => Act::Refuse("notFound"),
         "f31-500" => Act::Refuse("denied"),
@@ -93,7 +93,7 @@ fn code(error: &Error) -> Option<Code> {
 
 /// After an unknown code the server may close, and `tooLong` closes.
 #[test]
-fn a_refusal_that_closes_fails_alone() {
+fn c22_a_refusal_that_closes_fails_alone() {
     let server = Scripted::new(|asked| if asked.name == "f30-500" { Act::End("tooLong") } else { Act::Answer });
     let mut jobs = Jobs::gets(names(100, 500));
     assert!(jobs.run(server.address).is_empty());
@@ -102,7 +102,7 @@ fn a_refusal_that_closes_fails_alone() {
 }
 
 #[test]
-fn a_file_that_changes_is_fetched_again() {
+fn c22_a_file_that_changes_is_fetched_again() {
     let server = Scripted::new(|asked| match (asked.name.as_str(), asked.number) {
         ("f30-500", ..60) => Act::Changed,
         _ => Act::Answer,
@@ -112,7 +112,7 @@ fn a_file_that_changes_is_fetched_again() {
 }
 
 #[test]
-fn a_wrong_digest_is_fetched_again_once() {
+fn c22_a_wrong_digest_is_fetched_again_once() {
     let server = Scripted::new(|asked| match (asked.name.as_str(), asked.connection) {
         ("f30-500", 0) | ("f60-500", _) => Act::WrongDigest,
         _ => Act::Answer,
@@ -127,7 +127,7 @@ fn a_wrong_digest_is_fetched_again_once() {
 }
 
 #[test]
-fn a_body_that_was_cut_is_resumed() {
+fn c21_a_body_that_was_cut_is_resumed() {
     let server = Scripted::new(|asked| match (asked.name.as_str(), asked.offset) {
         ("f30-5000", 0) => Act::Cut,
         _ => Act::Answer,
@@ -161,7 +161,7 @@ fn unfinished_downloads_are_resumed() {
 
 /// No retry, no second try: what was sent ahead behind what failed is nevertheless asked.
 #[test]
-fn without_retries_only_the_one_under_way_fails() {
+fn c22_without_retries_only_the_one_under_way_fails() {
     let server = Scripted::new(|asked| match (asked.name.as_str(), asked.connection) {
         ("f30-500", 0) => Act::Cut,
         _ => Act::Answer,
@@ -174,7 +174,7 @@ fn without_retries_only_the_one_under_way_fails() {
 }
 
 #[test]
-fn local_errors_keep_the_connection() {
+fn c22_local_errors_keep_the_connection() {
     let server = Scripted::new(|_| Act::Answer);
     let mut jobs =
         Jobs::gets(names(100, 500).into_iter().chain(["large-5000".to_owned()]).chain(["f100-500".to_owned()]));
@@ -210,17 +210,17 @@ fn a_slow_server_is_waited_for() {
 
 /// A server that keeps nothing of what arrives behind a request is asked one at a time.
 #[test]
-fn a_server_that_forgets_what_was_sent_ahead() {
+fn c25_a_server_that_forgets_what_was_sent_ahead() {
     let server =
         Scripted::new(|asked| if asked.connection < 2 && asked.number == 1 { Act::Silence } else { Act::Answer });
     let mut jobs = Jobs::gets(names(100, 500));
-    let mut client = client(server.address).with_stall_timeout(Some(Duration::from_millis(300)));
+    let mut client = client(server.address).with_stall_timeout(Some(Duration::from_secs(1)));
     assert!(jobs.run_with(&mut client).is_empty());
     assert_eq!(jobs.succeeded().len(), 100, "{:?}", jobs.failed());
 }
 
 #[test]
-fn listings_and_digests_are_asked_again() {
+fn c21_listings_and_digests_are_asked_again() {
     let server = Scripted::new(|asked| match (asked.connection, asked.number) {
         (0, 20) => Act::Close,
         (1, 3) => Act::End("shuttingDown"),
@@ -246,5 +246,4 @@ fn nobody_there() {
     let rest = jobs.run_with(&mut client(address).with_retries(0));
     assert!(matches!(jobs.ended[..], [(_, Err(Error::Connect { .. }))]));
     assert_eq!(rest.len() + jobs.jobs.len(), 4);
-    assert_eq!(contents("f-3").len(), 3);
 }

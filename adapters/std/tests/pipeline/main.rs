@@ -5,8 +5,15 @@ mod jobs;
 mod mixed;
 mod scripted;
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Duration;
+
 use jobs::{Job, Jobs, client, names};
 use scripted::{Act, DistantServer, Scripted};
+
+const NOT_FOUND: &[u8] = b"{\"type\":\"error\",\"code\":\"notFound\",\"message\":\"no\"}\n";
 
 #[test]
 fn answers_come_in_order_over_one_connection() {
@@ -28,7 +35,7 @@ fn answers_come_in_order_over_one_connection() {
 
 /// A thousand files take a thousand round trips where none is asked for before the last one has come.
 #[test]
-fn a_thousand_files_take_few_round_trips() {
+fn c24_a_thousand_files_take_few_round_trips() {
     for jobs in [
         Jobs::gets(names(1000, 1024)),
         Jobs::new(names(1000, 1024).into_iter().map(Job::Stat)),
@@ -42,7 +49,7 @@ fn a_thousand_files_take_few_round_trips() {
 }
 
 #[test]
-fn requests_ahead_are_bounded() {
+fn c23_requests_ahead_are_bounded() {
     let server = Scripted::new(|_| Act::Answer);
     let mut jobs = Jobs::gets(names(500, 10));
     assert!(jobs.run(server.address).is_empty());
@@ -52,17 +59,41 @@ fn requests_ahead_are_bounded() {
     jobs.sizes_known = true;
     assert!(jobs.run(server.address).is_empty());
     assert!((2..=3).contains(&jobs.most_pending), "{}", jobs.most_pending);
-    // By their own length.
-    let long = |at: usize| format!("{}{at:03}-10", "\"".repeat(240));
-    let server = Scripted::new(|_| Act::Refuse("notFound"));
-    let mut jobs = Jobs::gets((0..200).map(long));
-    jobs.run(server.address);
+}
+
+#[test]
+fn c23_the_bytes_of_requests_ahead_are_bounded() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("an address");
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut lines = BufReader::new(stream.try_clone().expect("a handle")).lines();
+        for _ in 0..9 {
+            lines.next().expect("a request").expect("a line");
+            stream.write_all(NOT_FOUND).expect("written");
+        }
+        // Whatever is sent without an answer arrives in this time, or else the test shows less.
+        stream.set_read_timeout(Some(Duration::from_millis(300))).expect("an option");
+        let ahead: Vec<_> = lines.by_ref().map_while(Result::ok).collect();
+        stream.set_read_timeout(None).expect("an option");
+        // The client ends the connection when all is answered.
+        stream.write_all(&NOT_FOUND.repeat(ahead.len())).expect("written");
+        for _ in lines.map_while(Result::ok) {
+            stream.write_all(NOT_FOUND).expect("written");
+        }
+        ahead
+    });
+    let mut jobs = Jobs::gets((0..200).map(|at| format!("{}{at:03}-10", "\"".repeat(200))));
+    jobs.run(address);
     assert_eq!(jobs.failed().len(), 200);
+    let ahead = server.join().expect("served");
+    let bytes: usize = ahead.iter().map(|line| line.len() + 1).sum();
+    assert!(ahead.len() > 8 && bytes <= 16 * 1024, "{} requests of {bytes} bytes", ahead.len());
 }
 
 /// The server reads no request while it sends an answer, and the connection holds a small part of either.
 #[test]
-fn large_answers_and_requests_ahead_do_not_wait_for_each_other() {
+fn c23_large_answers_and_requests_ahead_do_not_wait_for_each_other() {
     let server = Scripted::new(|_| Act::Answer);
     let large: Vec<_> = (0..2).map(|at| format!("large{at}-8000000")).collect();
     let mut jobs = Jobs::gets(names(60, 100).into_iter().chain(large).chain((60..120).map(|at| format!("f{at}-100"))));

@@ -36,7 +36,7 @@ proptest! {
 
     /// Each request is done once: with its answer, or with its own error.
     #[test]
-    fn each_request_has_its_own_outcome(
+    fn c21_c22_each_request_has_its_own_outcome(
         requests in proptest::collection::vec((0_u8..6, 0_usize..3000), 1..150),
         faults in proptest::collection::hash_map(0_usize..150, fault(), 0..6),
         retries in 3_u32..5,

@@ -84,7 +84,7 @@ pub fn contents(mut store: &DirectoryStore, name: &str) -> Result<Vec<u8>, Store
 }
 
 /// The entries of a directory in alphabetical order (`name size`, `name/`, `name@/` for a link to a directory) and the
-/// number of those that were skipped.
+/// number of those that were skipped for whatever reason.
 pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<String>, usize), StoreError> {
     let mut listing = store.list(path.map(|path| FileName::new(path).expect("a file name")))?;
     let mut lines = Vec::new();
@@ -97,7 +97,7 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
                 EntryKind::Directory { link: true } => format!("{}@/", entry.name),
                 kind => panic!("{kind:?}"),
             }),
-            Listed::Skipped => skipped += 1,
+            Listed::Skipped | Listed::Unnameable => skipped += 1,
             Listed::Hidden => {}
             Listed::End => break,
             step => panic!("{step:?}"),

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use coracle::store::DirectoryStore;
-use coracle_core::{FileName, StoreError};
+use coracle_core::{FileName, Listed, Store, StoreError};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::fixture::{SECRET, Tree, both_ways, contents, hidden, listed};
@@ -241,6 +241,52 @@ fn p23_names_that_cannot_be_asked_for_are_skipped() {
     tree.write("good", "12");
     let expected = vec!["good \"\u{2028}\u{1f6b6} 1".into(), "good 2".into()];
     assert_eq!(listed(&tree.store(), None), Ok((expected, 2 * bad.len() + 1)));
+}
+
+/// What is left out is named, and told apart: a copy lacks files and directories, and no sockets.
+#[test]
+fn p23_what_is_left_out_has_a_name_and_a_reason() {
+    let tree = Tree::new();
+    tree.make_directory("d");
+    tree.write("d/a\\b", "");
+    tree.write(OsStr::from_bytes(b"d/caf\xe9"), "");
+    tree.make_directory(OsStr::from_bytes(b"d/directory\xff"));
+    tree.write(format!("d/{}", "x".repeat(254)), "");
+    tree.link("d/dangling", "nowhere");
+    tree.link("d/outside", "/etc/hostname");
+    let _socket = UnixListener::bind(tree.path("d/socket")).expect("a socket");
+    let bad_socket = tree.path("d").join(OsStr::from_bytes(b"socket\xff"));
+    let _bad_socket = UnixListener::bind(bad_socket).expect("a socket");
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let observed = seen.clone();
+    let store = tree.store().with_skip_observer(move |skipped| observed.lock().expect("ok").push(skipped.to_string()));
+    let mut listing = (&store).list(Some(FileName::from_static("d"))).expect("a listing");
+    let (mut skipped, mut unnameable) = (0, 0);
+    loop {
+        match (&store).next(&mut listing).expect("a step") {
+            Listed::Skipped => skipped += 1,
+            Listed::Unnameable => unnameable += 1,
+            Listed::End => break,
+            step => panic!("{step:?}"),
+        }
+    }
+    assert_eq!((skipped, unnameable), (4, 4));
+    let mut seen = seen.lock().expect("no panic").clone();
+    seen.sort();
+    let long = format!("d/{}: a name has at most 255 bytes", "x".repeat(254));
+    assert_eq!(
+        seen,
+        [
+            "d/a\\b: a name has no control character, no backslash",
+            "d/caf\u{fffd}: its name is not UTF-8",
+            "d/dangling: it is a link that leads nowhere or outside",
+            "d/directory\u{fffd}: its name is not UTF-8",
+            "d/outside: it is a link that leads nowhere or outside",
+            "d/socket: it is neither a file nor a directory",
+            "d/socket\u{fffd}: it is neither a file nor a directory",
+            &long,
+        ]
+    );
 }
 
 #[test]

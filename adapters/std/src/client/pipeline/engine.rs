@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::thread::sleep;
 use std::time::Duration;
 
 use coracle_core::Failure;
 use coracle_core::blocking::ClientError;
 
-use super::link::Link;
+use super::link::{Link, MAX_LEN};
 use super::work::{Concluded, Received, Work};
 use super::{MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_REQUESTS, RequestQueue};
 use crate::client::attempt::FailedAttempt;
@@ -147,7 +146,7 @@ impl<'a, Q: RequestQueue> Engine<'a, Q> {
         };
         let mut request_bytes: usize = self.asked.iter().map(|asked| asked.len).sum();
         while self.asked.len() < self.window
-            && request_bytes < MAX_REQUEST_BYTES
+            && request_bytes <= MAX_REQUEST_BYTES - MAX_LEN
             && self.put_off.is_empty()
             && let Some(work) = self.waiting.pop_front()
         {
@@ -215,7 +214,7 @@ impl<'a, Q: RequestQueue> Engine<'a, Q> {
         if let Some(link) = self.link.take() {
             self.requester.keep_connection(link.connection);
         }
-        sleep(put_off.pause);
+        self.requester.pause(put_off.pause);
         let (tag, outcome) = put_off.work.run_alone(self.requester, self.queue, put_off.failed);
         self.queue.done(tag, outcome)
     }

@@ -9,7 +9,7 @@ use crate::client::requester::ClientConnection;
 use crate::sys;
 
 /// The longest request with its newline, in bytes.
-const MAX_LEN: usize = ClientSession::<[u8; 0]>::MIN_BUF_LEN;
+pub const MAX_LEN: usize = ClientSession::<[u8; 0]>::MIN_BUF_LEN;
 
 /// A connection with requests that are sent ahead. Nothing waits for room to send while there may be something to read: the
 /// server takes no request while it sends an answer.
@@ -65,7 +65,8 @@ impl Link {
     /// before were read.
     pub fn send_until(&mut self, end: u64, stall_timeout: Option<Duration>) -> Result<(), Failure> {
         while self.sent < end && !self.is_broken && !self.connection.has_received() {
-            match sys::poll_ready(self.connection.transport_mut().socket(), stall_timeout) {
+            let transport = self.connection.transport_mut();
+            match sys::poll_ready(transport.socket(), transport.bounded(stall_timeout)) {
                 Ok(ready) if ready.can_read => break,
                 Ok(ready) if ready.can_write => self.send(),
                 Ok(_) => return Err(Failure::Stalled),
@@ -74,5 +75,89 @@ impl Link {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
+
+    use coracle_core::blocking::Connection;
+    use coracle_core::{ClientRequest, ClientSession, Failure};
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    use super::Link;
+    use crate::client::connect::MonotonicClock;
+    use crate::client::limits::{ClientTransport, TransferLimits};
+    use crate::transport::TcpTransport;
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
+
+    /// A link whose connection takes little, with more requests than that, and the other end, which reads none of it.
+    fn full() -> (Link, TcpStream) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.set_recv_buffer_size(1).expect("the least");
+        listener.bind(&"127.0.0.1:0".parse::<std::net::SocketAddr>().expect("an address").into()).expect("bind");
+        listener.listen(1).expect("listen");
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_send_buffer_size(1).expect("the least");
+        let address: SockAddr = listener.local_addr().expect("an address");
+        socket.connect(&address).expect("connected");
+        let peer = TcpListener::from(listener).accept().expect("a connection").0;
+        let session = ClientSession::new(vec![0; 1024].into_boxed_slice());
+        let buf = vec![0; 1024].into_boxed_slice();
+        let transport = ClientTransport::new(TcpTransport::new(socket), TransferLimits::default());
+        let connection = Connection::new(session, transport, buf, MonotonicClock::start());
+        let mut link = Link::new(connection, false);
+        while link.end() < 1_000_000 {
+            link.push(&ClientRequest::Hello).expect("it fits");
+        }
+        (link, peer)
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_sent_later() {
+        let (mut link, mut peer) = full();
+        link.send();
+        assert!(link.sent > 0 && link.sent < link.end(), "{}", link.sent);
+        let reader = thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).expect("read");
+            all
+        });
+        let end = link.end();
+        assert_eq!(link.send_until(end, LIMIT), Ok(()));
+        assert_eq!((link.sent, link.end()), (end, end));
+        drop(link);
+        assert!(
+            reader.join().expect("read") == b"{\"type\":\"hello\"}\n".repeat(usize::try_from(end).expect("short") / 17)
+        );
+    }
+
+    #[test]
+    fn what_arrives_is_read_before_the_rest_is_sent() {
+        let (mut link, mut peer) = full();
+        link.send();
+        peer.write_all(b" ").expect("written");
+        assert_eq!(link.send_until(link.end(), LIMIT), Ok(()));
+        assert!(link.sent < link.end());
+    }
+
+    #[test]
+    fn a_server_that_neither_reads_nor_answers_has_stalled() {
+        let (mut link, _peer) = full();
+        link.send();
+        assert_eq!(link.send_until(link.end(), Some(Duration::from_millis(20))), Err(Failure::Stalled));
+    }
+
+    #[test]
+    fn a_connection_that_is_gone_is_read_to_its_end() {
+        let (mut link, peer) = full();
+        drop(peer);
+        link.send();
+        assert_eq!(link.send_until(link.end(), LIMIT), Ok(()));
     }
 }

@@ -26,6 +26,8 @@ pub struct WriteOptions {
     pub max_uploads: usize,
     /// Directories in which files can be written, and neither read nor listed.
     pub write_only: Vec<String>,
+    /// Whether files can be written outside of [`WriteOptions::write_only`] too.
+    pub everywhere: bool,
 }
 
 impl WriteOptions {
@@ -35,7 +37,13 @@ impl WriteOptions {
     /// Files of any size anywhere beneath the directory.
     #[must_use]
     pub const fn new() -> Self {
-        Self { max_file: None, quota: None, max_uploads: Self::DEFAULT_MAX_UPLOADS, write_only: Vec::new() }
+        Self {
+            max_file: None,
+            quota: None,
+            max_uploads: Self::DEFAULT_MAX_UPLOADS,
+            write_only: Vec::new(),
+            everywhere: true,
+        }
     }
 
     /// Sets [`WriteOptions::max_file`].
@@ -61,6 +69,12 @@ impl WriteOptions {
     pub fn with_write_only(mut self, path: FileName<'_>) -> Self {
         self.write_only.push(path.as_str().to_owned());
         self
+    }
+
+    /// Sets [`WriteOptions::everywhere`].
+    #[must_use]
+    pub fn with_everywhere(self, everywhere: bool) -> Self {
+        Self { everywhere, ..self }
     }
 
     /// Whether `name` is, or lies beneath, a directory that cannot be read.

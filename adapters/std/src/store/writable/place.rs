@@ -57,7 +57,7 @@ impl Place {
             return Err(StoreError::NotFile.into());
         }
         match self.directory.open(&self.leaf, Access::Read).map_err(io)? {
-            Opened::File(file) => Ok(Some(File::new(file)?)),
+            Opened::File(file) => Ok(Some(File::new(file, None)?)),
             Opened::Missing => Ok(None),
             Opened::Symlink | Opened::Other => Err(StoreError::NotFile.into()),
         }

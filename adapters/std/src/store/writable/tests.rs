@@ -14,7 +14,7 @@ use super::{DirectoryStore, Upload, WritableDirectoryStore, WriteOptions};
 type Outcome<T> = Result<T, WriteError>;
 
 const NOW: Instant = Instant::from_millis(0);
-const DAY: Duration = Duration::from_hours(24);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn store(root: &TempDir, options: WriteOptions) -> WritableDirectoryStore {
     let store = DirectoryStore::open(root.path()).expect("a directory");
@@ -383,4 +383,9 @@ fn a_write_only_directory_is_neither_read_nor_listed_nor_compared() {
     assert_eq!(store.list(Some(name("in"))).err(), Some(StoreError::Denied));
     assert_eq!(store.begin(&new, PutAttempt::new(NOW, true), NOW).err(), Some(WriteError::Exists));
     assert_eq!(store.open(name("index")).err(), Some(StoreError::NotFound), "the name only begins alike");
+    put(&writable, &request("b", b"b"), b"b").expect("writing is allowed elsewhere too");
+    let boxed = self::store(&root, WriteOptions::new().with_write_only(name("in")).with_everywhere(false));
+    assert_eq!(begin(&boxed, &request("c", b"c")).err(), Some(StoreError::Denied.into()));
+    assert_eq!((&boxed).rename(&Rename::new(name("b"), name("in/b"))), Err(StoreError::Denied.into()));
+    put(&boxed, &request("in/b", b"b"), b"b").expect("stored");
 }

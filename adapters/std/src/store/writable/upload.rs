@@ -202,7 +202,7 @@ impl Commit {
             };
             renamed.map_err(|error| write_error(&error))?;
             // A rename changes the version.
-            File::new(file)?.info()?
+            File::new(file, None)?.info()?
         };
         self.writer.change_used(replaced_len, self.size);
         self.place.sync()?;

@@ -49,6 +49,9 @@ impl Writer {
         if name.is_hidden() && !self.is_hidden_served {
             return Err(StoreError::Denied.into());
         }
+        if !self.options.everywhere && !self.options.is_write_only(name) {
+            return Err(StoreError::Denied.into());
+        }
         Ok(())
     }
 

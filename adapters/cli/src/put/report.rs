@@ -1,0 +1,53 @@
+//! What is told of each file that was sent.
+
+use std::io;
+use std::path::Path;
+
+use coracle::client::{Error, PutSummary};
+use coracle::local::{Escaped, escape_json, escape_path};
+use serde_json::json;
+
+use crate::standard_output;
+
+/// The line for people.
+pub fn describe(path: &Path, name: &str, summary: &PutSummary) -> String {
+    let PutSummary { size, resumed, digest, version, was_there, .. } = summary;
+    let how = match (*was_there, *resumed) {
+        (true, _) => ", was there already".to_owned(),
+        (_, 0) => String::new(),
+        (_, resumed) => format!(", resumed at {resumed}"),
+    };
+    let (path, name, kind) = (escape_path(path), Escaped(name), digest.kind());
+    format!("{path} -> {name}: {size} bytes, {kind} {digest}, version {version}{how}")
+}
+
+/// A file was stored.
+pub fn sent(name: &str, path: &Path, summary: &PutSummary) -> io::Result<()> {
+    let outcome = if summary.was_there { "equal" } else { "sent" };
+    let mut line = json!({
+        "fileName": name,
+        "outcome": outcome,
+        "path": path.to_string_lossy(),
+        "fileSize": summary.size,
+        "resumed": summary.resumed,
+        "version": summary.version.as_str(),
+    });
+    line[summary.digest.kind().as_str()] = summary.digest.to_string().into();
+    write(&line)
+}
+
+/// A file was not stored.
+pub fn failed(name: &str, error: &Error) -> io::Result<()> {
+    let reason = match error {
+        Error::Refused { code_name, .. } => code_name,
+        Error::Connect { .. } | Error::Connection { .. } => "network",
+        Error::SourceChanged => "changed",
+        Error::Violation(_) => "violation",
+        _ => "local",
+    };
+    write(&json!({ "fileName": name, "outcome": "failed", "reason": reason, "message": error.to_string() }))
+}
+
+fn write(line: &serde_json::Value) -> io::Result<()> {
+    standard_output::write(format!("{}\n", escape_json(&line.to_string())).as_bytes())
+}

@@ -1,0 +1,164 @@
+//! `coracle put` and the other commands that write, against `coracle serve --write`.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A server, which is killed when it is dropped.
+struct Served {
+    child: Child,
+    address: String,
+    root: TempDir,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn coracle() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_coracle"))
+}
+
+fn serve(options: &[&str]) -> Served {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut command = coracle();
+    command.arg("serve").arg(root.path()).args(["-l", "127.0.0.1:0", "-q"]).args(options);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("a server");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    let address = line.trim().strip_prefix("listening on ").expect("its address").to_owned();
+    Served { child, address, root }
+}
+
+fn writable() -> Served {
+    serve(&["--write", "--allow-plain-writes"])
+}
+
+impl Served {
+    fn run(&self, command: &str, arguments: &[&str]) -> Output {
+        coracle().arg(command).arg(&self.address).args(arguments).stdin(Stdio::null()).output().expect("it ran")
+    }
+
+    fn succeed(&self, command: &str, arguments: &[&str]) -> String {
+        let output = self.run(command, arguments);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{command} {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// The exit code and standard error of a command that fails.
+    fn fail(&self, command: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.run(command, arguments);
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.root.path().join(name)).expect(name)
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn a_file_is_sent_once_and_replaced_only_when_asked() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    let (old, new) = (here.path().join("a.txt"), here.path().join("new.txt"));
+    fs::write(&old, "old").expect("written");
+    fs::write(&new, "new contents").expect("written");
+    server.succeed("put", &[text(&old)]);
+    assert_eq!(server.read("a.txt"), b"old");
+    let again = server.succeed("put", &[text(&old), "--json"]);
+    assert!(again.contains(r#""outcome":"equal""#), "{again}");
+    let (code, message) = server.fail("put", &[text(&new), "-o", "a.txt"]);
+    assert_eq!(code, Some(1), "{message}");
+    assert_eq!(server.read("a.txt"), b"old");
+    let (code, _) = server.fail("put", &[text(&new), "-o", "a.txt", "--if-version", "another"]);
+    assert_eq!(code, Some(1));
+    let line = server.succeed("put", &[text(&new), "-o", "a.txt", "-f", "--json"]);
+    assert!(line.contains(r#""outcome":"sent""#) && line.contains(r#""fileSize":12"#), "{line}");
+    assert_eq!(server.read("a.txt"), b"new contents");
+    let (code, message) = server.fail("put", &[text(&new), "-o", "no/such/a.txt"]);
+    assert_eq!(code, Some(1), "{message}");
+    server.succeed("put", &[text(&new), "-o", "no/such/a.txt", "-p"]);
+    assert_eq!(server.read("no/such/a.txt"), b"new contents");
+}
+
+#[test]
+fn trees_and_standard_input() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    fs::create_dir_all(here.path().join("t/u")).expect("made");
+    fs::write(here.path().join("t/1"), "one").expect("written");
+    fs::write(here.path().join("t/u/2"), vec![7; 1_000_000]).expect("written");
+    server.succeed("put", &["-r", text(&here.path().join("t")), "-o", "boards/"]);
+    assert_eq!(server.read("boards/t/1"), b"one");
+    assert_eq!(server.read("boards/t/u/2"), vec![7; 1_000_000]);
+    let mut child = coracle();
+    child.args(["put", &server.address, "-", "-o", "in.txt", "-q"]).stdin(Stdio::piped());
+    let mut child = child.spawn().expect("it ran");
+    child.stdin.take().expect("piped").write_all(b"piped").expect("written");
+    assert!(child.wait().expect("it ended").success());
+    assert_eq!(server.read("in.txt"), b"piped");
+}
+
+#[test]
+fn names_are_moved_made_and_removed() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    let file = here.path().join("a");
+    fs::write(&file, "a").expect("written");
+    server.succeed("put", &[text(&file)]);
+    server.succeed("mkdir", &["d", "d/e"]);
+    server.succeed("mv", &["a", "d/e/b"]);
+    assert_eq!(server.read("d/e/b"), b"a");
+    assert_eq!(server.fail("mv", &["a", "c"]).0, Some(1));
+    let (code, message) = server.fail("rm", &["d"]);
+    assert_eq!(code, Some(1));
+    assert!(message.contains("rm -r"), "{message}");
+    server.succeed("rm", &["-r", "d"]);
+    assert_eq!(fs::read_dir(server.root.path()).expect("listed").count(), 0);
+    assert!(server.succeed("df", &["--json"]).contains(r#""free":"#));
+    assert_eq!(server.fail("rm", &["-r", "/"]).0, Some(2));
+    assert_eq!(server.fail("do", &["restart"]).0, Some(1));
+}
+
+#[test]
+fn writing_is_offered_only_where_the_owner_says_so_twice() {
+    let here = tempfile::tempdir().expect("a directory");
+    let file = here.path().join("a");
+    fs::write(&file, "a").expect("written");
+    let reading = serve(&[]);
+    assert_eq!(reading.fail("put", &[text(&file)]).0, Some(1));
+    let refuse = |options: &[&str]| {
+        let output = coracle().arg("serve").arg(here.path()).args(options).output().expect("it ran");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let (code, message) = refuse(&["--write"]);
+    assert_eq!(code, Some(2));
+    assert!(message.contains("--allow-plain-writes"), "{message}");
+    let (code, message) = refuse(&["--write", "--allow-plain-writes", "--on-text", "echo"]);
+    assert_eq!(code, Some(2));
+    assert!(message.contains("--on-text"), "{message}");
+
+    let boxed = serve(&["--write-only", "in/", "--allow-plain-writes", "--max-file", "10"]);
+    fs::create_dir(boxed.root.path().join("in")).expect("made");
+    boxed.succeed("put", &[text(&file), "-o", "in/"]);
+    assert_eq!(boxed.read("in/a"), b"a");
+    assert_eq!(boxed.fail("put", &[text(&file)]).0, Some(1));
+    assert_eq!(boxed.fail("get", &["in/a", "-o", "-"]).0, Some(1));
+    assert_eq!(boxed.fail("ls", &["in"]).0, Some(1));
+    fs::write(&file, "more than ten bytes").expect("written");
+    assert_eq!(boxed.fail("put", &[text(&file), "-o", "in/b"]).0, Some(1));
+    assert_eq!(fs::read_dir(boxed.root.path().join("in")).expect("listed").count(), 1);
+}

@@ -1,0 +1,93 @@
+//! Why a channel was not made, or ended.
+
+use std::fmt;
+use std::io;
+
+use coracle_channel::{HandshakeError, PublicKey, RecordError};
+use embedded_io::ErrorKind;
+
+/// Error of a [`ChannelTransport`](super::ChannelTransport) around a transport whose errors are `E`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChannelError<E> {
+    /// The enclosed transport failed.
+    Transport(E),
+    /// What was received is not what the peer sent.
+    Record(RecordError),
+    /// This direction has ended: nothing more can be sent.
+    Ended,
+    /// The enclosed transport takes nothing more.
+    WriteZero,
+}
+
+impl<E: fmt::Display> fmt::Display for ChannelError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
+            Self::Ended => f.write_str("the channel has ended"),
+            Self::WriteZero => f.write_str("the connection takes no more bytes"),
+        }
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> std::error::Error for ChannelError<E> {}
+
+impl<E: embedded_io::Error> embedded_io::Error for ChannelError<E> {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Transport(error) => error.kind(),
+            Self::Record(RecordError::Truncated) => ErrorKind::ConnectionAborted,
+            Self::Record(_) => ErrorKind::InvalidData,
+            Self::Ended => ErrorKind::BrokenPipe,
+            Self::WriteZero => ErrorKind::WriteZero,
+        }
+    }
+}
+
+/// A handshake that came to nothing. The connection is to be closed without a byte.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct HandshakeFailure<E> {
+    /// The message that was awaited, or made: 1, 2 or 3.
+    pub message: u8,
+    /// What went wrong.
+    pub cause: HandshakeCause<E>,
+    /// What a client received in place of message 2: the plain line of a server that is busy or shutting down, perhaps. Nobody
+    /// has authenticated it.
+    pub received: Vec<u8>,
+}
+
+/// What went wrong in a handshake.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HandshakeCause<E> {
+    /// The peer does not follow the protocol, or has another pre-shared key.
+    Handshake(HandshakeError),
+    /// The time for it was over.
+    TimedOut,
+    /// The transport failed.
+    Transport(E),
+    /// The server is not the one that is meant: this is its key.
+    OtherServer(PublicKey),
+    /// The operating system gave no random bytes.
+    Entropy(io::Error),
+}
+
+impl<E: fmt::Display> fmt::Display for HandshakeFailure<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            HandshakeCause::Handshake(HandshakeError::Closed) if self.message == 2 => f.write_str(
+                "message 1 of the handshake was not answered: another pre-shared key, a server without encryption, or another \
+                 program",
+            ),
+            HandshakeCause::Handshake(error) => write!(f, "message {} of the handshake: {error}", self.message),
+            HandshakeCause::TimedOut => write!(f, "message {} of the handshake did not come in time", self.message),
+            HandshakeCause::Transport(error) => error.fmt(f),
+            HandshakeCause::OtherServer(key) => write!(f, "another server answers: its key is {key}"),
+            HandshakeCause::Entropy(error) => write!(f, "the system gives no random bytes: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> std::error::Error for HandshakeFailure<E> {}
