@@ -1,4 +1,4 @@
-//! Copies `memory.x` to where the linker finds it, and compiles in the files of `files/`, with digests and versions.
+//! Copies a memory map to where the linker finds it, and compiles in the files of `files/`, with digests and versions.
 //!
 //! The environment variable `CORACLE_FILES` names another folder to compile in; then there is no `image.bin`.
 
@@ -15,10 +15,14 @@ const IMAGE_LEN: usize = 1 << 20;
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
-    for input in ["memory.x", "device.x", "files", "build.rs"] {
+    for input in ["memory/flash.x", "memory/slot.x", "device.x", "files", "build.rs"] {
         println!("cargo:rerun-if-changed={input}");
     }
-    println!("cargo:rustc-link-search={}", root.display());
+    let memory = if env::var_os("CARGO_FEATURE_SLOTS").is_some() { "memory/slot.x" } else { "memory/flash.x" };
+    for (from, to) in [(memory, "memory.x"), ("device.x", "device.x")] {
+        fs::copy(root.join(from), out.join(to)).expect("OUT_DIR can be written");
+    }
+    println!("cargo:rustc-link-search={}", out.display());
     // --nmagic: without it the linker aligns sections to pages of 64 KiB, in the flash image too.
     for arg in ["--nmagic", "-Tlink.x", "-Tdefmt.x"] {
         println!("cargo:rustc-link-arg-bins={arg}");

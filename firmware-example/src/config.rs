@@ -12,7 +12,8 @@ use crate::fault::Reason;
 use crate::network::{self, Network};
 
 const CONFIG: FileName<'static> = FileName::from_static("config.json");
-const CONFIG_LEN: usize = 512;
+/// Longest `config.json`, in bytes.
+pub const CONFIG_LEN: usize = 512;
 /// The address of the PC in the emulated network, and the protocol's port.
 const DEFAULT_SERVER: (Ipv4Address, u16) = (Ipv4Address::new(10, 0, 2, 2), 8888);
 /// How long the board waits for a configuration before it serves without one.
@@ -40,7 +41,7 @@ impl Arguments {
     #[inline(never)]
     pub fn read() -> Self {
         let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, has_made: true, fail: None };
-        let Ok(arguments) = semihosting::experimental::env::args::<256>() else { return this };
+        let Ok(arguments) = semihosting::experimental::env::args::<1024>() else { return this };
         for argument in arguments.skip(1).flatten() {
             match argument.split_once('=') {
                 Some(("config", "none")) => this.server = None,
@@ -53,6 +54,8 @@ impl Arguments {
                 Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
+                #[cfg(feature = "slots")]
+                Some(("flash" | "factory", _)) => {}
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),
             }
         }
@@ -97,7 +100,7 @@ impl Settings {
     }
 
     /// Applies all of `json`, or nothing of it.
-    fn apply(&mut self, json: &[u8]) -> Result<(), &'static str> {
+    pub fn apply(&mut self, json: &[u8]) -> Result<(), &'static str> {
         let trimmed = json.trim_ascii_end();
         let (config, _): (ConfigJson<'_>, usize) =
             serde_json_core::from_slice(trimmed).map_err(|_| "no JSON object with name and idle_ms only")?;

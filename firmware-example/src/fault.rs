@@ -10,8 +10,12 @@ pub enum Reason {
     Watchdog = 103,
 }
 
-/// Ends the emulation.
+/// Ends the emulation; an image in a slot restarts the board instead, and is out of tries some time.
+#[cfg_attr(feature = "slots", allow(unused_variables))]
 pub fn exit(reason: Reason) -> ! {
+    #[cfg(feature = "slots")]
+    crate::hardware::restart();
+    #[cfg(not(feature = "slots"))]
     semihosting::process::exit(reason as i32)
 }
 

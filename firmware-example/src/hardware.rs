@@ -86,6 +86,20 @@ pub fn sleep_unless(busy: impl FnOnce() -> bool) {
     });
 }
 
+/// What the boot loader has left, if there was one.
+#[cfg(feature = "slots")]
+pub fn handover() -> [u32; 4] {
+    let words: *const [u32; 4] = core::ptr::with_exposed_provenance(coracle_firmware_chip::Handover::ADDRESS);
+    // SAFETY: aligned memory of the board, always mapped, that the linker script leaves alone.
+    unsafe { words.read_volatile() }
+}
+
+/// Resets the board, which starts the boot loader.
+#[cfg(feature = "slots")]
+pub fn restart() -> ! {
+    cortex_m::peripheral::SCB::sys_reset()
+}
+
 /// Executes an undefined instruction, which faults.
 pub fn undefined_instruction() -> ! {
     cortex_m::asm::udf()

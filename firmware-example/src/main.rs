@@ -10,6 +10,8 @@ mod files;
 mod hardware;
 mod lan9118;
 mod network;
+#[cfg(feature = "slots")]
+mod slots;
 mod status;
 mod watchdog;
 mod watcher;
@@ -21,7 +23,7 @@ use boot_log::Line;
 use clock::Clock;
 use config::{Arguments, Configurator, Settings};
 use coracle_core::{ServerConfig, ServerName};
-use coracle_smoltcp::{Fetch, Server};
+use coracle_smoltcp::Fetch;
 use defmt_semihosting as _;
 use files::Files;
 use hardware::Board;
@@ -43,9 +45,15 @@ const RECEIVE_LEN: usize = 512;
 /// Length of a transmit buffer: the maximum sent in a round trip.
 const SEND_LEN: usize = 4_096;
 
+#[cfg(feature = "slots")]
+use slots::BoardServer;
+/// The server.
+#[cfg(not(feature = "slots"))]
+type BoardServer<const N: usize> = coracle_smoltcp::Server<'static, Files<'static>, N>;
+
 /// Maximum size of a session, without its socket's buffers, in bytes.
-const SESSION_BUDGET: usize = 1_536;
-const _: () = assert!(size_of::<Server<'static, Files<'static>, SESSIONS>>() / (SESSIONS + 1) <= SESSION_BUDGET);
+const SESSION_BUDGET: usize = if cfg!(feature = "slots") { 2_048 } else { 1_536 };
+const _: () = assert!(size_of::<BoardServer<SESSIONS>>() / (SESSIONS + 1) <= SESSION_BUDGET);
 
 /// Maximum number of bytes read from the store at once: the length of a transmit buffer.
 const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
@@ -64,7 +72,7 @@ static SETTINGS: ConstStaticCell<Settings> = ConstStaticCell::new(Settings::new(
 static CONFIGURATOR: StaticCell<Configurator> = StaticCell::new();
 static FETCH_BUF: ConstStaticCell<[u8; Fetch::BUF_LEN]> = ConstStaticCell::new([0; Fetch::BUF_LEN]);
 static CONFIG: StaticCell<ServerConfig<'static>> = StaticCell::new();
-static SERVER: ConstStaticCell<Server<'static, Files<'static>, SESSIONS>> = ConstStaticCell::new(Server::new());
+static SERVER: ConstStaticCell<BoardServer<SESSIONS>> = ConstStaticCell::new(BoardServer::new());
 
 #[cortex_m_rt::entry]
 fn main() -> ! {
@@ -85,6 +93,17 @@ fn main() -> ! {
     let shared: &'static RefCell<Shared> = SHARED.take();
     let settings = SETTINGS.take();
 
+    #[cfg(feature = "slots")]
+    let updates = slots::Updates::open();
+    #[cfg(feature = "slots")]
+    if option_env!("CORACLE_FAIL").is_some() {
+        fault::provoke(fault::Reason::Watchdog);
+    }
+    #[cfg(feature = "slots")]
+    let has_config = updates.load_config(settings);
+    #[cfg(feature = "slots")]
+    let arguments = Arguments { server: arguments.server.filter(|_| !has_config), ..arguments };
+
     configure(&arguments, &mut clock, &mut watchdog, network, &mut sockets, settings);
 
     let settings: &'static Settings = settings;
@@ -92,13 +111,14 @@ fn main() -> ! {
         Ok(name) => name,
         Err(_) => defmt::panic!("a name that is no name was applied"),
     };
-    let config: &'static ServerConfig<'static> = CONFIG.init(
-        ServerConfig::new()
-            .with_name(name)
-            .with_idle_ms(settings.idle_ms)
-            .with_send_max(SEND_MAX)
-            .with_busy_retry_ms(BUSY_RETRY_MS),
-    );
+    let config = ServerConfig::new()
+        .with_name(name)
+        .with_idle_ms(settings.idle_ms)
+        .with_send_max(SEND_MAX)
+        .with_busy_retry_ms(BUSY_RETRY_MS);
+    #[cfg(feature = "slots")]
+    let config = slots::Updates::offer(config);
+    let config: &'static ServerConfig<'static> = CONFIG.init(config);
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
     let spare = rings.next();
     let handles = core::array::from_fn(|_| rings.next());
@@ -107,8 +127,11 @@ fn main() -> ! {
     };
     let server = SERVER.take();
     server.bind(config, PORT, [a, b, c, d], spare);
-    let mut store = Files::new(shared, settings.name(), arguments.has_made, boot);
-    let mut watcher = Watcher::new(shared, SESSIONS);
+    let files = Files::new(shared, settings.name(), arguments.has_made, boot);
+    #[cfg(not(feature = "slots"))]
+    let (mut store, mut watcher) = (files, Watcher::new(shared, SESSIONS));
+    #[cfg(feature = "slots")]
+    let (mut store, mut watcher) = (updates.store(files), Watcher::new(shared, SESSIONS, updates));
     note_start(shared, clock.millis(), settings);
     let mut is_announced = false;
     loop {
@@ -123,6 +146,8 @@ fn main() -> ! {
         if network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;
         }
+        #[cfg(feature = "slots")]
+        updates.poll(now_ms);
         if !is_announced {
             is_announced = true;
             defmt::info!("listening on port {=u16}", PORT);

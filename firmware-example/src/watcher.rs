@@ -12,14 +12,23 @@ use crate::status::Shared;
 /// Updates the counters, `boot.log` and the developer's log.
 pub struct Watcher<'a> {
     shared: &'a RefCell<Shared>,
+    #[cfg(feature = "slots")]
+    updates: &'a crate::slots::Updates,
     /// The slot of clients that are told `busy`.
     spare: usize,
 }
 
 impl<'a> Watcher<'a> {
     /// Observes a server with `sessions` sessions.
+    #[cfg(not(feature = "slots"))]
     pub const fn new(shared: &'a RefCell<Shared>, sessions: usize) -> Self {
         Self { shared, spare: sessions }
+    }
+
+    /// Observes a server with `sessions` sessions, and does what its clients ask for.
+    #[cfg(feature = "slots")]
+    pub const fn new(shared: &'a RefCell<Shared>, sessions: usize, updates: &'a crate::slots::Updates) -> Self {
+        Self { shared, updates, spare: sessions }
     }
 }
 
@@ -43,6 +52,12 @@ impl Observer for Watcher<'_> {
         }
         shared.log.append(&line);
         defmt::info!("client {=usize} connected", place);
+    }
+
+    #[cfg(feature = "slots")]
+    fn perform(&mut self, place: usize, action: &str) -> Result<(), coracle_core::StoreError> {
+        defmt::info!("client {=usize}: do {=str}", place, action);
+        self.updates.perform(action)
     }
 
     fn body(&mut self, _place: usize, len: usize) {
