@@ -18,6 +18,7 @@ impl Drop for Served {
     fn drop(&mut self) {
         // It may have ended.
         let _ = self.child.kill();
+        // Whatever it was, it is gone.
         let _ = self.child.wait();
     }
 }
