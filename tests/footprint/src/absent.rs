@@ -7,12 +7,12 @@ use core::num::NonZeroU32;
 use crate::board::BUF_LEN;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
-#[cfg(feature = "put")]
-use coracle_core::{RequestKind, WriteError};
 use coracle_core::{
     Action, Code, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request, ServerEvent,
     ServerName as Name, ServerNameError, StoreError, Timer, VersionError,
 };
+#[cfg(feature = "put")]
+use coracle_core::{RequestKind, WriteError};
 
 type Session<'c> = ServerSession<'c, [u8; BUF_LEN]>;
 

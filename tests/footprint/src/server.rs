@@ -2,23 +2,23 @@
 
 use core::num::NonZeroU32;
 
+#[cfg(all(feature = "rename", feature = "absent"))]
+use crate::absent::ActionWords;
 #[cfg(feature = "absent")]
 #[cfg_attr(feature = "get-only", allow(unused_imports, reason = "that owner names no file"))]
 use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
 use crate::board::{BUF_LEN, input, output, receive, send};
+#[cfg(all(feature = "rename", not(feature = "absent")))]
+use coracle_core::ActionWords;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
 use coracle_core::{Action, Close, Code, DigestKind, FileInfo, Finished, Instant, Reply};
-#[cfg(feature = "put")]
-use coracle_core::{RequestKind, ServerEvent, WriteError};
-#[cfg(all(feature = "rename", not(feature = "absent")))]
-use coracle_core::ActionWords;
-#[cfg(all(feature = "rename", feature = "absent"))]
-use crate::absent::ActionWords;
 #[cfg(not(feature = "get-only"))]
 use coracle_core::{Entry, EntryKind, Listed, StoreError};
 #[cfg(not(feature = "absent"))]
 use coracle_core::{FileName, Request, ServerConfig, ServerName, ServerSession, Version};
+#[cfg(feature = "put")]
+use coracle_core::{RequestKind, ServerEvent, WriteError};
 
 #[cfg(all(feature = "digest", feature = "absent"))]
 use crate::absent::Hasher;
@@ -97,7 +97,11 @@ pub fn run() {
                         if let Some(hasher) = &mut hasher {
                             hasher.update(&bytes[..len]);
                         }
-                        if input() == 0 { session.store_failed(write_error(), now()) } else { session.stored(len, now()) }
+                        if input() == 0 {
+                            session.store_failed(write_error(), now())
+                        } else {
+                            session.stored(len, now())
+                        }
                     }
                 }
             }
