@@ -35,7 +35,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 
     /// Starts a request whose bytes its owner has sent, as [`ClientSession::write_request`] wrote them: nothing is left but to
     /// receive the response. Call it before any byte of that response is passed to [`ClientSession::receive`]. The session
-    /// has to be [`ClientAction::Idle`].
+    /// has to be [`ClientAction::Idle`](crate::ClientAction::Idle).
     ///
     /// ```
     /// use coracle_core::{ClientAction, ClientEvent, ClientRequest, ClientSession, FileName, Instant};
