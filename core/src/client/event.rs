@@ -364,3 +364,14 @@ impl Refusal<'_> {
     /// The longest `retry_ms`, ten minutes: more counts as this, and 0 as 1.
     pub const RETRY_MS_MAX: u32 = 600_000;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Listing;
+
+    #[test]
+    fn a_server_that_does_not_tell_may_lack_all_that_it_skipped() {
+        assert_eq!(Listing::new(5, 3).missing(), 3);
+        assert_eq!(Listing::new(5, 3).with_unnameable(Some(1)).missing(), 1);
+    }
+}
