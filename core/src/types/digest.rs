@@ -81,10 +81,22 @@ impl Digest {
     /// Reads what [`Digest::to_hex`] wrote: exactly the digits of `kind`, in lower case; `None` for anything else.
     #[must_use]
     pub fn from_hex(kind: DigestKind, digits: &str) -> Option<Self> {
-        match kind {
-            DigestKind::Crc32 => from_digits(digits).map(|bytes| Self::Crc32(u32::from_be_bytes(bytes))),
-            DigestKind::Sha256 => from_digits(digits).map(Self::Sha256),
-        }
+        Self::from_digits(kind, digits.as_bytes())
+    }
+
+    /// The same from bytes.
+    pub(crate) fn from_digits(kind: DigestKind, digits: &[u8]) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let len = match kind {
+            DigestKind::Crc32 => 4,
+            DigestKind::Sha256 => bytes.len(),
+        };
+        read_digits(digits, bytes.get_mut(..len)?)?;
+        let [first, second, third, fourth, ..] = bytes;
+        Some(match kind {
+            DigestKind::Crc32 => Self::Crc32(u32::from_be_bytes([first, second, third, fourth])),
+            DigestKind::Sha256 => Self::Sha256(bytes),
+        })
     }
 }
 
@@ -193,16 +205,16 @@ const fn digit(value: u8) -> u8 {
     }
 }
 
-fn from_digits<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = digits.as_bytes().as_chunks();
-    if pairs.len() != N || !rest.is_empty() {
+/// Fills `bytes` from exactly two digits for each.
+fn read_digits(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let (pairs, rest) = digits.as_chunks();
+    if pairs.len() != bytes.len() || !rest.is_empty() {
         return None;
     }
-    let mut bytes = [0; N];
     for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         *byte = value(*high)? << 4 | value(*low)?;
     }
-    Some(bytes)
+    Some(())
 }
 
 const fn value(digit: u8) -> Option<u8> {
