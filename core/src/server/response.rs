@@ -12,11 +12,7 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        #[cfg(feature = "write")]
-        if self.state == State::Commit {
-            return self.committed(buf, reply);
-        }
-        if self.state != State::AwaitReply {
+        if !self.state.awaits_reply() {
             return self.misuse();
         }
         self.begin_answer();
@@ -203,28 +199,23 @@ impl Session<'_> {
 
     /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
-        #[cfg(feature = "write")]
-        if self.is_put() {
-            return self.context.end;
-        }
-        if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
+        if self.context.request.kind == RequestKind::Get { self.context.request.offset } else { self.context.end }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
-        #[cfg(feature = "write")]
-        if self.is_put() {
-            return self.after_hash(buf);
-        }
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
             if self.state != State::Hash {
                 self.enter(State::Hash);
             }
-        } else if self.context.request.kind == RequestKind::Stat {
-            self.enter(State::Finish);
         } else {
-            self.write_header(buf);
+            match self.context.request.kind {
+                RequestKind::Stat => self.enter(State::Finish),
+                #[cfg(feature = "write")]
+                RequestKind::Put => self.after_hash(buf),
+                _ => self.write_header(buf),
+            }
         }
     }
 
@@ -301,6 +292,7 @@ impl Session<'_> {
         }
     }
 
+    #[cfg_attr(feature = "write", inline(never))]
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
         self.context.modified = None;

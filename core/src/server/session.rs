@@ -238,10 +238,7 @@ impl<'c> Session<'c> {
         }
         match self.state {
             State::SendBody => {
-                let len = len.min(self.span());
-                self.moved(len);
-                self.position = self.position.wrapping_add(wide(len));
-                self.last.body_len = self.last.body_len.wrapping_add(wide(len));
+                self.advance(len.min(self.span()));
                 if self.position >= self.context.end {
                     self.end_body(buf);
                 }
@@ -320,13 +317,14 @@ impl<'c> Session<'c> {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
         #[cfg(feature = "write")]
-        if self.keeps_heartbeat() {
-            return self.start_write_timers();
-        }
+        let heartbeat = self.timers.expiry(Timer::Heartbeat);
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
             _ if state.is_sending() => self.start_send_timers(),
+            #[cfg(feature = "write")]
+            _ if state.is_computing() || state == State::AwaitReply => self.start_write_timers(heartbeat),
+            #[cfg(not(feature = "write"))]
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
@@ -441,6 +439,14 @@ impl<'c> Session<'c> {
         self.start_send_timers();
     }
 
+    /// Records that `len` more bytes of a body were sent or stored.
+    #[cfg_attr(feature = "write", inline(never))]
+    pub(super) fn advance(&mut self, len: usize) {
+        self.moved(len);
+        self.position = self.position.wrapping_add(wide(len));
+        self.last.body_len = self.last.body_len.wrapping_add(wide(len));
+    }
+
     /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
     pub(super) fn start_send_timers(&mut self) {
         let config = self.context.config;
@@ -457,7 +463,12 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn span(&self) -> usize {
         let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
-        let most = self.context.config.span();
+        self.up_to(end, self.context.config.span())
+    }
+
+    /// The number of bytes up to `end`, but not more than `most`.
+    #[cfg_attr(feature = "write", inline(never))]
+    pub(super) fn up_to(&self, end: u64, most: u32) -> usize {
         let rest = end.saturating_sub(self.position).min(u64::from(most));
         usize::try_from(rest).unwrap_or(usize::MAX)
     }

@@ -100,6 +100,16 @@ impl State {
         }
     }
 
+    /// Whether the owner has to reply.
+    pub(super) const fn awaits_reply(self) -> bool {
+        match self {
+            Self::AwaitReply => true,
+            #[cfg(feature = "write")]
+            Self::Commit => true,
+            _ => false,
+        }
+    }
+
     /// Whether bytes wait to be sent.
     pub(super) const fn is_sending(self) -> bool {
         match self {

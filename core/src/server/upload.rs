@@ -9,12 +9,13 @@ use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
-use crate::types::time::Timer;
+use crate::types::time::{Instant, Timer};
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
 use crate::wire::response_writer::{LineKind, ResponseContext};
+use crate::wire::write_members::WriteMembers;
 
 /// How long a session waits before it asks again whether it may send an upload.
 const RETRY_MS: u32 = 100;
@@ -113,16 +114,13 @@ impl Session<'_> {
             (true, version) => Replace::Version(version),
         };
         let modified = request.write.is_dated.then_some(request.digest_from);
-        let put = Put::new(name, request.length, request.write.digest);
-        Some(put.with_replace(replace).with_parents(request.write.parents).with_modified(modified))
+        let WriteMembers { digest, parents, .. } = request.write;
+        Some(Put { name, size: request.length, digest, replace, parents, modified })
     }
 
     /// The version of the request; empty where it is longer than any.
     fn requested_version(&self) -> &str {
         let request = &self.context.request;
-        if request.version_len > request.version.len() {
-            return "";
-        }
         request_reader::text(&request.version, request.version_len)
     }
 
@@ -147,19 +145,28 @@ impl Session<'_> {
 
     /// Handles the store's reply to a request that writes.
     pub(super) fn reply_write(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        let kind = self.context.request.kind;
-        match (reply, kind) {
-            (Reply::Failed(error), _) => self.refuse_write(buf, error),
+        let (is_put, is_commit) = (self.is_put(), self.state == State::Commit);
+        match reply {
+            Reply::Failed(error) => self.refuse_write(buf, error),
+            Reply::Stored { info } if is_put => self.end_put(buf, info),
+            Reply::Pending if is_commit => self.send_heartbeat_when_due(buf),
+            _ if is_commit => self.misuse(),
             #[cfg(feature = "manage")]
-            (Reply::Refuse(code), RequestKind::Do) => self.refuse(buf, code, Message::ActionFailed),
-            (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_writing(code)),
-            (Reply::Stored { info }, RequestKind::Put) => self.end_put(buf, info),
-            (Reply::Pending, RequestKind::Put) => self.enter(State::AwaitTurn),
-            (Reply::Compare, RequestKind::Put) => {
+            Reply::Refuse(code) if self.context.request.kind == RequestKind::Do => {
+                self.refuse(buf, code, Message::ActionFailed)
+            }
+            Reply::Refuse(code) => self.refuse(buf, code, Message::of_writing(code)),
+            #[cfg(feature = "manage")]
+            Reply::Space(space) if self.context.request.kind == RequestKind::Space => self.write_space(buf, space),
+            #[cfg(feature = "manage")]
+            _ if self.context.request.kind == RequestKind::Space => self.misuse(),
+            Reply::Done if !is_put => self.write_end(buf),
+            Reply::Pending if is_put => self.enter(State::AwaitTurn),
+            Reply::Compare if is_put => {
                 self.upload.stage = Stage::Compare;
                 self.hash_put(buf, 0, self.context.request.length);
             }
-            (Reply::Upload { have, reads_back }, RequestKind::Put) => {
+            Reply::Upload { have, reads_back } if is_put => {
                 let size = self.context.request.length;
                 self.context.size = size;
                 self.context.request.offset = have.min(size);
@@ -167,21 +174,6 @@ impl Session<'_> {
                 self.upload.reads_back = reads_back;
                 self.hash_put(buf, 0, if reads_back { 0 } else { have.min(size) });
             }
-            (Reply::Done, RequestKind::Delete) => self.write_end(buf),
-            #[cfg(feature = "manage")]
-            (Reply::Done, RequestKind::Rename | RequestKind::MakeDir | RequestKind::Do) => self.write_end(buf),
-            #[cfg(feature = "manage")]
-            (Reply::Space(space), RequestKind::Space) => self.write_space(buf, space),
-            _ => self.misuse(),
-        }
-    }
-
-    /// Handles the store's reply to a commit.
-    pub(super) fn committed(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        match reply {
-            Reply::Stored { info } => self.end_put(buf, info),
-            Reply::Pending => self.send_heartbeat_when_due(buf),
-            Reply::Failed(error) => self.refuse_write(buf, error),
             _ => self.misuse(),
         }
     }
@@ -212,14 +204,21 @@ impl Session<'_> {
         self.write(buf, LineKind::Space, State::Receive);
     }
 
-    /// Sends the store's error as the response.
+    /// Sends the store's error as the response. Inside a body the connection ends with it.
+    #[inline(never)]
     fn refuse_write(&mut self, buf: &mut [u8], error: WriteError) {
         let code = error.code();
+        let message = Message::of_writing(code);
         self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
-        self.refuse(buf, code, Message::of_writing(code));
+        if self.state == State::ReceiveBody {
+            self.fail(buf, code, message);
+        } else {
+            self.refuse(buf, code, message);
+        }
     }
 
     /// Ends an exchange by an error, and the connection with it.
+    #[inline(never)]
     fn fail(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
         self.end_exchange();
@@ -227,19 +226,16 @@ impl Session<'_> {
     }
 
     /// Hashes the bytes from `position` to `end` of what the stage says, if any, and goes on.
+    #[inline(never)]
     fn hash_put(&mut self, buf: &mut [u8], position: u64, end: u64) {
         self.position = position;
         self.context.end = end;
-        self.after_hash(buf);
+        self.hash_or_header(buf);
     }
 
-    /// Goes on hashing, or goes on behind it.
+    /// Goes on behind what was hashed.
     pub(super) fn after_hash(&mut self, buf: &mut [u8]) {
-        if self.position < self.context.end {
-            if self.state != State::Hash {
-                self.enter(State::Hash);
-            }
-        } else if self.upload.stage == Stage::Prefix {
+        if self.upload.stage == Stage::Prefix {
             self.context.end = self.context.size;
             self.write(buf, LineKind::Ready, State::ReceiveBody);
         } else {
@@ -253,8 +249,7 @@ impl Session<'_> {
             self.upload.stage = Stage::Body;
             self.position = self.context.request.offset;
             self.upload.received = self.now;
-            self.answer_began = self.now;
-            self.answer_len = 0;
+            self.begin_answer();
         }
         if self.position >= self.context.end {
             self.end_upload(buf);
@@ -272,29 +267,23 @@ impl Session<'_> {
             return None;
         }
         // The store works now, and the client need not send.
-        self.timers.start(Timer::Stall, self.now, 0);
-        self.timers.start(Timer::Rate, self.now, 0);
+        self.timers.set(Timer::Stall, NEVER);
+        self.timers.set(Timer::Rate, NEVER);
         self.upload.received = self.now;
-        let rest = self.context.end.saturating_sub(self.position);
-        Some((self.position, len.min(usize::try_from(rest).unwrap_or(usize::MAX))))
+        Some((self.position, len.min(self.up_to(self.context.end, u32::MAX))))
     }
 
     pub(super) fn stored(&mut self, buf: &mut [u8], len: usize) {
         if self.state != State::ReceiveBody {
             return self.misuse();
         }
-        let rest = self.context.end.saturating_sub(self.position);
-        let len = u64::try_from(len).unwrap_or(u64::MAX).min(rest);
         // The time that the store took is not the client's.
         self.answer_began = self.answer_began.after(self.now.since(self.upload.received));
-        self.answer_len = self.answer_len.saturating_add(len);
         self.upload.received = self.now;
-        self.position = self.position.saturating_add(len);
-        self.last.body_len = self.last.body_len.saturating_add(len);
+        self.advance(len.min(self.up_to(self.context.end, u32::MAX)));
         if self.position >= self.context.end {
             return self.end_upload(buf);
         }
-        self.start_send_timers();
         self.send_heartbeat_when_due(buf);
     }
 
@@ -307,22 +296,17 @@ impl Session<'_> {
 
     pub(super) fn store_failed(&mut self, buf: &mut [u8], error: WriteError) {
         match self.state {
-            State::ReceiveBody => {
-                let code = error.code();
-                self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
-                self.fail(buf, code, Message::of_writing(code));
-            }
-            State::Hash | State::Finish => self.refuse_write(buf, error),
+            State::ReceiveBody | State::Hash | State::Finish => self.refuse_write(buf, error),
             _ => self.misuse(),
         }
     }
 
     /// The digest of a file that is there, or of the one that was stored.
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
-        let expected = self.context.request.write.digest;
+        let expected = &self.context.request.write.digest;
         match self.upload.stage {
             Stage::Compare => self.enter(State::AwaitReply),
-            _ if finished.digest == Some(expected) => self.enter(State::Commit),
+            _ if finished.digest.as_ref() == Some(expected) => self.enter(State::Commit),
             _ => self.refuse(buf, Code::Corrupt, Message::Corrupt),
         }
     }
@@ -350,15 +334,11 @@ impl Session<'_> {
         is_waiting
     }
 
-    /// Whether the state that begins goes on with the heartbeats of the one before.
-    pub(super) fn keeps_heartbeat(&self) -> bool {
-        self.state.is_computing() || self.state == State::AwaitReply
-    }
-
-    /// Starts the timers of a state with heartbeats.
-    pub(super) fn start_write_timers(&mut self) {
-        self.timers.stop_others();
-        if self.state.is_computing() && self.timers.expiry(Timer::Heartbeat) == NEVER {
+    /// Starts the timers of a state with heartbeats, which go on where the one before had them.
+    pub(super) fn start_write_timers(&mut self, heartbeat: Instant) {
+        if heartbeat < NEVER {
+            self.timers.set(Timer::Heartbeat, heartbeat);
+        } else if self.state != State::AwaitReply {
             self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
         }
         match self.state {
