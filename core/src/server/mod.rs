@@ -13,6 +13,7 @@ mod selection;
 mod session;
 mod state;
 mod timers;
+mod transfer;
 #[cfg(feature = "write")]
 mod upload;
 #[cfg(feature = "write")]

@@ -17,15 +17,12 @@ use super::timers::Timers;
 use super::upload_state::Upload;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
-use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
 use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 pub(super) const HEARTBEAT_MS: u32 = 10_000;
-/// Where the stall timer is off, the minimum rate is enforced after this time.
-const RATE_START_MS: u32 = 30_000;
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
@@ -125,7 +122,7 @@ impl<'c> Session<'c> {
             State::SendBody => {
                 let len = self.span();
                 // Only a classic body has no trailer.
-                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
+                let more = self.has_trailer() || self.position_after(len) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
             #[cfg(feature = "write")]
@@ -265,7 +262,7 @@ impl<'c> Session<'c> {
         if self.state != State::Hash {
             return self.misuse();
         }
-        self.position = self.position.wrapping_add(wide(len.min(self.span())));
+        self.position = self.position_after(len.min(self.span()));
         self.hash_or_header(buf);
         self.send_heartbeat_when_due(buf);
     }
@@ -431,47 +428,6 @@ impl<'c> Session<'c> {
             self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
-
-    /// Records that `len` bytes of the response were sent.
-    #[inline(never)]
-    pub(super) fn moved(&mut self, len: usize) {
-        self.answer_len = self.answer_len.wrapping_add(wide(len));
-        self.start_send_timers();
-    }
-
-    /// Records that `len` more bytes of a body were sent or stored.
-    #[cfg_attr(feature = "write", inline(never))]
-    pub(super) fn advance(&mut self, len: usize) {
-        self.moved(len);
-        self.position = self.position.wrapping_add(wide(len));
-        self.last.body_len = self.last.body_len.wrapping_add(wide(len));
-    }
-
-    /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
-    pub(super) fn start_send_timers(&mut self) {
-        let config = self.context.config;
-        self.timers.start(Timer::Stall, self.now, config.stall_ms);
-        if config.min_rate > 0 {
-            let (earned_ms, _) = div_rem(self.answer_len.min(u64::MAX / 1000) * 1000, config.min_rate);
-            let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
-            self.timers.start(Timer::Rate, self.answer_began.after(earned_ms), start_ms);
-        }
-    }
-
-    /// The maximum length of the next action, in bytes: never beyond the end, so that sums with the position and the counts
-    /// cannot wrap.
-    #[inline(never)]
-    pub(super) fn span(&self) -> usize {
-        let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
-        self.up_to(end, self.context.config.span())
-    }
-
-    /// The number of bytes up to `end`, but not more than `most`.
-    #[cfg_attr(feature = "write", inline(never))]
-    pub(super) fn up_to(&self, end: u64, most: u32) -> usize {
-        let rest = end.saturating_sub(self.position).min(u64::from(most));
-        usize::try_from(rest).unwrap_or(usize::MAX)
-    }
 }
 
 const fn scan_message(error: ScanError) -> Message {
@@ -480,11 +436,6 @@ const fn scan_message(error: ScanError) -> Message {
         ScanError::Utf8 => Message::Utf8,
         ScanError::Depth => Message::Depth,
     }
-}
-
-/// Lengths of slices fit in 64 bits on every target.
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 /// Without the classic dialect, text is an error.
