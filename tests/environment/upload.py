@@ -108,9 +108,9 @@ class Files:
 class WrittenTo(Service):
     """A traced server that is written to."""
 
-    def __init__(self, program):
+    def __init__(self, program, root=None):
         self.program = program
-        self.files = Files(program)
+        self.files = Files(program, root)
         self.root = self.files.root
         self.counts = collections.Counter()
         self.findings = []
