@@ -80,6 +80,12 @@ impl Session<'_> {
         is_early
     }
 
+    /// Enters `state`; where there are rights, only when the owner permits it.
+    #[cfg(not(feature = "rights"))]
+    pub(super) fn enter_permitted(&mut self, state: State) {
+        self.enter(state);
+    }
+
     /// The request for the store, if it is one that writes.
     pub(super) fn write_request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
@@ -305,8 +311,8 @@ impl Session<'_> {
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
         let expected = &self.context.request.write.digest;
         match self.upload.stage {
-            Stage::Compare => self.enter(State::AwaitReply),
-            _ if finished.digest.as_ref() == Some(expected) => self.enter(State::Commit),
+            Stage::Compare => self.enter_permitted(State::AwaitReply),
+            _ if finished.digest.as_ref() == Some(expected) => self.enter_permitted(State::Commit),
             _ => self.refuse(buf, Code::Corrupt, Message::Corrupt),
         }
     }
@@ -338,7 +344,7 @@ impl Session<'_> {
     pub(super) fn start_write_timers(&mut self, heartbeat: Instant) {
         if heartbeat < NEVER {
             self.timers.set(Timer::Heartbeat, heartbeat);
-        } else if self.state != State::AwaitReply {
+        } else if self.state.is_computing() {
             self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
         }
         match self.state {
