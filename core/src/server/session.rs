@@ -120,6 +120,10 @@ impl<'c> Session<'c> {
             State::Receive => Action::Receive,
             #[cfg(feature = "rights")]
             State::Permit => Action::Permit(self.demand(buf)),
+            #[cfg(feature = "write")]
+            State::AwaitReply | State::Commit if self.context.request.kind.writes() => self.write_action(buf),
+            #[cfg(feature = "write")]
+            State::Commit => Action::Receive,
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
@@ -137,8 +141,6 @@ impl<'c> Session<'c> {
             State::ReceiveBody => Action::Receive,
             #[cfg(feature = "write")]
             State::AwaitTurn => Action::Wait,
-            #[cfg(feature = "write")]
-            State::Commit => self.put(buf).map_or(Action::Receive, Action::Commit),
             #[cfg(feature = "write")]
             State::Finish if self.is_put() => Action::Finish { from: 0, to: self.context.end },
             State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
@@ -173,7 +175,7 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         #[cfg(feature = "write")]
-        if self.upload.awaits_line_end {
+        if self.upload.unended.is_some() {
             return self.receive_line_end(buf, bytes);
         }
         let mut taken = 0;
@@ -203,11 +205,6 @@ impl<'c> Session<'c> {
         self.used = self.used.saturating_add(len);
         if is_complete {
             self.handle_request(buf);
-            #[cfg(feature = "write")]
-            if self.upload.awaits_line_end {
-                let taken = taken.saturating_add(len);
-                return taken.saturating_add(self.receive_line_end(buf, bytes.get(taken..).unwrap_or_default()));
-            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -224,7 +221,7 @@ impl<'c> Session<'c> {
             return;
         }
         #[cfg(feature = "write")]
-        if self.upload.awaits_line_end {
+        if self.upload.unended.is_some() {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         }
         if self.used > 0 {
@@ -397,7 +394,8 @@ impl<'c> Session<'c> {
         #[cfg(feature = "write")]
         if self.is_put() {
             self.has_begun = true;
-            return self.await_line_end(read.err());
+            self.upload.unended = Some(read);
+            return;
         }
         self.dispatch(buf, read);
     }

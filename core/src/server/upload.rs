@@ -5,12 +5,11 @@ use super::session::{HEARTBEAT_MS, Session};
 use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
-use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
+use crate::server::{Action, CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
 use crate::types::time::{Instant, Timer};
-use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
@@ -26,45 +25,25 @@ impl Session<'_> {
         self.context.request.kind == RequestKind::Put
     }
 
-    /// Waits for the line ending that a `put` has to have, so that no byte of a body that was sent too early is read as a
-    /// request.
-    pub(super) fn await_line_end(&mut self, refusal: Option<(Code, Message)>) {
-        self.upload.awaits_line_end = true;
-        self.upload.is_refused = refusal.is_some();
-        if let Some((code, message)) = refusal {
-            (self.context.code, self.context.message) = (code, message);
-        }
-    }
-
-    /// Takes the line ending behind a `put`.
+    /// Takes the line ending that a `put` has to have, so that no byte of a body that was sent too early is read as a request.
     pub(super) fn receive_line_end(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
-        let mut taken: usize = 0;
-        for byte in bytes {
-            taken = taken.saturating_add(1);
-            match (byte, self.line_ending) {
-                (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
-                (b'\n', _) => {
-                    self.upload.awaits_line_end = false;
-                    if taken < bytes.len() {
-                        break;
-                    }
-                    self.line_ending = LineEnding::Nothing;
-                    self.has_begun = false;
-                    let refusal = (self.context.code, self.context.message);
-                    self.dispatch(buf, if self.upload.is_refused { Err(refusal) } else { Ok(()) });
-                    return taken;
-                }
-                _ => {
-                    self.refuse_and_close(buf, Code::BadRequest, Message::PutLine);
-                    return bytes.len();
-                }
+        let mut rest = bytes;
+        if let (LineEnding::Any, [b'\r', tail @ ..]) = (self.line_ending, rest) {
+            self.line_ending = LineEnding::LineFeed;
+            rest = tail;
+        }
+        match rest {
+            [] => {}
+            [b'\n'] => {
+                self.line_ending = LineEnding::Nothing;
+                self.has_begun = false;
+                let read = self.upload.unended.take().unwrap_or(Ok(()));
+                self.dispatch(buf, read);
             }
+            [b'\n', ..] => self.refuse_and_close(buf, Code::BadRequest, Message::EarlyBody),
+            _ => self.refuse_and_close(buf, Code::BadRequest, Message::PutLine),
         }
-        if !self.upload.awaits_line_end {
-            self.refuse_and_close(buf, Code::BadRequest, Message::EarlyBody);
-            return bytes.len();
-        }
-        taken
+        bytes.len()
     }
 
     /// Refuses bytes that come before the server is ready for a body; false where none are expected to wait.
@@ -86,48 +65,51 @@ impl Session<'_> {
         self.enter(state);
     }
 
-    /// The request for the store, if it is one that writes.
-    pub(super) fn write_request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
+    /// The action for a request that writes: [`Action::Reply`] or [`Action::Commit`].
+    pub(super) fn write_action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
         let request = &self.context.request;
-        let name = request_reader::known_name(buf, request.name_len);
-        let version = request.is_versioned.then(|| self.requested_version());
-        Some(match request.kind {
-            RequestKind::Put => Request::Put(self.put(buf)?),
-            RequestKind::Delete if request.write.is_directory => Request::Delete(Delete::Directory { path: name? }),
-            RequestKind::Delete if request.write.partial => Request::Delete(Delete::Partial { name: name? }),
-            RequestKind::Delete => Request::Delete(Delete::File { name: name?, version }),
-            #[cfg(feature = "manage")]
-            RequestKind::Rename => {
-                let to = request_reader::known_name(buf.get(request.name_len..)?, request.write.to_len)?;
-                Request::Rename(Rename::new(name?, to).with_version(version))
+        #[cfg(feature = "manage")]
+        match request.kind {
+            RequestKind::Space => return Action::Reply(Request::Space),
+            RequestKind::Do => {
+                return Action::Reply(Request::Do { action: request_reader::text(buf, request.name_len) });
+            }
+            _ => {}
+        }
+        let Some(name) = request_reader::known_name(buf, request.name_len) else { return Action::Receive };
+        // Empty where it is longer than any.
+        let version = request.is_versioned.then(|| request_reader::text(&request.version, request.version_len));
+        Action::Reply(match request.kind {
+            RequestKind::Put => {
+                let replace = match version {
+                    None => Replace::Nothing,
+                    Some("*") => Replace::Anything,
+                    Some(version) => Replace::Version(version),
+                };
+                let modified = request.write.is_dated.then_some(request.digest_from);
+                let WriteMembers { parents, digest, .. } = request.write;
+                let put = Put { name, size: request.length, digest, replace, parents, modified };
+                if self.state == State::Commit {
+                    return Action::Commit(put);
+                }
+                Request::Put(put)
             }
             #[cfg(feature = "manage")]
-            RequestKind::MakeDir => Request::MakeDir { path: name? },
+            RequestKind::Rename => {
+                let to =
+                    request_reader::known_name(buf.get(request.name_len..).unwrap_or_default(), request.write.to_len);
+                Request::Rename(Rename::new(name, to.unwrap_or(name)).with_version(version))
+            }
             #[cfg(feature = "manage")]
-            RequestKind::Space => Request::Space,
-            #[cfg(feature = "manage")]
-            RequestKind::Do => Request::Do { action: request_reader::text(buf, request.name_len) },
-            _ => return None,
+            RequestKind::MakeDir => Request::MakeDir { path: name },
+            _ => Request::Delete(if request.write.is_directory {
+                Delete::Directory { path: name }
+            } else if request.write.partial {
+                Delete::Partial { name }
+            } else {
+                Delete::File { name, version }
+            }),
         })
-    }
-
-    pub(super) fn put<'a>(&'a self, buf: &'a [u8]) -> Option<Put<'a>> {
-        let request = &self.context.request;
-        let name = request_reader::known_name(buf, request.name_len)?;
-        let replace = match (request.is_versioned, self.requested_version()) {
-            (false, _) => Replace::Nothing,
-            (true, "*") => Replace::Anything,
-            (true, version) => Replace::Version(version),
-        };
-        let modified = request.write.is_dated.then_some(request.digest_from);
-        let WriteMembers { digest, parents, .. } = request.write;
-        Some(Put { name, size: request.length, digest, replace, parents, modified })
-    }
-
-    /// The version of the request; empty where it is longer than any.
-    fn requested_version(&self) -> &str {
-        let request = &self.context.request;
-        request_reader::text(&request.version, request.version_len)
     }
 
     /// Answers what needs no store: a path that is the root, an action that is not the owner's. False for the rest.
@@ -161,7 +143,7 @@ impl Session<'_> {
             Reply::Refuse(code) if self.context.request.kind == RequestKind::Do => {
                 self.refuse(buf, code, Message::ActionFailed)
             }
-            Reply::Refuse(code) => self.refuse(buf, code, Message::of_writing(code)),
+            Reply::Refuse(code) => self.refuse_by_store(buf, code),
             #[cfg(feature = "manage")]
             Reply::Space(space) if self.context.request.kind == RequestKind::Space => self.write_space(buf, space),
             #[cfg(feature = "manage")]
@@ -191,16 +173,6 @@ impl Session<'_> {
         self.write(buf, LineKind::Stored, State::Receive);
     }
 
-    /// Sets the version that the next line tells.
-    fn set_version(&mut self, version: &Version) {
-        let version = version.as_str().as_bytes();
-        let request = &mut self.context.request;
-        if let Some(place) = request.version.get_mut(..version.len()) {
-            place.copy_from_slice(version);
-        }
-        request.version_len = version.len();
-    }
-
     #[cfg(feature = "manage")]
     fn write_space(&mut self, buf: &mut [u8], space: Space) {
         let told = |number: Option<u64>| number.unwrap_or(ResponseContext::UNKNOWN);
@@ -210,12 +182,20 @@ impl Session<'_> {
         self.write(buf, LineKind::Space, State::Receive);
     }
 
-    /// Sends the store's error as the response. Inside a body the connection ends with it.
+    /// Sends the store's error as the response.
     #[inline(never)]
     fn refuse_write(&mut self, buf: &mut [u8], error: WriteError) {
-        let code = error.code();
-        let message = Message::of_writing(code);
         self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
+        self.refuse_by_store(buf, error.code());
+    }
+
+    /// Sends a refusal of the store as the response. Inside a body the connection ends with it.
+    #[inline(never)]
+    pub(super) fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
+        let message = match code {
+            Code::Io if self.context.request.kind.writes() => Message::Unwritable,
+            _ => Message::of_store(code),
+        };
         if self.state == State::ReceiveBody {
             self.fail(buf, code, message);
         } else {

@@ -94,7 +94,8 @@ impl Space {
 ///
 /// - Before `commit` has returned [`Committed::Done`], the file that had the name is untouched, also by a power cut at any
 ///   moment; who has it open goes on reading it. A power cut inside of `commit` leaves the old file or the new one, whole.
-/// - After it, contents *and* name survive a power cut.
+/// - After it, contents *and* name survive a power cut. So do those of a file that is there already, before `begin` returns
+///   [`Begun::Stored`] or [`Begun::Compare`]: whoever put it there may not have synced it.
 /// - The caller commits only what it has verified: every byte, also those of earlier connections, was read back or hashed when it
 ///   was written, and the digest is that of the [`Put`]. What was stored but not committed need not be durable, and is
 ///   not trusted: bytes that a power cut replaced by others are noticed.

@@ -81,22 +81,26 @@ impl Digest {
     /// Reads what [`Digest::to_hex`] wrote: exactly the digits of `kind`, in lower case; `None` for anything else.
     #[must_use]
     pub fn from_hex(kind: DigestKind, digits: &str) -> Option<Self> {
-        Self::from_digits(kind, digits.as_bytes())
+        let mut digest = Self::Crc32(0);
+        digest.read(kind, digits.as_bytes())?;
+        Some(digest)
     }
 
-    /// The same from bytes.
-    pub(crate) fn from_digits(kind: DigestKind, digits: &[u8]) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let len = match kind {
-            DigestKind::Crc32 => 4,
-            DigestKind::Sha256 => bytes.len(),
-        };
-        read_digits(digits, bytes.get_mut(..len)?)?;
-        let [first, second, third, fourth, ..] = bytes;
-        Some(match kind {
-            DigestKind::Crc32 => Self::Crc32(u32::from_be_bytes([first, second, third, fourth])),
-            DigestKind::Sha256 => Self::Sha256(bytes),
-        })
+    /// The same in place; `None` leaves something else behind.
+    pub(crate) fn read(&mut self, kind: DigestKind, digits: &[u8]) -> Option<()> {
+        match kind {
+            DigestKind::Crc32 => {
+                let mut bytes = [0; 4];
+                read_digits(digits, &mut bytes)?;
+                *self = Self::Crc32(u32::from_be_bytes(bytes));
+                Some(())
+            }
+            DigestKind::Sha256 => {
+                *self = Self::Sha256([0; 32]);
+                let Self::Sha256(bytes) = self else { return None };
+                read_digits(digits, bytes)
+            }
+        }
     }
 }
 
@@ -206,13 +210,14 @@ const fn digit(value: u8) -> u8 {
 }
 
 /// Fills `bytes` from exactly two digits for each.
+#[inline(never)]
 fn read_digits(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
-    let (pairs, rest) = digits.as_chunks();
-    if pairs.len() != bytes.len() || !rest.is_empty() {
+    if digits.len() != bytes.len().checked_mul(2)? {
         return None;
     }
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = value(*high)? << 4 | value(*low)?;
+    for (index, digit) in digits.iter().enumerate() {
+        let byte = bytes.get_mut(index / 2)?;
+        *byte = *byte << 4 | value(*digit)?;
     }
     Some(())
 }

@@ -1,7 +1,7 @@
 //! Reads the requests that write: `put`, `delete`, `rename`, `makeDir`, `space` and `do`.
 
 use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestKind, RequestMembers};
-use crate::types::digest::{Digest, DigestKind};
+use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::wire::message::Message;
 
@@ -48,9 +48,8 @@ impl ParsedRequest {
         }
         let (index, kind) = if members.has(CRC32) { (CRC32, DigestKind::Crc32) } else { (SHA256, DigestKind::Sha256) };
         self.digest = Some(kind);
-        match Digest::from_digits(kind, members.decode(index).unwrap_or_default()) {
-            Some(digest) => self.write.digest = digest,
-            None => members.set_fault(index),
+        if self.write.digest.read(kind, members.decode(index).unwrap_or_default()).is_none() {
+            members.set_fault(index);
         }
         if index == CRC32 && members.has(SHA256) {
             members.set_fault(SHA256);
