@@ -70,4 +70,10 @@ pub enum DisconnectReason {
     Closed(Close),
     /// It had made no request for a second when another client needed the slot.
     Evicted,
+    /// Its handshake came to nothing.
+    #[cfg(feature = "channel")]
+    Handshake(crate::HandshakeFailure),
+    /// What it sent was no record of its own, or was cut off.
+    #[cfg(feature = "channel")]
+    Record(#[cfg_attr(feature = "defmt", defmt(Display2Format))] coracle_channel::RecordError),
 }
