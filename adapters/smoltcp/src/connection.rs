@@ -7,8 +7,9 @@ use coracle_core::{Request, ServerEvent, WriteError};
 use smoltcp::socket::tcp;
 
 use crate::access::ServerAccess;
-use crate::link::{Link, Received};
+use crate::link::Link;
 use crate::observer::{DisconnectReason, Observer};
+use crate::received::Received;
 
 /// Maximum number of actions for one connection in a poll, so that one connection does not delay the others.
 const ACTIONS_A_POLL: usize = 16;

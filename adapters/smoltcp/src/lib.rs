@@ -62,6 +62,7 @@ mod fetch;
 mod flash;
 mod link;
 mod observer;
+mod received;
 mod server;
 mod socket_slot;
 

@@ -6,20 +6,11 @@ use smoltcp::socket::tcp::{SendError, Socket};
 
 #[cfg(feature = "channel")]
 use crate::channel::Records;
+use crate::received::Received;
 
 pub(crate) struct Link {
     #[cfg(feature = "channel")]
     records: Option<Records>,
-}
-
-/// What was received. `R` is what the receiver made of it.
-pub(crate) enum Received<R> {
-    Some(R),
-    Nothing,
-    /// The peer has ended what it sends.
-    End,
-    /// The connection is of no use any more.
-    Failed,
 }
 
 impl Link {

@@ -323,6 +323,7 @@ fn e7_strangers_do_not_keep_an_honest_client_out() {
         strangers.retain(|handle| {
             let socket = world.client(*handle);
             if socket.may_send() && socket.send_queue() == 0 && socket.recv_queue() == 0 {
+                // It may have been closed meanwhile, as it is to be.
                 let _ = socket.send_slice(&first);
             }
             socket.is_open()

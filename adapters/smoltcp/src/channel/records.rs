@@ -3,7 +3,7 @@
 use coracle_channel::{Channel, PLAINTEXT_OFFSET, RECORD_OVERHEAD, Receiver, RecordError, RecordLimit, Sealer};
 use smoltcp::socket::tcp::{SendError, Socket};
 
-use crate::link::Received;
+use crate::received::Received;
 
 /// What this end takes in a record.
 pub(super) const LIMIT: RecordLimit = RecordLimit::BOARD;
