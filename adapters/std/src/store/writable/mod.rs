@@ -118,6 +118,11 @@ impl Store for &WritableDirectoryStore {
         (&self.store).next(listing)
     }
 
+    #[cfg(feature = "channel")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        (&self.store).is_linkless(name)
+    }
+
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
         (&self.store).known_digest(file, kind)
     }
