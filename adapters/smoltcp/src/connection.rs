@@ -152,6 +152,12 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
                 self.session.set_time(store.unix_time());
                 return self.receive(slot, socket, store, observer, now);
             }
+            #[cfg(feature = "rights")]
+            Action::Permit(demand) => {
+                let permit = observer.permit(slot, &demand);
+                self.exchange.permit(&permit);
+                self.session.permit(permit, now);
+            }
             Action::Reply(_) => self.reply(slot, store, observer, now),
             Action::Entry => self.session.entry(self.exchange.entry(store), now),
             Action::SendBytes { bytes, .. } => match self.link.send_slice(socket, bytes) {

@@ -136,14 +136,31 @@ fn a_plain_client_is_told_that_the_server_is_encrypted() {
 }
 
 #[test]
-fn a_client_that_may_do_nothing_is_told_so_in_the_channel() {
-    let mut world = world::<1>(Link::default());
-    world.keys.as_mut().expect("keys").denied = Some(*pair(0x66).public());
+fn e5_a_stranger_is_told_so_in_the_channel_with_its_key() {
+    let config = ServerConfig::new().with_permits(true);
+    let mut world = World::<_, 1>::with_config(store(&SIZES), Link::default(), config);
+    world.keys = Some(Keys::new());
     let mut client = SecureClient::connect(&mut world, 0x66);
     let line = client.ask(&mut world, r#"{"type":"hello"}"#);
-    assert!(line.contains(r#""code":"denied""#), "{line}");
+    assert!(line.contains(r#""code":"denied""#) && line.contains("ck1stranger"), "{line}");
     assert!(world.run_until(5_000, |world| !client.poll(world.client(client.handle))));
     assert!(client.has_server_ended() && client.failure.is_none());
+}
+
+#[test]
+fn a_client_may_do_what_the_owner_says() {
+    let config = ServerConfig::new().with_permits(true);
+    let files = [("docs/a", 10), ("secret", 20)];
+    let mut world = World::<_, 1>::with_config(store(&files), Link::default(), config);
+    world.keys = Some(Keys::new());
+    world.seen.rights = Some("read=docs/");
+    let mut client = SecureClient::connect(&mut world, 0x52);
+    assert!(client.ask(&mut world, r#"{"type":"hello"}"#).contains(r#""type":"hello""#));
+    assert_eq!(client.get(&mut world, "docs/a", 10), content(10));
+    for hidden in ["secret", "nothing"] {
+        let line = client.ask(&mut world, &format!(r#"{{"type":"get","fileName":"{hidden}"}}"#));
+        assert!(line.contains(r#""code":"denied""#), "{line}");
+    }
 }
 
 /// `busy` is said in plain before the handshake, `shuttingDown` in the channel behind it.

@@ -4,6 +4,9 @@ use coracle_channel::{Entropy, HandshakeError, KeyPair, Psk, PublicKey};
 
 /// The keys of a server, and who may use it: what a [`Server`](crate::Server) asks of its owner for the encrypted channel.
 ///
+/// Who may do what is the [`Observer`](crate::Observer)'s to say, which is asked where the server's settings have
+/// [`with_permits`](coracle_core::ServerConfig::with_permits); without it whoever completes the handshake may do everything.
+///
 /// They are asked for at each step, so that they may change while the server runs.
 pub trait ChannelKeys {
     /// The server's static key.
@@ -22,8 +25,8 @@ pub trait ChannelKeys {
     }
 
     /// A client has shown who it is. `slot` is its connection, as for an [`Observer`](crate::Observer), and `psk` the place of its
-    /// pre-shared key in [`psks`](Self::psks). Returns whether it is served at all; if not it is told `denied`, in the channel.
-    fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize) -> bool;
+    /// pre-shared key in [`psks`](Self::psks). What it may do is asked of the observer, at each request.
+    fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize);
 
     /// A client without encryption is about to be served, where that is [offered](Encryption::Offer).
     fn plain(&mut self, slot: usize) {

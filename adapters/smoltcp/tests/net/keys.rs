@@ -19,13 +19,12 @@ pub fn pair(byte: u8) -> KeyPair {
     KeyPair::new(SecretKey::from_bytes([byte; 32]).expect("not blank"))
 }
 
-/// The keys of a server: it serves whoever knows the PSK, but for one.
+/// The keys of a server.
 pub struct Keys {
     key: KeyPair,
     pub psks: Vec<Psk>,
     pub encryption: Encryption,
     pub has_entropy: bool,
-    pub denied: Option<PublicKey>,
     /// Who completed a handshake: slot, key, place of the PSK.
     pub identified: Vec<(usize, PublicKey, usize)>,
     handshakes: u8,
@@ -38,7 +37,6 @@ impl Keys {
             psks: vec![Psk::from_bytes(PSK).expect("not blank")],
             encryption: Encryption::Only,
             has_entropy: true,
-            denied: None,
             identified: Vec::new(),
             handshakes: 0,
         }
@@ -68,9 +66,8 @@ impl ChannelKeys for Keys {
         self.encryption
     }
 
-    fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize) -> bool {
+    fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize) {
         self.identified.push((slot, *client, psk));
-        self.denied != Some(*client)
     }
 }
 

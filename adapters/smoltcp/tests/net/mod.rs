@@ -144,6 +144,8 @@ pub struct Seen {
     /// Actions that clients asked for.
     pub performed: Vec<String>,
     pub gone: Vec<(usize, DisconnectReason)>,
+    /// What clients may do, where that is asked; `None`: they are strangers.
+    pub rights: Option<&'static str>,
     pub body_len: usize,
     pub exchanges: usize,
 }
@@ -152,6 +154,14 @@ impl Observer for Seen {
     fn connected(&mut self, place: usize, peer: Option<IpEndpoint>) {
         assert!([CLIENT, OTHER_CLIENT].contains(&peer.expect("an endpoint").addr));
         self.connected.push(place);
+    }
+
+    #[cfg(feature = "rights")]
+    fn permit<'a>(&'a mut self, _: usize, demand: &coracle_core::Demand<'_>) -> coracle_core::Permit<'a> {
+        match self.rights {
+            Some(rights) => coracle_core::Rights::new(rights).expect("rights").permit(demand),
+            None => coracle_core::Permit::Unknown { key: "ck1stranger" },
+        }
     }
 
     fn body(&mut self, _: usize, len: usize) {
