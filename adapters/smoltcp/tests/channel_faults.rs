@@ -340,7 +340,7 @@ fn e8_without_entropy_nobody_is_served_encrypted() {
     let handle = world.connect();
     let end = Handshake::new(handle, 0x52, Some(PSK)).complete(&mut world).err();
     assert!(end.is_some());
-    assert_eq!(last_gone(&world), Some(DisconnectReason::Handshake(HandshakeFailure::NoEntropy)));
+    assert_eq!(last_gone(&world), Some(DisconnectReason::Handshake(HandshakeFailure::NoKeys)));
 }
 
 /// A client that never reads: the channel's end waits for room no longer than the session does.

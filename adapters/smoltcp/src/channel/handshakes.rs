@@ -141,7 +141,7 @@ impl Handshakes {
             let slot = slots.get_mut(index)?;
             let Some(entropy) = keys.entropy() else {
                 slot.reset(sockets, now);
-                observer.disconnected(index, DisconnectReason::Handshake(HandshakeFailure::NoEntropy));
+                observer.disconnected(index, DisconnectReason::Handshake(HandshakeFailure::NoKeys));
                 return Some(now);
             };
             slot.arrival()?.stage = Stage::Computing;
@@ -211,7 +211,8 @@ impl Handshake {
     ) -> Step {
         match self.handshake.action() {
             HandshakeAction::Compute => {
-                self.handshake.compute(keys.key(), keys.psks());
+                let Some(key) = keys.key() else { return Step::Failed(HandshakeFailure::NoKeys) };
+                self.handshake.compute(key, keys.psks());
                 return Step::Done;
             }
             HandshakeAction::Done => return Step::Complete,

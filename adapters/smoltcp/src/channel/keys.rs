@@ -9,8 +9,8 @@ use coracle_channel::{Entropy, HandshakeError, KeyPair, Psk, PublicKey};
 ///
 /// They are asked for at each step, so that they may change while the server runs.
 pub trait ChannelKeys {
-    /// The server's static key.
-    fn key(&self) -> &KeyPair;
+    /// The server's static key. `None`: no client is served encrypted.
+    fn key(&self) -> Option<&KeyPair>;
 
     /// The pre-shared keys that are accepted now. Without any the key is 32 bytes of zero, as for a client without one.
     fn psks(&self) -> &[Psk];
@@ -57,6 +57,6 @@ pub enum HandshakeFailure {
     TimedOut,
     /// The client was silent for more than a second when another address asked for the handshake's place.
     GaveWay,
-    /// There is no entropy: nobody is served encrypted.
-    NoEntropy,
+    /// There is no static key, or no entropy: nobody is served encrypted.
+    NoKeys,
 }

@@ -49,8 +49,8 @@ impl Keys {
 }
 
 impl ChannelKeys for Keys {
-    fn key(&self) -> &KeyPair {
-        &self.key
+    fn key(&self) -> Option<&KeyPair> {
+        Some(&self.key)
     }
 
     fn psks(&self) -> &[Psk] {
