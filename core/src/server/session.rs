@@ -141,9 +141,14 @@ impl<'c> Session<'c> {
             State::ReceiveBody => Action::Receive,
             #[cfg(feature = "write")]
             State::AwaitTurn => Action::Wait,
-            #[cfg(feature = "write")]
-            State::Finish if self.is_put() => Action::Finish { from: 0, to: self.context.end },
-            State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
+            State::Finish => {
+                let from = match self.context.request.kind {
+                    #[cfg(feature = "write")]
+                    RequestKind::Put => 0,
+                    _ => self.context.request.digest_from,
+                };
+                Action::Finish { from, to: self.context.end }
+            }
             #[cfg(feature = "classic")]
             State::ShowText => Action::Text(buf.get(self.ready.clone()).unwrap_or_default()),
             #[cfg(feature = "classic")]

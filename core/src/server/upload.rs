@@ -152,15 +152,16 @@ impl Session<'_> {
             Reply::Pending if is_put => self.enter(State::AwaitTurn),
             Reply::Compare if is_put => {
                 self.upload.stage = Stage::Compare;
-                self.hash_put(buf, 0, self.context.request.length);
+                self.hash_first(buf, self.context.request.length);
             }
             Reply::Upload { have, reads_back } if is_put => {
                 let size = self.context.request.length;
+                let have = have.min(size);
                 self.context.size = size;
-                self.context.request.offset = have.min(size);
+                self.context.request.offset = have;
                 self.upload.stage = Stage::Prefix;
                 self.upload.reads_back = reads_back;
-                self.hash_put(buf, 0, if reads_back { 0 } else { have.min(size) });
+                self.hash_first(buf, if reads_back { 0 } else { have });
             }
             _ => self.misuse(),
         }
@@ -183,14 +184,12 @@ impl Session<'_> {
     }
 
     /// Sends the store's error as the response.
-    #[inline(never)]
     fn refuse_write(&mut self, buf: &mut [u8], error: WriteError) {
         self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
         self.refuse_by_store(buf, error.code());
     }
 
     /// Sends a refusal of the store as the response. Inside a body the connection ends with it.
-    #[inline(never)]
     pub(super) fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
         let message = match code {
             Code::Io if self.context.request.kind.writes() => Message::Unwritable,
@@ -204,17 +203,15 @@ impl Session<'_> {
     }
 
     /// Ends an exchange by an error, and the connection with it.
-    #[inline(never)]
     fn fail(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
         self.end_exchange();
         self.refuse_and_close(buf, code, message);
     }
 
-    /// Hashes the bytes from `position` to `end` of what the stage says, if any, and goes on.
-    #[inline(never)]
-    fn hash_put(&mut self, buf: &mut [u8], position: u64, end: u64) {
-        self.position = position;
+    /// Hashes the bytes up to `end` of what the stage says, if any, and goes on.
+    fn hash_first(&mut self, buf: &mut [u8], end: u64) {
+        self.position = 0;
         self.context.end = end;
         self.hash_or_header(buf);
     }
@@ -273,11 +270,14 @@ impl Session<'_> {
         self.send_heartbeat_when_due(buf);
     }
 
-    /// The whole body is stored.
+    /// The whole body is stored: hashes it where that was not done as it came.
+    #[inline(never)]
     fn end_upload(&mut self, buf: &mut [u8]) {
         self.upload.stage = Stage::Verify;
-        let size = self.context.size;
-        self.hash_put(buf, if self.upload.reads_back { 0 } else { size }, size);
+        if self.upload.reads_back {
+            self.position = 0;
+        }
+        self.hash_or_header(buf);
     }
 
     pub(super) fn store_failed(&mut self, buf: &mut [u8], error: WriteError) {
@@ -290,16 +290,17 @@ impl Session<'_> {
     /// The digest of a file that is there, or of the one that was stored.
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
         let expected = &self.context.request.write.digest;
-        match self.upload.stage {
-            Stage::Compare => self.enter_permitted(State::AwaitReply),
-            _ if finished.digest.as_ref() == Some(expected) => self.enter_permitted(State::Commit),
-            _ => self.refuse(buf, Code::Corrupt, Message::Corrupt),
-        }
+        let next = match self.upload.stage {
+            Stage::Compare => State::AwaitReply,
+            _ if finished.digest.as_ref() == Some(expected) => State::Commit,
+            _ => return self.refuse(buf, Code::Corrupt, Message::Corrupt),
+        };
+        self.enter_permitted(next);
     }
 
     /// Ends the exchange whose body did not come in time.
     pub(super) fn body_timed_out(&mut self, buf: &mut [u8]) {
-        self.fail(buf, Code::Timeout, Message::BodyTimeout);
+        self.fail(buf, Code::Timeout, Message::Timeout);
     }
 
     /// Handles the end of input inside of a `put`; false where it may end.

@@ -210,7 +210,6 @@ const fn digit(value: u8) -> u8 {
 }
 
 /// Fills `bytes` from exactly two digits for each.
-#[inline(never)]
 fn read_digits(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
     if digits.len() != bytes.len().checked_mul(2)? {
         return None;

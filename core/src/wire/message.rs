@@ -34,8 +34,6 @@ pub(crate) enum Message {
     Action,
     #[cfg(feature = "manage")]
     ActionFailed,
-    #[cfg(feature = "write")]
-    BodyTimeout,
     #[cfg(feature = "rights")]
     Encrypted,
     Member,
@@ -139,12 +137,8 @@ macro_rules! texts_with_writing {
     ($actions:literal) => {
         texts!(
             "no such type, see hello",
-            concat!(
-                "a put ends with a line feed\nsent before ready\na name begins with '.coracle-'\n",
-                $actions,
-                "the body took too long\n"
-            ),
-            "not what its digest says:\u{20}\ncannot be written:\u{20}\n"
+            concat!("a put ends with a line feed\nsent before ready\na name begins with '.coracle-'\n", $actions),
+            "wrong digest:\u{20}\ncannot be written:\u{20}\n"
         )
     };
 }
