@@ -241,7 +241,6 @@ fn show(request: &coracle_core::Request<'_>) -> bool {
 #[cfg(feature = "put")]
 #[inline(never)]
 fn reply_write(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
-    let mut text = [0; 64];
     match input() {
         0 => session.reply(Reply::Upload { have: wide(), reads_back: input() == 0 }, now()),
         1 => session.reply(Reply::Compare, now()),
@@ -254,9 +253,7 @@ fn reply_write(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
             session.reply(Reply::Space(space), now());
         }
         _ => {
-            let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
-            if let Some(version) = version {
-                let info = FileInfo::new(wide(), version);
+            if let Some(info) = info() {
                 session.reply(Reply::Stored { info: &info }, now());
             }
         }
@@ -282,19 +279,23 @@ fn write_error() -> WriteError {
 /// Replies to a request in every way.
 #[inline(never)]
 fn answer(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
-    let mut text = [0; 64];
     match input() {
         #[cfg(not(feature = "get-only"))]
         0 => session.reply(Reply::Listing, now()),
         1 => session.reply(Reply::Refuse(code()), now()),
         _ => {
-            let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok());
-            if let Some(version) = version {
-                let info = FileInfo::new(wide(), version).with_modified(time());
+            if let Some(info) = info() {
                 session.reply(Reply::File { info: &info, known: known() }, now());
             }
         }
     }
+}
+
+/// A file that the owner has opened or stored.
+fn info() -> Option<FileInfo> {
+    let mut text = [0; 64];
+    let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok())?;
+    Some(FileInfo::new(wide(), version).with_modified(time()))
 }
 
 /// Passes every kind of listing step.
