@@ -24,10 +24,10 @@ LINES = 500
 
 class Wire:
     """Carries bytes between clients and the server. `cuts` are for the first connections, one each: which way, after how many
-    bytes, and whether by a reset."""
+    bytes, and whether by a reset. `held` is called once, when so many bytes have gone up; nothing is carried meanwhile."""
 
-    def __init__(self, server, cuts=()):
-        self.server, self.cuts = server, list(cuts)
+    def __init__(self, server, cuts=(), hold_at=None, held=None):
+        self.server, self.cuts, self.hold_at, self.held = server, list(cuts), hold_at, held
         self.carried = collections.Counter()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.host = "127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -53,6 +53,9 @@ class Wire:
                         piece = source.recv(65536 if left[way] is None else min(65536, left[way]))
                         sink.sendall(piece)
                         self.carried[way] += len(piece)
+                        if self.hold_at is not None and self.carried["up"] >= self.hold_at:
+                            self.hold_at = None
+                            self.held()
                         if not piece:
                             sink.shutdown(socket.SHUT_WR)
                             del ways[source]
@@ -204,6 +207,58 @@ class Uploads(unittest.TestCase):
             self.assertEqual(contents(server, "file"), b"the first one's")
             self.assertEqual(put(server.host, path, "file", "-f").returncode, 0)
             self.assertEqual(contents(server, "file"), b"the second writer's")
+
+    def test_u20_a_file_that_changes_while_it_is_sent_is_not_stored(self):
+        # More than sockets hold.
+        old = random.Random(10).randbytes(24 << 20)
+        with Server(*WRITING) as server, tempfile.TemporaryDirectory(prefix="coracle-uploads-") as home:
+            path = os.path.join(home, "file")
+
+            def change(mode, where, piece):
+                with open(path, mode) as file:
+                    file.seek(0, where)
+                    file.write(piece)
+
+            changes = {
+                "appended to": lambda: change("ab", os.SEEK_END, b"more"),
+                "overwritten at the beginning": lambda: change("r+b", os.SEEK_SET, b"other"),
+                "cut": lambda: os.truncate(path, 1000),
+            }
+            for what, held in changes.items():
+                with open(path, "wb") as file:
+                    file.write(old)
+                wire = Wire(server, hold_at=1 << 20, held=held)
+                ran = put(wire.host, path, "file", "--retries", "0")
+                wire.close()
+                self.assertEqual(ran.returncode, 5, f"{what}: {ran.stderr}")
+                self.assertIn(b"changed", ran.stderr, what)
+                self.assertIsNone(contents(server, "file"), f"{what}: something was stored")
+                # What came over the first connection may still be on its way to the disk.
+                wait_for("the name", lambda: b"another client is sending" not in (again := put(server.host, path, "file")).stderr
+                         and self.assertEqual(again.returncode, 0, f"{what}: {again.stderr}") is None)
+                with open(path, "rb") as file:
+                    self.assertTrue(contents(server, "file") == file.read(), what)
+                os.remove(os.path.join(server.folder, "file"))
+                self.assertEqual(os.listdir(server.folder), [], what)
+
+    def test_u20_standard_input_is_sent_when_it_has_ended(self):
+        body = random.Random(11).randbytes(3_000_000)
+        with Server(*WRITING) as server:
+            command = [Settings.program, "put", server.host, "-", "-o", "log"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as sender:
+                for at in range(0, len(body), 500_000):
+                    sender.stdin.write(body[at:at + 500_000])
+                    sender.stdin.flush()
+                    time.sleep(0.02)
+                    self.assertEqual(os.listdir(server.folder), [], "it is sent before its size is known")
+                _, errors = sender.communicate(timeout=TIMEOUT_S)
+                self.assertEqual(sender.returncode, 0, errors)
+            self.assertTrue(contents(server, "log") == body)
+            # Where there is no room to spool it, nothing is sent.
+            ran = subprocess.run(command, input=body, capture_output=True, timeout=TIMEOUT_S, env={"TMPDIR": "/nonexistent"})
+            self.assertEqual(ran.returncode, 5, ran.stderr)
+            self.assertEqual(os.listdir(server.folder), ["log"])
+            self.assertTrue(contents(server, "log") == body)
 
     def test_u3_u6_u16_writers_lose_no_update_and_readers_see_whole_files(self):
         wanted = amount(30, 60, 3000)
