@@ -18,6 +18,8 @@ pub enum ChannelError<E> {
     Ended,
     /// The enclosed transport takes nothing more.
     WriteZero,
+    /// The time for it was over, though bytes came.
+    TimedOut,
 }
 
 impl<E: fmt::Display> fmt::Display for ChannelError<E> {
@@ -27,6 +29,7 @@ impl<E: fmt::Display> fmt::Display for ChannelError<E> {
             Self::Record(error) => error.fmt(f),
             Self::Ended => f.write_str("the channel has ended"),
             Self::WriteZero => f.write_str("the connection takes no more bytes"),
+            Self::TimedOut => f.write_str("the time for it was over"),
         }
     }
 }
@@ -41,6 +44,7 @@ impl<E: embedded_io::Error> embedded_io::Error for ChannelError<E> {
             Self::Record(_) => ErrorKind::InvalidData,
             Self::Ended => ErrorKind::BrokenPipe,
             Self::WriteZero => ErrorKind::WriteZero,
+            Self::TimedOut => ErrorKind::TimedOut,
         }
     }
 }

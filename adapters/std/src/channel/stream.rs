@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use coracle_channel::{Channel, Opened, Opener, PLAINTEXT_OFFSET, PublicKey, RecordLimit, SealError, Sealer};
 use coracle_core::Store;
@@ -9,6 +10,7 @@ use coracle_core::blocking::{SendFile, Transport};
 use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
 
 use super::error::ChannelError;
+use crate::transport::whole_millis;
 
 /// What this end takes in a record.
 pub(super) const LIMIT: RecordLimit = RecordLimit::PC;
@@ -35,6 +37,8 @@ struct Inbound {
     sealed: Range<usize>,
     /// What has been opened and not been read.
     plaintext: Range<usize>,
+    /// How long a call may wait.
+    limit_ms: Option<u64>,
 }
 
 /// The record that leaves.
@@ -52,7 +56,8 @@ impl<T: Transport> ChannelTransport<T> {
     pub(super) fn new(inner: T, channel: Channel, psk: Option<usize>, received: &[u8]) -> Self {
         let mut buf = vec![0; RECEIVE_LEN.max(received.len())].into_boxed_slice();
         buf[..received.len()].copy_from_slice(received);
-        let inbound = Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0 };
+        let inbound =
+            Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0, limit_ms: None };
         let buf = vec![0; LIMIT.record_len()].into_boxed_slice();
         let outbound = Outbound { sealer: channel.sealer, buf, gathered: 0, sealed: 0..0 };
         Self { inner, peer: channel.peer, psk, inbound, outbound }
@@ -133,6 +138,7 @@ impl<T: Transport> Write for ChannelTransport<T> {
 
 impl<T: Transport> Transport for ChannelTransport<T> {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), Self::Error> {
+        self.inbound.limit_ms = limit_ms;
         self.inner.limit_wait(limit_ms).map_err(ChannelError::Transport)
     }
 
@@ -146,6 +152,7 @@ impl<S: Store, T: Transport> SendFile<S> for ChannelTransport<T> {}
 
 impl Inbound {
     fn read<T: Transport>(&mut self, inner: &mut T, buf: &mut [u8]) -> Result<usize, ChannelError<T::Error>> {
+        let mut began = None;
         while self.plaintext.is_empty() && !buf.is_empty() {
             match self.opener.open(&mut self.buf[self.sealed.clone()]).map_err(ChannelError::Record)? {
                 Opened::Data { plaintext, taken } => {
@@ -156,6 +163,7 @@ impl Inbound {
                 Opened::End { taken } => self.sealed.start += taken,
                 Opened::Incomplete { .. } if self.opener.has_ended() => return Ok(0),
                 Opened::Incomplete { .. } => {
+                    self.limit(inner, &mut began)?;
                     if self.fill(inner)? == 0 {
                         self.opener.receive_eof().map_err(ChannelError::Record)?;
                         return Ok(0);
@@ -167,6 +175,19 @@ impl Inbound {
         buf[..len].copy_from_slice(&self.buf[self.plaintext.start..][..len]);
         self.plaintext.start += len;
         Ok(len)
+    }
+
+    /// Bounds all the calls together that one record takes: a peer that sends it byte by byte has no more time for it.
+    fn limit<T: Transport>(&self, inner: &mut T, began: &mut Option<Instant>) -> Result<(), ChannelError<T::Error>> {
+        let (Some(limit_ms), Some(began)) = (self.limit_ms, *began) else {
+            *began = Some(Instant::now());
+            return Ok(());
+        };
+        let left = Duration::from_millis(limit_ms).saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Err(ChannelError::TimedOut);
+        }
+        inner.limit_wait(Some(whole_millis(left).max(1))).map_err(ChannelError::Transport)
     }
 
     /// Receives more; 0 at the end.
