@@ -1,14 +1,19 @@
 //! Records over a transport.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 
 use coracle_channel::{Channel, Opened, Opener, PLAINTEXT_OFFSET, PublicKey, RecordLimit, SealError, Sealer};
 use coracle_core::Store;
 use coracle_core::blocking::{SendFile, Transport};
 use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
+use socket2::Socket;
 
 use super::error::ChannelError;
+use crate::sys;
+use crate::transport::TcpTransport;
 
 /// What this end takes in a record.
 pub(super) const LIMIT: RecordLimit = RecordLimit::PC;
@@ -93,6 +98,16 @@ impl<T> ChannelTransport<T> {
         self.inbound.opener.records()
     }
 
+    /// Whether there is something to read, or a part of it, for which nothing has to arrive.
+    pub fn has_received(&self) -> bool {
+        !self.inbound.plaintext.is_empty() || !self.inbound.sealed.is_empty()
+    }
+
+    /// Whether something that was accepted has not left.
+    pub fn has_unsent(&self) -> bool {
+        self.outbound.gathered > 0 || !self.outbound.sealed.is_empty()
+    }
+
     /// The enclosed transport.
     pub const fn inner(&self) -> &T {
         &self.inner
@@ -101,6 +116,60 @@ impl<T> ChannelTransport<T> {
     /// Gives the enclosed transport back.
     pub fn into_inner(self) -> T {
         self.inner
+    }
+}
+
+/// Over a socket, without waiting. Where there is no room now, the error is [`io::ErrorKind::WouldBlock`].
+impl<S: Borrow<Socket>> ChannelTransport<TcpTransport<S>> {
+    /// Accepts bytes, if nothing else waits to leave, and sends as much as there is room for. Returns how many were accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was accepted.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush_now()?;
+        if self.outbound.sealer.has_ended() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let len = self.outbound.gather(bytes);
+        match self.flush_now() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(len),
+        }
+    }
+
+    /// Sends what was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why some of it is left.
+    pub fn flush_now(&mut self) -> io::Result<()> {
+        self.send_now()?;
+        self.outbound.seal().map_err(io::Error::other)?;
+        self.send_now()
+    }
+
+    /// Like [`finish`](ChannelTransport::finish).
+    ///
+    /// # Errors
+    ///
+    /// Why the end has not left.
+    pub fn finish_now(&mut self) -> io::Result<()> {
+        self.flush_now()?;
+        if !self.outbound.sealer.has_ended() {
+            self.outbound.seal_end().map_err(|error: ChannelError<ErrorKind>| io::Error::other(error))?;
+        }
+        self.send_now()
+    }
+
+    fn send_now(&mut self) -> io::Result<()> {
+        while !self.outbound.sealed.is_empty() {
+            match sys::send_now(self.inner.socket(), &self.outbound.buf[self.outbound.sealed.clone()]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => self.outbound.sealed.start += sent?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -117,7 +186,8 @@ impl<T: ErrorType> ErrorType for ChannelTransport<T> {
 impl<T: Transport> Read for ChannelTransport<T> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
         self.outbound.flush(&mut self.inner, false)?;
-        self.inbound.read(&mut self.inner, buf)
+        let inner = &mut self.inner;
+        Ok(self.inbound.read(buf, |free| inner.read(free).map(Some))?.unwrap_or(0))
     }
 }
 
@@ -136,6 +206,11 @@ impl<T: Transport> Transport for ChannelTransport<T> {
         self.inner.limit_wait(limit_ms).map_err(ChannelError::Transport)
     }
 
+    fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, Self::Error> {
+        let inner = &mut self.inner;
+        self.inbound.read(buf, |free| inner.read_ready(free))
+    }
+
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, Self::Error> {
         self.outbound.write(&mut self.inner, bytes, more)
     }
@@ -145,7 +220,12 @@ impl<T: Transport> Transport for ChannelTransport<T> {
 impl<S: Store, T: Transport> SendFile<S> for ChannelTransport<T> {}
 
 impl Inbound {
-    fn read<T: Transport>(&mut self, inner: &mut T, buf: &mut [u8]) -> Result<usize, ChannelError<T::Error>> {
+    /// Reads what `receive` brings; `None` where it brings nothing now.
+    fn read<E>(
+        &mut self,
+        buf: &mut [u8],
+        mut receive: impl FnMut(&mut [u8]) -> Result<Option<usize>, E>,
+    ) -> Result<Option<usize>, ChannelError<E>> {
         while self.plaintext.is_empty() && !buf.is_empty() {
             match self.opener.open(&mut self.buf[self.sealed.clone()]).map_err(ChannelError::Record)? {
                 Opened::Data { plaintext, taken } => {
@@ -154,11 +234,17 @@ impl Inbound {
                     self.sealed.start += taken;
                 }
                 Opened::End { taken } => self.sealed.start += taken,
-                Opened::Incomplete { .. } if self.opener.has_ended() => return Ok(0),
+                Opened::Incomplete { .. } if self.opener.has_ended() => return Ok(Some(0)),
                 Opened::Incomplete { .. } => {
-                    if self.fill(inner)? == 0 {
-                        self.opener.receive_eof().map_err(ChannelError::Record)?;
-                        return Ok(0);
+                    self.buf.copy_within(self.sealed.clone(), 0);
+                    self.sealed = 0..self.sealed.len();
+                    match receive(&mut self.buf[self.sealed.end..]).map_err(ChannelError::Transport)? {
+                        None => return Ok(None),
+                        Some(0) => {
+                            self.opener.receive_eof().map_err(ChannelError::Record)?;
+                            return Ok(Some(0));
+                        }
+                        Some(received) => self.sealed.end += received,
                     }
                 }
             }
@@ -166,16 +252,7 @@ impl Inbound {
         let len = self.plaintext.len().min(buf.len());
         buf[..len].copy_from_slice(&self.buf[self.plaintext.start..][..len]);
         self.plaintext.start += len;
-        Ok(len)
-    }
-
-    /// Receives more; 0 at the end.
-    fn fill<T: Transport>(&mut self, inner: &mut T) -> Result<usize, ChannelError<T::Error>> {
-        self.buf.copy_within(self.sealed.clone(), 0);
-        self.sealed = 0..self.sealed.len();
-        let received = inner.read(&mut self.buf[self.sealed.end..]).map_err(ChannelError::Transport)?;
-        self.sealed.end += received;
-        Ok(received)
+        Ok(Some(len))
     }
 }
 
@@ -190,12 +267,9 @@ impl Outbound {
         if self.sealer.has_ended() {
             return Err(ChannelError::Ended);
         }
-        let room = self.sealer.room(self.buf.len()) - self.gathered;
-        let len = room.min(bytes.len());
-        self.buf[PLAINTEXT_OFFSET + self.gathered..][..len].copy_from_slice(&bytes[..len]);
-        self.gathered += len;
+        let len = self.gather(bytes);
         let more = more || len < bytes.len();
-        if len == room || !more {
+        if !more || self.gathered == self.sealer.room(self.buf.len()) {
             match self.flush(inner, more) {
                 // These bytes are accepted: what is left of them leaves with the next call.
                 Err(ChannelError::Transport(error)) if error.kind() == ErrorKind::TimedOut => {}
@@ -205,15 +279,29 @@ impl Outbound {
         Ok(len)
     }
 
+    /// Takes as many bytes as the record has room for.
+    fn gather(&mut self, bytes: &[u8]) -> usize {
+        let len = (self.sealer.room(self.buf.len()) - self.gathered).min(bytes.len());
+        self.buf[PLAINTEXT_OFFSET + self.gathered..][..len].copy_from_slice(&bytes[..len]);
+        self.gathered += len;
+        len
+    }
+
     /// Seals what waits, and sends it. `more` says that more follows immediately.
     fn flush<T: Transport>(&mut self, inner: &mut T, more: bool) -> Result<(), ChannelError<T::Error>> {
         self.send(inner, more)?;
+        self.seal().map_err(ended)?;
+        self.send(inner, more)
+    }
+
+    /// Seals what waits, once the record before has left.
+    fn seal(&mut self) -> Result<(), SealError> {
         if self.gathered > 0 {
-            let sealed = self.sealer.seal(&mut self.buf, self.gathered).map_err(ended)?;
+            let sealed = self.sealer.seal(&mut self.buf, self.gathered)?;
             self.gathered = 0;
             self.sealed = 0..sealed;
         }
-        self.send(inner, more)
+        Ok(())
     }
 
     fn seal_end<E>(&mut self) -> Result<(), ChannelError<E>> {
