@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coracle_core::blocking::Transport;
 use coracle_core::{Code, Failure};
 use socket2::Socket;
 
@@ -13,7 +14,8 @@ use super::attempt::FailedAttempt;
 use super::error::Error;
 use super::wire::Wire;
 use crate::channel::{
-    HandshakeCause, HandshakeError, HandshakeFailure, KeyPair, Psk, PublicKey, connect, new_secret_key,
+    ChannelTransport, HandshakeCause, HandshakeError, HandshakeFailure, KeyPair, Psk, PublicKey, connect,
+    new_secret_key,
 };
 use crate::transport::{TcpTransport, TransportError};
 
@@ -93,6 +95,28 @@ impl ClientChannel {
         Self { psks, ..self }
     }
 
+    /// Makes the handshake over a transport that is connected, with the first pre-shared key, and without asking anybody.
+    ///
+    /// # Errors
+    ///
+    /// The connection is to be closed.
+    pub fn connect<T: Transport>(
+        &self,
+        transport: T,
+        deadline: Instant,
+    ) -> Result<ChannelTransport<T>, HandshakeFailure<T::Error>> {
+        self.connect_with(self.psks.first(), transport, deadline)
+    }
+
+    fn connect_with<T: Transport>(
+        &self,
+        psk: Option<&Psk>,
+        transport: T,
+        deadline: Instant,
+    ) -> Result<ChannelTransport<T>, HandshakeFailure<T::Error>> {
+        connect(transport, &self.key, psk, deadline, |key| self.trust.is_trusted(key))
+    }
+
     /// The client's own key.
     #[must_use]
     pub fn key(&self) -> &PublicKey {
@@ -134,10 +158,7 @@ impl Secure {
         address: &Address,
     ) -> Result<Handshaken, FailedAttempt> {
         let deadline = Instant::now() + timeout.unwrap_or(LONGEST_HANDSHAKE);
-        let trust = Arc::clone(&self.config.trust);
-        let made =
-            connect(transport, &self.config.key, self.config.psks.get(self.psk), deadline, |key| trust.is_trusted(key));
-        let failure = match made {
+        let failure = match self.config.connect_with(self.config.psks.get(self.psk), transport, deadline) {
             Ok(channel) => {
                 self.was_answered = true;
                 return Ok(Handshaken::Done(Wire::encrypted(channel)));
@@ -145,7 +166,7 @@ impl Secure {
             Err(failure) => failure,
         };
         match failure.cause {
-            HandshakeCause::OtherServer(key) => match trust.review(&key) {
+            HandshakeCause::OtherServer(key) => match self.config.trust.review(&key) {
                 Ok(()) => Ok(Handshaken::Again),
                 Err(why) => {
                     Err(FailedAttempt::new(Error::Untrusted { peer: address.to_string(), key: Box::new(key), why }))
