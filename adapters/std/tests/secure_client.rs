@@ -259,8 +259,8 @@ fn between(
                     (client.try_clone().expect("a copy"), upstream.try_clone().expect("a copy"));
                 thread::spawn(move || {
                     // Either end may leave at any time.
-                    let _ = std::io::copy(&mut from_client, &mut to_server);
-                    let _ = to_server.shutdown(Shutdown::Write);
+                    let _ = std::io::copy(&mut from_client, &mut to_server)
+                        .and_then(|_| to_server.shutdown(Shutdown::Write));
                 });
                 let (mut all, mut passed, mut buf) = (Vec::new(), 0, [0; 4096]);
                 while let Ok(len @ 1..) = upstream.read(&mut buf) {
@@ -271,6 +271,7 @@ fn between(
                     }
                     passed = changed.len();
                 }
+                // Either end may be gone before.
                 let _ = (client.shutdown(Shutdown::Write), upstream.shutdown(Shutdown::Both));
             });
         }
