@@ -20,6 +20,8 @@ pub enum ChannelError<E> {
     Ended,
     /// The enclosed transport takes nothing more.
     WriteZero,
+    /// The time for it was over, though bytes came.
+    TimedOut,
 }
 
 impl<E: fmt::Display> fmt::Display for ChannelError<E> {
@@ -29,6 +31,7 @@ impl<E: fmt::Display> fmt::Display for ChannelError<E> {
             Self::Record(error) => error.fmt(f),
             Self::Ended => f.write_str("the channel has ended"),
             Self::WriteZero => f.write_str("the connection takes no more bytes"),
+            Self::TimedOut => f.write_str("the time for it was over"),
         }
     }
 }
@@ -43,6 +46,7 @@ impl<E: embedded_io::Error> embedded_io::Error for ChannelError<E> {
             Self::Record(_) => ErrorKind::InvalidData,
             Self::Ended => ErrorKind::BrokenPipe,
             Self::WriteZero => ErrorKind::WriteZero,
+            Self::TimedOut => ErrorKind::TimedOut,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::io;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use coracle_channel::{Channel, Opened, Opener, PLAINTEXT_OFFSET, PublicKey, RecordLimit, SealError, Sealer};
 use coracle_core::Store;
@@ -13,7 +14,7 @@ use socket2::Socket;
 
 use super::error::ChannelError;
 use crate::sys;
-use crate::transport::TcpTransport;
+use crate::transport::{TcpTransport, whole_millis};
 
 /// What this end takes in a record.
 pub(super) const LIMIT: RecordLimit = RecordLimit::PC;
@@ -40,6 +41,8 @@ struct Inbound {
     sealed: Range<usize>,
     /// What has been opened and not been read.
     plaintext: Range<usize>,
+    /// How long a call may wait.
+    limit_ms: Option<u64>,
 }
 
 /// The record that leaves.
@@ -57,7 +60,8 @@ impl<T: Transport> ChannelTransport<T> {
     pub(super) fn new(inner: T, channel: Channel, psk: Option<usize>, received: &[u8]) -> Self {
         let mut buf = vec![0; RECEIVE_LEN.max(received.len())].into_boxed_slice();
         buf[..received.len()].copy_from_slice(received);
-        let inbound = Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0 };
+        let inbound =
+            Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0, limit_ms: None };
         let buf = vec![0; LIMIT.record_len()].into_boxed_slice();
         let outbound = Outbound { sealer: channel.sealer, buf, gathered: 0, sealed: 0..0 };
         Self { inner, peer: channel.peer, psk, inbound, outbound }
@@ -186,8 +190,12 @@ impl<T: ErrorType> ErrorType for ChannelTransport<T> {
 impl<T: Transport> Read for ChannelTransport<T> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
         self.outbound.flush(&mut self.inner, false)?;
-        let inner = &mut self.inner;
-        Ok(self.inbound.read(buf, |free| inner.read(free).map(Some))?.unwrap_or(0))
+        let (inner, limit_ms, mut began) = (&mut self.inner, self.inbound.limit_ms, None);
+        let received = self.inbound.read(buf, |free| {
+            limit(inner, limit_ms, &mut began)?;
+            inner.read(free).map(Some).map_err(ChannelError::Transport)
+        })?;
+        Ok(received.unwrap_or(0))
     }
 }
 
@@ -203,12 +211,13 @@ impl<T: Transport> Write for ChannelTransport<T> {
 
 impl<T: Transport> Transport for ChannelTransport<T> {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), Self::Error> {
+        self.inbound.limit_ms = limit_ms;
         self.inner.limit_wait(limit_ms).map_err(ChannelError::Transport)
     }
 
     fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, Self::Error> {
         let inner = &mut self.inner;
-        self.inbound.read(buf, |free| inner.read_ready(free))
+        self.inbound.read(buf, |free| inner.read_ready(free).map_err(ChannelError::Transport))
     }
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, Self::Error> {
@@ -224,7 +233,7 @@ impl Inbound {
     fn read<E>(
         &mut self,
         buf: &mut [u8],
-        mut receive: impl FnMut(&mut [u8]) -> Result<Option<usize>, E>,
+        mut receive: impl FnMut(&mut [u8]) -> Result<Option<usize>, ChannelError<E>>,
     ) -> Result<Option<usize>, ChannelError<E>> {
         while self.plaintext.is_empty() && !buf.is_empty() {
             match self.opener.open(&mut self.buf[self.sealed.clone()]).map_err(ChannelError::Record)? {
@@ -238,7 +247,7 @@ impl Inbound {
                 Opened::Incomplete { .. } => {
                     self.buf.copy_within(self.sealed.clone(), 0);
                     self.sealed = 0..self.sealed.len();
-                    match receive(&mut self.buf[self.sealed.end..]).map_err(ChannelError::Transport)? {
+                    match receive(&mut self.buf[self.sealed.end..])? {
                         None => return Ok(None),
                         Some(0) => {
                             self.opener.receive_eof().map_err(ChannelError::Record)?;
@@ -254,6 +263,20 @@ impl Inbound {
         self.plaintext.start += len;
         Ok(Some(len))
     }
+}
+
+/// Bounds all the calls together that one record takes: a peer that sends it byte by byte has no more time for it.
+fn limit<T: Transport>(
+    inner: &mut T,
+    limit_ms: Option<u64>,
+    began: &mut Option<Instant>,
+) -> Result<(), ChannelError<T::Error>> {
+    let Some(limit_ms) = limit_ms else { return Ok(()) };
+    let left = Duration::from_millis(limit_ms).saturating_sub(began.get_or_insert_with(Instant::now).elapsed());
+    if left.is_zero() {
+        return Err(ChannelError::TimedOut);
+    }
+    inner.limit_wait(Some(whole_millis(left).max(1))).map_err(ChannelError::Transport)
 }
 
 impl Outbound {

@@ -109,6 +109,7 @@ impl Encrypted {
                 self.error = Some(error);
                 TransportError::new(io::ErrorKind::Other)
             }
+            ChannelError::TimedOut => TransportError::new(io::ErrorKind::WouldBlock),
             ChannelError::Ended | ChannelError::WriteZero => TransportError::new(io::ErrorKind::BrokenPipe),
         }
     }
