@@ -181,8 +181,11 @@ impl fmt::Display for Error {
             Self::Refused { code_name, message, .. } if message.is_empty() => {
                 write!(f, "the server says {}", Escaped(code_name))
             }
-            // The message says what the code says.
-            Self::Refused { code: Some(_), message, .. } => Escaped(message).fmt(f),
+            // The message says what the code says, but where a server has no room for one.
+            Self::Refused { code: Some(code), message, .. } => match (message.strip_prefix("refused"), reason(*code)) {
+                (Some(name), Some(reason)) => write!(f, "{reason}{}", Escaped(name)),
+                _ => Escaped(message).fmt(f),
+            },
             Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
             Self::Changed => {
                 f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
@@ -201,6 +204,19 @@ impl fmt::Display for Error {
             Self::Read(error) => write!(f, "cannot read: {error}"),
             Self::SourceChanged => f.write_str("the file changed while it was sent; nothing was stored"),
         }
+    }
+}
+
+/// What is wrong, where servers that save room only say that they refuse.
+const fn reason(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Exists => Some("there is something of that name already"),
+        Code::TooLarge => Some("larger than the server accepts"),
+        Code::NoSpace => Some("the server has no room for it"),
+        Code::InUse => Some("another client is sending to that name"),
+        Code::NotEmpty => Some("the directory is not empty"),
+        Code::Unsupported => Some("the server cannot do that here"),
+        _ => None,
     }
 }
 
