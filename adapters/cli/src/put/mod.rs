@@ -30,7 +30,7 @@ Nothing is replaced without --force or --if-version. A file is sent again from w
 interrupted run got to, and not at all if it is there already.")]
 pub struct Put {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The files; '-' for standard input; with -r also directories
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::AnyPath)]

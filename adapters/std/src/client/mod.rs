@@ -37,8 +37,11 @@ mod options;
 mod pipeline;
 mod progress;
 mod requester;
+#[cfg(feature = "channel")]
+mod secure;
 mod stream;
 mod upload;
+mod wire;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -58,6 +61,8 @@ pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
+#[cfg(feature = "channel")]
+pub use secure::{ClientChannel, ServerTrust};
 pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;
@@ -136,6 +141,15 @@ impl Client {
     #[must_use]
     pub fn with_address_family(mut self, family: Option<AddressFamily>) -> Self {
         self.requester.family = family;
+        self
+    }
+
+    /// Sets how connections are encrypted; `None`, the default, for not at all. With a channel nothing is ever said in plain: a
+    /// server that does not make the handshake is an error, [`Error::Handshake`] or [`Error::Untrusted`].
+    #[cfg(feature = "channel")]
+    #[must_use]
+    pub fn with_channel(mut self, channel: Option<ClientChannel>) -> Self {
+        self.requester.secure = channel.map(secure::Secure::new);
         self
     }
 
