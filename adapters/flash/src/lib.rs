@@ -48,7 +48,7 @@ pub use image::{Choice, Image, ImageState, PassedOver, Slot, StartReason};
 pub use layout::{LayoutError, SlotLayout};
 pub use log::SMALL_NAME_LEN;
 #[cfg(feature = "write")]
-pub use rules::StoreRules;
+pub use rules::{ImageCheck, StoreRules};
 pub use shared::SharedFlash;
 pub use slots::{ImageReader, ImageSlots};
 pub use small_files::{FileError, SmallFile, SmallFiles};
