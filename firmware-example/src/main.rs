@@ -7,9 +7,15 @@ mod clock;
 mod config;
 mod fault;
 mod files;
+#[cfg(feature = "slots")]
+mod flash_time;
 mod hardware;
 mod lan9118;
 mod network;
+#[cfg(feature = "slots")]
+mod rules;
+#[cfg(feature = "signed")]
+mod signature;
 #[cfg(feature = "slots")]
 mod slots;
 mod status;
@@ -95,8 +101,7 @@ fn main() -> ! {
 
     #[cfg(feature = "slots")]
     let updates = slots::Updates::open();
-    #[cfg(feature = "slots")]
-    if option_env!("CORACLE_FAIL").is_some() {
+    if arguments.fails_to_start {
         fault::provoke(fault::Reason::Watchdog);
     }
     #[cfg(feature = "slots")]
@@ -131,8 +136,10 @@ fn main() -> ! {
     #[cfg(not(feature = "slots"))]
     let (mut store, mut watcher) = (files, Watcher::new(shared, SESSIONS));
     #[cfg(feature = "slots")]
-    let (mut store, mut watcher) = (updates.store(files), Watcher::new(shared, SESSIONS, updates));
+    let (mut store, mut watcher) = (updates.store(files, &arguments), Watcher::new(shared, SESSIONS, updates));
     note_start(shared, clock.millis(), settings);
+    #[cfg(feature = "slots")]
+    updates.note_start(shared, clock.millis());
     let mut is_announced = false;
     loop {
         watchdog.feed();
@@ -141,9 +148,9 @@ fn main() -> ! {
         let (began, frames) = (clock.ticks(), network.device.frames);
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let now = network::instant(now_ms);
-        is_busy |= server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
-        is_busy |= network.flush(now_ms, &mut sockets);
-        if network.device.frames != frames {
+        let is_serving = server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
+        is_busy |= network.flush(now_ms, &mut sockets) | is_serving;
+        if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;
         }
         #[cfg(feature = "slots")]
