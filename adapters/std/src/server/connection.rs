@@ -19,7 +19,8 @@ use crate::transport::TcpTransport;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
-const RECEIVE_BUF_LEN: usize = 4096;
+/// Bodies that arrive pass through it; requests use one page of it.
+const RECEIVE_BUF_LEN: usize = 64 * 1024;
 /// Header, small body and trailer leave in one write where all three fit.
 const SEND_BUF_LEN: usize = 64 * 1024;
 

@@ -56,7 +56,7 @@ impl Writer {
         let place = match place {
             Some(place) => place,
             None => {
-                Place::create_parents(&self.root, put.name)?;
+                Place::create_parents(&self.root, put.name, &self.commits)?;
                 Place::open(&self.root, put.name)?
             }
         };
@@ -72,7 +72,7 @@ impl Writer {
             .and_then(|()| open_partial(&place, put, &name));
         match file {
             Ok((file, have)) => {
-                let upload = Upload::new(Arc::clone(self), place, target, upload, ticket, file);
+                let upload = Upload::new(Arc::clone(self), place, target, upload, ticket, (file, have));
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use std::io;
 use coracle_core::{FileName, StoreError, WriteError};
 
 use super::super::file::File;
+use super::commits::Commits;
 use super::uploads::Target;
 use crate::local::{Access, DirectoryHandle, FileKind, Identity, Opened, SystemDirectory};
 use crate::sys::{is_out_of_space, is_read_only, may_write, store_error};
@@ -27,19 +28,16 @@ impl Place {
         Ok(Self { directory, identity, leaf: name.last().into() })
     }
 
-    /// Creates the directories that lead to `name`, and makes them durable.
-    pub fn create_parents(root: &SystemDirectory, name: FileName<'_>) -> Result<(), WriteError> {
+    /// Creates the directories that lead to `name`. `commits` makes them durable.
+    pub fn create_parents(root: &SystemDirectory, name: FileName<'_>, commits: &Commits) -> Result<(), WriteError> {
+        let io = |error: io::Error| write_error(&error);
         let Some(parent) = parent(name) else { return Ok(()) };
         let ends = parent.match_indices('/').map(|(end, _)| end).chain([parent.len()]);
         for path in ends.map(|end| &parent[..end]) {
-            match root.create_directory(path) {
-                Ok(()) => {
-                    let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
-                    let synced = root.open_directory(above).and_then(|above| above.sync());
-                    synced.map_err(|error| write_error(&error))?;
-                }
+            let above = root.open_directory(path.rsplit_once('/').map_or(".", |(above, _)| above)).map_err(io)?;
+            match commits.create_directory(above, || root.create_directory(path)) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(write_error(&error)),
+                created => created.map_err(io)?,
             }
         }
         Ok(())
