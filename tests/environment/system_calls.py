@@ -27,6 +27,7 @@ LOCAL = {
     "pwrite64": [*FULL, "EFBIG", "EINTR", SHORT],
     "write": ["EIO", "EPIPE", "ENOSPC", "EINTR", SHORT],
     "ftruncate": [*FULL, "EINTR"],
+    "fallocate": [*FULL, "EINTR", "EOPNOTSUPP"],
     "utimensat": ["EPERM", "EROFS", "EIO"],
     "fsync": ["EIO", "ENOSPC", "EDQUOT", "EINTR"],
     "syncfs": ["EIO", "ENOSPC", "EDQUOT"],
@@ -43,6 +44,8 @@ LOCAL = {
     "mkdir": [*FULL, "EACCES"],
     "mkdirat": [*FULL, "EACCES"],
     "fcntl": ["EINTR", "EMFILE", "EPERM"],
+    "faccessat": ["EACCES", "EROFS", "EIO"],
+    "faccessat2": ["EACCES", "EROFS", "EIO", "ENOSYS"],
     "lseek": ["EIO"],
     # The descriptor is closed all the same.
     "close": ["EIO", "EINTR", "ENOSPC"],

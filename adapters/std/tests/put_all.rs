@@ -9,7 +9,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use coracle::client::{Client, Error, PutOptions, PutQueue, PutReplace, PutRequest, PutSummary};
+use coracle::client::{Client, Error, PutOptions, PutQueue, PutReplace, PutRequest, PutSummary, QueuedPut};
 use coracle::store::{DirectoryStore, WritableDirectoryStore, WriteOptions};
 use coracle::{FileName, Server};
 use coracle_core::Code;
@@ -44,7 +44,7 @@ impl PutQueue for Files<'_> {
     type Tag = String;
     type Progress = ();
 
-    fn next(&mut self) -> Option<(String, Result<PutRequest<()>, Error>)> {
+    fn next(&mut self) -> Option<QueuedPut<String, ()>> {
         let name = self.names.pop_front()?;
         let file = File::open(self.root.join(&name)).map_err(Error::Read);
         let replace = if name.starts_with("new") { PutReplace::Nothing } else { PutReplace::Anything };

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use coracle::client::{Error, PutOptions, PutQueue, PutRequest, PutSummary};
+use coracle::client::{Error, PutOptions, PutQueue, PutRequest, PutSummary, QueuedPut};
 use coracle_core::FileName;
 
 use super::report;
@@ -148,7 +148,7 @@ impl PutQueue for Worker<'_> {
     type Tag = Job;
     type Progress = FileBar;
 
-    fn next(&mut self) -> Option<(Job, Result<PutRequest<FileBar>, Error>)> {
+    fn next(&mut self) -> Option<QueuedPut<Job, FileBar>> {
         let job = {
             let mut state = self.shared.lock();
             if state.is_over {

@@ -60,7 +60,7 @@ pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
-pub use put_queue::{PutQueue, PutRequest};
+pub use put_queue::{PutQueue, PutRequest, QueuedPut};
 pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;

@@ -21,7 +21,7 @@ const AHEAD_MAX: u64 = 1 << 20;
 /// use std::ops::ControlFlow;
 ///
 /// use coracle::FileName;
-/// use coracle::client::{Error, PutOptions, PutQueue, PutRequest, PutSummary};
+/// use coracle::client::{Error, PutOptions, PutQueue, PutRequest, PutSummary, QueuedPut};
 ///
 /// /// Sends the logs of yesterday and today.
 /// struct Logs(Vec<&'static str>);
@@ -30,7 +30,7 @@ const AHEAD_MAX: u64 = 1 << 20;
 ///     type Tag = &'static str;
 ///     type Progress = ();
 ///
-///     fn next(&mut self) -> Option<(&'static str, Result<PutRequest<()>, Error>)> {
+///     fn next(&mut self) -> Option<QueuedPut<&'static str, ()>> {
 ///         let name = self.0.pop()?;
 ///         let file = File::open(name).map_err(Error::Read);
 ///         Some((name, file.map(|file| PutRequest::new(FileName::from_static("logs/a.txt"), file, PutOptions::new(), ()))))
@@ -52,11 +52,14 @@ pub trait PutQueue {
     type Progress: Progress;
 
     /// The next file, or why it cannot be sent; `None` where there are no more. Called while the file before is not sent yet.
-    fn next(&mut self) -> Option<(Self::Tag, Result<PutRequest<Self::Progress>, Error>)>;
+    fn next(&mut self) -> Option<QueuedPut<Self::Tag, Self::Progress>>;
 
     /// Takes the outcome of a file. `Break` ends the queue.
     fn done(&mut self, tag: Self::Tag, outcome: Result<PutSummary, Error>) -> ControlFlow<()>;
 }
+
+/// What the owner of a queue knows a file by; and the file, or why it cannot be sent.
+pub type QueuedPut<T, P> = (T, Result<PutRequest<P>, Error>);
 
 /// A file that is sent.
 #[derive(Debug)]

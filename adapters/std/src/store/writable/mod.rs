@@ -4,6 +4,7 @@ mod begin;
 mod change;
 mod commit;
 mod commits;
+mod committer;
 mod options;
 mod place;
 mod sweep;
@@ -119,6 +120,11 @@ impl Store for &WritableDirectoryStore {
 
     fn next<'a>(&mut self, listing: &'a mut Listing) -> Result<Listed<'a>, StoreError> {
         (&self.store).next(listing)
+    }
+
+    #[cfg(feature = "channel")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        (&self.store).is_linkless(name)
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {

@@ -6,7 +6,6 @@ use std::io;
 use coracle_core::{FileName, StoreError, WriteError};
 
 use super::super::file::File;
-use super::commits::Commits;
 use super::uploads::Target;
 use crate::local::{Access, DirectoryHandle, FileKind, Identity, Opened, SystemDirectory};
 use crate::sys::{is_out_of_space, is_read_only, may_write, store_error};
@@ -26,21 +25,6 @@ impl Place {
         let status = directory.status(OsStr::new(".")).map_err(|error| write_error(&error))?;
         let identity = status.ok_or(StoreError::NotFound)?.identity;
         Ok(Self { directory, identity, leaf: name.last().into() })
-    }
-
-    /// Creates the directories that lead to `name`. `commits` makes them durable.
-    pub fn create_parents(root: &SystemDirectory, name: FileName<'_>, commits: &Commits) -> Result<(), WriteError> {
-        let io = |error: io::Error| write_error(&error);
-        let Some(parent) = parent(name) else { return Ok(()) };
-        let ends = parent.match_indices('/').map(|(end, _)| end).chain([parent.len()]);
-        for path in ends.map(|end| &parent[..end]) {
-            let above = root.open_directory(path.rsplit_once('/').map_or(".", |(above, _)| above)).map_err(io)?;
-            match commits.create_directory(above, || root.create_directory(path)) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                created => created.map_err(io)?,
-            }
-        }
-        Ok(())
     }
 
     pub fn target(&self) -> Target {
@@ -75,7 +59,15 @@ impl Place {
     }
 
     pub fn sync(&self) -> Result<(), WriteError> {
-        self.directory.sync().map_err(|error| write_error(&error))
+        sync(&self.directory).map_err(|error| write_error(&error))
+    }
+}
+
+/// Makes the entries of `directory` survive a power cut, where the file system can do that.
+pub(super) fn sync(directory: &SystemDirectory) -> io::Result<()> {
+    match directory.sync() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        synced => synced,
     }
 }
 
@@ -92,6 +84,7 @@ pub(super) fn write_error(error: &io::Error) -> WriteError {
     }
 }
 
-fn parent(name: FileName<'_>) -> Option<&str> {
+/// The directory of `name`; `None` for the root.
+pub(super) fn parent(name: FileName<'_>) -> Option<&str> {
     name.as_str().rsplit_once('/').map(|(parent, _)| parent)
 }
