@@ -14,6 +14,7 @@ use crate::sys::SystemFileSystem;
 
 /// How many uploads are committed together, at most.
 const MAX_FILES: usize = 256;
+
 /// The uploads that wait to be committed.
 #[derive(Debug)]
 pub(super) struct Commits {
