@@ -51,7 +51,7 @@ pub struct ClientArgs {
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = parse_rate, value_hint = ValueHint::Other, help_heading = "Network")]
     min_rate: u32,
 
-    /// Receive at most this many bytes a second, over all connections together
+    /// Receive and send at most this many bytes a second, over all connections together
     #[arg(long, value_name = "SIZE", value_parser = parse_limit, value_hint = ValueHint::Other, help_heading = "Network")]
     limit_rate: Option<NonZeroU64>,
 

@@ -21,7 +21,7 @@ pub struct TransferLimits {
     /// The lowest rate in bytes a second, over [`TransferLimits::window`]; 0 for none.
     pub min_rate: u32,
     pub window: Duration,
-    /// The highest rate.
+    /// The highest rate of what is received and sent.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -163,6 +163,11 @@ impl Transport for ClientTransport {
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
         self.prepare()?;
-        self.inner.write_part(bytes, more)
+        let Some(limit) = &self.limits.rate_limit else { return self.inner.write_part(bytes, more) };
+        let piece = bytes.get(..limit.piece()).unwrap_or(bytes);
+        let sent = self.inner.write_part(piece, more && piece.len() == bytes.len())?;
+        let pause = limit.take(sent);
+        sleep(self.limits.bounded(Some(pause)).unwrap_or(pause));
+        Ok(sent)
     }
 }

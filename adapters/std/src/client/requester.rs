@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coracle_core::blocking::{ClientError, Clock as _, Connection};
 use coracle_core::exec::{ReadBackError, Sink, read_back};
-use coracle_core::{ClientRequest, ClientSession, End, Failure, GetRequest, StartError};
+use coracle_core::{ClientRequest, ClientSession, DigestKind, End, Failure, GetRequest, StartError};
 use socket2::Socket;
 
 use super::address::Address;
@@ -47,6 +47,8 @@ pub struct Requester {
     peer: Option<SocketAddr>,
     /// Called before the pause of each retry of a listing or a `stat`.
     pub on_retry: Option<RetryObserver>,
+    /// The digest of files that are put, once the server has said which it computes.
+    pub put_digest: Option<DigestKind>,
 }
 
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
@@ -66,6 +68,7 @@ impl Requester {
             connection: None,
             peer: None,
             on_retry: None,
+            put_digest: None,
         }
     }
 
@@ -161,6 +164,16 @@ impl Requester {
     /// Stores `connection` for the next request, if it can be used again.
     pub fn keep_connection(&mut self, connection: ClientConnection) {
         self.connection = Some(connection).filter(ClientConnection::is_idle);
+    }
+
+    /// Whether there is a connection for the next request.
+    pub fn has_connection(&self) -> bool {
+        self.connection.is_some()
+    }
+
+    /// Makes the next request on a new connection.
+    pub fn drop_connection(&mut self) {
+        self.connection = None;
     }
 
     /// Connects for requests that are made later.
