@@ -84,6 +84,7 @@
 //! - `classic`: the dialect of two older programs' clients, and the text policies `echo` and `reply`.
 //! - `write`: files can be put and deleted.
 //! - `manage`: files can be renamed, directories made; the room of a store; the owner's actions.
+//! - `rights`: the owner decides at each request whether this client may do that.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
 #![no_std]
@@ -111,8 +112,10 @@ pub use server::{
     Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerConfig, ServerEvent, ServerName,
     ServerNameError, ServerSession,
 };
-#[cfg(feature = "manage")]
+#[cfg(any(feature = "manage", feature = "rights"))]
 pub use server::{ActionWords, ActionWordsError};
+#[cfg(feature = "rights")]
+pub use server::{Demand, Grant, Permit, Rights, RightsError};
 #[cfg(feature = "write")]
 pub use store::{
     Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, UploadClaim, UploadTicket, UploadTurn,
@@ -125,6 +128,6 @@ pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
 pub use wire::request_reader::RequestKind;
-#[cfg(feature = "write")]
+#[cfg(any(feature = "write", feature = "rights"))]
 pub use wire::request_reader::RequestKinds;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

@@ -73,9 +73,8 @@ class Service:
         Where it is killed before, another one may take its place.
         """
         reader, writer = os.pipe()
-        arguments = [self.program, "serve", self.root, "--listen", "127.0.0.1:0", "--stall-timeout", "5s"]
         with open(writer, "wb") as stdout:
-            self.traced = Traced(arguments, stdout, self.log)
+            self.traced = Traced(self.arguments(), stdout, self.log)
         thread = threading.Thread(target=self.work, args=(work, reader))
         thread.start()
         for stop in self.traced.stops():
@@ -85,6 +84,9 @@ class Service:
                 thread.join()
         thread.join()
         return self.traced.code
+
+    def arguments(self):
+        return [self.program, "serve", self.root, "--listen", "127.0.0.1:0", "--stall-timeout", "5s"]
 
     def work(self, work, reader):
         try:

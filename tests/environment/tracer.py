@@ -31,12 +31,12 @@ NAMES = {
     56: "clone", 59: "execve", 60: "exit", 63: "uname", 72: "fcntl", 73: "flock", 74: "fsync", 75: "fdatasync",
     76: "truncate", 77: "ftruncate", 79: "getcwd", 80: "chdir", 82: "rename", 83: "mkdir", 87: "unlink",
     89: "readlink", 91: "fchmod", 93: "fchown", 97: "getrlimit", 131: "sigaltstack", 137: "statfs", 138: "fstatfs", 144: "sched_setscheduler",
-    145: "sched_getscheduler", 157: "prctl", 158: "arch_prctl", 186: "gettid", 190: "fsetxattr", 192: "lgetxattr", 193: "fgetxattr", 199: "fremovexattr", 200: "tkill", 202: "futex",
+    145: "sched_getscheduler", 157: "prctl", 158: "arch_prctl", 186: "gettid", 190: "fsetxattr", 192: "lgetxattr", 193: "fgetxattr", 195: "llistxattr", 199: "fremovexattr", 200: "tkill", 202: "futex",
     204: "sched_getaffinity", 217: "getdents64", 218: "set_tid_address", 228: "clock_gettime", 230: "clock_nanosleep",
     231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 234: "tgkill", 257: "openat", 258: "mkdirat",
     262: "newfstatat", 263: "unlinkat", 264: "renameat", 265: "linkat", 267: "readlinkat", 271: "ppoll",
-    273: "set_robust_list", 280: "utimensat", 288: "accept4", 291: "epoll_create1", 293: "pipe2", 302: "prlimit64", 306: "syncfs",
-    309: "getcpu", 316: "renameat2", 318: "getrandom", 332: "statx", 334: "rseq", 435: "clone3", 437: "openat2",
+    269: "faccessat", 273: "set_robust_list", 280: "utimensat", 285: "fallocate", 288: "accept4", 291: "epoll_create1", 293: "pipe2", 302: "prlimit64", 306: "syncfs",
+    309: "getcpu", 316: "renameat2", 318: "getrandom", 332: "statx", 334: "rseq", 435: "clone3", 437: "openat2", 439: "faccessat2",
 }
 # Which register holds how many bytes a call is to move.
 LENGTHS = {name: RDX for name in ("read", "write", "pread64", "pwrite64", "recvfrom", "sendto")}

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
+use coracle::client::AddressFamily;
 use coracle::server::DEFAULT_ADDRESS;
 
 /// A host's address or name, and a port, not yet resolved.
@@ -41,12 +42,28 @@ impl ListenAddress {
         }
     }
 
-    /// Looks up the addresses of the host.
+    /// Looks up the addresses of the host, those of `family` where there is one. Every address is then every one of that
+    /// family: `[::]` stands for `0.0.0.0`.
     ///
     /// # Errors
     ///
-    /// The message to show: the port is no number, or the host is not known.
-    pub fn resolve(&self) -> Result<Vec<SocketAddr>, String> {
+    /// The message to show: the port is no number, the host is not known, or it has no address of that family.
+    pub fn resolve(&self, family: Option<AddressFamily>) -> Result<Vec<SocketAddr>, String> {
+        let mut addresses = self.resolve_any()?;
+        let Some(family) = family else { return Ok(addresses) };
+        for address in &mut addresses {
+            if family == AddressFamily::V4 && address.ip() == DEFAULT_ADDRESS.ip() {
+                address.set_ip(Ipv4Addr::UNSPECIFIED.into());
+            }
+        }
+        addresses.retain(|address| address.is_ipv4() == (family == AddressFamily::V4));
+        if addresses.is_empty() {
+            return Err(format!("cannot listen on {}: it has no {family} address", self.host.trim()));
+        }
+        Ok(addresses)
+    }
+
+    fn resolve_any(&self) -> Result<Vec<SocketAddr>, String> {
         let port: u16 = self.port.trim().parse().map_err(|_| {
             format!("the port '{}' is no number from 0 to 65535 (0 is any free port)", self.port.trim())
         })?;
@@ -134,7 +151,7 @@ fn with_one_port(mut addresses: Vec<SocketAddr>) -> io::Result<Vec<SocketAddr>> 
 mod tests {
     use std::net::{SocketAddr, SocketAddrV6};
 
-    use super::{ListenAddress, ShownAddress, with_one_port};
+    use super::{AddressFamily, ListenAddress, ShownAddress, with_one_port};
 
     #[test]
     fn takes_apart_all_forms_of_an_address() {
@@ -154,7 +171,7 @@ mod tests {
         ] {
             let address = ListenAddress { host: host.to_owned(), port: port.to_owned() };
             assert_eq!(ListenAddress::split(text), address, "{text}");
-            assert!(address.resolve().is_ok_and(|addresses| !addresses.is_empty()), "{text}");
+            assert!(address.resolve(None).is_ok_and(|addresses| !addresses.is_empty()), "{text}");
         }
     }
 
@@ -165,9 +182,31 @@ mod tests {
         let loopback = ShownAddress(zoned(index.trim().parse().expect("a number")));
         assert_eq!((loopback.to_string().as_str(), loopback.host().as_str()), ("[fe80::77%lo]:9000", "[fe80::77%lo]"));
         assert_eq!(ShownAddress(zoned(u32::MAX)).to_string(), "[fe80::77%4294967295]:9000");
-        assert_eq!(ListenAddress::split("[fe80::77%lo]:9000").resolve(), Ok(vec![loopback.0]));
+        assert_eq!(ListenAddress::split("[fe80::77%lo]:9000").resolve(None), Ok(vec![loopback.0]));
         for plain in ["[::1]:9", "127.0.0.1:9"] {
             assert_eq!(ShownAddress(plain.parse().expect("an address")).to_string(), plain);
+        }
+    }
+
+    #[test]
+    fn of_one_family_alone() {
+        let (v4, v6) = (Some(AddressFamily::V4), Some(AddressFamily::V6));
+        for (text, family, address) in [
+            (":9000", v4, "0.0.0.0:9000"),
+            ("[::]:9000", v4, "0.0.0.0:9000"),
+            (":9000", v6, "[::]:9000"),
+            ("localhost:9000", v4, "127.0.0.1:9000"),
+            ("127.0.0.2:0", v4, "127.0.0.2:0"),
+            ("[::1]:9000", v6, "[::1]:9000"),
+        ] {
+            let address: SocketAddr = address.parse().expect("an address");
+            assert_eq!(ListenAddress::split(text).resolve(family), Ok(vec![address]), "{text}");
+        }
+        for (text, family, words) in [
+            ("[::1]:9000", v4, "cannot listen on ::1: it has no IPv4 address"),
+            ("127.0.0.1:9000", v6, "cannot listen on 127.0.0.1: it has no IPv6 address"),
+        ] {
+            assert_eq!(ListenAddress::split(text).resolve(family), Err(words.to_owned()));
         }
     }
 
@@ -187,13 +226,14 @@ mod tests {
             ("::", "", "the port '' is no number"),
             ("no such host", "1", "cannot listen on no such host:1: "),
         ] {
-            let error = ListenAddress { host: host.to_owned(), port: port.to_owned() }.resolve().expect_err(words);
+            let error = ListenAddress { host: host.to_owned(), port: port.to_owned() }.resolve(None).expect_err(words);
             assert!(error.starts_with(words), "{error}");
         }
         for text in ["", "127.0.0.1:", "127.0.0.1:99999", "::1:x"] {
-            assert!(ListenAddress::split(text).resolve().is_err(), "{text}");
+            assert!(ListenAddress::split(text).resolve(None).is_err(), "{text}");
         }
-        let everywhere = ListenAddress { host: " ".to_owned(), port: " 80 ".to_owned() }.resolve().expect("an address");
+        let everywhere =
+            ListenAddress { host: " ".to_owned(), port: " 80 ".to_owned() }.resolve(None).expect("an address");
         assert_eq!(everywhere[0].to_string(), "[::]:80");
     }
 }

@@ -8,6 +8,8 @@ use super::transport::{Clock, NoTimeout, Transport};
 use crate::StoreError;
 use crate::exec::{Access, ReadOnly, StoreExchange};
 use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
+#[cfg(feature = "rights")]
+use crate::{Demand, Permit};
 #[cfg(feature = "write")]
 use crate::{ServerEvent, WritableStore};
 
@@ -47,6 +49,13 @@ pub enum SendFileError<E> {
 
 /// Observes a server session, for logs and counters, and can stop it.
 pub trait SessionObserver {
+    /// Whether the client may do what it asks for. Asked only where the server's settings say so
+    /// ([`ServerConfig::with_permits`](crate::ServerConfig::with_permits)). Default: it may not.
+    #[cfg(feature = "rights")]
+    fn permit<'a>(&'a mut self, _demand: &Demand<'_>) -> Permit<'a> {
+        Permit::Denied
+    }
+
     /// A request is about to be passed to the store.
     fn request(&mut self, _request: &Request<'_>) {}
 
@@ -234,6 +243,12 @@ where
         #[allow(unreachable_patterns, reason = "outside of this crate there may be more actions")]
         match self.out.session.action() {
             Action::Receive => self.receive(),
+            #[cfg(feature = "rights")]
+            Action::Permit(demand) => {
+                let permit = self.observer.permit(&demand);
+                self.exchange.permit(&permit);
+                self.out.session.permit(permit, self.out.now);
+            }
             Action::Reply(request) => {
                 self.observer.request(&request);
                 #[cfg(not(feature = "write"))]

@@ -5,9 +5,13 @@ use super::access::ReadWrite;
 use super::access::{Access, ReadOnly};
 #[cfg(feature = "write")]
 use super::put_state::{Progress, PutState};
+#[cfg(feature = "rights")]
+use crate::server::Permit;
 use crate::server::{Finished, Reply, Request};
 use crate::store::{FileInfo, Listed, Store, StoreError};
 use crate::types::digest::{Digest, Hasher};
+#[cfg(feature = "rights")]
+use crate::types::file_name::FileName;
 
 /// The state of an exchange with its store: the open file, listing or upload, and the digest. `A` says whether requests may
 /// write.
@@ -24,6 +28,12 @@ pub struct StoreExchange<S: Store, A: Access<S> = ReadOnly> {
     /// Whether the client may learn that a file is there by what it puts.
     #[cfg(feature = "write")]
     pub(super) may_read: bool,
+    /// The same of the request under way.
+    #[cfg(all(feature = "write", feature = "rights"))]
+    pub(super) may_compare: bool,
+    /// Whether the client's right is limited to a directory, so that no link is followed.
+    #[cfg(feature = "rights")]
+    is_confined: bool,
 }
 
 pub(super) enum Open<S: Store, A: Access<S>> {
@@ -85,6 +95,10 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             put: None,
             #[cfg(feature = "write")]
             may_read: true,
+            #[cfg(all(feature = "write", feature = "rights"))]
+            may_compare: true,
+            #[cfg(feature = "rights")]
+            is_confined: false,
         }
     }
 
@@ -125,9 +139,35 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
     ///
     /// As [`Store::next`], and [`StoreError::Io`] where no listing is open.
     pub fn entry(&mut self, store: &mut S) -> Result<Listed<'_>, StoreError> {
-        match &mut self.open {
-            Open::Listing(listing) => store.next(listing),
-            _ => Err(StoreError::Io),
+        let Open::Listing(listing) = &mut self.open else { return Err(StoreError::Io) };
+        let listed = store.next(listing)?;
+        #[cfg(feature = "rights")]
+        if let (true, Listed::Entry(entry)) = (self.is_confined, &listed)
+            && !store.is_linkless(entry.name)
+        {
+            return Ok(Listed::Skipped);
+        }
+        Ok(listed)
+    }
+
+    /// Takes over how the owner permits the request that is to be looked up: before [`StoreExchange::open`] or `answer`.
+    #[cfg(feature = "rights")]
+    pub const fn permit(&mut self, permit: &Permit<'_>) {
+        if let Permit::Granted(grant) = permit {
+            self.is_confined = grant.is_confined();
+            #[cfg(feature = "write")]
+            {
+                self.may_compare = grant.may_compare();
+            }
+        }
+    }
+
+    /// Checks that `name` leads through no link, where the client may not follow any.
+    #[cfg(feature = "rights")]
+    pub(super) fn check_links(&self, store: &mut S, name: Option<FileName<'_>>) -> Result<(), StoreError> {
+        match name {
+            Some(name) if self.is_confined && !store.is_linkless(name) => Err(StoreError::Denied),
+            _ => Ok(()),
         }
     }
 
@@ -209,6 +249,8 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
     fn look_up(&mut self, store: &mut S, request: &Request<'_>) -> Result<Option<Digest>, StoreError> {
         // Before opening, so that a store with few handles gets this one back.
         self.open = Open::Nothing;
+        #[cfg(feature = "rights")]
+        self.check_links(store, request.name())?;
         if let Request::List { path } = request {
             self.open = Open::Listing(store.list(*path)?);
             return Ok(None);

@@ -12,6 +12,10 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
     /// Replies to any request: the reply to [`Action::Reply`](crate::Action::Reply). `Request::Do` is the owner's own, and
     /// refused.
     pub fn answer(&mut self, store: &mut S, request: &Request<'_>, now: Instant) -> Reply<'_> {
+        #[cfg(feature = "rights")]
+        if let Err(error) = self.check_written(store, request) {
+            return Reply::Failed(error.into());
+        }
         let done = match request {
             Request::Put(put) => return self.begin(store, put, now),
             Request::Delete(delete) => A::Writer::delete(store, delete),
@@ -97,8 +101,20 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
         self.close();
     }
 
+    /// Checks that the names of a request that writes lead through no link, where the client may not follow any.
+    #[cfg(feature = "rights")]
+    fn check_written(&self, store: &mut S, request: &Request<'_>) -> Result<(), StoreError> {
+        #[cfg(feature = "manage")]
+        if let Request::Rename(rename) = request {
+            self.check_links(store, Some(rename.to))?;
+        }
+        if request.kind().writes() { self.check_links(store, request.name()) } else { Ok(()) }
+    }
+
     fn begin(&mut self, store: &mut S, put: &Put<'_>, now: Instant) -> Reply<'_> {
         let may_compare = put.digest.kind() == DigestKind::Sha256 && self.may_read;
+        #[cfg(feature = "rights")]
+        let may_compare = may_compare && self.may_compare;
         let state = self.put.get_or_insert(PutState { attempt: PutAttempt::new(now, may_compare), is_compared: false });
         if state.is_compared {
             (state.is_compared, state.attempt.may_compare) = (false, false);

@@ -1,5 +1,7 @@
 //! The actions, reports and events of a server session.
 
+#[cfg(feature = "rights")]
+use super::demand::Demand;
 use crate::store::FileInfo;
 #[cfg(feature = "write")]
 use crate::store::{Delete, Put, WriteError};
@@ -16,6 +18,10 @@ use crate::wire::request_reader::RequestKind;
 pub enum Action<'a> {
     /// Wait for bytes and give them to `receive`, or the end of input to `receive_eof`.
     Receive,
+    /// Decide whether this client may do that, and answer with `permit`. Comes before each request is looked up, before a wait
+    /// for another connection goes on, and before an upload gets its name.
+    #[cfg(feature = "rights")]
+    Permit(Demand<'a>),
     /// Look the request up in the store and answer with `reply`.
     Reply(Request<'a>),
     /// Pass the next entry of the listing to `entry`.

@@ -141,6 +141,12 @@ impl Session<'_> {
         }
     }
 
+    /// Refuses a request that the owner does not permit.
+    #[cfg(feature = "rights")]
+    pub(super) fn deny_classic(&mut self, buf: &mut [u8]) {
+        self.reply_classic(buf, Reply::Refuse(Code::Denied));
+    }
+
     /// Handles the next entry of a classic list.
     pub(super) fn entry_classic(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         match entry {
@@ -196,6 +202,10 @@ impl Session<'_> {
         self.has_begun = false;
         self.line_ending = LineEnding::Nothing;
         self.last = Exchange::new(Some(RequestKind::Confirm), None, 0);
+        #[cfg(feature = "rights")]
+        if self.context.config.asks_permits {
+            return self.await_permit(Ok(()));
+        }
         self.enter(State::AwaitReply);
     }
 

@@ -29,6 +29,8 @@ pub struct ServerConfig<'a> {
     pub(crate) offered: RequestKinds,
     #[cfg(feature = "manage")]
     pub(crate) actions: ActionWords<'a>,
+    #[cfg(feature = "rights")]
+    pub(crate) asks_permits: bool,
 }
 
 /// What a server does with bytes that are not a request.
@@ -75,6 +77,8 @@ impl<'a> ServerConfig<'a> {
             offered: RequestKinds::READING,
             #[cfg(feature = "manage")]
             actions: ActionWords::NONE,
+            #[cfg(feature = "rights")]
+            asks_permits: false,
         }
     }
 
@@ -164,6 +168,32 @@ impl<'a> ServerConfig<'a> {
     pub const fn with_actions(self, actions: ActionWords<'a>) -> Self {
         let offered = if actions.as_str().is_empty() { self.offered } else { self.offered.with(RequestKind::Do) };
         Self { actions, offered, ..self }
+    }
+
+    /// Sets whether the owner decides at each request if this client may do that
+    /// ([`Action::Permit`](crate::Action::Permit)). Default: no, every client may do what is offered.
+    #[cfg(feature = "rights")]
+    #[must_use]
+    pub const fn with_permits(self, asks_permits: bool) -> Self {
+        Self { asks_permits, ..self }
+    }
+
+    /// The actions that are offered.
+    #[cfg(feature = "rights")]
+    pub(crate) const fn action_words(&self) -> super::ActionWords<'a> {
+        #[cfg(feature = "manage")]
+        return self.actions;
+        #[cfg(not(feature = "manage"))]
+        super::ActionWords::NONE
+    }
+
+    /// The requests that are offered.
+    #[cfg(feature = "rights")]
+    pub(crate) const fn offered(&self) -> crate::RequestKinds {
+        #[cfg(feature = "write")]
+        return self.offered;
+        #[cfg(not(feature = "write"))]
+        crate::RequestKinds::READING
     }
 
     /// The shortest buffer of a session with these settings, in bytes, which is also the least `maxRequest`.

@@ -1,17 +1,25 @@
 //! The server's side of one connection.
 
 mod action;
-#[cfg(feature = "manage")]
+#[cfg(any(feature = "manage", feature = "rights"))]
 mod actions;
 #[cfg(feature = "classic")]
 mod classic;
 mod config;
+#[cfg(feature = "rights")]
+mod demand;
 mod line_ending;
+#[cfg(feature = "rights")]
+mod permit;
 mod response;
+#[cfg(feature = "rights")]
+mod rights;
 #[cfg(feature = "classic")]
 mod selection;
 mod session;
 mod state;
+#[cfg(not(feature = "classic"))]
+mod text;
 mod timers;
 #[cfg(feature = "write")]
 mod upload;
@@ -20,11 +28,15 @@ mod upload_state;
 mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
-#[cfg(feature = "manage")]
+#[cfg(any(feature = "manage", feature = "rights"))]
 pub use actions::{ActionWords, ActionWordsError};
 #[cfg(feature = "classic")]
 pub use config::TextPolicy;
 pub use config::{ServerConfig, ServerName, ServerNameError};
+#[cfg(feature = "rights")]
+pub use demand::{Demand, Grant, Permit};
+#[cfg(feature = "rights")]
+pub use rights::{Rights, RightsError};
 
 use session::Session;
 
@@ -106,6 +118,13 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) {
         let (session, buf) = self.at(now);
         session.reply(buf, reply);
+    }
+
+    /// Answers [`Action::Permit`].
+    #[cfg(feature = "rights")]
+    pub fn permit(&mut self, permit: Permit<'_>, now: Instant) {
+        let (session, buf) = self.at(now);
+        session.permit(buf, permit);
     }
 
     /// Answers [`Action::Entry`].

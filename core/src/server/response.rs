@@ -120,6 +120,10 @@ impl Session<'_> {
     }
 
     pub(super) fn refuse_connection(&mut self, code: Code, buf: &mut [u8]) {
+        #[cfg(feature = "rights")]
+        if self.state == State::Receive && code == Code::Encrypted {
+            return self.refuse_and_close(buf, code, Message::Encrypted);
+        }
         if self.state == State::Receive {
             self.refuse_and_close(buf, code, Message::Busy);
         }

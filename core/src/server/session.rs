@@ -19,6 +19,8 @@ use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
+#[cfg(feature = "rights")]
+use crate::wire::request_reader::RequestKinds;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
 use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
@@ -96,6 +98,10 @@ impl<'c> Session<'c> {
                 unnameable: 0,
                 code: Code::BadRequest,
                 message: Message::Json,
+                #[cfg(feature = "rights")]
+                kinds: RequestKinds::ALL,
+                #[cfg(feature = "rights")]
+                actions: u8::MAX,
             },
             position: 0,
             is_digest_known: false,
@@ -115,6 +121,8 @@ impl<'c> Session<'c> {
     pub(super) fn action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
         match self.state {
             State::Receive => Action::Receive,
+            #[cfg(feature = "rights")]
+            State::Permit => Action::Permit(self.demand(buf)),
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
@@ -293,7 +301,7 @@ impl<'c> Session<'c> {
             #[cfg(feature = "write")]
             Timer::Stall | Timer::Rate if self.state == State::ReceiveBody => self.body_timed_out(buf),
             #[cfg(feature = "write")]
-            Timer::Retry => self.enter(State::AwaitReply),
+            Timer::Retry => self.enter_permitted(State::AwaitReply),
             Timer::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
             Timer::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
             Timer::Stall | Timer::Rate => self.close(CloseHow::Abort, CloseReason::Stalled),
@@ -401,11 +409,20 @@ impl<'c> Session<'c> {
 
     /// Begins the exchange of a complete request, whose name is in the buffer.
     pub(super) fn dispatch(&mut self, buf: &mut [u8], read: Result<(), (Code, Message)>) {
+        #[cfg(feature = "rights")]
+        if self.context.config.asks_permits {
+            return self.await_permit(read);
+        }
         if let Err((code, message)) = read {
             return self.refuse(buf, code, message);
         }
+        self.last.kind = Some(self.context.request.kind);
+        self.begin_exchange(buf);
+    }
+
+    /// Begins the exchange of a request that is neither refused nor denied.
+    pub(super) fn begin_exchange(&mut self, buf: &mut [u8]) {
         let kind = self.context.request.kind;
-        self.last.kind = Some(kind);
         #[cfg(feature = "write")]
         if self.answer_without_store(buf) {
             return;
@@ -474,21 +491,4 @@ const fn scan_message(error: ScanError) -> Message {
 /// Lengths of slices fit in 64 bits on every target.
 fn wide(len: usize) -> u64 {
     u64::try_from(len).unwrap_or(u64::MAX)
-}
-
-/// Without the classic dialect, text is an error.
-#[cfg(not(feature = "classic"))]
-impl Session<'_> {
-    pub(super) const fn is_in_text(&self) -> bool {
-        false
-    }
-
-    pub(super) const fn is_held(&self) -> bool {
-        false
-    }
-
-    pub(super) fn receive_text(&mut self, buf: &mut [u8], _: &[u8]) -> usize {
-        self.refuse_and_close(buf, Code::BadRequest, Message::Brace);
-        1
-    }
 }

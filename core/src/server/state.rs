@@ -15,7 +15,8 @@
 //!   delete   Receive ─ AwaitReply ─ SendLine ─ Receive                     rename, makeDir, space, do: the same
 //! ```
 //!
-//! `Hash` is skipped where nothing has to be hashed. A heartbeat interrupts `Hash` and `Finish` with a `SendLine`. An error
+//! With rights, a `Permit` comes before `AwaitReply` and the `SendLine` of a `hello`, and before `Commit`. `Hash` is skipped
+//! where nothing has to be hashed. A heartbeat interrupts `Hash` and `Finish` with a `SendLine`. An error
 //! is a `SendLine` in place of what would have followed, with `Receive` or `Closed` after it; inside a body there is none:
 //! the session closes. A `put` compares a file that is there by `Hash` and `Finish` before it asks for another reply, and sends
 //! heartbeats in all of its states. Every state may be followed by `Closed`, which is final.
@@ -25,6 +26,9 @@
 pub(super) enum State {
     /// Waits for a request or for the rest of one.
     Receive,
+    /// Waits for the owner's decision whether the client may go on.
+    #[cfg(feature = "rights")]
+    Permit,
     /// Waits for the store's answer to a request.
     AwaitReply,
     /// Sends a line, or a heartbeat before one.
@@ -64,6 +68,16 @@ impl State {
             _ if matches!(next, Self::Closed) => true,
             #[cfg(feature = "classic")]
             Self::Receive if matches!(next, Self::ShowText) => true,
+            #[cfg(feature = "rights")]
+            Self::Permit if matches!(next, Self::AwaitReply | Self::SendLine) => true,
+            #[cfg(all(feature = "rights", feature = "write"))]
+            Self::Permit => matches!(next, Self::Commit),
+            #[cfg(all(feature = "rights", not(feature = "write")))]
+            Self::Permit => false,
+            #[cfg(feature = "rights")]
+            Self::Receive if matches!(next, Self::Permit) => true,
+            #[cfg(all(feature = "rights", feature = "write"))]
+            Self::AwaitTurn | Self::Finish if matches!(next, Self::Permit) => true,
             #[cfg(feature = "write")]
             Self::AwaitReply if matches!(next, Self::AwaitTurn) => true,
             #[cfg(feature = "write")]
@@ -127,6 +141,8 @@ mod tests {
 
     const ALL: &[State] = &[
         Receive,
+        #[cfg(feature = "rights")]
+        Permit,
         AwaitReply,
         SendLine,
         SelectEntry,
@@ -148,6 +164,22 @@ mod tests {
 
     /// What may follow each state, as the picture at the top has it.
     const fn followers(state: State) -> &'static [State] {
+        #[cfg(feature = "rights")]
+        match state {
+            #[cfg(feature = "classic")]
+            Receive => return &[Permit, AwaitReply, SendLine, ShowText, Closed],
+            #[cfg(not(feature = "classic"))]
+            Receive => return &[Permit, AwaitReply, SendLine, Closed],
+            #[cfg(feature = "write")]
+            Permit => return &[AwaitReply, SendLine, Commit, Closed],
+            #[cfg(not(feature = "write"))]
+            Permit => return &[AwaitReply, SendLine, Closed],
+            #[cfg(feature = "write")]
+            AwaitTurn => return &[Permit, AwaitReply, SendLine, Closed],
+            #[cfg(feature = "write")]
+            Finish => return &[Permit, SendLine, AwaitReply, Commit, Closed],
+            _ => {}
+        }
         #[cfg(feature = "write")]
         match state {
             AwaitReply => return &[Receive, SendLine, SelectEntry, Hash, SendBody, Finish, AwaitTurn, Closed],
@@ -187,6 +219,8 @@ mod tests {
             SendFixedReply => &[Receive, Closed],
             #[cfg(feature = "write")]
             AwaitTurn | ReceiveBody | Commit => &[],
+            #[cfg(feature = "rights")]
+            Permit => &[],
             Closed => &[],
         }
     }

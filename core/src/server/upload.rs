@@ -79,6 +79,12 @@ impl Session<'_> {
         is_early
     }
 
+    /// Enters `state`; where there are rights, only when the owner permits it.
+    #[cfg(not(feature = "rights"))]
+    pub(super) fn enter_permitted(&mut self, state: State) {
+        self.enter(state);
+    }
+
     /// The request for the store, if it is one that writes.
     pub(super) fn write_request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
@@ -321,8 +327,8 @@ impl Session<'_> {
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
         let expected = self.context.request.write.digest;
         match self.upload.stage {
-            Stage::Compare => self.enter(State::AwaitReply),
-            _ if finished.digest == Some(expected) => self.enter(State::Commit),
+            Stage::Compare => self.enter_permitted(State::AwaitReply),
+            _ if finished.digest == Some(expected) => self.enter_permitted(State::Commit),
             _ => self.refuse(buf, Code::Corrupt, Message::Corrupt),
         }
     }
@@ -352,6 +358,10 @@ impl Session<'_> {
 
     /// Whether the state that begins goes on with the heartbeats of the one before.
     pub(super) fn keeps_heartbeat(&self) -> bool {
+        #[cfg(feature = "rights")]
+        if self.state == State::Permit {
+            return true;
+        }
         self.state.is_computing() || self.state == State::AwaitReply
     }
 

@@ -208,6 +208,15 @@ pub trait Store {
     /// [`StoreError::Io`] where the medium failed; the listing is over then.
     fn next<'a>(&mut self, listing: &'a mut Self::Listing) -> Result<Listed<'a>, StoreError>;
 
+    /// Whether no component of `name` that exists is a link, the last one included. Asked for clients whose right is limited to
+    /// a directory, since a link in there could lead out of it: what is linked is `denied`. Default: false, so that a store which
+    /// may have links, and does not look, shows such clients nothing.
+    #[cfg(feature = "rights")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        let _ = name;
+        false
+    }
+
     /// The digest of all of `file`, from the first to the last byte of the size that [`Store::info`] last returned, where it is
     /// known without reading: computed when the image was built, or cached.
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {

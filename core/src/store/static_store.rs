@@ -154,6 +154,11 @@ impl<'a> Store for StaticStore<'a> {
         Ok(Listed::End)
     }
 
+    #[cfg(feature = "rights")]
+    fn is_linkless(&mut self, _: FileName<'_>) -> bool {
+        true
+    }
+
     fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
         match kind {
             DigestKind::Crc32 => file.crc32.map(Digest::Crc32),

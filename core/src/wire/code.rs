@@ -58,7 +58,7 @@ pub enum Code {
     #[cfg(feature = "write")]
     NotEmpty,
     /// The server speaks only on encrypted connections.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "rights"))]
     Encrypted,
 }
 
@@ -92,7 +92,7 @@ impl Code {
         Self::Corrupt,
         #[cfg(feature = "write")]
         Self::NotEmpty,
-        #[cfg(feature = "write")]
+        #[cfg(any(feature = "write", feature = "rights"))]
         Self::Encrypted,
     ];
 
@@ -128,6 +128,8 @@ macro_rules! words {
 /// The words in the order of the codes.
 const WORDS: TextTable = TextTable::new(if cfg!(feature = "write") {
     words!("\nexists\ntooLarge\nnoSpace\ninUse\ncorrupt\nnotEmpty\nencrypted")
+} else if cfg!(feature = "rights") {
+    words!("\nencrypted")
 } else {
     words!("")
 });
@@ -144,7 +146,8 @@ mod tests {
 
     #[test]
     fn words_are_distinct_and_read_back() {
-        assert_eq!(Code::ALL.len(), if cfg!(feature = "write") { 22 } else { 15 });
+        let codes = if cfg!(feature = "write") { 22 } else { 15 + usize::from(cfg!(feature = "rights")) };
+        assert_eq!(Code::ALL.len(), codes);
         for code in Code::ALL {
             assert_eq!(Code::from_word(code.as_str()), Some(*code));
         }

@@ -36,6 +36,8 @@ pub(crate) enum Message {
     ActionFailed,
     #[cfg(feature = "write")]
     BodyTimeout,
+    #[cfg(feature = "rights")]
+    Encrypted,
     Member,
     NotFound,
     NotFile,
@@ -50,7 +52,37 @@ pub(crate) enum Message {
     Corrupt,
     #[cfg(feature = "write")]
     Unwritable,
+    #[cfg(feature = "rights")]
+    UnknownKey,
     Refused,
+}
+
+#[cfg(feature = "rights")]
+macro_rules! rights_general {
+    () => {
+        "encrypted connections only\n"
+    };
+}
+
+#[cfg(feature = "rights")]
+macro_rules! rights_named {
+    () => {
+        "not a known key, ask the owner to add\u{20}\n"
+    };
+}
+
+#[cfg(not(feature = "rights"))]
+macro_rules! rights_general {
+    () => {
+        ""
+    };
+}
+
+#[cfg(not(feature = "rights"))]
+macro_rules! rights_named {
+    () => {
+        ""
+    };
 }
 
 macro_rules! texts {
@@ -78,6 +110,7 @@ digestFrom is past offset
 listing failed half-way
 ",
             $general,
+            rights_general!(),
             "\
 missing, doubled or of a wrong type:\u{20}
 not found:\u{20}
@@ -91,6 +124,7 @@ no longer that version:\u{20}
 changed meanwhile:\u{20}
 ",
             $named,
+            rights_named!(),
             "refused:\u{20}"
         )
     };

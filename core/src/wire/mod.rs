@@ -8,6 +8,8 @@ pub(crate) mod json;
 pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
+#[cfg(feature = "rights")]
+mod permitted;
 pub(crate) mod request_reader;
 pub(crate) mod request_writer;
 pub(crate) mod response_reader;

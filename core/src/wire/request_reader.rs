@@ -75,7 +75,7 @@ pub enum RequestKind {
 
 impl RequestKind {
     /// Those with a word on the wire.
-    const ALL: &'static [Self] = &[
+    pub(crate) const ALL: &'static [Self] = &[
         Self::Hello,
         Self::List,
         Self::Stat,
@@ -123,16 +123,18 @@ impl RequestKind {
 }
 
 /// A set of requests.
-#[cfg(feature = "write")]
+#[cfg(any(feature = "write", feature = "rights"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestKinds(u16);
 
-#[cfg(feature = "write")]
+#[cfg(any(feature = "write", feature = "rights"))]
 impl RequestKinds {
     /// Those that only read: `hello`, `list`, `stat`, `get`.
     pub const READING: Self =
         Self::NONE.with(RequestKind::Hello).with(RequestKind::List).with(RequestKind::Stat).with(RequestKind::Get);
-    const NONE: Self = Self(0);
+    pub(crate) const NONE: Self = Self(0);
+    #[cfg(feature = "rights")]
+    pub(crate) const ALL: Self = Self(u16::MAX);
 
     /// These, and `kind`.
     #[must_use]

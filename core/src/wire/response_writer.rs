@@ -6,6 +6,8 @@ use crate::wire::code::Code;
 use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
 use crate::wire::message::Message;
+#[cfg(feature = "rights")]
+use crate::wire::request_reader::RequestKinds;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
 
 /// Maximum length of the name in an error message, in bytes.
@@ -15,9 +17,9 @@ const EXCERPT_LEN: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineWriter {
     /// The rest of the line's template.
-    template: &'static [u8],
+    pub(super) template: &'static [u8],
     /// Number of bytes written of the value at the front of the template.
-    position: usize,
+    pub(super) position: usize,
 }
 
 /// Kind of a line.
@@ -120,7 +122,7 @@ macro_rules! hello {
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
             r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
-            r#"(m,"time":$m),"features":["list","stat","get""#,
+            r#"(m,"time":$m),"features":["#,
             $features,
             r#"],"digests":["#,
             $digests,
@@ -131,31 +133,38 @@ macro_rules! hello {
     };
 }
 
-#[cfg(not(feature = "write"))]
-const HELLO: &str =
-    if cfg!(feature = "sha256") { hello!("", r#""crc32","sha256""#, "") } else { hello!("", r#""crc32""#, "") };
+/// What a client may do is known only when it asks.
+#[cfg(feature = "rights")]
+macro_rules! hello_with {
+    ($digests:literal) => {
+        hello!("$L", $digests, r#"(N,"actions":[$N])"#)
+    };
+}
 
-#[cfg(feature = "write")]
-macro_rules! hello_with_writing {
+#[cfg(not(any(feature = "write", feature = "rights")))]
+macro_rules! hello_with {
+    ($digests:literal) => {
+        hello!(r#""list","stat","get""#, $digests, "")
+    };
+}
+
+#[cfg(all(feature = "write", not(feature = "rights")))]
+macro_rules! hello_with {
     ($digests:literal) => {
         if cfg!(feature = "manage") {
             hello!(
-                r#"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
                 $digests,
                 r#"(K,"actions":["$K"])"#
             )
         } else {
-            hello!(r#"(F,"put")(G,"delete")"#, $digests, "")
+            hello!(r#""list","stat","get"(F,"put")(G,"delete")"#, $digests, "")
         }
     };
 }
 
-#[cfg(feature = "write")]
-const HELLO: &str = if cfg!(feature = "sha256") {
-    hello_with_writing!(r#""crc32","sha256""#)
-} else {
-    hello_with_writing!(r#""crc32""#)
-};
+const HELLO: &str =
+    if cfg!(feature = "sha256") { hello_with!(r#""crc32","sha256""#) } else { hello_with!(r#""crc32""#) };
 
 /// The values of the current exchange that its lines contain.
 #[derive(Debug)]
@@ -177,16 +186,25 @@ pub(crate) struct ResponseContext<'c> {
     pub hidden: u32,
     pub code: Code,
     pub message: Message,
+    /// What `hello` tells as permitted.
+    #[cfg(feature = "rights")]
+    pub kinds: RequestKinds,
+    /// The same of the offered actions: one bit each, the first one lowest.
+    #[cfg(feature = "rights")]
+    pub actions: u8,
 }
 
 /// The value of a letter of a template.
-enum Value<'a> {
+pub(super) enum Value<'a> {
     Text(&'a [u8]),
     Number(u64),
     Digest(&'a Digest),
     /// Words with a space between them, for an array of strings: between its first and its last quote.
-    #[cfg(feature = "manage")]
+    #[cfg(all(feature = "manage", not(feature = "rights")))]
     Words(&'a [u8]),
+    /// The array of strings with this letter: what is between its brackets.
+    #[cfg(feature = "rights")]
+    Array(u8),
 }
 
 impl LineWriter {
@@ -243,7 +261,9 @@ impl LineWriter {
                 return Some(0);
             }
             Some(Value::Text(text)) => text,
-            #[cfg(feature = "manage")]
+            #[cfg(feature = "rights")]
+            Some(Value::Array(array)) => return self.write_array(context, array, rest, room),
+            #[cfg(all(feature = "manage", not(feature = "rights")))]
             Some(Value::Words(words)) => return self.write_words(words, rest, room),
             Some(Value::Number(number)) => {
                 digits = [0; 20];
@@ -288,6 +308,8 @@ impl ResponseContext<'_> {
             b'x' => return self.digest.as_ref().map(Value::Digest),
             // The digest of a `get` follows the body.
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
+            #[cfg(feature = "rights")]
+            b'L' | b'N' => return self.array(letter),
             #[cfg(feature = "write")]
             b'A'..=b'K' => return self.write_value(letter),
             _ => {
@@ -332,7 +354,9 @@ impl ResponseContext<'_> {
 impl ResponseContext<'_> {
     /// The value of a placeholder of writing.
     fn write_value(&self, letter: u8) -> Option<Value<'_>> {
+        #[cfg(not(feature = "rights"))]
         let offered = self.config.offered;
+        #[cfg(not(feature = "rights"))]
         let is_offered = |kind| offered.has(kind).then_some(Value::Text(&[]));
         let number = match letter {
             b'A' if self.code == Code::TooLarge => self.size,
@@ -343,15 +367,17 @@ impl ResponseContext<'_> {
             b'D' => self.end,
             #[cfg(feature = "manage")]
             b'E' => self.request.length,
+            #[cfg(not(feature = "rights"))]
             b'F' => return is_offered(RequestKind::Put),
+            #[cfg(not(feature = "rights"))]
             b'G' => return is_offered(RequestKind::Delete),
-            #[cfg(feature = "manage")]
+            #[cfg(all(feature = "manage", not(feature = "rights")))]
             b'H' => return is_offered(RequestKind::Rename),
-            #[cfg(feature = "manage")]
+            #[cfg(all(feature = "manage", not(feature = "rights")))]
             b'I' => return is_offered(RequestKind::MakeDir),
-            #[cfg(feature = "manage")]
+            #[cfg(all(feature = "manage", not(feature = "rights")))]
             b'J' => return is_offered(RequestKind::Space),
-            #[cfg(feature = "manage")]
+            #[cfg(all(feature = "manage", not(feature = "rights")))]
             b'K' => {
                 let words = self.config.actions.as_str().as_bytes();
                 return (!words.is_empty()).then_some(Value::Words(words));
@@ -365,7 +391,7 @@ impl ResponseContext<'_> {
     pub(crate) const UNKNOWN: u64 = u64::MAX;
 }
 
-#[cfg(feature = "manage")]
+#[cfg(all(feature = "manage", not(feature = "rights")))]
 impl LineWriter {
     /// Writes the next of `words`, or the quotes and the comma between two; `rest` is the template behind them.
     fn write_words(&mut self, words: &[u8], rest: &'static [u8], room: &mut [u8]) -> Option<usize> {
@@ -445,11 +471,11 @@ mod tests {
                 match byte {
                     b'$' => {
                         assert!(
-                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEK".contains(&letter))
+                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLN".contains(&letter))
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJK";
+                        let known = b"hjmpxyABCDEFGHIJKN";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

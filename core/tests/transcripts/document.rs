@@ -21,6 +21,10 @@ pub struct Transcript {
     pub refusing: Option<String>,
     /// What the server tells with `busy` and `shuttingDown`; 0: nothing.
     pub retry_ms: u32,
+    /// What the client may do, in the words of an owner's list; `None`: whatever is offered.
+    pub rights: Option<String>,
+    /// The key of a client that the owner does not know.
+    pub unknown: Option<String>,
     /// The text policy, in the words of the program's option; `None`: reject.
     pub text: Option<String>,
     /// What the client sends in one line arrives in one piece.
@@ -40,6 +44,8 @@ pub enum Step {
     /// So many milliseconds pass.
     Wait(u64),
     Stop,
+    /// The owner takes all rights from the client.
+    Revoke,
     /// The server sends this and a line feed. `"…"` is any short string.
     Line(String),
     /// The server sends exactly this.
@@ -142,6 +148,8 @@ impl Transcript {
             max_request: None,
             refusing: None,
             retry_ms: 0,
+            rights: None,
+            unknown: None,
             text: None,
             arrives_whole: false,
             steps: Vec::new(),
@@ -159,6 +167,8 @@ impl Transcript {
                 Some(("features", value)) => this.features = value.split(',').map(String::from).collect(),
                 Some(("maxRequest", value)) => this.max_request = Some(number(value)?),
                 Some(("retry_ms", value)) => this.retry_ms = number(value)?,
+                Some(("rights", value)) => this.rights = Some(value.replace(',', " ")),
+                Some(("unknown", value)) => this.unknown = Some(value.into()),
                 Some(("refusing", value)) => this.refusing = Some(value.into()),
                 Some(("arrivals", "whole")) => this.arrives_whole = true,
                 Some(("text", "echo")) => this.text = Some("echo".into()),
@@ -209,6 +219,7 @@ fn step(line: &str) -> Result<Step, String> {
         "unread" => Step::Unread,
         "read" => Step::Read,
         "stop" => Step::Stop,
+        "revoke" => Step::Revoke,
         "close" => Step::Close,
         "abort" => Step::Abort,
         _ => return Err("no such step".into()),

@@ -35,7 +35,7 @@ pub fn drive(
         None => ServerSession::new(&config, buf, start),
         Some(code) => ServerSession::refusing(code, &config, buf, start),
     };
-    let is_stopping = Cell::new(false);
+    let (is_stopping, is_revoked) = (Cell::new(false), Cell::new(false));
     let script = Script {
         steps: transcript.steps.iter().peekable(),
         wait_ms: 0,
@@ -49,6 +49,7 @@ pub fn drive(
         script,
         clock_ms: clock_ms.clone(),
         is_stopping: &is_stopping,
+        is_revoked: &is_revoked,
         limit_ms: None,
         left_ms: None,
         pieces,
@@ -67,7 +68,15 @@ pub fn drive(
     let serve_any = serve;
     #[cfg(feature = "manage")]
     let serve_any = coracle_core::blocking::serve_writable;
-    let close = serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut Stopper(&is_stopping, 0));
+    let mut observer = Owner {
+        is_stopping: &is_stopping,
+        asked: 0,
+        #[cfg(feature = "rights")]
+        permits: super::permits::Permits::of(transcript),
+        #[cfg(feature = "rights")]
+        is_revoked: &is_revoked,
+    };
+    let close = serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut observer);
 
     let mut script = wire.script;
     let outcome = match script.departure.take() {
@@ -77,14 +86,28 @@ pub fn drive(
     outcome.map_err(|error| format!("{}, {} steps before the end: {error}", transcript.name, script.steps.len()))
 }
 
-/// Whether the server stops, and how often it was asked.
-struct Stopper<'a>(&'a Cell<bool>, u32);
+/// The server's owner.
+struct Owner<'a> {
+    is_stopping: &'a Cell<bool>,
+    /// How often it was asked whether the server stops.
+    asked: u32,
+    #[cfg(feature = "rights")]
+    permits: super::permits::Permits,
+    #[cfg(feature = "rights")]
+    is_revoked: &'a Cell<bool>,
+}
 
-impl SessionObserver for Stopper<'_> {
+impl SessionObserver for Owner<'_> {
     fn should_stop(&mut self) -> bool {
-        self.1 += 1;
-        assert!(self.1 < 50_000, "no end in sight");
-        self.0.get()
+        self.asked += 1;
+        assert!(self.asked < 50_000, "no end in sight");
+        self.is_stopping.get()
+    }
+
+    #[cfg(feature = "rights")]
+    fn permit<'a>(&'a mut self, demand: &coracle_core::Demand<'_>) -> coracle_core::Permit<'a> {
+        self.permits.is_revoked = self.is_revoked.get();
+        self.permits.permit(demand)
     }
 
     #[cfg(feature = "manage")]
@@ -98,6 +121,7 @@ struct Wire<'a> {
     script: Script<'a>,
     clock_ms: Rc<Cell<u64>>,
     is_stopping: &'a Cell<bool>,
+    is_revoked: &'a Cell<bool>,
     limit_ms: Option<u64>,
     /// The rest of the limit of the current call.
     left_ms: Option<u64>,
@@ -148,6 +172,7 @@ impl Wire<'_> {
                 script.wait_ms = *millis;
             }
             Step::Stop => self.is_stopping.set(true),
+            Step::Revoke => self.is_revoked.set(true),
             Step::Line(_) | Step::Bytes(_) | Step::Message(_) | Step::Slice { .. } => script.output.expect(step)?,
             Step::Close | Step::Abort => return Err("the server does not close".into()),
         }

@@ -6,6 +6,8 @@ mod document;
 mod driven;
 mod other_server;
 mod output;
+#[cfg(feature = "rights")]
+mod permits;
 mod replay;
 mod store;
 #[cfg(feature = "manage")]
@@ -33,13 +35,16 @@ fn document() -> Document {
 
 /// Whether this build of the core can play it: SHA-256 and the classic dialect are optional; `!` requires their absence.
 fn is_playable(transcript: &Transcript) -> bool {
-    transcript.features.iter().all(|word| match word.as_str() {
-        "sha256" => DigestKind::Sha256.is_supported(),
-        "classic" => cfg!(feature = "classic"),
-        "!classic" => !cfg!(feature = "classic"),
-        word if WRITING.contains(&word) => cfg!(feature = "manage"),
-        _ => true,
-    })
+    let has_rights = transcript.rights.is_some() || transcript.unknown.is_some();
+    let is_encrypted = transcript.refusing.as_deref() == Some("encrypted");
+    (cfg!(feature = "rights") || !has_rights && !is_encrypted)
+        && transcript.features.iter().all(|word| match word.as_str() {
+            "sha256" => DigestKind::Sha256.is_supported(),
+            "classic" => cfg!(feature = "classic"),
+            "!classic" => !cfg!(feature = "classic"),
+            word if WRITING.contains(&word) => cfg!(feature = "manage"),
+            _ => true,
+        })
 }
 
 /// The features that need the cargo feature `write`.

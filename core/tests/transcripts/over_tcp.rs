@@ -61,6 +61,8 @@ impl Server {
     pub fn can_play(&self, transcript: &Transcript, longest_wait_ms: u64) -> bool {
         let has = |word: &str| self.features.iter().any(|feature| feature == word);
         transcript.refusing.is_none()
+            && transcript.rights.is_none()
+            && transcript.unknown.is_none()
             && transcript.retry_ms == 0
             && transcript.text == self.text
             && transcript.max_request.is_none_or(|bytes| bytes == self.max_request)
@@ -69,7 +71,7 @@ impl Server {
                 .iter()
                 .all(|word| word.strip_prefix('!').map_or_else(|| has(word), |word| !has(word)))
             && transcript.steps.iter().all(|step| match step {
-                Step::Unread | Step::Read | Step::Stop => false,
+                Step::Unread | Step::Read | Step::Stop | Step::Revoke => false,
                 Step::Wait(millis) => *millis <= longest_wait_ms,
                 _ => true,
             })
@@ -144,7 +146,7 @@ impl Server {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
                 other => Err(format!("{other:?} in the place of the end")),
             },
-            Step::Unread | Step::Read | Step::Stop => Err("not over a socket".into()),
+            Step::Unread | Step::Read | Step::Stop | Step::Revoke => Err("not over a socket".into()),
         }
     }
 }

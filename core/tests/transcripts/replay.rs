@@ -78,6 +78,8 @@ pub fn replay_with(
         store: ScriptedStore::new(store, clock_ms.clone()),
         #[cfg(feature = "manage")]
         writing: super::uploads::Writing::default(),
+        #[cfg(feature = "rights")]
+        permits: super::permits::Permits::of(transcript),
         clock_ms,
         input_pieces: input,
         output_pieces: output,
@@ -127,6 +129,8 @@ pub fn has_arrivals(transcript: &Transcript) -> bool {
 pub fn with_features<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -> ServerConfig<'a> {
     #[cfg(feature = "manage")]
     let config = super::uploads::offering(config, &transcript.features);
+    #[cfg(feature = "rights")]
+    let config = super::permits::asking(config, transcript);
     with_text(config, transcript)
 }
 
@@ -166,6 +170,8 @@ struct Owner<'a> {
     store: ScriptedStore,
     #[cfg(feature = "manage")]
     writing: super::uploads::Writing,
+    #[cfg(feature = "rights")]
+    permits: super::permits::Permits,
     clock_ms: Rc<Cell<u64>>,
     input_pieces: Pieces,
     output_pieces: Pieces,
@@ -194,6 +200,10 @@ impl Owner<'_> {
             Step::Unread => self.unread = true,
             Step::Read => self.unread = false,
             Step::Stop => self.session.stop(self.now()),
+            #[cfg(feature = "rights")]
+            Step::Revoke => self.permits.is_revoked = true,
+            #[cfg(not(feature = "rights"))]
+            Step::Revoke => return Err("there are no rights".into()),
             Step::Wait(millis) => {
                 self.output.rest()?;
                 self.wait(*millis)?;
@@ -249,6 +259,13 @@ impl Owner<'_> {
                 let reply = self.writing.exchange.commit(&mut self.store, &put, now);
                 let now = Instant::from_millis(self.clock_ms.get());
                 self.session.reply(reply, now);
+            }
+            #[cfg(feature = "rights")]
+            Action::Permit(demand) => {
+                let permit = self.permits.permit_reading(&demand, &mut self.store);
+                #[cfg(feature = "manage")]
+                self.writing.exchange.permit(&permit);
+                self.session.permit(permit, now);
             }
             Action::Receive if !self.input.is_empty() => {
                 let len = self.input_pieces.next(self.input.len());

@@ -174,6 +174,12 @@ impl Store for ScriptedStore {
         Some(hasher.finish())
     }
 
+    #[cfg(feature = "rights")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        let links = self.lines.iter().filter(|line| line.link).filter_map(|line| line.directory.as_deref());
+        !links.into_iter().any(|link| name.as_str() == link || child(name.as_str(), link).is_some())
+    }
+
     fn unix_time(&mut self) -> Option<u64> {
         let began = self.lines.iter().find_map(|line| line.clock)?;
         Some(began + self.clock_ms.get() / 1000)

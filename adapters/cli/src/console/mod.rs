@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
+use coracle::client::AddressFamily;
 use coracle::server::{Event, Log, LogFormat, LogLevel, ReadOnly, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwappableStore};
 use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM};
@@ -47,6 +48,8 @@ pub struct ConsoleConfig {
     pub hidden: bool,
     /// Where to listen at first.
     pub listen: ListenAddress,
+    /// The only kind of addresses to listen on, if not both.
+    pub family: Option<AddressFamily>,
     /// The server's name, as in `hello`.
     pub name: String,
     /// For the title.
@@ -62,7 +65,8 @@ pub struct ConsoleConfig {
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
 pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
     let shared = SharedState::new();
-    let ConsoleConfig { folder, hidden, listen, name, max_clients, max_clients_per_address, level, format } = config;
+    let ConsoleConfig { folder, hidden, listen, family, name, max_clients, max_clients_per_address, level, format } =
+        config;
     let mut server = server.with_observer(shared.observer());
     // The console shows text; a log file has the format of the arguments.
     let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
@@ -85,6 +89,7 @@ pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore,
     let handle = server.handle();
     let mut console = Console {
         model: ConsoleModel::new(folder, listen, hidden),
+        family,
         info: ServerInfo { name, max_clients, max_clients_per_address },
         shared,
         handle: handle.clone(),
@@ -167,6 +172,7 @@ impl Write for LogWriter {
 
 struct Console {
     model: ConsoleModel,
+    family: Option<AddressFamily>,
     info: ServerInfo,
     shared: SharedState,
     handle: ServerHandle,
@@ -243,7 +249,7 @@ impl Console {
 
     /// Listens on the address of the fields and on no other. Notifies of the outcome, and returns whether it listens.
     fn listen(&mut self) -> bool {
-        let bound = self.model.listen.resolve().and_then(|addresses| {
+        let bound = self.model.listen.resolve(self.family).and_then(|addresses| {
             let bound = self.handle.listen_only_on(&addresses).map_err(|error| error.to_string())?;
             Ok(bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
         });

@@ -105,6 +105,10 @@ pub struct Get {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Also tell what the file system here cannot do, and what that means: locks, syncs of directories
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
     /// Fetch only what was modified after this time (2026-11-22, '2026-11-22 05:02:54' in UTC), after so long ago (2h), or
     /// after this local file
     #[arg(long, value_name = "TIME|FILE", value_hint = ValueHint::AnyPath, help_heading = "Selection")]
@@ -176,6 +180,7 @@ pub fn run(args: &Get) -> Exit {
                 newer: args.newer,
                 json: args.json,
                 quiet: args.quiet,
+                verbose: args.verbose,
                 root,
                 store,
                 display: if args.recursive {
@@ -245,6 +250,8 @@ pub struct Mirror<'a> {
     /// Tell in JSON what becomes of each file.
     pub json: bool,
     pub quiet: bool,
+    /// Tell what was gone without.
+    pub verbose: bool,
     pub jobs: u16,
 }
 
@@ -281,6 +288,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         newer: None,
         json: mirror.json,
         quiet: mirror.quiet,
+        verbose: mirror.verbose,
         root,
         store,
         display: ProgressDisplay::of_tree(mirror.quiet),

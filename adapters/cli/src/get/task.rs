@@ -28,6 +28,8 @@ pub struct Context<'a> {
     pub json: bool,
     /// Only errors are printed.
     pub quiet: bool,
+    /// What was gone without is told.
+    pub verbose: bool,
     /// The directory that files are fetched to.
     pub root: Arc<Directory>,
     /// What was fetched there.

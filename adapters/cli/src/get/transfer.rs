@@ -47,6 +47,11 @@ pub fn run(context: &Context<'_>, tasks: Vec<Task>, workers: usize) -> Exit {
     if let Err(error) = context.store.write_index() {
         context.display.note(format_args!("{error}: the next run has to ask for more"));
     }
+    if context.verbose {
+        for unsupported in context.root.unsupported() {
+            context.display.note(unsupported);
+        }
+    }
     let (summary, mut first_failure) = queue.finish();
     if let Err(error) = stored {
         print_error(&error);

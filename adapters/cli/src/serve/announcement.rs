@@ -1,7 +1,7 @@
 //! What `coracle serve` prints on standard output when it listens.
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use coracle::server::DEFAULT_ADDRESS;
 use coracle_core::FileName;
@@ -9,9 +9,9 @@ use coracle_core::FileName;
 use super::metrics_page::MetricsPage;
 use crate::listen_address::ShownAddress;
 
-/// Prints the addresses and how to connect to them; `name` is that of the one file that is served, if it is one. A closed
+/// Prints the addresses and how to connect to them, by IPv6 alone where `is_ipv6_only`; `name` is that of the one file that is served, if it is one. A closed
 /// standard output is no error.
-pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>, name: Option<FileName<'_>>) {
+pub fn print(addresses: &[SocketAddr], is_ipv6_only: bool, page: Option<&MetricsPage>, name: Option<FileName<'_>>) {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on {}\n", ShownAddress(*address)));
@@ -23,7 +23,9 @@ pub fn print(addresses: &[SocketAddr], page: Option<&MetricsPage>, name: Option<
         let port =
             if address.port() == DEFAULT_ADDRESS.port() { String::new() } else { format!(":{}", address.port()) };
         let mut hosts = Vec::new();
-        if address.ip().is_unspecified() {
+        if is_ipv6_only && address.ip().is_unspecified() {
+            hosts.push(format!("[{}]", Ipv6Addr::LOCALHOST));
+        } else if address.ip().is_unspecified() {
             hosts.push(Ipv4Addr::LOCALHOST.to_string());
             hosts.extend(outward_address().map(|ip| ip.to_string()));
         } else {

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use clap::{Args, ValueEnum, ValueHint};
+use coracle::client::AddressFamily;
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
 use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore};
@@ -40,6 +41,12 @@ pub struct Serve {
     /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
     #[arg(long, short, value_name = "ADDR:PORT")]
     listen: Vec<String>,
+    /// Listen on IPv4 addresses only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    ipv4: bool,
+    /// Listen on IPv6 addresses only
+    #[arg(short = '6', long)]
+    ipv6: bool,
     /// How many clients are served at a time
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     max_clients: usize,
@@ -230,8 +237,9 @@ where
     S: ServedStore,
 {
     let mut addresses = Vec::new();
-    for text in &args.listen {
-        match ListenAddress::split(text).resolve() {
+    let listen: Vec<_> = args.listen.iter().map(|text| ListenAddress::split(text)).collect();
+    for address in if listen.is_empty() { vec![ListenAddress::default()] } else { listen } {
+        match address.resolve(family(args)) {
             Ok(resolved) => addresses.extend(resolved),
             Err(error) => return fail(Exit::Network, &error),
         }
@@ -254,7 +262,7 @@ where
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announcement::print(&server.addresses(), page.as_ref(), name);
+    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), name);
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let signals_handle = signals.handle();
@@ -285,6 +293,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         folder: args.path.clone(),
         hidden: args.hidden,
         listen,
+        family: family(args),
         name: args.name.clone(),
         max_clients: args.max_clients,
         max_clients_per_address: args.max_clients_per_address,
@@ -314,7 +323,16 @@ where
     if args.metrics.is_some() {
         server = server.with_observer(metrics.clone());
     }
-    server.with_limits(limits(args))
+    server.with_ipv6_only(args.ipv6).with_limits(limits(args))
+}
+
+/// The only kind of addresses to listen on, if not both.
+fn family(args: &Serve) -> Option<AddressFamily> {
+    match (args.ipv4, args.ipv6) {
+        (true, _) => Some(AddressFamily::V4),
+        (_, true) => Some(AddressFamily::V6),
+        _ => None,
+    }
 }
 
 fn open_metrics_page(args: &Serve, metrics: Metrics) -> Result<Option<MetricsPage>, Exit> {

@@ -73,6 +73,10 @@ pub struct Sync {
     #[arg(short, long)]
     quiet: bool,
 
+    /// Also tell what the file system here cannot do, and what that means: locks, syncs of directories
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
     /// Fetch this many files at once, each over a connection of its own
     #[arg(short, long, value_name = "N", default_value_t = 1, value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
@@ -124,6 +128,7 @@ pub fn run(args: &Sync) -> Exit {
         dry_run: args.dry_run,
         json: args.json,
         quiet: args.quiet,
+        verbose: args.verbose,
         jobs: args.jobs,
     });
     if deleted == Exit::Done { fetched } else { deleted }

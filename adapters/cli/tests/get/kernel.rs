@@ -287,16 +287,33 @@ fn a_name_that_the_file_system_cannot_hold_fails_alone() {
 }
 
 #[test]
-fn file_systems_without_locks_or_synced_directories_do() {
-    let faults = ["flock:error=ENOLCK", "flock:error=ENOSYS", "flock:error=EOPNOTSUPP", "fsync:error=EINVAL:when=2"];
-    for fault in faults {
+fn file_systems_without_locks_or_synced_directories_do_and_that_is_told() {
+    let (locks, directories) = ("file locking is not to be had here", "directories cannot be synced here");
+    for (fault, words) in [
+        ("flock:error=ENOLCK", format!("{locks} (ENOLCK): ")),
+        ("flock:error=ENOSYS", format!("{locks} (ENOSYS): ")),
+        ("flock:error=EOPNOTSUPP", format!("{locks} (EOPNOTSUPP): ")),
+        ("fsync:error=EINVAL", format!("{directories} (EINVAL): ")),
+    ] {
         let server = honest();
-        for args in [&["a"][..], &["-r", "-o", "to"]] {
+        for (args, expected) in [
+            (&["a", "b", "--fsync=file", "-v"][..], vec!["a", "b"]),
+            (&["-r", "-o", "to", "-v"], vec!["to", "to/a"]),
+            (&["a"], vec!["a"]),
+        ] {
             let local = TestDirectory::new();
-            traced(&local, &server, &["-e", &format!("inject={fault}")], args).exits_with(0);
-            let names = names(&local);
-            assert_eq!(local.read(names.last().expect("a file")), file(), "{fault}");
-            assert_eq!(names, if args.len() == 1 { vec!["a"] } else { vec!["to", "to/a"] }, "{fault}");
+            let inject = format!("inject={fault}");
+            let mut options = vec!["-e", &inject];
+            let root = local.root.path().to_str().expect("UTF-8");
+            if fault.starts_with("fsync") {
+                options.extend(["-P", root]);
+            }
+            let result = traced(&local, &server, &options, args);
+            let told = result.stderr.lines().filter(|line| line.contains(&words)).count();
+            assert_eq!(told, usize::from(args.contains(&"-v")), "{fault}: {}", result.stderr);
+            assert_eq!((result.code, result.stderr.lines().count()), (Some(0), told), "{fault}: {}", result.stderr);
+            assert_eq!(names(&local), expected, "{fault}");
+            assert_eq!(local.read(expected.last().expect("a file")), file(), "{fault}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The program: signals, exit codes, limits of the system, and outputs that are closed or full.
 
 use std::fs;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -104,6 +105,7 @@ fn k7_a_taken_address_and_other_mistakes_have_exit_codes() {
     let taken = program.address.to_string();
     for (args, exit, words) in [
         (vec!["--listen", &taken], 3, format!("cannot listen on {taken}: another program listens there already")),
+        (vec!["-6", "--listen", "127.0.0.1:0"], 3, "it has no IPv6 address".to_owned()),
         (vec!["--listen", "192.0.2.7:0"], 3, "this machine does not have that address".to_owned()),
         (vec!["--listen", "no such host:1"], 3, "cannot listen on no such host:1".to_owned()),
         (vec!["/no/such"], 5, "cannot serve /no/such: there is no such directory".to_owned()),
@@ -120,6 +122,24 @@ fn k7_a_taken_address_and_other_mistakes_have_exit_codes() {
         assert!(error.contains(&words), "{args:?}: {error}");
         assert!(output.stdout.is_empty(), "it said that it listens");
     }
+}
+
+#[test]
+fn listens_on_one_family_alone() {
+    for (option, shown, other) in [("-4", "0.0.0.0:", "::1"), ("-6", "[::]:", "127.0.0.1")] {
+        let mut command = Command::new("sh");
+        // The address that is added is left out.
+        let script = format!("exec \"$0\" serve {option} --listen '[::]:0'");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_coracle")]);
+        let program = Program::start_as(command);
+        assert!(program.address.to_string().starts_with(shown), "{option}: {}", program.address);
+        program.connect().hello();
+        let other = SocketAddr::new(other.parse().expect("an ip"), program.address.port());
+        let refused = TcpStream::connect(other).expect_err("the other family is not served");
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused, "{option}");
+    }
+    let both = Command::new(env!("CARGO_BIN_EXE_coracle")).args(["serve", "-4", "-6"]).output().expect("run");
+    assert_eq!(both.status.code(), Some(2));
 }
 
 #[test]

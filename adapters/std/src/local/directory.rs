@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use coracle_core::FileName;
 
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileStatus, FileSystemHandle, Opened};
 use super::names::{is_temporary, name_restriction};
+use super::unsupported::{Operation, Unsupported};
 use crate::sys::SystemDirectory;
 
 /// An open directory and its path.
@@ -31,6 +32,8 @@ pub struct Directory<D = SystemDirectory> {
     defers_syncs: AtomicBool,
     /// Directories below this one were created, and are not synced.
     has_new_directories: AtomicBool,
+    /// What the file system was found not to have, here and below.
+    unsupported: Mutex<Vec<Unsupported>>,
 }
 
 /// Path of a directory below another one. Each of its components was created by this run, or by an earlier one that
@@ -62,12 +65,13 @@ impl Directory {
         match std::fs::create_dir(path) {
             Ok(()) => {
                 let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                Self::open(parent)?.sync()?;
+                let parent = Self::open(parent)?;
+                parent.sync()?;
+                Ok(Self { unsupported: parent.unsupported, ..Self::open(path)? })
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(LocalError::io("create directory", || path.to_owned())(error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::open(path),
+            Err(error) => Err(LocalError::io("create directory", || path.to_owned())(error)),
         }
-        Self::open(path)
     }
 }
 
@@ -84,6 +88,7 @@ impl<D: DirectoryHandle> Directory<D> {
             had_parts: OnceLock::new(),
             defers_syncs: AtomicBool::new(false),
             has_new_directories: AtomicBool::new(false),
+            unsupported: Mutex::new(Vec::new()),
         }
     }
 
@@ -140,6 +145,27 @@ impl<D: DirectoryHandle> Directory<D> {
             directory.sync_ancestry()?;
         }
         Ok(directory)
+    }
+
+    /// Operations that were gone without so far, in this directory and in those that were opened below it; each one once.
+    #[must_use]
+    pub fn unsupported(&self) -> Vec<Unsupported> {
+        self.unsupported.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that the file system does not have `operation` and goes on without. Other errors stay.
+    pub(super) fn go_without(&self, operation: Operation, outcome: io::Result<()>) -> io::Result<()> {
+        match outcome {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                let root = self.ancestry.as_ref().map_or(self, |ancestry| &ancestry.root);
+                let mut unsupported = root.unsupported.lock().unwrap_or_else(PoisonError::into_inner);
+                if !unsupported.iter().any(|known| known.operation == operation) {
+                    unsupported.push(Unsupported::new(operation, &error));
+                }
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// The path below the directory that it was opened below; empty where it was opened by itself.
@@ -269,13 +295,14 @@ impl<D: DirectoryHandle> Directory<D> {
     }
 
     /// Makes the entries of this directory, and those that lead to it from the directory that it was opened below,
-    /// survive a power cut.
+    /// survive a power cut, where the file system can do that.
     ///
     /// # Errors
     ///
     /// [`LocalError::Io`].
     pub fn sync(&self) -> Result<(), LocalError> {
-        self.handle.sync().map_err(LocalError::io("sync directory", || self.path.clone()))?;
+        let synced = self.go_without(Operation::SyncDirectory, self.handle.sync());
+        synced.map_err(LocalError::io("sync directory", || self.path.clone()))?;
         self.sync_ancestry()
     }
 
@@ -313,6 +340,7 @@ impl<D: DirectoryHandle> Directory<D> {
         for (end, _) in below.match_indices('/') {
             let level = &below[..end];
             let synced = root.handle.open_directory(level).and_then(|handle| handle.sync());
+            let synced = root.go_without(Operation::SyncDirectory, synced);
             synced.map_err(LocalError::io("sync directory", || root.path.join(level)))?;
         }
         root.sync()?;

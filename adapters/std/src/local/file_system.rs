@@ -87,11 +87,12 @@ pub trait DirectoryHandle: Debug + Sized {
         true
     }
 
-    /// Makes the entries as they are now survive a power cut, where the file system can promise that.
+    /// Makes the entries as they are now survive a power cut.
     ///
     /// # Errors
     ///
-    /// The operating system's; then it is unknown which entries survive.
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system has no such operation, as some network file systems;
+    /// the operating system's others. Then it is unknown which entries survive.
     fn sync(&self) -> io::Result<()>;
 
     /// Bytes that are free for new files; `None` where the file system does not say.
@@ -199,12 +200,12 @@ pub trait FileHandle: Debug + Sized {
     /// The operating system's; then reading the file may give contents that are not on the disk.
     fn sync(&self) -> io::Result<()>;
 
-    /// Takes the exclusive lock of the file, which is held until the file is closed. Does nothing on file systems without
-    /// locks.
+    /// Takes the exclusive lock of the file, which is held until the file is closed.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another handle holds it.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) while another handle holds it;
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the file system has no locks.
     fn lock_exclusive(&self) -> io::Result<()>;
 
     /// Closes the file.

@@ -26,6 +26,7 @@ mod staging;
 mod target;
 #[cfg(test)]
 mod tests;
+mod unsupported;
 
 pub use acquire::ExistingPart;
 pub use batch::{BatchCommitter, Committed};
@@ -43,5 +44,6 @@ pub use part::{Part, Proof};
 pub use sidecar::Origin;
 pub use staging::Staging;
 pub use target::{DownloadTarget, Replace};
+pub use unsupported::{Operation, Unsupported};
 
 pub use crate::sys::{SystemDirectory, SystemFileSystem};

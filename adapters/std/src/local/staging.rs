@@ -12,6 +12,7 @@ use super::directory::Directory;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileSystemHandle};
 use super::names::batch_directory;
+use super::unsupported::Operation;
 use crate::sys::SystemDirectory;
 
 /// How many processes can write batches in one directory at the same time.
@@ -159,7 +160,7 @@ fn claim<D: DirectoryHandle>(
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
             opened => Directory::new(opened?, &root.path_of(name)),
         };
-        if let Some(lock) = lock(&directory)? {
+        if let Some(lock) = lock(root, &directory)? {
             return Ok(Some((directory, lock)));
         }
         if matches!(directory.handle().status(LOCK.as_ref()), Ok(Some(_))) {
@@ -169,8 +170,8 @@ fn claim<D: DirectoryHandle>(
     Ok(None)
 }
 
-/// Locks `directory`; `None` where another process has it or has removed it.
-fn lock<D: DirectoryHandle>(directory: &Directory<D>) -> io::Result<Option<D::File>> {
+/// Locks `directory`, which lies in `root`; `None` where another process has it or has removed it.
+fn lock<D: DirectoryHandle>(root: &Directory<D>, directory: &Directory<D>) -> io::Result<Option<D::File>> {
     let open = |access| match directory.open_file(LOCK.as_ref(), access) {
         Err(LocalError::Io { error, .. }) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
         Err(LocalError::Io { error, .. }) => Err(error),
@@ -180,7 +181,7 @@ fn lock<D: DirectoryHandle>(directory: &Directory<D>) -> io::Result<Option<D::Fi
     let Some(file) = open(Access::ReadWrite)?.map_or_else(|| open(Access::CreateNew), |file| Ok(Some(file)))? else {
         return Ok(None);
     };
-    match file.lock_exclusive() {
+    match root.go_without(Operation::Lock, file.lock_exclusive()) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
         locked => locked?,
     }

@@ -49,6 +49,11 @@ impl<S: Store> Store for AbortableStore<'_, S> {
         self.store.next(listing)
     }
 
+    #[cfg(feature = "channel")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        self.store.is_linkless(name)
+    }
+
     fn known_digest(&mut self, file: &S::File, kind: DigestKind) -> Option<Digest> {
         self.store.known_digest(file, kind)
     }

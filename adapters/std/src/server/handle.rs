@@ -4,13 +4,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::listener::{SocketTimeouts, bind_listeners};
+use super::listener::{Listener, SocketTimeouts, bind_listeners};
 use super::registry::{ConnectionRegistry, Phase};
 
 /// Controls a server from any thread. Clones control the same server.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(super) registry: Arc<ConnectionRegistry>,
+    pub(super) ipv6_only: bool,
     pub(super) timeouts: SocketTimeouts,
 }
 
@@ -32,7 +33,7 @@ impl ServerHandle {
     ///
     /// It cannot be listened on, or the server was stopped.
     pub fn listen_on(&self, address: SocketAddr) -> io::Result<Vec<SocketAddr>> {
-        let listeners = bind_listeners(&[address], self.timeouts)?;
+        let listeners = self.bind(&[address])?;
         let addresses = listeners.iter().map(|listener| listener.address).collect();
         if self.registry.open_listeners(listeners) { Ok(addresses) } else { Err(stopped()) }
     }
@@ -45,12 +46,12 @@ impl ServerHandle {
     /// One of them cannot be listened on, or the server was stopped. The server then listens where it did before.
     pub fn listen_only_on(&self, addresses: &[SocketAddr]) -> io::Result<Vec<SocketAddr>> {
         let before = self.addresses();
-        let listeners = match bind_listeners(addresses, self.timeouts) {
+        let listeners = match self.bind(addresses) {
             // It may be a listener of this server that is in the way.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && !before.is_empty() => {
                 self.stop_listening();
-                bind_listeners(addresses, self.timeouts).or_else(|error| {
-                    self.registry.open_listeners(bind_listeners(&before, self.timeouts)?);
+                self.bind(addresses).or_else(|error| {
+                    self.registry.open_listeners(self.bind(&before)?);
                     Err(error)
                 })?
             }
@@ -82,6 +83,10 @@ impl ServerHandle {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.registry.queued()
+    }
+
+    fn bind(&self, addresses: &[SocketAddr]) -> io::Result<Vec<Listener>> {
+        bind_listeners(addresses, self.ipv6_only, self.timeouts)
     }
 }
 

@@ -132,23 +132,27 @@ impl Listener {
 }
 
 /// Listens on all `addresses`. Where `0.0.0.0` with the same port is among them, `[::]` is IPv6 alone. One that another
-/// one of them includes has no listener of its own.
-pub(super) fn bind_listeners(addresses: &[SocketAddr], timeouts: SocketTimeouts) -> io::Result<Vec<Listener>> {
+/// one of them includes has no listener of its own. With `ipv6_only`, `[::]` is IPv6 alone in any case.
+pub(super) fn bind_listeners(
+    addresses: &[SocketAddr],
+    ipv6_only: bool,
+    timeouts: SocketTimeouts,
+) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for address in addresses {
-        if addresses.iter().any(|other| includes(*other, *address)) {
+        if addresses.iter().any(|other| includes(*other, *address, ipv6_only)) {
             continue;
         }
         let any_v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
-        let only_v6 = address.port() != 0 && addresses.contains(&any_v4);
+        let only_v6 = ipv6_only || address.port() != 0 && addresses.contains(&any_v4);
         listeners.push(Listener::bind(*address, only_v6, timeouts)?);
     }
     Ok(listeners)
 }
 
 /// Whether `any` stands for every address of this machine, and `address` for one of them at the same port.
-fn includes(any: SocketAddr, address: SocketAddr) -> bool {
-    let is_of_family = any.is_ipv6() || address.is_ipv4();
+fn includes(any: SocketAddr, address: SocketAddr, ipv6_only: bool) -> bool {
+    let is_of_family = any.is_ipv6() == address.is_ipv6() || any.is_ipv6() && !ipv6_only;
     any.ip().is_unspecified()
         && !address.ip().is_unspecified()
         && is_of_family
@@ -216,7 +220,7 @@ mod tests {
         let both = std::iter::repeat_with(|| {
             let free = bind("[::]:0").address.port();
             let ips = ["0.0.0.0", "::"].map(|ip| ip.parse().expect("an ip"));
-            bind_listeners(&ips.map(|ip| SocketAddr::new(ip, free)), TIMEOUTS)
+            bind_listeners(&ips.map(|ip| SocketAddr::new(ip, free)), false, TIMEOUTS)
         });
         let both = both.take(20).find_map(Result::ok).expect("both");
         assert_eq!(both.len(), 2);
@@ -228,8 +232,9 @@ mod tests {
         let found = (0..20).find_map(|_| {
             let port = bind("[::]:0").address.port();
             let address = |ip: &str| SocketAddr::new(ip.parse().expect("an ip"), port);
-            let listeners = bind_listeners(&[address("127.0.0.1"), address("::"), address("::1")], TIMEOUTS).ok()?;
-            bind_listeners(&[address("127.0.0.3"), address("0.0.0.0")], TIMEOUTS).expect_err("taken by [::]");
+            let included = [address("127.0.0.1"), address("::"), address("::1")];
+            let listeners = bind_listeners(&included, false, TIMEOUTS).ok()?;
+            bind_listeners(&[address("127.0.0.3"), address("0.0.0.0")], false, TIMEOUTS).expect_err("taken by [::]");
             Some((listeners, port))
         });
         let (listeners, port) = found.expect("a free port");
@@ -238,6 +243,20 @@ mod tests {
             let address = SocketAddr::new(host.parse().expect("a host"), port);
             TcpStream::connect(address).expect("connected");
         }
+    }
+
+    #[test]
+    fn every_address_of_ipv6_alone_is_none_of_ipv4() {
+        // Another program may be given the port meanwhile.
+        let found = (0..20).find_map(|_| {
+            let port = bind("[::]:0").address.port();
+            let address = |ip: &str| SocketAddr::new(ip.parse().expect("an ip"), port);
+            let all = [address("::"), address("::1"), address("127.0.0.1")];
+            Some((bind_listeners(&all[..2], true, TIMEOUTS).ok()?, bind_listeners(&all[2..], true, TIMEOUTS).ok()?))
+        });
+        let (v6, v4) = found.expect("a free port");
+        assert_eq!((v6.len(), v4.len()), (1, 1));
+        assert!(v6[0].address.ip().is_unspecified());
     }
 
     #[test]

@@ -87,6 +87,7 @@ const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Server<'a, S> {
     store: S,
     addresses: Vec<SocketAddr>,
+    ipv6_only: bool,
     limits: Limits,
     name: String,
     observers: Vec<Box<dyn Observer + 'a>>,
@@ -118,7 +119,14 @@ where
     S: ServedStore,
 {
     fn of(store: S) -> Self {
-        Self { store, addresses: Vec::new(), limits: Limits::default(), name: String::new(), observers: Vec::new() }
+        Self {
+            store,
+            addresses: Vec::new(),
+            ipv6_only: false,
+            limits: Limits::default(),
+            name: String::new(),
+            observers: Vec::new(),
+        }
     }
 
     /// Adds an address to listen on, in place of [`DEFAULT_ADDRESS`]. Port 0 is any free port; `[::]` takes IPv4 clients
@@ -127,6 +135,12 @@ where
     pub fn with_address(mut self, address: SocketAddr) -> Self {
         self.addresses.push(address);
         self
+    }
+
+    /// Sets whether `[::]` takes IPv6 clients alone. Default: it takes IPv4 clients as well.
+    #[must_use]
+    pub fn with_ipv6_only(self, ipv6_only: bool) -> Self {
+        Self { ipv6_only, ..self }
     }
 
     /// Sets what is granted to clients.
@@ -165,7 +179,7 @@ where
     #[must_use]
     pub fn bind_later(self) -> BoundServer<'a, S> {
         let registry = Arc::new(ConnectionRegistry::new(&self.limits));
-        let handle = ServerHandle { registry, timeouts: SocketTimeouts::new(&self.limits) };
+        let handle = ServerHandle { registry, ipv6_only: self.ipv6_only, timeouts: SocketTimeouts::new(&self.limits) };
         BoundServer { server: self, handle }
     }
 }

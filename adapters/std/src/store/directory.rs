@@ -173,6 +173,11 @@ impl Store for &DirectoryStore {
         listing.next(&self.root, self.skip_observer.as_ref())
     }
 
+    #[cfg(feature = "channel")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        self.root.is_linkless(name.as_str())
+    }
+
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
         self.digests.find(&file.last_stamp(), kind)
     }

@@ -89,6 +89,11 @@ impl Store for SwappableStore {
         (&*listing.store).next(&mut listing.listing)
     }
 
+    #[cfg(feature = "channel")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        (&*self.current()).is_linkless(name)
+    }
+
     fn known_digest(&mut self, file: &SwappableFile, kind: DigestKind) -> Option<Digest> {
         (&*file.store).known_digest(&file.file, kind)
     }

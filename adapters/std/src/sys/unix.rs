@@ -55,6 +55,21 @@ impl ConfinedDirectory {
         }
     }
 
+    /// Whether no component of `path` that exists is a link. What is looked up later may be another one: whoever can make links
+    /// in the directory can win that race.
+    #[cfg(feature = "channel")]
+    pub(crate) fn is_linkless(&self, path: &str) -> bool {
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        for end in ends {
+            match self.root.symlink_metadata(path.get(..end).unwrap_or(path)) {
+                Ok(metadata) if metadata.is_symlink() => return false,
+                Ok(_) => {}
+                Err(error) => return matches!(store_error(&error), StoreError::NotFound | StoreError::BadName),
+            }
+        }
+        true
+    }
+
     /// Another handle of the directory.
     pub(crate) fn try_clone_dir(&self) -> io::Result<Dir> {
         self.root.try_clone()

@@ -130,8 +130,8 @@ impl DirectoryHandle for SystemDirectory {
     fn sync(&self) -> io::Result<()> {
         let directory = self.readable()?;
         match retry_on_intr(|| fsync(&directory)) {
-            // File systems that have no such operation: SMB, some of FUSE. What can be done was done.
-            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            // SMB, some of FUSE.
+            Err(error @ (Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)) => Err(unsupported(error)),
             synced => Ok(synced?),
         }
     }
@@ -209,9 +209,8 @@ impl FileHandle for File {
 
     fn lock_exclusive(&self) -> io::Result<()> {
         match retry_on_intr(|| flock(self, FlockOperation::NonBlockingLockExclusive)) {
-            // NFS without its lock service, file systems without locks: the digest of the whole file still tells whether
-            // another process wrote to the part.
-            Err(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+            // NFS without its lock service, file systems without locks.
+            Err(error @ (Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)) => Err(unsupported(error)),
             locked => Ok(locked?),
         }
     }
@@ -219,6 +218,12 @@ impl FileHandle for File {
     fn close(self) -> io::Result<()> {
         Ok(nix::unistd::close(self)?)
     }
+}
+
+/// The error for an operation that a file system does not have, which is displayed as the name of `errno`.
+fn unsupported(errno: Errno) -> io::Error {
+    let name = nix::errno::Errno::from_raw(errno.raw_os_error());
+    io::Error::new(io::ErrorKind::Unsupported, format!("{name:?}"))
 }
 
 fn status_of(stat: &Stat) -> FileStatus {

@@ -35,7 +35,7 @@ impl Place {
             match root.create_directory(path) {
                 Ok(()) => {
                     let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
-                    let synced = root.open_directory(above).and_then(|above| above.sync());
+                    let synced = root.open_directory(above).and_then(|above| sync(&above));
                     synced.map_err(|error| write_error(&error))?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -77,7 +77,15 @@ impl Place {
     }
 
     pub fn sync(&self) -> Result<(), WriteError> {
-        self.directory.sync().map_err(|error| write_error(&error))
+        sync(&self.directory).map_err(|error| write_error(&error))
+    }
+}
+
+/// Makes the entries of `directory` survive a power cut, where the file system can do that.
+fn sync(directory: &SystemDirectory) -> io::Result<()> {
+    match directory.sync() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
+        synced => synced,
     }
 }
 

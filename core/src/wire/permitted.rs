@@ -1,0 +1,53 @@
+//! Writes what a client is permitted to do, for `hello`.
+
+use super::response_writer::{LineWriter, ResponseContext, Value};
+use crate::wire::request_reader::RequestKind;
+
+/// The letter of the template for the requests.
+const FEATURES: u8 = b'L';
+
+impl ResponseContext<'_> {
+    /// The array `letter`; `None` for actions where there are none.
+    pub(super) fn array(&self, letter: u8) -> Option<Value<'_>> {
+        (letter == FEATURES || self.word(letter, 0).is_some()).then_some(Value::Array(letter))
+    }
+
+    /// The word number `index` of the array `letter`.
+    fn word(&self, letter: u8, index: usize) -> Option<&str> {
+        if letter == FEATURES {
+            let offered = self.config.offered();
+            let is_told =
+                |kind: &&RequestKind| **kind != RequestKind::Hello && offered.has(**kind) && self.kinds.has(**kind);
+            return RequestKind::ALL.iter().filter(is_told).nth(index).map(|kind| kind.as_str());
+        }
+        let bits = (0..u8::BITS).map(|index| 1_u8 << index);
+        let words = self.config.action_words().iter().zip(bits);
+        words.filter(|(_, bit)| self.actions & bit != 0).nth(index).map(|(word, _)| word)
+    }
+}
+
+impl LineWriter {
+    /// Writes the next word of the array `letter` with its quotes, and a comma before all but the first; `rest` is the template
+    /// behind the array.
+    pub(super) fn write_array(
+        &mut self,
+        context: &ResponseContext<'_>,
+        letter: u8,
+        rest: &'static [u8],
+        room: &mut [u8],
+    ) -> Option<usize> {
+        let Some(word) = context.word(letter, self.position) else {
+            *self = Self { template: rest, position: 0 };
+            return Some(0);
+        };
+        let comma: &[u8] = if self.position > 0 { b"," } else { b"" };
+        let mut len: usize = 0;
+        for piece in [comma, b"\"", word.as_bytes(), b"\""] {
+            let end = len.saturating_add(piece.len());
+            room.get_mut(len..end)?.copy_from_slice(piece);
+            len = end;
+        }
+        self.position = self.position.wrapping_add(1); // there are fewer words than positions
+        Some(len)
+    }
+}
