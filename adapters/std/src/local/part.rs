@@ -203,11 +203,7 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// [`LocalError::Io`].
     pub fn discard(self) -> Result<(), LocalError> {
-        if self.place.is_ours(&self.target)? {
-            self.place.remove(&self.target)
-        } else {
-            self.target.remove_sidecar()
-        }
+        if self.place.is_ours(&self.target)? { self.place.remove(&self.target) } else { self.target.remove_sidecar() }
     }
 
     /// Keeps the part for a later resume, or removes it where it has no bytes or is one of a batch.
