@@ -24,7 +24,8 @@ use crate::transport::TcpTransport;
 const REQUEST_BUF_LEN: usize = 4096;
 /// The shortest that a session with any settings takes.
 const REFUSAL_BUF_LEN: usize = 768;
-const RECEIVE_BUF_LEN: usize = 4096;
+/// Bodies that arrive pass through it; requests use one page of it.
+const RECEIVE_BUF_LEN: usize = 64 * 1024;
 /// Header, small body and trailer leave in one write where all three fit.
 const SEND_BUF_LEN: usize = 64 * 1024;
 
