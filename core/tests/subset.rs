@@ -33,3 +33,6 @@ mod server;
 mod server_driver;
 #[path = "transcripts/main.rs"]
 mod transcripts;
+#[cfg(all(feature = "write", feature = "sha256"))]
+#[path = "writing.rs"]
+mod writing;
