@@ -12,6 +12,8 @@ mod transport;
 
 pub use client::{ClientError, Connection};
 #[cfg(feature = "write")]
+pub use put::NextPut;
+#[cfg(feature = "write")]
 pub use server::serve_writable;
 pub use server::{Buffers, SendFile, SendFileError, SessionObserver, serve};
 pub use transport::{Clock, NoTimeout, Transport};

@@ -9,6 +9,7 @@ use coracle_core::{Begun, DigestKind, Instant, Put, PutAttempt, StoreError, Writ
 
 use super::super::directory::DirectoryStore;
 use super::super::file::File;
+use super::commit::Partial;
 use super::place::{Place, write_error};
 use super::upload::Upload;
 use super::uploads::Claim;
@@ -59,7 +60,7 @@ impl Writer {
         let place = match place {
             Some(place) => place,
             None => {
-                Place::create_parents(&self.root, put.name)?;
+                self.commits.create_parents(&self.root, put.name)?;
                 Place::open(&self.root, put.name)?
             }
         };
@@ -75,7 +76,16 @@ impl Writer {
             .and_then(|()| open_partial(&place, put, &name));
         match file {
             Ok((file, have)) => {
-                let upload = Upload::new(Arc::clone(self), place, target, upload, ticket, file);
+                let partial = Partial {
+                    share: self.commits.share(place.identity, have),
+                    writer: Arc::clone(self),
+                    place: Arc::new(place),
+                    target,
+                    unfinished: upload,
+                    ticket,
+                    file: Arc::new(file),
+                };
+                let upload = Upload::new(partial);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {
