@@ -430,12 +430,16 @@ fn an_observer_may_ignore_everything() {
 #[cfg(feature = "classic")]
 #[test]
 fn a_classic_body_is_written_immediately() {
-    let requests = r#"{"type":2,"fileName":"a.txt"}a.txt"#;
-    let served = served(asking(requests), Shelf::new(FILE), 4_096);
+    // What arrives together may be answered together.
+    let asking = || Wire {
+        reads: [r#"{"type":2,"fileName":"a.txt"}"#, "a.txt"].map(|text| Arrival::Bytes(text.into())).into(),
+        ..Wire::default()
+    };
+    let served = served(asking(), Shelf::new(FILE), 4_096);
     let header = r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#;
     assert_eq!((served.text(), served.why()), (format!("{header}hello, world"), DONE));
     assert_eq!(served.wire.parts, [(header.len(), false), (12, false)]);
-    let mut wire = asking(requests);
+    let mut wire = asking();
     wire.writes = [Ok(usize::MAX), Err(ErrorKind::BrokenPipe)].into();
     let broken = self::served(wire, Shelf::new(FILE), 4_096);
     assert_eq!((broken.text().as_str(), broken.why()), (header, FAILED));
