@@ -8,11 +8,13 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use coracle_core::blocking::{Buffers, ClientError, Connection, NoTimeout, SendFile, Transport, serve, serve_writable};
+use coracle_core::blocking::{
+    Buffers, ClientError, Connection, NextPut, NoTimeout, SendFile, Transport, serve, serve_writable,
+};
 use coracle_core::exec::Source;
 use coracle_core::{
-    ActionWords, ClientSession, Code, Delete, Digest, DigestKind, Failure, FileName, Hasher, Instant, Put, RequestKind,
-    ServerConfig, ServerSession, StartError, StaticFile, StaticStore, WriteRequest,
+    ActionWords, ClientRequest, ClientSession, Code, Delete, Digest, DigestKind, Failure, FileName, Hasher, Instant,
+    Put, RequestKind, ServerConfig, ServerSession, StartError, StaticFile, StaticStore, Violation, WriteRequest,
 };
 use embedded_io::ErrorKind;
 use memory::Memory;
@@ -20,6 +22,12 @@ use memory::Memory;
 const NAME: FileName<'static> = FileName::from_static("a.txt");
 const FILE: &[u8] = b"0123456789";
 const REQUEST: &str = "{\"type\":\"put\",\"fileName\":\"a.txt\",\"fileSize\":10,\"crc32\":\"a684c7c6\"}\n";
+/// A name of the greatest length.
+const LONG: &str = concat!(
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+    "0123456789012345678901234567890123456789012345678901234",
+);
 const STORED: &str = "{\"type\":\"end\",\"fileName\":\"a.txt\",\"version\":\"w1\",\"crc32\":\"a684c7c6\"}\n";
 const IN_USE: &str = "{\"type\":\"error\",\"code\":\"inUse\",\"message\":\"another connection is sending it\"}\n";
 const CLOSING: &str = "{\"type\":\"error\",\"code\":\"shuttingDown\",\"message\":\"server is stopping\"}\n";
@@ -215,6 +223,42 @@ fn u4_what_is_there_already_is_not_sent() {
     assert_eq!(connection.transport_mut().sent, REQUEST.as_bytes());
 }
 
+/// The request for the next file leaves right behind a body, or not at all, or in part.
+#[test]
+fn the_next_put_behind_a_body() {
+    let second = "{\"type\":\"end\",\"fileName\":\"b.txt\",\"version\":\"w2\",\"crc32\":\"a684c7c6\"}\n";
+    let next = Put::new(FileName::from_static("b.txt"), 10, digest(FILE));
+    let request = REQUEST.replace("a.txt", "b.txt");
+    // What the writes behind the request and the body do, and how much of the next request is sent.
+    let (all, long) = (request.len(), FileName::from_static(LONG));
+    for (next, writes, sent) in [
+        (Some(next), vec![], all),
+        (Some(next), vec![Ok(5), Err(ErrorKind::Interrupted), Ok(usize::MAX)], all),
+        (Some(next), vec![Ok(5), Err(ErrorKind::BrokenPipe)], 5),
+        (Some(next), vec![Ok(0)], 0),
+        // It does not fit the buffer.
+        (Some(Put::new(long, 10, digest(FILE))), vec![], 0),
+        (None, vec![], 0),
+    ] {
+        let mut scripted = wire(&[&ready(0), STORED, second]);
+        scripted.writes = [vec![Ok(usize::MAX); 2], writes.clone()].concat().into();
+        let mut connection = connection(scripted);
+        connection.start_put::<&str>(&put()).expect("started");
+        let mut behind = NextPut::new(next.as_ref());
+        let mut source = Sent { most: 10, ..Sent::new() };
+        let stored = connection.finish_put(&mut source, &mut [0; 200], &mut behind).expect("stored");
+        assert_eq!(stored.version.as_str(), "w1");
+        assert_eq!(behind.is_sent(), sent > 0, "{writes:?}");
+        let expected = [REQUEST.as_bytes(), FILE, &request.as_bytes()[..sent]].concat();
+        assert_eq!(connection.transport_mut().sent, expected);
+        if let (Some(next), true) = (next, sent == all) {
+            connection.start_sent(ClientRequest::Write(WriteRequest::Put(next))).expect("started");
+            let stored = connection.finish_put(&mut source, &mut [0; 200], &mut NextPut::new(None)).expect("there");
+            assert_eq!((stored.version.as_str(), stored.was_there), ("w2", true));
+        }
+    }
+}
+
 /// Whatever the server says in the middle of a body is heard while it is sent.
 #[test]
 fn an_error_inside_of_a_body_is_heard_at_once() {
@@ -230,10 +274,16 @@ fn an_error_inside_of_a_body_is_heard_at_once() {
         assert_eq!(refused, Err(ClientError::Refused(Some(Code::InUse))));
         assert!(connection.transport_mut().sent.len() < REQUEST.len() + FILE.len());
     }
-    let mut scripted = wire(&[&ready(0)]);
-    scripted.looks = [Step::End].into();
-    let broken = connection(scripted).put(&put(), &mut Sent::new(), &mut [0; 3]);
-    assert_eq!(broken, Err(ClientError::Failed(Failure::Closed)));
+    for (look, expected) in [
+        (Step::End, Failure::Closed),
+        // Nothing is stored before all of it was sent.
+        (Step::Bytes(STORED.repeat(2)), Failure::Violation(Violation::Type)),
+    ] {
+        let mut scripted = wire(&[&ready(0)]);
+        scripted.looks = [look].into();
+        let broken = connection(scripted).put(&put(), &mut Sent::new(), &mut [0; 3]);
+        assert_eq!(broken, Err(ClientError::Failed(expected)));
+    }
 }
 
 /// A body that cannot be sent any more: the server may have said why.

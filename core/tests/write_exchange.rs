@@ -293,6 +293,16 @@ fn a_report_that_does_not_fit_closes() {
     }
 }
 
+/// Only a request that waits for the owner's permit can be given one.
+#[cfg(feature = "rights")]
+#[test]
+fn a_permit_that_nobody_asked_for_closes() {
+    let config = config();
+    let mut session = session(&config, PUT);
+    session.permit(coracle_core::Permit::Denied, NOW);
+    assert_eq!(session.action(), Action::Close(Close::new(CloseHow::Abort, CloseReason::Misuse)));
+}
+
 /// A store may refuse by a code, and fail while an upload is hashed.
 #[test]
 fn refusals_of_a_store() {
