@@ -363,7 +363,7 @@ fn a_server_that_stops_says_so_to_every_request() {
     for before in [vec![], vec![ready(0)]] {
         let lines: Vec<&str> = before.iter().map(String::as_str).chain([CLOSING]).collect();
         let ended = connection(wire(&lines)).put(&put(), &mut Sent::new(), &mut [0; 3]);
-        assert_eq!(ended, Err(closing.clone()), "{lines:?}");
+        assert_eq!(ended, Err(closing), "{lines:?}");
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use coracle_core::exec::StoreExchange;
 use coracle_core::{
-    Action, ActionWords, Begun, Close, CloseHow, CloseReason, Code, Committed, Delete, Digest, DigestKind, FileInfo,
-    FileName, Finished, Hasher, Instant, Listed, Put, PutAttempt, Reply, Request, RequestKind, ServerConfig,
-    ServerEvent, ServerSession, Store, StoreError, UploadTurn, Version, WritableStore, WriteError,
+    Action, Begun, Close, CloseHow, CloseReason, Code, Committed, Delete, Digest, DigestKind, FileInfo, FileName,
+    Finished, Hasher, Instant, Listed, Put, PutAttempt, Reply, Request, RequestKind, ServerConfig, ServerEvent,
+    ServerSession, Store, StoreError, UploadTurn, Version, WritableStore, WriteError,
 };
 
 const NOW: Instant = Instant::from_millis(7);
@@ -209,7 +209,7 @@ fn an_action_is_the_owners() {
 #[cfg(feature = "rights")]
 #[test]
 fn a_confined_client_is_kept_from_links() {
-    use coracle_core::{Demand, Permit, Rights, StaticFile, StaticStore};
+    use coracle_core::{ActionWords, Demand, Permit, Rights, StaticFile, StaticStore};
     static FILES: [StaticFile<'static>; 1] = [StaticFile::new("d/a", "v1", b"a")];
     let rights = Rights::new("read=d/ write=d/").expect("good");
     let permit = |kind| {
