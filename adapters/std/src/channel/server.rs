@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use coracle_channel::{KeyPair, Psk};
+use coracle_channel::{KeyPair, Psk, PublicKey};
 
 use super::authorized::{Authorized, AuthorizedError};
 use super::key_file::{KeyFileError, read_psk, read_secret_key};
@@ -200,6 +200,18 @@ impl ServerChannel {
     #[must_use]
     pub fn with_plain(self, offers_plain: bool) -> Self {
         Self { offers_plain, ..self }
+    }
+
+    /// Whether the list of clients says what those without encryption may do.
+    #[must_use]
+    pub fn serves_plain(&self) -> bool {
+        self.current().clients.plain().is_some()
+    }
+
+    /// The server's own key, which clients are to know.
+    #[must_use]
+    pub const fn public(&self) -> &PublicKey {
+        self.key.public()
     }
 
     /// Replaces the clients that are known, from their next request on.
