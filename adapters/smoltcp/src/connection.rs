@@ -52,6 +52,15 @@ enum Step {
     Over(Close),
 }
 
+/// What a poll works with.
+struct Owner<'p, 's, S, O> {
+    slot: usize,
+    socket: &'p mut tcp::Socket<'s>,
+    store: &'p mut S,
+    observer: &'p mut O,
+    now: Instant,
+}
+
 impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BUF> {
     pub(crate) fn new(session: ServerSession<'c, [u8; BUF]>, now: Instant) -> Self {
         Self {
@@ -118,16 +127,16 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         if let Some((close, until)) = self.ending {
             return self.finish_channel(socket, close, until, now);
         }
-        let actions = ACTIONS_A_POLL;
-        for _ in 0..actions {
-            let step = self.step(slot, socket, store, observer, now);
-            self.note_exchange(slot, store, observer);
+        let mut owner = Owner { slot, socket, store, observer, now };
+        for _ in 0..ACTIONS_A_POLL {
+            let step = self.step(&mut owner);
+            self.note_exchange(&mut owner);
             match step {
                 Step::Done => {}
                 #[cfg(feature = "write")]
                 Step::Worked => return PollOutcome::Busy,
                 #[cfg(feature = "channel")]
-                Step::Over(close) => return self.finish_channel(socket, close, now.after(FINISH_MS), now),
+                Step::Over(close) => return self.finish_channel(owner.socket, close, now.after(FINISH_MS), now),
                 #[cfg(not(feature = "channel"))]
                 Step::Over(close) => return PollOutcome::Over(close),
                 Step::Blocked => match self.session.deadline() {
@@ -139,37 +148,31 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         PollOutcome::Busy
     }
 
-    fn step(
-        &mut self,
-        slot: usize,
-        socket: &mut tcp::Socket<'_>,
-        store: &mut S,
-        observer: &mut impl Observer,
-        now: Instant,
-    ) -> Step {
+    fn step(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) -> Step {
+        let now = owner.now;
         let action = self.session.action();
         self.has_asked |= !matches!(action, Action::Receive | Action::Close(_));
         match action {
             Action::Receive => {
-                self.session.set_time(store.unix_time());
-                return self.receive(slot, socket, store, observer, now);
+                self.session.set_time(owner.store.unix_time());
+                return self.receive(owner);
             }
             #[cfg(feature = "rights")]
             Action::Permit(demand) => {
-                let permit = observer.permit(slot, &demand);
+                let permit = owner.observer.permit(owner.slot, &demand);
                 self.exchange.permit(&permit);
                 self.session.permit(permit, now);
             }
-            Action::Reply(_) => self.reply(slot, store, observer, now),
-            Action::Entry => self.session.entry(self.exchange.entry(store), now),
-            Action::SendBytes { bytes, .. } => match self.link.send_slice(socket, bytes) {
+            Action::Reply(_) => self.reply(owner),
+            Action::Entry => self.session.entry(self.exchange.entry(owner.store), now),
+            Action::SendBytes { bytes, .. } => match self.link.send_slice(owner.socket, bytes) {
                 Ok(0) => return Step::Blocked,
                 Ok(len) => self.session.sent(len, now),
                 Err(tcp::SendError::InvalidState) => self.session.send_failed(),
             },
             Action::SendFile { offset, len, hash, .. } => {
-                let exchange = &mut self.exchange;
-                let sent = self.link.send(socket, len, |place| match exchange.read(store, offset, place, hash) {
+                let (exchange, store) = (&mut self.exchange, &mut *owner.store);
+                let sent = self.link.send(owner.socket, len, |place| match exchange.read(store, offset, place, hash) {
                     Ok(read) => (read, Some(read)),
                     Err(_) => (0, None),
                 });
@@ -177,21 +180,21 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
                     Ok(None) => return Step::Blocked,
                     Ok(Some(Some(sent))) => {
                         self.session.sent(sent, now);
-                        observer.body(slot, sent);
+                        owner.observer.body(owner.slot, sent);
                     }
                     Ok(Some(None)) => self.session.file_fault(now),
                     Err(tcp::SendError::InvalidState) => self.session.send_failed(),
                 }
             }
-            Action::Hash { offset, len } => self.hash(store, offset, len, now),
-            Action::Finish { from, to } => self.finish(store, from, to, now),
+            Action::Hash { offset, len } => self.hash(owner.store, offset, len, now),
+            Action::Finish { from, to } => self.finish(owner.store, from, to, now),
             #[cfg(feature = "write")]
             Action::Commit(_) => {
-                self.commit(slot, store, observer, now);
+                self.commit(owner);
                 return Step::Worked;
             }
             #[cfg(feature = "write")]
-            Action::Wait => return self.receive(slot, socket, store, observer, now),
+            Action::Wait => return self.receive(owner),
             Action::Close(close) => return Step::Over(close),
             // An action of a newer core that this version does not know.
             _ => return Step::Over(Close::new(CloseHow::Abort, CloseReason::Broken)),
@@ -221,23 +224,18 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         PollOutcome::Waiting(Some(until))
     }
 
-    fn note_exchange(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer) {
+    fn note_exchange(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) {
         let exchanges = self.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
-            self.end(store);
-            observer.exchange(slot, &self.session.last_exchange());
+            self.end(owner.store);
+            owner.observer.exchange(owner.slot, &self.session.last_exchange());
         }
     }
 
-    fn receive(
-        &mut self,
-        slot: usize,
-        socket: &mut tcp::Socket<'_>,
-        store: &mut S,
-        observer: &mut impl Observer,
-        now: Instant,
-    ) -> Step {
+    fn receive(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) -> Step {
+        let Owner { slot, socket, store, observer, now } = owner;
+        let (slot, now) = (*slot, *now);
         let (session, exchange) = (&mut self.session, &mut self.exchange);
         let received = self.link.receive(socket, |bytes| {
             let (taken, event) = session.receive(bytes, now);
@@ -273,7 +271,9 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
 
     // Out of line, as `hash` and `finish`: their large frames are not to be beneath the other actions, some of which go deep.
     #[inline(never)]
-    fn reply(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
+    fn reply(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) {
+        let Owner { slot, store, observer, now, .. } = owner;
+        let (slot, now) = (*slot, *now);
         let Action::Reply(request) = self.session.action() else { return };
         observer.request(slot, &request);
         #[cfg(not(feature = "write"))]
@@ -315,13 +315,13 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
 
     #[cfg(feature = "write")]
     #[inline(never)]
-    fn commit(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer, now: Instant) {
+    fn commit(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) {
         let Action::Commit(put) = self.session.action() else { return };
-        let reply = self.exchange.commit(store, &put, now);
+        let reply = self.exchange.commit(owner.store, &put, owner.now);
         if let Reply::Stored { info } = &reply {
-            observer.stored(slot, info);
+            owner.observer.stored(owner.slot, info);
         }
-        self.session.reply(reply, now);
+        self.session.reply(reply, owner.now);
     }
 
     #[inline(never)]
