@@ -157,11 +157,12 @@ fn drive(end: &mut impl End, input: &[u8]) -> (Vec<u8>, usize) {
                 output.push(bytes[0]);
                 end.sent(1);
             }
-            HandshakeAction::Decide(server) if end.decide(server) => {}
-            HandshakeAction::Receive
-            | HandshakeAction::Decide(_)
-            | HandshakeAction::Done
-            | HandshakeAction::Failed(_) => return (output, taken),
+            HandshakeAction::Decide(server) => {
+                if !end.decide(server) {
+                    return (output, taken);
+                }
+            }
+            HandshakeAction::Receive | HandshakeAction::Done | HandshakeAction::Failed(_) => return (output, taken),
         }
     }
 }
