@@ -19,10 +19,17 @@ type Flash = SharedFlash<'static, Chip>;
 /// What clients read and write.
 pub type BoardStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
 /// The server; a session's buffer holds the longest request that writes.
-pub type BoardServer<const N: usize> = Server<'static, BoardStore, N, ReadWrite, 640>;
+pub type BoardServer<const N: usize> = Server<'static, ServedStore, N, ReadWrite, 640>;
+/// What clients read and write, with the keys where there are any.
+#[cfg(not(feature = "channel"))]
+pub type ServedStore = BoardStore;
+#[cfg(feature = "channel")]
+pub type ServedStore = crate::keys::KeyedStore<BoardStore>;
 
 const CONFIG: &str = "config.json";
-const ACTIONS: ActionWords<'static> = match ActionWords::new("confirm revert restart") {
+const ACTION_WORDS: &str =
+    if cfg!(feature = "channel") { "confirm revert restart psk-next" } else { "confirm revert restart" };
+const ACTIONS: ActionWords<'static> = match ActionWords::new(ACTION_WORDS) {
     Ok(words) => words,
     Err(_) => panic!("these are words"),
 };
@@ -99,6 +106,12 @@ impl Updates {
     pub fn store(&self, files: Files<'static>) -> BoardStore {
         let slots = ImageSlots::new(self.flash, SLOTS);
         FlashStore::new(files, slots, self.handover.slot, self.small_files(), Rules)
+    }
+
+    /// The chip.
+    #[cfg(feature = "channel")]
+    pub const fn flash(&self) -> Flash {
+        self.flash
     }
 
     /// Offers the exchanges that write.

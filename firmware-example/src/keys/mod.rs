@@ -1,0 +1,76 @@
+//! The board's keys: who it is, who its clients are, and what they may do. They lie in the flash chip, see `provision`.
+
+mod board_keys;
+mod page;
+mod psks;
+mod store;
+mod trust;
+
+use core::cell::RefCell;
+
+use coracle_channel::{BoardEntropy, KeyPair};
+use coracle_firmware_chip::{BOOTS, Chip, KEY_PAGE, PSKS};
+use coracle_flash::{RecordPair, SharedFlash};
+use embedded_storage::nor_flash::ReadNorFlash as _;
+use static_cell::StaticCell;
+
+pub use board_keys::BoardKeys;
+use page::{KeyPage, PAGE_LEN};
+use psks::Psks;
+pub use store::KeyedStore;
+pub use trust::{PROMOTE, Trust};
+
+pub type Flash = SharedFlash<'static, Chip>;
+
+static TRUST: StaticCell<Trust> = StaticCell::new();
+
+/// Reads the keys and counts this boot. Where anything of it is missing nobody is served: nothing is spoken in plain.
+// Not inlined, so that it takes no stack while the board serves.
+#[inline(never)]
+pub fn open(flash: Flash) -> (&'static Trust, BoardKeys) {
+    let page = read_page(flash);
+    if page.is_none() {
+        defmt::error!("there are no keys: nobody is served before the board is provisioned");
+    }
+    let psks = Psks::open(flash, PSKS);
+    if psks.current().is_none() {
+        defmt::error!("there is no pre-shared key: nobody is served");
+    }
+    let (key, entropy) = page.as_ref().map_or((None, None), |page| secrets(page, flash));
+    let clients = page.map_or_else(Default::default, |page| page.clients);
+    let trust = TRUST.init(Trust::new(clients, RefCell::new(psks)));
+    let keys = BoardKeys::new(trust, key, entropy);
+    if let Some(key) = &keys.key {
+        let mut text = heapless::String::<64>::new();
+        if core::fmt::write(&mut text, format_args!("{}", key.public())).is_ok() {
+            defmt::info!("this board's key: {=str}", text);
+        }
+    }
+    (trust, keys)
+}
+
+/// The static key, and the source of what nobody can predict, for this boot.
+fn secrets(page: &KeyPage, flash: Flash) -> (Option<KeyPair>, Option<BoardEntropy>) {
+    let entropy = count_boot(flash).and_then(|boot| BoardEntropy::new(&page.secret, &page.seed, boot).ok());
+    if entropy.is_none() {
+        defmt::error!("there is no counter of boots, or no seed: nobody is served");
+    }
+    (Some(KeyPair::new(page.secret.clone())), entropy)
+}
+
+/// The number of this boot, greater than that of any boot before, once it has been read back.
+fn count_boot(flash: Flash) -> Option<u64> {
+    let mut counter = RecordPair::open(flash, BOOTS, *b"BOOT").ok()?;
+    // The first one is written when the board is provisioned: without it the numbers could repeat.
+    counter.newest(&mut [])?;
+    let boot = counter.replace(&[]).ok()?;
+    defmt::info!("boot {=u64}", boot);
+    Some(boot)
+}
+
+#[inline(never)]
+fn read_page(mut flash: Flash) -> Option<KeyPage> {
+    let mut bytes = [0; PAGE_LEN];
+    flash.read(KEY_PAGE, &mut bytes).ok()?;
+    KeyPage::decode(&bytes)
+}
