@@ -130,10 +130,31 @@ fn requests_that_cannot_be_sent_ahead() {
     assert_eq!(session.start(GET, at(0)), Err(StartError::NotIdle));
 }
 
-/// Behind a `put` nothing is sent before its answer.
+/// The next file to put may be asked for behind a body, whatever length a server has told for other requests.
 #[cfg(feature = "write")]
 #[test]
-fn requests_that_change_the_store_are_not_sent_ahead() {
+fn a_put_is_sent_ahead() {
+    let name = "\"".repeat(255);
+    let name = FileName::new(&name).expect("a name");
+    let put = coracle_core::Put::new(name, 5, coracle_core::Digest::Crc32(7));
+    let request = ClientRequest::Write(coracle_core::WriteRequest::Put(put));
+    let (mut started, mut buf) = (idle(), [0; 1_024]);
+    started.start(request, at(0)).expect("idle");
+    let len = idle().write_request(&request, &mut buf).expect("it fits");
+    assert_eq!(started.action(), ClientAction::SendBytes { bytes: &buf[..len] });
+    let mut sent = idle();
+    sent.start_sent(request, at(0)).expect("idle");
+    let line = serde_json::json!({"type": "ready", "fileName": name.as_str(), "fileSize": 5, "offset": 0, "length": 5,
+        "chunkSize": 1024});
+    let line = format!("{line}\n");
+    let (taken, event) = sent.receive(line.as_bytes(), at(0));
+    assert!(taken == line.len() && matches!(event, Some(ClientEvent::Ready(_))), "{event:?}");
+    assert_eq!(sent.action(), ClientAction::SendFile { offset: 0, len: 5 });
+}
+
+#[cfg(feature = "write")]
+#[test]
+fn other_requests_that_change_the_store_are_not_sent_ahead() {
     let request = ClientRequest::Write(coracle_core::WriteRequest::MakeDir { path: NAME });
     assert_eq!(idle().write_request(&request, &mut [0; 1_024]), Err(StartError::NotAhead));
     assert_eq!(idle().start_sent(request, at(0)), Err(StartError::NotAhead));

@@ -163,3 +163,45 @@ fn writing_is_offered_only_where_the_owner_says_so_twice() {
     assert_eq!(boxed.fail("put", &[text(&file), "-o", "in/b"]).0, Some(1));
     assert_eq!(fs::read_dir(boxed.root.path().join("in")).expect("listed").count(), 1);
 }
+
+#[test]
+fn a_tree_goes_over_many_connections() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    for at in 0..60 {
+        let directory = here.path().join(format!("t/{}", at % 4));
+        fs::create_dir_all(&directory).expect("made");
+        fs::write(directory.join(at.to_string()), vec![at; usize::from(at) * 100]).expect("written");
+    }
+    fs::create_dir(server.root.path().join("new")).expect("made");
+    let tree = here.path().join("t");
+    for jobs in ["5", "1"] {
+        let told = server.succeed("put", &["-r", text(&tree), "-o", "new/", "-j", jobs, "--json"]);
+        let outcome = if jobs == "5" { r#""outcome":"sent""# } else { r#""outcome":"equal""# };
+        assert_eq!(told.matches(outcome).count(), 60, "{told}");
+        let last = told.lines().last().expect("a line");
+        assert!(last.contains(r#""outcome":"summary""#) && last.contains(r#""exitCode":0"#), "{last}");
+    }
+    for at in 0..60 {
+        assert_eq!(server.read(&format!("new/t/{}/{at}", at % 4)), vec![at; usize::from(at) * 100]);
+    }
+    // A server with few places gets all over those, and what fails is told.
+    let small = serve(&["--write", "--allow-plain-writes", "--max-clients", "2"]);
+    fs::create_dir(small.root.path().join("t")).expect("made");
+    fs::write(small.root.path().join("t/0"), "in the way").expect("written");
+    let (code, message) = small.fail("put", &["-r", text(&tree), "-j", "9"]);
+    assert_eq!(code, Some(1), "{message}");
+    assert_eq!(message.matches("t/0/").count(), 15, "{message}");
+    assert_eq!(fs::read(small.root.path().join("t/3/59")).expect("there"), vec![59; 5_900]);
+}
+
+#[test]
+fn what_is_sent_keeps_to_a_rate() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    let file = here.path().join("a");
+    fs::write(&file, vec![7; 150_000]).expect("written");
+    let begun = std::time::Instant::now();
+    server.succeed("put", &[text(&file), "--limit-rate", "200k"]);
+    // A tenth of a second is free.
+    assert!(begun.elapsed().as_secs_f64() > 0.6, "{:?}", begun.elapsed());
+    assert_eq!(server.read("a"), vec![7; 150_000]);
+}

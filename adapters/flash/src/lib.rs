@@ -52,7 +52,7 @@ pub use layout::{LayoutError, SlotLayout};
 pub use log::SMALL_NAME_LEN;
 pub use record_pair::{PairError, RecordPair};
 #[cfg(feature = "write")]
-pub use rules::StoreRules;
+pub use rules::{ImageCheck, StoreRules};
 pub use shared::SharedFlash;
 pub use slots::{ImageReader, ImageSlots};
 pub use small_files::{FileError, SmallFile, SmallFiles};

@@ -26,22 +26,34 @@ where
         source: &mut S,
         buf: &mut [u8],
     ) -> Result<Stored, ClientError<T::Error, S::Error>> {
-        self.start(ClientRequest::Write(WriteRequest::Put(*put)))?;
-        let mut step = self.run(|event| match event {
-            ClientEvent::Ready(ready) => source.begin(ready.offset).map(|()| Some(Step::Ready)),
-            ClientEvent::Stored(stored) => Ok(Some(Step::Stored(stored))),
-            _ => Ok(None),
-        })?;
-        loop {
-            match step {
-                Step::Stored(stored) => return Ok(stored),
-                Step::Ready => self.send_body(source, buf)?,
-            }
-            step = self.run(|event| match event {
-                ClientEvent::Stored(stored) => Ok(Some(Step::Stored(stored))),
-                _ => Ok(None),
-            })?;
-        }
+        self.start_put(put)?;
+        self.send_file(source, buf, false, |_, _| {})
+    }
+
+    /// Starts a `put`. [`Connection::finish_put`] sends it and all that follows.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    pub fn start_put<S>(&mut self, put: &Put<'_>) -> Result<(), ClientError<T::Error, S>> {
+        self.start(ClientRequest::Write(WriteRequest::Put(*put)))
+    }
+
+    /// Does what [`Connection::put`] does, for a request that [`Connection::start_put`] started or, where it was sent behind the
+    /// body before, [`Connection::start_sent`]. Sends the request `next` right behind the body: a round trip less for each of many
+    /// files. Where [`NextPut::is_sent`] says so afterwards, whatever the outcome is, nothing else may be requested on this
+    /// connection before the answer to that one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::put`].
+    pub fn finish_put<S: Source>(
+        &mut self,
+        source: &mut S,
+        buf: &mut [u8],
+        next: &mut NextPut<'_>,
+    ) -> Result<Stored, ClientError<T::Error, S::Error>> {
+        self.send_file(source, buf, next.put.is_some(), |connection, buf| connection.send_next(next, buf))
     }
 
     /// Makes a request that writes and is answered by an `end` alone: every one but `put` and `space`.
@@ -73,8 +85,60 @@ where
         })
     }
 
-    /// Sends the body, and looks at the same time at what the server sends.
-    fn send_body<S: Source>(&mut self, source: &mut S, buf: &mut [u8]) -> Result<(), ClientError<T::Error, S::Error>> {
+    /// Sends the body that a started `put` needs, calls `behind` directly behind it, and receives the answer. `more` is to follow
+    /// the body.
+    fn send_file<S: Source>(
+        &mut self,
+        source: &mut S,
+        buf: &mut [u8],
+        more: bool,
+        behind: impl FnOnce(&mut Self, &mut [u8]),
+    ) -> Result<Stored, ClientError<T::Error, S::Error>> {
+        let step = self.run(|event| match event {
+            ClientEvent::Ready(ready) => source.begin(ready.offset).map(|()| Some(Step::Ready)),
+            ClientEvent::Stored(stored) => Ok(Some(Step::Stored(stored))),
+            _ => Ok(None),
+        })?;
+        if let Step::Stored(stored) = step {
+            return Ok(stored);
+        }
+        if self.send_body(source, buf, more)? {
+            behind(self, buf);
+        }
+        self.run(|event| match event {
+            ClientEvent::Stored(stored) => Ok(Some(stored)),
+            _ => Ok(None),
+        })
+    }
+
+    /// Sends the request `next`, if it can be sent now.
+    fn send_next(&mut self, next: &mut NextPut<'_>, buf: &mut [u8]) {
+        let Some(put) = next.put else { return };
+        // One that cannot be sent ahead is refused when it is started by itself.
+        let Ok(len) = self.write_request(&ClientRequest::Write(WriteRequest::Put(*put)), buf) else { return };
+        let mut rest = buf.get(..len).unwrap_or_default();
+        while !rest.is_empty() {
+            match self.transport.write_part(rest, false) {
+                Ok(sent) if sent > 0 => {
+                    next.is_sent = true;
+                    rest = rest.get(sent..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // What the server says to the body can still be received.
+                _ => return,
+            }
+        }
+    }
+
+    /// Sends the body, and looks at the same time at what the server sends. `more` is to follow it. Returns whether all of it was
+    /// sent.
+    fn send_body<S: Source>(
+        &mut self,
+        source: &mut S,
+        buf: &mut [u8],
+        more: bool,
+    ) -> Result<bool, ClientError<T::Error, S::Error>> {
+        let mut is_whole = !matches!(self.session.action(), ClientAction::SendFile { .. });
         // What is read of the source and not sent.
         let mut unsent = 0..0;
         while let ClientAction::SendFile { offset, len } = self.session.action() {
@@ -96,11 +160,13 @@ where
             let now = self.clock.now();
             self.limit_wait(now)?;
             let bytes = buf.get(unsent.clone()).unwrap_or_default();
-            match self.transport.write_part(bytes, u64::try_from(bytes.len()).is_ok_and(|sent| sent < len)) {
+            let has_more = more || u64::try_from(bytes.len()).is_ok_and(|sent| sent < len);
+            match self.transport.write_part(bytes, has_more) {
                 Ok(0) => self.session.send_failed(),
                 Ok(sent) => {
                     let sent = sent.min(unsent.len());
                     unsent.start = unsent.start.saturating_add(sent);
+                    is_whole = u64::try_from(sent).is_ok_and(|sent| sent >= len);
                     let now = self.clock.now();
                     self.session.sent(sent, now);
                 }
@@ -117,7 +183,7 @@ where
             }
         }
         while self.transport.flush().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Passes to the session what has arrived, without waiting.
@@ -156,6 +222,27 @@ where
     fn too_short<S>(&mut self) -> ClientError<T::Error, S> {
         self.session.abandon();
         ClientError::TooFewToReadBack
+    }
+}
+
+/// The file that is put next on a connection, if any; its request is sent behind the body of the one before.
+#[derive(Debug)]
+pub struct NextPut<'p> {
+    put: Option<&'p Put<'p>>,
+    is_sent: bool,
+}
+
+impl<'p> NextPut<'p> {
+    /// A request that was not sent, or none.
+    #[must_use]
+    pub const fn new(put: Option<&'p Put<'p>>) -> Self {
+        Self { put, is_sent: false }
+    }
+
+    /// Whether the request was sent, in part at least.
+    #[must_use]
+    pub const fn is_sent(&self) -> bool {
+        self.is_sent
     }
 }
 

@@ -10,6 +10,8 @@ use super::error::StartError;
 use super::line_buffer::LineBuffer;
 use super::request::{ClientRequest, GetRequest};
 use super::session::{ClientSession, Expectation, State};
+#[cfg(feature = "write")]
+use super::write_request::WriteRequest;
 
 impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Writes `request`, with a newline, to the front of `buf`, for an owner that sends requests ahead: before the responses to
@@ -19,6 +21,9 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     /// Who sends ahead has to read at the same time: a server takes no request while it sends a response, and would wait for
     /// room in the connection as the client does. So send only what the transport takes without waiting.
     ///
+    /// A request to put a file may be sent ahead, behind the body of another one for example. Nothing may be sent behind it
+    /// before its own response has begun.
+    ///
     /// # Errors
     ///
     /// Why the request cannot be sent ahead. [`StartError::BufTooShort`] never with [`ClientSession::MIN_BUF_LEN`] bytes.
@@ -26,7 +31,7 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
         check(request)?;
         hasher(request)?;
         let len = request_writer::write(request, buf).ok_or(StartError::BufTooShort)?;
-        if len > self.max_request {
+        if len > self.max_request_of(request) {
             return Err(StartError::NameDoesNotFit);
         }
         *buf.get_mut(len).ok_or(StartError::BufTooShort)? = b'\n';
@@ -89,8 +94,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
 }
 
 /// Errs for a request that cannot be sent ahead. Bytes of an earlier attempt are hashed before a request is sent, by the
-/// hasher that the response before this one may need, while the server does not wait for ever. Behind a request to store a
-/// file nothing is sent before its response.
+/// hasher that the response before this one may need, while the server does not wait for ever. Of the requests that write only
+/// those of which there are many have a use for it.
 fn check(request: &ClientRequest<'_>) -> Result<(), StartError> {
     match request {
         ClientRequest::Get(GetRequest { offset, digest, digest_from, .. }) => {
@@ -100,6 +105,8 @@ fn check(request: &ClientRequest<'_>) -> Result<(), StartError> {
                 _ => Ok(()),
             }
         }
+        #[cfg(feature = "write")]
+        ClientRequest::Write(put @ WriteRequest::Put(_)) => put.check(),
         #[cfg(feature = "write")]
         ClientRequest::Write(_) => Err(StartError::NotAhead),
         _ => Ok(()),

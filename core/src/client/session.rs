@@ -201,16 +201,11 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
             None => None,
         };
         self.refusal = None;
-        #[cfg(not(feature = "write"))]
-        let max_request = self.max_request;
         #[cfg(feature = "write")]
-        let max_request = match &request {
-            ClientRequest::Write(request) => {
-                request.check()?;
-                request.max_request().max(self.max_request)
-            }
-            _ => self.max_request,
-        };
+        if let ClientRequest::Write(request) = &request {
+            request.check()?;
+        }
+        let max_request = self.max_request_of(&request);
         let buf = self.buf.as_mut();
         let len =
             request_writer::write(&request, buf).filter(|len| *len <= max_request).ok_or(StartError::NameDoesNotFit)?;
@@ -371,6 +366,15 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> ClientSession<B> {
     #[must_use]
     pub fn refusal(&self) -> Option<Refusal<'_>> {
         self.refusal.as_ref().map(|answer| answer.refusal(self.buf.as_ref()))
+    }
+
+    /// The longest that `request` may be, in bytes.
+    pub(super) fn max_request_of(&self, request: &ClientRequest<'_>) -> usize {
+        match request {
+            #[cfg(feature = "write")]
+            ClientRequest::Write(request) => request.max_request().max(self.max_request),
+            _ => self.max_request,
+        }
     }
 
     /// Closes after a report that does not match the action, since later reports could not be trusted.

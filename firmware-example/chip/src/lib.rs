@@ -6,6 +6,8 @@
 #![deny(missing_docs)]
 
 mod handover;
+#[cfg(feature = "signed")]
+pub mod signed;
 
 use core::ffi::CStr;
 use core::ops::Range;

@@ -9,8 +9,8 @@ mod trust;
 use core::cell::RefCell;
 
 use coracle_channel::{BoardEntropy, KeyPair};
-use coracle_firmware_chip::{BOOTS, Chip, KEY_PAGE, PSKS};
-use coracle_flash::{RecordPair, SharedFlash};
+use coracle_firmware_chip::{BOOTS, KEY_PAGE, PSKS};
+use coracle_flash::RecordPair;
 use embedded_storage::nor_flash::ReadNorFlash as _;
 use static_cell::StaticCell;
 
@@ -20,7 +20,7 @@ use psks::Psks;
 pub use store::KeyedStore;
 pub use trust::{PROMOTE, Trust};
 
-pub type Flash = SharedFlash<'static, Chip>;
+use crate::slots::Flash;
 
 static TRUST: StaticCell<Trust> = StaticCell::new();
 

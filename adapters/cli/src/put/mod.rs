@@ -1,36 +1,29 @@
 //! `coracle put`: sends files, which the server stores once they are whole and verified.
 
-mod report;
-mod tree;
+pub mod report;
+pub mod summary;
+pub mod transfer;
+pub mod tree;
 
-use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use coracle::client::{Client, Error, PutOptions, PutReplace};
-use coracle_core::{FileName, Version};
+use coracle::client::{PutOptions, PutReplace};
+use coracle_core::Version;
 
+use self::transfer::{Job, Transfer};
 use crate::client_args::ClientArgs;
-use crate::exit::{Exit, print_error, report_failure};
+use crate::exit::{Exit, print_error};
 use crate::names::{parse_file_name, parse_path, tidy};
 use crate::progress::ProgressDisplay;
 
 /// Send files, which the server stores once they are whole and verified
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  coracle put board-7 config.json              as config.json
-  coracle put board-7 new.json -o config.json -f   replaces what is there
-  coracle put board-7 a.bin b.bin -o tables/   as tables/a.bin and tables/b.bin
-  coracle put -r nas logs -o boards/7/         the directory, as boards/7/logs
-  dmesg | coracle put nas - -o dmesg.txt       standard input
-
-Nothing is replaced without --force or --if-version. A file is sent again from where an
-interrupted run got to, and not at all if it is there already.")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", report::HELP))]
 pub struct Put {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The files; '-' for standard input; with -r also directories
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::AnyPath)]
@@ -56,7 +49,11 @@ pub struct Put {
     #[arg(short, long)]
     parents: bool,
 
-    /// Write a JSON object a line for each file
+    /// Send this many files at once, each over a connection of its own [default: 1; 16 with -r]
+    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=16))]
+    jobs: Option<u16>,
+
+    /// Write a line of JSON for each file, and one at the end; --help describes them
     #[arg(long)]
     json: bool,
 
@@ -65,38 +62,50 @@ pub struct Put {
     quiet: bool,
 }
 
-/// A file to send, and its name at the server.
-struct Job {
-    path: PathBuf,
-    name: String,
-}
+const EXAMPLES: &str = "\
+Examples:
+  coracle put board-7 config.json              as config.json
+  coracle put board-7 new.json -o config.json -f   replaces what is there
+  coracle put board-7 a.bin b.bin -o tables/   as tables/a.bin and tables/b.bin
+  coracle put -r nas logs -o boards/7/         the directory, as boards/7/logs
+  coracle put -r nas logs -o new -j 4          as 'new', over 4 connections
+  dmesg | coracle put nas - -o dmesg.txt       standard input
+
+Nothing is replaced without --force or --if-version. A file is sent again from where an
+interrupted run got to, and not at all if it is there already.";
+
+/// How many connections send a tree: the disk of the server stores many small files together.
+pub const TREE_JOBS: u16 = 16;
 
 pub fn run(args: &Put) -> Exit {
     let jobs = match plan(args) {
         Ok(jobs) => jobs,
         Err(exit) => return exit,
     };
-    let display = ProgressDisplay::new(false, args.quiet);
-    let notes = display.clone();
-    let mut client = args.client_args.client().with_retry_observer(move |event| notes.note(event));
-    let mut exit = Exit::Done;
-    let len = jobs.len();
-    for (at, job) in jobs.into_iter().enumerate() {
-        let Err(error) = send(args, &mut client, &display, &job) else { continue };
-        let failed = display.suspend(|| report_failure(&job.name, &error));
-        if args.json && report::failed(&job.name, &error).is_err() {
-            return Exit::LocalFile;
-        }
-        if exit == Exit::Done {
-            exit = failed;
-        }
-        // A server that cannot be reached for this file cannot be reached for the next ones either.
-        if failed == Exit::Network {
-            if at + 1 < len {
-                print_error(format_args!("{} more were not tried", len - at - 1));
-            }
-            break;
-        }
+    let replace = match &args.if_version {
+        Some(version) => PutReplace::Version(version.clone()),
+        None if args.force => PutReplace::Anything,
+        None => PutReplace::Nothing,
+    };
+    let is_tree = args.recursive;
+    let transfer = Transfer {
+        client_args: &args.client_args,
+        options: PutOptions::new().with_replace(replace).with_parents(args.parents || is_tree),
+        display: if is_tree { ProgressDisplay::of_tree(args.quiet) } else { ProgressDisplay::new(false, args.quiet) },
+        json: args.json,
+        tells_each: !is_tree,
+    };
+    let connections = args.jobs.unwrap_or(if is_tree { TREE_JOBS } else { 1 });
+    let (summary, failure) = transfer::run(&transfer, jobs, usize::from(connections));
+    let exit = failure.unwrap_or(Exit::Done);
+    if args.json {
+        return report::summary(&summary, exit).map_or(Exit::LocalFile, |()| exit);
+    }
+    if is_tree && !args.quiet {
+        // A closed standard output does not change what was sent.
+        drop(writeln!(io::stdout(), "{summary}"));
+    } else if !is_tree && summary.not_tried > 0 {
+        print_error(format_args!("{} more were not tried", summary.not_tried));
     }
     exit
 }
@@ -132,50 +141,11 @@ fn plan(args: &Put) -> Result<Vec<Job>, Exit> {
             jobs.extend(tree::files(path, top.map_or("", |top| top.as_str()))?);
         } else {
             parse_file_name(&name)?;
-            jobs.push(Job { path: path.clone(), name });
+            let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            jobs.push(Job { path: path.clone(), name, size });
         }
     }
     Ok(jobs)
-}
-
-fn send(args: &Put, client: &mut Client, display: &ProgressDisplay, job: &Job) -> Result<(), Error> {
-    let name = FileName::new(&job.name).map_err(|_| Error::Read(io::ErrorKind::InvalidFilename.into()))?;
-    let file = open(&job.path).map_err(Error::Read)?;
-    let replace = match &args.if_version {
-        Some(version) => PutReplace::Version(version.clone()),
-        None if args.force => PutReplace::Anything,
-        None => PutReplace::Nothing,
-    };
-    let options = PutOptions::new()
-        .with_replace(replace)
-        .with_parents(args.parents || args.recursive)
-        .with_time(job.path != Path::new("-"));
-    let mut bar = display.bar(name.as_str());
-    let sent = client.put(name, &file, &options, &mut bar);
-    drop(bar);
-    let summary = sent?;
-    display.note(report::describe(&job.path, &job.name, &summary));
-    if args.json { report::sent(&job.name, &job.path, &summary).map_err(Error::Write) } else { Ok(()) }
-}
-
-/// Opens a regular file. Of standard input and devices the length is unknown, so they are copied to a file first.
-fn open(path: &Path) -> io::Result<File> {
-    if path == Path::new("-") {
-        return spool(&mut io::stdin().lock());
-    }
-    let mut file = File::open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, which -r sends"));
-    }
-    if kind.is_file() { Ok(file) } else { spool(&mut file) }
-}
-
-fn spool(input: &mut dyn io::Read) -> io::Result<File> {
-    let mut file = tempfile::tempfile()?;
-    io::copy(input, &mut file)?;
-    file.rewind()?;
-    Ok(file)
 }
 
 fn parse_version(text: &str) -> Result<Version, String> {

@@ -7,7 +7,20 @@ use coracle::client::{Error, PutSummary};
 use coracle::local::{Escaped, escape_json, escape_path};
 use serde_json::json;
 
+use super::summary::Summary;
+use crate::exit::Exit;
 use crate::standard_output;
+
+/// What the help of `--json` says.
+pub const HELP: &str = "\
+With --json a line stands on standard output for each file, with fileName and outcome:
+  'sent' and 'equal': path, fileSize, resumed (bytes of an earlier run), version, and sha256 or
+    crc32
+  'wouldSend', with --dry-run of sync: path, fileSize, and reason, which is 'new' or 'changed'
+  'deleted' and, with --dry-run, 'wouldDelete', of sync
+  'failed': reason, which is the protocol's word ('exists', 'denied', ...), or 'changed',
+    'network', 'busy', 'violation', 'local'; and message, for people
+The last line has outcome 'summary', and sent, bytes, equal, failed, notTried and exitCode.";
 
 /// The line for people.
 pub fn describe(path: &Path, name: &str, summary: &PutSummary) -> String {
@@ -40,12 +53,21 @@ pub fn sent(name: &str, path: &Path, summary: &PutSummary) -> io::Result<()> {
 pub fn failed(name: &str, error: &Error) -> io::Result<()> {
     let reason = match error {
         Error::Refused { code_name, .. } => code_name,
+        error if error.is_busy() => "busy",
         Error::Connect { .. } | Error::Connection { .. } => "network",
         Error::SourceChanged => "changed",
         Error::Violation(_) => "violation",
         _ => "local",
     };
     write(&json!({ "fileName": name, "outcome": "failed", "reason": reason, "message": error.to_string() }))
+}
+
+/// The end.
+pub fn summary(summary: &Summary, exit: Exit) -> io::Result<()> {
+    let mut line = serde_json::to_value(summary).map_err(io::Error::from)?;
+    line["outcome"] = "summary".into();
+    line["exitCode"] = exit.code().into();
+    write(&line)
 }
 
 fn write(line: &serde_json::Value) -> io::Result<()> {

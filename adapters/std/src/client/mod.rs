@@ -34,11 +34,16 @@ mod download;
 mod error;
 mod limits;
 mod options;
+mod outgoing;
 mod pipeline;
 mod progress;
+mod put_queue;
 mod requester;
+#[cfg(feature = "channel")]
+mod secure;
 mod stream;
 mod upload;
+mod wire;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -58,6 +63,9 @@ pub use error::{Error, ErrorKind};
 pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
+pub use put_queue::{PutQueue, PutRequest, QueuedPut};
+#[cfg(feature = "channel")]
+pub use secure::{ClientChannel, ServerTrust};
 pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;
@@ -125,7 +133,8 @@ impl Client {
         self
     }
 
-    /// Sets the limit of what is received, which other clients may share; `None` for none, the default.
+    /// Sets the limit of what is received and of the files that are sent, which other clients may share; `None` for none, the
+    /// default.
     #[must_use]
     pub fn with_rate_limit(mut self, rate_limit: Option<RateLimit>) -> Self {
         self.requester.limits.rate_limit = rate_limit;
@@ -136,6 +145,15 @@ impl Client {
     #[must_use]
     pub fn with_address_family(mut self, family: Option<AddressFamily>) -> Self {
         self.requester.family = family;
+        self
+    }
+
+    /// Sets how connections are encrypted; `None`, the default, for not at all. With a channel nothing is ever said in plain: a
+    /// server that does not make the handshake is an error, [`Error::Handshake`] or [`Error::Untrusted`].
+    #[cfg(feature = "channel")]
+    #[must_use]
+    pub fn with_channel(mut self, channel: Option<ClientChannel>) -> Self {
+        self.requester.secure = channel.map(secure::Secure::new);
         self
     }
 
@@ -315,6 +333,13 @@ impl Client {
         progress: &mut dyn Progress,
     ) -> Result<PutSummary, Error> {
         upload::put(&mut self.requester, name, file, options, progress)
+    }
+
+    /// Sends the files of `queue` over one connection, the request of each right behind the body of the one before. Each has the
+    /// outcome that [`Client::put`] would have. Returns the tag of the file that was taken and is not done, where the queue ended
+    /// it.
+    pub fn put_all<Q: PutQueue>(&mut self, queue: &mut Q) -> Option<Q::Tag> {
+        put_queue::run(&mut self.requester, queue)
     }
 
     /// Deletes a file, an unfinished upload or an empty directory at the server.

@@ -1,22 +1,17 @@
 //! Sends a file, and the other requests that write.
 
 use std::fs::File;
-use std::io;
-use std::thread::sleep;
 
-use coracle_core::exec::Source;
-use coracle_core::{Code, Digest, DigestKind, FileName, Hasher, Put, Replace, Space, Stored, Version, WriteRequest};
+use coracle_core::blocking::{ClientError, NextPut};
+use coracle_core::{
+    ClientRequest, Code, Digest, DigestKind, FileName, Put, Replace, Space, Stored, Version, WriteRequest,
+};
 
 use super::backoff::Backoff;
 use super::error::Error;
+use super::outgoing::{Body, Outgoing, READ_LEN};
 use super::progress::{Progress, ProgressEvent};
 use super::requester::Requester;
-use crate::local::{FileHandle, FileStatus};
-
-/// How many times a file is hashed again that changes meanwhile.
-const MAX_CHANGES: u32 = 3;
-/// Bytes that are read of the file at a time.
-const READ_LEN: usize = 256 * 1024;
 
 /// How a file is sent.
 ///
@@ -99,41 +94,81 @@ pub(super) fn put(
     progress: &mut dyn Progress,
 ) -> Result<PutSummary, Error> {
     let kind = digest_kind(requester)?;
-    let (digest, status) = hash(file, kind)?;
-    let mut put = Put::new(name, status.size, digest).with_parents(options.parents);
-    put = put.with_replace(match &options.replace {
+    let mut buf = vec![0; READ_LEN];
+    let file = Outgoing::hash(file.try_clone().map_err(Error::Read)?, kind, &mut buf, 0)?;
+    send(requester, &request(name, &file, options), &file, progress, &mut buf, &mut Ahead::default())
+}
+
+/// What is sent ahead of its turn.
+#[derive(Default)]
+pub(super) struct Ahead<'p> {
+    /// The request was sent behind the body before.
+    pub was_sent: bool,
+    /// What is put next.
+    pub next: Option<&'p Put<'p>>,
+}
+
+/// The request to store `file` as `name`.
+pub(super) fn request<'a>(name: FileName<'a>, file: &Outgoing, options: &'a PutOptions) -> Put<'a> {
+    let put = Put::new(name, file.status.size, file.digest).with_parents(options.parents);
+    let put = put.with_replace(match &options.replace {
         PutReplace::Nothing => Replace::Nothing,
         PutReplace::Anything => Replace::Anything,
         PutReplace::Version(version) => Replace::Version(version.as_str()),
     });
-    if options.keeps_time {
-        put = put.with_modified(u64::try_from(status.modified_ns / 1_000_000_000).ok());
-    }
-    let mut body = Body { file, status, progress, first: None, position: 0 };
-    let mut buf = vec![0; READ_LEN];
+    let modified = u64::try_from(file.status.modified_ns.div_euclid(1_000_000_000)).ok();
+    put.with_modified(modified.filter(|_| options.keeps_time))
+}
+
+/// Sends `file` by the request `put`, and the request of `ahead` behind it. Afterwards `ahead.was_sent` is that one's.
+pub(super) fn send(
+    requester: &mut Requester,
+    put: &Put<'_>,
+    file: &Outgoing,
+    progress: &mut dyn Progress,
+    buf: &mut [u8],
+    ahead: &mut Ahead<'_>,
+) -> Result<PutSummary, Error> {
+    let (size, digest) = (put.size, put.digest);
+    let mut body = Body::new(file, progress);
     let mut backoff = Backoff::new(requester.policy);
     loop {
         let before = body.position;
-        let failed = match requester.attempt(|connection| connection.put(&put, &mut body, &mut buf)) {
+        let mut next = NextPut::new(ahead.next);
+        let outcome = requester.attempt(|connection| {
+            if std::mem::take(&mut ahead.was_sent) {
+                let request = ClientRequest::Write(WriteRequest::Put(*put));
+                connection.start_sent(request).map_err(ClientError::Start)?;
+            } else {
+                connection.start_put(put)?;
+            }
+            connection.finish_put(&mut body, buf, &mut next)
+        });
+        ahead.was_sent = next.is_sent() && requester.has_connection();
+        let failed = match outcome {
             Ok(Stored { version, was_there, .. }) => {
-                let resumed = if was_there { status.size } else { body.first.unwrap_or(0) };
-                return Ok(PutSummary { size: status.size, resumed, digest, version, was_there });
+                let resumed = if was_there { size } else { body.first.unwrap_or(0) };
+                return Ok(PutSummary { size, resumed, digest, version, was_there });
             }
             Err(failed) => failed,
         };
         match failed.error {
             // The server has dropped it, so that it is sent anew by the next call.
-            Error::Refused { code: Some(Code::Corrupt), .. } if !body.is_unchanged() => {
+            Error::Refused { code: Some(Code::Corrupt), .. } if !file.is_unchanged() => {
                 return Err(Error::SourceChanged);
             }
             _ if failed.is_final || !failed.error.is_temporary() => return Err(failed.error),
             _ => {
+                if std::mem::take(&mut ahead.was_sent) {
+                    // Its answer would come first.
+                    requester.drop_connection();
+                }
                 let progressed = body.position > before;
                 let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
                 if !pause.is_zero() {
                     body.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
                 }
-                sleep(pause);
+                requester.pause(pause);
             }
         }
     }
@@ -166,81 +201,13 @@ fn is_done_already(request: &WriteRequest<'_>, error: &Error) -> bool {
 }
 
 /// The best digest that the server computes.
-fn digest_kind(requester: &mut Requester) -> Result<DigestKind, Error> {
+pub(super) fn digest_kind(requester: &mut Requester) -> Result<DigestKind, Error> {
+    if let Some(kind) = requester.put_digest {
+        return Ok(kind);
+    }
     let has_sha256 =
         requester.retry(|requester| requester.attempt(|connection| connection.hello(|hello| hello.digests.sha256)))?;
-    Ok(if has_sha256 { DigestKind::Sha256 } else { DigestKind::Crc32 })
-}
-
-/// Hashes all of `file` while it does not change.
-fn hash(file: &File, kind: DigestKind) -> Result<(Digest, FileStatus), Error> {
-    let mut buf = vec![0; READ_LEN];
-    for _ in 0..MAX_CHANGES {
-        let before = status(file)?;
-        let mut hasher = Hasher::new(kind).expect("this crate turns on every digest of the core");
-        let mut offset = 0;
-        loop {
-            match read_at(file, &mut buf, offset)? {
-                0 => break,
-                len => {
-                    hasher.update(&buf[..len]);
-                    offset += len as u64;
-                }
-            }
-        }
-        if status(file)? == before && offset == before.size {
-            return Ok((hasher.finish(), before));
-        }
-    }
-    Err(Error::SourceChanged)
-}
-
-/// The file as a source of a body.
-struct Body<'a> {
-    file: &'a File,
-    status: FileStatus,
-    progress: &'a mut dyn Progress,
-    /// Where the first body began.
-    first: Option<u64>,
-    /// Where the last piece that was read ends.
-    position: u64,
-}
-
-impl Body<'_> {
-    fn is_unchanged(&self) -> bool {
-        status(self.file).is_ok_and(|status| status == self.status)
-    }
-}
-
-impl Source for Body<'_> {
-    type Error = Error;
-
-    fn begin(&mut self, offset: u64) -> Result<(), Error> {
-        self.first.get_or_insert(offset);
-        self.position = offset;
-        self.progress.started(self.status.size, offset);
-        Ok(())
-    }
-
-    fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        self.progress.advanced(offset);
-        let len = read_at(self.file, buf, offset)?;
-        self.position = offset + len as u64;
-        // Looked at before the last byte leaves, so that no other contents are stored.
-        let is_last = len == 0 || self.position >= self.status.size;
-        if is_last && !self.is_unchanged() { Err(Error::SourceChanged) } else { Ok(len) }
-    }
-}
-
-fn status(file: &File) -> Result<FileStatus, Error> {
-    FileHandle::status(file).map_err(Error::Read)
-}
-
-fn read_at(file: &File, buf: &mut [u8], offset: u64) -> Result<usize, Error> {
-    loop {
-        match FileHandle::read_at(file, buf, offset) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read.map_err(Error::Read),
-        }
-    }
+    let kind = if has_sha256 { DigestKind::Sha256 } else { DigestKind::Crc32 };
+    requester.put_digest = Some(kind);
+    Ok(kind)
 }

@@ -9,6 +9,7 @@ use coracle_core::{Begun, DigestKind, Instant, Put, PutAttempt, StoreError, Writ
 
 use super::super::directory::DirectoryStore;
 use super::super::file::File;
+use super::commit::Partial;
 use super::place::{Place, write_error};
 use super::upload::Upload;
 use super::uploads::Claim;
@@ -31,10 +32,13 @@ impl Writer {
             place => Some(place?),
         };
         let current = place.as_ref().map(Place::current).transpose()?.flatten();
-        if let Some(current) = &current
+        if let (Some(current), Some(place)) = (&current, &place)
             && self.may_compare(put, attempt)
             && let Some(begun) = compare(store, put, current)?
         {
+            // Told that it is there, the client counts on it: whoever stored it may not have synced it, or not yet.
+            current.as_std().sync_all().map_err(|error| write_error(&error))?;
+            place.sync()?;
             return Ok(begun);
         }
         let names = place.as_ref().map(|place| {
@@ -56,7 +60,7 @@ impl Writer {
         let place = match place {
             Some(place) => place,
             None => {
-                Place::create_parents(&self.root, put.name)?;
+                self.commits.create_parents(&self.root, put.name)?;
                 Place::open(&self.root, put.name)?
             }
         };
@@ -72,7 +76,16 @@ impl Writer {
             .and_then(|()| open_partial(&place, put, &name));
         match file {
             Ok((file, have)) => {
-                let upload = Upload::new(Arc::clone(self), place, target, upload, ticket, file);
+                let partial = Partial {
+                    share: self.commits.share(place.identity, have),
+                    writer: Arc::clone(self),
+                    place: Arc::new(place),
+                    target,
+                    unfinished: upload,
+                    ticket,
+                    file: Arc::new(file),
+                };
+                let upload = Upload::new(partial);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {

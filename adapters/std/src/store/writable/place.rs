@@ -27,24 +27,6 @@ impl Place {
         Ok(Self { directory, identity, leaf: name.last().into() })
     }
 
-    /// Creates the directories that lead to `name`, and makes them durable.
-    pub fn create_parents(root: &SystemDirectory, name: FileName<'_>) -> Result<(), WriteError> {
-        let Some(parent) = parent(name) else { return Ok(()) };
-        let ends = parent.match_indices('/').map(|(end, _)| end).chain([parent.len()]);
-        for path in ends.map(|end| &parent[..end]) {
-            match root.create_directory(path) {
-                Ok(()) => {
-                    let above = path.rsplit_once('/').map_or(".", |(above, _)| above);
-                    let synced = root.open_directory(above).and_then(|above| sync(&above));
-                    synced.map_err(|error| write_error(&error))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(write_error(&error)),
-            }
-        }
-        Ok(())
-    }
-
     pub fn target(&self) -> Target {
         Target::new(self.identity, &self.leaf)
     }
@@ -82,7 +64,7 @@ impl Place {
 }
 
 /// Makes the entries of `directory` survive a power cut, where the file system can do that.
-fn sync(directory: &SystemDirectory) -> io::Result<()> {
+pub(super) fn sync(directory: &SystemDirectory) -> io::Result<()> {
     match directory.sync() {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(()),
         synced => synced,
@@ -102,6 +84,7 @@ pub(super) fn write_error(error: &io::Error) -> WriteError {
     }
 }
 
-fn parent(name: FileName<'_>) -> Option<&str> {
+/// The directory of `name`; `None` for the root.
+pub(super) fn parent(name: FileName<'_>) -> Option<&str> {
     name.as_str().rsplit_once('/').map(|(parent, _)| parent)
 }

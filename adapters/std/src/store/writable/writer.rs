@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use coracle_core::{FileName, Put, Space, StoreError, WriteError};
 
 use super::super::directory::DirectoryStore;
+use super::commits::Commits;
 use super::options::WriteOptions;
 use super::place::{Place, write_error};
 use super::uploads::Uploads;
@@ -22,6 +23,7 @@ pub(super) struct Writer {
     pub root: SystemDirectory,
     pub options: WriteOptions,
     pub uploads: Uploads,
+    pub commits: Commits,
     /// Held while a name is given, taken or removed, from the check of its precondition on.
     pub names: Mutex<()>,
     /// Bytes of all files beneath the directory, unfinished uploads left out; counted where there is a quota.
@@ -31,8 +33,10 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn new(store: &DirectoryStore, options: WriteOptions) -> io::Result<Self> {
+        let root = store.to_system_directory()?;
         Ok(Self {
-            root: store.to_system_directory()?,
+            commits: Commits::new(&root),
+            root,
             options,
             uploads: Uploads::default(),
             names: Mutex::new(()),

@@ -1,0 +1,162 @@
+//! The commit of an upload: the steps by which its file gets its name, in their order.
+
+use std::fs::File as SystemFile;
+use std::io;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use coracle_core::{FileInfo, Put, Replace, StoreError, UploadTicket, WriteError};
+
+use super::super::file::File;
+use super::place::{Place, write_error};
+use super::uploads::{Target, Unfinished};
+use super::writer::Writer;
+use crate::local::{DirectoryHandle, FileHandle};
+
+/// The file of an unfinished upload that a connection has, and its right to it.
+#[derive(Clone, Debug)]
+pub(super) struct Partial {
+    pub writer: Arc<Writer>,
+    pub place: Arc<Place>,
+    pub target: Target,
+    pub unfinished: Arc<Unfinished>,
+    pub ticket: UploadTicket,
+    pub file: Arc<SystemFile>,
+    /// As [`Commits::share`](super::commits::Commits::share) says.
+    pub share: Option<u64>,
+}
+
+/// A commit under way, which goes on without its connection.
+#[derive(Debug)]
+pub(super) struct Commit {
+    partial: Partial,
+    pub size: u64,
+    modified: Option<u64>,
+    replace: Precondition,
+    /// The contents are on the disk.
+    pub is_synced: bool,
+    outcome: Sender<Result<FileInfo, WriteError>>,
+}
+
+/// [`Replace`], owned.
+#[derive(Debug)]
+enum Precondition {
+    Nothing,
+    Anything,
+    Version(String),
+}
+
+impl Commit {
+    /// The commit of `partial`, whose outcome is sent by `outcome`.
+    pub fn new(partial: Partial, put: &Put<'_>, outcome: Sender<Result<FileInfo, WriteError>>) -> Self {
+        Self {
+            partial,
+            size: put.size,
+            modified: put.modified,
+            replace: match put.replace {
+                Replace::Nothing => Precondition::Nothing,
+                Replace::Anything => Precondition::Anything,
+                Replace::Version(version) => Precondition::Version(version.to_owned()),
+            },
+            is_synced: false,
+            outcome,
+        }
+    }
+
+    /// Where the file gets its name.
+    pub fn place(&self) -> &Arc<Place> {
+        &self.partial.place
+    }
+
+    /// What the upload has to show to share a sync.
+    pub fn share(&self) -> Option<u64> {
+        self.partial.share
+    }
+
+    /// Ends the commit.
+    pub fn finish(self, outcome: Result<FileInfo, WriteError>) {
+        if outcome.is_ok() {
+            self.partial.writer.uploads.forget(&self.partial.target, &self.partial.unfinished);
+        }
+        self.partial.unfinished.turn().release(self.partial.ticket);
+        // The connection may have ended meanwhile; the file has its name nevertheless.
+        let _ = self.outcome.send(outcome);
+    }
+
+    /// Completes what has to be on the disk before the file gets its name.
+    pub fn prepare(&self) -> Result<(), WriteError> {
+        // A resumed upload may have been longer.
+        FileHandle::set_len(&*self.partial.file, self.size).map_err(|error| write_error(&error))?;
+        if let Some(time) = self.modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
+            // Not every file system can hold every time.
+            let _ = self.partial.file.set_modified(time);
+        }
+        Ok(())
+    }
+
+    /// Makes the contents durable.
+    pub fn sync(&self) -> Result<(), WriteError> {
+        self.partial.file.sync_all().map_err(|error| {
+            // What is read back from now on may not be what is on the disk: nobody may continue it.
+            let _ = self.partial.place.remove(&self.partial.unfinished.name);
+            write_error(&error)
+        })
+    }
+
+    /// Gives the file its name, if it still may have it. The name is durable once the directory is synced.
+    pub fn rename(&self) -> Result<FileInfo, WriteError> {
+        let (directory, leaf, partial) =
+            (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);
+        let file = self.partial.file.try_clone().map_err(|_| StoreError::Io)?;
+        let _lock = self.partial.writer.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_ours = directory.status(partial).map_err(|error| write_error(&error))?.map(|status| status.identity)
+            == Some(FileHandle::status(&file).map_err(|_| StoreError::Io)?.identity);
+        if !is_ours {
+            return Err(StoreError::Io.into());
+        }
+        let current = self.partial.place.current()?;
+        let info = current.as_ref().map(File::info).transpose()?;
+        self.replace.as_replace().check(info.as_ref().map(|info| &info.version))?;
+        let replaced_len = info.map_or(0, |info| info.size);
+        let renamed = if current.is_some() {
+            self.partial.place.check_writable()?;
+            // There may be neither modes nor owners here.
+            let _ = directory.copy_access(leaf, &file, true);
+            directory.rename(partial, directory, leaf)
+        } else {
+            self.rename_to_free_name()
+        };
+        renamed.map_err(|error| write_error(&error))?;
+        self.partial.writer.change_used(replaced_len, self.size);
+        // A rename changes the version.
+        Ok(File::new(file, None)?.info()?)
+    }
+
+    /// Other programs may take the name at any moment.
+    fn rename_to_free_name(&self) -> io::Result<()> {
+        let (directory, leaf, partial) =
+            (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);
+        match directory.rename_no_replace(partial, directory, leaf) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => directory.rename(partial, directory, leaf),
+            renamed => renamed,
+        }
+    }
+}
+
+impl Drop for Commit {
+    fn drop(&mut self) {
+        // Of one that has not finished.
+        self.partial.unfinished.turn().release(self.partial.ticket);
+    }
+}
+
+impl Precondition {
+    fn as_replace(&self) -> Replace<'_> {
+        match self {
+            Self::Nothing => Replace::Nothing,
+            Self::Anything => Replace::Anything,
+            Self::Version(version) => Replace::Version(version),
+        }
+    }
+}
