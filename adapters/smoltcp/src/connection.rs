@@ -53,6 +53,8 @@ enum Step {
 }
 
 impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BUF> {
+    // Inlined, so that it is built once where it is moved from.
+    #[inline(always)]
     pub(crate) fn new(session: ServerSession<'c, [u8; BUF]>, now: Instant) -> Self {
         Self {
             session,

@@ -12,7 +12,7 @@ use coracle_channel::{BoardEntropy, KeyPair};
 use coracle_firmware_chip::{BOOTS, KEY_PAGE, PSKS};
 use coracle_flash::RecordPair;
 use embedded_storage::nor_flash::ReadNorFlash as _;
-use static_cell::StaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 pub use board_keys::BoardKeys;
 use page::{KeyPage, PAGE_LEN};
@@ -22,6 +22,7 @@ pub use trust::{PROMOTE, Trust};
 
 use crate::slots::Flash;
 
+static PAGE: ConstStaticCell<[u8; PAGE_LEN]> = ConstStaticCell::new([0; PAGE_LEN]);
 static TRUST: StaticCell<Trust> = StaticCell::new();
 
 /// Reads the keys and counts this boot. Where anything of it is missing nobody is served: nothing is spoken in plain.
@@ -36,26 +37,24 @@ pub fn open(flash: Flash) -> (&'static Trust, BoardKeys) {
     if psks.current().is_none() {
         defmt::error!("there is no pre-shared key: nobody is served");
     }
-    let (key, entropy) = page.as_ref().map_or((None, None), |page| secrets(page, flash));
-    let clients = page.map_or_else(Default::default, |page| page.clients);
-    let trust = TRUST.init(Trust::new(clients, RefCell::new(psks)));
-    let keys = BoardKeys::new(trust, key, entropy);
-    if let Some(key) = &keys.key {
+    let trust = TRUST.init(Trust::new(page, RefCell::new(psks)));
+    let key = page.and_then(|page| page.secret()).map(KeyPair::new);
+    let entropy = page.and_then(|page| entropy(&page, flash));
+    if entropy.is_none() {
+        defmt::error!("there is no counter of boots, or no seed: nobody is served");
+    }
+    if let Some(key) = &key {
         let mut text = heapless::String::<64>::new();
         if core::fmt::write(&mut text, format_args!("{}", key.public())).is_ok() {
             defmt::info!("this board's key: {=str}", text);
         }
     }
-    (trust, keys)
+    (trust, BoardKeys::new(trust, key, entropy))
 }
 
-/// The static key, and the source of what nobody can predict, for this boot.
-fn secrets(page: &KeyPage, flash: Flash) -> (Option<KeyPair>, Option<BoardEntropy>) {
-    let entropy = count_boot(flash).and_then(|boot| BoardEntropy::new(&page.secret, &page.seed, boot).ok());
-    if entropy.is_none() {
-        defmt::error!("there is no counter of boots, or no seed: nobody is served");
-    }
-    (Some(KeyPair::new(page.secret.clone())), entropy)
+/// The source of what nobody can predict, for this boot.
+fn entropy(page: &KeyPage<'_>, flash: Flash) -> Option<BoardEntropy> {
+    BoardEntropy::new(&page.secret()?, page.seed, count_boot(flash)?).ok()
 }
 
 /// The number of this boot, greater than that of any boot before, once it has been read back.
@@ -69,8 +68,8 @@ fn count_boot(flash: Flash) -> Option<u64> {
 }
 
 #[inline(never)]
-fn read_page(mut flash: Flash) -> Option<KeyPage> {
-    let mut bytes = [0; PAGE_LEN];
-    flash.read(KEY_PAGE, &mut bytes).ok()?;
-    KeyPage::decode(&bytes)
+fn read_page(mut flash: Flash) -> Option<KeyPage<'static>> {
+    let bytes = PAGE.take();
+    flash.read(KEY_PAGE, bytes).ok()?;
+    KeyPage::decode(bytes)
 }

@@ -2,15 +2,14 @@
 
 use coracle_channel::{PublicKey, SecretKey};
 use coracle_core::{Digest, DigestKind, Hasher, Rights};
-use heapless::{String, Vec};
 
 /// Length of the page, in bytes.
 pub const PAGE_LEN: usize = 1_024;
-/// How many clients can be authorised.
-pub const CLIENTS: usize = 8;
 const MAGIC: &[u8; 4] = b"CKP1";
+/// Where what is behind its length begins.
+const BODY: usize = 6;
 
-/// What the board is provisioned with:
+/// What the board is provisioned with, as it was read:
 ///
 /// ```text
 /// "CKP1" │ length of all of it, u16 │ secret key, 32 │ seed, 32 │ number of clients, u8 │ clients │ CRC-32
@@ -18,45 +17,53 @@ const MAGIC: &[u8; 4] = b"CKP1";
 /// ```
 ///
 /// Numbers are little-endian.
-pub struct KeyPage {
+#[derive(Clone, Copy)]
+pub struct KeyPage<'a> {
     /// The board's own secret, of which no other board's can be computed.
-    pub secret: SecretKey,
+    secret: &'a [u8; 32],
     /// 32 random bytes, new at every provisioning.
-    pub seed: [u8; 32],
-    pub clients: Vec<Client, CLIENTS>,
+    pub seed: &'a [u8; 32],
+    count: u8,
+    clients: Bytes<'a>,
 }
 
 /// A client that may do something.
-pub struct Client {
+#[derive(Clone, Copy)]
+pub struct Client<'a> {
     pub key: PublicKey,
-    /// As [`Rights`] reads them.
-    pub rights: String<64>,
+    pub rights: Rights<'a>,
     /// Its owner, for the log.
-    pub name: String<16>,
+    pub name: &'a str,
 }
 
-impl KeyPage {
-    /// Reads the page; `None` where it was never written, or is damaged in any place.
-    pub fn decode(bytes: &[u8; PAGE_LEN]) -> Option<Self> {
-        let len = u16::from_le_bytes(*bytes.get(4..6)?.first_chunk()?);
+impl<'a> KeyPage<'a> {
+    /// Checks the page; `None` where it was never written, or is damaged in any place.
+    pub fn decode(bytes: &'a [u8; PAGE_LEN]) -> Option<Self> {
+        let len = u16::from_le_bytes(*bytes.get(4..BODY)?.first_chunk()?);
         let (covered, crc) = bytes.get(..usize::from(len))?.split_last_chunk::<4>()?;
         if covered.first_chunk() != Some(MAGIC) || crc32(covered)? != u32::from_le_bytes(*crc) {
             return None;
         }
-        let mut rest = Bytes(covered.get(6..)?);
-        let secret = SecretKey::from_bytes(*rest.take(32)?.first_chunk()?).ok()?;
-        let seed = *rest.take(32)?.first_chunk()?;
-        let mut clients = Vec::new();
-        for _ in 0..*rest.take(1)?.first()? {
-            let key = PublicKey::from_bytes(*rest.take(32)?.first_chunk()?);
-            let rights = String::try_from(Rights::new(rest.text()?).ok()?.as_str()).ok()?;
-            let name = String::try_from(rest.text()?).ok()?;
-            clients.push(Client { key, rights, name }).ok()?;
-        }
-        Some(Self { secret, seed, clients })
+        let mut rest = Bytes(covered.get(BODY..)?);
+        let (secret, seed) = (rest.take(32)?.first_chunk()?, rest.take(32)?.first_chunk()?);
+        let count = *rest.take(1)?.first()?;
+        let page = Self { secret, seed, count, clients: rest };
+        (page.clients().count() == usize::from(count)).then_some(page)
+    }
+
+    /// The board's secret; `None` for one that was never set.
+    pub fn secret(&self) -> Option<SecretKey> {
+        SecretKey::from_bytes(*self.secret).ok()
+    }
+
+    /// Who may do something.
+    pub fn clients(&self) -> impl Iterator<Item = Client<'a>> + use<'a> {
+        let mut rest = self.clients;
+        (0..self.count).map_while(move |_| rest.client())
     }
 }
 
+#[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
@@ -64,6 +71,12 @@ impl<'a> Bytes<'a> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
+    }
+
+    fn client(&mut self) -> Option<Client<'a>> {
+        let key = PublicKey::from_bytes(*self.take(32)?.first_chunk()?);
+        let rights = Rights::new(self.text()?).ok()?;
+        Some(Client { key, rights, name: self.text()? })
     }
 
     /// Text behind its length.

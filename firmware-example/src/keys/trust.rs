@@ -3,10 +3,10 @@
 use core::cell::{Cell, RefCell};
 
 use coracle_channel::{Psk, PublicKey};
-use coracle_core::{Demand, Exchange, Permit, RequestKind, Rights, StoreError};
+use coracle_core::{Demand, Exchange, Permit, RequestKind, StoreError};
 use heapless::{String, Vec};
 
-use super::page::{CLIENTS, Client};
+use super::page::{Client, KeyPage};
 use super::psks::{PskUse, Psks};
 use super::store::NEXT;
 use crate::SESSIONS;
@@ -16,7 +16,7 @@ pub const PROMOTE: &str = "psk-next";
 
 /// The clients, and the pre-shared keys that they come by.
 pub struct Trust {
-    clients: Vec<Client, CLIENTS>,
+    page: Option<KeyPage<'static>>,
     psks: RefCell<Psks>,
     /// Who is connected, by the session's place.
     connected: [Cell<Option<Peer>>; SESSIONS],
@@ -29,8 +29,8 @@ struct Peer {
 }
 
 impl Trust {
-    pub(super) const fn new(clients: Vec<Client, CLIENTS>, psks: RefCell<Psks>) -> Self {
-        Self { clients, psks, connected: [const { Cell::new(None) }; SESSIONS] }
+    pub(super) const fn new(page: Option<KeyPage<'static>>, psks: RefCell<Psks>) -> Self {
+        Self { page, psks, connected: [const { Cell::new(None) }; SESSIONS] }
     }
 
     /// The pre-shared keys that are accepted, and which generation of them it is.
@@ -67,13 +67,12 @@ impl Trust {
             let _ = core::fmt::write(text, format_args!("{}", peer.key));
             return Permit::Unknown { key: text };
         };
-        let Ok(rights) = Rights::new(&client.rights) else { return Permit::Denied };
         if demand.subject != NEXT && demand.to != NEXT {
-            return rights.permit(demand);
+            return client.rights.permit(demand);
         }
         // It is put, and nothing else: never read, listed or told.
         match demand.kind {
-            RequestKind::Put => rights.permit(&Demand::new(RequestKind::Do, PROMOTE)),
+            RequestKind::Put => client.rights.permit(&Demand::new(RequestKind::Do, PROMOTE)),
             _ => Permit::Denied,
         }
     }
@@ -115,7 +114,7 @@ impl Trust {
         self.connected.get(slot)?.get()
     }
 
-    fn client(&self, key: &PublicKey) -> Option<&Client> {
-        self.clients.iter().find(|client| client.key == *key)
+    fn client(&self, key: &PublicKey) -> Option<Client<'static>> {
+        self.page.as_ref()?.clients().find(|client| client.key == *key)
     }
 }
