@@ -10,6 +10,8 @@ mod files;
 #[cfg(feature = "slots")]
 mod flash_time;
 mod hardware;
+#[cfg(feature = "channel")]
+mod keys;
 mod lan9118;
 mod network;
 #[cfg(feature = "slots")]
@@ -59,7 +61,13 @@ use slots::BoardServer;
 type BoardServer<const N: usize> = coracle_smoltcp::Server<'static, Files<'static>, N>;
 
 /// Maximum size of a session, without its socket's buffers, in bytes.
-const SESSION_BUDGET: usize = if cfg!(feature = "slots") { 2_048 } else { 1_536 };
+const SESSION_BUDGET: usize = if cfg!(feature = "channel") {
+    2_816
+} else if cfg!(feature = "slots") {
+    2_048
+} else {
+    1_536
+};
 const _: () = assert!(size_of::<BoardServer<SESSIONS>>() / (SESSIONS + 1) <= SESSION_BUDGET);
 
 /// Maximum number of bytes read from the store at once: the length of a transmit buffer.
@@ -124,6 +132,8 @@ fn main() -> ! {
         .with_busy_retry_ms(BUSY_RETRY_MS);
     #[cfg(feature = "slots")]
     let config = slots::Updates::offer(config);
+    #[cfg(feature = "channel")]
+    let config = config.with_permits(true);
     let config: &'static ServerConfig<'static> = CONFIG.init(config);
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
     let spare = rings.next();
@@ -136,8 +146,16 @@ fn main() -> ! {
     let files = Files::new(shared, settings.name(), arguments.has_made, boot);
     #[cfg(not(feature = "slots"))]
     let (mut store, mut watcher) = (files, Watcher::new(shared, SESSIONS));
+    #[cfg(feature = "channel")]
+    let (trust, mut keys) = keys::open(updates.flash());
     #[cfg(feature = "slots")]
-    let (mut store, mut watcher) = (updates.store(files, &arguments), Watcher::new(shared, SESSIONS, updates));
+    let (store, mut watcher) = (updates.store(files, &arguments), Watcher::new(shared, SESSIONS, updates));
+    #[cfg(feature = "channel")]
+    let store = keys::KeyedStore::new(store, trust);
+    #[cfg(feature = "slots")]
+    let mut store = store;
+    #[cfg(feature = "channel")]
+    watcher.ask(trust);
     note_start(shared, clock.millis(), settings);
     #[cfg(feature = "slots")]
     updates.note_start(shared, clock.millis());
@@ -149,7 +167,13 @@ fn main() -> ! {
         let (began, frames) = (clock.ticks(), network.device.frames);
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let now = network::instant(now_ms);
-        let is_serving = server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
+        #[cfg(not(feature = "channel"))]
+        let next = server.poll(now, &mut sockets, &mut store, &mut watcher);
+        #[cfg(feature = "channel")]
+        keys.refresh();
+        #[cfg(feature = "channel")]
+        let next = server.poll_encrypted(now, &mut sockets, &mut store, &mut watcher, &mut keys);
+        let is_serving = next.is_some_and(|next| next <= now);
         is_busy |= network.flush(now_ms, &mut sockets) | is_serving;
         if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;

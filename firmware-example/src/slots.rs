@@ -19,13 +19,21 @@ use crate::hardware;
 use crate::rules::Rules;
 use crate::status::Shared;
 
-type Flash = SharedFlash<'static, Timed<Chip>>;
+/// The chip, shared by all that is in it.
+pub type Flash = SharedFlash<'static, Timed<Chip>>;
 /// What clients read and write.
 pub type BoardStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
 /// The server; a session's buffer holds the longest request that writes.
-pub type BoardServer<const N: usize> = Server<'static, BoardStore, N, ReadWrite, 640>;
+pub type BoardServer<const N: usize> = Server<'static, ServedStore, N, ReadWrite, 640>;
+/// What clients read and write, with the keys where there are any.
+#[cfg(not(feature = "channel"))]
+pub type ServedStore = BoardStore;
+#[cfg(feature = "channel")]
+pub type ServedStore = crate::keys::KeyedStore<BoardStore>;
 
-const ACTIONS: ActionWords<'static> = match ActionWords::new("confirm revert restart") {
+const ACTION_WORDS: &str =
+    if cfg!(feature = "channel") { "confirm revert restart psk-next" } else { "confirm revert restart" };
+const ACTIONS: ActionWords<'static> = match ActionWords::new(ACTION_WORDS) {
     Ok(words) => words,
     Err(_) => panic!("these are words"),
 };
@@ -115,6 +123,12 @@ impl Updates {
         let (mut slots, running) = (self.slots(), self.handover.slot);
         let rules = Rules::new(&mut slots, running, arguments.takes_any_file);
         FlashStore::new(files, slots, running, self.small_files(), rules)
+    }
+
+    /// The chip.
+    #[cfg(feature = "channel")]
+    pub const fn flash(&self) -> Flash {
+        self.flash
     }
 
     /// Offers the exchanges that write.

@@ -14,6 +14,9 @@ pub struct Watcher<'a> {
     shared: &'a RefCell<Shared>,
     #[cfg(feature = "slots")]
     updates: &'a crate::slots::Updates,
+    /// Who the clients are, once that is known, and room for a stranger's key.
+    #[cfg(feature = "channel")]
+    trust: Option<(&'a crate::keys::Trust, heapless::String<64>)>,
     /// The slot of clients that are told `busy`.
     spare: usize,
 }
@@ -28,7 +31,19 @@ impl<'a> Watcher<'a> {
     /// Observes a server with `sessions` sessions, and does what its clients ask for.
     #[cfg(feature = "slots")]
     pub const fn new(shared: &'a RefCell<Shared>, sessions: usize, updates: &'a crate::slots::Updates) -> Self {
-        Self { shared, updates, spare: sessions }
+        Self {
+            shared,
+            updates,
+            #[cfg(feature = "channel")]
+            trust: None,
+            spare: sessions,
+        }
+    }
+
+    /// Asks `trust` from now on what clients may do.
+    #[cfg(feature = "channel")]
+    pub fn ask(&mut self, trust: &'a crate::keys::Trust) {
+        self.trust = Some((trust, heapless::String::new()));
     }
 }
 
@@ -57,7 +72,19 @@ impl Observer for Watcher<'_> {
     #[cfg(feature = "slots")]
     fn perform(&mut self, place: usize, action: &str) -> Result<(), coracle_core::StoreError> {
         defmt::info!("client {=usize}: do {=str}", place, action);
+        #[cfg(feature = "channel")]
+        if let (crate::keys::PROMOTE, Some((trust, _))) = (action, &self.trust) {
+            return trust.promote();
+        }
         self.updates.perform(action)
+    }
+
+    #[cfg(feature = "channel")]
+    fn permit<'b>(&'b mut self, place: usize, demand: &coracle_core::Demand<'_>) -> coracle_core::Permit<'b> {
+        match &mut self.trust {
+            Some((trust, text)) => trust.permit(place, demand, text),
+            None => coracle_core::Permit::Denied,
+        }
     }
 
     fn body(&mut self, _place: usize, len: usize) {
@@ -65,6 +92,10 @@ impl Observer for Watcher<'_> {
     }
 
     fn exchange(&mut self, place: usize, exchange: &Exchange) {
+        #[cfg(feature = "channel")]
+        if let Some((trust, _)) = &self.trust {
+            trust.completed(place, exchange);
+        }
         let shared = &mut *self.shared.borrow_mut();
         shared.exchanges += 1;
         let mut line = Line::at(shared.now_ms);
@@ -85,6 +116,10 @@ impl Observer for Watcher<'_> {
     fn disconnected(&mut self, place: usize, why: DisconnectReason) {
         if place == self.spare {
             return;
+        }
+        #[cfg(feature = "channel")]
+        if let Some((trust, _)) = &self.trust {
+            trust.disconnected(place);
         }
         let shared = &mut *self.shared.borrow_mut();
         shared.clients = shared.clients.saturating_sub(1);

@@ -62,6 +62,8 @@ struct Owner<'p, 's, S, O> {
 }
 
 impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BUF> {
+    // Inlined, so that it is built once where it is moved from.
+    #[inline(always)]
     pub(crate) fn new(session: ServerSession<'c, [u8; BUF]>, now: Instant) -> Self {
         Self {
             session,

@@ -43,30 +43,7 @@ impl Server {
 
     /// Gives it `input` until it takes no more, and returns what it sends and how much it took.
     pub fn run(&mut self, input: &[u8]) -> (Vec<u8>, usize) {
-        let (mut output, mut taken) = (Vec::new(), 0);
-        loop {
-            match self.handshake.action() {
-                HandshakeAction::Receive if taken < input.len() => {
-                    let len = self.handshake.receive(&input[taken..]);
-                    taken += len;
-                    if len == 0 {
-                        assert!(self.failure().is_some(), "nothing taken of what it asks for");
-                    }
-                }
-                HandshakeAction::Compute => {
-                    self.handshake.compute(&self.key, &self.psks);
-                    self.steps += 1;
-                }
-                HandshakeAction::Send(bytes) => {
-                    output.push(bytes[0]);
-                    self.handshake.sent(1);
-                }
-                HandshakeAction::Decide(_) => panic!("a client decides"),
-                HandshakeAction::Receive | HandshakeAction::Done | HandshakeAction::Failed(_) => {
-                    return (output, taken);
-                }
-            }
-        }
+        drive(self, input)
     }
 
     pub fn failure(&self) -> Option<HandshakeError> {
@@ -96,35 +73,97 @@ impl Client {
     /// Gives it `input` until it takes no more or has to decide about an unexpected server, and returns what it sends and how
     /// much it took.
     pub fn run(&mut self, input: &[u8]) -> (Vec<u8>, usize) {
-        let (mut output, mut taken) = (Vec::new(), 0);
-        loop {
-            match self.handshake.action() {
-                HandshakeAction::Receive if taken < input.len() => {
-                    let len = self.handshake.receive(&input[taken..]);
-                    taken += len;
-                    if len == 0 {
-                        assert!(self.failure().is_some(), "nothing taken of what it asks for");
-                    }
-                }
-                HandshakeAction::Compute => {
-                    self.handshake.compute(&self.key, self.psk.as_ref());
-                    self.steps += 1;
-                }
-                HandshakeAction::Send(bytes) => {
-                    output.push(bytes[0]);
-                    self.handshake.sent(1);
-                }
-                HandshakeAction::Decide(key) if key == self.expected => self.handshake.permit(),
-                HandshakeAction::Receive
-                | HandshakeAction::Decide(_)
-                | HandshakeAction::Done
-                | HandshakeAction::Failed(_) => return (output, taken),
-            }
-        }
+        drive(self, input)
     }
 
     pub fn failure(&self) -> Option<HandshakeError> {
         failure(self.handshake.action())
+    }
+}
+
+/// One of both, while its handshake is made.
+trait End {
+    fn action(&self) -> HandshakeAction<'_>;
+    fn receive(&mut self, bytes: &[u8]) -> usize;
+    fn compute(&mut self);
+    fn sent(&mut self, len: usize);
+    /// Whether it goes on with this server.
+    fn decide(&mut self, server: PublicKey) -> bool;
+}
+
+impl End for Server {
+    fn action(&self) -> HandshakeAction<'_> {
+        self.handshake.action()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> usize {
+        self.handshake.receive(bytes)
+    }
+
+    fn compute(&mut self) {
+        self.handshake.compute(&self.key, &self.psks);
+        self.steps += 1;
+    }
+
+    fn sent(&mut self, len: usize) {
+        self.handshake.sent(len);
+    }
+
+    fn decide(&mut self, _: PublicKey) -> bool {
+        panic!("a client decides");
+    }
+}
+
+impl End for Client {
+    fn action(&self) -> HandshakeAction<'_> {
+        self.handshake.action()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) -> usize {
+        self.handshake.receive(bytes)
+    }
+
+    fn compute(&mut self) {
+        self.handshake.compute(&self.key, self.psk.as_ref());
+        self.steps += 1;
+    }
+
+    fn sent(&mut self, len: usize) {
+        self.handshake.sent(len);
+    }
+
+    fn decide(&mut self, server: PublicKey) -> bool {
+        let is_expected = server == self.expected;
+        if is_expected {
+            self.handshake.permit();
+        }
+        is_expected
+    }
+}
+
+/// Gives `end` the input until it takes no more, and sends byte by byte.
+fn drive(end: &mut impl End, input: &[u8]) -> (Vec<u8>, usize) {
+    let (mut output, mut taken) = (Vec::new(), 0);
+    loop {
+        match end.action() {
+            HandshakeAction::Receive if taken < input.len() => {
+                let len = end.receive(&input[taken..]);
+                taken += len;
+                let has_failed = matches!(end.action(), HandshakeAction::Failed(_));
+                assert!(len > 0 || has_failed, "nothing taken of what it asks for");
+            }
+            HandshakeAction::Compute => end.compute(),
+            HandshakeAction::Send(bytes) => {
+                output.push(bytes[0]);
+                end.sent(1);
+            }
+            HandshakeAction::Decide(server) => {
+                if !end.decide(server) {
+                    return (output, taken);
+                }
+            }
+            HandshakeAction::Receive | HandshakeAction::Done | HandshakeAction::Failed(_) => return (output, taken),
+        }
     }
 }
 
