@@ -1,9 +1,11 @@
 //! One live connection: its session and the open file.
 
+#[cfg(feature = "manage")]
+use coracle_core::Request;
 use coracle_core::exec::StoreExchange;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Instant, Reply, ServerSession, Store};
 #[cfg(feature = "write")]
-use coracle_core::{Request, ServerEvent, WriteError};
+use coracle_core::{ServerEvent, WriteError};
 use smoltcp::socket::tcp;
 
 use crate::access::ServerAccess;
@@ -278,6 +280,7 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         let reply = self.exchange.open(store, &request);
         #[cfg(feature = "write")]
         let reply = match request {
+            #[cfg(feature = "manage")]
             Request::Do { action } => match observer.perform(slot, action) {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Refuse(error.code()),

@@ -1,6 +1,6 @@
 //! Interface of what observes a server.
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 use coracle_core::StoreError;
 use coracle_core::{Close, Exchange, FileInfo, Request};
 #[cfg(feature = "rights")]
@@ -52,7 +52,7 @@ pub trait Observer {
     /// # Errors
     ///
     /// The action failed.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, slot: usize, action: &str) -> Result<(), StoreError> {
         let (_, _) = (slot, action);
         Err(StoreError::Io)

@@ -87,7 +87,7 @@ fn board_with(link: Link, erase_ms: u64, took_ms: Rc<Cell<u64>>) -> Board {
     let small = SmallFiles::open(flash, files_start..SECTORS * 1_024).expect("it fits");
     let store = FlashStore::new(StaticStore::new(&FILES), slots, Slot::A, small, ());
     let config = ServerConfig::new()
-        .with_actions(ActionWords::new("confirm fail").expect("words"))
+        .with_actions(ActionWords::new("confirm calibrate").expect("words"))
         .with_offered(RequestKind::Put)
         .with_offered(RequestKind::Delete)
         .with_offered(RequestKind::Space);
@@ -300,9 +300,9 @@ fn actions_are_done_by_the_owner() {
     let hello = ask(&mut board, client, "{\"type\":\"hello\"}");
     assert!(hello.contains("\"actions\"") && hello.contains("\"put\""), "{hello}");
     assert_eq!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"confirm\"}"), "{\"type\":\"end\"}\n");
-    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"fail\"}").contains("\"io\""));
+    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"calibrate\"}").contains("\"io\""));
     assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"explode\"}").contains("\"notFound\""));
-    assert_eq!(board.seen.performed, ["confirm", "fail"]);
+    assert_eq!(board.seen.performed, ["confirm", "calibrate"]);
     let space = ask(&mut board, client, "{\"type\":\"space\"}");
     assert!(space.contains("\"maxFile\""), "{space}");
 }

@@ -168,10 +168,10 @@ impl Observer for Seen {
         self.body_len += len;
     }
 
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, _: usize, action: &str) -> Result<(), coracle_core::StoreError> {
         self.performed.push(action.to_owned());
-        if action == "fail" { Err(coracle_core::StoreError::Io) } else { Ok(()) }
+        if action == "calibrate" { Err(coracle_core::StoreError::Io) } else { Ok(()) }
     }
 
     fn exchange(&mut self, _: usize, _: &coracle_core::Exchange) {
