@@ -24,6 +24,9 @@ mod properties;
 #[cfg(feature = "blocking")]
 #[path = "requests_ahead.rs"]
 mod requests_ahead;
+#[cfg(feature = "rights")]
+#[path = "rights.rs"]
+mod rights;
 #[path = "scan_grammar.rs"]
 mod scan_grammar;
 #[path = "server.rs"]

@@ -42,9 +42,13 @@ pub fn print(
             hosts.push(ShownAddress(*address).host());
         }
         for host in hosts {
-            text.push_str(&match name {
-                Some(name) => format!("  coracle get {host}{port} {}\n", quoted(name.as_str())),
-                None => format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"),
+            text.push_str(&match (name, key) {
+                (Some(name), None) => format!("  coracle get {host}{port} {}\n", quoted(name.as_str())),
+                (None, None) => format!("  coracle ls {host}{port}     coracle get {host}{port} NAME\n"),
+                (Some(name), Some(key)) => {
+                    format!("  coracle get --pin {key} {host}{port} {}\n", quoted(name.as_str()))
+                }
+                (None, Some(key)) => format!("  coracle ls --pin {key} {host}{port}\n"),
             });
         }
     }

@@ -13,6 +13,9 @@ use super::registry::{ConnectionRegistry, Phase, State};
 
 /// A connection that has sent no request for this long may be evicted in favour of a new client.
 const MIN_EVICTABLE_AGE: Duration = Duration::from_secs(1);
+/// The same where connections are encrypted, before the handshake is made: strangers that leave theirs would hold all places for
+/// that second. An honest client needs two round trips.
+const MIN_STRANGER_AGE: Duration = Duration::from_millis(200);
 
 /// What happens to a new client.
 #[derive(Debug)]
@@ -132,7 +135,9 @@ impl State {
         while let Some(oldest) = self.evictable.front() {
             match oldest.upgrade() {
                 Some(entry) if !entry.is_active() && self.live.contains_key(&entry.id) => {
-                    if entry.admitted.elapsed() < MIN_EVICTABLE_AGE {
+                    let is_stranger = self.has_keys && !entry.is_introduced();
+                    let min_age = if is_stranger { MIN_STRANGER_AGE } else { MIN_EVICTABLE_AGE };
+                    if entry.admitted.elapsed() < min_age {
                         return false;
                     }
                     self.evictable.pop_front();
@@ -163,7 +168,7 @@ mod tests {
     fn a_new_client_does_not_overtake_queued_ones() {
         let admission = Admission::Queue { length: 8, timeout: None };
         let limits = Limits { max_clients: 1, admission, ..Limits::default() };
-        let registry = ConnectionRegistry::new(&limits);
+        let registry = ConnectionRegistry::new(&limits, false);
         let timeouts = SocketTimeouts { read: Duration::from_secs(20), write: Duration::from_secs(20) };
         let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), false, timeouts).expect("bound");
         let address = listener.address;

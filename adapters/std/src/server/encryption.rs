@@ -86,6 +86,7 @@ impl<'c> Encryption<'c> {
                 match made {
                     Ok(channel) => {
                         self.limits.completed(entry.address.ip());
+                        entry.mark_introduced();
                         let key = *channel.peer();
                         let name = current.clients.client(&key).map_or("", |client| client.name());
                         let client = Arc::new(ClientIdentity::new(key.to_string(), name.to_owned()));
@@ -101,7 +102,10 @@ impl<'c> Encryption<'c> {
             Ok(_) if !self.channel.offers_plain || self.channel.current().clients.plain().is_none() => {
                 Opening::Refuse(Code::Encrypted)
             }
-            Ok(_) => Opening::Serve(ServerTransport::Plain(transport), Asker::Plain),
+            Ok(_) => {
+                entry.mark_introduced();
+                Opening::Serve(ServerTransport::Plain(transport), Asker::Plain)
+            }
         }
     }
 

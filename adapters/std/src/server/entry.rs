@@ -19,6 +19,8 @@ pub(super) struct ConnectionEntry {
     pub live: usize,
     /// A whole request has arrived, so the connection is not evicted.
     is_active: AtomicBool,
+    /// The client has made the handshake of an encrypted connection, or comes without.
+    is_introduced: AtomicBool,
     forced_close: AtomicU8,
 }
 
@@ -35,8 +37,9 @@ pub(super) enum ForcedClose {
 
 impl ConnectionEntry {
     pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
-        let (is_active, forced_close) = (AtomicBool::new(false), AtomicU8::new(0));
-        Self { id, address, socket, admitted: Instant::now(), live, is_active, forced_close }
+        let [is_active, is_introduced] = [false, false].map(AtomicBool::new);
+        let (admitted, forced_close) = (Instant::now(), AtomicU8::new(0));
+        Self { id, address, socket, admitted, live, is_active, is_introduced, forced_close }
     }
 
     /// Waits for input, its end or the time-out, and leaves it to the next read. A thread has no buffers before that, so
@@ -48,6 +51,16 @@ impl ConnectionEntry {
     /// A whole request has arrived, or a piece of text.
     pub(super) fn mark_active(&self) {
         self.is_active.store(true, Ordering::Relaxed);
+    }
+
+    /// The client has made the handshake, or begun without one.
+    #[cfg(feature = "channel")]
+    pub(super) fn mark_introduced(&self) {
+        self.is_introduced.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_introduced(&self) -> bool {
+        self.is_introduced.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_active(&self) -> bool {

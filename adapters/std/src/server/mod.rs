@@ -211,7 +211,11 @@ where
     /// [`ServerHandle::listen_on`] do so, before [`BoundServer::run`] is called or while it runs.
     #[must_use]
     pub fn bind_later(self) -> BoundServer<'a, S> {
-        let registry = Arc::new(ConnectionRegistry::new(&self.limits));
+        #[cfg(feature = "channel")]
+        let has_keys = self.channel.is_some();
+        #[cfg(not(feature = "channel"))]
+        let has_keys = false;
+        let registry = Arc::new(ConnectionRegistry::new(&self.limits, has_keys));
         let handle = ServerHandle { registry, ipv6_only: self.ipv6_only, timeouts: SocketTimeouts::new(&self.limits) };
         BoundServer { server: self, handle }
     }

@@ -42,6 +42,8 @@ pub(super) struct State {
     pub(super) address_limits: AddressLimits,
     pub(super) retry_estimate: RetryEstimate,
     pub(super) last_id: u64,
+    /// Connections begin with a handshake.
+    pub(super) has_keys: bool,
     pub(super) phase: Phase,
 }
 
@@ -64,7 +66,7 @@ pub(super) enum AcceptorCommand {
 }
 
 impl ConnectionRegistry {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, has_keys: bool) -> Self {
         let queue = Queue::new(limits.admission);
         Self {
             max_clients: limits.max_clients.max(1),
@@ -78,6 +80,7 @@ impl ConnectionRegistry {
                 address_limits: AddressLimits::new(limits.max_clients_per_address),
                 retry_estimate: RetryEstimate::new(limits.max_clients, Instant::now()),
                 last_id: 0,
+                has_keys,
                 phase: Phase::Running,
             }),
             changed: Condvar::new(),
