@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use coracle_core::{
-    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, Instant, ServerConfig, Version,
-};
+use coracle_core::{ClientAction, ClientEvent, ClientSession, Code, DigestKind, End, Instant, ServerConfig, Version};
 
 use super::job::{Job, PATHS, Precondition, What, digest, version};
 use super::server::Connection;
@@ -34,6 +32,8 @@ pub struct Client {
     dies_in: Option<usize>,
     /// Where the server wanted the body to begin.
     ready_at: Option<u64>,
+    /// What it has read of a file.
+    read: Vec<u8>,
     outcome: Option<Outcome>,
     errors_before: u64,
     calm_attempts: u32,
@@ -50,6 +50,7 @@ enum State {
 enum Outcome {
     Stored { was_there: bool },
     Deleted,
+    Read,
     Refused(Code),
     Broken,
 }
@@ -69,6 +70,7 @@ impl Client {
             late_ms: 0,
             dies_in: None,
             ready_at: None,
+            read: Vec::new(),
             outcome: None,
             errors_before: 0,
             calm_attempts: 0,
@@ -150,7 +152,7 @@ impl Client {
             return self.pause(1_000, scene);
         }
         let now = Instant::from_millis(scene.now);
-        self.session.start(ClientRequest::Write(job.request()), now).expect("an idle session starts");
+        self.session.start(job.request(), now).expect("an idle session starts");
         self.marks[1] = scene.ledger.mark(job.path);
         self.errors_before = scene.disk.errors();
         self.moved_at = scene.now;
@@ -158,6 +160,7 @@ impl Client {
         let steps = 100 + 3 * job.result().map_or(0, |contents| contents.len()) / scene.piece;
         self.dies_in = scene.random.chance(120).then(|| scene.random.below(steps));
         (self.ready_at, self.outcome) = (None, None);
+        self.read.clear();
         self.state = State::Talking;
     }
 
@@ -235,7 +238,18 @@ impl Client {
             Some(ClientEvent::Refused(refusal)) => {
                 self.outcome = Some(Outcome::Refused(refusal.code.expect("a code that is known")));
             }
-            Some(ClientEvent::ServerClosing(_)) | None => {}
+            Some(ClientEvent::Body { offset, bytes }) => {
+                assert_eq!(offset, self.read.len() as u64, "a body out of order");
+                self.read.extend_from_slice(bytes);
+            }
+            Some(ClientEvent::End(End::Verified(verified))) => {
+                assert!(
+                    verified.is_whole() && verified.size() == self.read.len() as u64,
+                    "verified, and not the whole"
+                );
+                self.outcome = Some(Outcome::Read);
+            }
+            Some(ClientEvent::ServerClosing(_) | ClientEvent::Header(_)) | None => {}
             Some(other) => panic!("{other:?}: nobody asked for that"),
         }
         connection.down.take(taken);
@@ -277,6 +291,12 @@ impl Client {
                 assert!(!is_put && was(0, &|seen| seen.is_none()), "'{}' was never deleted", job.path);
                 scene.counts.deleted += 1;
             }
+            Outcome::Read => {
+                // Whoever has the old file open reads it to its end.
+                let was_there = was(1, &|seen| seen.is_some_and(|seen| **seen == *self.read));
+                assert!(was_there, "'{}': what was read never had the name", job.path);
+                scene.counts.read += 1;
+            }
             Outcome::Refused(Code::Exists | Code::Changed) => {
                 let is_refusable = was(1, &|seen| !job.may_replace(seen));
                 assert!(is_refusable, "'{}': refused, and the precondition held all the time", job.path);
@@ -284,7 +304,9 @@ impl Client {
             }
             Outcome::Refused(Code::NotFound) => match &job.what {
                 What::Put { parents, .. } => assert!(!parents, "'{}': a directory is missing", job.path),
-                What::Delete { .. } => assert!(was(1, &|seen| seen.is_none()), "'{}' was not found", job.path),
+                What::Delete { .. } | What::Get => {
+                    assert!(was(1, &|seen| seen.is_none()), "'{}' was not found", job.path)
+                }
             },
             Outcome::Refused(Code::Corrupt) => {
                 let is_damaged = scene.had_power_cut && self.ready_at.is_some_and(|offset| offset > 0);
@@ -341,6 +363,9 @@ fn choose(others: &[Rc<Job>], scene: &mut Scene) -> Job {
         let version = random.chance(500).then(|| current.unwrap_or_else(unknown));
         return Job { path, what: What::Delete { version } };
     }
+    if other.is_none() && random.chance(170) {
+        return Job { path, what: What::Get };
+    }
     let replace = match random.below(8) {
         0..3 => Precondition::Nothing,
         3..6 => Precondition::Anything,
@@ -375,5 +400,6 @@ fn describe(job: &Job) -> String {
             )
         }
         What::Delete { version } => format!("delete '{}' in {version:?}", job.path),
+        What::Get => format!("get '{}'", job.path),
     }
 }

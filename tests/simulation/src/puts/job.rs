@@ -1,8 +1,10 @@
-//! What clients ask for: a file to put, or a name to delete.
+//! What clients ask for: a file to put, a name to delete, or a file to read meanwhile.
 
 use std::rc::Rc;
 
-use coracle_core::{Delete, Digest, DigestKind, FileName, Hasher, Put, Replace, Version, WriteRequest};
+use coracle_core::{
+    ClientRequest, Delete, Digest, DigestKind, FileName, GetRequest, Hasher, Put, Replace, Version, WriteRequest,
+};
 
 /// Paths of the files that are put.
 pub const PATHS: [&str; 4] = ["a.bin", "b", "d/a", "d/e/c"];
@@ -22,6 +24,7 @@ pub struct Job {
 pub enum What {
     Put { contents: Bytes, digest: Digest, replace: Precondition, parents: bool },
     Delete { version: Option<Version> },
+    Get,
 }
 
 /// [`Replace`], owned.
@@ -38,16 +41,18 @@ impl Job {
     }
 
     /// The request for a client's session.
-    pub fn request(&self) -> WriteRequest<'_> {
+    pub fn request(&self) -> ClientRequest<'_> {
         match &self.what {
             What::Put { contents, digest, replace, parents } => {
                 let put = Put::new(self.name(), contents.len() as u64, *digest);
-                WriteRequest::Put(put.with_replace(replace.as_replace()).with_parents(*parents))
+                let put = put.with_replace(replace.as_replace()).with_parents(*parents);
+                ClientRequest::Write(WriteRequest::Put(put))
             }
             What::Delete { version } => {
                 let version = version.as_ref().map(Version::as_str);
-                WriteRequest::Delete(Delete::File { name: self.name(), version })
+                ClientRequest::Write(WriteRequest::Delete(Delete::File { name: self.name(), version }))
             }
+            What::Get => ClientRequest::Get(GetRequest::new(self.name())),
         }
     }
 
@@ -55,8 +60,13 @@ impl Job {
     pub const fn result(&self) -> Option<&Bytes> {
         match &self.what {
             What::Put { contents, .. } => Some(contents),
-            What::Delete { .. } => None,
+            What::Delete { .. } | What::Get => None,
         }
+    }
+
+    /// Whether it changes nothing.
+    pub const fn is_get(&self) -> bool {
+        matches!(self.what, What::Get)
     }
 
     /// Whether it may be done where `old` has the name.
@@ -70,6 +80,7 @@ impl Job {
             },
             What::Delete { version: None } => old.is_some(),
             What::Delete { version } => old.is_some() && old == *version,
+            What::Get => false,
         }
     }
 }

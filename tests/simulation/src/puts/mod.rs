@@ -1,4 +1,4 @@
-//! Clients that put and delete files on a server whose disk fails and loses power.
+//! Clients that put, delete and read files on a server whose disk fails and loses power.
 //!
 //! The rules that are checked, whatever faults are injected:
 //!
@@ -6,6 +6,7 @@
 //!   that moment; bodies of two writers never mix.
 //! - What has a name cannot be spoiled by a power cut, and what a client was told is done survives every one.
 //! - A `put` that is told to be stored was: resumed, taken over, or there already. One that is refused had a reason.
+//! - A reader gets one of the files that had the name, whole, whatever happens to the name meanwhile.
 //! - No session waits for longer than its deadline. Once faults have ended, every client gets its answer.
 
 mod client;
@@ -39,6 +40,7 @@ counts! {
     stored: "files stored",
     were_there: "of them there already",
     deleted: "files deleted",
+    read: "files read meanwhile",
     refused: "preconditions that did not hold",
     in_use: "uploads that another connection was sending",
     resumes: "uploads resumed",

@@ -50,14 +50,23 @@ impl<'c> Connection<'c> {
     pub fn new(config: &'c ServerConfig<'c>, job: &Rc<Job>, scene: &mut Scene) -> Self {
         let random = &mut scene.random;
         let (window, rest) = (scene.window, job.result().map_or(0, |contents| contents.len()));
+        let told = if job.is_get() { scene.ledger.current(job.path).map_or(0, |contents| contents.len()) } else { 0 };
         let (mut up, mut down) = (Pipe::new(1 + random.below(window)), Pipe::new(1 + random.below(window)));
         if !scene.is_calm {
             if random.chance(450) {
-                let (pipe, most) = if random.chance(900) { (&mut up, rest + 300) } else { (&mut down, 300) };
+                let (pipe, most) = if random.chance(if told > 0 { 100 } else { 900 }) {
+                    (&mut up, rest + 300)
+                } else {
+                    (&mut down, told + 300)
+                };
                 pipe.tears_in = Some(1 + random.below(most));
             }
             if random.chance(200) {
-                let (pipe, most) = if random.chance(800) { (&mut up, rest + 300) } else { (&mut down, 300) };
+                let (pipe, most) = if random.chance(if told > 0 { 200 } else { 800 }) {
+                    (&mut up, rest + 300)
+                } else {
+                    (&mut down, told + 300)
+                };
                 pipe.stalls_in = Some((1 + random.below(most), random.one_of(&[10, 1_000, 2_500, 25_000, 31_000])));
             }
         }
@@ -221,6 +230,20 @@ impl<'c> Connection<'c> {
                 let len = 1 + scene.random.below(bytes.len().min(most));
                 self.down.put(&bytes[..len], scene.now);
                 session.sent(len, now);
+            }
+            Action::SendFile { offset, len, hash, .. } => {
+                let most = self.down.room().min(scene.piece).min(scene.buf.len());
+                if most == 0 {
+                    return false;
+                }
+                let len = 1 + scene.random.below(len.min(most));
+                match exchange.read(store, offset, &mut scene.buf[..len], hash) {
+                    Ok(len) => {
+                        self.down.put(&scene.buf[..len], scene.now);
+                        session.sent(len, now);
+                    }
+                    Err(_) => session.file_fault(now),
+                }
             }
             Action::Hash { offset, len } => {
                 let len = 1 + scene.random.below(len.min(scene.buf.len()));

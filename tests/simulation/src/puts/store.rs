@@ -240,8 +240,10 @@ impl Store for DiskStore {
     type Listing = ();
 
     fn open(&mut self, name: FileName<'_>) -> Result<OpenFile, StoreError> {
-        let current = self.place(name).and_then(|place| place.current());
-        current.map_err(|_| StoreError::Io)?.ok_or(StoreError::NotFound)
+        match self.place(name).and_then(|place| place.current()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::Io),
+            found => found.unwrap_or(None).ok_or(StoreError::NotFound),
+        }
     }
 
     fn info(&mut self, file: &OpenFile) -> Result<FileInfo, StoreError> {
