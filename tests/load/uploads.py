@@ -48,7 +48,11 @@ class Wire:
             left = {way: cut[1] if cut and cut[0] == way else None for way, _ in ways.values()}
             try:
                 while ways:
-                    for source in select.select(list(ways), [], [])[0]:
+                    poll = select.poll()
+                    for source in ways:
+                        poll.register(source, select.POLLIN)
+                    ready = {descriptor for descriptor, _ in poll.poll()}
+                    for source in [source for source in ways if source.fileno() in ready]:
                         way, sink = ways[source]
                         piece = source.recv(65536 if left[way] is None else min(65536, left[way]))
                         sink.sendall(piece)
@@ -69,6 +73,8 @@ class Wire:
                         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self):
+        # Wakes the thread that accepts.
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
 
