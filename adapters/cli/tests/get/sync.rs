@@ -13,10 +13,10 @@ use crate::program::Serve;
 use crate::support::{Exchange, ProgramResult, Server, TestDirectory, directory_in_memory};
 
 /// Numbers without short periods.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -24,7 +24,7 @@ impl Random {
     }
 
     /// Fills `root` with files, directories and, where `has_links`, links. Few names, so that two trees have many in common.
-    fn fill(&mut self, root: &Path, depth: u32, has_links: bool) {
+    pub fn fill(&mut self, root: &Path, depth: u32, has_links: bool) {
         fs::create_dir_all(root).expect("created");
         for name in ["a", "b.tmp", ".c", "d e", "keep", "caf\u{e9}"] {
             let path = root.join(name);
@@ -47,7 +47,7 @@ impl Random {
 }
 
 /// What is beneath `root`: the contents and times of files, `/` for directories, `@` for links.
-fn tree(root: &Path) -> BTreeMap<String, String> {
+pub fn tree(root: &Path) -> BTreeMap<String, String> {
     fn walk(root: &Path, prefix: &str, tree: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(root).expect("a directory") {
             let entry = entry.expect("an entry");
@@ -75,7 +75,7 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
     tree
 }
 
-fn sync(local: &TestDirectory, address: &str, args: &[&str]) -> ProgramResult {
+pub fn sync(local: &TestDirectory, address: &str, args: &[&str]) -> ProgramResult {
     local.run(&[&["sync", address], args].concat())
 }
 
