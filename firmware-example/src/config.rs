@@ -11,7 +11,8 @@ use smoltcp::wire::{IpEndpoint, Ipv4Address};
 use crate::fault::Reason;
 use crate::network::{self, Network};
 
-const CONFIG: FileName<'static> = FileName::from_static("config.json");
+/// The settings' file, on the PC and in the flash chip.
+pub const CONFIG: FileName<'static> = FileName::from_static("config.json");
 /// Longest `config.json`, in bytes.
 pub const CONFIG_LEN: usize = 512;
 /// The address of the PC in the emulated network, and the protocol's port.
@@ -31,8 +32,13 @@ pub struct Arguments {
     pub use_dhcp: bool,
     /// `made=off`: serves only the files in flash, without `boot.log` and `status.json`.
     pub has_made: bool,
+    /// `write=any`: clients may put any small file, unchecked.
+    #[cfg(feature = "slots")]
+    pub takes_any_file: bool,
     /// `fail=panic`, `fail=fault` or `fail=stall`: fails in that way once it serves.
     pub fail: Option<Reason>,
+    /// `fail=start`: stands still before it has an address.
+    pub fails_to_start: bool,
 }
 
 impl Arguments {
@@ -40,7 +46,15 @@ impl Arguments {
     // Not inlined, since its buffer is needed only once.
     #[inline(never)]
     pub fn read() -> Self {
-        let mut this = Self { server: Some(DEFAULT_SERVER.into()), use_dhcp: true, has_made: true, fail: None };
+        let mut this = Self {
+            server: Some(DEFAULT_SERVER.into()),
+            use_dhcp: true,
+            has_made: true,
+            #[cfg(feature = "slots")]
+            takes_any_file: false,
+            fail: None,
+            fails_to_start: false,
+        };
         let Ok(arguments) = semihosting::experimental::env::args::<1024>() else { return this };
         for argument in arguments.skip(1).flatten() {
             match argument.split_once('=') {
@@ -54,6 +68,9 @@ impl Arguments {
                 Some(("fail", "panic")) => this.fail = Some(Reason::Panic),
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
+                Some(("fail", "start")) => this.fails_to_start = true,
+                #[cfg(feature = "slots")]
+                Some(("write", "any")) => this.takes_any_file = true,
                 #[cfg(feature = "slots")]
                 Some(("flash" | "factory", _)) => {}
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),

@@ -10,6 +10,11 @@ use cortex_m_rt::{ExceptionFrame, STACK_PAINT_VALUE, exception};
 /// The frequency of the processor and its counters, in Hz.
 pub const CLOCK_HZ: u32 = 25_000_000;
 
+/// The block of the counters.
+const COUNTERS: usize = 0x4002_8000;
+/// The counter in it that counts up at [`CLOCK_HZ`].
+pub const COUNTER: usize = 0x18;
+
 /// A peripheral's block of 32-bit registers.
 pub struct Registers {
     base: usize,
@@ -57,7 +62,7 @@ impl Board {
         let core = cortex_m::Peripherals::take()?;
         Some(Self {
             ethernet: Registers { base: 0x4020_0000, len: 0x100 },
-            counters: Registers { base: 0x4002_8000, len: 0x50 },
+            counters: Registers { base: COUNTERS, len: 0x50 },
             watchdog: Registers { base: 0x4000_8000, len: 0xc04 },
             systick: core.SYST,
         })
@@ -84,6 +89,12 @@ pub fn sleep_unless(busy: impl FnOnce() -> bool) {
             cortex_m::asm::wfi();
         }
     });
+}
+
+/// Reads the counter that the clock has, without the clock.
+#[cfg(feature = "slots")]
+pub fn counter() -> u32 {
+    Registers { base: COUNTERS, len: COUNTER + 4 }.read(COUNTER)
 }
 
 /// What the boot loader has left, if there was one.

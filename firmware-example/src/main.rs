@@ -7,9 +7,15 @@ mod clock;
 mod config;
 mod fault;
 mod files;
+#[cfg(feature = "slots")]
+mod flash_time;
 mod hardware;
 mod lan9118;
 mod network;
+#[cfg(feature = "slots")]
+mod rules;
+#[cfg(feature = "signed")]
+mod signature;
 #[cfg(feature = "slots")]
 mod slots;
 mod status;
@@ -40,8 +46,9 @@ use watcher::Watcher;
 const PORT: u16 = 8888;
 /// Clients served at once.
 const SESSIONS: usize = 4;
-/// Length of a receive buffer: enough for the longest request.
-const RECEIVE_LEN: usize = 512;
+/// Length of a receive buffer: enough for the longest request, and where clients write for two segments, since a shorter window
+/// makes them send shorter ones.
+const RECEIVE_LEN: usize = if cfg!(feature = "slots") { 2_920 } else { 512 };
 /// Length of a transmit buffer: the maximum sent in a round trip.
 const SEND_LEN: usize = 4_096;
 
@@ -95,8 +102,7 @@ fn main() -> ! {
 
     #[cfg(feature = "slots")]
     let updates = slots::Updates::open();
-    #[cfg(feature = "slots")]
-    if option_env!("CORACLE_FAIL").is_some() {
+    if arguments.fails_to_start {
         fault::provoke(fault::Reason::Watchdog);
     }
     #[cfg(feature = "slots")]
@@ -131,8 +137,10 @@ fn main() -> ! {
     #[cfg(not(feature = "slots"))]
     let (mut store, mut watcher) = (files, Watcher::new(shared, SESSIONS));
     #[cfg(feature = "slots")]
-    let (mut store, mut watcher) = (updates.store(files), Watcher::new(shared, SESSIONS, updates));
+    let (mut store, mut watcher) = (updates.store(files, &arguments), Watcher::new(shared, SESSIONS, updates));
     note_start(shared, clock.millis(), settings);
+    #[cfg(feature = "slots")]
+    updates.note_start(shared, clock.millis());
     let mut is_announced = false;
     loop {
         watchdog.feed();
@@ -141,9 +149,9 @@ fn main() -> ! {
         let (began, frames) = (clock.ticks(), network.device.frames);
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let now = network::instant(now_ms);
-        is_busy |= server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
-        is_busy |= network.flush(now_ms, &mut sockets);
-        if network.device.frames != frames {
+        let is_serving = server.poll(now, &mut sockets, &mut store, &mut watcher).is_some_and(|next| next <= now);
+        is_busy |= network.flush(now_ms, &mut sockets) | is_serving;
+        if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;
         }
         #[cfg(feature = "slots")]

@@ -7,21 +7,24 @@ use core::ffi::CStr;
 use coracle_core::exec::ReadWrite;
 use coracle_core::{ActionWords, RequestKind, ServerConfig, StoreError};
 use coracle_firmware_chip::{CHIP_LEN, Chip, FILES_START, Handover, SLOTS};
-use coracle_flash::{FlashStore, Image, ImageSlots, SharedFlash, Slot, SmallFiles, StoreRules};
+use coracle_flash::{FlashStore, ImageSlots, ImageState, SharedFlash, Slot, SmallFiles};
 use coracle_smoltcp::Server;
 use static_cell::StaticCell;
 
-use crate::config::{CONFIG_LEN, Settings};
+use crate::boot_log::Line;
+use crate::config::{Arguments, CONFIG, CONFIG_LEN, Settings};
 use crate::files::Files;
+use crate::flash_time::Timed;
 use crate::hardware;
+use crate::rules::Rules;
+use crate::status::Shared;
 
-type Flash = SharedFlash<'static, Chip>;
+type Flash = SharedFlash<'static, Timed<Chip>>;
 /// What clients read and write.
 pub type BoardStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
 /// The server; a session's buffer holds the longest request that writes.
 pub type BoardServer<const N: usize> = Server<'static, BoardStore, N, ReadWrite, 640>;
 
-const CONFIG: &str = "config.json";
 const ACTIONS: ActionWords<'static> = match ActionWords::new("confirm revert restart") {
     Ok(words) => words,
     Err(_) => panic!("these are words"),
@@ -30,12 +33,8 @@ const ACTIONS: ActionWords<'static> = match ActionWords::new("confirm revert res
 const RESTART_AFTER_MS: u64 = 300;
 /// How long an image on trial may run without being confirmed. Then it restarts, and is out of tries some time.
 const CONFIRM_WITHIN_MS: u64 = 60_000;
-/// Where images run, and their stacks are: an image for another board has other addresses.
-const RUN_START: u32 = 0x0010_0000;
-const RUN_END: u32 = 0x0040_0000;
-const STACK_END: u32 = 0x2000_2000;
 
-static CHIP: StaticCell<RefCell<Chip>> = StaticCell::new();
+static CHIP: StaticCell<RefCell<Timed<Chip>>> = StaticCell::new();
 static UPDATES: StaticCell<Updates> = StaticCell::new();
 
 /// The chip, and what was asked for.
@@ -62,8 +61,8 @@ impl Updates {
             defmt::panic!("started without the boot loader");
         };
         let Some(chip) = open_chip() else { defmt::panic!("flash=FILE names no chip") };
-        let flash = SharedFlash::new(CHIP.init(RefCell::new(chip)));
-        defmt::info!("slot {=str}: {=str}", if handover.slot == Slot::A { "A" } else { "B" }, handover.reason);
+        let flash = SharedFlash::new(CHIP.init(RefCell::new(Timed::new(chip))));
+        defmt::info!("slot {=str}: {=str}", slot_name(handover.slot), handover.reason);
         if !handover.passed_over.is_empty() {
             defmt::warn!("a newer image is not started: {=str}", handover.passed_over);
         }
@@ -80,7 +79,7 @@ impl Updates {
     #[inline(never)]
     pub fn load_config(&self, settings: &mut Settings) -> bool {
         let mut files = self.small_files();
-        let Some(file) = files.find(CONFIG) else { return false };
+        let Some(file) = files.find(CONFIG.as_str()) else { return false };
         let mut json = [0; CONFIG_LEN];
         let Ok(len) = files.read(&file, 0, &mut json) else {
             defmt::error!("config.json cannot be read");
@@ -95,10 +94,27 @@ impl Updates {
         true
     }
 
+    /// Says in `boot.log` which slot runs, and why.
+    #[inline(never)]
+    pub fn note_start(&self, shared: &RefCell<Shared>, now_ms: u64) {
+        let shared = &mut *shared.borrow_mut();
+        let mut line = Line::at(now_ms);
+        line.text("slot ").text(slot_name(self.handover.slot)).text(": ").text(self.handover.reason);
+        if let Some(left) = self.handover.left {
+            line.text(", starts left: ").number(left.into());
+        }
+        shared.log.append(&line);
+        if !self.handover.passed_over.is_empty() {
+            let mut line = Line::at(now_ms);
+            shared.log.append(line.text("a newer image is not started: ").text(self.handover.passed_over));
+        }
+    }
+
     /// The store for the server.
-    pub fn store(&self, files: Files<'static>) -> BoardStore {
-        let slots = ImageSlots::new(self.flash, SLOTS);
-        FlashStore::new(files, slots, self.handover.slot, self.small_files(), Rules)
+    pub fn store(&self, files: Files<'static>, arguments: &Arguments) -> BoardStore {
+        let (mut slots, running) = (self.slots(), self.handover.slot);
+        let rules = Rules::new(&mut slots, running, arguments.takes_any_file);
+        FlashStore::new(files, slots, running, self.small_files(), rules)
     }
 
     /// Offers the exchanges that write.
@@ -118,7 +134,14 @@ impl Updates {
                 self.is_confirmed.set(true);
                 defmt::info!("confirmed");
             }
-            "revert" => self.asked.set(Some(Asked::Revert)),
+            "revert" => {
+                let other = self.slots().image(self.handover.slot.other());
+                if other.is_none_or(|image| image.state != ImageState::Confirmed) {
+                    defmt::warn!("there is no image to return to");
+                    return Err(StoreError::Io);
+                }
+                self.asked.set(Some(Asked::Revert));
+            }
             _ => self.asked.set(Some(Asked::Restart)),
         }
         Ok(())
@@ -139,7 +162,7 @@ impl Updates {
         if let Asked::Revert = asked
             && self.slots().revert(self.handover.slot).is_err()
         {
-            defmt::error!("there is no image to return to");
+            defmt::error!("the image cannot be reverted");
             self.asked.set(None);
             self.restart_at_ms.set(None);
             return;
@@ -160,39 +183,14 @@ impl Updates {
     }
 }
 
-/// What clients may write.
-pub struct Rules;
-
-impl StoreRules for Rules {
-    fn may_write(&mut self, name: &str) -> bool {
-        name == CONFIG
-    }
-
-    fn accepts(&mut self, _: &str, size: u32, read: &mut dyn FnMut(u32, &mut [u8]) -> usize) -> bool {
-        let mut json = [0; CONFIG_LEN];
-        let Some(json) = json.get_mut(..size as usize) else { return false };
-        read(0, json) == json.len() && Settings::new().apply(json).is_ok()
-    }
-
-    fn accepts_image(&mut self, image: &Image, read: &mut dyn FnMut(u32, &mut [u8]) -> usize) -> bool {
-        let mut start = [0; 8];
-        if read(0, &mut start) < start.len() {
-            return false;
-        }
-        let [a, b, c, d, e, f, g, h] = start;
-        let (stack, reset) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-        stack == STACK_END && (RUN_START..RUN_END.min(RUN_START + image.size)).contains(&reset)
-    }
-
-    fn changed(&mut self, _: &str) {
-        defmt::info!("config.json has changed: it applies from the next start");
-    }
-}
-
 fn open_chip() -> Option<Chip> {
     let mut path = [0; 256];
     let arguments = semihosting::experimental::env::args::<1024>().ok()?;
     let flash = arguments.skip(1).flatten().find_map(|argument| argument.strip_prefix("flash="))?;
     path.get_mut(..flash.len())?.copy_from_slice(flash.as_bytes());
     Chip::open(CStr::from_bytes_until_nul(&path).ok()?).ok()
+}
+
+fn slot_name(slot: Slot) -> &'static str {
+    if slot == Slot::A { "A" } else { "B" }
 }

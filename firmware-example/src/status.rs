@@ -6,7 +6,7 @@ use crate::boot_log::BootLog;
 use crate::hardware;
 
 /// The maximum length of `status.json`, in bytes, with every number at its largest.
-pub const STATUS_LEN: usize = 256;
+pub const STATUS_LEN: usize = if cfg!(feature = "slots") { 288 } else { 256 };
 
 /// State that the server's observer writes and the store reads.
 pub struct Shared {
@@ -16,7 +16,8 @@ pub struct Shared {
     pub refused: u32,
     pub exchanges: u32,
     pub bytes_served: u64,
-    /// Time spent in rounds of the main loop that sent or received a frame, in ticks of the processor's clock.
+    /// Time spent in rounds of the main loop that sent or received a frame, or had more to do, in ticks of the processor's
+    /// clock.
     pub busy_ticks: u64,
     pub log: BootLog,
 }
@@ -47,6 +48,8 @@ impl Shared {
             exchanges: self.exchanges,
             bytes_served: self.bytes_served,
             busy_ticks: self.busy_ticks,
+            #[cfg(feature = "slots")]
+            flash_ticks: crate::flash_time::ticks(),
             stack_size: stack.size,
             stack_high_water: stack.high_water,
         };
@@ -68,6 +71,8 @@ struct Status<'a> {
     exchanges: u32,
     bytes_served: u64,
     busy_ticks: u64,
+    #[cfg(feature = "slots")]
+    flash_ticks: u32,
     stack_size: usize,
     stack_high_water: usize,
 }

@@ -37,6 +37,7 @@ LOCAL = {
     "unlinkat": ["EIO", "EACCES", "EROFS"],
     "fchmod": ["EPERM", "EIO", "EROFS"],
     "fchown": ["EPERM", "EIO", "EROFS"],
+    "llistxattr": ["EOPNOTSUPP", "EIO", "ENOMEM"],
     "lgetxattr": ["ENODATA", "EOPNOTSUPP", "EIO"],
     "fgetxattr": ["ENODATA", "EOPNOTSUPP", "EIO"],
     "fsetxattr": ["EPERM", "EOPNOTSUPP", "ENOSPC"],

@@ -31,7 +31,7 @@ NAMES = {
     56: "clone", 59: "execve", 60: "exit", 63: "uname", 72: "fcntl", 73: "flock", 74: "fsync", 75: "fdatasync",
     76: "truncate", 77: "ftruncate", 79: "getcwd", 80: "chdir", 82: "rename", 83: "mkdir", 87: "unlink",
     89: "readlink", 91: "fchmod", 93: "fchown", 97: "getrlimit", 131: "sigaltstack", 137: "statfs", 138: "fstatfs", 144: "sched_setscheduler",
-    145: "sched_getscheduler", 157: "prctl", 158: "arch_prctl", 186: "gettid", 190: "fsetxattr", 192: "lgetxattr", 193: "fgetxattr", 199: "fremovexattr", 200: "tkill", 202: "futex",
+    145: "sched_getscheduler", 157: "prctl", 158: "arch_prctl", 186: "gettid", 190: "fsetxattr", 192: "lgetxattr", 193: "fgetxattr", 195: "llistxattr", 199: "fremovexattr", 200: "tkill", 202: "futex",
     204: "sched_getaffinity", 217: "getdents64", 218: "set_tid_address", 228: "clock_gettime", 230: "clock_nanosleep",
     231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 234: "tgkill", 257: "openat", 258: "mkdirat",
     262: "newfstatat", 263: "unlinkat", 264: "renameat", 265: "linkat", 267: "readlinkat", 271: "ppoll",

@@ -198,6 +198,25 @@ def k1_k2_interrupted_and_short_calls_of_a_server_that_is_written_to_change_noth
     swept(program, long, lambda fault: fault in HARMLESS, "a server that is written to: interrupted and short calls")
 
 
+def u4_u18_what_is_there_already_is_synced_before_the_client_is_told(program, _):
+    with WrittenTo(program) as service:
+
+        def work():
+            service.files.put(service.address)
+            service.is_at_rest()
+            # Another program has copied it, and synced neither the file nor its directory.
+            service.files.prepare(FRESH)
+            service.files.write("a", NEW)
+            (code, said), made = service.tampered(lambda *_: None, lambda: service.files.put(service.address))
+            service.counts[code] += 1
+            checks.same(code, DONE, said)
+            names = [name for name, _ in made]
+            checks.same((names.count("fsync"), names.count("pwrite64")), (2, 0), f"syncs and writes among {names}")
+
+        service.run(work)
+        report("a file that is there already", service)
+
+
 def swept(program, long, is_wanted, title):
     """One server lives through all of it; what it says is true, and the next client completes the upload."""
     with WrittenTo(program) as service:

@@ -45,6 +45,9 @@ enum State {
 }
 
 impl ServerHandshake {
+    /// Length of message 1, in bytes: what [`has_first`](Self::has_first) has to be shown.
+    pub const FIRST_LEN: usize = FIRST.len;
+
     /// For a connection. `limit` is the most that this end takes in a record.
     #[must_use]
     pub fn new(entropy: Entropy, limit: RecordLimit) -> Self {
@@ -57,6 +60,16 @@ impl ServerHandshake {
             peer: PublicKey::from_bytes([0; 32]),
             psk: None,
         }
+    }
+
+    /// Whether `bytes`, the first of a connection, hold all of message 1. For an owner that has room for few handshakes, and begins
+    /// one only when it can go on. Nothing is taken.
+    ///
+    /// # Errors
+    ///
+    /// They begin no message 1: the connection is to be closed, or is not encrypted ([`HandshakeError::NotEncrypted`]).
+    pub fn has_first(bytes: &[u8]) -> Result<bool, HandshakeError> {
+        Ok(Message::new().receive(&FIRST, bytes).1? == Arrived::Whole)
     }
 
     /// What has to be done next.

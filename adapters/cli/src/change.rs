@@ -19,7 +19,7 @@ Examples:
   coracle rm -r board-7 logs/2024    the directory with all that is in it")]
 pub struct Rm {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
     /// The files; with -r also directories
     #[arg(value_name = "NAME", required = true, value_hint = ValueHint::Other)]
     names: Vec<String>,
@@ -38,7 +38,7 @@ Example:
   coracle mv board-7 boot.log logs/boot-1.log")]
 pub struct Mv {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
     /// The file
     #[arg(value_name = "FROM", value_hint = ValueHint::Other)]
     from: String,
@@ -60,7 +60,7 @@ Example:
   coracle mkdir board-7 logs logs/2026")]
 pub struct Mkdir {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
     /// The directories; those that exist are no error
     #[arg(value_name = "DIR", required = true, value_hint = ValueHint::Other)]
     directories: Vec<String>,
@@ -76,7 +76,7 @@ Example:
   coracle df board-7 --json")]
 pub struct Df {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
     /// Write a JSON object, with what is known in bytes: total, free, maxFile
     #[arg(long)]
     json: bool,
@@ -92,7 +92,7 @@ Example:
   coracle do board-7 restart")]
 pub struct Do {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
     /// The action
     #[arg(value_name = "ACTION", value_hint = ValueHint::Other)]
     action: String,

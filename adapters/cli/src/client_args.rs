@@ -5,19 +5,24 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use clap::{Args, ValueHint};
-use coracle::client::{Address, AddressFamily, Client};
+use coracle::client::{AddressFamily, Client};
 use coracle::rate_limit::RateLimit;
 use coracle_core::DigestKind;
 
-use crate::exit::print_error;
+use crate::exit::{Exit, print_error};
+use crate::identity::{ChannelArgs, HostArg, ResolveError, Resolved};
 use crate::values::{DurationArg, parse_limit, parse_rate};
 
 /// The server, retries and time-outs.
 #[derive(Debug, Args)]
 pub struct ClientArgs {
-    /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
+    /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets. Names of
+    /// ~/.config/coracle/hosts come first
     #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
-    host: Address,
+    host: HostArg,
+
+    #[command(flatten)]
+    channel: ChannelArgs,
 
     /// How many retries without progress may follow each other, after growing pauses; 0: none at all. Those for a server that
     /// is busy or restarts are not counted
@@ -66,18 +71,32 @@ pub struct ClientArgs {
 /// What the clients of one run share.
 #[derive(Debug)]
 struct Shared {
+    server: Resolved,
     deadline: Option<Instant>,
     rate_limit: Option<RateLimit>,
 }
 
 impl ClientArgs {
-    /// A client of the server. It connects with its first request.
-    pub fn client(&self) -> Client {
-        let shared = self.shared.get_or_init(|| Shared {
+    /// Finds out which server is meant and how it is talked to, before anything else is done. Prints what is wrong.
+    pub fn prepare(&self) -> Result<(), Exit> {
+        let server = self.channel.resolve(&self.host).map_err(|error| report(&error))?;
+        self.shared.get_or_init(|| Shared {
+            server,
             deadline: self.max_time.0.and_then(|max| Instant::now().checked_add(max)),
             rate_limit: self.limit_rate.map(RateLimit::new),
         });
-        let client = Client::new(self.host.clone())
+        Ok(())
+    }
+
+    /// A client of the server. It connects with its first request.
+    ///
+    /// # Panics
+    ///
+    /// Before [`ClientArgs::prepare`].
+    pub fn client(&self) -> Client {
+        let shared = self.shared.get().expect("main prepares the arguments");
+        let client = Client::new(shared.server.address.clone())
+            .with_channel(shared.server.channel.clone())
             .with_retries(self.retries)
             .with_connect_timeout(self.connect_timeout.0)
             .with_stall_timeout(self.stall_timeout.0)
@@ -99,6 +118,15 @@ impl ClientArgs {
     pub fn telling_client(&self, is_quiet: bool) -> Client {
         let client = self.client();
         if is_quiet { client } else { client.with_retry_observer(|event| print_error(event)) }
+    }
+}
+
+/// Prints why it is not known how to talk to a server.
+pub fn report(error: &ResolveError) -> Exit {
+    print_error(error);
+    match error {
+        ResolveError::Usage(_) => Exit::Usage,
+        ResolveError::File(_) => Exit::LocalFile,
     }
 }
 

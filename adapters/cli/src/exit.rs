@@ -9,6 +9,8 @@ use coracle::Escaped;
 use coracle::client::{Error, ErrorKind};
 use coracle::local::LocalError;
 
+use crate::identity;
+
 /// How the program ended. The numbers are part of the interface of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -68,6 +70,9 @@ pub fn report_failure(what: &str, error: &Error) -> Exit {
         Error::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         error => {
             print_error(describe(what, error));
+            if let Some(hint) = identity::hint(error) {
+                print_error(hint);
+            }
             error.kind().into()
         }
     }

@@ -19,7 +19,7 @@ Examples:
   coracle info board-7 --json")]
 pub struct Info {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// Write a JSON object, with the members of the protocol's 'hello'
     #[arg(long)]

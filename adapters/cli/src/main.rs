@@ -8,6 +8,7 @@ mod exit;
 mod filter;
 mod generate;
 mod get;
+mod identity;
 mod info;
 mod key;
 mod listen_address;
@@ -29,6 +30,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use coracle::client::Error;
 
+use self::client_args::ClientArgs;
 use self::exit::{Exit, report_failure};
 
 /// Serves a directory over TCP; fetches from it, resumes and verifies.
@@ -83,7 +85,8 @@ Exit codes:
      server has entries that it cannot serve
   2  wrong usage
   3  the network failed or timed out, after all retries; an address cannot be listened on
-  4  verification failed: what was received is not what the server has
+  4  verification failed: what was received is not what the server has, or the server is not
+     the one that is meant
   5  a local file cannot be read or written, or there is no space; sync would delete too much
   128 + N  ended by signal N (130 for Ctrl-C)
 
@@ -101,6 +104,9 @@ fn main() -> ExitCode {
         && let Err(error) = signals::end_on_signals_as_init()
     {
         exit::print_error(format_args!("cannot catch signals: {error}"));
+    }
+    if let Some(Err(exit)) = client_args(&program.command).map(ClientArgs::prepare) {
+        return exit.into();
     }
     let exit = match program.command {
         Command::Serve(args) => serve::serve(&args),
@@ -121,6 +127,24 @@ fn main() -> ExitCode {
         Command::Man(args) => generate::man(&args, Program::command()),
     };
     exit.into()
+}
+
+/// The arguments that say which server a command is a client of.
+fn client_args(command: &Command) -> Option<&ClientArgs> {
+    match command {
+        Command::Ls(args) => Some(&args.client_args),
+        Command::Stat(args) => Some(&args.client_args),
+        Command::Info(args) => Some(&args.client_args),
+        Command::Get(args) => Some(&args.client_args),
+        Command::Sync(args) => Some(&args.client_args),
+        Command::Put(args) => Some(&args.client_args),
+        Command::Rm(args) => Some(&args.client_args),
+        Command::Mv(args) => Some(&args.client_args),
+        Command::Mkdir(args) => Some(&args.client_args),
+        Command::Df(args) => Some(&args.client_args),
+        Command::Do(args) => Some(&args.client_args),
+        Command::Serve(_) | Command::Load(_) | Command::Key(_) | Command::Completions(_) | Command::Man(_) => None,
+    }
 }
 
 /// Prints the help or the version that was asked for.

@@ -44,12 +44,12 @@ struct Tree {
 #[derive(Debug)]
 pub struct FileBar {
     bars: MultiProgress,
-    bar: ProgressBar,
+    /// Once the file has begun, where bars are drawn.
+    bar: Option<ProgressBar>,
     tree: Option<Arc<Tree>>,
     /// How many bytes of this file the line of the tree counts.
     counted: u64,
     name: String,
-    is_drawn: bool,
     is_quiet: bool,
 }
 
@@ -105,12 +105,10 @@ impl ProgressDisplay {
     pub fn bar(&self, name: &str) -> FileBar {
         FileBar {
             bars: self.bars.clone(),
-            // Hidden until the file begins.
-            bar: ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()),
+            bar: None,
             tree: self.tree.clone(),
             counted: 0,
             name: Escaped(name).to_string(),
-            is_drawn: false,
             is_quiet: self.is_quiet,
         }
     }
@@ -158,27 +156,32 @@ impl FileBar {
 
 impl Progress for FileBar {
     fn started(&mut self, size: u64, offset: u64) {
-        if !self.is_drawn && !self.bars.is_hidden() {
+        if self.bar.is_none() && !self.bars.is_hidden() {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
             let name = self.name.clone();
             let key = move |_: &ProgressState, out: &mut dyn Write| {
                 // As above.
                 let _ = out.write_str(&fitted(&name));
             };
             match &self.tree {
-                Some(tree) => show_before(&self.bars, &tree.line, &self.bar, key),
-                None => show(&self.bars, &self.bar, key),
+                Some(tree) => show_before(&self.bars, &tree.line, &bar, key),
+                None => show(&self.bars, &bar, key),
             }
-            self.is_drawn = true;
+            self.bar = Some(bar);
         }
-        self.bar.set_length(size);
-        self.bar.set_position(offset);
-        // The bytes of an earlier run must not count for the speed of this one.
-        self.bar.reset_eta();
+        if let Some(bar) = &self.bar {
+            bar.set_length(size);
+            bar.set_position(offset);
+            // The bytes of an earlier run must not count for the speed of this one.
+            bar.reset_eta();
+        }
         self.count(offset);
     }
 
     fn advanced(&mut self, position: u64) {
-        self.bar.set_position(position);
+        if let Some(bar) = &self.bar {
+            bar.set_position(position);
+        }
         self.count(position);
     }
 
@@ -195,8 +198,10 @@ impl Progress for FileBar {
 
 impl Drop for FileBar {
     fn drop(&mut self) {
-        self.bar.finish_and_clear();
-        self.bars.remove(&self.bar);
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            self.bars.remove(bar);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ Examples:
 The version stays the same as long as no existing byte changes: a file that only grows keeps it.")]
 pub struct Stat {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The file
     #[arg(value_hint = ValueHint::Other)]

@@ -79,3 +79,53 @@ fn e5_keys_that_others_can_read_or_that_are_damaged_are_refused() {
     let none = key(&["show", "none"], directory.path());
     assert_eq!(none.status.code(), Some(5));
 }
+
+#[test]
+fn a_boards_key_is_made_of_the_fleets_and_its_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str]| key(arguments, directory.path());
+    run(&["new", "fleet.key"]);
+    let derived = run(&["derive", "fleet.key", "bench-12"]);
+    assert_eq!((derived.status.code(), text(&derived.stderr).as_str()), (Some(0), ""));
+    let public = text(&derived.stdout);
+    assert_eq!(text(&run(&["show", "bench-12.key"]).stdout), public);
+    assert_eq!(fs::metadata(directory.path().join("bench-12.key")).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(text(&run(&["derive", "fleet.key", "bench-12", "again.key"]).stdout), public, "the same each time");
+    assert_ne!(text(&run(&["derive", "fleet.key", "bench-13"]).stdout), public);
+    assert_eq!(run(&["derive", "fleet.key", "bench-12"]).status.code(), Some(5), "never replaced");
+    assert_eq!(run(&["derive", "fleet.key", "a b"]).status.code(), Some(2));
+
+    let array = text(&run(&["derive", "fleet.key", "bench-12", "--rust"]).stdout);
+    let bytes: Vec<u8> =
+        array.split("0x").skip(1).map(|byte| u8::from_str_radix(&byte[..2], 16).expect("hexadecimal")).collect();
+    let secret = coracle::channel::read_secret_key(&directory.path().join("bench-12.key")).expect("a key");
+    assert_eq!(bytes, secret.as_bytes());
+    assert!(array.contains("pub const SECRET_KEY: [u8; 32] = [") && array.contains(public.trim()), "{array}");
+}
+
+#[test]
+fn pins_of_a_fleet_are_lines_of_a_hosts_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let run = |arguments: &[&str]| key(arguments, directory.path());
+    run(&["new", "fleet.key"]);
+    let public = text(&run(&["derive", "fleet.key", "bench-12"]).stdout);
+    fs::write(directory.path().join("names"), "# benches\nbench-12 192.168.7.2:9000\n\nbench-13 # new\n")
+        .expect("written");
+    let made = text(&run(&["pins", "fleet.key", "names"]).stdout);
+    assert!(made.starts_with(&format!("bench-12 192.168.7.2:9000 pin={public}bench-13 bench-13 pin=ck1")), "{made}");
+    let hosts = directory.path().join("configuration/coracle/hosts");
+    fs::create_dir_all(hosts.parent().expect("a directory")).expect("made");
+    fs::write(hosts, &made).expect("written");
+    let listed = text(&run(&["list"]).stdout);
+    assert!(listed.starts_with(&format!("bench-12:9000 {} hosts\nbench-13:8888 ck1", public.trim())), "{listed}");
+    let json = text(&run(&["pins", "fleet.key", "names", "--json"]).stdout);
+    let line: serde_json::Value = serde_json::from_str(json.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&line["name"], &line["key"]), (&"bench-12".into(), &public.trim().into()));
+
+    for (line, what) in [("a=b", "names:1: "), ("a host extra", "names:1: a line is NAME"), ("a x:0", "names:1: ")] {
+        fs::write(directory.path().join("names"), line).expect("written");
+        let refused = run(&["pins", "fleet.key", "names"]);
+        assert_eq!((refused.status.code(), refused.stdout.len()), (Some(5), 0));
+        assert!(text(&refused.stderr).contains(what), "{refused:?}");
+    }
+}

@@ -14,6 +14,8 @@
 //!
 //! [`SmallFiles`] keeps a configuration and the like, each file replaced whole or not at all.
 //!
+//! [`RecordPair`] keeps one value that is never absent, with a number that never repeats: a counter of boots, a key.
+//!
 //! `FlashStore` (feature `write`) makes of both a store that Coracle's clients can put files to.
 //!
 //! What a power cut has left is allowed to be anything: a write that has programmed some of its bits, an erasure that has set some
@@ -29,6 +31,7 @@ mod image;
 mod layout;
 mod log;
 mod record;
+mod record_pair;
 #[cfg(feature = "write")]
 mod rules;
 mod shared;
@@ -47,8 +50,9 @@ pub use error::SlotError;
 pub use image::{Choice, Image, ImageState, PassedOver, Slot, StartReason};
 pub use layout::{LayoutError, SlotLayout};
 pub use log::SMALL_NAME_LEN;
+pub use record_pair::{PairError, RecordPair};
 #[cfg(feature = "write")]
-pub use rules::StoreRules;
+pub use rules::{ImageCheck, StoreRules};
 pub use shared::SharedFlash;
 pub use slots::{ImageReader, ImageSlots};
 pub use small_files::{FileError, SmallFile, SmallFiles};

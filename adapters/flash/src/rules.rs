@@ -1,6 +1,17 @@
 //! What the owner of a store allows.
 
+use coracle_core::WriteError;
+
 use crate::image::Image;
+
+/// How far the owner has checked an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageCheck {
+    /// It may be started.
+    Accepted,
+    /// There is more to check: the owner wants to be asked again, behind the other clients.
+    Pending,
+}
 
 /// What the owner of a [`FlashStore`](crate::FlashStore) allows its clients. The unit type allows everything.
 pub trait StoreRules {
@@ -18,10 +29,22 @@ pub trait StoreRules {
     }
 
     /// Whether an image may be started, by its signature or the board that it is for. `read` is as in
-    /// [`StoreRules::accepts`]. Called before the image is committed.
-    fn accepts_image(&mut self, image: &Image, read: &mut dyn FnMut(u32, &mut [u8]) -> usize) -> bool {
+    /// [`StoreRules::accepts`]. Called before the image is committed, again and again until it is no longer
+    /// [`ImageCheck::Pending`]: a call takes no longer than the watchdog and the other clients can wait, so that an owner that
+    /// reads the whole image does it in parts. An upload that is given up meanwhile is not announced; `image` tells another
+    /// one by its number.
+    ///
+    /// # Errors
+    ///
+    /// What the client is told, as `denied` for an image that the owner does not want and [`WriteError::Corrupt`] for one that
+    /// is not what it should be. The upload is dropped.
+    fn accepts_image(
+        &mut self,
+        image: &Image,
+        read: &mut dyn FnMut(u32, &mut [u8]) -> usize,
+    ) -> Result<ImageCheck, WriteError> {
         let (_, _) = (image, read);
-        true
+        Ok(ImageCheck::Accepted)
     }
 
     /// The small file `name` was replaced or deleted.

@@ -143,8 +143,14 @@ impl<F: NorFlash> SmallFiles<F> {
 
     /// Number of bytes that the contents of a new file with a name of `name_len` bytes may have.
     pub fn free(&mut self, name_len: usize) -> u32 {
+        self.max_file(name_len).saturating_sub(self.used())
+    }
+
+    /// Number of bytes that the contents of a file with a name of `name_len` bytes may have where there is no other file.
+    #[must_use]
+    pub fn max_file(&self, name_len: usize) -> u32 {
         let overhead = self.log.entry_len(u32::try_from(name_len).unwrap_or(u32::MAX));
-        self.log.capacity().saturating_sub(self.used()).saturating_sub(overhead)
+        self.log.capacity().saturating_sub(overhead)
     }
 
     /// Number of bytes of the files that count, with what they need beside their contents.

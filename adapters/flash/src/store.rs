@@ -223,6 +223,11 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> Store for FlashStore<S, 
         }
     }
 
+    #[cfg(feature = "rights")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        self.find(name).is_some() || self.files.is_linkless(name)
+    }
+
     fn unix_time(&mut self) -> Option<u64> {
         self.files.unix_time()
     }

@@ -9,7 +9,7 @@ use embedded_storage::nor_flash::NorFlash;
 use crate::error::SlotError;
 use crate::image::ImageState;
 use crate::log::SMALL_NAME_LEN;
-use crate::rules::StoreRules;
+use crate::rules::{ImageCheck, StoreRules};
 use crate::small_files::FileError;
 use crate::store::{FlashFile, FlashStore, IMAGE, Opened, RUNNING, image_version};
 use crate::upload::{Begun as ImageBegun, UploadTarget};
@@ -231,7 +231,9 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
             return Err(WriteError::InUse);
         }
         put.replace.check(current.as_ref().map(|info| &info.version))?;
-        let size = u32::try_from(put.size).unwrap_or(u32::MAX);
+        let max = self.small.max_file(put.name.as_str().len());
+        let size = u32::try_from(put.size).ok().filter(|size| *size <= max);
+        let size = size.ok_or(WriteError::TooLarge { max: max.into() })?;
         let ticket = match self.small_turn.claim(attempt, now) {
             UploadClaim::Granted(ticket) => ticket,
             UploadClaim::Wait => return Ok(Begun::Wait),
@@ -254,9 +256,13 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
         let image = self.slots.upload_image().ok_or(StoreError::Io)?;
         let slots = &mut self.slots;
         let mut read = |offset, buf: &mut [u8]| slots.read_upload(offset, buf).unwrap_or(0);
-        if !self.rules.accepts_image(&image, &mut read) {
-            self.slots.discard().map_err(slot_error)?;
-            return Err(WriteError::Corrupt);
+        match self.rules.accepts_image(&image, &mut read) {
+            Ok(ImageCheck::Accepted) => {}
+            Ok(ImageCheck::Pending) => return Ok(Committed::Pending),
+            Err(error) => {
+                self.slots.discard().map_err(slot_error)?;
+                return Err(error);
+            }
         }
         self.slots.commit(&put.digest).map_err(slot_error)?;
         self.current(IMAGE).map(Committed::Done).ok_or(StoreError::Io.into())

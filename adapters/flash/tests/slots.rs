@@ -117,6 +117,37 @@ fn o3_an_image_that_is_not_confirmed_is_tried_three_times() {
     assert_eq!(chosen(&mut slots), (Slot::B, StartReason::Trial { left: 2 }, None));
 }
 
+/// The mark of a confirmation is cut off: the image is confirmed or on trial, at most a try is lost, and it can be confirmed again.
+#[test]
+fn o4_a_torn_confirmation_leaves_the_image_confirmed_or_on_trial() {
+    let (mut confirmed, mut on_trial) = (0, 0);
+    for torn in [Torn::Stable, Torn::Unstable, Torn::Unreadable] {
+        for seed in 1..=50 {
+            let layout = SlotLayout::new::<Flash>(0..(SECTORS * 512) as u32).expect("it fits");
+            let mut slots = ImageSlots::new(Flash::new(SECTORS, torn, seed), layout);
+            upload(&mut slots, None, &image(1, 600));
+            slots.confirm(Slot::A).expect("confirmed");
+            upload(&mut slots, Some(Slot::A), &image(2, 600));
+            // A confirmation is for the image that runs.
+            slots.confirm(Slot::A).expect("confirmed");
+            assert_eq!(chosen(&mut slots), (Slot::B, StartReason::Trial { left: 2 }, None));
+            slots.flash_mut().cut_power(Some(0));
+            assert!(slots.confirm(Slot::B).is_err(), "{torn:?} {seed}");
+            slots.flash_mut().power_on();
+            match chosen(&mut slots) {
+                (Slot::B, StartReason::Confirmed, None) => confirmed += 1,
+                (Slot::B, StartReason::Trial { left: 1 }, None) => on_trial += 1,
+                other => panic!("{torn:?} {seed}: {other:?}"),
+            }
+            slots.confirm(Slot::B).expect("confirmed");
+            for _ in 0..5 {
+                assert_eq!(chosen(&mut slots), (Slot::B, StartReason::Confirmed, None), "{torn:?} {seed}");
+            }
+        }
+    }
+    assert!(confirmed > 0 && on_trial > 0, "{confirmed} {on_trial}");
+}
+
 #[test]
 fn the_first_image_is_started_even_out_of_tries() {
     let mut slots = slots();

@@ -10,7 +10,8 @@ use coracle_core::{
     Replace, StaticFile, StaticStore, Store, StoreError, WritableStore, WriteError,
 };
 use coracle_flash::{
-    FlashStore, FlashUpload, Image, ImageSlots, SharedFlash, Slot, SlotLayout, SmallFiles, StoreRules, UploadTarget,
+    FlashStore, FlashUpload, Image, ImageCheck, ImageSlots, SharedFlash, Slot, SlotLayout, SmallFiles, StoreRules,
+    UploadTarget,
 };
 use nor::{Nor, Random, Torn};
 
@@ -22,10 +23,12 @@ static FILES: [StaticFile<'static>; 2] =
     [StaticFile::new("welcome.txt", "v1", b"hello"), StaticFile::new("docs/a", "v1", b"a")];
 const SECTORS: usize = 16;
 
-/// No file named `locked`, none that begins with `!`, no image that ends with 0.
+/// No file named `locked`, none that begins with `!`, no image that ends with 0 or 1.
 #[derive(Default)]
 struct Rules {
     changed: Vec<String>,
+    /// How often an image is not yet checked.
+    image_checks: u32,
 }
 
 impl StoreRules for Rules {
@@ -38,9 +41,21 @@ impl StoreRules for Rules {
         size == 0 || read(0, &mut first) == 1 && first != *b"!"
     }
 
-    fn accepts_image(&mut self, image: &Image, read: &mut dyn FnMut(u32, &mut [u8]) -> usize) -> bool {
+    fn accepts_image(
+        &mut self,
+        image: &Image,
+        read: &mut dyn FnMut(u32, &mut [u8]) -> usize,
+    ) -> Result<ImageCheck, WriteError> {
+        if self.image_checks > 0 {
+            self.image_checks -= 1;
+            return Ok(ImageCheck::Pending);
+        }
         let mut last = [0];
-        read(image.size - 1, &mut last) == 1 && last != [0]
+        match (read(image.size - 1, &mut last), last) {
+            (1, [0]) => Err(WriteError::Corrupt),
+            (1, [1]) => Err(StoreError::Denied.into()),
+            _ => Ok(ImageCheck::Accepted),
+        }
     }
 
     fn changed(&mut self, name: &str) {
@@ -84,7 +99,7 @@ fn at(millis: u64) -> Instant {
 
 fn image(seed: u64, len: usize) -> Vec<u8> {
     let mut image = Random::new(seed).bytes(len);
-    image[len - 1] |= 1;
+    image[len - 1] |= 2;
     image
 }
 
@@ -231,6 +246,15 @@ fn o2_o6_images_that_may_not_be_put() {
     bad[499] = 0;
     assert_eq!(put(&mut files, "image", &bad), Err(WriteError::Corrupt), "the owner refuses it");
     assert_eq!(files.open(name("image")).err(), Some(StoreError::NotFound));
+    bad[499] = 1;
+    assert_eq!(
+        put(&mut files, "image", &bad),
+        Err(WriteError::Store(StoreError::Denied)),
+        "the owner does not want it"
+    );
+    let (upload, have) = begun(&mut files, &request("image", &bad), 0, 0).expect("it was dropped");
+    assert_eq!(have, 0);
+    files.discard(upload);
     let max = u64::from(files.slots().layout().slot_len());
     let too_long = vec![1; max as usize + 1];
     assert_eq!(put(&mut files, "image", &too_long), Err(WriteError::TooLarge { max }));
@@ -244,6 +268,23 @@ fn o2_o6_images_that_may_not_be_put() {
     let running = slots(&chip).choose(|_| true).expect("an image").slot;
     let mut files = store(&chip, running);
     assert_eq!(put(&mut files, "image", &image(3, 500)), Err(WriteError::Store(StoreError::Denied)));
+}
+
+#[test]
+fn an_image_is_checked_in_parts() {
+    let chip = chip();
+    let mut files = store(&chip, Slot::A);
+    files.rules.image_checks = 3;
+    let second = image(2, 500);
+    let request = request("image", &second);
+    let (mut upload, _) = begun(&mut files, &request, 0, 0).expect("begun");
+    send(&mut files, &mut upload, 0, &second);
+    for _ in 0..3 {
+        assert_eq!(files.commit(&mut upload, &request, at(1)), Ok(Committed::Pending));
+        assert_eq!(files.open(name("image")).err(), Some(StoreError::NotFound));
+    }
+    assert!(matches!(files.commit(&mut upload, &request, at(1)), Ok(Committed::Done(_))));
+    assert_eq!(get(&mut files, "image"), Ok(second));
 }
 
 #[test]
@@ -380,6 +421,9 @@ fn a_small_file_goes_on_after_a_cut_connection() {
     let free = files.space().expect("space").free.expect("known");
     let too_long = vec![1; free as usize + 100];
     assert!(matches!(put(&mut files, "c", &too_long), Err(WriteError::NoSpace { .. })));
+    let max = files.small_files().max_file(1);
+    let too_long = vec![1; max as usize + 1];
+    assert_eq!(put(&mut files, "c", &too_long), Err(WriteError::TooLarge { max: max.into() }));
     // Given up, and deleted.
     let (mut upload, _) = begun(&mut files, &request("c", &one), 0, 0).expect("begun");
     send(&mut files, &mut upload, 0, &one[..50]);

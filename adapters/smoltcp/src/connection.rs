@@ -1,21 +1,32 @@
 //! One live connection: its session and the open file.
 
+#[cfg(feature = "manage")]
+use coracle_core::Request;
 use coracle_core::exec::StoreExchange;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Instant, Reply, ServerSession, Store};
 #[cfg(feature = "write")]
-use coracle_core::{Request, ServerEvent, WriteError};
+use coracle_core::{ServerEvent, WriteError};
 use smoltcp::socket::tcp;
 
 use crate::access::ServerAccess;
-use crate::observer::Observer;
+use crate::link::Link;
+use crate::observer::{DisconnectReason, Observer};
+use crate::received::Received;
 
 /// Maximum number of actions for one connection in a poll, so that one connection does not delay the others.
 const ACTIONS_A_POLL: usize = 16;
+/// How long the end of the channel may wait for room behind what is on its way.
+#[cfg(feature = "channel")]
+const FINISH_MS: u64 = 10_000;
 /// Number of bytes read at a time for a digest of bytes that are not sent.
 const HASH_LEN: usize = 256;
 
 pub(crate) struct Connection<'c, S: Store, A: ServerAccess<S>, const BUF: usize> {
     session: ServerSession<'c, [u8; BUF]>,
+    link: Link,
+    /// How the connection ends once the end of the channel has left, and until when that is tried.
+    #[cfg(feature = "channel")]
+    ending: Option<(Close, Instant)>,
     connected: Instant,
     exchange: StoreExchange<S, A>,
     exchanges: u32,
@@ -43,7 +54,31 @@ enum Step {
 
 impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BUF> {
     pub(crate) fn new(session: ServerSession<'c, [u8; BUF]>, now: Instant) -> Self {
-        Self { session, connected: now, exchange: A::exchange(), exchanges: 0, has_asked: false }
+        Self {
+            session,
+            link: Link::plain(),
+            #[cfg(feature = "channel")]
+            ending: None,
+            connected: now,
+            exchange: A::exchange(),
+            exchanges: 0,
+            has_asked: false,
+        }
+    }
+
+    /// What is between session and socket.
+    #[cfg(feature = "channel")]
+    pub(crate) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    /// Why the client is disconnected, where the connection ends like this.
+    pub(crate) fn disconnect_reason(&mut self, close: Close) -> DisconnectReason {
+        #[cfg(feature = "channel")]
+        if let Some(error) = self.link.records().and_then(|records| records.failure()) {
+            return DisconnectReason::Record(error);
+        }
+        DisconnectReason::Closed(close)
     }
 
     /// Ends the exchange, at the end of the connection.
@@ -79,6 +114,10 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
             // Reset by the peer, or the interface has lost its address.
             self.session.send_failed();
         }
+        #[cfg(feature = "channel")]
+        if let Some((close, until)) = self.ending {
+            return self.finish_channel(socket, close, until, now);
+        }
         let actions = ACTIONS_A_POLL;
         for _ in 0..actions {
             let step = self.step(slot, socket, store, observer, now);
@@ -87,6 +126,9 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
                 Step::Done => {}
                 #[cfg(feature = "write")]
                 Step::Worked => return PollOutcome::Busy,
+                #[cfg(feature = "channel")]
+                Step::Over(close) => return self.finish_channel(socket, close, now.after(FINISH_MS), now),
+                #[cfg(not(feature = "channel"))]
                 Step::Over(close) => return PollOutcome::Over(close),
                 Step::Blocked => match self.session.deadline() {
                     Some((when, _)) if when <= now => self.session.handle_timeout(now),
@@ -112,23 +154,32 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
                 self.session.set_time(store.unix_time());
                 return self.receive(slot, socket, store, observer, now);
             }
+            #[cfg(feature = "rights")]
+            Action::Permit(demand) => {
+                let permit = observer.permit(slot, &demand);
+                self.exchange.permit(&permit);
+                self.session.permit(permit, now);
+            }
             Action::Reply(_) => self.reply(slot, store, observer, now),
             Action::Entry => self.session.entry(self.exchange.entry(store), now),
-            Action::SendBytes { bytes, .. } => match socket.send_slice(bytes) {
+            Action::SendBytes { bytes, .. } => match self.link.send_slice(socket, bytes) {
                 Ok(0) => return Step::Blocked,
                 Ok(len) => self.session.sent(len, now),
                 Err(tcp::SendError::InvalidState) => self.session.send_failed(),
             },
             Action::SendFile { offset, len, hash, .. } => {
-                if socket.may_send() && !socket.can_send() {
-                    return Step::Blocked;
-                }
-                match self.send_file(socket, store, offset, len, hash) {
-                    Ok(Some(sent)) => {
+                let exchange = &mut self.exchange;
+                let sent = self.link.send(socket, len, |place| match exchange.read(store, offset, place, hash) {
+                    Ok(read) => (read, Some(read)),
+                    Err(_) => (0, None),
+                });
+                match sent {
+                    Ok(None) => return Step::Blocked,
+                    Ok(Some(Some(sent))) => {
                         self.session.sent(sent, now);
                         observer.body(slot, sent);
                     }
-                    Ok(None) => self.session.file_fault(now),
+                    Ok(Some(None)) => self.session.file_fault(now),
                     Err(tcp::SendError::InvalidState) => self.session.send_failed(),
                 }
             }
@@ -148,6 +199,28 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         Step::Done
     }
 
+    /// Sends the end of the channel, where there is one, before the connection ends.
+    #[cfg(feature = "channel")]
+    fn finish_channel(
+        &mut self,
+        socket: &mut tcp::Socket<'_>,
+        close: Close,
+        until: Instant,
+        now: Instant,
+    ) -> PollOutcome {
+        let is_done = close.how == CloseHow::Abort
+            || !socket.is_open()
+            || self.link.records().is_none_or(|records| records.finish(socket));
+        if is_done {
+            return PollOutcome::Over(close);
+        }
+        if now >= until {
+            return PollOutcome::Over(Close::new(CloseHow::Abort, CloseReason::Stalled));
+        }
+        self.ending = Some((close, until));
+        PollOutcome::Waiting(Some(until))
+    }
+
     fn note_exchange(&mut self, slot: usize, store: &mut S, observer: &mut impl Observer) {
         let exchanges = self.session.exchanges();
         if exchanges != self.exchanges {
@@ -165,46 +238,37 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         observer: &mut impl Observer,
         now: Instant,
     ) -> Step {
-        if socket.can_recv() {
-            let (session, exchange) = (&mut self.session, &mut self.exchange);
-            let taken = socket.recv(|bytes| {
-                let (taken, event) = session.receive(bytes, now);
-                #[cfg(feature = "write")]
-                if let Some(ServerEvent::Body { offset, bytes }) = event {
-                    let written = write_body(exchange, store, offset, bytes, now);
-                    match written {
-                        Ok(len) => session.stored(len, now),
-                        Err(error) => session.store_failed(error, now),
-                    }
-                    let stored = written.unwrap_or(0);
-                    return (taken + stored, (taken, Some(stored)));
+        let (session, exchange) = (&mut self.session, &mut self.exchange);
+        let received = self.link.receive(socket, |bytes| {
+            let (taken, event) = session.receive(bytes, now);
+            #[cfg(feature = "write")]
+            if let Some(ServerEvent::Body { offset, bytes }) = event {
+                let written = write_body(exchange, store, offset, bytes, now);
+                match written {
+                    Ok(len) => session.stored(len, now),
+                    Err(error) => session.store_failed(error, now),
                 }
-                // Without `write` there is no other event than a request.
-                let (_, _, _) = (event, &exchange, &store);
-                (taken, (taken, None::<usize>))
-            });
-            match taken {
-                #[cfg(feature = "write")]
-                Ok((_, Some(stored))) => {
-                    observer.body(slot, stored);
-                    Step::Worked
-                }
-                Ok((0, None)) => Step::Blocked,
-                Ok(_) => {
-                    let (_, _) = (slot, observer);
-                    Step::Done
-                }
-                Err(_) => {
-                    self.session.send_failed();
-                    Step::Done
-                }
+                let stored = written.unwrap_or(0);
+                return (taken + stored, (taken, Some(stored)));
             }
-        } else if socket.may_recv() {
-            Step::Blocked
-        } else {
-            self.session.receive_eof(now);
-            Step::Done
+            // Without `write` there is no other event than a request.
+            let (_, _, _) = (event, &exchange, &store);
+            (taken, (taken, None::<usize>))
+        });
+        match received {
+            #[cfg(feature = "write")]
+            Received::Some((_, Some(stored))) => {
+                observer.body(slot, stored);
+                return Step::Worked;
+            }
+            Received::Some((0, None)) | Received::Nothing => return Step::Blocked,
+            Received::Some(_) => {
+                let (_, _) = (slot, observer);
+            }
+            Received::End => self.session.receive_eof(now),
+            Received::Failed => self.session.send_failed(),
         }
+        Step::Done
     }
 
     // Out of line, as `hash` and `finish`: their large frames are not to be beneath the other actions, some of which go deep.
@@ -216,6 +280,7 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         let reply = self.exchange.open(store, &request);
         #[cfg(feature = "write")]
         let reply = match request {
+            #[cfg(feature = "manage")]
             Request::Do { action } => match observer.perform(slot, action) {
                 Ok(()) => Reply::Done,
                 Err(error) => Reply::Refuse(error.code()),
@@ -229,25 +294,6 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
             _ => {}
         }
         self.session.reply(reply, now);
-    }
-
-    /// Reads from the store into the socket's buffer; `None` where reading fails.
-    fn send_file(
-        &mut self,
-        socket: &mut tcp::Socket<'_>,
-        store: &mut S,
-        offset: u64,
-        len: usize,
-        hash: bool,
-    ) -> Result<Option<usize>, tcp::SendError> {
-        let exchange = &mut self.exchange;
-        socket.send(|ring| {
-            let room = len.min(ring.len());
-            match exchange.read(store, offset, ring.get_mut(..room).unwrap_or_default(), hash) {
-                Ok(read) => (read, Some(read)),
-                Err(_) => (0, None),
-            }
-        })
     }
 
     #[inline(never)]

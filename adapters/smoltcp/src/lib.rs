@@ -43,6 +43,10 @@
 //! }
 //! ```
 //!
+//! With the feature `channel` clients come encrypted: [`Server::poll_encrypted`] takes the place of [`Server::poll`], and asks the
+//! owner's [`ChannelKeys`]. Each session then takes 700 bytes more. What is sent is read from the store into the socket's transmit
+//! buffer and sealed there.
+//!
 //! A session takes about 1.3 KB beside its socket's buffers. A receive buffer of 512 bytes is enough for the longest request;
 //! the transmit buffer limits the throughput to its length for each round trip.
 #![no_std]
@@ -50,15 +54,23 @@
 #![deny(missing_docs)]
 
 mod access;
+#[cfg(feature = "channel")]
+mod channel;
 mod connection;
 mod fetch;
 #[cfg(feature = "embedded-storage")]
 mod flash;
+mod link;
 mod observer;
+mod received;
 mod server;
 mod socket_slot;
 
 pub use access::ServerAccess;
+#[cfg(feature = "channel")]
+pub use channel::{ChannelKeys, Encryption, HandshakeFailure};
+#[cfg(feature = "channel")]
+pub use coracle_channel;
 pub use fetch::{Fetch, FetchError, Progress, sink_fn};
 #[cfg(feature = "embedded-storage")]
 pub use flash::{FlashError, FlashSink};

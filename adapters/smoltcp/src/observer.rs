@@ -1,8 +1,10 @@
 //! Interface of what observes a server.
 
-#[cfg(feature = "write")]
+#[cfg(feature = "manage")]
 use coracle_core::StoreError;
 use coracle_core::{Close, Exchange, FileInfo, Request};
+#[cfg(feature = "rights")]
+use coracle_core::{Demand, Permit};
 use smoltcp::wire::IpEndpoint;
 
 /// Observes the connections of a server, for logs and counters.
@@ -13,6 +15,14 @@ pub trait Observer {
     /// A client has connected.
     fn connected(&mut self, slot: usize, peer: Option<IpEndpoint>) {
         let (_, _) = (slot, peer);
+    }
+
+    /// Whether the client may do what it asks for. Asked before anything is looked up, only where the server's settings say so
+    /// ([`ServerConfig::with_permits`](coracle_core::ServerConfig::with_permits)). Default: it may not.
+    #[cfg(feature = "rights")]
+    fn permit<'a>(&'a mut self, slot: usize, demand: &Demand<'_>) -> Permit<'a> {
+        let (_, _) = (slot, demand);
+        Permit::Denied
     }
 
     /// A request is about to be passed to the store.
@@ -42,7 +52,7 @@ pub trait Observer {
     /// # Errors
     ///
     /// The action failed.
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, slot: usize, action: &str) -> Result<(), StoreError> {
         let (_, _) = (slot, action);
         Err(StoreError::Io)
@@ -70,4 +80,10 @@ pub enum DisconnectReason {
     Closed(Close),
     /// It had made no request for a second when another client needed the slot.
     Evicted,
+    /// Its handshake came to nothing.
+    #[cfg(feature = "channel")]
+    Handshake(crate::HandshakeFailure),
+    /// What it sent was no record of its own, or was cut off.
+    #[cfg(feature = "channel")]
+    Record(#[cfg_attr(feature = "defmt", defmt(Display2Format))] coracle_channel::RecordError),
 }

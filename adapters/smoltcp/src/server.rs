@@ -6,6 +6,8 @@ use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::time::Instant;
 
 use crate::access::ServerAccess;
+#[cfg(feature = "channel")]
+use crate::channel::{ChannelKeys, Handshakes};
 use crate::observer::{DisconnectReason, Observer};
 use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
@@ -31,6 +33,8 @@ pub struct Server<'c, S: Store, const N: usize, A: ServerAccess<S> = ReadOnly, c
     binding: Option<Binding<'c>>,
     slots: [SocketSlot<'c, S, A, BUF>; N],
     spare: SocketSlot<'c, S, A, BUF>,
+    #[cfg(feature = "channel")]
+    handshakes: Handshakes,
     is_stopping: bool,
 }
 
@@ -44,7 +48,14 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
     /// A server without sockets.
     #[must_use]
     pub const fn new() -> Self {
-        Self { binding: None, slots: [const { SocketSlot::new() }; N], spare: SocketSlot::new(), is_stopping: false }
+        Self {
+            binding: None,
+            slots: [const { SocketSlot::new() }; N],
+            spare: SocketSlot::new(),
+            #[cfg(feature = "channel")]
+            handshakes: Handshakes::new(),
+            is_stopping: false,
+        }
     }
 
     /// Listens on `port` from the next poll on, also after [`Server::stop`]. The handles belong to TCP sockets without other uses,
@@ -80,11 +91,50 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
     ) -> Option<Instant> {
         let Binding { config, port } = self.binding?;
         let now = moment(now);
-        self.admit(config, now, sockets, observer);
+        self.admit(config, false, now, sockets, observer);
+        self.advance(port, now, sockets, store, observer).map(instant)
+    }
+
+    /// The same for a server whose clients come encrypted, or may: see [`ChannelKeys::encryption`]. A client that is new is not in
+    /// the clear but for its first byte; one handshake is made at a time, in steps of one Diffie-Hellman operation a call.
+    ///
+    /// Each socket's receive buffer has to have at least 52 bytes, and its transmit buffer 150.
+    ///
+    /// # Panics
+    ///
+    /// If a handle does not belong to a TCP socket in `sockets`.
+    #[cfg(feature = "channel")]
+    pub fn poll_encrypted(
+        &mut self,
+        now: Instant,
+        sockets: &mut SocketSet<'_>,
+        store: &mut S,
+        observer: &mut impl Observer,
+        keys: &mut impl ChannelKeys,
+    ) -> Option<Instant> {
+        let Binding { config, port } = self.binding?;
+        let now = moment(now);
+        self.admit(config, true, now, sockets, observer);
+        let handshakes_at = self.handshakes.poll(&mut self.slots, config, sockets, observer, keys, now);
+        if self.is_stopping {
+            // Those whose handshake was complete just now.
+            self.slots.iter_mut().for_each(|slot| slot.stop(now));
+        }
+        let sessions_at = self.advance(port, now, sockets, store, observer);
+        [handshakes_at, sessions_at].into_iter().flatten().min().map(instant)
+    }
+
+    fn advance(
+        &mut self,
+        port: u16,
+        now: coracle_core::Instant,
+        sockets: &mut SocketSet<'_>,
+        store: &mut S,
+        observer: &mut impl Observer,
+    ) -> Option<coracle_core::Instant> {
         let port = (!self.is_stopping).then_some(port);
         let slots = self.slots.iter_mut().chain([&mut self.spare]).enumerate();
-        let next = slots.filter_map(|(index, slot)| slot.poll(index, port, sockets, store, observer, now)).min();
-        next.map(instant)
+        slots.filter_map(|(index, slot)| slot.poll(index, port, sockets, store, observer, now)).min()
     }
 
     /// Number of live sessions.
@@ -97,6 +147,8 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
     /// Keep polling until [`Server::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.is_stopping = true;
+        #[cfg(feature = "channel")]
+        self.refuse_arrivals(moment(now));
         for slot in self.slots.iter_mut().chain([&mut self.spare]) {
             slot.stop(moment(now));
         }
@@ -112,13 +164,18 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
     fn admit(
         &mut self,
         config: &'c ServerConfig<'c>,
+        is_encrypted: bool,
         now: coracle_core::Instant,
         sockets: &mut SocketSet<'_>,
         observer: &mut impl Observer,
     ) {
+        #[cfg(feature = "channel")]
+        if is_encrypted {
+            self.abort_blocked(now, sockets);
+        }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.has_new_client() {
-                slot.serve(config, now);
+                slot.welcome(config, is_encrypted, now);
                 observer.connected(index, slot.peer(sockets));
             }
         }
@@ -128,14 +185,16 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         if let Some((index, slot)) = self.slots.iter_mut().enumerate().find(|(_, slot)| !slot.is_live()) {
             // The slot has no session but a socket that is still closing, which the spare can wait for.
             slot.swap_socket(&mut self.spare);
-            slot.serve(config, now);
+            slot.welcome(config, is_encrypted, now);
             observer.connected(index, slot.peer(sockets));
-        } else if let Some(index) = self.silent(now) {
+        } else if let Some(index) = self.silent(now, sockets) {
+            #[cfg(feature = "channel")]
+            self.handshakes.abandon(index, now);
             if let Some(slot) = self.slots.get_mut(index) {
                 slot.reset(sockets, now);
                 observer.disconnected(index, DisconnectReason::Evicted);
                 slot.swap_socket(&mut self.spare);
-                slot.serve(config, now);
+                slot.welcome(config, is_encrypted, now);
                 observer.connected(index, slot.peer(sockets));
             }
         } else {
@@ -144,9 +203,38 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         }
     }
 
+    /// Aborts new clients whose address has failed too often.
+    #[cfg(feature = "channel")]
+    fn abort_blocked(&mut self, now: coracle_core::Instant, sockets: &mut SocketSet<'_>) {
+        for slot in self.slots.iter_mut().chain([&mut self.spare]).filter(|slot| slot.has_new_client()) {
+            if slot.peer(sockets).is_some_and(|peer| self.handshakes.is_blocked(peer.addr, now)) {
+                slot.reset(sockets, now);
+            }
+        }
+    }
+
+    /// Tells those without a session that the server stops, unless they have been answered encrypted.
+    #[cfg(feature = "channel")]
+    fn refuse_arrivals(&mut self, now: coracle_core::Instant) {
+        let Some(Binding { config, .. }) = self.binding else { return };
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.arrival().is_some_and(|arrival| !arrival.is_answered()) {
+                self.handshakes.abandon(index, now);
+                slot.refuse(Code::ShuttingDown, config, now);
+            }
+        }
+    }
+
     /// The slot of the client without a request for the longest time, if that exceeds [`SILENT_MS`].
-    fn silent(&self, now: coracle_core::Instant) -> Option<usize> {
+    fn silent(&self, now: coracle_core::Instant, sockets: &SocketSet<'_>) -> Option<usize> {
         let silent = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.silent_since()?, index)));
+        // A handshake gives way to another address only.
+        #[cfg(feature = "channel")]
+        let newcomer = self.spare.peer(sockets).map(|peer| peer.addr);
+        #[cfg(feature = "channel")]
+        let silent = silent.filter(|(_, index)| self.handshakes.address(*index).is_none_or(|it| Some(it) != newcomer));
+        #[cfg(not(feature = "channel"))]
+        let _ = sockets;
         silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)
     }
 }

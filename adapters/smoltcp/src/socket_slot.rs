@@ -2,14 +2,18 @@
 
 use core::mem::swap;
 
-use coracle_core::{Close, CloseHow, Code, Instant, ServerConfig, ServerSession, Store};
+#[cfg(feature = "channel")]
+use coracle_channel::Channel;
+use coracle_core::{CloseHow, Code, Instant, ServerConfig, ServerSession, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpEndpoint;
 
 use crate::access::ServerAccess;
+#[cfg(feature = "channel")]
+use crate::channel::Arrival;
 use crate::connection::{Connection, PollOutcome};
-use crate::observer::{DisconnectReason, Observer};
+use crate::observer::Observer;
 
 /// How long a peer may take to complete its handshake. It resends a lost packet after 1 s, 2 s, 4 s.
 const HANDSHAKE_MS: u64 = 10_000;
@@ -48,6 +52,9 @@ const FREE: SocketState = SocketState::Free { handshake_since: None, has_new_cli
 #[repr(u8)]
 enum Session<'c, S: Store, A: ServerAccess<S>, const BUF: usize> {
     None,
+    /// It is not known yet whether this client speaks encrypted.
+    #[cfg(feature = "channel")]
+    Arriving(Arrival),
     Live(Connection<'c, S, A, BUF>),
 }
 
@@ -65,7 +72,12 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
     }
 
     pub(crate) const fn is_live(&self) -> bool {
-        matches!(self.session, Session::Live(_))
+        !matches!(self.session, Session::None)
+    }
+
+    #[cfg(feature = "channel")]
+    pub(crate) fn socket<'a, 's>(&self, sockets: &'a mut SocketSet<'s>) -> Option<&'a mut tcp::Socket<'s>> {
+        Some(sockets.get_mut::<tcp::Socket<'s>>(self.handle?))
     }
 
     pub(crate) fn peer(&self, sockets: &SocketSet<'_>) -> Option<IpEndpoint> {
@@ -82,6 +94,18 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
     /// Whether the last poll saw a client that is not served yet.
     pub(crate) const fn has_new_client(&self) -> bool {
         matches!((&self.session, self.state), (Session::None, SocketState::Free { has_new_client: true, .. }))
+    }
+
+    /// Takes a new client: where it may be encrypted, its first byte has to be seen before.
+    pub(crate) fn welcome(&mut self, config: &'c ServerConfig<'c>, is_encrypted: bool, now: Instant) {
+        #[cfg(feature = "channel")]
+        if is_encrypted {
+            self.state = FREE;
+            self.session = Session::Arriving(Arrival::new(now));
+            return;
+        }
+        let _ = is_encrypted;
+        self.serve(config, now);
     }
 
     // Not inlined, like `refuse`: a session is created on the stack and moved.
@@ -101,6 +125,8 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
     pub(crate) fn silent_since(&self) -> Option<Instant> {
         match &self.session {
             Session::Live(connection) => connection.silent_since(),
+            #[cfg(feature = "channel")]
+            Session::Arriving(arrival) => arrival.silent_since(),
             Session::None => None,
         }
     }
@@ -119,9 +145,34 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         self.state = SocketState::Leaving { until: now.after(RESET_MS) };
     }
 
-    fn close(&mut self, socket: &mut tcp::Socket<'_>, close: Close, now: Instant) {
+    /// The client without a session.
+    #[cfg(feature = "channel")]
+    pub(crate) fn arrival(&mut self) -> Option<&mut Arrival> {
+        match &mut self.session {
+            Session::Arriving(arrival) => Some(arrival),
+            _ => None,
+        }
+    }
+
+    /// From now on the session's bytes are sealed.
+    #[cfg(feature = "channel")]
+    #[inline(never)]
+    pub(crate) fn encrypt(&mut self, channel: Channel) {
+        if let Session::Live(connection) = &mut self.session {
+            connection.link().encrypt(channel);
+        }
+    }
+
+    /// Closes the connection without a word.
+    #[cfg(feature = "channel")]
+    pub(crate) fn close_silently(&mut self, sockets: &mut SocketSet<'_>, how: CloseHow, now: Instant) {
+        let Some(handle) = self.handle else { return };
+        self.close(sockets.get_mut::<tcp::Socket<'_>>(handle), how, now);
+    }
+
+    fn close(&mut self, socket: &mut tcp::Socket<'_>, how: CloseHow, now: Instant) {
         self.session = Session::None;
-        if close.how == CloseHow::Abort {
+        if how == CloseHow::Abort {
             socket.abort();
             self.state = SocketState::Leaving { until: now.after(RESET_MS) };
         } else {
@@ -148,10 +199,15 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
                 PollOutcome::Busy => return Some(now),
                 PollOutcome::Over(close) => {
                     connection.end(store);
-                    observer.disconnected(slot, DisconnectReason::Closed(close));
-                    self.close(socket, close, now);
+                    observer.disconnected(slot, connection.disconnect_reason(close));
+                    self.close(socket, close.how, now);
                 }
             }
+        }
+        #[cfg(feature = "channel")]
+        if let Session::Arriving(_) = self.session {
+            // Advanced with the handshakes.
+            return None;
         }
         if let SocketState::Draining { until, queued, readable } = &mut self.state {
             drain(socket, until, queued, readable, now);

@@ -4,27 +4,77 @@ mod net;
 #[path = "../../flash/tests/nor/mod.rs"]
 mod nor;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use coracle_core::exec::ReadWrite;
 use coracle_core::{
     ActionWords, Digest, DigestKind, FileName, RequestKind, ServerConfig, StaticFile, StaticStore, Store, StoreError,
 };
 use coracle_flash::{FlashStore, ImageSlots, SharedFlash, Slot, SlotLayout, SmallFiles, UploadTarget};
+use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 use net::{Link, World, content, digest_of};
 use nor::{Nor, Torn};
 use smoltcp::iface::SocketHandle;
+use smoltcp::time::Duration;
 
-type Flash = SharedFlash<'static, Nor<4, 1, 1_024>>;
+type Chip = Nor<4, 1, 1_024>;
+type Flash = SharedFlash<'static, Slow>;
 type Files = FlashStore<StaticStore<'static>, Flash, Flash, ()>;
 type Board = World<Files, 2, ReadWrite, 640>;
 
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("welcome.txt", "v1", b"hello")];
 const SECTORS: u32 = 64;
 
+/// A flash that takes time to erase.
+struct Slow {
+    chip: Chip,
+    /// How long it takes for a sector, in milliseconds.
+    erase_ms: u64,
+    /// How long it has taken.
+    took_ms: Rc<Cell<u64>>,
+}
+
+impl ErrorType for Slow {
+    type Error = <Chip as ErrorType>::Error;
+}
+
+impl ReadNorFlash for Slow {
+    const READ_SIZE: usize = Chip::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        self.chip.read(offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.chip.capacity()
+    }
+}
+
+impl NorFlash for Slow {
+    const WRITE_SIZE: usize = Chip::WRITE_SIZE;
+    const ERASE_SIZE: usize = Chip::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+        let sectors = u64::from(to - from) / Self::ERASE_SIZE as u64;
+        self.took_ms.set(self.took_ms.get() + sectors * self.erase_ms);
+        self.chip.erase(from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        self.chip.write(offset, bytes)
+    }
+}
+
 /// A board with a confirmed image of 100 bytes in A.
 fn board(link: Link) -> Board {
-    let chip = &*Box::leak(Box::new(RefCell::new(Nor::new(SECTORS as usize, Torn::Stable, 1))));
+    board_with(link, 0, Rc::default())
+}
+
+/// The same with a flash that takes `erase_ms` for a sector.
+fn board_with(link: Link, erase_ms: u64, took_ms: Rc<Cell<u64>>) -> Board {
+    let chip = Nor::new(SECTORS as usize, Torn::Stable, 1);
+    let chip = &*Box::leak(Box::new(RefCell::new(Slow { chip, erase_ms, took_ms })));
     let flash = SharedFlash::new(chip);
     let files_start = (SECTORS - 2) * 1_024;
     let layout = SlotLayout::new::<Flash>(0..files_start).expect("it fits");
@@ -37,7 +87,7 @@ fn board(link: Link) -> Board {
     let small = SmallFiles::open(flash, files_start..SECTORS * 1_024).expect("it fits");
     let store = FlashStore::new(StaticStore::new(&FILES), slots, Slot::A, small, ());
     let config = ServerConfig::new()
-        .with_actions(ActionWords::new("confirm fail").expect("words"))
+        .with_actions(ActionWords::new("confirm calibrate").expect("words"))
         .with_offered(RequestKind::Put)
         .with_offered(RequestKind::Delete)
         .with_offered(RequestKind::Space);
@@ -198,6 +248,51 @@ fn a_client_that_vanished_is_displaced_by_the_same_file() {
     assert!(line(&mut board, second).starts_with("{\"type\":\"end\""));
 }
 
+/// Erasing takes 40 s in all: the client hears a heartbeat every 10 s, and other clients are served meanwhile.
+#[test]
+fn o7_a_slow_flash_keeps_its_clients() {
+    const ERASE_MS: u64 = 2_000;
+    let took_ms = Rc::<Cell<u64>>::default();
+    let mut board = board_with(Link::default(), ERASE_MS, took_ms.clone());
+    let image = content(20_000);
+    let client = board.connect_and_send(b"");
+    let other = board.connect_and_send(b"");
+    assert_eq!(offset(&ask(&mut board, client, &request("image", &image))), 0);
+    took_ms.set(0);
+    let (mut rest, mut heard, mut answers) = (&image[..], Vec::new(), 0);
+    let (mut heard_at, mut longest) = (board.now, Duration::ZERO);
+    while !heard.ends_with(b"\n") {
+        board.step();
+        // The time that the board was busy for.
+        board.now += Duration::from_millis(took_ms.take());
+        let socket = board.client(client);
+        rest = &rest[socket.send_slice(rest).expect("it can send")..];
+        let before = heard.len();
+        let read = socket.recv(|bytes| {
+            heard.extend_from_slice(bytes);
+            (bytes.len(), ())
+        });
+        read.expect("it can be read");
+        if heard.len() > before {
+            longest = longest.max(board.now - heard_at);
+            heard_at = board.now;
+        }
+        let socket = board.client(other);
+        if answers == 0 || socket.can_recv() {
+            socket.recv(|bytes| (bytes.len(), ())).expect("it can be read");
+            socket.send_slice(b"{\"type\":\"stat\",\"fileName\":\"welcome.txt\"}").expect("it can send");
+            answers += 1;
+        }
+        assert!(longest < Duration::from_secs(13), "the client heard nothing for {longest}");
+    }
+    let heard = String::from_utf8(heard).expect("text");
+    let end = heard.trim_start_matches(' ');
+    assert!(end.starts_with("{\"type\":\"end\""), "{end}");
+    assert!(heard.len() - end.len() >= 3, "heartbeats in 40 s: {}", heard.len() - end.len());
+    assert!(answers > 20, "the other client had {answers} answers");
+    assert_eq!(stored(&mut board, "image"), Ok(image));
+}
+
 #[test]
 fn actions_are_done_by_the_owner() {
     let mut board = board(Link::default());
@@ -205,9 +300,9 @@ fn actions_are_done_by_the_owner() {
     let hello = ask(&mut board, client, "{\"type\":\"hello\"}");
     assert!(hello.contains("\"actions\"") && hello.contains("\"put\""), "{hello}");
     assert_eq!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"confirm\"}"), "{\"type\":\"end\"}\n");
-    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"fail\"}").contains("\"io\""));
+    assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"calibrate\"}").contains("\"io\""));
     assert!(ask(&mut board, client, "{\"type\":\"do\",\"action\":\"explode\"}").contains("\"notFound\""));
-    assert_eq!(board.seen.performed, ["confirm", "fail"]);
+    assert_eq!(board.seen.performed, ["confirm", "calibrate"]);
     let space = ask(&mut board, client, "{\"type\":\"space\"}");
     assert!(space.contains("\"maxFile\""), "{space}");
 }

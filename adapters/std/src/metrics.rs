@@ -38,6 +38,7 @@ use crate::server::{DequeueReason, Event, Observer, RequestOutcome};
 /// | `coracle_body_bytes_total` | counter | | bytes of bodies that were sent |
 /// | `coracle_text_arrivals_total` | counter | | pieces of plain text that arrived |
 /// | `coracle_text_bytes_total` | counter | | bytes of plain text |
+/// | `coracle_handshakes_total` | counter | `outcome`: `ok`, `otherPsk`, `left`, `barred` … | handshakes of encrypted connections |
 /// | `coracle_troubles_total` | counter | | errors of the server itself |
 ///
 /// The values of the labels are a fixed set, whatever clients send. A request that cannot be parsed is `unreadable`.
@@ -64,6 +65,12 @@ struct Numbers {
     text_arrivals: Counter,
     text_bytes: Counter,
     troubles: Counter,
+    handshakes: Family<OutcomeLabel, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -110,6 +117,7 @@ impl Metrics {
             text_arrivals: Counter::default(),
             text_bytes: Counter::default(),
             troubles: Counter::default(),
+            handshakes: Family::default(),
         };
         let mut registry = Registry::with_prefix("coracle");
         let all = numbers.clone();
@@ -127,6 +135,7 @@ impl Metrics {
         registry.register_with_unit("body", "Bytes of bodies that were sent", Unit::Bytes, all.body_bytes);
         registry.register("text_arrivals", "Pieces of plain text that arrived", all.text_arrivals);
         registry.register_with_unit("text", "Bytes of plain text", Unit::Bytes, all.text_bytes);
+        registry.register("handshakes", "Handshakes of encrypted connections", all.handshakes);
         registry.register("troubles", "Errors of the server itself", all.troubles);
         Self(Arc::new(Inner { registry, numbers }))
     }
@@ -198,6 +207,15 @@ impl Observer for Metrics {
             Event::Text { bytes, .. } => {
                 numbers.text_arrivals.inc();
                 numbers.text_bytes.inc_by(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+            }
+            #[cfg(feature = "channel")]
+            Event::Handshake { outcome, .. } => {
+                let outcome = outcome.err().map_or("ok", |fault| fault.as_str());
+                numbers.handshakes.get_or_create(&OutcomeLabel { outcome }).inc();
+            }
+            #[cfg(feature = "channel")]
+            Event::Barred { is_new: false, .. } => {
+                numbers.handshakes.get_or_create(&OutcomeLabel { outcome: "barred" }).inc();
             }
             Event::Warning { .. } => {
                 numbers.troubles.inc();

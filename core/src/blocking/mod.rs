@@ -4,6 +4,7 @@
 //! that any other owner of a session can do the same.
 
 mod client;
+mod observer;
 #[cfg(feature = "write")]
 mod put;
 mod send_buffer;
@@ -11,9 +12,10 @@ mod server;
 mod transport;
 
 pub use client::{ClientError, Connection};
+pub use observer::SessionObserver;
 #[cfg(feature = "write")]
 pub use put::NextPut;
 #[cfg(feature = "write")]
 pub use server::serve_writable;
-pub use server::{Buffers, SendFile, SendFileError, SessionObserver, serve};
+pub use server::{Buffers, SendFile, SendFileError, serve};
 pub use transport::{Clock, NoTimeout, Transport};

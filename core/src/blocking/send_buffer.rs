@@ -15,6 +15,8 @@ pub(super) struct SendBuffer<'d, 'c, B, T, C> {
     pub(super) send: &'d mut [u8],
     /// Number of bytes at the front of `send` that the session counts as sent.
     pub(super) pending: usize,
+    /// When the first of them was copied there.
+    pub(super) pending_since: Instant,
 }
 
 impl<B, T, C> SendBuffer<'_, '_, B, T, C>

@@ -2,14 +2,13 @@
 
 use embedded_io::Error as _;
 
+use super::observer::SessionObserver;
 use super::send_buffer::SendBuffer;
 use super::transport::{Clock, NoTimeout, Transport};
 #[cfg(feature = "manage")]
-use crate::StoreError;
+use crate::Request;
 use crate::exec::{Access, ReadOnly, StoreExchange};
-use crate::{Action, Close, Exchange, FileInfo, Reply, Request, ServerSession, Store};
-#[cfg(feature = "rights")]
-use crate::{Demand, Permit};
+use crate::{Action, Close, Reply, ServerSession, Store};
 #[cfg(feature = "write")]
 use crate::{ServerEvent, WritableStore};
 
@@ -38,6 +37,10 @@ pub trait SendFile<S: Store>: Transport {
 
 impl<S: Store, T: embedded_io::Read + embedded_io::Write> SendFile<S> for NoTimeout<T> {}
 
+/// How long an answer may wait in the buffer for the next one, in milliseconds: long enough for some dozen small files, and too
+/// short to be noticed.
+const MAX_DELAY_MS: u64 = 10;
+
 /// Which side of [`SendFile::send_file`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendFileError<E> {
@@ -46,54 +49,6 @@ pub enum SendFileError<E> {
     /// The file.
     File,
 }
-
-/// Observes a server session, for logs and counters, and can stop it.
-pub trait SessionObserver {
-    /// Whether the client may do what it asks for. Asked only where the server's settings say so
-    /// ([`ServerConfig::with_permits`](crate::ServerConfig::with_permits)). Default: it may not.
-    #[cfg(feature = "rights")]
-    fn permit<'a>(&'a mut self, _demand: &Demand<'_>) -> Permit<'a> {
-        Permit::Denied
-    }
-
-    /// A request is about to be passed to the store.
-    fn request(&mut self, _request: &Request<'_>) {}
-
-    /// The requested file was opened.
-    fn opened(&mut self, _info: &FileInfo) {}
-
-    /// `body_len` more bytes of a body were sent or buffered, or stored.
-    fn body(&mut self, _body_len: usize) {}
-
-    /// Bytes were received that are not a request; a response follows where the text policy has one.
-    #[cfg(feature = "classic")]
-    fn text(&mut self, _text: &[u8]) {}
-
-    /// A file was put, and has its name. `info` is what it is now.
-    #[cfg(feature = "write")]
-    fn stored(&mut self, _info: &FileInfo) {}
-
-    /// Does one of the owner's actions, for `do`. An action after which no answer could be sent (a restart) is only noted here,
-    /// and done when the connection has closed.
-    ///
-    /// # Errors
-    ///
-    /// The action failed.
-    #[cfg(feature = "manage")]
-    fn perform(&mut self, _action: &str) -> Result<(), StoreError> {
-        Err(StoreError::Io)
-    }
-
-    /// An exchange has ended. Includes malformed requests.
-    fn exchange(&mut self, _exchange: &Exchange) {}
-
-    /// Whether the session has to end gracefully. Called before each step.
-    fn should_stop(&mut self) -> bool {
-        false
-    }
-}
-
-impl SessionObserver for () {}
 
 /// The buffers of [`serve`]. Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
@@ -106,7 +61,8 @@ pub struct Buffers<'a> {
 
 /// Serves one connection until its session ends. The caller then has to close the socket as the returned [`Close`] says.
 ///
-/// Header, small body and trailer are sent in one write. All bytes are written before the driver blocks on anything else.
+/// Header, small body and trailer are sent in one write, and with them the answers to further requests that were received
+/// together, if they take no longer than 10 ms. All bytes are written before the driver waits for the client or hashes a file.
 ///
 /// ```
 /// use coracle_core::blocking::{NoTimeout, Buffers, serve};
@@ -194,7 +150,7 @@ where
     O: SessionObserver,
 {
     let now = clock.now();
-    let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0 };
+    let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0, pending_since: now };
     let mut driver = Driver {
         out,
         store,
@@ -273,8 +229,12 @@ where
             }
             Action::Entry => self.entry(),
             Action::SendBytes { bytes, more } => {
+                if self.out.pending == 0 {
+                    self.out.pending_since = self.out.now;
+                }
                 let (len, is_all) = append(self.out.send, &mut self.out.pending, bytes);
-                self.out.send_bytes(len, is_all, more);
+                let may_wait = more || self.another_follows();
+                self.out.send_bytes(len, is_all, may_wait);
             }
             Action::SendFile { offset, len, more, hash } => self.send_file(offset, len, more, hash),
             Action::Hash { offset, len } => self.hash(offset, len),
@@ -296,6 +256,9 @@ where
                 self.out.look_at_clock();
                 self.out.session.text_seen(self.out.now);
             }
+            Action::Close(_) if self.out.pending > 0 => {
+                self.out.flush(false);
+            }
             Action::Close(close) => {
                 self.note_exchange();
                 // Also an exchange that has not ended: its upload is for the next connection.
@@ -307,6 +270,12 @@ where
         }
         self.note_exchange();
         None
+    }
+
+    /// Whether this answer may wait for that to the next request, which was received with it, so that both leave in one write.
+    fn another_follows(&self) -> bool {
+        let rest = self.receive.get(self.arrived.clone()).unwrap_or_default();
+        self.out.now.since(self.out.pending_since) < MAX_DELAY_MS && !rest.trim_ascii_start().is_empty()
     }
 
     fn note_exchange(&mut self) {
@@ -356,7 +325,9 @@ where
         if !self.arrived.is_empty() {
             return true;
         }
-        self.out.flush(false);
+        if !self.out.flush(false) {
+            return false;
+        }
         self.out.limit_wait();
         let read = self.out.transport.read(self.receive);
         self.out.look_at_clock();
@@ -400,6 +371,9 @@ where
                 None => {}
             }
         }
+        if self.out.pending == 0 {
+            self.out.pending_since = self.out.now;
+        }
         let Some(free) = self.out.free(len) else { return };
         let read = self.exchange.read(self.store, offset, free, hash);
         self.out.look_at_clock();
@@ -408,8 +382,8 @@ where
             Ok(read) => {
                 self.out.pending += read;
                 self.observer.body(read);
-                // The trailer follows, so nothing has to be written yet.
-                if more || self.out.flush(false) {
+                // Where the trailer follows, nothing has to be written yet.
+                if more || self.another_follows() || self.out.flush(false) {
                     self.out.sent(read);
                 }
             }
@@ -436,8 +410,12 @@ where
         }
     }
 
-    /// Hashes bytes before the header is sent. Nothing is pending then, so that the whole buffer is free.
+    /// Hashes bytes before the header is sent.
     fn hash(&mut self, offset: u64, len: usize) {
+        // The whole buffer is to be free, and a long file is no reason for an earlier answer to wait.
+        if !self.out.flush(false) {
+            return;
+        }
         #[cfg(feature = "write")]
         let now = self.out.now;
         let Some(free) = self.out.free(len) else { return self.out.file_fault() };

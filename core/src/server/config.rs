@@ -139,6 +139,18 @@ impl<'a> ServerConfig<'a> {
         Self { stop_retry_ms: retry_ms, ..self }
     }
 
+    /// How long a connection may be idle, in milliseconds; 0: no limit. For an owner that waits for a client's first byte itself.
+    #[must_use]
+    pub const fn idle_ms(&self) -> u32 {
+        self.idle_ms
+    }
+
+    /// How long a request may take, in milliseconds; 0: no limit. For an owner that waits for a handshake before the session.
+    #[must_use]
+    pub const fn request_ms(&self) -> u32 {
+        self.request_ms
+    }
+
     /// Sets what is done with bytes that are not a request. Default: [`TextPolicy::Reject`].
     #[cfg(feature = "classic")]
     #[must_use]

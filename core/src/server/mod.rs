@@ -21,6 +21,7 @@ mod state;
 #[cfg(not(feature = "classic"))]
 mod text;
 mod timers;
+mod transfer;
 #[cfg(feature = "write")]
 mod upload;
 #[cfg(feature = "write")]

@@ -5,6 +5,7 @@ use super::state::State;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
@@ -12,11 +13,7 @@ use crate::wire::response_writer::{LineKind, LineWriter};
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        #[cfg(feature = "write")]
-        if self.state == State::Commit {
-            return self.committed(buf, reply);
-        }
-        if self.state != State::AwaitReply {
+        if !self.state.awaits_reply() {
             return self.misuse();
         }
         self.begin_answer();
@@ -29,7 +26,7 @@ impl Session<'_> {
             return self.reply_classic(buf, reply);
         }
         match (reply, self.context.request.kind) {
-            (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_store(code)),
+            (Reply::Refuse(code), _) => self.refuse_by_store(buf, code),
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
             _ => self.misuse(),
@@ -131,10 +128,6 @@ impl Session<'_> {
 
     pub(super) fn request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
         let request = &self.context.request;
-        #[cfg(feature = "write")]
-        if request.kind.writes() {
-            return self.write_request(buf);
-        }
         let name = request_reader::known_name(buf, request.name_len);
         let digest = request.digest;
         Some(match request.kind {
@@ -189,15 +182,23 @@ impl Session<'_> {
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
+        self.set_version(&info.version);
+        let request = &self.context.request;
+        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
+        self.is_digest_known = self.context.digest.is_some();
+        self.position = request.digest_from;
+        self.hash_or_header(buf);
+    }
+
+    /// Sets the version that the next line tells.
+    #[cfg_attr(feature = "write", inline(never))]
+    pub(super) fn set_version(&mut self, version: &Version) {
+        let version = version.as_str().as_bytes();
         let request = &mut self.context.request;
         if let Some(place) = request.version.get_mut(..version.len()) {
             place.copy_from_slice(version);
         }
         request.version_len = version.len();
-        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
-        self.is_digest_known = self.context.digest.is_some();
-        self.position = request.digest_from;
-        self.hash_or_header(buf);
     }
 
     /// Whether a digest was requested that has to be computed.
@@ -207,28 +208,23 @@ impl Session<'_> {
 
     /// The end of the range that is hashed before the header.
     pub(super) fn hash_end(&self) -> u64 {
-        #[cfg(feature = "write")]
-        if self.is_put() {
-            return self.context.end;
-        }
-        if self.context.request.kind == RequestKind::Stat { self.context.end } else { self.context.request.offset }
+        if self.context.request.kind == RequestKind::Get { self.context.request.offset } else { self.context.end }
     }
 
     pub(super) fn hash_or_header(&mut self, buf: &mut [u8]) {
-        #[cfg(feature = "write")]
-        if self.is_put() {
-            return self.after_hash(buf);
-        }
         if !self.wants_hashing() {
             self.write_header(buf);
         } else if self.position < self.hash_end() {
             if self.state != State::Hash {
                 self.enter(State::Hash);
             }
-        } else if self.context.request.kind == RequestKind::Stat {
-            self.enter(State::Finish);
         } else {
-            self.write_header(buf);
+            match self.context.request.kind {
+                RequestKind::Stat => self.enter(State::Finish),
+                #[cfg(feature = "write")]
+                RequestKind::Put => self.after_hash(buf),
+                _ => self.write_header(buf),
+            }
         }
     }
 
@@ -305,9 +301,16 @@ impl Session<'_> {
         }
     }
 
+    #[cfg_attr(feature = "write", inline(never))]
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
         self.context.modified = None;
+    }
+
+    /// Sends a refusal of the store as the response.
+    #[cfg(not(feature = "write"))]
+    fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
+        self.refuse(buf, code, Message::of_store(code));
     }
 
     /// Sends an error as the response. `busy` always ends the connection, also where the store has no handle left.

@@ -187,7 +187,7 @@ impl<'a> Rights<'a> {
 
     /// The offered actions that it may do.
     fn actions(self, demand: &Demand<'_>) -> u8 {
-        let bits = (0..u8::BITS).map(|index| 1_u8 << index);
+        let bits = (0..u8::BITS).map(|index| 1_u8.wrapping_shl(index));
         let words = demand.actions.iter().zip(bits);
         words.filter(|(word, _)| self.may_do(word)).fold(0, |actions, (_, bit)| actions | bit)
     }

@@ -17,7 +17,6 @@ use super::timers::Timers;
 use super::upload_state::Upload;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
-use crate::wire::decimal::div_rem;
 use crate::wire::message::Message;
 #[cfg(feature = "rights")]
 use crate::wire::request_reader::RequestKinds;
@@ -26,8 +25,6 @@ use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 pub(super) const HEARTBEAT_MS: u32 = 10_000;
-/// Where the stall timer is off, the minimum rate is enforced after this time.
-const RATE_START_MS: u32 = 30_000;
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
@@ -123,6 +120,10 @@ impl<'c> Session<'c> {
             State::Receive => Action::Receive,
             #[cfg(feature = "rights")]
             State::Permit => Action::Permit(self.demand(buf)),
+            #[cfg(feature = "write")]
+            State::AwaitReply | State::Commit if self.context.request.kind.writes() => self.write_action(buf),
+            #[cfg(feature = "write")]
+            State::Commit => Action::Receive,
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
@@ -133,15 +134,13 @@ impl<'c> Session<'c> {
             State::SendBody => {
                 let len = self.span();
                 // Only a classic body has no trailer.
-                let more = self.has_trailer() || self.position.wrapping_add(wide(len)) < self.context.end;
+                let more = self.has_trailer() || self.position_after(len) < self.context.end;
                 Action::SendFile { offset: self.position, len, more, hash: self.wants_hashing() }
             }
             #[cfg(feature = "write")]
             State::ReceiveBody => Action::Receive,
             #[cfg(feature = "write")]
             State::AwaitTurn => Action::Wait,
-            #[cfg(feature = "write")]
-            State::Commit => self.put(buf).map_or(Action::Receive, Action::Commit),
             #[cfg(feature = "write")]
             State::Finish if self.is_put() => Action::Finish { from: 0, to: self.context.end },
             State::Finish => Action::Finish { from: self.context.request.digest_from, to: self.context.end },
@@ -176,7 +175,7 @@ impl<'c> Session<'c> {
     #[inline(never)]
     pub(super) fn receive_some(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
         #[cfg(feature = "write")]
-        if self.upload.awaits_line_end {
+        if self.upload.unended.is_some() {
             return self.receive_line_end(buf, bytes);
         }
         let mut taken = 0;
@@ -206,11 +205,6 @@ impl<'c> Session<'c> {
         self.used = self.used.saturating_add(len);
         if is_complete {
             self.handle_request(buf);
-            #[cfg(feature = "write")]
-            if self.upload.awaits_line_end {
-                let taken = taken.saturating_add(len);
-                return taken.saturating_add(self.receive_line_end(buf, bytes.get(taken..).unwrap_or_default()));
-            }
         } else if self.used >= buf.len() {
             self.refuse_and_close(buf, Code::TooLong, Message::TooLong);
         }
@@ -227,7 +221,7 @@ impl<'c> Session<'c> {
             return;
         }
         #[cfg(feature = "write")]
-        if self.upload.awaits_line_end {
+        if self.upload.unended.is_some() {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         }
         if self.used > 0 {
@@ -246,10 +240,7 @@ impl<'c> Session<'c> {
         }
         match self.state {
             State::SendBody => {
-                let len = len.min(self.span());
-                self.moved(len);
-                self.position = self.position.wrapping_add(wide(len));
-                self.last.body_len = self.last.body_len.wrapping_add(wide(len));
+                self.advance(len.min(self.span()));
                 if self.position >= self.context.end {
                     self.end_body(buf);
                 }
@@ -276,7 +267,7 @@ impl<'c> Session<'c> {
         if self.state != State::Hash {
             return self.misuse();
         }
-        self.position = self.position.wrapping_add(wide(len.min(self.span())));
+        self.position = self.position_after(len.min(self.span()));
         self.hash_or_header(buf);
         self.send_heartbeat_when_due(buf);
     }
@@ -328,13 +319,14 @@ impl<'c> Session<'c> {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
         #[cfg(feature = "write")]
-        if self.keeps_heartbeat() {
-            return self.start_write_timers();
-        }
+        let heartbeat = self.timers.expiry(Timer::Heartbeat);
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
             _ if state.is_sending() => self.start_send_timers(),
+            #[cfg(feature = "write")]
+            _ if state.is_computing() || state.keeps_heartbeat() => self.start_write_timers(heartbeat),
+            #[cfg(not(feature = "write"))]
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
@@ -402,7 +394,8 @@ impl<'c> Session<'c> {
         #[cfg(feature = "write")]
         if self.is_put() {
             self.has_begun = true;
-            return self.await_line_end(read.err());
+            self.upload.unended = Some(read);
+            return;
         }
         self.dispatch(buf, read);
     }
@@ -450,34 +443,6 @@ impl<'c> Session<'c> {
             self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
-
-    /// Records that `len` bytes of the response were sent.
-    #[inline(never)]
-    pub(super) fn moved(&mut self, len: usize) {
-        self.answer_len = self.answer_len.wrapping_add(wide(len));
-        self.start_send_timers();
-    }
-
-    /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
-    pub(super) fn start_send_timers(&mut self) {
-        let config = self.context.config;
-        self.timers.start(Timer::Stall, self.now, config.stall_ms);
-        if config.min_rate > 0 {
-            let (earned_ms, _) = div_rem(self.answer_len.min(u64::MAX / 1000) * 1000, config.min_rate);
-            let start_ms = if config.stall_ms == 0 { RATE_START_MS } else { config.stall_ms };
-            self.timers.start(Timer::Rate, self.answer_began.after(earned_ms), start_ms);
-        }
-    }
-
-    /// The maximum length of the next action, in bytes: never beyond the end, so that sums with the position and the counts
-    /// cannot wrap.
-    #[inline(never)]
-    pub(super) fn span(&self) -> usize {
-        let end = if self.state == State::Hash { self.hash_end() } else { self.context.end };
-        let most = self.context.config.span();
-        let rest = end.saturating_sub(self.position).min(u64::from(most));
-        usize::try_from(rest).unwrap_or(usize::MAX)
-    }
 }
 
 const fn scan_message(error: ScanError) -> Message {
@@ -486,9 +451,4 @@ const fn scan_message(error: ScanError) -> Message {
         ScanError::Utf8 => Message::Utf8,
         ScanError::Depth => Message::Depth,
     }
-}
-
-/// Lengths of slices fit in 64 bits on every target.
-fn wide(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }

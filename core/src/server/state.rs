@@ -114,6 +114,27 @@ impl State {
         }
     }
 
+    /// Whether the owner has to reply.
+    pub(super) const fn awaits_reply(self) -> bool {
+        match self {
+            Self::AwaitReply => true,
+            #[cfg(feature = "write")]
+            Self::Commit => true,
+            _ => false,
+        }
+    }
+
+    /// Whether heartbeats go on where the state before had them, though none begin.
+    #[cfg(feature = "write")]
+    pub(super) const fn keeps_heartbeat(self) -> bool {
+        match self {
+            Self::AwaitReply => true,
+            #[cfg(feature = "rights")]
+            Self::Permit => true,
+            _ => false,
+        }
+    }
+
     /// Whether bytes wait to be sent.
     pub(super) const fn is_sending(self) -> bool {
         match self {

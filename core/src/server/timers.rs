@@ -43,13 +43,11 @@ impl Timers {
         self.0.get(timer as usize).copied().unwrap_or(NEVER)
     }
 
-    /// Stops every timer but that of heartbeats.
+    /// Sets when `timer` expires.
     #[cfg(feature = "write")]
-    pub(super) fn stop_others(&mut self) {
-        for (expiry, timer) in self.0.iter_mut().zip(ALL) {
-            if *timer != Timer::Heartbeat {
-                *expiry = NEVER;
-            }
+    pub(super) fn set(&mut self, timer: Timer, at: Instant) {
+        if let Some(expiry) = self.0.get_mut(timer as usize) {
+            *expiry = at;
         }
     }
 

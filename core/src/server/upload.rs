@@ -5,16 +5,16 @@ use super::session::{HEARTBEAT_MS, Session};
 use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
-use crate::server::{CloseHow, CloseReason, Finished, Reply, Request};
+use crate::server::{Action, CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
-use crate::types::time::Timer;
-use crate::types::version::Version;
+use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
 use crate::wire::response_writer::{LineKind, ResponseContext};
+use crate::wire::write_members::WriteMembers;
 
 /// How long a session waits before it asks again whether it may send an upload.
 const RETRY_MS: u32 = 100;
@@ -25,45 +25,25 @@ impl Session<'_> {
         self.context.request.kind == RequestKind::Put
     }
 
-    /// Waits for the line ending that a `put` has to have, so that no byte of a body that was sent too early is read as a
-    /// request.
-    pub(super) fn await_line_end(&mut self, refusal: Option<(Code, Message)>) {
-        self.upload.awaits_line_end = true;
-        self.upload.is_refused = refusal.is_some();
-        if let Some((code, message)) = refusal {
-            (self.context.code, self.context.message) = (code, message);
-        }
-    }
-
-    /// Takes the line ending behind a `put`.
+    /// Takes the line ending that a `put` has to have, so that no byte of a body that was sent too early is read as a request.
     pub(super) fn receive_line_end(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
-        let mut taken: usize = 0;
-        for byte in bytes {
-            taken = taken.saturating_add(1);
-            match (byte, self.line_ending) {
-                (b'\r', LineEnding::Any) => self.line_ending = LineEnding::LineFeed,
-                (b'\n', _) => {
-                    self.upload.awaits_line_end = false;
-                    if taken < bytes.len() {
-                        break;
-                    }
-                    self.line_ending = LineEnding::Nothing;
-                    self.has_begun = false;
-                    let refusal = (self.context.code, self.context.message);
-                    self.dispatch(buf, if self.upload.is_refused { Err(refusal) } else { Ok(()) });
-                    return taken;
-                }
-                _ => {
-                    self.refuse_and_close(buf, Code::BadRequest, Message::PutLine);
-                    return bytes.len();
-                }
+        let mut rest = bytes;
+        if let (LineEnding::Any, [b'\r', tail @ ..]) = (self.line_ending, rest) {
+            self.line_ending = LineEnding::LineFeed;
+            rest = tail;
+        }
+        match rest {
+            [] => {}
+            [b'\n'] => {
+                self.line_ending = LineEnding::Nothing;
+                self.has_begun = false;
+                let read = self.upload.unended.take().unwrap_or(Ok(()));
+                self.dispatch(buf, read);
             }
+            [b'\n', ..] => self.refuse_and_close(buf, Code::BadRequest, Message::EarlyBody),
+            _ => self.refuse_and_close(buf, Code::BadRequest, Message::PutLine),
         }
-        if !self.upload.awaits_line_end {
-            self.refuse_and_close(buf, Code::BadRequest, Message::EarlyBody);
-            return bytes.len();
-        }
-        taken
+        bytes.len()
     }
 
     /// Refuses bytes that come before the server is ready for a body; false where none are expected to wait.
@@ -85,51 +65,51 @@ impl Session<'_> {
         self.enter(state);
     }
 
-    /// The request for the store, if it is one that writes.
-    pub(super) fn write_request<'a>(&'a self, buf: &'a [u8]) -> Option<Request<'a>> {
+    /// The action for a request that writes: [`Action::Reply`] or [`Action::Commit`].
+    pub(super) fn write_action<'a>(&'a self, buf: &'a [u8]) -> Action<'a> {
         let request = &self.context.request;
-        let name = request_reader::known_name(buf, request.name_len);
-        let version = request.is_versioned.then(|| self.requested_version());
-        Some(match request.kind {
-            RequestKind::Put => Request::Put(self.put(buf)?),
-            RequestKind::Delete if request.write.is_directory => Request::Delete(Delete::Directory { path: name? }),
-            RequestKind::Delete if request.write.partial => Request::Delete(Delete::Partial { name: name? }),
-            RequestKind::Delete => Request::Delete(Delete::File { name: name?, version }),
-            #[cfg(feature = "manage")]
-            RequestKind::Rename => {
-                let to = request_reader::known_name(buf.get(request.name_len..)?, request.write.to_len)?;
-                Request::Rename(Rename::new(name?, to).with_version(version))
+        #[cfg(feature = "manage")]
+        match request.kind {
+            RequestKind::Space => return Action::Reply(Request::Space),
+            RequestKind::Do => {
+                return Action::Reply(Request::Do { action: request_reader::text(buf, request.name_len) });
+            }
+            _ => {}
+        }
+        let Some(name) = request_reader::known_name(buf, request.name_len) else { return Action::Receive };
+        // Empty where it is longer than any.
+        let version = request.is_versioned.then(|| request_reader::text(&request.version, request.version_len));
+        Action::Reply(match request.kind {
+            RequestKind::Put => {
+                let replace = match version {
+                    None => Replace::Nothing,
+                    Some("*") => Replace::Anything,
+                    Some(version) => Replace::Version(version),
+                };
+                let modified = request.write.is_dated.then_some(request.digest_from);
+                let WriteMembers { parents, digest, .. } = request.write;
+                let put = Put { name, size: request.length, digest, replace, parents, modified };
+                if self.state == State::Commit {
+                    return Action::Commit(put);
+                }
+                Request::Put(put)
             }
             #[cfg(feature = "manage")]
-            RequestKind::MakeDir => Request::MakeDir { path: name? },
+            RequestKind::Rename => {
+                let to =
+                    request_reader::known_name(buf.get(request.name_len..).unwrap_or_default(), request.write.to_len);
+                Request::Rename(Rename::new(name, to.unwrap_or(name)).with_version(version))
+            }
             #[cfg(feature = "manage")]
-            RequestKind::Space => Request::Space,
-            #[cfg(feature = "manage")]
-            RequestKind::Do => Request::Do { action: request_reader::text(buf, request.name_len) },
-            _ => return None,
+            RequestKind::MakeDir => Request::MakeDir { path: name },
+            _ => Request::Delete(if request.write.is_directory {
+                Delete::Directory { path: name }
+            } else if request.write.partial {
+                Delete::Partial { name }
+            } else {
+                Delete::File { name, version }
+            }),
         })
-    }
-
-    pub(super) fn put<'a>(&'a self, buf: &'a [u8]) -> Option<Put<'a>> {
-        let request = &self.context.request;
-        let name = request_reader::known_name(buf, request.name_len)?;
-        let replace = match (request.is_versioned, self.requested_version()) {
-            (false, _) => Replace::Nothing,
-            (true, "*") => Replace::Anything,
-            (true, version) => Replace::Version(version),
-        };
-        let modified = request.write.is_dated.then_some(request.digest_from);
-        let put = Put::new(name, request.length, request.write.digest);
-        Some(put.with_replace(replace).with_parents(request.write.parents).with_modified(modified))
-    }
-
-    /// The version of the request; empty where it is longer than any.
-    fn requested_version(&self) -> &str {
-        let request = &self.context.request;
-        if request.version_len > request.version.len() {
-            return "";
-        }
-        request_reader::text(&request.version, request.version_len)
     }
 
     /// Answers what needs no store: a path that is the root, an action that is not the owner's. False for the rest.
@@ -153,19 +133,28 @@ impl Session<'_> {
 
     /// Handles the store's reply to a request that writes.
     pub(super) fn reply_write(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        let kind = self.context.request.kind;
-        match (reply, kind) {
-            (Reply::Failed(error), _) => self.refuse_write(buf, error),
+        let (is_put, is_commit) = (self.is_put(), self.state == State::Commit);
+        match reply {
+            Reply::Failed(error) => self.refuse_write(buf, error),
+            Reply::Stored { info } if is_put => self.end_put(buf, info),
+            Reply::Pending if is_commit => self.send_heartbeat_when_due(buf),
+            _ if is_commit => self.misuse(),
             #[cfg(feature = "manage")]
-            (Reply::Refuse(code), RequestKind::Do) => self.refuse(buf, code, Message::ActionFailed),
-            (Reply::Refuse(code), _) => self.refuse(buf, code, Message::of_writing(code)),
-            (Reply::Stored { info }, RequestKind::Put) => self.end_put(buf, info),
-            (Reply::Pending, RequestKind::Put) => self.enter(State::AwaitTurn),
-            (Reply::Compare, RequestKind::Put) => {
+            Reply::Refuse(code) if self.context.request.kind == RequestKind::Do => {
+                self.refuse(buf, code, Message::ActionFailed)
+            }
+            Reply::Refuse(code) => self.refuse_by_store(buf, code),
+            #[cfg(feature = "manage")]
+            Reply::Space(space) if self.context.request.kind == RequestKind::Space => self.write_space(buf, space),
+            #[cfg(feature = "manage")]
+            _ if self.context.request.kind == RequestKind::Space => self.misuse(),
+            Reply::Done if !is_put => self.write_end(buf),
+            Reply::Pending if is_put => self.enter(State::AwaitTurn),
+            Reply::Compare if is_put => {
                 self.upload.stage = Stage::Compare;
                 self.hash_put(buf, 0, self.context.request.length);
             }
-            (Reply::Upload { have, reads_back }, RequestKind::Put) => {
+            Reply::Upload { have, reads_back } if is_put => {
                 let size = self.context.request.length;
                 self.context.size = size;
                 self.context.request.offset = have.min(size);
@@ -173,21 +162,6 @@ impl Session<'_> {
                 self.upload.reads_back = reads_back;
                 self.hash_put(buf, 0, if reads_back { 0 } else { have.min(size) });
             }
-            (Reply::Done, RequestKind::Delete) => self.write_end(buf),
-            #[cfg(feature = "manage")]
-            (Reply::Done, RequestKind::Rename | RequestKind::MakeDir | RequestKind::Do) => self.write_end(buf),
-            #[cfg(feature = "manage")]
-            (Reply::Space(space), RequestKind::Space) => self.write_space(buf, space),
-            _ => self.misuse(),
-        }
-    }
-
-    /// Handles the store's reply to a commit.
-    pub(super) fn committed(&mut self, buf: &mut [u8], reply: Reply<'_>) {
-        match reply {
-            Reply::Stored { info } => self.end_put(buf, info),
-            Reply::Pending => self.send_heartbeat_when_due(buf),
-            Reply::Failed(error) => self.refuse_write(buf, error),
             _ => self.misuse(),
         }
     }
@@ -197,16 +171,6 @@ impl Session<'_> {
         self.context.digest = Some(self.context.request.write.digest);
         self.set_version(&info.version);
         self.write(buf, LineKind::Stored, State::Receive);
-    }
-
-    /// Sets the version that the next line tells.
-    fn set_version(&mut self, version: &Version) {
-        let version = version.as_str().as_bytes();
-        let request = &mut self.context.request;
-        if let Some(place) = request.version.get_mut(..version.len()) {
-            place.copy_from_slice(version);
-        }
-        request.version_len = version.len();
     }
 
     #[cfg(feature = "manage")]
@@ -219,13 +183,28 @@ impl Session<'_> {
     }
 
     /// Sends the store's error as the response.
+    #[inline(never)]
     fn refuse_write(&mut self, buf: &mut [u8], error: WriteError) {
-        let code = error.code();
         self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
-        self.refuse(buf, code, Message::of_writing(code));
+        self.refuse_by_store(buf, error.code());
+    }
+
+    /// Sends a refusal of the store as the response. Inside a body the connection ends with it.
+    #[inline(never)]
+    pub(super) fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
+        let message = match code {
+            Code::Io if self.context.request.kind.writes() => Message::Unwritable,
+            _ => Message::of_store(code),
+        };
+        if self.state == State::ReceiveBody {
+            self.fail(buf, code, message);
+        } else {
+            self.refuse(buf, code, message);
+        }
     }
 
     /// Ends an exchange by an error, and the connection with it.
+    #[inline(never)]
     fn fail(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
         self.end_exchange();
@@ -233,19 +212,16 @@ impl Session<'_> {
     }
 
     /// Hashes the bytes from `position` to `end` of what the stage says, if any, and goes on.
+    #[inline(never)]
     fn hash_put(&mut self, buf: &mut [u8], position: u64, end: u64) {
         self.position = position;
         self.context.end = end;
-        self.after_hash(buf);
+        self.hash_or_header(buf);
     }
 
-    /// Goes on hashing, or goes on behind it.
+    /// Goes on behind what was hashed.
     pub(super) fn after_hash(&mut self, buf: &mut [u8]) {
-        if self.position < self.context.end {
-            if self.state != State::Hash {
-                self.enter(State::Hash);
-            }
-        } else if self.upload.stage == Stage::Prefix {
+        if self.upload.stage == Stage::Prefix {
             self.context.end = self.context.size;
             self.write(buf, LineKind::Ready, State::ReceiveBody);
         } else {
@@ -259,8 +235,7 @@ impl Session<'_> {
             self.upload.stage = Stage::Body;
             self.position = self.context.request.offset;
             self.upload.received = self.now;
-            self.answer_began = self.now;
-            self.answer_len = 0;
+            self.begin_answer();
         }
         if self.position >= self.context.end {
             self.end_upload(buf);
@@ -278,29 +253,23 @@ impl Session<'_> {
             return None;
         }
         // The store works now, and the client need not send.
-        self.timers.start(Timer::Stall, self.now, 0);
-        self.timers.start(Timer::Rate, self.now, 0);
+        self.timers.set(Timer::Stall, NEVER);
+        self.timers.set(Timer::Rate, NEVER);
         self.upload.received = self.now;
-        let rest = self.context.end.saturating_sub(self.position);
-        Some((self.position, len.min(usize::try_from(rest).unwrap_or(usize::MAX))))
+        Some((self.position, len.min(self.up_to(self.context.end, u32::MAX))))
     }
 
     pub(super) fn stored(&mut self, buf: &mut [u8], len: usize) {
         if self.state != State::ReceiveBody {
             return self.misuse();
         }
-        let rest = self.context.end.saturating_sub(self.position);
-        let len = u64::try_from(len).unwrap_or(u64::MAX).min(rest);
         // The time that the store took is not the client's.
         self.answer_began = self.answer_began.after(self.now.since(self.upload.received));
-        self.answer_len = self.answer_len.saturating_add(len);
         self.upload.received = self.now;
-        self.position = self.position.saturating_add(len);
-        self.last.body_len = self.last.body_len.saturating_add(len);
+        self.advance(len.min(self.up_to(self.context.end, u32::MAX)));
         if self.position >= self.context.end {
             return self.end_upload(buf);
         }
-        self.start_send_timers();
         self.send_heartbeat_when_due(buf);
     }
 
@@ -313,22 +282,17 @@ impl Session<'_> {
 
     pub(super) fn store_failed(&mut self, buf: &mut [u8], error: WriteError) {
         match self.state {
-            State::ReceiveBody => {
-                let code = error.code();
-                self.context.size = error.limit().unwrap_or(ResponseContext::UNKNOWN);
-                self.fail(buf, code, Message::of_writing(code));
-            }
-            State::Hash | State::Finish => self.refuse_write(buf, error),
+            State::ReceiveBody | State::Hash | State::Finish => self.refuse_write(buf, error),
             _ => self.misuse(),
         }
     }
 
     /// The digest of a file that is there, or of the one that was stored.
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
-        let expected = self.context.request.write.digest;
+        let expected = &self.context.request.write.digest;
         match self.upload.stage {
             Stage::Compare => self.enter_permitted(State::AwaitReply),
-            _ if finished.digest == Some(expected) => self.enter_permitted(State::Commit),
+            _ if finished.digest.as_ref() == Some(expected) => self.enter_permitted(State::Commit),
             _ => self.refuse(buf, Code::Corrupt, Message::Corrupt),
         }
     }
@@ -356,19 +320,11 @@ impl Session<'_> {
         is_waiting
     }
 
-    /// Whether the state that begins goes on with the heartbeats of the one before.
-    pub(super) fn keeps_heartbeat(&self) -> bool {
-        #[cfg(feature = "rights")]
-        if self.state == State::Permit {
-            return true;
-        }
-        self.state.is_computing() || self.state == State::AwaitReply
-    }
-
-    /// Starts the timers of a state with heartbeats.
-    pub(super) fn start_write_timers(&mut self) {
-        self.timers.stop_others();
-        if self.state.is_computing() && self.timers.expiry(Timer::Heartbeat) == NEVER {
+    /// Starts the timers of a state with heartbeats, which go on where the one before had them.
+    pub(super) fn start_write_timers(&mut self, heartbeat: Instant) {
+        if heartbeat < NEVER {
+            self.timers.set(Timer::Heartbeat, heartbeat);
+        } else if self.state.is_computing() {
             self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
         }
         match self.state {

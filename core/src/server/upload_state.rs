@@ -1,16 +1,16 @@
 //! How far a `put` is.
 
 use crate::types::time::Instant;
+use crate::wire::code::Code;
+use crate::wire::message::Message;
 
 /// A `put` under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Upload {
     pub(super) stage: Stage,
     pub(super) reads_back: bool,
-    /// The request is complete but for its line ending.
-    pub(super) awaits_line_end: bool,
-    /// The request is refused, with the code and the message in the context, when it has ended.
-    pub(super) is_refused: bool,
+    /// The request that is complete but for its line ending, or why it is refused when it has ended.
+    pub(super) unended: Option<Result<(), (Code, Message)>>,
     /// When bytes of the body last arrived, or were last offered to the store.
     pub(super) received: Instant,
 }
@@ -29,12 +29,6 @@ pub(super) enum Stage {
 
 impl Upload {
     pub(super) const fn new() -> Self {
-        Self {
-            stage: Stage::Compare,
-            reads_back: false,
-            awaits_line_end: false,
-            is_refused: false,
-            received: Instant::from_millis(0),
-        }
+        Self { stage: Stage::Compare, reads_back: false, unended: None, received: Instant::from_millis(0) }
     }
 }

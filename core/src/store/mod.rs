@@ -5,12 +5,20 @@ mod static_store;
 mod turn;
 #[cfg(feature = "write")]
 mod writable;
+#[cfg(feature = "write")]
+mod write_error;
+#[cfg(feature = "write")]
+mod write_requests;
 
 pub use static_store::{StaticFile, StaticListing, StaticStore};
 #[cfg(feature = "write")]
 pub use turn::{UploadClaim, UploadTicket, UploadTurn};
 #[cfg(feature = "write")]
-pub use writable::{Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, WritableStore, WriteError};
+pub use writable::{Begun, Committed, Space, WritableStore};
+#[cfg(feature = "write")]
+pub use write_error::WriteError;
+#[cfg(feature = "write")]
+pub use write_requests::{Delete, Put, PutAttempt, Rename, Replace};
 
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;

@@ -81,9 +81,25 @@ impl Digest {
     /// Reads what [`Digest::to_hex`] wrote: exactly the digits of `kind`, in lower case; `None` for anything else.
     #[must_use]
     pub fn from_hex(kind: DigestKind, digits: &str) -> Option<Self> {
+        let mut digest = Self::Crc32(0);
+        digest.read(kind, digits.as_bytes())?;
+        Some(digest)
+    }
+
+    /// The same in place; `None` leaves something else behind.
+    pub(crate) fn read(&mut self, kind: DigestKind, digits: &[u8]) -> Option<()> {
         match kind {
-            DigestKind::Crc32 => from_digits(digits).map(|bytes| Self::Crc32(u32::from_be_bytes(bytes))),
-            DigestKind::Sha256 => from_digits(digits).map(Self::Sha256),
+            DigestKind::Crc32 => {
+                let mut bytes = [0; 4];
+                read_digits(digits, &mut bytes)?;
+                *self = Self::Crc32(u32::from_be_bytes(bytes));
+                Some(())
+            }
+            DigestKind::Sha256 => {
+                *self = Self::Sha256([0; 32]);
+                let Self::Sha256(bytes) = self else { return None };
+                read_digits(digits, bytes)
+            }
         }
     }
 }
@@ -193,16 +209,17 @@ const fn digit(value: u8) -> u8 {
     }
 }
 
-fn from_digits<const N: usize>(digits: &str) -> Option<[u8; N]> {
-    let (pairs, rest) = digits.as_bytes().as_chunks();
-    if pairs.len() != N || !rest.is_empty() {
+/// Fills `bytes` from exactly two digits for each.
+#[inline(never)]
+fn read_digits(digits: &[u8], bytes: &mut [u8]) -> Option<()> {
+    if digits.len() != bytes.len().checked_mul(2)? {
         return None;
     }
-    let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = value(*high)? << 4 | value(*low)?;
+    for (index, digit) in digits.iter().enumerate() {
+        let byte = bytes.get_mut(index / 2)?;
+        *byte = *byte << 4 | value(*digit)?;
     }
-    Some(bytes)
+    Some(())
 }
 
 const fn value(digit: u8) -> Option<u8> {

@@ -169,18 +169,11 @@ impl Message {
             Code::Denied => Self::Denied,
             Code::BadName => Self::BadName,
             Code::Io => Self::Unreadable,
-            _ => Self::Refused,
-        }
-    }
-
-    /// The text for a store that does not write.
-    #[cfg(feature = "write")]
-    pub(crate) const fn of_writing(code: Code) -> Self {
-        match code {
+            #[cfg(feature = "write")]
             Code::Corrupt => Self::Corrupt,
+            #[cfg(feature = "write")]
             Code::Changed => Self::OtherVersion,
-            Code::Io => Self::Unwritable,
-            other => Self::of_store(other),
+            _ => Self::Refused,
         }
     }
 

@@ -20,7 +20,7 @@ impl ResponseContext<'_> {
                 |kind: &&RequestKind| **kind != RequestKind::Hello && offered.has(**kind) && self.kinds.has(**kind);
             return RequestKind::ALL.iter().filter(is_told).nth(index).map(|kind| kind.as_str());
         }
-        let bits = (0..u8::BITS).map(|index| 1_u8 << index);
+        let bits = (0..u8::BITS).map(|index| 1_u8.wrapping_shl(index));
         let words = self.config.action_words().iter().zip(bits);
         words.filter(|(_, bit)| self.actions & bit != 0).nth(index).map(|(word, _)| word)
     }
@@ -41,13 +41,15 @@ impl LineWriter {
             return Some(0);
         };
         let comma: &[u8] = if self.position > 0 { b"," } else { b"" };
-        let mut len: usize = 0;
+        let (room_len, mut rest_of_room) = (room.len(), room);
         for piece in [comma, b"\"", word.as_bytes(), b"\""] {
-            let end = len.saturating_add(piece.len());
-            room.get_mut(len..end)?.copy_from_slice(piece);
-            len = end;
+            let (place, behind) = rest_of_room.split_at_mut_checked(piece.len())?;
+            for (place, byte) in place.iter_mut().zip(piece) {
+                *place = *byte;
+            }
+            rest_of_room = behind;
         }
         self.position = self.position.wrapping_add(1); // there are fewer words than positions
-        Some(len)
+        Some(room_len.wrapping_sub(rest_of_room.len()))
     }
 }

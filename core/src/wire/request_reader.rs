@@ -9,6 +9,7 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
+use crate::wire::text_table::TextTable;
 #[cfg(feature = "write")]
 use crate::wire::write_members::WriteMembers;
 
@@ -94,33 +95,39 @@ impl RequestKind {
         Self::Do,
     ];
 
+    /// Whether the request may name the version of its file.
+    const fn has_version(self) -> bool {
+        match self {
+            Self::Get => true,
+            #[cfg(feature = "write")]
+            Self::Put | Self::Delete => true,
+            #[cfg(feature = "manage")]
+            Self::Rename => true,
+            _ => false,
+        }
+    }
+
     /// The word of the request's `type`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Hello => "hello",
-            Self::List => "list",
-            Self::Stat => "stat",
-            Self::Get => "get",
-            #[cfg(feature = "write")]
-            Self::Put => "put",
-            #[cfg(feature = "write")]
-            Self::Delete => "delete",
-            #[cfg(feature = "manage")]
-            Self::Rename => "rename",
-            #[cfg(feature = "manage")]
-            Self::MakeDir => "makeDir",
-            #[cfg(feature = "manage")]
-            Self::Space => "space",
-            #[cfg(feature = "manage")]
-            Self::Do => "do",
             #[cfg(feature = "classic")]
             Self::Select => "select",
             #[cfg(feature = "classic")]
             Self::Confirm => "confirm",
+            _ => WORDS.get(self as u8),
         }
     }
 }
+
+/// The words on the wire in the order of [`RequestKind`].
+const WORDS: TextTable = TextTable::new(if cfg!(feature = "manage") {
+    "hello\nlist\nstat\nget\nput\ndelete\nrename\nmakeDir\nspace\ndo"
+} else if cfg!(feature = "write") {
+    "hello\nlist\nstat\nget\nput\ndelete"
+} else {
+    "hello\nlist\nstat\nget"
+});
 
 /// A set of requests.
 #[cfg(any(feature = "write", feature = "rights"))]
@@ -225,15 +232,20 @@ impl ParsedRequest {
         if self.kind == RequestKind::Get {
             self.read_range(&mut members);
         }
+        if self.kind.has_version() {
+            self.read_version(&mut members);
+        }
         #[cfg(not(feature = "write"))]
         let is_supported = self.read_digest(&mut members);
         #[cfg(feature = "write")]
         let is_supported = match self.kind {
             RequestKind::Put => self.read_put(&mut members),
+            RequestKind::Delete => {
+                self.read_delete(&mut members);
+                true
+            }
             _ => self.read_digest(&mut members),
         };
-        #[cfg(feature = "write")]
-        self.read_delete(&mut members);
         #[cfg(feature = "manage")]
         let to = self.read_to(&mut members);
         let name = match self.kind {
@@ -327,12 +339,10 @@ impl ParsedRequest {
         self.length = members.number(LENGTH, u64::MAX);
         self.digest_from = members.number(DIGEST_FROM, self.offset);
         self.digest = Some(DigestKind::Crc32);
-        self.read_version(members);
     }
 
     /// Reads the version that the file has to have.
-    #[inline(always)] // one call in most builds
-    pub(super) fn read_version(&mut self, members: &mut RequestMembers<'_>) {
+    fn read_version(&mut self, members: &mut RequestMembers<'_>) {
         if let Some(version) = members.decode(VERSION) {
             self.is_versioned = true;
             self.version_len = version.len();

@@ -1,7 +1,7 @@
 //! Reads the requests that write: `put`, `delete`, `rename`, `makeDir`, `space` and `do`.
 
-use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestKind, RequestMembers, text};
-use crate::types::digest::{Digest, DigestKind};
+use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestKind, RequestMembers};
+use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::wire::message::Message;
 
@@ -28,26 +28,17 @@ const MODIFIED: usize = 12;
 const PARTIAL: usize = 13;
 
 impl ParsedRequest {
-    /// Reads what a `delete` or a `rename` says of its file. Exactly one of a path and a name may be there.
+    /// Reads what a `delete` says of its file. Exactly one of a path and a name may be there.
     pub(super) fn read_delete(&mut self, members: &mut RequestMembers<'_>) {
-        match self.kind {
-            RequestKind::Delete => {
-                self.write.partial = members.flag(PARTIAL);
-                self.write.is_directory = members.has(PATH);
-                if self.write.is_directory && members.has(FILE_NAME) {
-                    members.set_fault(FILE_NAME);
-                }
-            }
-            #[cfg(feature = "manage")]
-            RequestKind::Rename => {}
-            _ => return,
+        self.write.partial = members.flag(PARTIAL);
+        self.write.is_directory = members.has(PATH);
+        if self.write.is_directory && members.has(FILE_NAME) {
+            members.set_fault(FILE_NAME);
         }
-        self.read_version(members);
     }
 
     /// Reads what a `put` says of its file, and returns whether this build can compute its digest.
     pub(super) fn read_put(&mut self, members: &mut RequestMembers<'_>) -> bool {
-        self.read_version(members);
         self.write.parents = members.flag(PARENTS);
         self.write.is_dated = members.has(MODIFIED);
         self.digest_from = members.number(MODIFIED, 0);
@@ -55,21 +46,15 @@ impl ParsedRequest {
         if !members.has(FILE_SIZE) {
             members.set_fault(FILE_SIZE);
         }
-        for (index, kind) in [(CRC32, DigestKind::Crc32), (SHA256, DigestKind::Sha256)] {
-            if !members.has(index) {
-                continue;
-            }
-            let is_second = self.digest.replace(kind).is_some();
-            let digits = members.decode(index).unwrap_or_default();
-            match Digest::from_hex(kind, text(digits, digits.len())) {
-                Some(digest) if !is_second => self.write.digest = digest,
-                _ => members.set_fault(index),
-            }
+        let (index, kind) = if members.has(CRC32) { (CRC32, DigestKind::Crc32) } else { (SHA256, DigestKind::Sha256) };
+        self.digest = Some(kind);
+        if self.write.digest.read(kind, members.decode(index).unwrap_or_default()).is_none() {
+            members.set_fault(index);
         }
-        if self.digest.is_none() {
+        if index == CRC32 && members.has(SHA256) {
             members.set_fault(SHA256);
         }
-        self.digest.is_some_and(DigestKind::is_supported)
+        kind.is_supported()
     }
 
     /// Refuses the names that uploads have before they are complete.

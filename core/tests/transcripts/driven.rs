@@ -11,7 +11,8 @@ use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use super::document::{Step, StoreLine, Transcript};
 use super::output::Output;
-use super::replay::{Pieces, documented, has_arrivals, max_request, with_features, with_retry};
+use super::replay::with_features;
+use super::settings::{Pieces, documented, has_arrivals, max_request, with_retry};
 use super::store::{Open, ScriptedStore};
 
 /// Plays `transcript`. `scratch_len` is the length of the driver's buffers; with `is_direct` the transport sends bodies itself.

@@ -9,6 +9,7 @@ mod output;
 #[cfg(feature = "rights")]
 mod permits;
 mod replay;
+mod settings;
 mod store;
 #[cfg(feature = "manage")]
 mod uploads;
@@ -20,7 +21,8 @@ use document::{Document, Step, StoreLine, Transcript};
 #[cfg(feature = "blocking")]
 use driven::drive;
 use other_server::OtherServer;
-use replay::{Pieces, replay, replay_with};
+use replay::{replay, replay_with};
+use settings::Pieces;
 
 const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
 const TRANSCRIPTS: &str = include_str!("../../TRANSCRIPTS.md");

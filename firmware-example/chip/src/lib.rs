@@ -6,8 +6,11 @@
 #![deny(missing_docs)]
 
 mod handover;
+#[cfg(feature = "signed")]
+pub mod signed;
 
 use core::ffi::CStr;
+use core::ops::Range;
 
 use coracle_flash::SlotLayout;
 use embedded_storage::nor_flash::{
@@ -22,8 +25,14 @@ pub use handover::Handover;
 pub const CHIP_LEN: u32 = 4 << 20;
 /// Where the small files are, in bytes: the last two sectors.
 pub const FILES_START: u32 = CHIP_LEN - 2 * SECTOR_LEN;
-/// The slots: all before the small files.
-pub const SLOTS: SlotLayout = match SlotLayout::new::<Chip>(0..FILES_START) {
+/// Where the keys are, in bytes, before the small files: a page of one sector that is written when the board is provisioned.
+pub const KEY_PAGE: u32 = FILES_START - 5 * SECTOR_LEN;
+/// The pre-shared keys, which change in two sectors.
+pub const PSKS: Range<u32> = KEY_PAGE + SECTOR_LEN..KEY_PAGE + 3 * SECTOR_LEN;
+/// The counter of boots, in two.
+pub const BOOTS: Range<u32> = KEY_PAGE + 3 * SECTOR_LEN..FILES_START;
+/// The slots: all before the keys.
+pub const SLOTS: SlotLayout = match SlotLayout::new::<Chip>(0..KEY_PAGE) {
     Ok(layout) => layout,
     Err(_) => panic!("the slots fit"),
 };

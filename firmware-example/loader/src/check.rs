@@ -4,10 +4,6 @@ use coracle_core::{Digest, DigestKind, Hasher};
 use coracle_flash::ImageReader;
 use embedded_storage::nor_flash::ReadNorFlash;
 
-/// Length of the signature at the end of an image.
-#[cfg(feature = "signed")]
-const SIGNATURE_LEN: usize = 64;
-
 /// Copies the image to `area`, and checks it there, so that what is checked is what runs.
 pub fn load<F: ReadNorFlash>(image: &mut ImageReader<'_, F>, area: &mut [u8]) -> bool {
     let info = *image.info();
@@ -29,13 +25,7 @@ fn is_signed(_: &[u8]) -> bool {
     true
 }
 
-/// Checks the Ed25519 signature at the end, which covers the SHA-256 of what is before it.
 #[cfg(feature = "signed")]
 fn is_signed(image: &[u8]) -> bool {
-    use ed25519_dalek::{Signature, VerifyingKey};
-
-    const KEY: &[u8; 32] = include_bytes!(concat!(env!("OUT_DIR"), "/public-key"));
-    let Some((signed, signature)) = image.split_last_chunk::<SIGNATURE_LEN>() else { return false };
-    let (Ok(key), Some(Digest::Sha256(digest))) = (VerifyingKey::from_bytes(KEY), sha256(signed)) else { return false };
-    key.verify_strict(&digest, &Signature::from_bytes(signature)).is_ok()
+    coracle_firmware_chip::signed::is_good(image)
 }

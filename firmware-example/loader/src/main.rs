@@ -1,6 +1,7 @@
 //! The boot loader: picks the slot, checks the image, copies it to where it runs, and starts it.
 //!
-//! Arguments of the emulator: `flash=FILE`, the chip; `factory=FILE`, the image that an empty chip gets.
+//! Arguments of the emulator: `flash=FILE`, the chip; `factory=FILE`, the image that an empty chip gets. What it starts, it says
+//! on the emulator's standard error.
 #![no_std]
 #![no_main]
 
@@ -11,7 +12,7 @@ mod hardware;
 use core::ffi::CStr;
 
 use coracle_firmware_chip::{Chip, Handover, SLOTS};
-use coracle_flash::ImageSlots;
+use coracle_flash::{ImageSlots, Slot};
 use hardware::RunArea;
 
 /// The exit status where nothing can be started.
@@ -33,7 +34,11 @@ fn main() -> ! {
         fail(why);
     }
     match slots.choose(|mut image| check::load(&mut image, area.bytes())) {
-        Some(choice) => area.start(Handover::encode(&choice)),
+        Some(choice) => {
+            let handover = Handover::encode(&choice);
+            announce(handover);
+            area.start(handover)
+        }
         None => fail("loader: no image can be started\n"),
     }
 }
@@ -58,12 +63,27 @@ fn path(bytes: &[u8]) -> Option<&CStr> {
     CStr::from_bytes_until_nul(bytes).ok().filter(|path| !path.is_empty())
 }
 
+/// Says which slot is started, and why. A product would keep it for its log, as the firmware does.
+fn announce(handover: [u32; 4]) {
+    let Some(handover) = Handover::decode(handover) else { return };
+    let slot = if handover.slot == Slot::A { "A" } else { "B" };
+    say(&["loader: slot ", slot, ": ", handover.reason, "\n"]);
+    if !handover.passed_over.is_empty() {
+        say(&["loader: a newer image is not started: ", handover.passed_over, "\n"]);
+    }
+}
+
+fn say(words: &[&str]) {
+    let Ok(mut stderr) = semihosting::io::stderr() else { return };
+    for word in words {
+        // There is nobody else to tell.
+        let _ = semihosting::io::Write::write_all(&mut stderr, word.as_bytes());
+    }
+}
+
 /// Ends the emulation. A product would wait for a programmer.
 fn fail(why: &str) -> ! {
-    if let Ok(mut stderr) = semihosting::io::stderr() {
-        // There is nobody else to tell.
-        let _ = semihosting::io::Write::write_all(&mut stderr, why.as_bytes());
-    }
+    say(&[why]);
     semihosting::process::exit(NOTHING_TO_START)
 }
 

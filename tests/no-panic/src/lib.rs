@@ -8,6 +8,8 @@
 mod blocking;
 mod channel;
 mod client;
+#[cfg(feature = "rights")]
+mod rights;
 mod server;
 mod values;
 #[cfg(feature = "manage")]

@@ -25,15 +25,16 @@ pub struct Context {
     pub is_traced: bool,
 }
 
+/// Declares a struct of counts, with the words for each.
 macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident: $words:literal,)*) => {
+    ($counts:ident: $($(#[$doc:meta])* $name:ident: $words:literal,)*) => {
         /// Counts of what happened.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-        pub struct Counts {
+        pub struct $counts {
             $($(#[$doc])* pub $name: u64,)*
         }
 
-        impl Counts {
+        impl $counts {
             /// Adds the counts of another run.
             pub const fn add(&mut self, other: &Self) {
                 $(self.$name += other.$name;)*
@@ -48,7 +49,10 @@ macro_rules! counts {
     };
 }
 
+pub(crate) use counts;
+
 counts! {
+    Counts:
     /// Connections that the server admitted.
     sessions: "sessions",
     /// Those over which it read a request.

@@ -10,6 +10,8 @@
 //! - No session waits for longer than its deadline, and none is closed before; no honest answer is refused.
 //! - Links and sessions hold no more than their fixed buffers.
 //! - Once faults have ended, every client gets its files.
+//!
+//! The rules of writing stand at the top of `puts`.
 #![allow(missing_docs, reason = "only the program and the tests of this repository use it")]
 
 pub mod batches;
@@ -18,6 +20,7 @@ mod connection;
 mod context;
 mod disk;
 mod link;
+pub mod puts;
 mod random;
 mod registry;
 mod run;

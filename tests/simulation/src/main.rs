@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use coracle_simulation::batches::{self, BatchCounts};
+use coracle_simulation::puts::{self, PutCounts};
 use coracle_simulation::{Counts, run, scale};
 
 const HELP: &str = "\
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     if let Some(seed) = seed {
         print_counts(&run(seed, true).lines());
         print_counts(&batches::run(seed).lines());
+        print_counts(&puts::run(seed, true).lines());
     } else if let Some(count) = alive {
         scale::run(usize::try_from(count).expect("64 bits"));
     } else if let Some(most) = within {
@@ -65,13 +67,15 @@ fn main() -> ExitCode {
 /// Runs seeds until there were enough sessions.
 fn all(from: u64, sessions: u64) -> ExitCode {
     let begun = Instant::now();
-    let (mut counts, mut batch_counts) = (Counts::default(), BatchCounts::default());
+    let (mut counts, mut batch_counts, mut put_counts) =
+        (Counts::default(), BatchCounts::default(), PutCounts::default());
     let mut seed = from;
     while counts.sessions < sessions {
-        match panic::catch_unwind(|| (run(seed, false), batches::run(seed))) {
-            Ok((more, more_batches)) => {
+        match panic::catch_unwind(|| (run(seed, false), batches::run(seed), puts::run(seed, false))) {
+            Ok((more, more_batches, more_puts)) => {
                 counts.add(&more);
                 batch_counts.add(&more_batches);
+                put_counts.add(&more_puts);
             }
             Err(_) => {
                 eprintln!(
@@ -84,14 +88,16 @@ fn all(from: u64, sessions: u64) -> ExitCode {
     }
     print_counts(&counts.lines());
     print_counts(&batch_counts.lines());
+    print_counts(&put_counts.lines());
     let seconds = begun.elapsed().as_secs_f64();
     let (cut, changed) = (counts.cut * 100 / counts.sessions, counts.met_change * 100 / counts.sessions);
     let rate = counts.sessions as f64 / seconds;
     println!("seeds {from} to {}: {seconds:.1} s, {rate:.0} sessions a second", seed - 1);
+    let writers = put_counts.sessions;
     let Counts { sessions, files, resumes, power_cuts, .. } = counts;
     println!(
         "figure: {sessions} simulated sessions, {cut} % cut, {changed} % met a changed file, {resumes} resumes, \
-         {power_cuts} power cuts, {files} files reported: every rule held"
+         {power_cuts} power cuts, {files} files reported, {writers} more sessions that write: every rule held"
     );
     if cut < 30 || changed < 20 {
         eprintln!("simulation: at least 30 % have to be cut, and 20 % to meet a changed file");
@@ -104,7 +110,9 @@ fn all(from: u64, sessions: u64) -> ExitCode {
 fn find(from: u64, most: u64) -> ExitCode {
     panic::set_hook(Box::new(|_| {}));
     for seed in from..from + most {
-        let Err(broken) = panic::catch_unwind(AssertUnwindSafe(|| (run(seed, false), batches::run(seed)))) else {
+        let Err(broken) =
+            panic::catch_unwind(AssertUnwindSafe(|| (run(seed, false), batches::run(seed), puts::run(seed, false))))
+        else {
             continue;
         };
         let literal = broken.downcast_ref::<&str>().map(ToString::to_string);

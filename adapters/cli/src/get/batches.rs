@@ -59,12 +59,16 @@ impl<T> Batches<T> {
         while filling.is_full() {
             filling = self.changed.wait(filling).unwrap_or_else(PoisonError::into_inner);
         }
-        if filling.files.is_empty() {
+        let is_first = filling.files.is_empty();
+        if is_first {
             filling.since = Instant::now();
         }
         filling.len += part.size();
         filling.files.push((file, part));
-        self.changed.notify_all();
+        // The files in between need no thread that wakes for each of them.
+        if is_first || filling.is_full() {
+            self.changed.notify_all();
+        }
     }
 
     /// Ends the batch: no file follows.

@@ -48,7 +48,7 @@ use crate::values::parse_size;
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}\n\n{}", filter::HELP, report::HELP))]
 pub struct Get {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The files; with -r also directories, and all that is served where there is no NAME.
     /// With -r, 'DIR/' stands for the contents of DIR

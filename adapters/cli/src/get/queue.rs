@@ -33,6 +33,8 @@ struct State {
     listings: usize,
     /// How many workers there are that have not retired.
     workers: usize,
+    /// How many workers wait for a task.
+    waiting: usize,
     /// The network failed: the other tasks are given up.
     is_over: bool,
     summary: Summary,
@@ -99,7 +101,9 @@ impl Queue {
             if state.busy == 0 {
                 return None;
             }
+            state.waiting += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
         }
     }
 
@@ -122,7 +126,7 @@ impl Queue {
         for task in tasks.rev() {
             state.put_back(task);
         }
-        self.changed.notify_all();
+        self.wake(&state);
     }
 
     /// Leaves the task to the other workers, and returns how many they are; gives it back where there are none.
@@ -133,7 +137,7 @@ impl Queue {
         }
         state.workers -= 1;
         state.put_back(task);
-        self.changed.notify_all();
+        self.wake(&state);
         Ok(state.workers)
     }
 
@@ -168,8 +172,9 @@ impl Queue {
 
     /// The work on a task has ended, whether it was reported or will be.
     pub fn leave(&self, task: &Task) {
-        self.lock().leave(task);
-        self.changed.notify_all();
+        let mut state = self.lock();
+        state.leave(task);
+        self.wake(&state);
     }
 
     /// Does a task again that was taken, and has been left.
@@ -248,6 +253,13 @@ impl Queue {
                 Err(Error::ListingTooLarge { limit: tree::PENDING_MAX })
             }
             _ => Ok(outcome),
+        }
+    }
+
+    /// Wakes the workers that wait, which costs a system call even where there are none.
+    fn wake(&self, state: &State) {
+        if state.waiting > 0 {
+            self.changed.notify_all();
         }
     }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use coracle::channel::{ChannelError, ChannelTransport};
 use coracle::transport::{TcpTransport, TransportError};
 use coracle_core::blocking::{ClientError, Connection, Transport};
 use coracle_core::exec::Sink;
@@ -16,6 +17,8 @@ use super::plan::{Plan, RequestKind};
 
 /// The size of the receive buffer, in bytes.
 const RECEIVE_LEN: usize = 64 * 1024;
+/// How long a handshake may take where connecting has no limit.
+const LONGEST_HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// An established connection.
 pub enum ClientConnection {
@@ -47,28 +50,25 @@ impl ClientConnection {
                 Some(limit) => TcpStream::connect_timeout(address, limit),
                 None => TcpStream::connect(address),
             };
-            let made = connected.and_then(|stream| {
-                stream.set_nodelay(true)?;
-                Self::over(stream, plan)
-            });
-            match made {
+            let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+            match connected.map_err(|error| error.kind().to_string()).and_then(|stream| Self::over(stream, plan)) {
                 Ok(connection) => return Ok(connection),
-                Err(error) => last = format!("connecting: {}", error.kind()),
+                Err(why) => last = format!("connecting: {why}"),
             }
         }
         Err(last)
     }
 
-    fn over(stream: TcpStream, plan: &Plan) -> io::Result<Self> {
+    fn over(stream: TcpStream, plan: &Plan) -> Result<Self, String> {
         if matches!(plan.request, RequestKind::Text(_)) {
-            stream.set_read_timeout(plan.stall_timeout)?;
-            stream.set_write_timeout(plan.stall_timeout)?;
-            return Ok(Self::Text(stream));
+            let limited =
+                stream.set_read_timeout(plan.stall_timeout).and_then(|()| stream.set_write_timeout(plan.stall_timeout));
+            return limited.map(|()| Self::Text(stream)).map_err(|error| error.kind().to_string());
         }
         let stall_ms =
             plan.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
         let session = ClientSession::new(vec![0; ClientSession::<Vec<u8>>::MIN_BUF_LEN]).with_stall_ms(stall_ms);
-        let transport = CountingTransport { inner: TcpTransport::new(Socket::from(stream)), received: 0 };
+        let transport = CountingTransport { inner: Wire::over(stream, plan)?, received: 0 };
         Ok(Self::Protocol(Box::new(Connection::new(session, transport, vec![0; RECEIVE_LEN], now))))
     }
 
@@ -138,18 +138,18 @@ fn error_code(reply: &[u8]) -> Option<String> {
     Some(code.unwrap_or("refused").to_owned())
 }
 
-fn describe(error: &ClientError<TransportError>, connection: &mut Protocol) -> String {
+fn describe(error: &ClientError<ChannelError<TransportError>>, connection: &mut Protocol) -> String {
     match error {
         ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => {
             code.map_or_else(|| "refused".to_owned(), |code| code.as_str().to_owned())
         }
         ClientError::Failed(Failure::Ended(code)) => code.as_str().to_owned(),
         ClientError::Start(error) => error.to_string(),
-        ClientError::Failed(failure) => match connection.transport_mut().inner.last_error() {
+        ClientError::Failed(failure) => match connection.transport_mut().inner.tcp().last_error() {
             Some(error) => error.kind().to_string(),
             None => failure.to_string(),
         },
-        ClientError::Transport(error) => match connection.transport_mut().inner.last_error() {
+        ClientError::Transport(error) => match connection.transport_mut().inner.tcp().last_error() {
             Some(error) => error.kind().to_string(),
             None => error.to_string(),
         },
@@ -176,40 +176,86 @@ impl Sink for Discard {
     }
 }
 
-/// A socket that counts the bytes that it receives.
+/// A socket, or the encrypted channel around one.
+enum Wire {
+    Plain(TcpTransport<Socket>),
+    Encrypted(Box<ChannelTransport<TcpTransport<Socket>>>),
+}
+
+impl Wire {
+    fn over(stream: TcpStream, plan: &Plan) -> Result<Self, String> {
+        let tcp = TcpTransport::new(Socket::from(stream));
+        let Some(channel) = &plan.channel else { return Ok(Self::Plain(tcp)) };
+        let deadline = Instant::now() + plan.connect_timeout.unwrap_or(LONGEST_HANDSHAKE);
+        match channel.connect(tcp, deadline) {
+            Ok(channel) => Ok(Self::Encrypted(Box::new(channel))),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    fn tcp(&self) -> &TcpTransport<Socket> {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Encrypted(channel) => channel.inner(),
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if let Self::Encrypted(channel) = self {
+            // The server may be gone.
+            drop(channel.finish_now());
+        }
+    }
+}
+
+/// A connection that counts the bytes that it receives.
 pub struct CountingTransport {
-    inner: TcpTransport<Socket>,
+    inner: Wire,
     received: u64,
 }
 
 impl ErrorType for CountingTransport {
-    type Error = TransportError;
+    type Error = ChannelError<TransportError>;
 }
 
 impl Read for CountingTransport {
-    fn read(&mut self, buf: &mut [u8]) -> Result<usize, TransportError> {
-        let len = self.inner.read(buf)?;
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
+        let len = match &mut self.inner {
+            Wire::Plain(tcp) => tcp.read(buf).map_err(ChannelError::Transport)?,
+            Wire::Encrypted(channel) => channel.read(buf)?,
+        };
         self.received += u64::try_from(len).unwrap_or(u64::MAX);
         Ok(len)
     }
 }
 
 impl Write for CountingTransport {
-    fn write(&mut self, buf: &[u8]) -> Result<usize, TransportError> {
-        self.inner.write(buf)
+    fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> {
+        self.write_part(buf, false)
     }
 
-    fn flush(&mut self) -> Result<(), TransportError> {
-        self.inner.flush()
+    fn flush(&mut self) -> Result<(), Self::Error> {
+        match &mut self.inner {
+            Wire::Plain(tcp) => tcp.flush().map_err(ChannelError::Transport),
+            Wire::Encrypted(channel) => channel.flush(),
+        }
     }
 }
 
 impl Transport for CountingTransport {
-    fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), TransportError> {
-        self.inner.limit_wait(limit_ms)
+    fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), Self::Error> {
+        match &mut self.inner {
+            Wire::Plain(tcp) => tcp.limit_wait(limit_ms).map_err(ChannelError::Transport),
+            Wire::Encrypted(channel) => channel.limit_wait(limit_ms),
+        }
     }
 
-    fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, TransportError> {
-        self.inner.write_part(bytes, more)
+    fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, Self::Error> {
+        match &mut self.inner {
+            Wire::Plain(tcp) => tcp.write_part(bytes, more).map_err(ChannelError::Transport),
+            Wire::Encrypted(channel) => channel.write_part(bytes, more),
+        }
     }
 }

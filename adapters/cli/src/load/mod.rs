@@ -11,11 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
-use coracle::client::Address;
 
-use crate::client_args::DigestArg;
+use crate::client_args::{DigestArg, report as report_unresolved};
 use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
+use crate::identity::{ChannelArgs, HostArg};
 use crate::names::{parse_file_name, tidy};
 use crate::values::DurationArg;
 use coordination::{StartBarrier, TurnQueue};
@@ -29,7 +29,9 @@ use worker::Worker;
 pub struct Load {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets
     #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
-    host: Address,
+    host: HostArg,
+    #[command(flatten)]
+    channel: ChannelArgs,
     /// How many clients, each with a thread and a connection
     #[arg(long, short, value_name = "N", default_value = "10", value_parser = client_count)]
     clients: NonZeroUsize,
@@ -150,13 +152,19 @@ fn plan(args: &Load) -> Result<Plan, Exit> {
         (.., true) => RequestKind::List,
         _ => RequestKind::Hello,
     };
-    let addresses = args.host.resolve().map_err(|error| {
-        print_error(format_args!("{}: {error}", args.host));
+    let server = args.channel.resolve(&args.host).map_err(|error| report_unresolved(&error))?;
+    if server.channel.is_some() && args.text.is_some() {
+        print_error("--text is sent in plain, and this server is talked to encrypted");
+        return Err(Exit::Usage);
+    }
+    let addresses = server.address.resolve().map_err(|error| {
+        print_error(format_args!("{}: {error}", server.address));
         Exit::Network
     })?;
     let clients = args.clients.get();
     Ok(Plan {
         addresses,
+        channel: server.channel,
         request,
         clients,
         stop: match (args.requests, args.duration) {

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use coracle::client::ClientChannel;
 use coracle_core::DigestKind;
 
 /// What all clients do.
 pub struct Plan {
     /// The server's addresses, at least one.
     pub addresses: Vec<SocketAddr>,
+    /// How connections are encrypted.
+    pub channel: Option<ClientChannel>,
     pub request: RequestKind,
     pub clients: usize,
     pub stop: StopCondition,

@@ -106,6 +106,7 @@ mod tests {
     fn plan(clients: usize, stop: StopCondition, rate: Option<f64>) -> Plan {
         Plan {
             addresses: Vec::new(),
+            channel: None,
             request: RequestKind::Hello,
             clients,
             stop,

@@ -32,7 +32,7 @@ Without --sort the order is the server's, and entries are printed as they come. 
 '/', and links to directories, which -r does not follow, in '/@'.")]
 pub struct Ls {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The directory or file [default: all that is served]
     #[arg(value_hint = ValueHint::Other)]

@@ -23,7 +23,7 @@ use crate::progress::ProgressDisplay;
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", report::HELP))]
 pub struct Put {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The files; '-' for standard input; with -r also directories
     #[arg(value_name = "FILE", required = true, value_hint = ValueHint::AnyPath)]

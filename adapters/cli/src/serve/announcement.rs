@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use coracle::channel::PublicKey;
 use coracle::server::DEFAULT_ADDRESS;
 use coracle_core::FileName;
 
@@ -11,13 +12,22 @@ use crate::listen_address::ShownAddress;
 
 /// Prints the addresses and how to connect to them, by IPv6 alone where `is_ipv6_only`; `name` is that of the one file that is served, if it is one. A closed
 /// standard output is no error.
-pub fn print(addresses: &[SocketAddr], is_ipv6_only: bool, page: Option<&MetricsPage>, name: Option<FileName<'_>>) {
+pub fn print(
+    addresses: &[SocketAddr],
+    is_ipv6_only: bool,
+    page: Option<&MetricsPage>,
+    key: Option<&PublicKey>,
+    name: Option<FileName<'_>>,
+) {
     let mut text = String::new();
     for address in addresses {
         text.push_str(&format!("listening on {}\n", ShownAddress(*address)));
     }
     if let Some(page) = page {
         text.push_str(&format!("metrics on http://{}/metrics\n", page.address()));
+    }
+    if let Some(key) = key {
+        text.push_str(&format!("its key is {key}\n"));
     }
     if let Some(address) = addresses.first() {
         let port =

@@ -2,6 +2,7 @@
 
 mod admission;
 mod announcement;
+mod encryption;
 mod metrics_page;
 mod writing;
 
@@ -10,11 +11,13 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
 use clap::{Args, ValueEnum, ValueHint};
+use coracle::channel::ServerChannel;
 use coracle::client::AddressFamily;
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
@@ -28,8 +31,12 @@ use crate::signals::{stop_on_signals, stop_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
+use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
+
+/// The keys of a server whose connections are encrypted.
+type Keys = Option<Arc<ServerChannel>>;
 
 /// Serve a directory, or one file
 #[derive(Debug, Args)]
@@ -93,6 +100,8 @@ pub struct Serve {
     admission: AdmissionArgs,
     #[command(flatten)]
     writing: WriteArgs,
+    #[command(flatten)]
+    encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
     metrics: Option<SocketAddr>,
@@ -122,7 +131,8 @@ Examples:
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve /srv/images --console       shown and controlled on this terminal
-  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in";
+  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
+  coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
 const LONG_HELP: &str = "\
 Examples:
@@ -132,6 +142,7 @@ Examples:
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
+  coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
 One file is opened anew for each request, so that one which replaces it is served at once.
 
@@ -158,6 +169,20 @@ that arrives, and --on-text echo sends it back; each piece is logged.
 --metrics 127.0.0.1:9100 serves counters at http://127.0.0.1:9100/metrics to everybody
 who can reach that port; its address is printed after the listening ones.
 
+With --key all connections are encrypted. A file for --authorized has a line for each
+client that is known: its public key ('coracle key show'), what it may do, its name.
+
+  ck1... read                            # bench-7
+  ck1... read write=in/ do=restart       # Ada's laptop
+  plain read=public/
+
+What it may do are the words read, write, delete (with =DIRECTORY/ behind them for what
+lies beneath that directory alone; no links are followed then) and do=ACTION. Replacing a
+file needs write, renaming one write and delete. 'plain' is who comes without encryption,
+with --encrypt offer. The list and the pre-shared keys are read again when their files
+change; if one of them is wrong then, the log says so, and the old ones stay in force.
+At the start a file that is wrong, missing, or open to others is an error.
+
 SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it accepts no more clients, and
 finishes the answers under way, for --grace at most. A second signal stops it
 at once. Under nohup, SIGHUP is ignored.
@@ -166,16 +191,26 @@ Exit codes:
   0        stopped by a signal
   2        wrong usage
   3        an address cannot be listened on
-  5        the directory or file cannot be served
+  5        the directory or file cannot be served, or a file of keys not be used
   128 + N  stopped at once by a second signal N
 
 Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.
 Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 pub fn serve(args: &Serve) -> Exit {
-    if let Err(why) = args.writing.check(args.admission.on_text()) {
+    let encryption = &args.encryption;
+    let checked = encryption.check(args.writing.is_on());
+    if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }
+    // Before anything is served: without its keys there is no server.
+    match encryption.open(args.writing.allows_plain()) {
+        Ok(channel) => serve_with(args, channel),
+        Err(exit) => exit,
+    }
+}
+
+fn serve_with(args: &Serve, channel: Keys) -> Exit {
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -186,7 +221,7 @@ pub fn serve(args: &Serve) -> Exit {
                 fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
             }
             Ok(store) => match open_log(args) {
-                Ok(log) => serve_store(args, Server::new(&store), Some(store.name()), log),
+                Ok(log) => serve_store(args, Server::new(&store), channel, Some(store.name()), log),
                 Err(exit) => exit,
             },
             Err(error) => fail(Exit::LocalFile, &error),
@@ -200,7 +235,7 @@ pub fn serve(args: &Serve) -> Exit {
         return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
     }
     if args.console && console::is_available() {
-        return serve_on_console(args, store);
+        return serve_on_console(args, store, channel);
     }
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
@@ -211,7 +246,7 @@ pub fn serve(args: &Serve) -> Exit {
     };
     let store = store.with_skip_observer(log.skip_observer());
     if !args.writing.is_on() {
-        return serve_store(args, Server::new(&store), None, log);
+        return serve_store(args, Server::new(&store), channel, None, log);
     }
     let store = match WritableDirectoryStore::new(store, args.writing.options()) {
         Ok(store) => store,
@@ -221,7 +256,7 @@ pub fn serve(args: &Serve) -> Exit {
         // Dropped at the end, which ends the sweeper.
         let (_running, stopped) = mpsc::channel();
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
-        serve_store(args, Server::writable(&store), None, log)
+        serve_store(args, Server::writable(&store), channel, None, log)
     })
 }
 
@@ -232,7 +267,7 @@ fn open_log(args: &Serve) -> Result<Log, Exit> {
 }
 
 /// Runs `server` until a signal comes. `name` is that of the one file in its store, where it is a store of one.
-fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, name: Option<FileName<'_>>, log: Log) -> Exit
+fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, channel: Keys, name: Option<FileName<'_>>, log: Log) -> Exit
 where
     S: ServedStore,
 {
@@ -248,7 +283,8 @@ where
         print_error(warning);
     }
     let metrics = Metrics::new();
-    let server = configure(server, args, &metrics).with_observer(log);
+    let key = channel.as_ref().map(|channel| *channel.public());
+    let server = configure(server, args, channel, &metrics).with_observer(log);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -262,7 +298,7 @@ where
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), name);
+    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), key.as_ref(), name);
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let signals_handle = signals.handle();
@@ -278,7 +314,7 @@ where
     }
 }
 
-fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
+fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit {
     let listen = match args.listen.as_slice() {
         [] => ListenAddress::default(),
         [text] => ListenAddress::split(text),
@@ -301,7 +337,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
         format,
     };
     let metrics = Metrics::new();
-    let server = configure(Server::new(store.clone()), args, &metrics);
+    let server = configure(Server::new(store.clone()), args, channel, &metrics);
     // Dropped after the server has ended.
     let page = match open_metrics_page(args, metrics) {
         Ok(page) => page,
@@ -313,12 +349,15 @@ fn serve_on_console(args: &Serve, store: DirectoryStore) -> Exit {
 }
 
 /// Applies the arguments that both ways of running have in common.
-fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, metrics: &Metrics) -> Server<'a, S>
+fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metrics: &Metrics) -> Server<'a, S>
 where
     S: ServedStore,
 {
     if let Ok(name) = ServerName::new(&args.name) {
         server = server.with_name(name);
+    }
+    if let Some(channel) = channel {
+        server = server.with_channel(channel);
     }
     if args.metrics.is_some() {
         server = server.with_observer(metrics.clone());

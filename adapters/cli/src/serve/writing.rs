@@ -24,7 +24,7 @@ pub struct WriteArgs {
     /// Let clients put files beneath this directory, where nothing can be read or listed; may be given more than once
     #[arg(long, value_name = "DIR/", value_hint = ValueHint::Other, value_parser = parse_directory)]
     write_only: Vec<String>,
-    /// Needed for writing: everybody who reaches the port can change the files, since nothing on it is encrypted
+    /// Needed for writing without encryption: everybody who reaches the port can then change the files, or with --authorized do what its line 'plain' says
     #[arg(long)]
     allow_plain_writes: bool,
     /// The largest file that can be put [default: no limit]
@@ -44,14 +44,19 @@ impl WriteArgs {
         self.write || !self.write_only.is_empty()
     }
 
+    /// Whether clients may write without encryption.
+    pub const fn allows_plain(&self) -> bool {
+        self.allow_plain_writes
+    }
+
     /// Checks that writing may be offered beside the other arguments.
-    pub fn check(&self, on_text: &OnText) -> Result<(), String> {
+    pub fn check(&self, on_text: &OnText, is_encrypted: bool) -> Result<(), String> {
         if !self.is_on() {
             return Ok(());
         }
-        if !self.allow_plain_writes {
+        if !self.allow_plain_writes && !is_encrypted {
             return Err("writing is not encrypted: everybody who reaches the port could change the files. \
-                        Add --allow-plain-writes where all of them may"
+                        Add --allow-plain-writes where all of them may, or a --key"
                 .to_owned());
         }
         if *on_text != OnText::Reject {

@@ -30,7 +30,7 @@ use crate::names::{parse_path, tidy};
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{LONG_HELP}\n\n{}\n\n{}", filter::HELP, report::HELP))]
 pub struct Sync {
     #[command(flatten)]
-    client_args: ClientArgs,
+    pub client_args: ClientArgs,
 
     /// The directory at the server, '/' for all that is served; with --put the local directory
     #[arg(value_name = "FROM", value_hint = ValueHint::DirPath)]

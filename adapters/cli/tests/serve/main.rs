@@ -6,4 +6,5 @@ mod client;
 mod fixture;
 mod kernel;
 mod program;
+mod secure;
 mod soak;

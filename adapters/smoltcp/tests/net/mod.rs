@@ -3,6 +3,9 @@
 // Each test file uses only a part of this.
 #![allow(dead_code)]
 
+#[cfg(feature = "channel")]
+pub mod keys;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -21,6 +24,8 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 pub const PORT: u16 = 8888;
 pub const SERVER: IpAddress = IpAddress::v4(10, 0, 0, 1);
 const CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 2);
+/// The client host's second address.
+pub const OTHER_CLIENT: IpAddress = IpAddress::v4(10, 0, 0, 3);
 
 /// The network between the two hosts.
 #[derive(Clone, Copy)]
@@ -139,24 +144,34 @@ pub struct Seen {
     /// Actions that clients asked for.
     pub performed: Vec<String>,
     pub gone: Vec<(usize, DisconnectReason)>,
+    /// What clients may do, where that is asked; `None`: they are strangers.
+    pub rights: Option<&'static str>,
     pub body_len: usize,
     pub exchanges: usize,
 }
 
 impl Observer for Seen {
     fn connected(&mut self, place: usize, peer: Option<IpEndpoint>) {
-        assert_eq!(peer.expect("an endpoint").addr, CLIENT);
+        assert!([CLIENT, OTHER_CLIENT].contains(&peer.expect("an endpoint").addr));
         self.connected.push(place);
+    }
+
+    #[cfg(feature = "rights")]
+    fn permit<'a>(&'a mut self, _: usize, demand: &coracle_core::Demand<'_>) -> coracle_core::Permit<'a> {
+        match self.rights {
+            Some(rights) => coracle_core::Rights::new(rights).expect("rights").permit(demand),
+            None => coracle_core::Permit::Unknown { key: "ck1stranger" },
+        }
     }
 
     fn body(&mut self, _: usize, len: usize) {
         self.body_len += len;
     }
 
-    #[cfg(feature = "write")]
+    #[cfg(feature = "manage")]
     fn perform(&mut self, _: usize, action: &str) -> Result<(), coracle_core::StoreError> {
         self.performed.push(action.to_owned());
-        if action == "fail" { Err(coracle_core::StoreError::Io) } else { Ok(()) }
+        if action == "calibrate" { Err(coracle_core::StoreError::Io) } else { Ok(()) }
     }
 
     fn exchange(&mut self, _: usize, _: &coracle_core::Exchange) {
@@ -180,6 +195,9 @@ pub struct World<S: Store, const N: usize, A: ServerAccess<S> = ReadOnly, const 
     link: Link,
     next_port: u16,
     server_at: Option<Instant>,
+    /// With keys, clients come encrypted.
+    #[cfg(feature = "channel")]
+    pub keys: Option<keys::Keys>,
 }
 
 impl<S: Store, const N: usize> World<S, N> {
@@ -197,7 +215,9 @@ impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> World<S, N,
         let (to_server, to_client) = <(Rc<RefCell<Lane>>, Rc<RefCell<Lane>>)>::default();
         let mut server_host = Host::new(SERVER, &to_server, &to_client, &link);
         let client_link = Link { seed: link.seed.wrapping_mul(7919), ..link };
-        let client_host = Host::new(CLIENT, &to_client, &to_server, &client_link);
+        let mut client_host = Host::new(CLIENT, &to_client, &to_server, &client_link);
+        let second = IpCidr::new(OTHER_CLIENT, 24);
+        client_host.interface.update_ip_addrs(|addresses| addresses.push(second).expect("two addresses"));
         let mut handle = || server_host.socket(link.server_receive, link.server_send);
         let handles = std::array::from_fn(|_| handle());
         let spare = handle();
@@ -216,6 +236,8 @@ impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> World<S, N,
             link,
             next_port: 49_152,
             server_at: None,
+            #[cfg(feature = "channel")]
+            keys: None,
         };
         world.step();
         world
@@ -225,10 +247,20 @@ impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> World<S, N,
     fn round(&mut self) {
         let host = &mut self.server_host;
         host.interface.poll(self.now, &mut host.device, &mut host.sockets);
-        self.server_at = self.server.poll(self.now, &mut host.sockets, &mut self.store, &mut self.seen);
+        self.server_at = self.poll_server();
+        let host = &mut self.server_host;
         host.interface.poll(self.now, &mut host.device, &mut host.sockets);
         let host = &mut self.client_host;
         host.interface.poll(self.now, &mut host.device, &mut host.sockets);
+    }
+
+    fn poll_server(&mut self) -> Option<Instant> {
+        let sockets = &mut self.server_host.sockets;
+        #[cfg(feature = "channel")]
+        if let Some(keys) = &mut self.keys {
+            return self.server.poll_encrypted(self.now, sockets, &mut self.store, &mut self.seen, keys);
+        }
+        self.server.poll(self.now, sockets, &mut self.store, &mut self.seen)
     }
 
     /// Advances the clock by a millisecond, or for as long as nothing happens.
@@ -272,10 +304,15 @@ impl<S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> World<S, N,
 
     /// A client's socket that is connecting.
     pub fn connect(&mut self) -> SocketHandle {
+        self.connect_from(CLIENT)
+    }
+
+    /// A client's socket that is connecting from one of the addresses of its host.
+    pub fn connect_from(&mut self, address: IpAddress) -> SocketHandle {
         let handle = self.client_host.socket(self.link.client_receive, 4096);
         let port = self.port();
         let socket = self.client_host.sockets.get_mut::<tcp::Socket<'_>>(handle);
-        socket.connect(self.client_host.interface.context(), (SERVER, PORT), port).expect("a new socket");
+        socket.connect(self.client_host.interface.context(), (SERVER, PORT), (address, port)).expect("a new socket");
         handle
     }
 

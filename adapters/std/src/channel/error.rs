@@ -6,6 +6,8 @@ use std::io;
 use coracle_channel::{HandshakeError, PublicKey, RecordError};
 use embedded_io::ErrorKind;
 
+use crate::local::Escaped;
+
 /// Error of a [`ChannelTransport`](super::ChannelTransport) around a transport whose errors are `E`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub enum ChannelError<E> {
     Ended,
     /// The enclosed transport takes nothing more.
     WriteZero,
+    /// The time for it was over, though bytes came.
+    TimedOut,
 }
 
 impl<E: fmt::Display> fmt::Display for ChannelError<E> {
@@ -27,6 +31,7 @@ impl<E: fmt::Display> fmt::Display for ChannelError<E> {
             Self::Record(error) => error.fmt(f),
             Self::Ended => f.write_str("the channel has ended"),
             Self::WriteZero => f.write_str("the connection takes no more bytes"),
+            Self::TimedOut => f.write_str("the time for it was over"),
         }
     }
 }
@@ -41,6 +46,7 @@ impl<E: embedded_io::Error> embedded_io::Error for ChannelError<E> {
             Self::Record(_) => ErrorKind::InvalidData,
             Self::Ended => ErrorKind::BrokenPipe,
             Self::WriteZero => ErrorKind::WriteZero,
+            Self::TimedOut => ErrorKind::TimedOut,
         }
     }
 }
@@ -81,9 +87,21 @@ impl<E: fmt::Display> fmt::Display for HandshakeFailure<E> {
                 "message 1 of the handshake was not answered: another pre-shared key, a server without encryption, or another \
                  program",
             ),
+            HandshakeCause::TimedOut if self.message == 2 => f.write_str(
+                "message 1 of the handshake was not answered in time: a server that is busy or gone, or another program",
+            ),
+            HandshakeCause::Handshake(HandshakeError::Authentication) if self.message == 2 => f.write_str(
+                "message 2 of the handshake is not the server's, or was changed on the way: somebody may be in between",
+            ),
+            HandshakeCause::Handshake(HandshakeError::NotEncrypted) if !self.received.is_empty() => write!(
+                f,
+                "message 1 of the handshake was answered in plain, by a server without encryption or another program, and \
+                 nobody has authenticated it: {}",
+                Escaped(String::from_utf8_lossy(&self.received).trim_end())
+            ),
             HandshakeCause::Handshake(error) => write!(f, "message {} of the handshake: {error}", self.message),
             HandshakeCause::TimedOut => write!(f, "message {} of the handshake did not come in time", self.message),
-            HandshakeCause::Transport(error) => error.fmt(f),
+            HandshakeCause::Transport(error) => write!(f, "message {} of the handshake did not come: {error}", self.message),
             HandshakeCause::OtherServer(key) => write!(f, "another server answers: its key is {key}"),
             HandshakeCause::Entropy(error) => write!(f, "the system gives no random bytes: {error}"),
         }

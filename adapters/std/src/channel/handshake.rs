@@ -16,6 +16,9 @@ use crate::transport::whole_millis;
 /// Longer than each message of a handshake.
 const RECEIVE_LEN: usize = 4096;
 
+/// What is received of a plain line in place of a message, at most.
+const PLAIN_LEN: usize = 1024;
+
 /// How long a server waits for a client's messages.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -106,7 +109,7 @@ pub fn connect<T: Transport>(
                 handshake.permit();
             }
             HandshakeAction::Failed(error) => {
-                let received = if error == HandshakeError::NotEncrypted { line.rest().to_vec() } else { Vec::new() };
+                let received = if error == HandshakeError::NotEncrypted { line.plain() } else { Vec::new() };
                 return Err(HandshakeFailure { received, ..failure(2, HandshakeCause::Handshake(error)) });
             }
             HandshakeAction::Done => {
@@ -195,8 +198,21 @@ impl<T: Transport> Line<T> {
         Self { transport, deadline, received: received.to_vec() }
     }
 
-    fn rest(&self) -> &[u8] {
-        &self.received
+    /// The line that is received in place of a message, as far as it comes.
+    fn plain(mut self) -> Vec<u8> {
+        let mut line = Vec::new();
+        while line.len() < PLAIN_LEN && !line.contains(&b'\n') {
+            match self.receive(|bytes| {
+                line.extend_from_slice(bytes);
+                bytes.len()
+            }) {
+                Ok(Received::Some) => {}
+                _ => break,
+            }
+        }
+        let end = line.iter().position(|byte| *byte == b'\n').map_or(line.len(), |at| at + 1);
+        line.truncate(end.min(PLAIN_LEN));
+        line
     }
 
     fn send(&mut self, bytes: &[u8]) -> Result<usize, HandshakeCause<T::Error>> {

@@ -1,4 +1,5 @@
-//! The encrypted channel of [`coracle_channel`] around a transport: [`connect`] and [`accept`] make the handshake, a
+//! The encrypted channel of [`coracle_channel`] around a transport. A [`Server`](crate::Server) takes a [`ServerChannel`] with its keys
+//! and the clients that it knows; for other programs [`connect`] and [`accept`] make the handshake, a
 //! [`ChannelTransport`] then is a transport like the one that it encloses.
 //!
 //! ```
@@ -37,15 +38,20 @@
 //! # }
 //! ```
 
+mod authorized;
 mod error;
 mod handshake;
 mod key_file;
+mod server;
 mod stream;
+mod watched;
 
+pub use authorized::{Authorized, AuthorizedClient, AuthorizedError, LineError};
 pub use coracle_channel::{
     BlankKey, FIRST_BYTE, HandshakeError, KeyPair, KeyTextError, Psk, PublicKey, RecordError, SecretKey,
 };
 pub use error::{ChannelError, HandshakeCause, HandshakeFailure};
 pub use handshake::{AcceptDeadlines, accept, connect, new_psk, new_secret_key};
 pub use key_file::{KeyFileError, create_psk, create_secret_key, read_psk, read_secret_key};
+pub use server::{MAX_PSKS, ServerChannel, ServerFileError, ServerFiles, TooManyPsks};
 pub use stream::ChannelTransport;

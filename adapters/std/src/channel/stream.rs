@@ -1,14 +1,20 @@
 //! Records over a transport.
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::io;
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use coracle_channel::{Channel, Opened, Opener, PLAINTEXT_OFFSET, PublicKey, RecordLimit, SealError, Sealer};
 use coracle_core::Store;
 use coracle_core::blocking::{SendFile, Transport};
 use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
+use socket2::Socket;
 
 use super::error::ChannelError;
+use crate::sys;
+use crate::transport::{TcpTransport, whole_millis};
 
 /// What this end takes in a record.
 pub(super) const LIMIT: RecordLimit = RecordLimit::PC;
@@ -35,6 +41,8 @@ struct Inbound {
     sealed: Range<usize>,
     /// What has been opened and not been read.
     plaintext: Range<usize>,
+    /// How long a call may wait.
+    limit_ms: Option<u64>,
 }
 
 /// The record that leaves.
@@ -52,7 +60,8 @@ impl<T: Transport> ChannelTransport<T> {
     pub(super) fn new(inner: T, channel: Channel, psk: Option<usize>, received: &[u8]) -> Self {
         let mut buf = vec![0; RECEIVE_LEN.max(received.len())].into_boxed_slice();
         buf[..received.len()].copy_from_slice(received);
-        let inbound = Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0 };
+        let inbound =
+            Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0, limit_ms: None };
         let buf = vec![0; LIMIT.record_len()].into_boxed_slice();
         let outbound = Outbound { sealer: channel.sealer, buf, gathered: 0, sealed: 0..0 };
         Self { inner, peer: channel.peer, psk, inbound, outbound }
@@ -93,6 +102,16 @@ impl<T> ChannelTransport<T> {
         self.inbound.opener.records()
     }
 
+    /// Whether there is something to read, or a part of it, for which nothing has to arrive.
+    pub fn has_received(&self) -> bool {
+        !self.inbound.plaintext.is_empty() || !self.inbound.sealed.is_empty()
+    }
+
+    /// Whether something that was accepted has not left.
+    pub fn has_unsent(&self) -> bool {
+        self.outbound.gathered > 0 || !self.outbound.sealed.is_empty()
+    }
+
     /// The enclosed transport.
     pub const fn inner(&self) -> &T {
         &self.inner
@@ -101,6 +120,60 @@ impl<T> ChannelTransport<T> {
     /// Gives the enclosed transport back.
     pub fn into_inner(self) -> T {
         self.inner
+    }
+}
+
+/// Over a socket, without waiting. Where there is no room now, the error is [`io::ErrorKind::WouldBlock`].
+impl<S: Borrow<Socket>> ChannelTransport<TcpTransport<S>> {
+    /// Accepts bytes, if nothing else waits to leave, and sends as much as there is room for. Returns how many were accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was accepted.
+    pub fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.flush_now()?;
+        if self.outbound.sealer.has_ended() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let len = self.outbound.gather(bytes);
+        match self.flush_now() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(len),
+        }
+    }
+
+    /// Sends what was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Why some of it is left.
+    pub fn flush_now(&mut self) -> io::Result<()> {
+        self.send_now()?;
+        self.outbound.seal().map_err(io::Error::other)?;
+        self.send_now()
+    }
+
+    /// Like [`finish`](ChannelTransport::finish).
+    ///
+    /// # Errors
+    ///
+    /// Why the end has not left.
+    pub fn finish_now(&mut self) -> io::Result<()> {
+        self.flush_now()?;
+        if !self.outbound.sealer.has_ended() {
+            self.outbound.seal_end().map_err(|error: ChannelError<ErrorKind>| io::Error::other(error))?;
+        }
+        self.send_now()
+    }
+
+    fn send_now(&mut self) -> io::Result<()> {
+        while !self.outbound.sealed.is_empty() {
+            match sys::send_now(self.inner.socket(), &self.outbound.buf[self.outbound.sealed.clone()]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => self.outbound.sealed.start += sent?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -117,7 +190,12 @@ impl<T: ErrorType> ErrorType for ChannelTransport<T> {
 impl<T: Transport> Read for ChannelTransport<T> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> {
         self.outbound.flush(&mut self.inner, false)?;
-        self.inbound.read(&mut self.inner, buf)
+        let (inner, limit_ms, mut began) = (&mut self.inner, self.inbound.limit_ms, None);
+        let received = self.inbound.read(buf, |free| {
+            limit(inner, limit_ms, &mut began)?;
+            inner.read(free).map(Some).map_err(ChannelError::Transport)
+        })?;
+        Ok(received.unwrap_or(0))
     }
 }
 
@@ -133,7 +211,13 @@ impl<T: Transport> Write for ChannelTransport<T> {
 
 impl<T: Transport> Transport for ChannelTransport<T> {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), Self::Error> {
+        self.inbound.limit_ms = limit_ms;
         self.inner.limit_wait(limit_ms).map_err(ChannelError::Transport)
+    }
+
+    fn read_ready(&mut self, buf: &mut [u8]) -> Result<Option<usize>, Self::Error> {
+        let inner = &mut self.inner;
+        self.inbound.read(buf, |free| inner.read_ready(free).map_err(ChannelError::Transport))
     }
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, Self::Error> {
@@ -145,7 +229,12 @@ impl<T: Transport> Transport for ChannelTransport<T> {
 impl<S: Store, T: Transport> SendFile<S> for ChannelTransport<T> {}
 
 impl Inbound {
-    fn read<T: Transport>(&mut self, inner: &mut T, buf: &mut [u8]) -> Result<usize, ChannelError<T::Error>> {
+    /// Reads what `receive` brings; `None` where it brings nothing now.
+    fn read<E>(
+        &mut self,
+        buf: &mut [u8],
+        mut receive: impl FnMut(&mut [u8]) -> Result<Option<usize>, ChannelError<E>>,
+    ) -> Result<Option<usize>, ChannelError<E>> {
         while self.plaintext.is_empty() && !buf.is_empty() {
             match self.opener.open(&mut self.buf[self.sealed.clone()]).map_err(ChannelError::Record)? {
                 Opened::Data { plaintext, taken } => {
@@ -154,11 +243,17 @@ impl Inbound {
                     self.sealed.start += taken;
                 }
                 Opened::End { taken } => self.sealed.start += taken,
-                Opened::Incomplete { .. } if self.opener.has_ended() => return Ok(0),
+                Opened::Incomplete { .. } if self.opener.has_ended() => return Ok(Some(0)),
                 Opened::Incomplete { .. } => {
-                    if self.fill(inner)? == 0 {
-                        self.opener.receive_eof().map_err(ChannelError::Record)?;
-                        return Ok(0);
+                    self.buf.copy_within(self.sealed.clone(), 0);
+                    self.sealed = 0..self.sealed.len();
+                    match receive(&mut self.buf[self.sealed.end..])? {
+                        None => return Ok(None),
+                        Some(0) => {
+                            self.opener.receive_eof().map_err(ChannelError::Record)?;
+                            return Ok(Some(0));
+                        }
+                        Some(received) => self.sealed.end += received,
                     }
                 }
             }
@@ -166,17 +261,22 @@ impl Inbound {
         let len = self.plaintext.len().min(buf.len());
         buf[..len].copy_from_slice(&self.buf[self.plaintext.start..][..len]);
         self.plaintext.start += len;
-        Ok(len)
+        Ok(Some(len))
     }
+}
 
-    /// Receives more; 0 at the end.
-    fn fill<T: Transport>(&mut self, inner: &mut T) -> Result<usize, ChannelError<T::Error>> {
-        self.buf.copy_within(self.sealed.clone(), 0);
-        self.sealed = 0..self.sealed.len();
-        let received = inner.read(&mut self.buf[self.sealed.end..]).map_err(ChannelError::Transport)?;
-        self.sealed.end += received;
-        Ok(received)
+/// Bounds all the calls together that one record takes: a peer that sends it byte by byte has no more time for it.
+fn limit<T: Transport>(
+    inner: &mut T,
+    limit_ms: Option<u64>,
+    began: &mut Option<Instant>,
+) -> Result<(), ChannelError<T::Error>> {
+    let Some(limit_ms) = limit_ms else { return Ok(()) };
+    let left = Duration::from_millis(limit_ms).saturating_sub(began.get_or_insert_with(Instant::now).elapsed());
+    if left.is_zero() {
+        return Err(ChannelError::TimedOut);
     }
+    inner.limit_wait(Some(whole_millis(left).max(1))).map_err(ChannelError::Transport)
 }
 
 impl Outbound {
@@ -190,12 +290,9 @@ impl Outbound {
         if self.sealer.has_ended() {
             return Err(ChannelError::Ended);
         }
-        let room = self.sealer.room(self.buf.len()) - self.gathered;
-        let len = room.min(bytes.len());
-        self.buf[PLAINTEXT_OFFSET + self.gathered..][..len].copy_from_slice(&bytes[..len]);
-        self.gathered += len;
+        let len = self.gather(bytes);
         let more = more || len < bytes.len();
-        if len == room || !more {
+        if !more || self.gathered == self.sealer.room(self.buf.len()) {
             match self.flush(inner, more) {
                 // These bytes are accepted: what is left of them leaves with the next call.
                 Err(ChannelError::Transport(error)) if error.kind() == ErrorKind::TimedOut => {}
@@ -205,15 +302,29 @@ impl Outbound {
         Ok(len)
     }
 
+    /// Takes as many bytes as the record has room for.
+    fn gather(&mut self, bytes: &[u8]) -> usize {
+        let len = (self.sealer.room(self.buf.len()) - self.gathered).min(bytes.len());
+        self.buf[PLAINTEXT_OFFSET + self.gathered..][..len].copy_from_slice(&bytes[..len]);
+        self.gathered += len;
+        len
+    }
+
     /// Seals what waits, and sends it. `more` says that more follows immediately.
     fn flush<T: Transport>(&mut self, inner: &mut T, more: bool) -> Result<(), ChannelError<T::Error>> {
         self.send(inner, more)?;
+        self.seal().map_err(ended)?;
+        self.send(inner, more)
+    }
+
+    /// Seals what waits, once the record before has left.
+    fn seal(&mut self) -> Result<(), SealError> {
         if self.gathered > 0 {
-            let sealed = self.sealer.seal(&mut self.buf, self.gathered).map_err(ended)?;
+            let sealed = self.sealer.seal(&mut self.buf, self.gathered)?;
             self.gathered = 0;
             self.sealed = 0..sealed;
         }
-        self.send(inner, more)
+        Ok(())
     }
 
     fn seal_end<E>(&mut self) -> Result<(), ChannelError<E>> {

@@ -50,6 +50,17 @@ impl Address {
         self.port
     }
 
+    /// Sets the port, at least 1.
+    ///
+    /// # Panics
+    ///
+    /// With 0.
+    #[must_use]
+    pub fn with_port(self, port: u16) -> Self {
+        assert!(port != 0, "a server has a port");
+        Self { port, ..self }
+    }
+
     /// Looks up the addresses of the host, at least one, in the order in which to try them.
     ///
     /// # Errors

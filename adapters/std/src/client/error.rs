@@ -6,7 +6,11 @@ use std::io;
 
 use coracle_core::{Code, Failure, StartError, Violation};
 
+#[cfg(feature = "channel")]
+use crate::channel::{HandshakeCause, HandshakeFailure, PublicKey};
 use crate::local::{Escaped, LocalError};
+#[cfg(feature = "channel")]
+use crate::transport::TransportError;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -27,6 +31,26 @@ pub enum Error {
         error: Option<io::Error>,
         /// The failure of the session.
         failure: Failure,
+    },
+    /// The encrypted channel was not made, and nothing was asked.
+    #[cfg(feature = "channel")]
+    Handshake {
+        /// The server, as the user wrote it.
+        peer: String,
+        /// What went wrong.
+        failure: Box<HandshakeFailure<TransportError>>,
+        /// Whether a retry may succeed.
+        is_temporary: bool,
+    },
+    /// The server is not the one that is meant. It has learned nothing, and nothing was asked.
+    #[cfg(feature = "channel")]
+    Untrusted {
+        /// The server, as the user wrote it.
+        peer: String,
+        /// The key that it has shown.
+        key: Box<PublicKey>,
+        /// Why it is not trusted.
+        why: String,
     },
     /// The server refused the request.
     Refused {
@@ -92,6 +116,12 @@ impl Error {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Connect { .. } | Self::Connection { .. } | Self::OutOfTime | Self::TooSlow => ErrorKind::Network,
+            #[cfg(feature = "channel")]
+            Self::Handshake { failure, .. } if matches!(failure.cause, HandshakeCause::Entropy(_)) => ErrorKind::Local,
+            #[cfg(feature = "channel")]
+            Self::Handshake { .. } => ErrorKind::Network,
+            #[cfg(feature = "channel")]
+            Self::Untrusted { .. } => ErrorKind::Verification,
             Self::Refused { .. } | Self::Changed => ErrorKind::Refused,
             Self::Violation(_) | Self::DigestMismatch => ErrorKind::Verification,
             Self::InvalidRequest(_) => ErrorKind::Usage,
@@ -113,7 +143,12 @@ impl Error {
     /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Connection { .. })
+        match self {
+            Self::Connect { .. } | Self::Connection { .. } => true,
+            #[cfg(feature = "channel")]
+            Self::Handshake { is_temporary, .. } => *is_temporary,
+            _ => false,
+        }
     }
 }
 
@@ -137,11 +172,20 @@ impl fmt::Display for Error {
                 write!(f, "the connection to {} broke: {error}", Escaped(peer))
             }
             Self::Connection { peer, error: None, failure } => write!(f, "{}: {failure}", Escaped(peer)),
+            #[cfg(feature = "channel")]
+            Self::Handshake { peer, failure, .. } => write!(f, "{}: {failure}", Escaped(peer)),
+            #[cfg(feature = "channel")]
+            Self::Untrusted { peer, why, .. } => {
+                write!(f, "{} is not known to be the server that is meant: {}", Escaped(peer), Escaped(why))
+            }
             Self::Refused { code_name, message, .. } if message.is_empty() => {
                 write!(f, "the server says {}", Escaped(code_name))
             }
-            // The message says what the code says.
-            Self::Refused { code: Some(_), message, .. } => Escaped(message).fmt(f),
+            // The message says what the code says, but where a server has no room for one.
+            Self::Refused { code: Some(code), message, .. } => match (message.strip_prefix("refused"), reason(*code)) {
+                (Some(name), Some(reason)) => write!(f, "{reason}{}", Escaped(name)),
+                _ => Escaped(message).fmt(f),
+            },
             Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
             Self::Changed => {
                 f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
@@ -160,6 +204,19 @@ impl fmt::Display for Error {
             Self::Read(error) => write!(f, "cannot read: {error}"),
             Self::SourceChanged => f.write_str("the file changed while it was sent; nothing was stored"),
         }
+    }
+}
+
+/// What is wrong, where servers that save room only say that they refuse.
+const fn reason(code: Code) -> Option<&'static str> {
+    match code {
+        Code::Exists => Some("there is something of that name already"),
+        Code::TooLarge => Some("larger than the server accepts"),
+        Code::NoSpace => Some("the server has no room for it"),
+        Code::InUse => Some("another client is sending to that name"),
+        Code::NotEmpty => Some("the directory is not empty"),
+        Code::Unsupported => Some("the server cannot do that here"),
+        _ => None,
     }
 }
 

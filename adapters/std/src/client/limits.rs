@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use coracle_core::blocking::Transport;
 use embedded_io::{Error as _, ErrorKind, ErrorType, Read, Write};
-use socket2::Socket;
 
+use super::wire::Wire;
 use crate::rate_limit::RateLimit;
-use crate::transport::{TcpTransport, TransportError};
+use crate::transport::TransportError;
 
 /// Heartbeats come one at a time, every ten seconds; a piece of a body that is longer than this is none.
 const HEARTBEATS_MAX: usize = 4;
@@ -32,10 +32,10 @@ pub enum Overrun {
     MinRate,
 }
 
-/// A connected socket, and the limits of what is transferred over it.
+/// A connection, and the limits of what is transferred over it.
 #[derive(Debug)]
 pub struct ClientTransport {
-    inner: TcpTransport<Socket>,
+    inner: Wire,
     limits: TransferLimits,
     /// What the session allows the next call.
     limit_ms: Option<u64>,
@@ -58,16 +58,13 @@ impl TransferLimits {
 }
 
 impl ClientTransport {
-    pub const fn new(inner: TcpTransport<Socket>, limits: TransferLimits) -> Self {
+    pub const fn new(inner: Wire, limits: TransferLimits) -> Self {
         Self { inner, limits, limit_ms: None, waited: Duration::ZERO, received: 0, overrun: None }
     }
 
-    pub fn inner(&self) -> &TcpTransport<Socket> {
-        &self.inner
-    }
-
-    pub fn socket(&self) -> &Socket {
-        self.inner.socket()
+    /// The connection, without the limits.
+    pub fn wire(&mut self) -> &mut Wire {
+        &mut self.inner
     }
 
     /// The limit that ended the connection.

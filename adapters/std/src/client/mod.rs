@@ -39,8 +39,11 @@ mod pipeline;
 mod progress;
 mod put_queue;
 mod requester;
+#[cfg(feature = "channel")]
+mod secure;
 mod stream;
 mod upload;
+mod wire;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -61,6 +64,8 @@ pub use options::{GetOptions, GetSummary};
 pub use pipeline::{PipelineAnswer, PipelineRequest, RequestQueue};
 pub use progress::{Progress, ProgressEvent};
 pub use put_queue::{PutQueue, PutRequest, QueuedPut};
+#[cfg(feature = "channel")]
+pub use secure::{ClientChannel, ServerTrust};
 pub use upload::{PutOptions, PutReplace, PutSummary};
 
 use self::attempt::FailedAttempt;
@@ -140,6 +145,15 @@ impl Client {
     #[must_use]
     pub fn with_address_family(mut self, family: Option<AddressFamily>) -> Self {
         self.requester.family = family;
+        self
+    }
+
+    /// Sets how connections are encrypted; `None`, the default, for not at all. With a channel nothing is ever said in plain: a
+    /// server that does not make the handshake is an error, [`Error::Handshake`] or [`Error::Untrusted`].
+    #[cfg(feature = "channel")]
+    #[must_use]
+    pub fn with_channel(mut self, channel: Option<ClientChannel>) -> Self {
+        self.requester.secure = channel.map(secure::Secure::new);
         self
     }
 

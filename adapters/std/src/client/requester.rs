@@ -8,6 +8,7 @@ use std::time::Duration;
 use coracle_core::blocking::{ClientError, Clock as _, Connection};
 use coracle_core::exec::{ReadBackError, Sink, read_back};
 use coracle_core::{ClientRequest, ClientSession, DigestKind, End, Failure, GetRequest, StartError};
+use socket2::Socket;
 
 use super::address::Address;
 use super::attempt::FailedAttempt;
@@ -16,7 +17,10 @@ use super::connect::{AddressFamily, MonotonicClock, connect};
 use super::error::Error;
 use super::limits::{ClientTransport, Overrun, TransferLimits};
 use super::progress::ProgressEvent;
-use crate::transport::TransportError;
+#[cfg(feature = "channel")]
+use super::secure::{Handshaken, Secure};
+use super::wire::Wire;
+use crate::transport::{TcpTransport, TransportError};
 
 /// The size of the receive buffer, in bytes.
 const RECEIVE_LEN: usize = 256 * 1024;
@@ -35,6 +39,9 @@ pub struct Requester {
     pub policy: RetryPolicy,
     pub limits: TransferLimits,
     pub family: Option<AddressFamily>,
+    /// How connections are encrypted.
+    #[cfg(feature = "channel")]
+    pub secure: Option<Secure>,
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
@@ -56,6 +63,8 @@ impl Requester {
             policy: RetryPolicy::new(),
             limits: TransferLimits::default(),
             family: None,
+            #[cfg(feature = "channel")]
+            secure: None,
             connection: None,
             peer: None,
             on_retry: None,
@@ -196,16 +205,49 @@ impl Requester {
         buf: Box<[u8]>,
         clock: MonotonicClock,
     ) -> Result<ClientConnection, FailedAttempt> {
+        let limits = TransferLimits { window: self.stall_timeout.unwrap_or(RATE_WINDOW), ..self.limits.clone() };
+        let wire = self.wire()?;
+        Ok(Connection::new(session, ClientTransport::new(wire, limits), buf, clock))
+    }
+
+    /// Connects, and makes the handshake where there is to be one.
+    fn wire(&mut self) -> Result<Wire, FailedAttempt> {
+        #[cfg(feature = "channel")]
+        if let Some(mut secure) = self.secure.take() {
+            let made = self.encrypted(&mut secure);
+            self.secure = Some(secure);
+            return made;
+        }
+        self.tcp().map(Wire::Plain)
+    }
+
+    #[cfg(feature = "channel")]
+    fn encrypted(&mut self, secure: &mut Secure) -> Result<Wire, FailedAttempt> {
+        loop {
+            let transport = self.tcp()?;
+            match secure.handshake(transport, self.limits.bounded(self.connect_timeout), &self.address) {
+                Ok(Handshaken::Done(wire)) => return Ok(wire),
+                Ok(Handshaken::Again) => {}
+                Err(failed) if failed.error.is_temporary() && self.limits.is_over() => {
+                    return Err(FailedAttempt::new(Error::OutOfTime));
+                }
+                Err(failed) => return Err(failed),
+            }
+        }
+    }
+
+    fn tcp(&mut self) -> Result<TcpTransport<Socket>, FailedAttempt> {
         if self.limits.is_over() {
             return Err(FailedAttempt::new(Error::OutOfTime));
         }
         let timeout = self.limits.bounded(self.connect_timeout);
-        let limits = TransferLimits { window: self.stall_timeout.unwrap_or(RATE_WINDOW), ..self.limits.clone() };
-        match connect(&self.address, timeout, self.family, &mut self.peer) {
-            Ok(transport) => Ok(Connection::new(session, ClientTransport::new(transport, limits), buf, clock)),
-            Err(_) if self.limits.is_over() => Err(FailedAttempt::new(Error::OutOfTime)),
-            Err(error) => Err(FailedAttempt::new(Error::Connect { peer: self.address.to_string(), error })),
-        }
+        connect(&self.address, timeout, self.family, &mut self.peer).map_err(|error| {
+            FailedAttempt::new(if self.limits.is_over() {
+                Error::OutOfTime
+            } else {
+                Error::Connect { peer: self.address.to_string(), error }
+            })
+        })
     }
 
     /// Stores `connection` for the next request, if it can be used again, and converts the error.
@@ -243,16 +285,22 @@ fn convert<S: Into<Error>>(
         ClientError::Refused(code) | ClientError::Failed(Failure::Refused(code)) => refused(code, connection),
         ClientError::Failed(Failure::Violation(violation)) => Error::Violation(violation),
         ClientError::Failed(Failure::Digest) => Error::DigestMismatch,
+        ClientError::Failed(Failure::Closed) | ClientError::Transport(_)
+            if connection.transport_mut().overrun().is_none() && connection.transport_mut().wire().is_unanswered() =>
+        {
+            let error = io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "message 3 of the handshake was not answered: the server left, or somebody on the way has changed or cut it",
+            );
+            Error::Connection { peer: address.to_string(), error: Some(error), failure: Failure::Closed }
+        }
         ClientError::Failed(failure) => Error::Connection { peer: address.to_string(), error: None, failure },
         ClientError::Transport(_) if connection.transport_mut().overrun() == Some(Overrun::Deadline) => {
             Error::OutOfTime
         }
         ClientError::Transport(_) if connection.transport_mut().overrun() == Some(Overrun::MinRate) => Error::TooSlow,
         ClientError::Transport(error) => {
-            let broken = connection.transport_mut().inner().last_error().map_or_else(
-                || io::Error::other(error),
-                |last| last.raw_os_error().map_or_else(|| last.kind().into(), io::Error::from_raw_os_error),
-            );
+            let broken = connection.transport_mut().wire().error().unwrap_or_else(|| io::Error::other(error));
             Error::Connection { peer: address.to_string(), error: Some(broken), failure: Failure::Closed }
         }
         ClientError::Sink(error) => error.into(),

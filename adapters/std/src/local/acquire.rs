@@ -88,7 +88,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
                 self.remove_sidecar()?;
             }
             let (file, identity, origin) = result?;
-            return Ok(Part::new(self.clone(), Place::Beside { sidecar_file }, file, identity, Some(origin), 0));
+            let place = Place::Beside { sidecar_file, identity };
+            return Ok(Part::new(self.clone(), place, file, Some(origin), 0));
         }
         Err(LocalError::Locked(self.part_path()))
     }
@@ -123,14 +124,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             self.directory().copy_access(&self.names().target, &file, false);
         }
         let place = Place::Batch { staging: staging.clone(), name, failures };
-        let identity = match file.status() {
-            Ok(status) => status.identity,
-            Err(error) => {
-                place.remove(self)?;
-                return Err(LocalError::io("look at", || self.path())(error));
-            }
-        };
-        Ok(Some(Part::new(self.clone(), place, file, identity, Some(origin), 0)))
+        Ok(Some(Part::new(self.clone(), place, file, Some(origin), 0)))
     }
 
     /// Locks the sidecar; false where it is no longer the one that stands at its name.
@@ -176,8 +170,8 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             // Somebody's file; or a power cut took what was written to the sidecar, and not what was written to the part.
             SidecarState::Valid(_) | SidecarState::Foreign | SidecarState::Empty => return self.set_aside(),
         };
-        let place = Place::Beside { sidecar_file };
-        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), place, file, identity, origin, len))))
+        let place = Place::Beside { sidecar_file, identity };
+        Ok(ExistingPart::Part(Box::new(Part::new(self.clone(), place, file, origin, len))))
     }
 
     fn create_part_file(

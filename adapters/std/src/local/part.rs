@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use coracle_core::Verified;
 
 use super::error::LocalError;
-use super::file_system::{DirectoryHandle, FileHandle, Identity, read_at, write_at};
+use super::file_system::{DirectoryHandle, FileHandle, read_at, write_at};
 use super::finished::{FinishedPart, Stored};
 use super::place::Place;
 use super::sidecar::{Origin, Sidecar};
@@ -20,7 +20,6 @@ pub struct Part<D: DirectoryHandle = SystemDirectory> {
     target: DownloadTarget<D>,
     place: Place<D>,
     file: D::File,
-    identity: Identity,
     origin: Option<Origin>,
     len: u64,
 }
@@ -47,11 +46,10 @@ impl<D: DirectoryHandle> Part<D> {
         target: DownloadTarget<D>,
         place: Place<D>,
         file: D::File,
-        identity: Identity,
         origin: Option<Origin>,
         len: u64,
     ) -> Self {
-        Self { target, place, file, identity, origin, len }
+        Self { target, place, file, origin, len }
     }
 
     /// Whether it is one of a batch, which the end of the process takes with it.
@@ -95,11 +93,14 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// [`LocalError::Io`].
     pub fn set_origin(&mut self, origin: Origin) -> Result<(), LocalError> {
-        let sidecar = Sidecar { origin, part: Some(self.identity) };
-        if let Place::Beside { sidecar_file } = &self.place {
-            sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.target.sidecar_path()))?;
-        }
-        self.origin = Some(sidecar.origin);
+        self.origin = Some(match &self.place {
+            Place::Beside { sidecar_file, identity } => {
+                let sidecar = Sidecar { origin, part: Some(*identity) };
+                sidecar.write(sidecar_file).map_err(LocalError::io("write", || self.target.sidecar_path()))?;
+                sidecar.origin
+            }
+            Place::Batch { .. } => origin,
+        });
         Ok(())
     }
 
@@ -170,7 +171,7 @@ impl<D: DirectoryHandle> Part<D> {
             }
             return Err(LocalError::Unproven(path));
         }
-        let Self { target, place, file, identity, len, .. } = self;
+        let Self { target, place, file, len, .. } = self;
         if let Some(time) = modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
             // The contents are right either way, and not every file system can hold every time.
             let _ = file.set_modified(time);
@@ -182,7 +183,7 @@ impl<D: DirectoryHandle> Part<D> {
         }
         let status = file.status();
         let closed = file.close();
-        let is_ours = place.is_ours(&target, identity)?;
+        let is_ours = place.is_ours(&target)?;
         if let Err(error) = synced.and(closed) {
             if is_ours {
                 place.remove(&target)?;
@@ -202,11 +203,7 @@ impl<D: DirectoryHandle> Part<D> {
     ///
     /// [`LocalError::Io`].
     pub fn discard(self) -> Result<(), LocalError> {
-        if self.place.is_ours(&self.target, self.identity)? {
-            self.place.remove(&self.target)
-        } else {
-            self.target.remove_sidecar()
-        }
+        if self.place.is_ours(&self.target)? { self.place.remove(&self.target) } else { self.target.remove_sidecar() }
     }
 
     /// Keeps the part for a later resume, or removes it where it has no bytes or is one of a batch.

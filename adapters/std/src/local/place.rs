@@ -17,6 +17,8 @@ pub enum Place<D: DirectoryHandle> {
     Beside {
         /// Its sidecar, locked.
         sidecar_file: D::File,
+        /// Which file the part is.
+        identity: Identity,
     },
     /// With the other files of a batch.
     Batch {
@@ -59,9 +61,12 @@ impl<D: DirectoryHandle> Place<D> {
         }
     }
 
-    /// Whether the file `identity` lies there. Nobody else uses the directory of a batch.
-    pub fn is_ours(&self, target: &DownloadTarget<D>, identity: Identity) -> Result<bool, LocalError> {
-        Ok(self.is_of_batch() || target.part_identity()? == Some(identity))
+    /// Whether the part lies there still. Nobody else uses the directory of a batch.
+    pub fn is_ours(&self, target: &DownloadTarget<D>) -> Result<bool, LocalError> {
+        match self {
+            Self::Beside { identity, .. } => Ok(target.part_identity()? == Some(*identity)),
+            Self::Batch { .. } => Ok(true),
+        }
     }
 
     /// Whether a sync has failed since it was created, which may have been for its contents.

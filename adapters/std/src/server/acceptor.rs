@@ -56,6 +56,11 @@ impl<'env> Acceptor<'env> {
     /// until it gets a client to serve or is to end.
     pub(super) fn next(&mut self) -> Option<Accepted> {
         while let Some((socket, address)) = self.accepted.pop_front().or_else(|| self.accept()) {
+            #[cfg(feature = "channel")]
+            if self.context.encryption.as_ref().is_some_and(|encryption| encryption.is_barred(address)) {
+                self.turn_away(&socket, address);
+                continue;
+            }
             match self.context.registry.admit(socket, address) {
                 AdmissionDecision::Admitted(entry) => {
                     if self.accepted.is_empty() && self.listener.leave_waiting() {
@@ -73,6 +78,15 @@ impl<'env> Acceptor<'env> {
             }
         }
         None
+    }
+
+    /// Resets the connection of a client whose address is barred.
+    #[cfg(feature = "channel")]
+    #[inline(never)]
+    fn turn_away(&self, socket: &Socket, address: SocketAddr) {
+        // Without it the client sees the end of the connection instead.
+        drop(socket.set_linger(Some(Duration::ZERO)));
+        self.context.emit(&Event::Barred { address, is_new: false });
     }
 
     /// Refuses a client for which there is no thread.

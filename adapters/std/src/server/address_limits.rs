@@ -50,7 +50,7 @@ impl AddressLimits {
 /// An IPv6 host chooses addresses within its network of 64 bits as it likes (RFC 4862, RFC 8981), so the network is what
 /// counts. Link-local addresses (RFC 4291, section 2.5.6) count singly: all neighbours share one prefix, and one of them
 /// could use up what is for all.
-fn limit_key(address: IpAddr) -> IpAddr {
+pub(super) fn limit_key(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) if !address.is_unicast_link_local() => {
             let prefix = u128::from(address) & !u128::from(u64::MAX);

@@ -8,17 +8,22 @@ use memmap2::MmapMut;
 use socket2::Socket;
 
 use super::context::ServerContext;
+#[cfg(feature = "channel")]
+use super::encryption::{Asker, Opening, close_silently};
 use super::entry::ConnectionEntry;
 use super::event::{Event, Peer};
 use super::event_bridge::EventBridge;
 use super::limits::millis;
 use super::served_store::{ServedConnection, ServedStore};
+use super::server_transport::ServerTransport;
 use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::TcpTransport;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
+/// The shortest that a session with any settings takes.
+const REFUSAL_BUF_LEN: usize = 768;
 /// Bodies that arrive pass through it; requests use one page of it.
 const RECEIVE_BUF_LEN: usize = 64 * 1024;
 /// Header, small body and trailer leave in one write where all three fit.
@@ -49,29 +54,59 @@ pub(super) fn serve_connection<S: ServedStore>(
 ) -> CloseHow {
     let (request, rest) = buffers.pages.split_at_mut(REQUEST_BUF_LEN);
     let (receive, send) = rest.split_at_mut(RECEIVE_BUF_LEN);
-    let mut bridge = EventBridge::new(context, entry, peer);
-    let mut session = ServerSession::new(&context.config, request, context.now());
     let timeouts = context.timeouts;
     let mut transport = TcpTransport::new(&entry.socket).with_timeouts(Some(timeouts.read), Some(timeouts.write));
     let own_limit = context.connection_rate_limit.map(RateLimit::new);
     for limit in context.rate_limit.iter().chain(&own_limit) {
         transport = transport.with_send_limit(limit.clone());
     }
+    #[cfg(not(feature = "channel"))]
+    let (mut transport, refused) = (ServerTransport::Plain(transport), None::<Code>);
+    #[cfg(feature = "channel")]
+    let (mut transport, refused, asker) = match &context.encryption {
+        None => (ServerTransport::Plain(transport), None, None),
+        Some(encryption) => match encryption.open(&|event| context.emit(event), entry, peer, transport) {
+            Opening::Serve(transport, asker) => (transport, None, Some(asker)),
+            Opening::Refuse(code) => (ServerTransport::Plain(TcpTransport::new(&entry.socket)), Some(code), None),
+            Opening::End(reason) => {
+                EventBridge::new(context, entry, peer).end(reason);
+                return close_silently(&entry.socket);
+            }
+        },
+    };
+    #[cfg(feature = "channel")]
+    let identified = peer.clone().with_client(asker.as_ref().and_then(Asker::client));
+    #[cfg(feature = "channel")]
+    let peer = &identified;
+    let mut bridge = EventBridge::new(context, entry, peer);
+    #[cfg(feature = "channel")]
+    bridge.set_asker(asker.as_ref());
+    let mut session = match refused {
+        None => ServerSession::new(&context.config, request, context.now()),
+        Some(code) => ServerSession::refusing(code, &context.config, request, context.now()),
+    };
     let mut clock = || context.now();
     let buffers = Buffers { receive, send };
     let connection =
         ServedConnection { entry, session: &mut session, transport: &mut transport, buffers, bridge: &mut bridge };
     let close = store.serve(connection, &mut clock);
-    if let Some(error) = transport.option_error() {
+    if close.how != CloseHow::Abort {
+        transport.end();
+    }
+    if let Some(error) = transport.tcp().option_error() {
         context.emit(&Event::Warning { what: "a socket refused an option", error });
     }
-    bridge.finish(close, transport.last_error().map(io::Error::kind))
+    #[cfg(feature = "channel")]
+    if let Some(fault) = transport.fault() {
+        return bridge.finish_altered(fault);
+    }
+    bridge.finish(close, transport.tcp().last_error().map(io::Error::kind))
 }
 
 /// Sends `code` to a client that is not admitted, without waiting for it.
 #[inline(never)]
 pub(super) fn refuse(context: &ServerContext<'_>, socket: Socket, code: Code, is_over_address_limit: bool) {
-    let mut buf = [0; 512];
+    let mut buf = [0; REFUSAL_BUF_LEN];
     let now = context.now();
     let config = match code {
         Code::Busy => {

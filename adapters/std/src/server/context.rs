@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use coracle_core::{Instant, ServerConfig};
 
+#[cfg(feature = "channel")]
+use super::encryption::Encryption;
 use super::event::Event;
 use super::linger::LingeringSockets;
 use super::listener::SocketTimeouts;
@@ -31,6 +33,9 @@ pub(super) struct ServerContext<'c> {
     /// Zero of the sessions' time.
     pub began: Duration,
     pub threads_spawned: AtomicU64,
+    /// Where there are keys.
+    #[cfg(feature = "channel")]
+    pub encryption: Option<Encryption<'c>>,
 }
 
 impl ServerContext<'_> {

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use coracle_core::{CloseReason, Code, Request, RequestKind};
 
+#[cfg(feature = "channel")]
+use super::handshake_fault::HandshakeFault;
+#[cfg(feature = "channel")]
+use crate::channel::RecordError;
+
 /// Something that happened in a server.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -37,6 +42,28 @@ pub enum Event<'a> {
         code: Code,
         /// Whether the limit was [`Limits::max_clients_per_address`](super::Limits::max_clients_per_address).
         is_over_address_limit: bool,
+    },
+    /// A handshake of an encrypted connection has ended; where it failed, [`Event::Disconnected`] follows.
+    #[cfg(feature = "channel")]
+    Handshake {
+        /// The client; where it succeeded, with its [`identity`](Peer::client).
+        peer: &'a Peer,
+        /// What went wrong.
+        outcome: Result<(), HandshakeFault>,
+    },
+    /// A client was turned away without a byte, since too many handshakes of its address have failed.
+    #[cfg(feature = "channel")]
+    Barred {
+        /// The client; it has no number and no thread.
+        address: SocketAddr,
+        /// Whether this was the failure that bars the address: it was not turned away yet.
+        is_new: bool,
+    },
+    /// The files of pre-shared keys and clients have changed, and what they hold now is in force.
+    #[cfg(feature = "channel")]
+    KeysReloaded {
+        /// How many clients the server knows.
+        clients: usize,
     },
     /// A client waits in the queue ([`Admission::Queue`](super::Admission::Queue)). [`Event::Dequeued`] follows, though
     /// another thread may report it earlier.
@@ -136,11 +163,49 @@ pub struct Peer {
     id: u64,
     address: SocketAddr,
     thread: Arc<str>,
+    client: Option<Arc<ClientIdentity>>,
+}
+
+/// Who has made the handshake of an encrypted connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    key: String,
+    name: String,
+}
+
+impl ClientIdentity {
+    #[cfg(feature = "channel")]
+    pub(super) const fn new(key: String, name: String) -> Self {
+        Self { key, name }
+    }
+
+    /// Its public key, as text.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Its name in the list of clients when it connected; empty where it has none, or is not in there. May hold any characters.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl Peer {
     pub(super) const fn new(id: u64, address: SocketAddr, thread: Arc<str>) -> Self {
-        Self { id, address, thread }
+        Self { id, address, thread, client: None }
+    }
+
+    #[cfg(feature = "channel")]
+    pub(super) fn with_client(self, client: Option<Arc<ClientIdentity>>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Who it is, where the connection is encrypted and the handshake was made.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientIdentity> {
+        self.client.as_deref()
     }
 
     /// Number of the connection: 1 for the first one of a server.
@@ -274,6 +339,12 @@ pub enum DisconnectReason {
     Aborted,
     /// A panic in the store, or misuse of the core; the panic's message says more.
     ServerFault,
+    /// The handshake failed.
+    #[cfg(feature = "channel")]
+    Handshake(HandshakeFault),
+    /// What arrived over the encrypted connection was changed, or cut off.
+    #[cfg(feature = "channel")]
+    Altered(RecordError),
 }
 
 impl DisconnectReason {
@@ -307,6 +378,12 @@ impl DisconnectReason {
             Self::Evicted => "dropped",
             Self::Aborted => "cut",
             Self::ServerFault => "fault",
+            #[cfg(feature = "channel")]
+            Self::Handshake(_) => "handshake",
+            #[cfg(feature = "channel")]
+            Self::Altered(RecordError::Truncated) => "truncated",
+            #[cfg(feature = "channel")]
+            Self::Altered(_) => "altered",
         }
     }
 }
@@ -315,6 +392,12 @@ impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(kind) => write!(f, "lost ({kind})"),
+            #[cfg(feature = "channel")]
+            Self::Handshake(fault) => write!(f, "handshake ({fault})"),
+            #[cfg(feature = "channel")]
+            Self::Altered(RecordError::Truncated) => f.write_str("truncated (cut off without the authenticated end)"),
+            #[cfg(feature = "channel")]
+            Self::Altered(error) => write!(f, "altered ({error})"),
             _ => f.write_str(self.as_str()),
         }
     }

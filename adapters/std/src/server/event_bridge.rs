@@ -7,8 +7,14 @@ use coracle_core::blocking::SessionObserver;
 use coracle_core::{Close, CloseHow, Delete, Exchange, FileInfo, FileName, Replace, Request, RequestKind};
 
 use super::context::ServerContext;
+#[cfg(feature = "channel")]
+use super::encryption::Asker;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
+#[cfg(feature = "channel")]
+use crate::channel::RecordError;
+#[cfg(feature = "channel")]
+use coracle_core::{Demand, Permit};
 
 pub(super) struct EventBridge<'c> {
     context: &'c ServerContext<'c>,
@@ -20,6 +26,9 @@ pub(super) struct EventBridge<'c> {
     name: String,
     requests: u64,
     body_len: u64,
+    /// Who asks, where there are keys.
+    #[cfg(feature = "channel")]
+    asker: Option<&'c Asker>,
 }
 
 struct CurrentRequest {
@@ -36,18 +45,57 @@ struct CurrentRequest {
     version: Option<String>,
 }
 
+impl CurrentRequest {
+    const fn new(kind: RequestKind, started: Option<Instant>) -> Self {
+        Self { kind, started, file_size: None, body_len: 0, to: None, expected: None, version: None }
+    }
+}
+
 impl<'c> EventBridge<'c> {
     pub(super) fn new(context: &'c ServerContext<'c>, entry: &'c ConnectionEntry, peer: &'c Peer) -> Self {
-        Self { context, entry, peer, current: None, name: String::new(), requests: 0, body_len: 0 }
+        Self {
+            context,
+            entry,
+            peer,
+            current: None,
+            name: String::new(),
+            requests: 0,
+            body_len: 0,
+            #[cfg(feature = "channel")]
+            asker: None,
+        }
+    }
+
+    /// Sets who asks.
+    #[cfg(feature = "channel")]
+    pub(super) const fn set_asker(&mut self, asker: Option<&'c Asker>) {
+        self.asker = asker;
     }
 
     /// The session has ended. Removes the connection from the registry, and returns how the socket is to be closed.
-    pub(super) fn finish(mut self, close: Close, error: Option<ErrorKind>) -> CloseHow {
+    pub(super) fn finish(self, close: Close, error: Option<ErrorKind>) -> CloseHow {
         let (how, reason) = match self.entry.forced_close() {
             Some(ForcedClose::Evicted) => (CloseHow::Finish, DisconnectReason::Evicted),
             Some(ForcedClose::Aborted) => (CloseHow::Abort, DisconnectReason::Aborted),
             None | Some(ForcedClose::Stopping) => (close.how, DisconnectReason::new(close.why, error)),
         };
+        self.end(reason);
+        how
+    }
+
+    /// What arrived over an encrypted connection was not what the client sent. The same as [`EventBridge::finish`].
+    #[cfg(feature = "channel")]
+    pub(super) fn finish_altered(self, fault: RecordError) -> CloseHow {
+        if self.entry.forced_close() == Some(ForcedClose::Evicted) {
+            self.end(DisconnectReason::Evicted);
+        } else {
+            self.end(DisconnectReason::Altered(fault));
+        }
+        CloseHow::Abort
+    }
+
+    /// Removes the connection, which ends so, from the registry.
+    pub(super) fn end(mut self, reason: DisconnectReason) {
         if let Some(current) = &self.current {
             let (kind, body_len) = (current.kind, current.body_len);
             self.request_finished(Some(kind), body_len, RequestOutcome::CutShort(reason));
@@ -56,7 +104,6 @@ impl<'c> EventBridge<'c> {
         let summary = ConnectionSummary { reason, requests: self.requests, body_len: self.body_len, duration };
         let live = self.context.registry.remove(self.entry);
         self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
-        how
     }
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
@@ -88,6 +135,19 @@ impl<'c> EventBridge<'c> {
 }
 
 impl SessionObserver for EventBridge<'_> {
+    #[cfg(feature = "channel")]
+    fn permit<'a>(&'a mut self, demand: &Demand<'_>) -> Permit<'a> {
+        let (Some(encryption), Some(asker)) = (&self.context.encryption, self.asker) else { return Permit::Denied };
+        let permit = encryption.permit(asker, demand);
+        // What is denied never becomes a request.
+        if !matches!(permit, Permit::Granted(_)) && self.current.is_none() && self.context.sees_requests {
+            self.name.clear();
+            self.name.push_str(demand.name().map_or("", FileName::as_str));
+            self.current = Some(CurrentRequest::new(demand.kind, Some(Instant::now())));
+        }
+        permit
+    }
+
     fn request(&mut self, request: &Request<'_>) {
         self.entry.mark_active();
         let is_seen = self.context.sees_requests;
@@ -97,15 +157,7 @@ impl SessionObserver for EventBridge<'_> {
         }
         let started = is_seen.then(Instant::now);
         let (to, expected) = if is_seen { written_names(request) } else { (None, None) };
-        self.current = Some(CurrentRequest {
-            kind: request.kind(),
-            started,
-            file_size: None,
-            body_len: 0,
-            to,
-            expected,
-            version: None,
-        });
+        self.current = Some(CurrentRequest { to, expected, ..CurrentRequest::new(request.kind(), started) });
         self.emit_request(&Event::Requested { peer: self.peer, request });
     }
 

@@ -1,17 +1,13 @@
 //! Log of a server: an observer that writes a line for each request and each connection.
 
-use std::fmt::{Display, Write as _};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::Serialize;
-
-use super::event::{DequeueReason, Event, RequestOutcome};
+use super::event::Event;
+use super::log_line::{Line, LogFormat, LogLevel, describe, level_of, now};
 use super::observer::Observer;
-use crate::Escaped;
 use crate::store::SkippedEntry;
 
 /// Bytes of lines that wait for the writer.
@@ -21,30 +17,6 @@ const MAX_PENDING: usize = 1 << 20;
 const WRITE_INTERVAL: Duration = Duration::from_millis(20);
 /// How long dropping a log waits for its last lines to be written.
 const DROP_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Format of a log's lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LogFormat {
-    /// For people: time, peer, thread, event, bytes, duration, outcome.
-    #[default]
-    Text,
-    /// A JSON object in each line.
-    Json,
-}
-
-/// How much is logged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum LogLevel {
-    /// Failures of the server itself.
-    Quiet,
-    /// A line for each response, for each connection that ends or is refused, and for text.
-    #[default]
-    Normal,
-    /// A line for each new connection and each request, too.
-    Verbose,
-}
 
 /// An [`Observer`] that writes lines.
 ///
@@ -182,205 +154,6 @@ impl Pending {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[derive(Debug, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Line<'a> {
-    time: String,
-    event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    peer: Option<SocketAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thread: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    what: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    to: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answers: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    live: Option<usize>,
-    #[serde(rename = "duration_ms", skip_serializing_if = "Option::is_none")]
-    duration_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
-}
-
-impl Line<'_> {
-    fn formatted(&self, format: LogFormat) -> Vec<u8> {
-        let mut text = match format {
-            LogFormat::Text => self.to_text(),
-            // Nothing in a line can fail to be JSON.
-            LogFormat::Json => crate::escape_json(&serde_json::to_string(self).unwrap_or_default()),
-        };
-        text.push('\n');
-        text.into_bytes()
-    }
-
-    fn to_text(&self) -> String {
-        let mut text = self.time.clone();
-        // Writing to a string does not fail.
-        let mut put = |piece: &dyn Display| write!(text, " {piece}").unwrap_or_default();
-        if let Some(peer) = self.peer {
-            put(&peer);
-            put(&self.thread.unwrap_or("-"));
-        }
-        put(&self.what.unwrap_or(self.event));
-        if let Some(name) = self.file_name {
-            put(&Escaped(if name.is_empty() { "/" } else { name }));
-        }
-        if let Some(name) = self.to {
-            put(&format_args!("to {}", Escaped(name)));
-        }
-        if let Some(words) = &self.text {
-            put(&Escaped(words));
-        }
-        if let Some(answers) = self.answers {
-            put(&format_args!("{answers} answers"));
-        }
-        if let Some(bytes) = self.bytes {
-            put(&format_args!("{bytes} B"));
-        }
-        if let Some(duration_ms) = self.duration_ms {
-            put(&format_args!("{duration_ms} ms"));
-        }
-        if let Some(version) = self.expected {
-            put(&format_args!("expected {}", Escaped(version)));
-        }
-        if let Some(version) = self.version {
-            put(&format_args!("version {}", Escaped(version)));
-        }
-        if let Some(live) = self.live {
-            put(&format_args!("{live} live"));
-        }
-        if let Some(outcome) = &self.outcome {
-            put(&outcome);
-        }
-        text
-    }
-}
-
-/// The time of a line.
-fn now() -> String {
-    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
-}
-
-/// The lowest level that has a line for an event.
-const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
-    match event {
-        Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
-        Event::Refused { .. }
-        | Event::Dequeued { reason: DequeueReason::Gone, .. }
-        | Event::Text { .. }
-        | Event::Finished { .. }
-        | Event::Disconnected { .. }
-        | Event::Stopping { .. } => Some(LogLevel::Normal),
-        Event::Listening { .. }
-        | Event::ListenerClosed { .. }
-        | Event::Connected { .. }
-        | Event::Queued { .. }
-        | Event::Requested { .. } => Some(LogLevel::Verbose),
-        // Clients that are served or refused have other lines that say so.
-        Event::Dequeued { .. } | Event::Opened { .. } | Event::Progress { .. } => None,
-    }
-}
-
-/// The line of an event, if it has one.
-fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
-    let line = Line { time: now(), ..Line::default() };
-    let at = |peer: &'a super::Peer| (Some(peer.address()), Some(peer.thread()));
-    Some(match *event {
-        Event::Listening { address } => Line { event: "listening", text: Some(address.to_string()), ..line },
-        Event::ListenerClosed { address } => Line { event: "unlistened", text: Some(address.to_string()), ..line },
-        Event::Connected { peer, live } => {
-            let (peer, thread) = at(peer);
-            Line { event: "connected", peer, thread, live: Some(live), ..line }
-        }
-        Event::Refused { address, code, is_over_address_limit } => {
-            let outcome = Some(code.to_string());
-            let text = is_over_address_limit.then(|| "its address has its share of places".to_owned());
-            Line { event: "refused", peer: Some(address), outcome, text, ..line }
-        }
-        Event::Queued { address, waiting } => {
-            let text = Some(format!("with {waiting} in the queue"));
-            Line { event: "queued", peer: Some(address), text, ..line }
-        }
-        Event::Dequeued { address, reason: DequeueReason::Gone, waited } => {
-            let (duration_ms, outcome) = (Some(rounded_ms(waited)), Some("gone".to_owned()));
-            Line { event: "queued", peer: Some(address), duration_ms, outcome, ..line }
-        }
-        Event::Requested { peer, request } => {
-            let (peer, thread) = at(peer);
-            let what = Some(request.kind().as_str());
-            let file_name = Some(request.name().map_or("", |name| name.as_str()));
-            let text = Some("begins".to_owned());
-            Line { event: "requested", peer, thread, what, file_name, text, ..line }
-        }
-        Event::Text { peer, bytes } => {
-            let (peer, thread) = at(peer);
-            let text = Some(String::from_utf8_lossy(bytes).into_owned());
-            Line { event: "text", peer, thread, text, ..line }
-        }
-        Event::Finished { peer, summary } => {
-            let (peer, thread) = at(peer);
-            let what = Some(summary.kind.map_or("unreadable", |kind| kind.as_str()));
-            let is_named = summary.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
-            Line {
-                event: "finished",
-                peer,
-                thread,
-                what,
-                file_name: Some(summary.name).filter(|_| is_named),
-                to: summary.to,
-                expected: summary.expected,
-                version: summary.version,
-                bytes: Some(summary.body_len),
-                duration_ms: Some(rounded_ms(summary.duration)),
-                outcome: Some(match summary.outcome {
-                    RequestOutcome::CutShort(reason) => format!("cut short: {reason}"),
-                    outcome => outcome.to_string(),
-                }),
-                ..line
-            }
-        }
-        Event::Disconnected { peer, summary, live } => {
-            let (peer, thread) = at(peer);
-            Line {
-                event: "disconnected",
-                peer,
-                thread,
-                bytes: Some(summary.body_len),
-                answers: Some(summary.requests),
-                duration_ms: Some(rounded_ms(summary.duration)),
-                live: Some(live),
-                outcome: Some(summary.reason.to_string()),
-                ..line
-            }
-        }
-        Event::Warning { what, error } => {
-            let outcome = Some(error.to_string());
-            Line { event: "trouble", text: Some(what.to_owned()), outcome, ..line }
-        }
-        Event::Stopping { live } => Line { event: "stopping", live: Some(live), ..line },
-        Event::Aborting { live } => Line { event: "cutting", live: Some(live), ..line },
-        Event::Opened { .. } | Event::Progress { .. } | Event::Dequeued { .. } => return None,
-    })
-}
-
-/// Milliseconds with three decimals.
-fn rounded_ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 #[cfg(test)]

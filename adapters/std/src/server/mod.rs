@@ -32,20 +32,30 @@ mod address_limits;
 mod admission;
 mod connection;
 mod context;
+#[cfg(feature = "channel")]
+mod encryption;
 mod entry;
 mod event;
 mod event_bridge;
 mod handle;
+#[cfg(feature = "channel")]
+mod handshake_fault;
+#[cfg(feature = "channel")]
+mod handshake_limits;
+#[cfg(feature = "channel")]
+mod key_watcher;
 mod limits;
 mod linger;
 mod listener;
 mod log;
+mod log_line;
 mod observer;
 mod queue;
 mod queue_sweeper;
 mod registry;
 pub(crate) mod retry_estimate;
 mod served_store;
+mod server_transport;
 mod worker;
 
 use std::fmt;
@@ -58,18 +68,29 @@ use std::time::Duration;
 
 use coracle_core::{ServerName, Store, WritableStore};
 
-pub use event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary};
+pub use event::{
+    ClientIdentity, ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary,
+};
 pub use handle::ServerHandle;
+#[cfg(feature = "channel")]
+pub use handshake_fault::HandshakeFault;
 pub use limits::{Admission, Limits, OnText, OnTextError, SPARE_DESCRIPTORS};
 pub use listener::DEFAULT_ADDRESS;
-pub use log::{Log, LogFormat, LogLevel};
+pub use log::Log;
+pub use log_line::{LogFormat, LogLevel};
 pub use observer::Observer;
 pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
+#[cfg(feature = "channel")]
+use crate::channel::ServerChannel;
 use crate::rate_limit::RateLimit;
 use crate::sys;
 use crate::transport::KernelFile;
 use context::ServerContext;
+#[cfg(feature = "channel")]
+use encryption::Encryption;
+#[cfg(feature = "channel")]
+use key_watcher::watch_files;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
 use queue_sweeper::sweep_queue;
@@ -91,6 +112,8 @@ pub struct Server<'a, S> {
     limits: Limits,
     name: String,
     observers: Vec<Box<dyn Observer + 'a>>,
+    #[cfg(feature = "channel")]
+    channel: Option<Arc<ServerChannel>>,
 }
 
 impl<S> Server<'_, ReadOnly<S>>
@@ -126,6 +149,8 @@ where
             limits: Limits::default(),
             name: String::new(),
             observers: Vec::new(),
+            #[cfg(feature = "channel")]
+            channel: None,
         }
     }
 
@@ -153,6 +178,14 @@ where
     #[must_use]
     pub fn with_name(self, name: ServerName<'_>) -> Self {
         Self { name: name.as_str().to_owned(), ..self }
+    }
+
+    /// Sets the keys of the server: connections are encrypted then, and clients are known by their keys. What they may do is what
+    /// the store offers and their rights allow.
+    #[cfg(feature = "channel")]
+    #[must_use]
+    pub fn with_channel(self, channel: impl Into<Arc<ServerChannel>>) -> Self {
+        Self { channel: Some(channel.into()), ..self }
     }
 
     /// Adds an observer of all events.
@@ -239,6 +272,9 @@ where
         let context = ServerContext {
             registry: &handle.registry,
             lingering: &lingering,
+            #[cfg(feature = "channel")]
+            config: server.store.offer(config).with_permits(server.channel.is_some()),
+            #[cfg(not(feature = "channel"))]
             config: server.store.offer(config),
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
@@ -247,6 +283,8 @@ where
             connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),
             threads_spawned: AtomicU64::new(0),
+            #[cfg(feature = "channel")]
+            encryption: server.channel.as_deref().map(|channel| Encryption::new(channel, &server.limits)),
         };
         let registry = context.registry;
         thread::scope(|scope| {
@@ -283,6 +321,13 @@ where
         sweeper.spawn_scoped(scope, || sweep_queue(context))
     });
     let sweeper = sweeper.transpose()?;
+    #[cfg(feature = "channel")]
+    if let Some(channel) =
+        context.encryption.as_ref().map(|encryption| encryption.channel).filter(|one| one.has_files())
+    {
+        let watcher = Builder::new().name("keys".to_owned()).stack_size(worker::STACK_SIZE);
+        watcher.spawn_scoped(scope, || watch_files(context, channel))?;
+    }
     while let Some(command) = context.registry.next_command() {
         match command {
             AcceptorCommand::Start(listener) => {

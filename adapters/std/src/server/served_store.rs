@@ -2,12 +2,12 @@
 
 use coracle_core::blocking::{Buffers, Clock, serve, serve_writable};
 use coracle_core::{Close, ServerConfig, ServerSession, Store, WritableStore};
-use socket2::Socket;
 
 use super::abortable_store::AbortableStore;
 use super::entry::ConnectionEntry;
 use super::event_bridge::EventBridge;
-use crate::transport::{KernelFile, TcpTransport};
+use super::server_transport::ServerTransport;
+use crate::transport::KernelFile;
 
 /// A store and what clients may do with it: [`ReadOnly`] or [`ReadWrite`].
 pub trait ServedStore: Clone + Send + Sealed {
@@ -33,7 +33,7 @@ pub struct ReadWrite<S>(pub(super) S);
 pub struct ServedConnection<'c, 's, 'b> {
     pub(super) entry: &'c ConnectionEntry,
     pub(super) session: &'c mut ServerSession<'s, &'b mut [u8]>,
-    pub(super) transport: &'c mut TcpTransport<&'b Socket>,
+    pub(super) transport: &'c mut ServerTransport<'b>,
     pub(super) buffers: Buffers<'c>,
     pub(super) bridge: &'c mut EventBridge<'b>,
 }

@@ -16,6 +16,8 @@ pub(crate) use linux::{
     has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes, is_generated, monotonic,
     preallocate, rename_no_replace, sync_file_system,
 };
+#[cfg(feature = "channel")]
+pub(crate) use unix::peek;
 pub(crate) use unix::{
     AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
     is_connecting, is_file_error, is_readable, is_without_ipv6, open_any, peek_now, poll_connected, poll_readable,

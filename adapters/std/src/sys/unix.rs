@@ -228,6 +228,12 @@ pub(crate) fn receive_now(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> 
     Ok(rustix::net::recv(socket, buf, RecvFlags::DONTWAIT)?.1)
 }
 
+/// Looks at what has arrived, and waits for it as [`receive`] does; it stays to be taken.
+#[cfg(feature = "channel")]
+pub(crate) fn peek(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, buf, RecvFlags::PEEK)?.1)
+}
+
 /// Looks at what has arrived, without waiting and without taking it.
 pub(crate) fn peek_now(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
     Ok(rustix::net::recv(socket, buf, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1)

@@ -66,8 +66,11 @@ impl Contents {
         }
     }
 
-    /// Lets a sync or close fail: what was written never reaches the disk.
+    /// Lets a sync or close fail: what was written since the last one never reaches the disk.
     pub fn fail_sync(&mut self) {
+        if self.is_durable() {
+            return;
+        }
         self.is_lost = true;
         self.synced_len = 0;
     }

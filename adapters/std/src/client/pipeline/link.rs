@@ -47,8 +47,9 @@ impl Link {
     /// Sends as much as there is room for.
     pub fn send(&mut self) {
         let mut len = 0;
-        while len < self.requests.len() && !self.is_broken {
-            match sys::send_now(self.connection.transport_mut().socket(), &self.requests[len..]) {
+        let wire = self.connection.transport_mut().wire();
+        while (len < self.requests.len() || wire.has_unsent()) && !self.is_broken {
+            match wire.send_now(&self.requests[len..]) {
                 Ok(sent) => len += sent,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -64,9 +65,14 @@ impl Link {
     /// Waits until what comes before the position `end` is sent, or there is something to read. The answers to all requests
     /// before were read.
     pub fn send_until(&mut self, end: u64, stall_timeout: Option<Duration>) -> Result<(), Failure> {
-        while self.sent < end && !self.is_broken && !self.connection.has_received() {
+        while !self.is_broken && !self.connection.has_received() {
             let transport = self.connection.transport_mut();
-            match sys::poll_ready(transport.socket(), transport.bounded(stall_timeout)) {
+            let timeout = transport.bounded(stall_timeout);
+            let wire = transport.wire();
+            if wire.has_received() || (self.sent >= end && !wire.has_unsent()) {
+                break;
+            }
+            match sys::poll_ready(wire.socket(), timeout) {
                 Ok(ready) if ready.can_read => break,
                 Ok(ready) if ready.can_write => self.send(),
                 Ok(_) => return Err(Failure::Stalled),
@@ -92,6 +98,7 @@ mod tests {
     use super::Link;
     use crate::client::connect::MonotonicClock;
     use crate::client::limits::{ClientTransport, TransferLimits};
+    use crate::client::wire::Wire;
     use crate::transport::TcpTransport;
 
     const LIMIT: Option<Duration> = Some(Duration::from_secs(30));
@@ -109,7 +116,7 @@ mod tests {
         let peer = TcpListener::from(listener).accept().expect("a connection").0;
         let session = ClientSession::new(vec![0; 1024].into_boxed_slice());
         let buf = vec![0; 1024].into_boxed_slice();
-        let transport = ClientTransport::new(TcpTransport::new(socket), TransferLimits::default());
+        let transport = ClientTransport::new(Wire::Plain(TcpTransport::new(socket)), TransferLimits::default());
         let connection = Connection::new(session, transport, buf, MonotonicClock::start());
         let mut link = Link::new(connection, false);
         while link.end() < 1_000_000 {

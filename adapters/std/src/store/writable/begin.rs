@@ -32,10 +32,13 @@ impl Writer {
             place => Some(place?),
         };
         let current = place.as_ref().map(Place::current).transpose()?.flatten();
-        if let Some(current) = &current
+        if let (Some(current), Some(place)) = (&current, &place)
             && self.may_compare(put, attempt)
             && let Some(begun) = compare(store, put, current)?
         {
+            // Told that it is there, the client counts on it: whoever stored it may not have synced it, or not yet.
+            current.as_std().sync_all().map_err(|error| write_error(&error))?;
+            place.sync()?;
             return Ok(begun);
         }
         let names = place.as_ref().map(|place| {

@@ -40,8 +40,8 @@ use writer::Writer;
 /// - An unfinished upload lies beside its target, as `.coracle-HASH-HASH.upload`: on the same file system, hidden, and
 ///   under no name that a client can ask for. Its room is reserved when it begins, where the file system can do that.
 /// - A file that is complete and verified is synced, renamed and its directory synced, in another thread. Files that wait for
-///   that at the same time are synced together, by `syncfs(2)` where that promises the same. A replaced file's mode, owner and
-///   access control list are kept as far as allowed, set-id bits never. Who has the old file open keeps it.
+///   that at the same time are synced together, by `syncfs(2)` where that promises the same. A replaced file's mode, owner,
+///   access control list and user attributes are kept as far as allowed, set-id bits never. Who has the old file open keeps it.
 /// - Preconditions are checked under a lock that all writers of this store share. Other programs can write to the same directory;
 ///   they do not know the lock, but a name that must be free is given by an operation that never replaces, where the file
 ///   system has it.

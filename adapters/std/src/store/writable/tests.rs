@@ -1,4 +1,5 @@
 use std::fs;
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -7,6 +8,7 @@ use coracle_core::{
     Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Hasher, Instant, Put, PutAttempt, Rename,
     Replace, Store, StoreError, WritableStore, WriteError,
 };
+use rustix::fs::{XattrFlags, getxattr, setxattr};
 use tempfile::TempDir;
 
 use super::{DirectoryStore, Upload, WritableDirectoryStore, WriteOptions};
@@ -320,6 +322,30 @@ fn u17_a_replaced_file_keeps_its_mode() {
     send(&store, &mut upload, b"new", 0);
     commit(&store, &mut upload, &new).expect("stored");
     assert_eq!(mode("a"), 0o640, "set-id bits are never kept");
+}
+
+#[test]
+fn u17_a_replaced_file_keeps_the_attributes_of_its_users() {
+    // Where it was built: a file system in memory may hold none.
+    let built = std::env::current_exe().expect("it runs");
+    let root = tempfile::tempdir_in(built.parent().expect("a directory")).expect("a directory");
+    let store = store(&root, WriteOptions::new());
+    let path = root.path().join("a");
+    fs::write(&path, "old").expect("written");
+    for (attribute, value) in [("user.origin", &b"board 7"[..]), ("user.empty", b"")] {
+        setxattr(&path, attribute, value, XattrFlags::empty()).expect("the file system has attributes");
+    }
+    put(&store, &request("a", b"new").with_replace(Replace::Anything), b"new").expect("stored");
+    assert_eq!(fs::read(&path).expect("there"), b"new");
+    let attribute = |name: &str| -> io::Result<Vec<u8>> {
+        let mut value = vec![0; 100];
+        let len = getxattr(&path, name, &mut value)?;
+        Ok(value[..len].to_vec())
+    };
+    assert_eq!(attribute("user.origin").expect("kept"), b"board 7");
+    assert_eq!(attribute("user.empty").expect("kept"), b"");
+    put(&store, &request("b", b"new"), b"new").expect("stored");
+    assert!(getxattr(root.path().join("b"), "user.origin", &mut [0; 100]).is_err());
 }
 
 #[test]

@@ -1,0 +1,12 @@
+//! The encrypted channel between sockets and sessions.
+
+mod arrival;
+mod failures;
+mod handshakes;
+mod keys;
+mod records;
+
+pub(crate) use arrival::Arrival;
+pub(crate) use handshakes::Handshakes;
+pub use keys::{ChannelKeys, Encryption, HandshakeFailure};
+pub(crate) use records::Records;
