@@ -84,8 +84,7 @@ pub struct Sync {
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
 
-    /// Fetch or send this many files at once, each over a connection of its own [default: 1; with --put 16, which is also
-    /// the most]
+    /// Fetch or send this many files at once, each over a connection of its own [default: 1; 16 with --put]
     #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
 }

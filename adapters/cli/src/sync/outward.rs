@@ -292,7 +292,7 @@ fn send(outward: &Outward<'_>, jobs: Vec<Job>) -> (Summary, Option<Exit>) {
         json: outward.telling.json,
         tells_each: false,
     };
-    transfer::run(&transfer, jobs, usize::from(outward.jobs.unwrap_or(TREE_JOBS).min(TREE_JOBS)))
+    transfer::run(&transfer, jobs, usize::from(outward.jobs.unwrap_or(TREE_JOBS)))
 }
 
 fn make_directories(client: &mut Client, directories: &[String]) -> Option<Exit> {

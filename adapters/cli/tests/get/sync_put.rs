@@ -77,8 +77,7 @@ fn tells_before_and_after_what_it_deletes_at_the_server() {
     assert!(result.exits_with(0).out().starts_with("1 sent (5 bytes)"), "{}", result.out());
     assert!(has_extras(&serve), "without --delete nothing is deleted");
     let dry = sync(&local, &serve.address, &["--put", "from", "to", "--delete", "--dry-run"]);
-    let words = "delete d/\ndelete d/e/";
-    assert!(dry.exits_with(0).out().starts_with(&words.replace("d/", "to/d/").replace("e/", "e/")), "{}", dry.out());
+    assert!(dry.exits_with(0).out().starts_with("delete to/d/\ndelete to/d/e/"), "{}", dry.out());
     assert!(has_extras(&serve));
     let result = sync(&local, &serve.address, &["--put", "from", "to", "--delete"]);
     let words = "3 files and 2 directories not in from: deleting\n3 files and 2 directories deleted\n0 sent";
