@@ -426,16 +426,35 @@ fn an_observer_may_ignore_everything() {
     assert_eq!(String::from_utf8(wire.sent).expect("text"), answer(12, WHOLE).repeat(2));
 }
 
+/// An answer that waits for the next request, of which the beginning has arrived: it is written before the rest is waited for,
+/// and where that fails, the connection has ended.
+#[test]
+fn an_answer_that_waits_for_the_next_one() {
+    let whole = served(asking(&[GET, GET].concat()), Shelf::new(FILE), 4_096);
+    assert_eq!((whole.text(), whole.wire.parts.len()), (answer(12, WHOLE).repeat(2), 1));
+    let begun = [GET, "{"].concat();
+    let one = served(asking(&begun), Shelf::new(FILE), 4_096);
+    assert!(one.text().starts_with(&answer(12, WHOLE)) && one.wire.parts.len() == 2, "{:?}", one.wire.parts);
+    let mut wire = asking(&begun);
+    wire.writes = [Err(ErrorKind::BrokenPipe)].into();
+    let broken = served(wire, Shelf::new(FILE), 4_096);
+    assert_eq!((broken.text().as_str(), broken.why()), ("", FAILED));
+}
+
 /// A classic body has no trailer, so it is written immediately; where that fails, it is not reported as sent.
 #[cfg(feature = "classic")]
 #[test]
 fn a_classic_body_is_written_immediately() {
-    let requests = r#"{"type":2,"fileName":"a.txt"}a.txt"#;
-    let served = served(asking(requests), Shelf::new(FILE), 4_096);
+    // What arrives together may be answered together.
+    let asking = || Wire {
+        reads: [r#"{"type":2,"fileName":"a.txt"}"#, "a.txt"].map(|text| Arrival::Bytes(text.into())).into(),
+        ..Wire::default()
+    };
+    let served = served(asking(), Shelf::new(FILE), 4_096);
     let header = r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#;
     assert_eq!((served.text(), served.why()), (format!("{header}hello, world"), DONE));
     assert_eq!(served.wire.parts, [(header.len(), false), (12, false)]);
-    let mut wire = asking(requests);
+    let mut wire = asking();
     wire.writes = [Ok(usize::MAX), Err(ErrorKind::BrokenPipe)].into();
     let broken = self::served(wire, Shelf::new(FILE), 4_096);
     assert_eq!((broken.text().as_str(), broken.why()), (header, FAILED));

@@ -33,3 +33,15 @@ mod server;
 mod server_driver;
 #[path = "transcripts/main.rs"]
 mod transcripts;
+#[cfg(feature = "write")]
+#[path = "write_answers.rs"]
+mod write_answers;
+#[cfg(all(feature = "manage", feature = "blocking"))]
+#[path = "write_driver.rs"]
+mod write_driver;
+#[cfg(all(feature = "manage", feature = "sha256"))]
+#[path = "write_exchange.rs"]
+mod write_exchange;
+#[cfg(all(feature = "write", feature = "sha256"))]
+#[path = "writing.rs"]
+mod writing;

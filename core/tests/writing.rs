@@ -5,12 +5,12 @@ mod memory;
 
 use std::collections::VecDeque;
 
-use coracle_core::exec::{ReadWrite, StoreExchange};
+use coracle_core::exec::StoreExchange;
 use coracle_core::{
     Action, ClientAction, ClientEvent, ClientRequest, ClientSession, Code, Digest, DigestKind, Failure, FileName,
-    Hasher, Instant, Put, Replace, RequestKind, ServerConfig, ServerEvent, ServerSession, Version, WriteRequest,
+    Hasher, Instant, Put, Replace, RequestKind, ServerConfig, ServerSession, Version, WriteRequest,
 };
-use memory::Memory;
+use memory::{Exchange, Memory, perform, receive};
 
 const NAME: FileName<'static> = FileName::from_static("a.bin");
 
@@ -29,7 +29,7 @@ impl Random {
 /// A server's connection.
 struct Server<'c> {
     session: ServerSession<'c, Vec<u8>>,
-    exchange: StoreExchange<Memory, ReadWrite>,
+    exchange: Exchange,
     exchanges: u32,
     input: VecDeque<u8>,
     output: VecDeque<u8>,
@@ -72,47 +72,22 @@ impl<'c> Server<'c> {
             Action::Receive | Action::Wait => {
                 let len = 1 + random.below(self.input.len());
                 let piece: Vec<u8> = self.input.iter().copied().take(len).collect();
-                let (mut taken, event) = self.session.receive(&piece, now);
-                if let Some(ServerEvent::Body { offset, bytes }) = event {
-                    match self.exchange.write(store, offset, bytes, now) {
-                        Ok(len) => {
-                            taken += len;
-                            self.session.stored(len, now);
-                        }
-                        Err(error) => self.session.store_failed(error, now),
-                    }
-                }
+                let (taken, _) = receive(&mut self.session, &mut self.exchange, store, &piece, now);
                 self.input.drain(..taken);
-            }
-            Action::Reply(request) => {
-                let reply = self.exchange.answer(store, &request, now);
-                self.session.reply(reply, now);
             }
             Action::SendBytes { bytes, .. } => {
                 let len = 1 + random.below(bytes.len());
                 self.output.extend(&bytes[..len]);
                 self.session.sent(len, now);
             }
-            Action::Hash { offset, len } => {
-                let mut buf = vec![0; 1 + random.below(len)];
-                match self.exchange.hash(store, offset, &mut buf, now) {
-                    Ok(len) => self.session.hashed(len, now),
-                    Err(error) => self.session.store_failed(error, now),
-                }
-            }
-            Action::Finish { from, to } => {
-                let finished = self.exchange.finish(store, from, to).expect("it is open");
-                self.session.finished(finished, now);
-            }
-            Action::Commit(put) => {
-                let reply = self.exchange.commit(store, &put, now);
-                self.session.reply(reply, now);
-            }
             Action::Close(_) => {
                 self.is_closed = true;
                 return false;
             }
-            other => panic!("{other:?}"),
+            _ => {
+                let most = 1 + random.below(100);
+                assert!(perform(&mut self.session, &mut self.exchange, store, most, now), "not known here");
+            }
         }
         true
     }

@@ -153,6 +153,7 @@ def u14_names_that_a_file_system_takes_for_the_same(program, long):
             # What it cannot hold is refused; what is there stays.
             code, said = run("put", "a:b", body=NEWER)
             checks.same(code, REFUSED, f"a name with a colon: {said}")
+            assert "not a name here" in said, said
 
 
 def begun(server, name, body):

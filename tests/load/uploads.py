@@ -55,7 +55,7 @@ class Wire:
                         self.carried[way] += len(piece)
                         if self.hold_at is not None and self.carried["up"] >= self.hold_at:
                             self.hold_at = None
-                            self.held()
+                            self.held(client, server)
                         if not piece:
                             sink.shutdown(socket.SHUT_WR)
                             del ways[source]
@@ -168,7 +168,7 @@ class Uploads(unittest.TestCase):
                 took = time.monotonic() - begun
                 self.assertEqual(ran.returncode, 0, ran.stderr)
                 self.assertGreater(took, 1.5, "the first one was silent for less than 2 s")
-                self.assertEqual(json.loads(ran.stdout)["resumed"], 100_000)
+                self.assertEqual(json.loads(ran.stdout.splitlines()[0])["resumed"], 100_000)
                 self.assertEqual(contents(server, "file"), body)
                 # It is told, and what it sends from now on is nobody's.
                 silent.socket.sendall(body[100_000:100_100])
@@ -190,6 +190,51 @@ class Uploads(unittest.TestCase):
                 sender.socket.sendall(body[sent:])
                 self.assertEqual(sender.line()["type"], "end")
             self.assertEqual(contents(server, "file"), body)
+
+    def test_u1_u2_what_was_kept_and_is_damaged_is_sent_anew(self):
+        body = random.Random(13).randbytes(300_000)
+        identity = {"type": "put", "fileName": "file", "fileSize": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+        with Server(*WRITING) as server, tempfile.TemporaryDirectory(prefix="coracle-uploads-") as home:
+            path = os.path.join(home, "file")
+            with open(path, "wb") as file:
+                file.write(body)
+            with Connection(server.address) as first:
+                first.socket.sendall(json.dumps(identity).encode() + b"\n")
+                self.assertEqual(first.line()["offset"], 0)
+            [kept] = os.listdir(server.folder)
+            # As a power cut leaves it: all of its length, and none of its bytes.
+            os.truncate(os.path.join(server.folder, kept), len(body))
+            ran = wait_for("the name", lambda: b"another client" not in (again := put(server.host, path, "file")).stderr and again)
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            self.assertEqual(contents(server, "file"), body)
+            self.assertEqual(os.listdir(server.folder), ["file"])
+
+    def test_u5_what_is_on_its_way_when_a_connection_breaks_is_waited_for(self):
+        body = random.Random(12).randbytes(600_000)
+        with Server(*WRITING) as server, tempfile.TemporaryDirectory(prefix="coracle-uploads-") as home:
+            path = os.path.join(home, "file")
+            with open(path, "wb") as file:
+                file.write(body)
+            # The client's end breaks; what it had sent goes on to the server for a while.
+            wire = Wire(server, hold_at=200_000)
+            late = threading.Event()
+
+            def held(client, upstream):
+                rest = client.recv(60_000, socket.MSG_WAITALL)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.close()
+                for at in range(0, len(rest), 1_000):
+                    upstream.sendall(rest[at:at + 1_000])
+                    time.sleep(0.03)
+                late.set()
+                raise ConnectionAbortedError
+
+            wire.held = held
+            ran = put(wire.host, path, "file", "--retries", "6")
+            self.assertEqual(ran.returncode, 0, ran.stderr)
+            self.assertTrue(late.is_set(), "the client did not wait")
+            self.assertEqual(contents(server, "file"), body)
+            wire.close()
 
     def test_u6_other_contents_for_a_name_that_is_written_wait_for_nobody(self):
         with Server(*WRITING) as server, tempfile.TemporaryDirectory(prefix="coracle-uploads-") as home:
@@ -220,9 +265,9 @@ class Uploads(unittest.TestCase):
                     file.write(piece)
 
             changes = {
-                "appended to": lambda: change("ab", os.SEEK_END, b"more"),
-                "overwritten at the beginning": lambda: change("r+b", os.SEEK_SET, b"other"),
-                "cut": lambda: os.truncate(path, 1000),
+                "appended to": lambda *_: change("ab", os.SEEK_END, b"more"),
+                "overwritten at the beginning": lambda *_: change("r+b", os.SEEK_SET, b"other"),
+                "cut": lambda *_: os.truncate(path, 1000),
             }
             for what, held in changes.items():
                 with open(path, "wb") as file:

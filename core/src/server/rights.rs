@@ -326,11 +326,11 @@ mod tests {
     #[cfg(feature = "manage")]
     #[test]
     fn what_is_there_is_shown_only_to_readers_of_it() {
-        let compares =
-            |words: &str| match Rights::new(words).expect("good").permit(&Demand::new(RequestKind::Put, "a/x")) {
-                Permit::Granted(grant) => grant.may_compare(),
-                _ => panic!("{words} may put"),
-            };
+        let compares = |words: &str| {
+            let permit = Rights::new(words).expect("good").permit(&Demand::new(RequestKind::Put, "a/x"));
+            assert!(matches!(permit, Permit::Granted(_)), "{words} may put");
+            matches!(permit, Permit::Granted(grant) if grant.may_compare())
+        };
         assert!(compares("read write") && compares("read write=a/") && compares("read=a/ write=a/"));
         assert!(!compares("write") && !compares("write read=b/") && !compares("read=a/ write"));
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use coracle_core::exec::{ReadWrite, StoreExchange};
 use coracle_core::{
-    Begun, Committed, Delete, Digest, FileInfo, FileName, Hasher, Instant, Listed, Put, PutAttempt, Store, StoreError,
-    UploadClaim, UploadTicket, UploadTurn, Version, WritableStore, WriteError,
+    Action, Begun, Committed, Delete, Digest, FileInfo, FileName, Hasher, Instant, Listed, Put, PutAttempt,
+    ServerEvent, ServerSession, Store, StoreError, UploadClaim, UploadTicket, UploadTurn, Version, WritableStore,
+    WriteError,
 };
 
 /// Files, and uploads that nobody sees.
@@ -172,4 +174,62 @@ impl WritableStore for Memory {
             None => Err(StoreError::NotFound.into()),
         }
     }
+}
+
+/// A connection's exchange with a [`Memory`].
+pub type Exchange = StoreExchange<Memory, ReadWrite>;
+
+/// Gives received bytes to the session, and those of a body to the store. Returns how many were taken, and whether there was a body.
+pub fn receive<B: AsRef<[u8]> + AsMut<[u8]>>(
+    session: &mut ServerSession<'_, B>,
+    exchange: &mut Exchange,
+    store: &mut Memory,
+    bytes: &[u8],
+    now: Instant,
+) -> (usize, bool) {
+    let (taken, event) = session.receive(bytes, now);
+    let Some(ServerEvent::Body { offset, bytes }) = event else { return (taken, false) };
+    match exchange.write(store, offset, bytes, now) {
+        Ok(len) => {
+            session.stored(len, now);
+            (taken + len, true)
+        }
+        Err(error) => {
+            session.store_failed(error, now);
+            (taken, true)
+        }
+    }
+}
+
+/// Does what the session wants of its store, if that is what it wants: hashes at most `most` bytes. Whether it was.
+pub fn perform<B: AsRef<[u8]> + AsMut<[u8]>>(
+    session: &mut ServerSession<'_, B>,
+    exchange: &mut Exchange,
+    store: &mut Memory,
+    most: usize,
+    now: Instant,
+) -> bool {
+    match session.action() {
+        Action::Reply(request) => {
+            let reply = exchange.answer(store, &request, now);
+            session.reply(reply, now);
+        }
+        Action::Hash { offset, len } => {
+            let mut buf = vec![0; len.min(most)];
+            match exchange.hash(store, offset, &mut buf, now) {
+                Ok(len) => session.hashed(len, now),
+                Err(error) => session.store_failed(error, now),
+            }
+        }
+        Action::Finish { from, to } => {
+            let finished = exchange.finish(store, from, to).expect("what is open");
+            session.finished(finished, now);
+        }
+        Action::Commit(put) => {
+            let reply = exchange.commit(store, &put, now);
+            session.reply(reply, now);
+        }
+        _ => return false,
+    }
+    true
 }

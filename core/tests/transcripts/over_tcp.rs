@@ -23,6 +23,8 @@ pub struct Server {
     max_request: usize,
     /// The text policy; `None`: reject.
     text: Option<String>,
+    /// How many bytes are sent at once.
+    piece_len: usize,
     other: OtherServer,
 }
 
@@ -48,13 +50,26 @@ impl Server {
             let members: Value = serde_json::from_str(&header).map_err(|error| error.to_string())?;
             other.set_version(name, &line.version, members["version"].as_str().ok_or(header)?);
         }
-        Ok(Self { address, features, max_request: max_request.ok_or("no maxRequest")?, text: None, other })
+        Ok(Self {
+            address,
+            features,
+            max_request: max_request.ok_or("no maxRequest")?,
+            text: None,
+            piece_len: usize::MAX,
+            other,
+        })
     }
 
     /// The same server with this text policy, in a transcript's words.
     #[allow(dead_code, reason = "not every server has another policy than to reject")]
     pub fn with_text(self, text: &str) -> Self {
         Self { text: Some(text.into()), ..self }
+    }
+
+    /// The same server, to which clients send so many bytes at once.
+    #[allow(dead_code, reason = "not every test sends in pieces")]
+    pub fn with_pieces(self, piece_len: usize) -> Self {
+        Self { piece_len, ..self }
     }
 
     /// Whether `transcript` can be played here: it needs neither the server's owner nor too much time.
@@ -88,7 +103,7 @@ impl Server {
         while let Some((step, rest)) = steps.split_first() {
             let entries = steps.iter().take_while(|step| is_entry(step)).count();
             let outcome = match entries {
-                0 => self.step(&mut wire, step, store),
+                0 => self.step(&mut wire, transcript, step, store),
                 _ => self.entries(&mut wire, &steps[..entries]),
             };
             steps = if entries > 0 { &steps[entries..] } else { rest };
@@ -120,9 +135,18 @@ impl Server {
         Ok(())
     }
 
-    fn step(&self, wire: &mut Wire, step: &Step, store: &[StoreLine]) -> Result<(), String> {
+    fn step(&self, wire: &mut Wire, transcript: &Transcript, step: &Step, store: &[StoreLine]) -> Result<(), String> {
         match step {
-            Step::Send(bytes) => wire.send(&self.other.request(bytes)),
+            Step::Send(bytes) => {
+                let request = self.other.request(bytes);
+                if transcript.arrives_whole || self.piece_len >= request.len() {
+                    return wire.send(&request);
+                }
+                // A server that has closed meanwhile takes no more; what it said is read later.
+                let mut pieces = request.chunks(self.piece_len);
+                while pieces.next().is_some_and(|piece| wire.send(piece).is_ok()) {}
+                Ok(())
+            }
             Step::Eof => wire.stream.get_ref().shutdown(Shutdown::Write).map_err(|error| error.to_string()),
             Step::Wait(millis) => {
                 std::thread::sleep(Duration::from_millis(*millis));
@@ -177,6 +201,8 @@ impl Wire {
         let mut line = Vec::new();
         self.stream.by_ref().take(1024).read_until(b'\n', &mut line).map_err(|error| error.to_string())?;
         let sent = line.strip_suffix(b"\n").ok_or_else(|| format!("no line: {}", line.escape_ascii()))?;
+        // Heartbeats stand in front of a line.
+        let sent = sent.trim_ascii_start();
         String::from_utf8(sent.to_vec()).map_err(|error| error.to_string())
     }
 

@@ -1,11 +1,9 @@
 //! Target: a server that clients write to, from any bytes to its output and its files.
 
-use coracle_core::exec::{ReadWrite, StoreExchange};
-use coracle_core::{
-    Action, ActionWords, FileName, Instant, Reply, Request, RequestKind, ServerConfig, ServerEvent, ServerSession,
-};
+use coracle_core::exec::StoreExchange;
+use coracle_core::{Action, ActionWords, FileName, Instant, Reply, Request, RequestKind, ServerConfig, ServerSession};
 
-use crate::memory::Memory;
+use crate::memory::{Exchange, Memory, perform, receive};
 use crate::{judge, pieces};
 
 /// Maximum number of actions between two arrivals.
@@ -37,7 +35,7 @@ pub fn target(data: &[u8]) {
 
 struct Connection<'c> {
     session: ServerSession<'c, [u8; 768]>,
-    exchange: StoreExchange<Memory, ReadWrite>,
+    exchange: Exchange,
     exchanges: u32,
     /// What was sent of the current line, and the file's bytes that a `get` sends.
     line: Vec<u8>,
@@ -55,17 +53,7 @@ impl<'c> Connection<'c> {
             let mut rest = *piece;
             while !rest.is_empty() && !self.is_closed() {
                 let now = Instant::from_millis(*clock);
-                let (mut taken, event) = self.session.receive(rest, now);
-                let is_body = matches!(event, Some(ServerEvent::Body { .. }));
-                if let Some(ServerEvent::Body { offset, bytes }) = event {
-                    match self.exchange.write(store, offset, bytes, now) {
-                        Ok(len) => {
-                            taken += len;
-                            self.session.stored(len, now);
-                        }
-                        Err(error) => self.session.store_failed(error, now),
-                    }
-                }
+                let (taken, is_body) = receive(&mut self.session, &mut self.exchange, store, rest, now);
                 assert!(taken > 0 || is_body || self.is_waiting(), "a session that receives took nothing");
                 rest = &rest[taken..];
                 self.work(store, clock);
@@ -108,13 +96,7 @@ impl<'c> Connection<'c> {
     fn step(&mut self, store: &mut Memory, now: Instant) -> bool {
         match self.session.action() {
             Action::Receive | Action::Wait | Action::Close(_) => return false,
-            Action::Reply(request) => {
-                let reply = match request {
-                    Request::Do { .. } => Reply::Done,
-                    _ => self.exchange.answer(store, &request, now),
-                };
-                self.session.reply(reply, now);
-            }
+            Action::Reply(Request::Do { .. }) => self.session.reply(Reply::Done, now),
             Action::Entry => {
                 let entry = self.exchange.entry(store);
                 self.session.entry(entry, now);
@@ -135,22 +117,7 @@ impl<'c> Connection<'c> {
                     self.exchange.read(store, offset, &mut buf[..len.min(4_096)], hash).expect("a file in memory");
                 self.session.sent(len, now);
             }
-            Action::Hash { offset, len } => {
-                let mut buf = [0; 4_096];
-                match self.exchange.hash(store, offset, &mut buf[..len.min(4_096)], now) {
-                    Ok(len) => self.session.hashed(len, now),
-                    Err(error) => self.session.store_failed(error, now),
-                }
-            }
-            Action::Finish { from, to } => {
-                let finished = self.exchange.finish(store, from, to).expect("what is open");
-                self.session.finished(finished, now);
-            }
-            Action::Commit(put) => {
-                let reply = self.exchange.commit(store, &put, now);
-                self.session.reply(reply, now);
-            }
-            other => panic!("{other:?}: not known here"),
+            _ => assert!(perform(&mut self.session, &mut self.exchange, store, 4_096, now), "not known here"),
         }
         true
     }

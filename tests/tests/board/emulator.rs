@@ -60,11 +60,38 @@ pub fn programs() -> &'static Programs {
 
 /// Builds the firmware with the files of `folder`, or its own, and stores it as `name`.
 pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
+    build(&[], folder, "firmware", name)
+}
+
+/// A firmware in a slot of the flash chip.
+pub struct InSlot {
+    pub loader: PathBuf,
+    pub firmware: PathBuf,
+    /// The firmware as it lies in a slot.
+    pub image: PathBuf,
+}
+
+impl InSlot {
+    /// Builds it with the files of `folder`, and its boot loader.
+    pub fn build(folder: &Path) -> Self {
+        let tool = Command::new("llvm-objcopy").arg("--version").output();
+        let is_there = tool.is_ok_and(|output| output.status.success());
+        assert!(is_there, "llvm-objcopy is missing. This installs it: sudo apt-get install llvm");
+        let loader = build(&["-p", "coracle-firmware-loader"], None, "loader", "loader.elf");
+        let firmware = build(&["--bin", "firmware", "--features", "slots"], Some(folder), "firmware", "in-slot.elf");
+        let image = firmware.with_extension("bin");
+        run(Command::new("llvm-objcopy").args(["-O", "binary"]).args([&firmware, &image]));
+        Self { loader, firmware, image }
+    }
+}
+
+/// Builds with these arguments and the files of `folder`, and stores the executable `built` as `name`.
+fn build(arguments: &[&str], folder: Option<&Path>, built: &str, name: &str) -> PathBuf {
     // Each build replaces the previous one.
     static LOCK: Mutex<()> = Mutex::new(());
     let _guard = LOCK.lock().expect("no build has panicked");
     let mut command = Command::new(top().join("tests/cross"));
-    command.args(["build", "--release", "--locked"]).current_dir(top().join("firmware-example"));
+    command.args(["build", "--release", "--locked"]).args(arguments).current_dir(top().join("firmware-example"));
     command.env("CARGO_TARGET_DIR", target()).env_remove("CORACLE_FILES");
     if let Some(folder) = folder {
         command.env("CORACLE_FILES", folder);
@@ -74,7 +101,7 @@ pub fn firmware(folder: Option<&Path>, name: &str) -> PathBuf {
     fs::create_dir_all(kept.parent().expect("a directory")).expect("created");
     // By a rename, since another process may boot the existing file.
     let copy = kept.with_extension(std::process::id().to_string());
-    fs::copy(target().join("thumbv7m-none-eabi/release/firmware"), &copy).expect("the image was built");
+    fs::copy(target().join("thumbv7m-none-eabi/release").join(built), &copy).expect("it was built");
     fs::rename(&copy, &kept).expect("the same directory");
     kept
 }
@@ -103,10 +130,20 @@ impl Board {
 
     /// Boots `firmware`, without waiting.
     pub fn boot(firmware: &Path, arguments: &[&str]) -> Self {
+        Self::run(Command::new(top().join("firmware-example/run-in-qemu")).arg(firmware).args(arguments))
+    }
+
+    /// Boots what is in the chip, whose contents are in the file `chip`, and which gets `in_slot` first; without waiting.
+    pub fn boot_chip(in_slot: &InSlot, chip: &Path, arguments: &[&str]) -> Self {
+        let mut command = Command::new(top().join("firmware-example/run-in-qemu"));
+        let (chip, factory) = (format!("flash={}", chip.display()), format!("factory={}", in_slot.image.display()));
+        command.arg(&in_slot.firmware).args([chip, factory]).args(arguments).env("CORACLE_LOADER", &in_slot.loader);
+        Self::run(&mut command)
+    }
+
+    fn run(command: &mut Command) -> Self {
         let (held, port) = held_port();
-        let mut runner = Command::new(top().join("firmware-example/run-in-qemu"))
-            .arg(firmware)
-            .args(arguments)
+        let mut runner = command
             .env("CORACLE_PORT", port.to_string())
             .env("CORACLE_DEFMT_LOG", &programs().log_decoder)
             .stdin(Stdio::null())

@@ -11,3 +11,4 @@ mod other_server;
 mod over_tcp;
 mod restart;
 mod serve;
+mod write;

@@ -63,10 +63,10 @@ impl Trust {
             ));
         }
         let weak = match self.host.parse::<IpAddr>() {
-            Ok(_) => {
+            Ok(address) if !address.is_loopback() => {
                 "\nAn address is kept, behind which another machine may be tomorrow, where addresses are given by DHCP."
             }
-            Err(_) => "",
+            _ => "",
         };
         let server = Escaped(&self.server);
         let question = format!(

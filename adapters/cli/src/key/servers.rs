@@ -109,7 +109,7 @@ pub fn pin(args: &AddPin) -> Exit {
             return report::problem(&problem);
         }
     }
-    if !args.quiet && line.is_none() && args.host.host().parse::<IpAddr>().is_ok() {
+    if !args.quiet && line.is_none() && args.host.host().parse::<IpAddr>().is_ok_and(|address| !address.is_loopback()) {
         print_error(format_args!(
             "note: where addresses are given by DHCP, another machine may be at {} tomorrow, and will not be talked to",
             args.host.host()

@@ -1,6 +1,6 @@
 //! Arguments of `coracle serve` about encrypted connections, and what they lead to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum, ValueHint};
@@ -62,6 +62,21 @@ impl EncryptionArgs {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks that none of the files lies in what is served: clients could fetch the keys, or replace the list.
+    pub fn check_places(&self, served: &Path) -> Result<(), String> {
+        // What cannot be found is told by whoever opens it.
+        let Ok(served) = served.canonicalize() else { return Ok(()) };
+        for file in self.key.iter().chain(&self.psk).chain(&self.authorized) {
+            if file.canonicalize().is_ok_and(|file| file.starts_with(&served)) {
+                return Err(format!(
+                    "{} lies in what is served: keep keys and lists of clients outside of it",
+                    file.display()
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the files; `None` where connections are not encrypted. `allows_plain_changes`: clients without encryption may do more

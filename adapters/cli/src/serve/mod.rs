@@ -199,7 +199,7 @@ Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 
 pub fn serve(args: &Serve) -> Exit {
     let encryption = &args.encryption;
-    let checked = encryption.check(args.writing.is_on());
+    let checked = encryption.check(args.writing.is_on()).and_then(|()| encryption.check_places(&args.path));
     if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }

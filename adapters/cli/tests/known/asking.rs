@@ -29,7 +29,7 @@ fn a_server_that_the_user_knows_is_kept() {
     let args = format!("get {} motd --key mine", server.address());
     let (code, shown) = in_terminal(&user, &args, "no\n");
     assert_eq!(code, Some(4), "{shown}");
-    assert!(shown.contains(&key(0x51).public().to_string()) && shown.contains("DHCP"), "{shown}");
+    assert!(shown.contains(&key(0x51).public().to_string()), "{shown}");
     assert!(!user.configuration("pins").exists() && !user.path("motd").exists());
 
     let (code, shown) = in_terminal(&user, &args, "yes\n");

@@ -51,8 +51,12 @@ fn what_is_pinned_is_talked_to_encrypted_until_it_is_forgotten() {
     let (server, user) = (Server::start(0x51, Vec::new()), User::new());
     let (pin, address) = (key(0x51).public().to_string(), server.address());
     let other = key(0x52).public().to_string();
-    let pinned = user.run(&["key", "pin", &address, &pin, &other]);
-    assert!(pinned.code == Some(0) && pinned.err.contains("DHCP"), "{pinned:?}");
+    user.run(&["key", "pin", &address, &pin, &other]).prints(0, "");
+    let weak = user.run(&["key", "pin", "10.0.0.9", &pin]);
+    assert!(weak.code == Some(0) && weak.err.contains("DHCP"), "{weak:?}");
+    user.run(&["key", "pin", "-q", "10.0.0.9:1", &pin]).prints(0, "");
+    user.run(&["key", "forget", "10.0.0.9"]).prints(0, "");
+    user.run(&["key", "forget", "10.0.0.9:1"]).prints(0, "");
     user.run(&["ls", &address]).prints(0, "motd\n");
     user.run(&["key", "list"]).prints(0, &format!("{address} {pin} pins\n{address} {other} pins\n"));
     user.run(&["key", "forget", &address, &other]).prints(0, "");

@@ -194,6 +194,26 @@ fn e10_no_server_begins_where_a_file_of_keys_is_wrong() {
 }
 
 #[test]
+fn e10_no_server_begins_where_it_would_serve_its_own_keys() {
+    let keys = Keys::new();
+    let outside = tempfile::tempdir().expect("a directory");
+    let link = outside.path().join("key");
+    std::os::unix::fs::symlink(keys.path("key"), &link).expect("linked");
+    let key = link.to_str().expect("text");
+    for (file, served) in [("key", ""), ("key", "key"), ("psk", ""), ("authorized", "")] {
+        let option = format!("--{file}");
+        let mut options = vec![keys.path(served), option, keys.path(file)];
+        if file != "key" {
+            options.extend(["--key".to_owned(), key.to_owned()]);
+        }
+        let (exit, message) = refused(&options);
+        assert!(exit == Some(2) && message.contains("lies in what is served"), "{options:?}: {message}");
+    }
+    let (exit, message) = refused(&[keys.path(""), "--key".to_owned(), key.to_owned()]);
+    assert!(exit == Some(2) && message.contains(key), "a link leads into it: {message}");
+}
+
+#[test]
 fn options_that_contradict_each_other_are_named() {
     let keys = Keys::new();
     let key = keys.path("key");

@@ -132,6 +132,7 @@ pub(super) fn send(
     let (size, digest) = (put.size, put.digest);
     let mut body = Body::new(file, progress);
     let mut backoff = Backoff::new(requester.policy);
+    let (mut was_cut, mut was_corrupt) = (false, false);
     loop {
         let before = body.position;
         let mut next = NextPut::new(ahead.next);
@@ -157,21 +158,35 @@ pub(super) fn send(
             Error::Refused { code: Some(Code::Corrupt), .. } if !file.is_unchanged() => {
                 return Err(Error::SourceChanged);
             }
-            _ if failed.is_final || !failed.error.is_temporary() => return Err(failed.error),
-            _ => {
+            // What it had kept may have been damaged by a power cut, and is dropped now.
+            Error::Refused { code: Some(Code::Corrupt), .. } if !was_corrupt => {
+                was_corrupt = true;
+                body.first = None;
                 if std::mem::take(&mut ahead.was_sent) {
-                    // Its answer would come first.
                     requester.drop_connection();
                 }
-                let progressed = body.position > before;
-                let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
-                if !pause.is_zero() {
-                    body.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
-                }
-                requester.pause(pause);
+                continue;
             }
+            // What came over a connection of ours that broke may still be on its way to the server's disk.
+            _ if was_cut && body.position == before && is_in_use(&failed.error) => {}
+            _ if failed.is_final || !failed.error.is_temporary() => return Err(failed.error),
+            _ => was_cut = true,
         }
+        if std::mem::take(&mut ahead.was_sent) {
+            // Its answer would come first.
+            requester.drop_connection();
+        }
+        let progressed = body.position > before;
+        let Some(pause) = backoff.next_pause(&failed, progressed) else { return Err(failed.error) };
+        if !pause.is_zero() {
+            body.progress.event(&ProgressEvent::Retry { error: &failed.error, pause });
+        }
+        requester.pause(pause);
     }
+}
+
+fn is_in_use(error: &Error) -> bool {
+    matches!(error, Error::Refused { code: Some(Code::InUse), .. })
 }
 
 /// Makes a request that is answered by an `end` alone. One that found its work done by an earlier attempt, whose answer was lost,

@@ -78,11 +78,21 @@ pub fn is_temporary(name: &OsStr) -> bool {
 /// use, [`FileName`](coracle_core::FileName) has refused already.
 #[must_use]
 pub fn name_restriction(component: &str) -> Option<&'static str> {
-    // In any case of letters, since not every file system tells them apart.
-    if component.get(..PREFIX.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PREFIX)) {
+    // In any case of letters, and with letters in between that are not seen, since not every file system tells them apart.
+    let seen = component.chars().filter(|letter| !is_ignorable(*letter)).map(|letter| letter.to_ascii_lowercase());
+    if seen.take(PREFIX.len()).eq(PREFIX.chars()) {
         return Some("unfinished downloads have such names");
     }
     if cfg!(windows) { windows_restriction(component) } else { None }
+}
+
+/// Whether file systems that take names for the same may leave `letter` out: the characters of Unicode's property
+/// `Default_Ignorable_Code_Point`.
+const fn is_ignorable(letter: char) -> bool {
+    matches!(letter, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Windows has special meanings for these: streams, devices, and endings that it drops silently.
@@ -135,7 +145,8 @@ mod tests {
         let names = names("a.bin");
         let (part, sidecar) = (names.part.to_str().expect("UTF-8"), names.sidecar.to_str().expect("UTF-8"));
         assert_eq!((part, sidecar), (".coracle-a.bin.part", ".coracle-a.bin.part.json"));
-        for name in [part, sidecar, INDEX, ".coracle-batch-0", ".Coracle-x", ".coracle-"] {
+        let unseen = [".cor\u{ad}acle-x", "\u{200b}.coracle-x", ".COR\u{feff}\u{200d}ACLE-x"];
+        for name in [part, sidecar, INDEX, ".coracle-batch-0", ".Coracle-x", ".coracle-"].into_iter().chain(unseen) {
             assert!(name_restriction(name).is_some(), "{name}");
         }
         assert!(is_temporary(&names.part) && is_temporary(&names.sidecar));

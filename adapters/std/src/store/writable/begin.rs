@@ -69,7 +69,8 @@ impl Writer {
             let name = target.partial_name(put.size, &put.digest);
             (target, name)
         });
-        let claim = self.uploads.claim(&target, &name, put.size, self.options.max_uploads, attempt, now)?;
+        let limits = (self.options.max_uploads, || self.room_for_uploads());
+        let claim = self.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced
             .map_or(Ok(()), |displaced| place.remove(&displaced))

@@ -127,7 +127,7 @@ impl Commit {
         } else {
             self.rename_to_free_name()
         };
-        renamed.map_err(|error| write_error(&error))?;
+        renamed.map_err(|error| name_error(&error))?;
         self.partial.writer.change_used(replaced_len, self.size);
         // A rename changes the version.
         Ok(File::new(file, None)?.info()?)
@@ -141,6 +141,15 @@ impl Commit {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => directory.rename(partial, directory, leaf),
             renamed => renamed,
         }
+    }
+}
+
+/// The reason for a client whose file could not be given its name.
+fn name_error(error: &io::Error) -> WriteError {
+    match error.kind() {
+        // The directory is open and has the file: it is the name that the file system cannot hold.
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidInput => StoreError::BadName.into(),
+        _ => write_error(error),
     }
 }
 

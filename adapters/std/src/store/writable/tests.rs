@@ -280,6 +280,31 @@ fn u15_the_quota_counts_files_and_unfinished_uploads() {
 }
 
 #[test]
+fn u15_uploads_that_begin_at_once_do_not_pass_the_quota() {
+    let root = tempfile::tempdir().expect("a directory");
+    let store = store(&root, WriteOptions::new().with_quota(Some(50)));
+    for round in 0..20 {
+        let barrier = std::sync::Barrier::new(8);
+        let begun: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|number| {
+                    let (store, barrier) = (&store, &barrier);
+                    scope.spawn(move || {
+                        let to = format!("{round}-{number}");
+                        barrier.wait();
+                        begin(store, &request(&to, &[1; 20]))
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        let granted = begun.iter().flatten().count();
+        assert_eq!(granted, 2, "in round {round}, of 50 bytes for files of 20");
+        begun.into_iter().flatten().for_each(|(upload, _)| upload.discard());
+    }
+}
+
+#[test]
 fn u15_a_sweep_removes_what_is_old_and_not_being_sent() {
     let root = tempfile::tempdir().expect("a directory");
     fs::create_dir_all(root.path().join("d/e")).expect("made");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coracle_core::{
@@ -51,12 +52,16 @@ impl Target {
 pub(super) struct Unfinished {
     /// The name of its file.
     pub name: OsString,
-    /// The room that it takes, in bytes.
-    reserved: u64,
+    /// The room that it takes, in bytes: all of it from its beginning on.
+    reserved: AtomicU64,
     turn: Mutex<UploadTurn>,
 }
 
 impl Unfinished {
+    fn new(name: &OsStr, reserved: u64, turn: UploadTurn) -> Self {
+        Self { name: name.to_owned(), reserved: AtomicU64::new(reserved), turn: Mutex::new(turn) }
+    }
+
     pub fn turn(&self) -> MutexGuard<'_, UploadTurn> {
         // Each change of it is one assignment.
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,22 +108,32 @@ impl Uploads {
         }
     }
 
-    /// Gives the connection the right to send the upload `name` of `size` bytes to `target`.
+    /// Gives the connection the right to send the upload `name` of `size` bytes to `target`, and reserves its room: all uploads
+    /// may take `room` together, which is asked for while no other upload can begin or end.
     pub fn claim(
         &self,
         target: &Target,
         name: &OsStr,
         size: u64,
-        max_uploads: usize,
+        (max_uploads, room): (usize, impl FnOnce() -> u64),
         attempt: PutAttempt,
         now: Instant,
     ) -> Result<Claim, WriteError> {
         let mut uploads = self.lock();
+        let left = room().saturating_sub(reserved_by_others(&uploads, Some(target)));
+        let check_room = || if size > left { Err(WriteError::NoSpace { free: Some(left) }) } else { Ok(()) };
         let mut displaced = None;
         match uploads.get(target) {
             Some(upload) if upload.name == name => {
-                return match upload.turn().claim(attempt, now) {
+                let claim = upload.turn().claim(attempt, now);
+                return match claim {
                     UploadClaim::Granted(ticket) => {
+                        // A sweep that found it knew only how much of it is there.
+                        if let Err(error) = check_room() {
+                            upload.turn().release(ticket);
+                            return Err(error);
+                        }
+                        upload.reserved.store(size, Ordering::Relaxed);
                         Ok(Claim::Granted { upload: Arc::clone(upload), ticket, displaced })
                     }
                     UploadClaim::Wait => Ok(Claim::Wait),
@@ -130,9 +145,10 @@ impl Uploads {
             None if uploads.len() >= max_uploads => return Err(WriteError::NoSpace { free: None }),
             None => {}
         }
+        check_room()?;
         let mut turn = UploadTurn::new();
         let UploadClaim::Granted(ticket) = turn.claim(attempt, now) else { return Ok(Claim::Wait) };
-        let upload = Arc::new(Unfinished { name: name.to_owned(), reserved: size, turn: Mutex::new(turn) });
+        let upload = Arc::new(Unfinished::new(name, size, turn));
         uploads.insert(target.clone(), Arc::clone(&upload));
         Ok(Claim::Granted { upload, ticket, displaced })
     }
@@ -171,7 +187,7 @@ impl Uploads {
             uploads.remove(&target);
             return true;
         }
-        let new = || Arc::new(Unfinished { name: name.to_owned(), reserved: len, turn: Mutex::new(UploadTurn::new()) });
+        let new = || Arc::new(Unfinished::new(name, len, UploadTurn::new()));
         uploads.entry(target).or_insert_with(new);
         false
     }
@@ -196,14 +212,17 @@ impl Uploads {
 
     /// The room that all uploads take, in bytes; that to `target` left out, if any.
     pub fn reserved_by_others(&self, target: Option<&Target>) -> u64 {
-        let uploads = self.lock();
-        let others = uploads.iter().filter(|(other, _)| Some(*other) != target);
-        others.fold(0, |sum, (_, upload)| sum.saturating_add(upload.reserved))
+        reserved_by_others(&self.lock(), target)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Target, Arc<Unfinished>>> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn reserved_by_others(uploads: &HashMap<Target, Arc<Unfinished>>, target: Option<&Target>) -> u64 {
+    let others = uploads.iter().filter(|(other, _)| Some(*other) != target);
+    others.fold(0, |sum, (_, upload)| sum.saturating_add(upload.reserved.load(Ordering::Relaxed)))
 }
 
 fn hash(pieces: &[&[u8]]) -> String {
@@ -243,7 +262,8 @@ mod tests {
     fn u2_other_contents_displace_only_what_nobody_sends() {
         let (uploads, target) = (Uploads::default(), Target::new(DIRECTORY, OsStr::new("a")));
         let attempt = PutAttempt::new(Instant::from_millis(0), false);
-        let claim = |name: &str, max| uploads.claim(&target, OsStr::new(name), 5, max, attempt, attempt.asked);
+        let limits = |max| (max, || u64::MAX);
+        let claim = |name: &str, max| uploads.claim(&target, OsStr::new(name), 5, limits(max), attempt, attempt.asked);
         let Ok(Claim::Granted { upload, ticket, displaced: None }) = claim("one", 1) else { panic!("it is free") };
         assert_eq!(claim("two", 1).err(), Some(WriteError::InUse));
         assert!(uploads.is_in_use(&target));
@@ -255,7 +275,28 @@ mod tests {
         assert_eq!(uploads.reserved_by_others(Some(&target)), 0);
         let other = Target::new(DIRECTORY, OsStr::new("b"));
         assert_eq!(uploads.reserved_by_others(Some(&other)), 5);
-        let refused = uploads.claim(&other, OsStr::new("three"), 5, 1, attempt, attempt.asked);
+        let refused = uploads.claim(&other, OsStr::new("three"), 5, limits(1), attempt, attempt.asked);
         assert_eq!(refused.err(), Some(WriteError::NoSpace { free: None }));
+    }
+    #[test]
+    fn u15_room_is_reserved_with_the_claim() {
+        let uploads = Uploads::default();
+        let attempt = PutAttempt::new(Instant::from_millis(0), false);
+        let claim = |target: &Target, size| {
+            uploads.claim(target, OsStr::new("name"), size, (9, || 100), attempt, attempt.asked).map(
+                |claim| match claim {
+                    Claim::Granted { upload, ticket, .. } => upload.turn().release(ticket),
+                    Claim::Wait => panic!("it is free"),
+                },
+            )
+        };
+        let [one, two] = ["one", "two"].map(|name| Target::new(DIRECTORY, OsStr::new(name)));
+        assert_eq!(claim(&one, 60), Ok(()));
+        assert_eq!(claim(&two, 60), Err(WriteError::NoSpace { free: Some(40) }));
+        assert_eq!(claim(&two, 40), Ok(()));
+        assert_eq!(claim(&one, 60), Ok(()), "its own room is its own");
+        let swept = Target::new(DIRECTORY, OsStr::new("swept"));
+        assert!(!uploads.sweep(swept.clone(), OsStr::new("name"), 0, false, || Ok(())));
+        assert_eq!(claim(&swept, 1), Err(WriteError::NoSpace { free: Some(0) }), "more of it is to come");
     }
 }

@@ -103,7 +103,13 @@ impl Writer {
     /// The bytes that the quota leaves for an upload to `place`; `None` where there is none.
     fn quota_left(&self, place: Option<&Place>) -> Option<u64> {
         let target = place.map(Place::target);
-        let used = self.used.load(Ordering::Relaxed).saturating_add(self.uploads.reserved_by_others(target.as_ref()));
-        self.options.quota.map(|quota| quota.saturating_sub(used))
+        let reserved = self.uploads.reserved_by_others(target.as_ref());
+        self.options.quota.map(|_| self.room_for_uploads().saturating_sub(reserved))
+    }
+
+    /// How many bytes the quota leaves for all uploads together.
+    pub fn room_for_uploads(&self) -> u64 {
+        let left = |quota: u64| quota.saturating_sub(self.used.load(Ordering::Relaxed));
+        self.options.quota.map_or(u64::MAX, left)
     }
 }
