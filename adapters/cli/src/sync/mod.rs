@@ -22,7 +22,7 @@ use self::telling::{Counts, Telling};
 use crate::client_args::{ClientArgs, DigestArg};
 use crate::exit::{Exit, print_error, report_failure};
 use crate::filter::{self, Filter};
-use crate::get::{self, Fsync, report};
+use crate::get::{self, Fsync, ListedTree, report};
 use crate::names::{parse_path, tidy};
 
 /// Make a local directory the same as one of the server's, or the other way round
@@ -154,12 +154,12 @@ pub fn run(args: &Sync) -> Exit {
             jobs: args.jobs,
         });
     }
-    let deleted = if args.delete { delete_absent(args, root) } else { Ok(Exit::Done) };
-    let deleted = match deleted {
-        Ok(exit) => exit,
+    let deleted = if args.delete { delete_absent(args, root) } else { Ok((Exit::Done, ListedTree::default())) };
+    let (deleted, listed) = match deleted {
+        Ok(deleted) => deleted,
         Err(exit) => return exit,
     };
-    let fetched = get::mirror(&get::Mirror {
+    let fetched = get::mirror(get::Mirror {
         client_args: &args.client_args,
         name: root.map(|root| root.as_str().to_owned()),
         local: args.local(),
@@ -172,24 +172,26 @@ pub fn run(args: &Sync) -> Exit {
         quiet: args.quiet,
         verbose: args.verbose,
         jobs: args.jobs.unwrap_or(1),
+        listed,
     });
     if deleted == Exit::Done { fetched } else { deleted }
 }
 
-/// Deletes what the server does not have. Errs where nothing is to be fetched either.
-fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> {
+/// Deletes what the server does not have. Returns what was listed for that; errs where nothing is to be fetched either.
+fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<(Exit, ListedTree), Exit> {
     let mut tree = match LocalTree::open(args.local()) {
         Ok(Some(tree)) => tree,
-        Ok(None) => return Ok(Exit::Done),
+        Ok(None) => return Ok((Exit::Done, ListedTree::default())),
         Err(error) => return Err(fail(args, Path::new(""), "open directory", &error)),
     };
     let shown_root = root.map_or("/", FileName::as_str);
     let listed = source::list(&mut args.client_args.client(), root, &args.filter, false);
     let listed = listed.map_err(|(what, error)| report_failure(&what, &error))?;
-    let source = listed.source();
-    if listed.is_incomplete {
+    let (source, is_incomplete) = (listed.source(), listed.is_incomplete);
+    let listed = listed.into_tree(root);
+    if is_incomplete {
         print_error(format_args!("{shown_root}: not all of it can be listed, so nothing is deleted"));
-        return Ok(Exit::Refused);
+        return Ok((Exit::Refused, listed));
     }
     let walked = tree.walk().map_err(|error| fail(args, Path::new(""), "read directory", &error))?;
     let mut exit = Exit::Done;
@@ -199,7 +201,7 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
     let plan = plan::plan(&source, &walked.entries, &args.filter);
     let counts = Counts::of(plan.deletions.iter());
     if plan.deletions.is_empty() {
-        return Ok(exit);
+        return Ok((exit, listed));
     }
     if source.len() <= 1 {
         print_error(format_args!("{shown_root}: there is nothing in it, so nothing is deleted"));
@@ -225,7 +227,7 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
             args.telling().say(format_args!("delete {}{mark}", escape_path(&deletion.path)));
         }
         args.telling().say(format_args!("{counts} would be deleted"));
-        return Ok(exit);
+        return Ok((exit, listed));
     }
     args.telling().say(format_args!("{counts} not at the server: deleting"));
     let mut deleted = Vec::new();
@@ -241,7 +243,7 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<Exit, Exit> 
         }
     }
     args.telling().say(format_args!("{} deleted", Counts::of(deleted.into_iter())));
-    Ok(exit)
+    Ok((exit, listed))
 }
 
 /// Ends the run where nobody learns what it does.

@@ -1,10 +1,13 @@
 //! Lists all of the server's side of a mirror.
 
+use std::collections::HashMap;
+
 use coracle::client::{Client, Error, ErrorKind};
 use coracle_core::{Entry, EntryKind, FileName, Listing};
 
 use super::plan::{Source, SourceKind};
 use crate::filter::Filter;
+use crate::get::{ListedDirectory, ListedTree};
 
 /// The memory that the names may occupy, in bytes.
 const MAX_LEN: usize = 256 * 1024 * 1024;
@@ -37,6 +40,27 @@ impl Listed {
             source.insert(name.clone(), SourceKind::Directory { has_hidden: listing.hidden > 0 });
         }
         source
+    }
+
+    /// What was listed of `root`, for a fetch.
+    pub fn into_tree(self, root: Option<FileName<'_>>) -> ListedTree {
+        let full = |name: &str| match root {
+            Some(root) if name.is_empty() => root.as_str().to_owned(),
+            Some(root) => format!("{root}/{name}"),
+            None => name.to_owned(),
+        };
+        let directories = self.directories.iter();
+        let empty = |(name, listing): &(String, Listing)| {
+            (full(name), ListedDirectory { entries: Vec::new(), listing: *listing })
+        };
+        let mut tree: HashMap<String, ListedDirectory> = directories.map(empty).collect();
+        for (name, kind) in self.entries {
+            let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+            if let Some(directory) = tree.get_mut(&full(parent)) {
+                directory.entries.push((full(&name), kind));
+            }
+        }
+        ListedTree::new(tree)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
@@ -169,6 +170,28 @@ fn tells_before_and_after_what_it_deletes() {
     assert_eq!(local.read("new/b"), b"beta");
     let result = sync(&local, &server.address, &["/", "to", "--delete", "-q"]);
     assert!(result.exits_with(0).stdout.is_empty());
+}
+
+/// What was listed for the deletions is fetched without another listing; what was not is listed again.
+#[test]
+fn a_mirror_that_deletes_lists_each_directory_once() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = server(move |_, path| {
+        seen.lock().expect("no panic").push(path.to_owned());
+        false
+    });
+    let local = with_extras();
+    let result = sync(&local, &server.address, &["/", "to", "--delete"]);
+    assert!(
+        result.exits_with(0).out().ends_with("2 fetched (9 bytes), 0 equal and skipped, 0 failed\n"),
+        "{}",
+        result.out()
+    );
+    assert_eq!(local.names(), ["to", "to/a", "to/d", "to/d/b"]);
+    assert_eq!(*asked.lock().expect("no panic"), ["", "d"]);
+    assert_eq!(sync(&local, &server.address, &["d", "to/d", "--delete"]).exits_with(0).code, Some(0));
+    assert_eq!(local.names(), ["to", "to/a", "to/d", "to/d/b"]);
 }
 
 #[test]
