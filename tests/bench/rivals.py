@@ -36,7 +36,7 @@ http {{
     server {{
         listen {host}:{port} backlog=4096;
         root {files};
-        location / {{ autoindex on; autoindex_format json; }}
+        location / {{ autoindex on; autoindex_format json; {writing} }}
     }}
 }}
 """
@@ -51,7 +51,7 @@ log file = {scratch}/rsyncd.log
     path = {files}
     uid = root
     gid = root
-    read only = yes
+    read only = {read_only}
 """
 
 
@@ -162,21 +162,24 @@ def coracle(name, program, files, *arguments, host=LOCAL, prefix=()):
     return Server(name, "coracle", make, host, prefix, says_port=True)
 
 
-def nginx(name, files):
+def nginx(name, files, writing=""):
+    """`writing` is what allows it, where that is wanted."""
     def make(host, port, scratch):
         path = os.path.join(scratch, "nginx.conf")
         with open(path, "w") as config:
-            config.write(NGINX.format(host=host, port=port, scratch=scratch, files=files, clients=MOST_CLIENTS))
+            config.write(NGINX.format(host=host, port=port, scratch=scratch, files=files, clients=MOST_CLIENTS,
+                                      writing=writing))
         return ["nginx", "-c", path, "-e", f"{scratch}/nginx-error.log"]
 
     return Server(name, "http", make)
 
 
-def rsync(name, files, host=LOCAL, prefix=()):
+def rsync(name, files, host=LOCAL, prefix=(), is_writable=False):
     def make(host, port, scratch):
         path = os.path.join(scratch, "rsyncd.conf")
         with open(path, "w") as config:
-            config.write(RSYNC.format(host=host, port=port, scratch=scratch, files=files))
+            config.write(RSYNC.format(host=host, port=port, scratch=scratch, files=files,
+                                      read_only="no" if is_writable else "yes"))
         return ["rsync", "--daemon", "--no-detach", f"--config={path}"]
 
     return Server(name, "rsync", make, host, prefix)

@@ -4,6 +4,7 @@ mod batches;
 mod commit;
 mod file;
 mod known;
+mod listed;
 mod newer;
 mod preview;
 mod queue;
@@ -30,6 +31,7 @@ use coracle::local::{Directory, LocalError};
 use coracle_core::FileName;
 
 use self::known::Listed;
+pub use self::listed::{ListedDirectory, ListedTree};
 use self::newer::NewerArg;
 use self::preview::{Preview, Wanted};
 pub use self::store::Fsync;
@@ -183,6 +185,7 @@ pub fn run(args: &Get) -> Exit {
                 verbose: args.verbose,
                 root,
                 store,
+                listed: ListedTree::default(),
                 display: if args.recursive {
                     ProgressDisplay::of_tree(args.quiet)
                 } else {
@@ -253,10 +256,12 @@ pub struct Mirror<'a> {
     /// Tell what was gone without.
     pub verbose: bool,
     pub jobs: u16,
+    /// What was listed of it already.
+    pub listed: ListedTree,
 }
 
 /// Fetches what is new or changed.
-pub fn mirror(mirror: &Mirror<'_>) -> Exit {
+pub fn mirror(mirror: Mirror<'_>) -> Exit {
     if mirror.dry_run {
         let preview = Preview {
             filter: mirror.filter,
@@ -291,6 +296,7 @@ pub fn mirror(mirror: &Mirror<'_>) -> Exit {
         verbose: mirror.verbose,
         root,
         store,
+        listed: mirror.listed,
         display: ProgressDisplay::of_tree(mirror.quiet),
     };
     transfer::run(&context, vec![Task::Named { name: mirror.name.clone(), local: None }], usize::from(mirror.jobs))

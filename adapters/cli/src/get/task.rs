@@ -8,6 +8,7 @@ use coracle::client::{GetOptions, GetSummary};
 use coracle::local::Directory;
 
 use super::known::Listed;
+use super::listed::ListedTree;
 use super::newer::NewerArg;
 use super::store::Store;
 use crate::client_args::ClientArgs;
@@ -34,6 +35,8 @@ pub struct Context<'a> {
     pub root: Arc<Directory>,
     /// What was fetched there.
     pub store: Store,
+    /// Directories that need not be listed.
+    pub listed: ListedTree,
     pub display: ProgressDisplay,
 }
 

@@ -33,6 +33,18 @@ pub fn request(task: &Task) -> Result<PipelineRequest<FileBar>, Error> {
     Ok(PipelineRequest::list(path(task).map(parse_name).transpose()?))
 }
 
+/// The outcome of `task`, if it is a directory that was listed before.
+pub fn listed(context: &Context<'_>, task: &Task) -> Option<Result<TaskOutcome, Error>> {
+    let directory = context.listed.get(path(task).unwrap_or_default())?;
+    let mut found = Found::default();
+    for (name, kind) in &directory.entries {
+        if let Err(error) = parse_name(name).and_then(|name| found.add(context, task, Entry::new(name, *kind))) {
+            return Some(Err(error));
+        }
+    }
+    Some(found.finish(context, task, directory.listing))
+}
+
 /// The file that `task` names, where it was refused as no directory.
 pub fn as_file(context: &Context<'_>, task: &Task, error: &Error) -> Option<FileTask> {
     match (task, error) {

@@ -74,7 +74,10 @@ impl Step {
                 Ok(First::Here) => Err(Box::new((Task::File(task), Ok(TaskOutcome::Unchanged)))),
                 Err(error) => Err(Box::new((Task::File(task), Err(error)))),
             },
-            task => Ok(Self::List { task, found: Found::default() }),
+            task => match tree::listed(context, &task) {
+                Some(outcome) => Err(Box::new((task, outcome))),
+                None => Ok(Self::List { task, found: Found::default() }),
+            },
         }
     }
 

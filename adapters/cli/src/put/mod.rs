@@ -50,7 +50,7 @@ pub struct Put {
     parents: bool,
 
     /// Send this many files at once, each over a connection of its own [default: 1; 16 with -r]
-    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=16))]
+    #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
 
     /// Write a line of JSON for each file, and one at the end; --help describes them

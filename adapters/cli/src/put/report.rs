@@ -15,7 +15,7 @@ use crate::standard_output;
 pub const HELP: &str = "\
 With --json a line stands on standard output for each file, with fileName and outcome:
   'sent' and 'equal': path, fileSize, resumed (bytes of an earlier run), version, and sha256 or
-    crc32
+    crc32; of what sync did not send fileSize alone
   'wouldSend', with --dry-run of sync: path, fileSize, and reason, which is 'new' or 'changed'
   'deleted' and, with --dry-run, 'wouldDelete', of sync
   'failed': reason, which is the protocol's word ('exists', 'denied', ...), or 'changed',
@@ -47,6 +47,22 @@ pub fn sent(name: &str, path: &Path, summary: &PutSummary) -> io::Result<()> {
     });
     line[summary.digest.kind().as_str()] = summary.digest.to_string().into();
     write(&line)
+}
+
+/// A file that the server lists as it is here, and that was not sent.
+pub fn equal(name: &str, size: u64) -> io::Result<()> {
+    write(&json!({ "fileName": name, "outcome": "equal", "fileSize": size }))
+}
+
+/// A file would be sent.
+pub fn would_send(name: &str, path: &Path, size: u64, reason: &str) -> io::Result<()> {
+    let path = path.to_string_lossy();
+    write(&json!({ "fileName": name, "outcome": "wouldSend", "path": path, "fileSize": size, "reason": reason }))
+}
+
+/// An entry at the server was deleted, or would be.
+pub fn deleted(name: &str, is_dry_run: bool) -> io::Result<()> {
+    write(&json!({ "fileName": name, "outcome": if is_dry_run { "wouldDelete" } else { "deleted" } }))
 }
 
 /// A file was not stored.

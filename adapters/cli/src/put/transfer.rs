@@ -88,12 +88,14 @@ struct Worker<'a> {
     shared: &'a Shared<'a>,
     /// No other worker has a place at the server.
     is_alone: bool,
+    /// The server has answered.
+    has_place: bool,
     is_retired: bool,
 }
 
 impl<'a> Worker<'a> {
     fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, is_alone: shared.lock().workers == 1, is_retired: false }
+        Self { shared, is_alone: shared.lock().workers == 1, has_place: false, is_retired: false }
     }
 
     fn run(mut self) {
@@ -114,7 +116,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Leaves `job` to the others, which have a place; where there are none, this one waits for one.
-    fn leave_place(&mut self, job: Job) {
+    fn leave_place(&mut self, job: Job, is_busy: bool) {
         let mut state = self.shared.lock();
         state.jobs.push_front(job);
         if state.workers > 1 {
@@ -122,8 +124,10 @@ impl<'a> Worker<'a> {
             self.is_retired = true;
             let others = state.workers;
             drop(state);
-            let display = &self.shared.transfer.display;
-            display.note(format_args!("the server is busy: going on with {others} connections at most"));
+            if is_busy {
+                let display = &self.shared.transfer.display;
+                display.note(format_args!("the server is busy: going on with {others} connections at most"));
+            }
         } else {
             self.is_alone = true;
         }
@@ -161,10 +165,14 @@ impl PutQueue for Worker<'_> {
     }
 
     fn done(&mut self, job: Job, outcome: Result<PutSummary, Error>) -> ControlFlow<()> {
-        if !self.is_alone && outcome.as_ref().is_err_and(Error::is_busy) {
-            self.leave_place(job);
+        let is_busy = outcome.as_ref().is_err_and(Error::is_busy);
+        // A small server may not even take the connection.
+        let is_refused = !self.has_place && matches!(outcome, Err(Error::Connect { .. }));
+        if !self.is_alone && (is_busy || is_refused) {
+            self.leave_place(job, is_busy);
             return ControlFlow::Break(());
         }
+        self.has_place |= matches!(outcome, Ok(_) | Err(Error::Refused { .. }));
         let display = &self.shared.transfer.display;
         display.file_done(if outcome.as_ref().is_ok_and(|summary| summary.was_there) { job.size } else { 0 });
         let told = self.tell(&job, &outcome);

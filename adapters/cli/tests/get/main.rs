@@ -15,6 +15,7 @@ mod selection;
 mod serve;
 mod support;
 mod sync;
+mod sync_put;
 mod terminal;
 mod tree;
 mod waiting;

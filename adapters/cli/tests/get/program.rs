@@ -31,6 +31,13 @@ impl Serve {
         Self { root, child, address }
     }
 
+    /// A server that can be written to.
+    pub fn writable(root: tempfile::TempDir, args: &[&str]) -> Self {
+        let args = [&["--write", "--allow-plain-writes"], args].concat();
+        let (child, address) = Self::start_with(root.path(), "127.0.0.1:0", &args);
+        Self { root, child, address }
+    }
+
     pub fn start(root: &Path, listen: &str) -> (Child, String) {
         Self::start_with(root, listen, &[])
     }

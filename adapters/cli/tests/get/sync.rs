@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
@@ -13,10 +14,10 @@ use crate::program::Serve;
 use crate::support::{Exchange, ProgramResult, Server, TestDirectory, directory_in_memory};
 
 /// Numbers without short periods.
-struct Random(u64);
+pub struct Random(pub u64);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -24,7 +25,7 @@ impl Random {
     }
 
     /// Fills `root` with files, directories and, where `has_links`, links. Few names, so that two trees have many in common.
-    fn fill(&mut self, root: &Path, depth: u32, has_links: bool) {
+    pub fn fill(&mut self, root: &Path, depth: u32, has_links: bool) {
         fs::create_dir_all(root).expect("created");
         for name in ["a", "b.tmp", ".c", "d e", "keep", "caf\u{e9}"] {
             let path = root.join(name);
@@ -47,7 +48,7 @@ impl Random {
 }
 
 /// What is beneath `root`: the contents and times of files, `/` for directories, `@` for links.
-fn tree(root: &Path) -> BTreeMap<String, String> {
+pub fn tree(root: &Path) -> BTreeMap<String, String> {
     fn walk(root: &Path, prefix: &str, tree: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(root).expect("a directory") {
             let entry = entry.expect("an entry");
@@ -75,7 +76,7 @@ fn tree(root: &Path) -> BTreeMap<String, String> {
     tree
 }
 
-fn sync(local: &TestDirectory, address: &str, args: &[&str]) -> ProgramResult {
+pub fn sync(local: &TestDirectory, address: &str, args: &[&str]) -> ProgramResult {
     local.run(&[&["sync", address], args].concat())
 }
 
@@ -169,6 +170,28 @@ fn tells_before_and_after_what_it_deletes() {
     assert_eq!(local.read("new/b"), b"beta");
     let result = sync(&local, &server.address, &["/", "to", "--delete", "-q"]);
     assert!(result.exits_with(0).stdout.is_empty());
+}
+
+/// What was listed for the deletions is fetched without another listing; what was not is listed again.
+#[test]
+fn a_mirror_that_deletes_lists_each_directory_once() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let server = server(move |_, path| {
+        seen.lock().expect("no panic").push(path.to_owned());
+        false
+    });
+    let local = with_extras();
+    let result = sync(&local, &server.address, &["/", "to", "--delete"]);
+    assert!(
+        result.exits_with(0).out().ends_with("2 fetched (9 bytes), 0 equal and skipped, 0 failed\n"),
+        "{}",
+        result.out()
+    );
+    assert_eq!(local.names(), ["to", "to/a", "to/d", "to/d/b"]);
+    assert_eq!(*asked.lock().expect("no panic"), ["", "d"]);
+    assert_eq!(sync(&local, &server.address, &["d", "to/d", "--delete"]).exits_with(0).code, Some(0));
+    assert_eq!(local.names(), ["to", "to/a", "to/d", "to/d/b"]);
 }
 
 #[test]

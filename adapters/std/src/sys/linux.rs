@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use rustix::fs::{FallocateFlags, RenameFlags, fallocate, fgetxattr, fstatfs, renameat_with, syncfs};
+use rustix::fs::{Advice, FallocateFlags, RenameFlags, fadvise, fallocate, fgetxattr, fstatfs, renameat_with, syncfs};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::system::uname;
 use socket2::Socket;
@@ -47,6 +48,13 @@ pub(crate) fn preallocate(file: BorrowedFd<'_>, len: u64) -> io::Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::Unsupported.into()),
         reserved => Ok(reserved?),
     }
+}
+
+/// Lets the kernel begin to write the `len` bytes at `offset` of a file to the disk, without waiting for it.
+pub(crate) fn begin_to_write_out(file: &File, offset: u64, len: u64) {
+    // The one call without `unsafe` that does: pages that are being written stay in the cache. It is advice, so that no error of it
+    // says anything.
+    let _ = fadvise(file, offset, NonZeroU64::new(len), Advice::DontNeed);
 }
 
 /// Whether the kernel makes the contents of `file` when it is read, as in /proc and /sys: its size says nothing then, and two

@@ -13,8 +13,8 @@ mod unix_directory;
 pub(crate) use access::copy_access;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes, is_generated, monotonic,
-    preallocate, rename_no_replace, sync_file_system,
+    begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,
+    is_generated, monotonic, preallocate, rename_no_replace, sync_file_system,
 };
 #[cfg(feature = "channel")]
 pub(crate) use unix::peek;
@@ -25,8 +25,8 @@ pub(crate) use unix::{
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unix::{
-    has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes, is_generated, monotonic,
-    preallocate, rename_no_replace, sync_file_system,
+    begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,
+    is_generated, monotonic, preallocate, rename_no_replace, sync_file_system,
 };
 pub(crate) use unix_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
 pub use unix_directory::{SystemDirectory, SystemFileSystem};

@@ -390,6 +390,10 @@ pub(crate) fn rename_no_replace(
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// Does nothing: only Linux begins without waiting.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn begin_to_write_out(_: &File, _: u64, _: u64) {}
+
 /// Refuses: POSIX changes the length, too.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn preallocate(_: BorrowedFd<'_>, _: u64) -> io::Result<()> {

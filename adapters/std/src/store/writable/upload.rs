@@ -9,24 +9,30 @@ use coracle_core::{Committed, FileInfo, Instant, Put, StoreError, WriteError};
 use super::commit::{Commit, Partial};
 use super::place::write_error;
 use crate::local::{DirectoryHandle, FileHandle};
+use crate::sys::begin_to_write_out;
 
 /// How long a call of `commit` waits for the disk: the client can be told in between that the server lives.
 const COMMIT_WAIT: Duration = Duration::from_millis(500);
+
+/// How much of a large file the disk is told of at a time, in bytes.
+const WRITE_OUT_LEN: u64 = 8 << 20;
 
 /// An upload that a connection sends to a [`WritableDirectoryStore`](super::WritableDirectoryStore). It is kept when it is
 /// dropped.
 #[derive(Debug)]
 pub struct Upload {
     partial: Partial,
+    /// Up to where the disk was told to begin.
+    written_out: u64,
     commit: Option<Receiver<Result<FileInfo, WriteError>>>,
 }
 
 impl Upload {
     pub(super) const fn new(partial: Partial) -> Self {
-        Self { partial, commit: None }
+        Self { partial, written_out: 0, commit: None }
     }
 
-    pub(super) fn write(&self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
         self.partial.unfinished.turn().enter(self.partial.ticket)?;
         let written = FileHandle::write_at(&*self.partial.file, bytes, offset);
         self.partial.unfinished.turn().leave(self.partial.ticket, true, now);
@@ -35,7 +41,20 @@ impl Upload {
             Err(error) if matches!(write_error(&error), WriteError::NoSpace { .. }) => {
                 Err(WriteError::NoSpace { free: self.partial.place.directory.free_space().unwrap_or(None) })
             }
-            written => written.map_err(|error| write_error(&error)),
+            written => {
+                let len = written.map_err(|error| write_error(&error))?;
+                self.write_out(offset + len as u64);
+                Ok(len)
+            }
+        }
+    }
+
+    /// Lets the disk begin with a large file before all of it is here, so that the commit waits for the end of it alone.
+    fn write_out(&mut self, end: u64) {
+        let begin = self.written_out;
+        if end.saturating_sub(begin) >= WRITE_OUT_LEN {
+            begin_to_write_out(&self.partial.file, begin, end - begin);
+            self.written_out = end;
         }
     }
 
