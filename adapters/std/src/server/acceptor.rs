@@ -127,11 +127,7 @@ impl<'env> Acceptor<'env> {
 
     /// Accepts all clients that have connected, as long as there are places for them.
     fn accept_batch(&mut self) {
-        let free = self.context.registry.free();
-        while self.accepted.len() < free && self.listener.has_pending() {
-            // What fails here fails again in `accept`, which handles it.
-            let Ok(accepted) = self.listener.accept() else { return };
-            self.accepted.push_back(accepted);
-        }
+        let free = self.context.registry.free().saturating_sub(self.accepted.len());
+        self.listener.accept_pending(free, |client| self.accepted.push_back(client));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
@@ -27,8 +28,8 @@ pub(super) struct Listener {
     /// With the real port.
     pub address: SocketAddr,
     is_closed: AtomicBool,
-    /// Threads that wait for a client, or will when they have spawned others.
-    waiting: AtomicUsize,
+    /// Threads that wait for a client, or will when they have spawned others. A thread that is not counted does not accept.
+    waiting: Mutex<usize>,
     /// Options that the system refused; the listener does without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
 }
@@ -87,7 +88,7 @@ impl Listener {
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let (is_closed, waiting) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let (is_closed, waiting) = (AtomicBool::new(false), Mutex::new(0));
         Ok(Self { socket, address, is_closed, waiting, refused_options })
     }
 
@@ -98,21 +99,42 @@ impl Listener {
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
     }
 
+    /// Accepts at most `max` clients that have connected, without waiting for one. The calling thread is one that waits: where
+    /// another one does, nothing is accepted here, since it may take the client that is there.
+    pub(super) fn accept_pending(&self, max: usize, mut accepted: impl FnMut((Socket, SocketAddr))) {
+        // Held, so that no thread begins to wait meanwhile.
+        let waiting = self.waiting();
+        if *waiting > 1 {
+            return;
+        }
+        for _ in 0..max {
+            // What fails here fails again in `accept`, whose caller handles it.
+            match self.has_pending().then(|| self.accept()) {
+                Some(Ok(client)) => accepted(client),
+                _ => return,
+            }
+        }
+    }
+
     /// Counts the calling thread as one that waits for a client; false where there are enough. Making a thread takes longer
     /// than serving a small file, so some stay when their connection has ended.
     pub(super) fn enter_waiting(&self) -> bool {
-        let count = |waiting: usize| (waiting < MAX_WAITING).then_some(waiting + 1);
-        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
+        let mut waiting = self.waiting();
+        let is_needed = *waiting < MAX_WAITING;
+        *waiting += usize::from(is_needed);
+        is_needed
     }
 
     /// Counts it no longer; false where no other one waits: then it has to go on waiting.
     pub(super) fn leave_waiting(&self) -> bool {
-        let count = |waiting: usize| (waiting > 1).then(|| waiting - 1);
-        self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, count).is_ok()
+        let mut waiting = self.waiting();
+        let has_others = *waiting > 1;
+        *waiting -= usize::from(has_others);
+        has_others
     }
 
     /// Whether a client waits to be accepted.
-    pub(super) fn has_pending(&self) -> bool {
+    fn has_pending(&self) -> bool {
         sys::is_readable(&self.socket)
     }
 
@@ -128,6 +150,10 @@ impl Listener {
             drop(self.socket.shutdown(std::net::Shutdown::Both));
         }
         is_first
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, usize> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -184,6 +210,24 @@ mod tests {
 
     fn bind(address: &str) -> Listener {
         Listener::bind(address.parse().expect("an address"), false, TIMEOUTS).expect("bound")
+    }
+
+    #[test]
+    fn a_client_that_another_thread_may_take_is_left_to_it() {
+        let listener = bind("127.0.0.1:0");
+        let clients = [(); 3].map(|()| TcpStream::connect(listener.address).expect("connected"));
+        let pending = |max| {
+            let mut accepted = Vec::new();
+            listener.accept_pending(max, |(_, peer)| accepted.push(peer));
+            accepted
+        };
+        assert!(listener.enter_waiting() && listener.enter_waiting());
+        assert_eq!(pending(9), []);
+        assert!(listener.leave_waiting() && !listener.leave_waiting());
+        let address = |client: &TcpStream| client.local_addr().expect("its address");
+        assert_eq!(pending(2), clients.each_ref().map(address)[..2]);
+        assert_eq!(pending(9), clients.each_ref().map(address)[2..]);
+        assert_eq!(pending(9), [], "it does not wait for one");
     }
 
     #[test]
