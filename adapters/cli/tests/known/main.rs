@@ -7,7 +7,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use support::{Server, User, key, psk};
@@ -108,7 +107,7 @@ fn e5_another_pre_shared_key_is_told_with_the_likely_causes() {
         ended.fails(3, &["message 1 of the handshake was not answered: another pre-shared key", "another program"]);
         assert_eq!(ended.err.lines().count(), 1, "it is not tried again: {}", ended.err);
     }
-    assert_eq!(server.failures.load(Ordering::SeqCst), 2);
+    server.wait_for_failures(2);
     user.run(&["ls", &server.address(), "--pin", &pin, "--psk", "old.psk", "--psk", "bench.psk"]).prints(0, "motd\n");
     assert!(!user.path("motd").exists());
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coracle::channel::{AcceptDeadlines, KeyPair, Psk, PublicKey, SecretKey, accept, create_psk, create_secret_key};
 use coracle::transport::TcpTransport;
@@ -31,10 +31,19 @@ pub struct Server {
     /// The clients, in order of arrival.
     pub clients: Arc<Mutex<Vec<PublicKey>>>,
     /// How many handshakes failed.
-    pub failures: Arc<AtomicUsize>,
+    failures: Arc<AtomicUsize>,
 }
 
 impl Server {
+    /// Waits until so many handshakes have failed: a client can see the end of its connection before that is counted.
+    pub fn wait_for_failures(&self, count: usize) {
+        let started = Instant::now();
+        while self.failures.load(Ordering::SeqCst) != count {
+            assert!(started.elapsed() < Duration::from_secs(30), "{:?}", self.failures);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// With the key of these bytes, and a pre-shared one.
     pub fn start(key_byte: u8, psks: Vec<Psk>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
