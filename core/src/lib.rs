@@ -127,7 +127,7 @@ pub use types::file_name::{FileName, NameError};
 pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
-pub use wire::request_reader::RequestKind;
 #[cfg(any(feature = "write", feature = "rights"))]
-pub use wire::request_reader::RequestKinds;
+pub use wire::request_kinds::RequestKinds;
+pub use wire::request_reader::RequestKind;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

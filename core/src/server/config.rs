@@ -5,7 +5,9 @@ use core::num::NonZeroU32;
 #[cfg(feature = "manage")]
 use super::actions::ActionWords;
 #[cfg(feature = "write")]
-use crate::wire::request_reader::{RequestKind, RequestKinds};
+use crate::wire::request_kinds::RequestKinds;
+#[cfg(feature = "write")]
+use crate::wire::request_reader::RequestKind;
 
 /// The settings of a server, shared by all its sessions.
 ///

@@ -7,9 +7,10 @@ use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
 use crate::types::version::Version;
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
-use crate::wire::response_writer::{LineKind, LineWriter};
+use crate::wire::response_writer::LineWriter;
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {

@@ -17,11 +17,12 @@ use super::timers::Timers;
 use super::upload_state::Upload;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
 #[cfg(feature = "rights")]
-use crate::wire::request_reader::RequestKinds;
+use crate::wire::request_kinds::RequestKinds;
 use crate::wire::request_reader::{ParsedRequest, RequestKind};
-use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
+use crate::wire::response_writer::{LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
 pub(super) const HEARTBEAT_MS: u32 = 10_000;

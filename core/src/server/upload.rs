@@ -11,9 +11,10 @@ use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 use crate::store::{Rename, Space};
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
 use crate::wire::request_reader::{self, RequestKind};
-use crate::wire::response_writer::{LineKind, ResponseContext};
+use crate::wire::response_writer::ResponseContext;
 use crate::wire::write_members::WriteMembers;
 
 /// How long a session waits before it asks again whether it may send an upload.

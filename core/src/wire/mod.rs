@@ -4,12 +4,15 @@ pub(crate) mod code;
 pub(crate) mod decimal;
 pub(crate) mod escape;
 pub(crate) mod json;
+pub(crate) mod line_kind;
 #[cfg(feature = "manage")]
 pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
 #[cfg(feature = "rights")]
 mod permitted;
+#[cfg(any(feature = "write", feature = "rights"))]
+pub(crate) mod request_kinds;
 pub(crate) mod request_reader;
 pub(crate) mod request_writer;
 pub(crate) mod response_reader;

@@ -9,6 +9,8 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
+#[cfg(feature = "write")]
+use crate::wire::request_kinds::RequestKinds;
 use crate::wire::text_table::TextTable;
 #[cfg(feature = "write")]
 use crate::wire::write_members::WriteMembers;
@@ -128,33 +130,6 @@ const WORDS: TextTable = TextTable::new(if cfg!(feature = "manage") {
 } else {
     "hello\nlist\nstat\nget"
 });
-
-/// A set of requests.
-#[cfg(any(feature = "write", feature = "rights"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestKinds(u16);
-
-#[cfg(any(feature = "write", feature = "rights"))]
-impl RequestKinds {
-    /// Those that only read: `hello`, `list`, `stat`, `get`.
-    pub const READING: Self =
-        Self::NONE.with(RequestKind::Hello).with(RequestKind::List).with(RequestKind::Stat).with(RequestKind::Get);
-    pub(crate) const NONE: Self = Self(0);
-    #[cfg(feature = "rights")]
-    pub(crate) const ALL: Self = Self(u16::MAX);
-
-    /// These, and `kind`.
-    #[must_use]
-    pub const fn with(self, kind: RequestKind) -> Self {
-        Self(self.0 | 1 << kind as u16)
-    }
-
-    /// Whether `kind` is among them.
-    #[must_use]
-    pub const fn has(self, kind: RequestKind) -> bool {
-        self.0 >> kind as u16 & 1 != 0
-    }
-}
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
