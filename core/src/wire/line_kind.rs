@@ -1,5 +1,42 @@
 //! The kinds of lines that a server sends, and their templates.
 
+/// A piece of a template, where offsets may be absolute.
+#[cfg(feature = "absolute")]
+macro_rules! absolute {
+    ($text:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "absolute"))]
+macro_rules! absolute {
+    ($text:literal) => {
+        ""
+    };
+}
+
+/// What `hello` tells of files that are followed, behind the requests. With rights that is known only when it is asked.
+#[cfg(feature = "rights")]
+macro_rules! follow_words {
+    () => {
+        ""
+    };
+}
+
+#[cfg(all(feature = "wait", not(feature = "rights")))]
+macro_rules! follow_words {
+    () => {
+        concat!(r#"(O,"wait")"#, absolute!(r#"(R,"absolute")"#))
+    };
+}
+
+#[cfg(not(any(feature = "wait", feature = "rights")))]
+macro_rules! follow_words {
+    () => {
+        absolute!(r#"(R,"absolute")"#)
+    };
+}
+
 /// Kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
@@ -49,7 +86,9 @@ impl LineKind {
             Self::Hello => HELLO,
             Self::Header => concat!(
                 r#"{"type":"file","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b,"readCnt":$c,"#,
-                r#""lastSize":$t,"version":"$v","digest":"$d"(m,"modified":$m)(y,"$k":"$x")}"#,
+                r#""lastSize":$t,"version":"$v","digest":"$d""#,
+                absolute!(r#"(P,"first":$P)"#),
+                r#"(m,"modified":$m)(y,"$k":"$x")}"#,
                 "\n"
             ),
             Self::FileEntry => concat!(r#"{"type":"entry","fileName":"$f","fileSize":$z(m,"modified":$m)}"#, "\n"),
@@ -61,12 +100,17 @@ impl LineKind {
             }
             #[cfg(not(feature = "write"))]
             Self::Error => {
-                concat!(r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")}"#, "\n")
+                concat!(
+                    r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")"#,
+                    absolute!(r#"(Q,"first":$Q)"#),
+                    "}\n"
+                )
             }
             #[cfg(feature = "write")]
             Self::Error => concat!(
-                r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")(A,"max":$A)(B,"free":$B)}"#,
-                "\n"
+                r#"{"type":"error","code":"$e","message":"$w$a"(j,"retry_ms":$j)(x,"$k":"$x")(A,"max":$A)(B,"free":$B)"#,
+                absolute!(r#"(Q,"first":$Q)"#),
+                "}\n"
             ),
             Self::Heartbeat => " ",
             #[cfg(feature = "write")]
@@ -102,6 +146,7 @@ macro_rules! hello {
             r#"","name":"$n","maxRequest":$q,"chunkSize":$b,"idle_ms":$i,"request_ms":$r,"stall_ms":$s"#,
             r#"(m,"time":$m),"features":["#,
             $features,
+            follow_words!(),
             r#"],"digests":["#,
             $digests,
             "]",
@@ -187,11 +232,11 @@ mod tests {
                 match byte {
                     b'$' => {
                         assert!(
-                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLN".contains(&letter))
+                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNPQ".contains(&letter))
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKN";
+                        let known = b"hjmpxyABCDEFGHIJKNOPQR";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -7,9 +7,10 @@ use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
 use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
+use crate::wire::request_kinds::RequestKind;
 #[cfg(feature = "rights")]
 use crate::wire::request_kinds::RequestKinds;
-use crate::wire::request_reader::{ParsedRequest, RequestKind};
+use crate::wire::request_reader::ParsedRequest;
 
 /// Maximum length of the name in an error message, in bytes.
 const EXCERPT_LEN: usize = 64;
@@ -41,6 +42,9 @@ pub(crate) struct ResponseContext<'c> {
     /// Beside the skipped ones.
     pub unnameable: u32,
     pub hidden: u32,
+    /// The first byte of a file with absolute offsets.
+    #[cfg(feature = "absolute")]
+    pub first: Option<u64>,
     pub code: Code,
     pub message: Message,
     /// What `hello` tells as permitted.
@@ -167,6 +171,14 @@ impl ResponseContext<'_> {
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
             #[cfg(feature = "rights")]
             b'L' | b'N' => return self.array(letter),
+            #[cfg(all(feature = "wait", not(feature = "rights")))]
+            b'O' => return (config.wait_max_ms > 0).then_some(Value::Text(&[])),
+            #[cfg(all(feature = "absolute", not(feature = "rights")))]
+            b'R' => return config.is_absolute.then_some(Value::Text(&[])),
+            #[cfg(feature = "absolute")]
+            b'P' => return self.first.map(Value::Number),
+            #[cfg(feature = "absolute")]
+            b'Q' => return self.first.filter(|_| self.code == Code::BadRange).map(Value::Number),
             #[cfg(feature = "write")]
             b'A'..=b'K' => return self.write_value(letter),
             _ => {
