@@ -1,5 +1,6 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod append;
 mod change;
 mod client_args;
 mod console;

@@ -27,6 +27,7 @@ use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDi
 use coracle_core::{FileName, ServerName};
 use signal_hook::iterator::Signals;
 
+use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
@@ -102,6 +103,8 @@ pub struct Serve {
     #[arg(long)]
     hidden: bool,
     #[command(flatten)]
+    append: AppendArgs,
+    #[command(flatten)]
     admission: AdmissionArgs,
     #[command(flatten)]
     writing: WriteArgs,
@@ -137,6 +140,7 @@ Examples:
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
@@ -148,10 +152,16 @@ Examples:
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
 One file is opened anew for each request, so that one which replaces it is served at once.
+
+A file that changes while it is fetched is fetched again, three times at most. With
+--append '*.log' the logs among the files are fetched while they grow: as much as there
+was when the request came. It is your promise that they are only appended to; one that is
+truncated or replaced is noticed, and counts as another file from then on.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -228,14 +238,17 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
                 fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
             }
             Ok(store) => match open_log(args) {
-                Ok(log) => serve_store(args, Server::new(&store), channel, Some(store.name()), log),
+                Ok(log) => {
+                    let store = args.append.apply_to_file(store);
+                    serve_store(args, Server::new(&store), channel, Some(store.name()), log)
+                }
                 Err(exit) => exit,
             },
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
     let store = match DirectoryStore::open(&args.path) {
-        Ok(store) => store.with_hidden(args.hidden),
+        Ok(store) => args.append.apply(store).with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
     if args.console && args.writing.is_on() {
@@ -341,6 +354,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
     let config = console::ConsoleConfig {
         folder: args.path.clone(),
         hidden: args.hidden,
+        append: args.append.clone(),
         listen,
         family: family(args),
         name: args.name.clone(),
