@@ -111,6 +111,11 @@ impl DirectoryStore {
         self.hidden
     }
 
+    /// Whether files keep their inode numbers, of the root's file system; `None` where that may not be read.
+    pub(super) const fn inodes(&self) -> Option<InodeNumbers> {
+        self.inodes
+    }
+
     /// The directory itself, for writing beneath it.
     pub(super) fn to_system_directory(&self) -> io::Result<SystemDirectory> {
         Ok(SystemDirectory::new(self.root.try_clone_dir()?))

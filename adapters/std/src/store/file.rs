@@ -26,7 +26,7 @@ pub struct File {
 }
 
 /// Whether the files of a file system keep their inode numbers: asked once for all of them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct InodeNumbers {
     device: u64,
     are_lasting: bool,
@@ -36,6 +36,12 @@ impl InodeNumbers {
     /// Those of the file system of `directory`.
     pub(super) fn of(directory: &std::fs::File) -> io::Result<Self> {
         Ok(Self { device: stamp(directory)?.0.device, are_lasting: has_lasting_inodes(directory.as_fd()) })
+    }
+
+    /// Whether `file`, which is on `device`, keeps its number. `inodes` are those of a file system where it may lie.
+    fn is_lasting(inodes: Option<&Self>, file: &std::fs::File, device: u64) -> bool {
+        let known = inodes.filter(|inodes| inodes.device == device).map(|inodes| inodes.are_lasting);
+        known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()))
     }
 }
 
@@ -47,10 +53,16 @@ impl File {
             return Err(StoreError::NotFile);
         }
         let settled = opened.is_settled(SystemTime::now());
-        let known = inodes.filter(|inodes| inodes.device == opened.device).map(|inodes| inodes.are_lasting);
-        let has_lasting_inode = known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()));
+        let has_lasting_inode = InodeNumbers::is_lasting(inodes, &file, opened.device);
         let version = opened.version(has_lasting_inode);
         Ok(Self { file, opened, version, settled, has_lasting_inode, last: Cell::new(None) })
+    }
+
+    /// What [`File::info`] says of the regular file `file` once it is opened.
+    pub(super) fn info_of(file: &std::fs::File, inodes: Option<&InodeNumbers>) -> Result<FileInfo, StoreError> {
+        let (stamp, _) = stamp(file).map_err(|_| StoreError::Io)?;
+        let version = stamp.version(InodeNumbers::is_lasting(inodes, file, stamp.device));
+        Ok(FileInfo::new(stamp.size, version).with_modified(stamp.modified()))
     }
 
     /// The same file in the same state.
