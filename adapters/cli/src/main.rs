@@ -1,11 +1,14 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod append;
 mod change;
 mod client_args;
 mod console;
 mod descriptor_limit;
+mod discovery;
 mod exit;
 mod filter;
+mod find;
 mod generate;
 mod get;
 mod identity;
@@ -55,6 +58,7 @@ enum Command {
     Mkdir(change::Mkdir),
     Df(change::Df),
     Do(change::Do),
+    Find(find::Find),
     Load(Box<load::Load>),
     Key(key::Key),
     Completions(generate::Completions),
@@ -67,6 +71,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 'coracle help COMMAND' describes a command.";
@@ -77,6 +82,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 Exit codes:
@@ -121,6 +127,7 @@ fn main() -> ExitCode {
         Command::Mkdir(args) => change::mkdir(&args),
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
+        Command::Find(args) => find::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
@@ -143,7 +150,12 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Mkdir(args) => Some(&args.client_args),
         Command::Df(args) => Some(&args.client_args),
         Command::Do(args) => Some(&args.client_args),
-        Command::Serve(_) | Command::Load(_) | Command::Key(_) | Command::Completions(_) | Command::Man(_) => None,
+        Command::Serve(_)
+        | Command::Find(_)
+        | Command::Load(_)
+        | Command::Key(_)
+        | Command::Completions(_)
+        | Command::Man(_) => None,
     }
 }
 

@@ -114,7 +114,7 @@ impl Commit {
     pub fn rename(&self) -> Result<FileInfo, WriteError> {
         let (directory, leaf, partial) =
             (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);
-        let file = &*self.partial.file;
+        let file = self.partial.file.try_clone().map_err(|_| StoreError::Io)?;
         let _lock = self.partial.writer.names.lock().unwrap_or_else(PoisonError::into_inner);
         let is_ours = directory.status(partial).map_err(|error| write_error(&error))?.map(|status| status.identity)
             == Some(self.partial.identity);
@@ -128,7 +128,7 @@ impl Commit {
         let renamed = if current.is_some() {
             self.partial.place.check_writable()?;
             // There may be neither modes nor owners here.
-            let _ = directory.copy_access(leaf, file, true);
+            let _ = directory.copy_access(leaf, &file, true);
             directory.rename(partial, directory, leaf)
         } else {
             self.rename_to_free_name()
@@ -136,7 +136,7 @@ impl Commit {
         renamed.map_err(|error| name_error(&error))?;
         self.partial.writer.change_used(replaced_len, self.size);
         // A rename changes the version.
-        Ok(File::info_of(file, self.partial.writer.inodes.as_ref())?)
+        Ok(self.partial.place.as_named(file)?.info()?)
     }
 
     /// Other programs may take the name at any moment.

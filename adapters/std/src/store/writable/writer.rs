@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coracle_core::{FileName, Put, Space, StoreError, WriteError};
 
+use super::super::append_only::AppendOnly;
 use super::super::directory::DirectoryStore;
-use super::super::file::InodeNumbers;
 use super::commits::Commits;
 use super::options::WriteOptions;
 use super::place::write_error;
@@ -25,13 +25,12 @@ pub(super) struct Writer {
     pub options: WriteOptions,
     pub uploads: Uploads,
     pub commits: Commits,
-    /// Of the store's file system; `None` where that may not be read.
-    pub inodes: Option<InodeNumbers>,
     /// Held while a name is given, taken or removed, from the check of its precondition on.
     pub names: Mutex<()>,
     /// Bytes of all files beneath the directory, unfinished uploads left out; counted where there is a quota.
     pub used: AtomicU64,
     pub is_hidden_served: bool,
+    pub append_only: AppendOnly,
 }
 
 impl Writer {
@@ -39,13 +38,13 @@ impl Writer {
         let root = store.to_system_directory()?;
         Ok(Self {
             commits: Commits::new(&root),
-            inodes: store.inodes(),
             root,
             options,
             uploads: Uploads::default(),
             names: Mutex::new(()),
             used: AtomicU64::new(0),
             is_hidden_served: store.is_hidden_served(),
+            append_only: store.append_only().clone(),
         })
     }
 
