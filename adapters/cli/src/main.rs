@@ -6,6 +6,7 @@ mod console;
 mod descriptor_limit;
 mod exit;
 mod filter;
+mod fleet;
 mod generate;
 mod get;
 mod identity;
@@ -56,6 +57,7 @@ enum Command {
     Mkdir(change::Mkdir),
     Df(change::Df),
     Do(change::Do),
+    Fleet(fleet::Fleet),
     Load(Box<load::Load>),
     Key(key::Key),
     Completions(generate::Completions),
@@ -122,6 +124,7 @@ fn main() -> ExitCode {
         Command::Mkdir(args) => change::mkdir(&args),
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
@@ -144,7 +147,12 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Mkdir(args) => Some(&args.client_args),
         Command::Df(args) => Some(&args.client_args),
         Command::Do(args) => Some(&args.client_args),
-        Command::Serve(_) | Command::Load(_) | Command::Key(_) | Command::Completions(_) | Command::Man(_) => None,
+        Command::Serve(_)
+        | Command::Fleet(_)
+        | Command::Load(_)
+        | Command::Key(_)
+        | Command::Completions(_)
+        | Command::Man(_) => None,
     }
 }
 
