@@ -7,8 +7,8 @@ use coracle::client::{Error, ErrorKind};
 use coracle_core::{Digest, FileName};
 
 use super::operation::{Begun, Operation, Visit, differs, sha256};
+use super::sending::Sending;
 use super::state::{Outcome, State};
-use super::writing::Sending;
 use crate::exit::Exit;
 
 /// The image that runs, wherever it lies.

@@ -9,6 +9,7 @@ mod options;
 mod reading;
 mod report;
 mod run;
+mod sending;
 mod source;
 mod start;
 mod state;
