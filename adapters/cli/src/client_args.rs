@@ -17,7 +17,7 @@ use crate::values::{DurationArg, parse_limit, parse_rate};
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets. Names of
-    /// ~/.config/coracle/hosts come first
+    /// ~/.config/coracle/hosts come first, and those that 'coracle find' lists after what the resolver knows
     #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
     host: HostArg,
 
@@ -90,6 +90,9 @@ impl ClientArgs {
     /// Finds out which server is meant and how it is talked to, before anything else is done. Prints what is wrong.
     pub fn prepare(&self) -> Result<(), Exit> {
         let server = self.network.resolve(&self.host).map_err(|error| report(&error))?;
+        if let Some(note) = &server.note {
+            print_error(note);
+        }
         self.server.get_or_init(|| server);
         Ok(())
     }
@@ -164,6 +167,7 @@ pub fn report(error: &ResolveError) -> Exit {
     match error {
         ResolveError::Usage(_) => Exit::Usage,
         ResolveError::File(_) => Exit::LocalFile,
+        ResolveError::Network(_) => Exit::Network,
     }
 }
 

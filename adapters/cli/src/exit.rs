@@ -133,7 +133,8 @@ mod tests {
             (
                 "a",
                 Error::Changed,
-                "a: the file changed each time while it was fetched; --snapshot takes it as it is sent",
+                "a: the file changed each time while it was fetched: --snapshot takes it as it is sent; where it only grows, \
+                 the server can say so with --append",
             ),
         ] {
             assert_eq!(describe(what, &error), text);

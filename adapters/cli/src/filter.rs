@@ -1,6 +1,7 @@
 //! `--exclude` and `--include`: which names of a tree are meant.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, ValueHint};
 use globset::{GlobBuilder, GlobMatcher};
@@ -10,6 +11,10 @@ use globset::{GlobBuilder, GlobMatcher};
 pub struct Filter {
     rules: Vec<Rule>,
 }
+
+/// A pattern for the names of files.
+#[derive(Clone, Debug)]
+pub struct NamePattern(GlobMatcher);
 
 #[derive(Clone, Debug)]
 struct Rule {
@@ -46,6 +51,26 @@ impl Filter {
     fn push(&mut self, pattern: &str, is_included: bool) -> Result<(), String> {
         self.rules.push(Rule::new(pattern, is_included)?);
         Ok(())
+    }
+}
+
+impl NamePattern {
+    /// Whether the file `name`, a path from the top, matches.
+    pub fn is_match(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+impl FromStr for NamePattern {
+    type Err = String;
+
+    fn from_str(pattern: &str) -> Result<Self, String> {
+        match Rule::new(pattern, true)? {
+            rule if rule.is_of_directories => {
+                Err(format!("{pattern:?} matches directories: '{pattern}**' matches the files in one"))
+            }
+            rule => Ok(Self(rule.matcher)),
+        }
     }
 }
 
@@ -116,7 +141,7 @@ impl FromArgMatches for Filter {
 mod tests {
     use clap::{Args, Command, FromArgMatches};
 
-    use super::Filter;
+    use super::{Filter, NamePattern};
 
     fn filter(args: &[&str]) -> Result<Filter, clap::Error> {
         let command = Filter::augment_args(Command::new("test").no_binary_name(true));
@@ -164,6 +189,16 @@ mod tests {
         let only_logs = ["--include", "*/", "--include", "*.log", "--exclude", "*"];
         assert_eq!(excluded(&only_logs, &names), ["z"]);
         assert_eq!(excluded(&[], &names), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_pattern_alone_is_for_files() {
+        let pattern: NamePattern = "*.log".parse().expect("a pattern");
+        assert!(pattern.is_match("a.log") && pattern.is_match("d/a.log") && !pattern.is_match("a.log/b"));
+        let top: NamePattern = "/*.log".parse().expect("a pattern");
+        assert!(top.is_match("a.log") && !top.is_match("d/a.log"));
+        assert!("logs/".parse::<NamePattern>().is_err_and(|why| why.contains("'logs/**'")));
+        assert!("[".parse::<NamePattern>().is_err());
     }
 
     #[test]

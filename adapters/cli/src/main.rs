@@ -1,11 +1,14 @@
 //! The `coracle` program: its arguments, subcommands and exit codes. One file a subcommand.
 
+mod append;
 mod change;
 mod client_args;
 mod console;
 mod descriptor_limit;
+mod discovery;
 mod exit;
 mod filter;
+mod find;
 mod fleet;
 mod generate;
 mod get;
@@ -57,6 +60,7 @@ enum Command {
     Mkdir(change::Mkdir),
     Df(change::Df),
     Do(change::Do),
+    Find(find::Find),
     Fleet(fleet::Fleet),
     Load(Box<load::Load>),
     Key(key::Key),
@@ -70,6 +74,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 'coracle help COMMAND' describes a command.";
@@ -80,6 +85,7 @@ Examples:
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 Exit codes:
@@ -124,6 +130,7 @@ fn main() -> ExitCode {
         Command::Mkdir(args) => change::mkdir(&args),
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
+        Command::Find(args) => find::run(&args),
         Command::Fleet(args) => fleet::run(args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
@@ -148,6 +155,7 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Df(args) => Some(&args.client_args),
         Command::Do(args) => Some(&args.client_args),
         Command::Serve(_)
+        | Command::Find(_)
         | Command::Fleet(_)
         | Command::Load(_)
         | Command::Key(_)

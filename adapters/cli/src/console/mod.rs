@@ -27,6 +27,7 @@ use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::raise;
 
+use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
@@ -46,6 +47,8 @@ pub struct ConsoleConfig {
     pub folder: PathBuf,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
+    /// Which files are only appended to.
+    pub append: AppendArgs,
     /// Where to listen at first.
     pub listen: ListenAddress,
     /// The only kind of addresses to listen on, if not both.
@@ -65,8 +68,18 @@ pub struct ConsoleConfig {
 /// Runs `server`, which serves `store`, until it is ended by a key or a signal.
 pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore, config: ConsoleConfig) -> Exit {
     let shared = SharedState::new();
-    let ConsoleConfig { folder, hidden, listen, family, name, max_clients, max_clients_per_address, level, format } =
-        config;
+    let ConsoleConfig {
+        folder,
+        hidden,
+        append,
+        listen,
+        family,
+        name,
+        max_clients,
+        max_clients_per_address,
+        level,
+        format,
+    } = config;
     let mut server = server.with_observer(shared.observer());
     // The console shows text; a log file has the format of the arguments.
     let mut logs = vec![Log::new(LogWriter(shared.clone()), LogFormat::Text, level)];
@@ -94,6 +107,7 @@ pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore,
         shared,
         handle: handle.clone(),
         store: store.clone(),
+        append,
     };
     let last_signal = AtomicU8::new(0);
     let ended = thread::scope(|scope| {
@@ -177,6 +191,7 @@ struct Console {
     shared: SharedState,
     handle: ServerHandle,
     store: SwappableStore,
+    append: AppendArgs,
 }
 
 impl Console {
@@ -226,7 +241,7 @@ impl Console {
             }
             Command::Serve(folder) if is_serving => match DirectoryStore::open(&folder) {
                 Ok(store) => {
-                    self.store.swap(store.with_hidden(self.model.hidden));
+                    self.store.swap(self.append.apply(store).with_hidden(self.model.hidden));
                     self.model.notify(&format!("serving {} from now on", folder.display()), false);
                     self.model.folder = folder;
                 }

@@ -31,7 +31,7 @@ impl Activation<'_> {
     }
 
     fn start(&self, visit: &mut Visit<'_>) -> Result<Begun, Outcome> {
-        let mut client = visit.client();
+        let mut client = visit.client()?;
         if sha256(&mut client, RUNNING)?.as_ref() == Some(self.wanted()) {
             // A run that ended may have started it without telling the board to keep it.
             return Ok(if visit.was_begun { Begun::Bakes } else { Begun::Ended(Outcome::new(State::Unchanged)) });
@@ -42,7 +42,7 @@ impl Activation<'_> {
         visit.note_begun()?;
         visit.row.step("restarting");
         // Asked once: the answer may be lost with the connection, and a second restart would count as another start.
-        match visit.target.client(visit.network).with_retries(0).perform("restart") {
+        match visit.target.client(visit.network)?.with_retries(0).perform("restart") {
             Err(error) if error.kind() != ErrorKind::Network || matches!(error, Error::Connect { .. }) => {
                 return Err(error.into());
             }
@@ -58,7 +58,7 @@ impl Activation<'_> {
         let until = self.restart_timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             thread::sleep(PAUSE);
-            let client = visit.target.client(visit.network);
+            let client = visit.target.client(visit.network)?;
             let mut client =
                 client.with_retries(0).with_connect_timeout(Some(SILENCE)).with_stall_timeout(Some(SILENCE));
             let outcome = match sha256(&mut client, RUNNING) {
@@ -77,7 +77,7 @@ impl Activation<'_> {
     }
 
     fn keep(&self, visit: &Visit<'_>) -> Result<(), Outcome> {
-        let mut client = visit.client();
+        let mut client = visit.client()?;
         visit.row.step("asking again");
         let is = sha256(&mut client, RUNNING)?;
         if is.as_ref() != Some(self.wanted()) {

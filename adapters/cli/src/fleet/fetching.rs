@@ -81,7 +81,7 @@ struct Fetching<'a> {
 impl Fetching<'_> {
     fn ensure(&self, visit: &mut Visit<'_>) -> Result<State, Outcome> {
         let path = &self.paths[visit.target.name()];
-        let mut client = visit.client();
+        let mut client = visit.client()?;
         // Before anything is made here, so that a host that cannot be reached leaves no directory.
         let has_file = path.symlink_metadata().is_ok();
         let header = client.stat(self.name, self.options.digest().filter(|_| has_file))?;

@@ -45,9 +45,13 @@ pub struct Visit<'a> {
 
 impl Visit<'_> {
     /// A client of the host.
-    pub fn client(&self) -> Client {
+    ///
+    /// # Errors
+    ///
+    /// It is not known where the host is.
+    pub fn client(&self) -> Result<Client, Outcome> {
         let row = self.row.clone();
-        self.target.client(self.network).with_retry_observer(move |event| row.step(&event.to_string()))
+        Ok(self.target.client(self.network)?.with_retry_observer(move |event| row.step(&event.to_string())))
     }
 
     /// Notes that something is about to be changed. It was not noted: nothing may be changed.

@@ -11,9 +11,9 @@ use crate::inventory::{Condition, HostsArg};
 /// The hosts, and how many may be talked to and fail.
 #[derive(Debug, Args)]
 pub struct FleetArgs {
-    /// The hosts: '@FILE' for a file with one a line, 'HOST[:PORT] key=value...', of which 'name=' is its name; or hosts as
-    /// in 'coracle get'
-    #[arg(value_name = "@FILE|HOST", required = true, value_hint = ValueHint::AnyPath)]
+    /// The hosts: '@FILE' for a file with one a line, 'HOST[:PORT] key=value...', of which 'name=' is its name; 'mdns:' for
+    /// those that 'coracle find' lists; or hosts as in 'coracle get'
+    #[arg(value_name = "@FILE|mdns:|HOST", required = true, value_hint = ValueHint::AnyPath)]
     pub hosts: Vec<HostsArg>,
 
     /// Only hosts whose line has this

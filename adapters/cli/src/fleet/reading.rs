@@ -133,7 +133,11 @@ struct Listing<'a> {
 impl Operation for Listing<'_> {
     fn begin(&self, visit: &mut Visit<'_>) -> Begun {
         let mut entries = Vec::new();
-        let listed = visit.client().list_into(self.path, &mut entries, Vec::clear, |entries, entry| {
+        let mut client = match visit.client() {
+            Ok(client) => client,
+            Err(outcome) => return Begun::Ended(outcome),
+        };
+        let listed = client.list_into(self.path, &mut entries, Vec::clear, |entries, entry| {
             entries.push((entry.name.as_str().to_owned(), entry.kind));
             Ok(())
         });
@@ -163,10 +167,8 @@ struct Status<'a> {
 
 impl Operation for Status<'_> {
     fn begin(&self, visit: &mut Visit<'_>) -> Begun {
-        Begun::Ended(match visit.client().stat(self.name, self.digest) {
-            Ok(header) => described(visit.target.name(), &header),
-            Err(error) => error.into(),
-        })
+        let header = visit.client().and_then(|mut client| Ok(client.stat(self.name, self.digest)?));
+        Begun::Ended(header.map_or_else(|outcome| outcome, |header| described(visit.target.name(), &header)))
     }
 }
 
@@ -201,7 +203,7 @@ struct Comparison<'a> {
 
 impl Operation for Comparison<'_> {
     fn begin(&self, visit: &mut Visit<'_>) -> Begun {
-        Begun::Ended(match sha256(&mut visit.client(), self.name) {
+        Begun::Ended(match visit.client().and_then(|mut client| sha256(&mut client, self.name)) {
             Ok(Some(is)) if is == self.wanted => Outcome::new(State::Unchanged),
             Ok(is) => differs(self.name, is.as_ref(), &self.wanted),
             Err(outcome) => outcome,

@@ -55,7 +55,7 @@ impl Sending<'_> {
     }
 
     fn ensure(&self, visit: &mut Visit<'_>) -> Result<State, Outcome> {
-        let mut client = visit.client();
+        let mut client = visit.client()?;
         if sha256(&mut client, self.name)?.as_ref() == Some(&self.source.sha256) {
             return Ok(if visit.was_begun { State::Done } else { State::Unchanged });
         }
@@ -70,7 +70,10 @@ impl Operation for Sending<'_> {
     }
 
     fn finish(&self, visit: &mut Visit<'_>) -> Outcome {
-        self.check(&mut visit.client()).map_or_else(|outcome| outcome, |()| Outcome::new(State::Done))
+        visit
+            .client()
+            .and_then(|mut client| self.check(&mut client))
+            .map_or_else(|outcome| outcome, |()| Outcome::new(State::Done))
     }
 }
 

@@ -100,6 +100,7 @@ fn try_start<'o>(
         print_error(&error);
         match error {
             InventoryError::File(_) => Exit::LocalFile,
+            InventoryError::Search(_) => Exit::Network,
             InventoryError::SameName(_) | InventoryError::Empty(_) => Exit::Usage,
         }
     })?;

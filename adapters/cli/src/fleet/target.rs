@@ -9,6 +9,7 @@ use std::thread;
 use coracle::channel::PublicKey;
 use coracle::client::Client;
 
+use super::state::{Outcome, State};
 use crate::client_args::{NetworkArgs, report};
 use crate::exit::{Exit, print_error};
 use crate::identity::{Hosts, Pins, ResolveError, Resolved};
@@ -18,7 +19,15 @@ use crate::inventory::Member;
 #[derive(Debug)]
 pub struct Target {
     pub member: Member,
-    server: Resolved,
+    server: Server,
+}
+
+/// Where a host is.
+#[derive(Debug)]
+enum Server {
+    Known(Resolved),
+    /// Nobody says where it is now.
+    Unknown(String),
 }
 
 impl Target {
@@ -27,13 +36,25 @@ impl Target {
     }
 
     /// A client of the host, which is not connected yet.
-    pub fn client(&self, network: &NetworkArgs) -> Client {
-        network.client(&self.server)
+    ///
+    /// # Errors
+    ///
+    /// It is not known where the host is.
+    pub fn client(&self, network: &NetworkArgs) -> Result<Client, Outcome> {
+        match &self.server {
+            Server::Known(server) => Ok(network.client(server)),
+            Server::Unknown(why) => {
+                Err(Outcome { reason: Some(why.clone()), exit: Exit::Network, ..Outcome::new(State::Unreachable) })
+            }
+        }
     }
 
-    /// The address, as it is connected to.
+    /// The address, as it is connected to; as it was written where that is not known.
     pub fn address(&self) -> String {
-        self.server.address.to_string()
+        match &self.server {
+            Server::Known(server) => server.address.to_string(),
+            Server::Unknown(_) => self.member.written.clone(),
+        }
     }
 }
 
@@ -41,15 +62,22 @@ impl Target {
 /// error: what is done to a board twice, or counted twice, would be wrong. Prints what is wrong.
 pub fn targets(members: Vec<Member>, network: &NetworkArgs, jobs: usize) -> Result<Vec<Target>, Exit> {
     let keys = keys(&members).map_err(|error| report(&error))?;
+    let places = find(&members, network, jobs);
     let mut targets = Vec::with_capacity(members.len());
-    for member in members {
-        let server = network.resolve(&member.host).map_err(|error| report(&error))?;
+    let mut all_addresses = Vec::with_capacity(members.len());
+    for (member, place) in members.into_iter().zip(places) {
+        let (server, addresses) = match place {
+            Ok((server, addresses)) => (Server::Known(server), addresses),
+            Err(ResolveError::Network(why)) => (Server::Unknown(why), Vec::new()),
+            Err(error) => return Err(report(&error)),
+        };
         targets.push(Target { member, server });
+        all_addresses.push(addresses);
     }
-    let mut places = HashMap::new();
-    for (at, addresses) in look_up(&targets, jobs).into_iter().enumerate() {
+    let mut owners = HashMap::new();
+    for (at, addresses) in all_addresses.into_iter().enumerate() {
         for address in addresses {
-            check_one(&targets, &mut places, at, address, format_args!("both are at {address}"))?;
+            check_one(&targets, &mut owners, at, address, format_args!("both are at {address}"))?;
         }
     }
     let mut owners = HashMap::new();
@@ -73,26 +101,32 @@ fn keys(members: &[Member]) -> Result<Vec<Vec<PublicKey>>, ResolveError> {
     Ok(members.iter().map(of).collect())
 }
 
-/// The addresses of each host; none where they cannot be looked up now, which is found out again when it is its turn.
-fn look_up(targets: &[Target], jobs: usize) -> Vec<Vec<SocketAddr>> {
-    let (next, found) = (AtomicUsize::new(0), Mutex::new(vec![Vec::new(); targets.len()]));
+/// A server with its addresses: none where they cannot be looked up now, which is found out again when it is its turn.
+type Place = Result<(Resolved, Vec<SocketAddr>), ResolveError>;
+
+fn find(members: &[Member], network: &NetworkArgs, jobs: usize) -> Vec<Place> {
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(members.len())));
     let work = || {
-        while let Some((at, target)) = {
+        loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            targets.get(at).map(|target| (at, target))
-        } {
-            let addresses = target.server.address.resolve().unwrap_or_default();
-            found.lock().expect("nobody panics with it")[at] = addresses;
+            let Some(member) = members.get(at) else { return };
+            let place = network.resolve(&member.host).map(|server| {
+                let addresses = server.address.resolve().unwrap_or_default();
+                (server, addresses)
+            });
+            found.lock().expect("nobody panics with it").push((at, place));
         }
     };
     thread::scope(|scope| {
-        for _ in 1..jobs.min(targets.len()) {
+        for _ in 1..jobs.min(members.len()) {
             // With fewer threads it takes longer.
             drop(thread::Builder::new().spawn_scoped(scope, work));
         }
         work();
     });
-    found.into_inner().expect("nobody panics with it")
+    let mut found = found.into_inner().expect("nobody panics with it");
+    found.sort_unstable_by_key(|(at, _)| *at);
+    found.into_iter().map(|(_, place)| place).collect()
 }
 
 fn check_one<K: std::hash::Hash + Eq>(

@@ -153,7 +153,7 @@ impl Deletion<'_> {
     }
 
     fn ensure(&self, visit: &mut Visit<'_>) -> Result<State, Outcome> {
-        let mut client = visit.client();
+        let mut client = visit.client()?;
         if !self.is_there(&mut client)? {
             return Ok(if visit.was_begun { State::Done } else { State::Unchanged });
         }

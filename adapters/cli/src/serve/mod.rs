@@ -2,6 +2,7 @@
 
 mod admission;
 mod announcement;
+mod discovery;
 mod encryption;
 mod metrics_page;
 mod writing;
@@ -19,18 +20,21 @@ use std::thread;
 use clap::{Args, ValueEnum, ValueHint};
 use coracle::channel::ServerChannel;
 use coracle::client::AddressFamily;
+use coracle::discover::Announcement;
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
 use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore};
 use coracle_core::{FileName, ServerName};
 use signal_hook::iterator::Signals;
 
+use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
+use discovery::AnnounceArgs;
 use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
@@ -90,12 +94,16 @@ pub struct Serve {
     /// The name of this server, which clients are told (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_server_name)]
     name: String,
+    #[command(flatten)]
+    announcing: AnnounceArgs,
     /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal, only the log is written
     #[arg(long)]
     console: bool,
     /// Also serve files and directories whose names begin with a dot
     #[arg(long)]
     hidden: bool,
+    #[command(flatten)]
+    append: AppendArgs,
     #[command(flatten)]
     admission: AdmissionArgs,
     #[command(flatten)]
@@ -130,7 +138,9 @@ Examples:
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
@@ -140,11 +150,18 @@ Examples:
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
+  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
 One file is opened anew for each request, so that one which replaces it is served at once.
+
+A file that changes while it is fetched is fetched again, three times at most. With
+--append '*.log' the logs among the files are fetched while they grow: as much as there
+was when the request came. It is your promise that they are only appended to; one that is
+truncated or replaced is noticed, and counts as another file from then on.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -221,14 +238,17 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
                 fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
             }
             Ok(store) => match open_log(args) {
-                Ok(log) => serve_store(args, Server::new(&store), channel, Some(store.name()), log),
+                Ok(log) => {
+                    let store = args.append.apply_to_file(store);
+                    serve_store(args, Server::new(&store), channel, Some(store.name()), log)
+                }
                 Err(exit) => exit,
             },
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
     let store = match DirectoryStore::open(&args.path) {
-        Ok(store) => store.with_hidden(args.hidden),
+        Ok(store) => args.append.apply(store).with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
     if args.console && args.writing.is_on() {
@@ -298,12 +318,18 @@ where
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), key.as_ref(), name);
+    let found_as = match args.announcing.start(&args.name, &server.addresses(), args.ipv6) {
+        Ok(announced) => announced,
+        Err(why) => return fail(Exit::Usage, &why),
+    };
+    let found_name = found_as.as_ref().map(Announcement::name);
+    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), key.as_ref(), name, found_name.as_deref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let signals_handle = signals.handle();
         scope.spawn(|| stop_on_signals(&mut signals, &handle, &last_signal));
         let outcome = server.run();
+        drop(found_as);
         signals_handle.close();
         outcome
     });
@@ -328,6 +354,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
     let config = console::ConsoleConfig {
         folder: args.path.clone(),
         hidden: args.hidden,
+        append: args.append.clone(),
         listen,
         family: family(args),
         name: args.name.clone(),
@@ -353,7 +380,8 @@ fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metr
 where
     S: ServedStore,
 {
-    if let Ok(name) = ServerName::new(&args.name) {
+    let given = args.announcing.given_name().filter(|_| args.name.is_empty());
+    if let Ok(name) = ServerName::new(given.unwrap_or(&args.name)) {
         server = server.with_name(name);
     }
     if let Some(channel) = channel {

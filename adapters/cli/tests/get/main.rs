@@ -4,6 +4,7 @@ mod again;
 mod ahead;
 mod changes;
 mod faults;
+mod growing;
 mod kernel;
 mod limits;
 mod listing;

@@ -31,6 +31,12 @@ impl Serve {
         Self { root, child, address }
     }
 
+    pub fn with_args(args: &[&str]) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let (child, address) = Self::start_with(root.path(), "127.0.0.1:0", args);
+        Self { root, child, address }
+    }
+
     /// A server that can be written to.
     pub fn writable(root: tempfile::TempDir, args: &[&str]) -> Self {
         let args = [&["--write", "--allow-plain-writes"], args].concat();
@@ -42,7 +48,7 @@ impl Serve {
         Self::start_with(root, listen, &[])
     }
 
-    fn start_with(root: &Path, listen: &str, args: &[&str]) -> (Child, String) {
+    pub fn start_with(root: &Path, listen: &str, args: &[&str]) -> (Child, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_coracle"))
             .args(["serve", "--listen", listen, "-q"])
             .args(args)

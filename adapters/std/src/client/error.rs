@@ -188,7 +188,10 @@ impl fmt::Display for Error {
             },
             Self::Refused { code_name, message, .. } => write!(f, "{} ({})", Escaped(message), Escaped(code_name)),
             Self::Changed => {
-                f.write_str("the file changed each time while it was fetched; --snapshot takes it as it is sent")
+                f.write_str(
+                "the file changed each time while it was fetched: --snapshot takes it as it is sent; where it only grows, the server \
+                 can say so with --append",
+            )
             }
             Self::OutOfTime => f.write_str("the time for it is over"),
             Self::TooSlow => f.write_str("the server sends more slowly than allowed"),

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
+use super::append_only::AppendOnly;
 use super::digest_cache::DigestCache;
 use super::file::{File, InodeNumbers};
 use super::listing::Listing;
@@ -31,7 +32,7 @@ use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
 /// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
-///   can hide a change.
+///   can hide a change. That of a file which is [only appended to](DirectoryStore::with_append_only) stays while it grows.
 ///
 /// ```no_run
 /// use coracle::DirectoryStore;
@@ -47,6 +48,7 @@ pub struct DirectoryStore {
     /// Of the root's file system; `None` where that may not be read.
     inodes: Option<InodeNumbers>,
     skip_observer: Option<SkipObserver>,
+    append_only: AppendOnly,
 }
 
 impl DirectoryStore {
@@ -73,7 +75,7 @@ impl DirectoryStore {
         let root = ConfinedDirectory::open(path).map_err(explain)?;
         let inodes = root.open_any(".").and_then(|root| InodeNumbers::of(&root)).ok();
         let digests = DigestCache::new(Self::DEFAULT_DIGEST_CACHE);
-        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None })
+        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None, append_only: AppendOnly::default() })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -96,6 +98,25 @@ impl DirectoryStore {
         Self { skip_observer: Some(SkipObserver(Box::new(observer))), ..self }
     }
 
+    /// Sets which files are only appended to, as logs are: the owner's promise, by their names. Such a file can be fetched while
+    /// it grows, with the bytes that it had when the request came: it keeps its version. It gets a new one when it is seen to
+    /// have shrunk, when its name is given to another file, and when bytes are others that it had before: the first and last
+    /// 4 KiB are compared each time that it has changed. Default: none.
+    ///
+    /// After a restart of the server the version is that of the file's beginning, so that one which was shorter than 4 KiB
+    /// when it was first asked for may have another one then.
+    ///
+    /// ```no_run
+    /// use coracle::DirectoryStore;
+    ///
+    /// let store = DirectoryStore::open("/var/log")?.with_append_only(|name| name.as_str().ends_with(".log"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_append_only(self, is_append_only: impl Fn(FileName<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self { append_only: AppendOnly::new(is_append_only), ..self }
+    }
+
     /// Digests in the cache now.
     #[must_use]
     pub fn cached_digests(&self) -> usize {
@@ -109,6 +130,10 @@ impl DirectoryStore {
 
     pub(super) const fn is_hidden_served(&self) -> bool {
         self.hidden
+    }
+
+    pub(super) const fn append_only(&self) -> &AppendOnly {
+        &self.append_only
     }
 
     /// The directory itself, for writing beneath it.
@@ -149,7 +174,8 @@ impl Store for &DirectoryStore {
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
         self.check_name(name)?;
-        File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())
+        let file = File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())?;
+        file.with_generations(self.append_only.generations(name))
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {

@@ -4,10 +4,12 @@ use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use coracle_core::{FileInfo, StoreError, Version};
 
+use super::append_only::Generations;
 use crate::sys::{FileKind, FileStamp, has_lasting_inodes, stamp};
 use crate::transport::KernelFile;
 
@@ -23,6 +25,8 @@ pub struct File {
     /// The state that was last returned by [`File::info`]; `None` before the first call, which follows the opening at
     /// once and needs no second `fstat`.
     last: Cell<Option<FileStamp>>,
+    /// What its versions come from where it is only appended to.
+    generations: Option<Arc<Generations>>,
 }
 
 /// Whether the files of a file system keep their inode numbers: asked once for all of them.
@@ -50,13 +54,22 @@ impl File {
         let known = inodes.filter(|inodes| inodes.device == opened.device).map(|inodes| inodes.are_lasting);
         let has_lasting_inode = known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()));
         let version = opened.version(has_lasting_inode);
-        Ok(Self { file, opened, version, settled, has_lasting_inode, last: Cell::new(None) })
+        Ok(Self { file, opened, version, settled, has_lasting_inode, last: Cell::new(None), generations: None })
+    }
+
+    /// The same file, whose versions come from `generations`, where it is only appended to.
+    pub(super) fn with_generations(self, generations: Option<Arc<Generations>>) -> Result<Self, StoreError> {
+        let Some(generations) = generations else { return Ok(self) };
+        let (opened, version) = generations.look(&self.file, self.has_lasting_inode)?;
+        let settled = opened.is_settled(SystemTime::now());
+        Ok(Self { opened, version, settled, generations: Some(generations), ..self })
     }
 
     /// The same file in the same state.
     pub(super) fn try_clone(&self) -> Result<Self, StoreError> {
         let file = self.file.try_clone().map_err(|_| StoreError::Io)?;
-        Ok(Self { file, version: self.version.clone(), last: Cell::new(self.last.get()), ..*self })
+        let (version, generations) = (self.version.clone(), self.generations.clone());
+        Ok(Self { file, version, last: Cell::new(self.last.get()), generations, ..*self })
     }
 
     /// Whether the file was last changed more than 2 s before it was opened.
@@ -77,12 +90,16 @@ impl File {
 
     /// The first answer is the state when the file was opened.
     pub(super) fn info(&self) -> Result<FileInfo, StoreError> {
-        let stamp = match self.last.get() {
-            Some(_) => stamp(&self.file).map_err(|_| StoreError::Io)?.0,
-            None => self.opened,
+        let (stamp, version) = match (self.last.get(), &self.generations) {
+            (None, _) => (self.opened, self.version.clone()),
+            (Some(_), Some(generations)) => generations.look(&self.file, self.has_lasting_inode)?,
+            (Some(_), None) => {
+                let stamp = stamp(&self.file).map_err(|_| StoreError::Io)?.0;
+                let is_same = stamp == self.opened;
+                (stamp, if is_same { self.version.clone() } else { stamp.version(self.has_lasting_inode) })
+            }
         };
         self.last.set(Some(stamp));
-        let version = if stamp == self.opened { self.version.clone() } else { stamp.version(self.has_lasting_inode) };
         Ok(FileInfo::new(stamp.size, version).with_modified(stamp.modified()))
     }
 

@@ -1,5 +1,6 @@
 //! The files beneath a directory, or one file, as a [`Store`](coracle_core::Store).
 
+mod append_only;
 mod digest_cache;
 mod directory;
 mod file;

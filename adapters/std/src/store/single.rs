@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, NameError, Store, StoreError};
 
+use super::append_only::AppendOnly;
 use super::digest_cache::DigestCache;
 use super::file::File;
 use crate::sys::{open_any, store_error};
@@ -29,6 +30,7 @@ pub struct SingleFileStore {
     path: PathBuf,
     name: String,
     digests: DigestCache,
+    append_only: AppendOnly,
 }
 
 /// A place in the listing of a [`SingleFileStore`].
@@ -57,7 +59,12 @@ impl SingleFileStore {
             explain(io::ErrorKind::InvalidFilename, why)
         })?;
         let absolute = std::path::absolute(path).map_err(|error| explain(error.kind(), &error.to_string()))?;
-        let store = Self { path: absolute, name: name.to_owned(), digests: DigestCache::new(Self::DIGEST_CACHE) };
+        let store = Self {
+            path: absolute,
+            name: name.to_owned(),
+            digests: DigestCache::new(Self::DIGEST_CACHE),
+            append_only: AppendOnly::default(),
+        };
         match store.open_file() {
             Ok(_) => Ok(store),
             Err(StoreError::NotFound) => Err(explain(io::ErrorKind::NotFound, "there is no such file")),
@@ -67,6 +74,14 @@ impl SingleFileStore {
         }
     }
 
+    /// Sets whether the file is only appended to, as [`DirectoryStore::with_append_only`](super::DirectoryStore::with_append_only)
+    /// describes. Default: false.
+    #[must_use]
+    pub fn with_append_only(self, is_append_only: bool) -> Self {
+        let append_only = if is_append_only { AppendOnly::new(|_| true) } else { AppendOnly::default() };
+        Self { append_only, ..self }
+    }
+
     /// The name that it is served under.
     #[must_use]
     pub fn name(&self) -> FileName<'_> {
@@ -74,7 +89,8 @@ impl SingleFileStore {
     }
 
     fn open_file(&self) -> Result<File, StoreError> {
-        File::new(open_any(&self.path).map_err(|error| store_error(&error))?, None)
+        let file = File::new(open_any(&self.path).map_err(|error| store_error(&error))?, None)?;
+        file.with_generations(self.append_only.generations(self.name()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the directory store over real files. A test's name begins with the number of its fault.
 
+mod append;
 mod digests;
 mod faults;
 mod fixture;

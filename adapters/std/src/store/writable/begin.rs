@@ -27,7 +27,7 @@ impl Writer {
         now: Instant,
     ) -> Result<Begun<Upload, File>, WriteError> {
         self.check_name(put.name)?;
-        let place = match Place::open(&self.root, put.name) {
+        let place = match Place::open(&self.root, put.name, &self.append_only) {
             Err(WriteError::Store(StoreError::NotFound)) if put.parents => None,
             place => Some(place?),
         };
@@ -61,7 +61,7 @@ impl Writer {
             Some(place) => place,
             None => {
                 self.commits.create_parents(&self.root, put.name)?;
-                Place::open(&self.root, put.name)?
+                Place::open(&self.root, put.name, &self.append_only)?
             }
         };
         let (target, name) = names.unwrap_or_else(|| {

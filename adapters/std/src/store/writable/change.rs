@@ -16,7 +16,7 @@ impl Writer {
     /// [`WritableStore::delete`](coracle_core::WritableStore::delete).
     pub fn delete(&self, delete: &Delete<'_>) -> Result<(), WriteError> {
         self.check_name(delete.name())?;
-        let place = Place::open(&self.root, delete.name())?;
+        let place = Place::open(&self.root, delete.name(), &self.append_only)?;
         match delete {
             Delete::File { version, .. } => self.delete_file(&place, *version),
             Delete::Partial { .. } => {
@@ -32,8 +32,8 @@ impl Writer {
     pub fn rename(&self, rename: &Rename<'_>) -> Result<(), WriteError> {
         self.check_name(rename.name)?;
         self.check_name(rename.to)?;
-        let from = Place::open(&self.root, rename.name)?;
-        let to = Place::open(&self.root, rename.to)?;
+        let from = Place::open(&self.root, rename.name, &self.append_only)?;
+        let to = Place::open(&self.root, rename.to, &self.append_only)?;
         let _lock = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         self.check_unused(&from)?;
         self.check_unused(&to)?;
@@ -59,7 +59,7 @@ impl Writer {
     /// [`WritableStore::make_dir`](coracle_core::WritableStore::make_dir).
     pub fn make_dir(&self, path: FileName<'_>) -> Result<(), WriteError> {
         self.check_name(path)?;
-        let place = Place::open(&self.root, path)?;
+        let place = Place::open(&self.root, path, &self.append_only)?;
         match self.root.create_directory(path.as_str()) {
             Ok(()) => place.sync(),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

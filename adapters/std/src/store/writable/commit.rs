@@ -130,7 +130,7 @@ impl Commit {
         renamed.map_err(|error| name_error(&error))?;
         self.partial.writer.change_used(replaced_len, self.size);
         // A rename changes the version.
-        Ok(File::new(file, None)?.info()?)
+        Ok(self.partial.place.as_named(file)?.info()?)
     }
 
     /// Other programs may take the name at any moment.

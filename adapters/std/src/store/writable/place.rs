@@ -2,9 +2,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::sync::Arc;
 
 use coracle_core::{FileName, StoreError, WriteError};
 
+use super::super::append_only::{AppendOnly, Generations};
 use super::super::file::File;
 use super::uploads::Target;
 use crate::local::{Access, DirectoryHandle, FileKind, Identity, Opened, SystemDirectory};
@@ -16,15 +18,17 @@ pub(super) struct Place {
     pub directory: SystemDirectory,
     pub identity: Identity,
     pub leaf: OsString,
+    /// What the versions of the file come from where it is only appended to.
+    generations: Option<Arc<Generations>>,
 }
 
 impl Place {
     /// Opens the directory of `name` beneath `root`; links are followed as long as they stay inside.
-    pub fn open(root: &SystemDirectory, name: FileName<'_>) -> Result<Self, WriteError> {
+    pub fn open(root: &SystemDirectory, name: FileName<'_>, append_only: &AppendOnly) -> Result<Self, WriteError> {
         let directory = root.open_directory(parent(name).unwrap_or(".")).map_err(|error| write_error(&error))?;
         let status = directory.status(OsStr::new(".")).map_err(|error| write_error(&error))?;
         let identity = status.ok_or(StoreError::NotFound)?.identity;
-        Ok(Self { directory, identity, leaf: name.last().into() })
+        Ok(Self { directory, identity, leaf: name.last().into(), generations: append_only.generations(name) })
     }
 
     pub fn target(&self) -> Target {
@@ -39,10 +43,15 @@ impl Place {
             return Err(StoreError::NotFile.into());
         }
         match self.directory.open(&self.leaf, Access::Read).map_err(io)? {
-            Opened::File(file) => Ok(Some(File::new(file, None)?)),
+            Opened::File(file) => Ok(Some(self.as_named(file)?)),
             Opened::Missing => Ok(None),
             Opened::Symlink | Opened::Other => Err(StoreError::NotFile.into()),
         }
+    }
+
+    /// `file`, which has the name.
+    pub fn as_named(&self, file: std::fs::File) -> Result<File, StoreError> {
+        File::new(file, None)?.with_generations(self.generations.clone())
     }
 
     /// Checks that what has the name, if anything, is not protected against writing.

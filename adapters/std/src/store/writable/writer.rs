@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coracle_core::{FileName, Put, Space, StoreError, WriteError};
 
+use super::super::append_only::AppendOnly;
 use super::super::directory::DirectoryStore;
 use super::commits::Commits;
 use super::options::WriteOptions;
@@ -29,6 +30,7 @@ pub(super) struct Writer {
     /// Bytes of all files beneath the directory, unfinished uploads left out; counted where there is a quota.
     pub used: AtomicU64,
     pub is_hidden_served: bool,
+    pub append_only: AppendOnly,
 }
 
 impl Writer {
@@ -42,6 +44,7 @@ impl Writer {
             names: Mutex::new(()),
             used: AtomicU64::new(0),
             is_hidden_served: store.is_hidden_served(),
+            append_only: store.append_only().clone(),
         })
     }
 
