@@ -11,6 +11,7 @@ mod generate;
 mod get;
 mod identity;
 mod info;
+mod inventory;
 mod key;
 mod listen_address;
 mod load;

@@ -44,6 +44,10 @@ pub struct ChannelArgs {
     /// ~/.config/coracle/hosts]
     #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, help_heading = "Encryption")]
     pin: Vec<PublicKey>,
+
+    /// Whether nobody is asked about a server that is not known.
+    #[arg(skip)]
+    asks_nobody: bool,
 }
 
 /// A server, and the channel to it; `None` for plain text.
@@ -91,6 +95,11 @@ impl HostArg {
 }
 
 impl ChannelArgs {
+    /// Asks nobody about a server that is not known.
+    pub fn ask_nobody(&mut self) {
+        self.asks_nobody = true;
+    }
+
     /// Finds out what `host` is, and how it is talked to.
     pub fn resolve(&self, host: &HostArg) -> Result<Resolved, ResolveError> {
         if self.psk.len() > MAX_PSKS {
@@ -117,7 +126,7 @@ impl ChannelArgs {
             let server = format!("{}:{}", host.name, host.address.port());
             known.extend(host.pins.iter().map(|key| (server.clone(), *key)));
         }
-        let trust = Trust::new(server, host.address.host(), keys, known);
+        let trust = Trust::new(server, host.address.host(), keys, known).with_asking(!self.asks_nobody);
         let no_random = |error| ResolveError::File(format!("the system gives no random bytes: {error}"));
         let mut channel = ClientChannel::new(trust).map_err(no_random)?;
         let psks = psk_files.iter().map(|path| read_psk(path).map_err(|error| of_file(path, &error)));

@@ -20,11 +20,18 @@ pub struct Trust {
     keys: Mutex<Vec<PublicKey>>,
     /// All servers that have a name or a pin.
     known: Vec<(String, PublicKey)>,
+    /// Whether the user is asked about a server whose key is not known.
+    asks: bool,
 }
 
 impl Trust {
     pub fn new(server: String, host: &str, keys: Vec<PublicKey>, known: Vec<(String, PublicKey)>) -> Self {
-        Self { server, host: host.to_owned(), keys: Mutex::new(keys), known }
+        Self { server, host: host.to_owned(), keys: Mutex::new(keys), known, asks: true }
+    }
+
+    /// Sets whether the user is asked about a server whose key is not known.
+    pub fn with_asking(self, asks: bool) -> Self {
+        Self { asks, ..self }
     }
 
     /// Those whose key this is, by other names.
@@ -57,7 +64,7 @@ impl Trust {
     fn confirm(&self, key: &PublicKey) -> Result<(), String> {
         let names = self.names_of(key);
         let also = if names.is_empty() { String::new() } else { format!(" (it is known as {names})") };
-        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+        if !(self.asks && io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return Err(format!(
                 "its key, {key}{also}, is not known here. If whoever keeps the server names the same key, --pin takes it"
             ));
