@@ -111,7 +111,8 @@ mod tests {
             let from = usize::try_from(from).expect("small");
             Ok::<_, Infallible>(Some(contents[from..from + usize::try_from(len).expect("small")].to_vec()))
         });
-        let Ok(Some(position)) = position;
+        let Ok(position) = position;
+        let position = position.expect("nothing changes here");
         (&contents[usize::try_from(position).expect("small")..], read)
     }
 
