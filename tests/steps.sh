@@ -69,3 +69,24 @@ as_root() {
         fail "only root can do this. This does it: sudo --preserve-env=PATH $*"
     fi
 }
+
+# The features of the core, one a line, without `default`.
+core_features() {
+    cargo metadata --no-deps --format-version 1 --locked | python3 -c '
+import json, sys
+for package in json.load(sys.stdin)["packages"]:
+    if package["name"] == "coracle-core":
+        print(*(name for name in package["features"] if name != "default"), sep="\n")'
+}
+
+# Subsets of the arguments behind the first one, one a line, joined by commas: those of at most $1 of them, and those that lack at
+# most $1. The first line is empty. `manage` includes `write`.
+subsets() {
+    python3 -c '
+import itertools, sys
+few, names = int(sys.argv[1]), sys.argv[2:]
+for size in range(len(names) + 1):
+    for subset in itertools.combinations(names, size):
+        if min(size, len(names) - size) <= few and not ("manage" in subset and "write" not in subset):
+            print(",".join(subset))' "$@"
+}

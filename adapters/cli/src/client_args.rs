@@ -17,7 +17,7 @@ use crate::values::{DurationArg, parse_limit, parse_rate};
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets. Names of
-    /// ~/.config/coracle/hosts come first
+    /// ~/.config/coracle/hosts come first, and those that 'coracle find' lists after what the resolver knows
     #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
     host: HostArg,
 
@@ -120,7 +120,11 @@ impl NetworkArgs {
     /// Finds out which server `host` is and how it is talked to. The time of --max-time begins with the first one.
     pub fn resolve(&self, host: &HostArg) -> Result<Resolved, ResolveError> {
         self.shared();
-        self.channel.resolve(host)
+        let server = self.channel.resolve(host)?;
+        if let Some(note) = &server.note {
+            print_error(note);
+        }
+        Ok(server)
     }
 
     /// A client of a server. It connects with its first request.
@@ -164,6 +168,7 @@ pub fn report(error: &ResolveError) -> Exit {
     match error {
         ResolveError::Usage(_) => Exit::Usage,
         ResolveError::File(_) => Exit::LocalFile,
+        ResolveError::Network(_) => Exit::Network,
     }
 }
 

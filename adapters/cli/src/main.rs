@@ -5,8 +5,10 @@ mod change;
 mod client_args;
 mod console;
 mod descriptor_limit;
+mod discovery;
 mod exit;
 mod filter;
+mod find;
 mod generate;
 mod get;
 mod identity;
@@ -59,6 +61,7 @@ enum Command {
     Mkdir(change::Mkdir),
     Df(change::Df),
     Do(change::Do),
+    Find(find::Find),
     Load(Box<load::Load>),
     Key(key::Key),
     Completions(generate::Completions),
@@ -72,6 +75,7 @@ Examples:
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle tail -f 192.168.7.2 boot.log     print what is appended to it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 'coracle help COMMAND' describes a command.";
@@ -83,6 +87,7 @@ Examples:
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
   coracle tail -f 192.168.7.2 boot.log     print what is appended to it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
+  coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
 
 Exit codes:
@@ -128,6 +133,7 @@ fn main() -> ExitCode {
         Command::Mkdir(args) => change::mkdir(&args),
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
+        Command::Find(args) => find::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
@@ -152,7 +158,12 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Do(args) => Some(&args.client_args),
         // Of several servers, which it finds itself.
         Command::Tail(_) => None,
-        Command::Serve(_) | Command::Load(_) | Command::Key(_) | Command::Completions(_) | Command::Man(_) => None,
+        Command::Serve(_)
+        | Command::Find(_)
+        | Command::Load(_)
+        | Command::Key(_)
+        | Command::Completions(_)
+        | Command::Man(_) => None,
     }
 }
 

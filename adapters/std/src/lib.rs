@@ -32,12 +32,15 @@
 //! - [`rate_limit`]: a limit of bytes a second, for one connection or many
 //! - [`transport`]: a TCP socket as a transport of the core's drivers
 //! - `channel`: the encrypted channel around a transport (feature `channel`)
+//! - `discover`: finding servers in the local network, and being found (feature `discover`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
 #[cfg(all(unix, feature = "channel"))]
 pub mod channel;
 #[cfg(unix)]
 pub mod client;
+#[cfg(all(unix, feature = "discover"))]
+pub mod discover;
 #[cfg(unix)]
 pub mod local;
 #[cfg(all(unix, feature = "metrics"))]

@@ -1,9 +1,11 @@
 //! The server that HOST stands for, and how it is talked to.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use coracle::channel::{KeyFileError, KeyPair, PublicKey, read_psk, read_secret_key};
@@ -13,8 +15,9 @@ use coracle_core::{Code, Failure};
 use super::hosts::{Host, Hosts};
 use super::lines::FileProblem;
 use super::paths::own;
-use super::pins::Pins;
+use super::pins::{Pin, Pins};
 use super::trust::Trust;
+use crate::discovery::{Located, locate};
 
 /// A host has a pre-shared key and the next one.
 const MAX_PSKS: usize = 2;
@@ -30,7 +33,7 @@ pub struct HostArg {
 }
 
 /// How the server is talked to: encrypted where one of these is given, or something is known of the server.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ChannelArgs {
     /// Talk encrypted, with the pre-shared key in this file; a second one is tried where the first is not answered
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Encryption")]
@@ -55,6 +58,8 @@ pub struct ChannelArgs {
 pub struct Resolved {
     pub address: Address,
     pub channel: Option<ClientChannel>,
+    /// What the user should know of how it was found.
+    pub note: Option<String>,
 }
 
 /// Why it is not known how to talk to a server.
@@ -64,6 +69,8 @@ pub enum ResolveError {
     Usage(String),
     /// A file cannot be read, or is malformed.
     File(String),
+    /// Nobody knows where the server is, or more than one has its name.
+    Network(String),
 }
 
 impl FromStr for HostArg {
@@ -80,6 +87,15 @@ impl HostArg {
     /// What was typed for the host, without the port.
     pub fn host(&self) -> &str {
         self.address.host()
+    }
+
+    /// The address with where the server is, at the port that is announced, unless the user named one.
+    fn at(&self, address: Address, mut located: Located, has_line: bool) -> (Address, Located) {
+        if self.has_port || has_line {
+            located.addresses.iter_mut().for_each(|located| located.set_port(address.port()));
+        }
+        let port = located.addresses.first().map_or(address.port(), SocketAddr::port);
+        (address.with_port(port).with_addresses(&located.addresses), located)
     }
 
     /// The server's address, its name as pins have it, and its line in the hosts file.
@@ -100,18 +116,47 @@ impl ChannelArgs {
         self.asks_nobody = true;
     }
 
-    /// Finds out what `host` is, and how it is talked to.
+    /// As without arguments, and without questions to the user.
+    pub fn asking_nobody() -> Self {
+        Self { asks_nobody: true, ..Self::default() }
+    }
+
+    /// Finds out what `host` is and where, and how it is talked to.
     pub fn resolve(&self, host: &HostArg) -> Result<Resolved, ResolveError> {
+        self.resolve_with(host, |address| locate(address).map_err(|error| ResolveError::Network(error.to_string())))
+    }
+
+    /// Finds out how `host` is talked to, which was located before.
+    pub fn resolve_at(&self, host: &HostArg, located: Located) -> Result<Resolved, ResolveError> {
+        self.resolve_with(host, |_| Ok(Some(located)))
+    }
+
+    fn resolve_with(
+        &self,
+        host: &HostArg,
+        locate: impl FnOnce(&Address) -> Result<Option<Located>, ResolveError>,
+    ) -> Result<Resolved, ResolveError> {
         if self.psk.len() > MAX_PSKS {
             return Err(ResolveError::Usage("--psk: a host has two pre-shared keys at most".to_owned()));
         }
         let hosts = Hosts::load()?;
         let pins = Pins::open().map_or_else(|| Ok(Vec::new()), |pins| pins.load())?;
         let (address, server, line) = host.look_up(&hosts);
+        let (address, located) = match locate(&address)? {
+            Some(located) => {
+                let (address, located) = host.at(address, located, line.is_some());
+                (address, Some(located))
+            }
+            None => (address, None),
+        };
+        let note = located.as_ref().and_then(|located| note(host, located));
         let mut keys = self.pin.clone();
         if keys.is_empty() {
             keys.extend(line.iter().flat_map(|host| &host.pins));
             keys.extend(pins.iter().filter(|pin| pin.server == server).map(|pin| pin.key));
+        }
+        if let (true, Some(located)) = (keys.is_empty(), &located) {
+            keys.extend(pins_of_located(host, located, &pins));
         }
         let psk_files = match line {
             Some(host) if self.psk.is_empty() => &host.psks,
@@ -119,7 +164,7 @@ impl ChannelArgs {
         };
         let key_file = self.key.as_ref().or_else(|| line?.key.as_ref());
         if keys.is_empty() && psk_files.is_empty() && key_file.is_none() {
-            return Ok(Resolved { address, channel: None });
+            return Ok(Resolved { address, channel: None, note });
         }
         let mut known: Vec<_> = pins.into_iter().map(|pin| (pin.server, pin.key)).collect();
         for host in hosts.iter() {
@@ -135,7 +180,7 @@ impl ChannelArgs {
             Some(key) => channel = channel.with_key(key),
             None => IS_NAMELESS.store(true, Ordering::Relaxed),
         }
-        Ok(Resolved { address, channel: Some(channel) })
+        Ok(Resolved { address, channel: Some(channel), note })
     }
 }
 
@@ -161,6 +206,24 @@ pub fn hint(error: &Error) -> Option<&'static str> {
     }
 }
 
+/// That a server is sought where it was, which may be another's place now.
+fn note(host: &HostArg, located: &Located) -> Option<String> {
+    let ago = Duration::from_secs(located.last_seen?.elapsed().unwrap_or_default().as_secs());
+    let at = located.addresses.first()?;
+    Some(format!("{}: no answer to mDNS; {} ago it was at {at}", host.host(), humantime::format_duration(ago)))
+}
+
+/// The keys of a server that anybody may have announced: those of its name at any port, as the port is what was announced, or
+/// else those of its addresses.
+fn pins_of_located(host: &HostArg, located: &Located, pins: &[Pin]) -> Vec<PublicKey> {
+    let of_name =
+        |pin: &&Pin| !host.has_port && pin.server.rsplit_once(':').is_some_and(|(name, _)| name == host.host());
+    let of_address =
+        |pin: &&Pin| located.addresses.iter().any(|address| pin.server == Address::from(*address).to_string());
+    let named: Vec<_> = pins.iter().filter(of_name).map(|pin| pin.key).collect();
+    if named.is_empty() { pins.iter().filter(of_address).map(|pin| pin.key).collect() } else { named }
+}
+
 /// The user's key: that of a file, or the one that has a place of its own; `None` where there is none.
 fn own_key(file: Option<&PathBuf>) -> Result<Option<KeyPair>, ResolveError> {
     let path = match file {
@@ -181,7 +244,7 @@ fn of_file(path: &Path, error: &KeyFileError) -> ResolveError {
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(what) | Self::File(what) => f.write_str(what),
+            Self::Usage(what) | Self::File(what) | Self::Network(what) => f.write_str(what),
         }
     }
 }

@@ -14,7 +14,7 @@ mod pins;
 mod trust;
 
 pub use channel::{ChannelArgs, HostArg, ResolveError, Resolved, hint};
-pub use hosts::{Hosts, check_name};
+pub use hosts::{Host, Hosts, check_name};
 pub use lines::{FileProblem, words};
 pub use paths::own;
 pub use pins::{Pin, Pins};

@@ -153,6 +153,9 @@ fn plan(args: &Load) -> Result<Plan, Exit> {
         _ => RequestKind::Hello,
     };
     let server = args.channel.resolve(&args.host).map_err(|error| report_unresolved(&error))?;
+    if let Some(note) = &server.note {
+        print_error(note);
+    }
     if server.channel.is_some() && args.text.is_some() {
         print_error("--text is sent in plain, and this server is talked to encrypted");
         return Err(Exit::Usage);

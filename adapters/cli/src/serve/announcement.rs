@@ -10,7 +10,8 @@ use coracle_core::FileName;
 use super::metrics_page::MetricsPage;
 use crate::listen_address::ShownAddress;
 
-/// Prints the addresses and how to connect to them, by IPv6 alone where `is_ipv6_only`; `name` is that of the one file that is served, if it is one. A closed
+/// Prints the addresses and how to connect to them, by IPv6 alone where `is_ipv6_only`; `name` is that of the one file that is served, if it is one, and
+/// `found_as` that by which it is announced. A closed
 /// standard output is no error.
 pub fn print(
     addresses: &[SocketAddr],
@@ -18,6 +19,7 @@ pub fn print(
     page: Option<&MetricsPage>,
     key: Option<&PublicKey>,
     name: Option<FileName<'_>>,
+    found_as: Option<&str>,
 ) {
     let mut text = String::new();
     for address in addresses {
@@ -25,6 +27,9 @@ pub fn print(
     }
     if let Some(page) = page {
         text.push_str(&format!("metrics on http://{}/metrics\n", page.address()));
+    }
+    if let Some(found_as) = found_as {
+        text.push_str(&format!("announced as {found_as}\n"));
     }
     if let Some(key) = key {
         text.push_str(&format!("its key is {key}\n"));

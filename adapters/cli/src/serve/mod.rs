@@ -2,6 +2,7 @@
 
 mod admission;
 mod announcement;
+mod discovery;
 mod encryption;
 mod metrics_page;
 mod writing;
@@ -19,6 +20,7 @@ use std::thread;
 use clap::{Args, ValueEnum, ValueHint};
 use coracle::channel::ServerChannel;
 use coracle::client::AddressFamily;
+use coracle::discover::Announcement;
 use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
 use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore};
@@ -32,6 +34,7 @@ use crate::signals::{stop_on_signals, stop_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
+use discovery::AnnounceArgs;
 use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
@@ -91,6 +94,8 @@ pub struct Serve {
     /// The name of this server, which clients are told (at most 32 bytes)
     #[arg(long, default_value = "", hide_default_value = true, value_parser = parse_server_name)]
     name: String,
+    #[command(flatten)]
+    announcing: AnnounceArgs,
     /// Show the clients, the throughput and the log on this terminal, and take keys: start and stop listening, change the directory and the address. Without a terminal, only the log is written
     #[arg(long)]
     console: bool,
@@ -133,6 +138,7 @@ Examples:
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
@@ -144,6 +150,7 @@ Examples:
   coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
   coracle serve boot.log                    one file, and nothing beside it
   coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
+  coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
@@ -311,12 +318,18 @@ where
         Ok(page) => page,
         Err(exit) => return exit,
     };
-    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), key.as_ref(), name);
+    let found_as = match args.announcing.start(&args.name, &server.addresses(), args.ipv6) {
+        Ok(announced) => announced,
+        Err(why) => return fail(Exit::Usage, &why),
+    };
+    let found_name = found_as.as_ref().map(Announcement::name);
+    announcement::print(&server.addresses(), args.ipv6, page.as_ref(), key.as_ref(), name, found_name.as_deref());
     let (handle, last_signal) = (server.handle(), AtomicU8::new(0));
     let outcome = thread::scope(|scope| {
         let signals_handle = signals.handle();
         scope.spawn(|| stop_on_signals(&mut signals, &handle, &last_signal));
         let outcome = server.run();
+        drop(found_as);
         signals_handle.close();
         outcome
     });
@@ -367,7 +380,8 @@ fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metr
 where
     S: ServedStore,
 {
-    if let Ok(name) = ServerName::new(&args.name) {
+    let given = args.announcing.given_name().filter(|_| args.name.is_empty());
+    if let Ok(name) = ServerName::new(given.unwrap_or(&args.name)) {
         server = server.with_name(name);
     }
     if let Some(channel) = channel {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The address of a server: a name, an IPv4 address, or an IPv6 address in brackets, and a port, which is 8888 by default.
 ///
@@ -18,6 +19,8 @@ use std::str::FromStr;
 pub struct Address {
     host: String,
     port: u16,
+    /// Where the host is; `None` where that is asked for when it is connected to.
+    known: Option<Arc<[SocketAddr]>>,
 }
 
 /// Why a text is not an [`Address`].
@@ -61,12 +64,27 @@ impl Address {
         Self { port, ..self }
     }
 
+    /// Sets where the host is: at these addresses, at least one, in the order in which to try them. Nobody is then asked for
+    /// them, and errors name the first.
+    ///
+    /// # Panics
+    ///
+    /// Without addresses.
+    #[must_use]
+    pub fn with_addresses(self, addresses: &[SocketAddr]) -> Self {
+        assert!(!addresses.is_empty(), "a host has an address");
+        Self { known: Some(addresses.into()), ..self }
+    }
+
     /// Looks up the addresses of the host, at least one, in the order in which to try them.
     ///
     /// # Errors
     ///
     /// The host is not known, or cannot be looked up now.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Some(known) = &self.known {
+            return Ok(known.to_vec());
+        }
         let addresses: Vec<_> = (self.host.as_str(), self.port).to_socket_addrs()?.collect();
         if addresses.is_empty() {
             return Err(io::Error::new(io::ErrorKind::NotFound, "the host has no address"));
@@ -109,7 +127,7 @@ impl FromStr for Address {
             }
             Some(_) => return Err(AddressError::Port),
         };
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { host: host.to_owned(), port, known: None })
     }
 }
 
@@ -119,7 +137,7 @@ impl From<SocketAddr> for Address {
             SocketAddr::V6(v6) if v6.scope_id() != 0 => format!("{}%{}", v6.ip(), v6.scope_id()),
             other => other.ip().to_string(),
         };
-        Self { host, port: address.port() }
+        Self { host, port: address.port(), known: None }
     }
 }
 
@@ -129,6 +147,10 @@ impl fmt::Display for Address {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
+        }?;
+        match self.known.as_deref() {
+            Some([first, ..]) => write!(f, " ({first})"),
+            _ => Ok(()),
         }
     }
 }
@@ -188,6 +210,14 @@ mod tests {
             assert_eq!(text.parse::<Address>(), Err(error), "{text:?}");
         }
         assert_eq!("x".repeat(254).parse::<Address>(), Err(AddressError::Host));
+    }
+
+    #[test]
+    fn addresses_that_are_known_are_not_looked_up() {
+        let known = ["192.0.2.7:9000".parse().expect("an address"), "[2001:db8::7]:9000".parse().expect("an address")];
+        let address = "no.such.host.invalid".parse::<Address>().expect("an address").with_addresses(&known);
+        assert_eq!(address.resolve().expect("known"), known);
+        assert_eq!(address.to_string(), "no.such.host.invalid:8888 (192.0.2.7:9000)");
     }
 
     #[test]
