@@ -90,6 +90,9 @@ impl ClientArgs {
     /// Finds out which server is meant and how it is talked to, before anything else is done. Prints what is wrong.
     pub fn prepare(&self) -> Result<(), Exit> {
         let server = self.network.resolve(&self.host).map_err(|error| report(&error))?;
+        if let Some(note) = &server.note {
+            print_error(note);
+        }
         self.server.get_or_init(|| server);
         Ok(())
     }
@@ -120,11 +123,7 @@ impl NetworkArgs {
     /// Finds out which server `host` is and how it is talked to. The time of --max-time begins with the first one.
     pub fn resolve(&self, host: &HostArg) -> Result<Resolved, ResolveError> {
         self.shared();
-        let server = self.channel.resolve(host)?;
-        if let Some(note) = &server.note {
-            print_error(note);
-        }
-        Ok(server)
+        self.channel.resolve(host)
     }
 
     /// A client of a server. It connects with its first request.

@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::discovery;
 use crate::identity::{FileProblem, HostArg, words};
 
 /// More than any inventory has, in bytes.
@@ -28,6 +29,8 @@ pub enum HostsArg {
     Host(Box<HostArg>, String),
     /// `@FILE`.
     File(PathBuf),
+    /// `mdns:`: those that announce themselves in the local network.
+    Announced,
 }
 
 /// `KEY=VALUE`: what a line of an inventory must have.
@@ -60,6 +63,8 @@ pub enum InventoryError {
     SameName(String),
     /// There is no host.
     Empty(String),
+    /// The local network was searched, and gave none.
+    Search(String),
 }
 
 impl FromStr for HostsArg {
@@ -69,6 +74,7 @@ impl FromStr for HostsArg {
         match text.strip_prefix('@') {
             Some("") => Err("a file of hosts is @FILE".to_owned()),
             Some(file) => Ok(Self::File(file.into())),
+            None if text == "mdns:" => Ok(Self::Announced),
             None => {
                 let host = text.parse().map_err(|error: <HostArg as FromStr>::Err| error.to_string())?;
                 Ok(Self::Host(Box::new(host), text.to_owned()))
@@ -89,6 +95,11 @@ impl FromStr for Condition {
 }
 
 impl Member {
+    fn new(host: HostArg, written: &str) -> Self {
+        let (written, name) = (written.to_owned(), written.to_owned());
+        Self { host, written, name, attributes: Vec::new(), place: None }
+    }
+
     /// The value of `key`: of a key of its line, or `name`.
     pub fn attribute(&self, key: &str) -> Option<&str> {
         if key == "name" {
@@ -119,13 +130,14 @@ pub fn members(arguments: &[HostsArg], conditions: &[Condition]) -> Result<Vec<M
     let mut members = Vec::new();
     for argument in arguments {
         match argument {
-            HostsArg::Host(host, written) => members.push(Member {
-                host: (**host).clone(),
-                written: written.clone(),
-                name: written.clone(),
-                attributes: Vec::new(),
-                place: None,
-            }),
+            HostsArg::Host(host, written) => members.push(Member::new((**host).clone(), written)),
+            HostsArg::Announced => {
+                for written in discovery::hosts(discovery::TIMEOUT).map_err(InventoryError::Search)? {
+                    let host =
+                        written.parse().map_err(|error| InventoryError::Search(format!("{written:?}: {error}")))?;
+                    members.push(Member::new(host, &written));
+                }
+            }
             HostsArg::File(path) => members.extend(parse(path, &read(path)?)?),
         }
     }
@@ -209,7 +221,7 @@ impl fmt::Display for InventoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(problem) => problem.fmt(f),
-            Self::SameName(what) | Self::Empty(what) => f.write_str(what),
+            Self::SameName(what) | Self::Empty(what) | Self::Search(what) => f.write_str(what),
         }
     }
 }

@@ -68,7 +68,6 @@ pub fn locate(address: &Address) -> Result<Option<Located>, LocateError> {
 
 /// The hosts that announce themselves now, for commands with several hosts that are given `mdns:` for a list: each as HOST or
 /// HOST:PORT. What is found is remembered for this run.
-#[allow(dead_code, reason = "the commands with several hosts call it")]
 pub fn hosts(timeout: Duration) -> Result<Vec<String>, String> {
     let found = Search::new().with_timeout(timeout).run().map_err(|error| error.to_string())?;
     if found.is_flooded {

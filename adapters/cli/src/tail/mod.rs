@@ -131,7 +131,12 @@ pub fn run(mut args: Tail) -> Exit {
     let mut clients = Vec::new();
     for member in &members {
         match args.network.resolve(&member.host) {
-            Ok(server) => clients.push(args.network.client(&server)),
+            Ok(server) => {
+                if let Some(note) = &server.note {
+                    print_error(note);
+                }
+                clients.push(args.network.client(&server));
+            }
             Err(error) => return report(&error),
         }
     }

@@ -66,8 +66,7 @@ fn l3_whatever_a_line_holds_comes_as_it_is() {
     add(b"\n");
     drop(tail);
     let output = Serve::run(&["-n", "all", "--json", &serve.address, LOG]);
-    let mut lines =
-        output.stdout.split(|byte| *byte == b'\n').map(|line| serde_json::from_slice::<serde_json::Value>(line));
+    let mut lines = output.stdout.split(|byte| *byte == b'\n').map(serde_json::from_slice::<serde_json::Value>);
     let first = lines.next().expect("a line").expect("JSON");
     assert_eq!((&first["hex"], &first["fileName"]), (&"00fffe1b5b33316d0d".into(), &LOG.into()));
     let second = lines.next().expect("a line").expect("JSON");
@@ -110,7 +109,7 @@ fn it_ends_when_nobody_reads() {
 fn l6_a_reader_that_stands_still_holds_the_reading_back() {
     let serve = Serve::new(&["--append", "*.log"]);
     serve.write(LOG, "");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"))
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_coracle"))
         .args(["tail", "-f", "-n", "all", &serve.address, LOG, "--until", "the end"])
         .stdout(std::process::Stdio::piped())
         .spawn()
