@@ -41,6 +41,7 @@ With -f a file is followed by its name, whatever happens: what it has is printed
 order, and what cannot be is told on standard error:
   -- boot.log begins anew --              it was truncated, replaced or rewritten
   -- what boot.log had behind byte 5,321 is not known --   where that was not read in time
+  -- 1,204 bytes dropped before they could be read --      by a log that drops its head
   -- unreachable, trying again --         the server, for as long as it takes
 A file that is not there is waited for. End it with Ctrl-C, --until or --max-time.
 
@@ -206,6 +207,7 @@ fn follow(client: Client, options: FollowOptions, mut printer: Printer) -> Ended
                 Err(error) => Err(error),
             },
             Ok(Some(FollowEvent::BeginsAnew { known_to })) => printer.notice(&Notice::BeginsAnew { known_to }),
+            Ok(Some(FollowEvent::Dropped { bytes })) => printer.notice(&Notice::Dropped { bytes }),
             Ok(Some(FollowEvent::Waiting { error })) => printer.notice(&Notice::Waiting(error)),
             Ok(Some(FollowEvent::Resumed)) => printer.notice(&Notice::Resumed),
             Ok(Some(_)) => Ok(()),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 #[derive(Debug)]
 pub enum Notice {
     BeginsAnew { known_to: Option<u64> },
+    Dropped { bytes: u64 },
     Waiting(Error),
     Resumed,
 }
@@ -27,10 +28,14 @@ impl Notice {
                 ]
             }
             Self::BeginsAnew { known_to: None } => vec![format!("-- {name} begins anew --")],
+            Self::Dropped { bytes } => {
+                vec![format!("-- {} bytes dropped before they could be read --", Grouped(*bytes))]
+            }
             Self::Waiting(Error::Refused { code: Some(Code::NotFound), .. }) => {
                 vec![format!("-- {name} is not there, waiting for it --")]
             }
             Self::Waiting(error @ Error::Refused { .. }) => vec![format!("-- {error}, trying again --")],
+            Self::Waiting(error) if error.is_busy() => vec!["-- busy, trying again --".to_owned()],
             Self::Waiting(error) => vec![error.to_string(), "-- unreachable, trying again --".to_owned()],
             Self::Resumed => vec!["-- going on --".to_owned()],
         }
@@ -41,14 +46,17 @@ impl Notice {
         let mut object = Map::new();
         let word = match self {
             Self::BeginsAnew { .. } => "beginsAnew",
+            Self::Dropped { .. } => "dropped",
             Self::Waiting(Error::Refused { code: Some(Code::NotFound), .. }) => "missing",
             Self::Waiting(Error::Refused { .. }) => "refused",
+            Self::Waiting(error) if error.is_busy() => "busy",
             Self::Waiting(_) => "unreachable",
             Self::Resumed => "resumed",
         };
         object.insert("notice".into(), word.into());
         match self {
             Self::BeginsAnew { known_to: Some(bytes) } => drop(object.insert("knownTo".into(), (*bytes).into())),
+            Self::Dropped { bytes } => drop(object.insert("bytes".into(), (*bytes).into())),
             Self::Waiting(error) => drop(object.insert("reason".into(), error.to_string().into())),
             _ => {}
         }
@@ -98,6 +106,7 @@ mod tests {
                 Notice::BeginsAnew { known_to: Some(5_321) },
                 &["-- what boot.log had behind byte 5,321 is not known --", "-- boot.log begins anew --"],
             ),
+            (Notice::Dropped { bytes: 1_204 }, &["-- 1,204 bytes dropped before they could be read --"]),
             (refused(Code::NotFound, "not found"), &["-- boot.log is not there, waiting for it --"]),
             (refused(Code::Denied, "permission denied"), &["-- permission denied, trying again --"]),
             (Notice::Resumed, &["-- going on --"]),

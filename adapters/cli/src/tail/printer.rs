@@ -118,7 +118,7 @@ impl Printer {
 
     /// Tells what happened, on standard error, and with JSON on standard output, too.
     pub fn notice(&mut self, notice: &Notice) -> io::Result<()> {
-        if let Notice::BeginsAnew { .. } = notice {
+        if let Notice::BeginsAnew { .. } | Notice::Dropped { .. } = notice {
             // What comes is the beginning of another line.
             self.finish()?;
             if std::mem::take(&mut self.is_inside_line) {

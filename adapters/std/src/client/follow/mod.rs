@@ -2,16 +2,19 @@
 //!
 //! Each request asks for what stands behind the bytes that are there already, with a digest that covers the last 4 KiB of
 //! them too: a right digest proves that the new bytes continue the old ones. A wrong one, or a file that is shorter than
-//! what is there, is another file of the same name, and is followed from its beginning.
+//! what is there, is another file of the same name, and is followed from its beginning. A server that can wait does so until
+//! something is appended; others are asked again and again.
 
+mod event;
 mod piece;
 mod start;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use coracle_core::{Code, End, FileName, Version};
+use coracle_core::{Code, End, FileName, Hello, Version};
 
+pub use event::{FollowEvent, FollowOptions};
 pub use start::FollowFrom;
 
 use self::piece::{Piece, Question, Window, ask};
@@ -29,38 +32,14 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause before a server that could not be reached is tried again.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+/// How long a server that can is asked to wait for something new, in milliseconds.
+const WAIT_MS: u64 = 30_000;
+/// An answer with nothing new that came sooner was not waited for.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// Between the heartbeats of a server that waits, with some time on the way.
+const HEARTBEATS: Duration = Duration::from_secs(15);
 /// Wrong digests in a row that mean another file. The first may be an error of the transmission.
 const MISMATCHES: u32 = 2;
-
-/// What a [`Follower`] yields.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum FollowEvent<'a> {
-    /// The next bytes of the file, at most 512 KiB. They were verified, and each comes once.
-    Bytes(&'a [u8]),
-    /// The file was truncated, replaced or rewritten: its bytes come from the first one on.
-    BeginsAnew {
-        /// How much of the old file was yielded, in bytes from its beginning, where it is not known whether it had more;
-        /// `None` where it was read to its end.
-        known_to: Option<u64>,
-    },
-    /// The server cannot be reached, has no place, or does not have the file: it is asked again, for as long as it takes.
-    /// Comes once before a [`FollowEvent::Resumed`].
-    Waiting {
-        /// Why.
-        error: Error,
-    },
-    /// The server has answered again.
-    Resumed,
-}
-
-/// What a [`Follower`] does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FollowOptions {
-    from: FollowFrom,
-    follows: bool,
-}
 
 /// A file of a server that is followed: the end of it, and what is appended to it, whatever happens to it and to the server.
 ///
@@ -98,6 +77,16 @@ pub struct Follower {
     fresh: Vec<u8>,
     /// What follows the window and came from a file that changed under way: the next answer proves it.
     unproved: Vec<u8>,
+    /// Whether the file keeps its version when it grows: then the server can say at once that it is another file.
+    is_version_stable: bool,
+    /// Whether the next answer has to be of that version: the window alone cannot prove it.
+    names_version: bool,
+    /// Whether to look at once whether the file is another one.
+    is_in_doubt: bool,
+    /// Whether something of the old file came after it was replaced.
+    has_read_replaced: bool,
+    /// What the server can do; `None` before it has said so.
+    features: Option<FollowFeatures>,
     /// Answers with a wrong digest since the last right one.
     mismatches: u32,
     /// Where to end, without following.
@@ -113,6 +102,13 @@ pub struct Follower {
     pause: Duration,
     /// After the last answer with nothing new.
     idle_pause: Duration,
+}
+
+/// What a server says that it can do.
+#[derive(Clone, Copy, Debug)]
+struct FollowFeatures {
+    waits: bool,
+    absolute: bool,
 }
 
 /// What to ask next.
@@ -133,34 +129,8 @@ enum Outcome {
     Again,
     Bytes,
     BeginsAnew { known_to: Option<u64> },
+    Dropped { bytes: u64 },
     Failed(FailedAttempt),
-}
-
-impl FollowOptions {
-    /// The last 10 lines, and what is appended.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { from: FollowFrom::Lines(10), follows: true }
-    }
-
-    /// Sets where to begin. Default: 10 lines before the end. A file that is not there at first is followed from its beginning.
-    #[must_use]
-    pub const fn with_from(self, from: FollowFrom) -> Self {
-        Self { from, ..self }
-    }
-
-    /// Sets whether what is appended is waited for; otherwise all ends with the last byte that the file had at first, and with
-    /// the retries of the client. Default: true.
-    #[must_use]
-    pub const fn with_following(self, follows: bool) -> Self {
-        Self { follows, ..self }
-    }
-}
-
-impl Default for FollowOptions {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl Client {
@@ -181,6 +151,11 @@ impl Client {
             version: None,
             fresh: Vec::new(),
             unproved: Vec::new(),
+            is_version_stable: true,
+            names_version: false,
+            is_in_doubt: false,
+            has_read_replaced: false,
+            features: None,
             mismatches: 0,
             end: 0,
             backoff: Backoff::new(requester.policy),
@@ -211,6 +186,7 @@ impl Follower {
             match next.take() {
                 Some(Outcome::Bytes) => return Ok(Some(FollowEvent::Bytes(&self.fresh))),
                 Some(Outcome::BeginsAnew { known_to }) => return Ok(Some(FollowEvent::BeginsAnew { known_to })),
+                Some(Outcome::Dropped { bytes }) => return Ok(Some(FollowEvent::Dropped { bytes })),
                 Some(Outcome::Failed(failed)) => {
                     if let Some(error) = self.wait_after(failed)? {
                         return Ok(Some(FollowEvent::Waiting { error }));
@@ -235,16 +211,29 @@ impl Follower {
     }
 
     fn ask(&mut self) -> Outcome {
+        let features = match self.features {
+            Some(features) => features,
+            None => {
+                let hello = |hello: &Hello<'_>| FollowFeatures {
+                    waits: hello.features.wait,
+                    absolute: hello.features.absolute,
+                };
+                match self.requester.attempt(|connection| connection.hello(hello)) {
+                    Ok(features) => *self.features.insert(features),
+                    Err(failed) => return Outcome::Failed(failed),
+                }
+            }
+        };
         match self.stage.clone() {
-            Stage::Find(from) => self.find(from),
-            Stage::Read => self.read(),
-            Stage::ReadReplaced(version) => self.read_replaced(&version),
+            Stage::Find(from) => self.find(from, features.absolute),
+            Stage::Read => self.read(features),
+            Stage::ReadReplaced(version) => self.read_replaced(&version, features.absolute),
             Stage::Over => Outcome::Again,
         }
     }
 
-    fn find(&mut self, from: FollowFrom) -> Outcome {
-        match find(&mut self.requester, file_name(&self.name), from) {
+    fn find(&mut self, from: FollowFrom, absolute: bool) -> Outcome {
+        match find(&mut self.requester, file_name(&self.name), absolute, from) {
             Ok(Some(start)) => {
                 (self.window, self.end, self.stage) = (start.window, start.size, Stage::Read);
                 self.end_if_complete();
@@ -255,12 +244,28 @@ impl Follower {
         Outcome::Again
     }
 
-    fn read(&mut self) -> Outcome {
+    fn read(&mut self, features: FollowFeatures) -> Outcome {
         let rest = self.end.saturating_sub(self.window.position()).saturating_sub(self.unproved.len() as u64);
         let length = if self.options.follows { PIECE_LEN } else { rest.min(PIECE_LEN) };
-        let question = Question { name: file_name(&self.name), length, version: None };
+        let is_certain = self.unproved.is_empty() && self.mismatches == 0 && !self.is_in_doubt;
+        let waits = self.options.follows && features.waits && is_certain;
+        let names_version = self.names_version || (waits && self.is_version_stable);
+        let question = Question {
+            name: file_name(&self.name),
+            length,
+            version: self.version.as_ref().filter(|_| names_version),
+            wait_ms: if waits { wait_ms(self.requester.stall_timeout) } else { 0 },
+            absolute: features.absolute,
+        };
+        let begin = Instant::now();
         let failed = match ask(&mut self.requester, question, &self.window, &self.unproved) {
-            Ok((End::Verified(_), piece)) => return self.proved(piece, true),
+            Ok((End::Verified(_), piece)) => {
+                let outcome = self.proved(piece, true);
+                if waits && (matches!(outcome, Outcome::Bytes) || begin.elapsed() >= SHORTEST_WAIT) {
+                    (self.pause, self.idle_pause) = (Duration::ZERO, SHORTEST_PAUSE);
+                }
+                return outcome;
+            }
             // It grew meanwhile, or was rewritten: the next answer tells which.
             Ok((End::Changed { snapshot: Some(_) }, piece)) => return self.proved(piece, false),
             // The server has read its bytes twice. Now that it has changed a moment ago, it reads them once.
@@ -268,6 +273,11 @@ impl Follower {
             Err(failed) => failed,
         };
         match failed.error {
+            Error::Refused { code: Some(Code::Changed), .. } if self.names_version => self.is_replaced(),
+            Error::Refused { code: Some(Code::Changed), .. } if names_version => {
+                self.is_in_doubt = true;
+                Outcome::Again
+            }
             Error::Refused { code: Some(Code::Changed), .. } => self.again_soon(),
             Error::DigestMismatch | Error::Refused { code: Some(Code::BadRange), .. } if !self.unproved.is_empty() => {
                 self.unproved.clear();
@@ -277,7 +287,7 @@ impl Follower {
                 self.mismatches = self.mismatches.saturating_add(1);
                 if self.mismatches < MISMATCHES { Outcome::Again } else { self.is_replaced() }
             }
-            ref error if is_range_error(error) => self.is_replaced(),
+            ref error if is_range_error(error) => self.out_of_range(failed.first),
             _ => Outcome::Failed(failed),
         }
     }
@@ -287,8 +297,12 @@ impl Follower {
         let received = piece.bytes.len() as u64;
         let position = self.window.position().saturating_add(self.unproved.len() as u64).saturating_add(received);
         let is_at_end = piece.header.as_ref().is_none_or(|header| position >= header.size);
-        self.version = piece.header.map(|header| header.version);
-        (self.has_begun, self.mismatches) = (true, 0);
+        let version = piece.header.map(|header| header.version);
+        if received > 0 && self.version.is_some() {
+            self.is_version_stable = version == self.version;
+        }
+        (self.version, self.is_in_doubt) = (version, false);
+        (self.has_begun, self.mismatches, self.names_version) = (true, 0, false);
         if is_whole {
             self.fresh = std::mem::take(&mut self.unproved);
             self.fresh.append(&mut piece.bytes);
@@ -313,9 +327,25 @@ impl Follower {
         }
     }
 
+    /// What was asked for is not there: the file is shorter, or a log has dropped what is before `first`.
+    fn out_of_range(&mut self, first: Option<u64>) -> Outcome {
+        let Some(first) = first.filter(|first| *first > self.window.from()) else { return self.is_replaced() };
+        // A log that began anew may have dropped as much.
+        if self.version.is_some() && !std::mem::replace(&mut self.names_version, true) {
+            return Outcome::Again;
+        }
+        let position = self.window.position();
+        if first <= position {
+            self.window.forget_before(first);
+            return Outcome::Again;
+        }
+        self.window = Window::at(first);
+        Outcome::Dropped { bytes: first.saturating_sub(position) }
+    }
+
     /// The file is another one now.
     fn is_replaced(&mut self) -> Outcome {
-        self.mismatches = 0;
+        (self.mismatches, self.names_version) = (0, false);
         match self.version.take() {
             _ if !self.has_begun => {
                 self.stage = Stage::Find(self.options.from);
@@ -331,24 +361,27 @@ impl Follower {
     }
 
     /// Reads on in the file that was there before.
-    fn read_replaced(&mut self, version: &Version) -> Outcome {
-        let question = Question { name: file_name(&self.name), length: PIECE_LEN, version: Some(version) };
+    fn read_replaced(&mut self, version: &Version, absolute: bool) -> Outcome {
+        let name = file_name(&self.name);
+        let question = Question { name, length: PIECE_LEN, version: Some(version), wait_ms: 0, absolute };
         match ask(&mut self.requester, question, &self.window, &[]) {
             Ok((End::Verified(_), piece)) if piece.bytes.is_empty() => self.begin_anew(false),
             Ok((End::Verified(_), piece)) => {
-                self.fresh = piece.bytes;
+                (self.fresh, self.has_read_replaced) = (piece.bytes, true);
                 Outcome::Bytes
             }
             Err(failed) if !matches!(failed.error, Error::Refused { .. } | Error::DigestMismatch) => {
                 Outcome::Failed(failed)
             }
-            _ => self.begin_anew(true),
+            // At its end, if the server has kept it.
+            _ => self.begin_anew(!self.has_read_replaced),
         }
     }
 
     fn begin_anew(&mut self, may_have_had_more: bool) -> Outcome {
         let known_to = may_have_had_more.then_some(self.window.position());
         (self.window, self.stage) = (Window::at(0), Stage::Read);
+        (self.is_version_stable, self.is_in_doubt, self.has_read_replaced) = (true, false, false);
         Outcome::BeginsAnew { known_to }
     }
 
@@ -372,6 +405,8 @@ impl Follower {
                 if pause.is_zero() {
                     return Ok(None);
                 }
+                // Another one may answer next.
+                self.features = None;
                 self.pause = if failed.retry_ms.is_none() { pause.min(LONGEST_OUTAGE_PAUSE) } else { pause };
             }
             _ => return Err(failed.error),
@@ -395,6 +430,15 @@ impl Follower {
         if !self.options.follows && position >= self.end {
             self.stage = Stage::Over;
         }
+    }
+}
+
+/// How long the server is asked to wait: at most half of the time after which it would be given up, unless heartbeats come
+/// before that.
+fn wait_ms(stall_timeout: Option<Duration>) -> u64 {
+    match stall_timeout.filter(|timeout| *timeout < HEARTBEATS) {
+        Some(timeout) => u64::try_from(timeout.as_millis()).unwrap_or(WAIT_MS) / 2,
+        None => WAIT_MS,
     }
 }
 

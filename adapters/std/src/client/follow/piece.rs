@@ -24,6 +24,10 @@ pub struct Question<'a> {
     pub name: FileName<'a>,
     pub length: u64,
     pub version: Option<&'a Version>,
+    /// How long the server waits at the end of the file.
+    pub wait_ms: u64,
+    /// Whether offsets count from the beginning of a log that drops its head.
+    pub absolute: bool,
 }
 
 /// A piece that was received.
@@ -41,6 +45,17 @@ impl Window {
 
     pub const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Where the bytes begin that are known.
+    pub const fn from(&self) -> u64 {
+        self.position.saturating_sub(self.bytes.len() as u64)
+    }
+
+    /// Forgets the bytes before `from`.
+    pub fn forget_before(&mut self, from: u64) {
+        let excess = usize::try_from(from.saturating_sub(self.from())).unwrap_or(usize::MAX);
+        self.bytes.drain(..excess.min(self.bytes.len()));
     }
 
     /// Adds what follows.
@@ -62,11 +77,13 @@ pub fn ask(
     unproved: &[u8],
 ) -> Result<(End, Piece), FailedAttempt> {
     let offset = window.position.saturating_add(unproved.len() as u64);
-    let from = window.position.saturating_sub(window.bytes.len() as u64);
+    let from = window.from();
     let get = GetRequest::new(question.name)
         .with_offset(offset)
         .with_length(Some(question.length))
         .with_version(question.version)
+        .with_wait_ms(question.wait_ms)
+        .with_absolute(question.absolute)
         .with_digest_from(Some(from));
     let mut sink = Continuation { from, before: [&window.bytes, unproved], piece: Piece::default() };
     let end = requester.attempt(|connection| {
@@ -126,7 +143,12 @@ mod tests {
         assert_eq!((window.bytes.len(), window.bytes.first()), (WINDOW_LEN, Some(&b'c')));
         window.push(&[b'y'; 3 * WINDOW_LEN]);
         assert_eq!(window.bytes, [b'y'; WINDOW_LEN]);
-        assert_eq!(window.position(), 7 + 3 + 4 * WINDOW_LEN as u64 - 1);
+        let end = 7 + 3 + 4 * WINDOW_LEN as u64 - 1;
+        assert_eq!(window.position(), end);
+        for (from, left) in [(0, WINDOW_LEN), (end - 10, 10), (end - 20, 10), (end, 0), (end + 5, 0)] {
+            window.forget_before(from);
+            assert_eq!((window.bytes.len(), window.from()), (left, end - left as u64));
+        }
     }
 
     #[test]

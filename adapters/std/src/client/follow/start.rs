@@ -32,36 +32,45 @@ pub struct Start {
 }
 
 /// Finds the place; `None` where the file became shorter meanwhile, and has to be looked at again.
-pub fn find(requester: &mut Requester, name: FileName<'_>, from: FollowFrom) -> Result<Option<Start>, FailedAttempt> {
-    let size = requester.attempt(|connection| connection.stat(name, None))?.size;
+pub fn find(
+    requester: &mut Requester,
+    name: FileName<'_>,
+    absolute: bool,
+    from: FollowFrom,
+) -> Result<Option<Start>, FailedAttempt> {
+    let header = requester.attempt(|connection| match absolute {
+        true => connection.stat_absolute(name),
+        false => connection.stat(name, None),
+    })?;
+    let (size, first) = (header.size, header.first.unwrap_or(0));
+    let mut range = |from, len| range(requester, name, absolute, from, len);
     let position = match from {
-        FollowFrom::Beginning => 0,
-        FollowFrom::Bytes(bytes) => size.saturating_sub(bytes),
-        FollowFrom::Lines(lines) => {
-            match position_of_lines(size, lines, |from, len| range(requester, name, from, len))? {
-                Some(position) => position,
-                None => return Ok(None),
-            }
-        }
+        FollowFrom::Beginning => first,
+        FollowFrom::Bytes(bytes) => size.saturating_sub(bytes).max(first),
+        FollowFrom::Lines(lines) => match position_of_lines(first, size, lines, &mut range)? {
+            Some(position) => position,
+            None => return Ok(None),
+        },
     };
-    let len = position.min(WINDOW_LEN as u64);
+    let len = position.saturating_sub(first).min(WINDOW_LEN as u64);
     let mut window = Window::at(position.saturating_sub(len));
     if len > 0 {
-        let Some(bytes) = range(requester, name, window.position(), len)? else { return Ok(None) };
+        let Some(bytes) = range(window.position(), len)? else { return Ok(None) };
         window.push(&bytes);
     }
     Ok(Some(Start { window, size }))
 }
 
-/// The place `lines` lines before the end of a file of `size` bytes, of which `read` reads a range; `None` where that is `None`.
+/// The place `lines` lines before the end of a file of `size` bytes that has those from `first` on, of which `read` reads a range; `None` where that is `None`.
 fn position_of_lines<E>(
+    first: u64,
     size: u64,
     lines: u64,
     mut read: impl FnMut(u64, u64) -> Result<Option<Vec<u8>>, E>,
 ) -> Result<Option<u64>, E> {
     let (mut end, mut left, mut step) = (size, lines, FIRST);
-    while end > 0 && left > 0 {
-        let from = end.saturating_sub(step);
+    while end > first && left > 0 {
+        let from = end.saturating_sub(step).max(first);
         let Some(bytes) = read(from, end.saturating_sub(from))? else { return Ok(None) };
         // The line feed at the very end ends the last line, and is before none.
         let is_last = end == size && bytes.last() == Some(&b'\n');
@@ -78,8 +87,14 @@ fn position_of_lines<E>(
 }
 
 /// A range of the file; `None` where it is not there, or changes under way.
-fn range(requester: &mut Requester, name: FileName<'_>, from: u64, len: u64) -> Result<Option<Vec<u8>>, FailedAttempt> {
-    let question = Question { name, length: len, version: None };
+fn range(
+    requester: &mut Requester,
+    name: FileName<'_>,
+    absolute: bool,
+    from: u64,
+    len: u64,
+) -> Result<Option<Vec<u8>>, FailedAttempt> {
+    let question = Question { name, length: len, version: None, wait_ms: 0, absolute };
     match ask(requester, question, &Window::at(from), &[]) {
         Ok((End::Verified(_) | End::Changed { snapshot: Some(_) }, Piece { bytes, .. }))
             if bytes.len() as u64 == len =>
@@ -106,7 +121,7 @@ mod tests {
 
     fn last_lines(contents: &[u8], lines: u64) -> (&[u8], u64) {
         let mut read = 0;
-        let position = position_of_lines(contents.len() as u64, lines, |from, len| {
+        let position = position_of_lines(0, contents.len() as u64, lines, |from, len| {
             read += len;
             let from = usize::try_from(from).expect("small");
             Ok::<_, Infallible>(Some(contents[from..from + usize::try_from(len).expect("small")].to_vec()))
