@@ -27,7 +27,7 @@ const BURST: usize = 4;
 /// Announces the board as a server, `_coracle._tcp`, with its name, its port and its address, and answers who asks.
 ///
 /// The name is asked for before it is announced, and gets a number where another host has it. The host's own name is made of
-/// all of `mac`, which no other has. Bound it to a UDP socket with room for a packet of 1,472 bytes received and 640 bytes sent;
+/// all of `mac`, which no other has. Its UDP socket has room for a packet of [`Responder::RECEIVE_LEN`] and one of [`Responder::SEND_LEN`] bytes at least;
 /// the device must let the multicast group 224.0.0.251 in, whose Ethernet address is 01:00:5e:00:00:fb.
 ///
 /// ```
@@ -101,15 +101,20 @@ impl Responder {
             self.heed(packet, from.endpoint, now);
         }
         while let Some(to) = self.state.due(now) {
+            if socket.send_queue() > 0 {
+                // There is room when what waits has left.
+                return Some(now);
+            }
             let to = match to {
                 Destination::All => IpEndpoint::new(IpAddress::Ipv4(GROUP), PORT),
                 Destination::One(host) => host,
             };
-            let sent = socket.send_with(Self::SEND_LEN, to, |buf| self.state.write(buf, now));
-            if sent.is_err() {
-                // There is room when what waits has left.
-                return Some(now);
-            }
+            // In a buffer of its own first: smoltcp writes in place only where its ring is not about to wrap, and does not rewind one
+            // that is empty.
+            let mut message = [0; Self::SEND_LEN];
+            let len = self.state.write(&mut message, now);
+            // The socket is open and empty, and the message as long as its ring at most.
+            let _ = socket.send_slice(message.get(..len).unwrap_or_default(), to);
         }
         if socket.can_recv() { Some(now) } else { self.state.deadline() }
     }
