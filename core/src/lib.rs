@@ -85,6 +85,8 @@
 //! - `write`: files can be put and deleted.
 //! - `manage`: files can be renamed, directories made; the room of a store; the owner's actions.
 //! - `rights`: the owner decides at each request whether this client may do that.
+//! - `wait`: a `get` at the end of its file waits until the file changes.
+//! - `absolute`: offsets in logs that drop their head count from the log's beginning.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
 #![no_std]
@@ -127,7 +129,7 @@ pub use types::file_name::{FileName, NameError};
 pub use types::time::{Instant, Timer};
 pub use types::version::{Version, VersionError};
 pub use wire::code::Code;
-pub use wire::request_reader::RequestKind;
+pub use wire::request_kinds::RequestKind;
 #[cfg(any(feature = "write", feature = "rights"))]
-pub use wire::request_reader::RequestKinds;
+pub use wire::request_kinds::RequestKinds;
 pub use wire::scanner::{ScanError, Scanned, Scanner};

@@ -19,17 +19,19 @@ fn at(millis: u64) -> Instant {
 fn hello_tells_all() {
     let line = "{\"type\":\"hello\",\"name\":\"b\\u0065nch \\uD83D\\uDE00\",\"later\":[{}],\"protocol\":1,\"server\":\"c\\/0.1\",\
                 \"maxRequest\":4096,\"chunkSize\":65536,\"idle_ms\":60000,\"request_ms\":10000,\"stall_ms\":30000,\
-                \"features\":[\"g\\u0065t\",\"wait\",\"stat\"],\"digests\":[\"crc32\",\"blake3\"]}\n";
+                \"features\":[\"g\\u0065t\",\"later\",\"stat\"],\"digests\":[\"crc32\",\"blake3\"]}\n";
     let seen = answered(ClientRequest::Hello, b"", line);
     assert_eq!(seen.last, None);
     let no = ", put: false, delete: false, rename: false, make_dir: false, space: false, actions: false";
+    let waiting = if cfg!(feature = "wait") { ", wait: false" } else { "" };
+    let absolute = if cfg!(feature = "absolute") { ", absolute: false" } else { "" };
     let writing = if cfg!(feature = "write") { [no, ", actions: Actions { list: [] }"] } else { [""; 2] };
     assert_eq!(
         seen.events,
         [format!(
             "Hello {{ protocol: 1, server: \"c/0.1\", name: \"bench \u{1F600}\", max_request: 4096, chunk_size: 65536, \
              idle_ms: 60000, request_ms: 10000, stall_ms: 30000, time: None, \
-             features: Features {{ list: false, stat: true, get: true{} }}, \
+             features: Features {{ list: false, stat: true, get: true{waiting}{absolute}{} }}, \
              digests: Digests {{ crc32: true, sha256: false }}{} }}",
             writing[0], writing[1]
         )]

@@ -5,7 +5,14 @@ use coracle_core::{Code, Digest, DigestKind, FileName, Listed, Reply, Request, S
 
 static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
 
-const GET: Request<'static> = Request::Get { name: FileName::from_static("motd"), digest: Some(DigestKind::Crc32) };
+const GET: Request<'static> = Request::Get {
+    name: FileName::from_static("motd"),
+    digest: Some(DigestKind::Crc32),
+    #[cfg(feature = "wait")]
+    version: None,
+    #[cfg(feature = "absolute")]
+    absolute: false,
+};
 
 #[test]
 fn nothing_is_open_before_a_request_and_after_its_end() {
@@ -32,7 +39,12 @@ fn nothing_is_open_before_a_request_and_after_its_end() {
 #[test]
 fn a_missing_file_is_refused() {
     let (mut store, mut exchange) = (StaticStore::new(&FILES), StoreExchange::new());
-    let request = Request::Stat { name: FileName::from_static("other"), digest: None };
+    let request = Request::Stat {
+        name: FileName::from_static("other"),
+        digest: None,
+        #[cfg(feature = "absolute")]
+        absolute: false,
+    };
     assert!(matches!(exchange.open(&mut store, &request), Reply::Refuse(Code::NotFound)));
 }
 

@@ -228,7 +228,15 @@ fn a_confined_client_is_kept_from_links() {
     // One without links has nothing to hide.
     let (mut store, mut exchange) = (StaticStore::new(&FILES), StoreExchange::new());
     exchange.permit(&permit(RequestKind::Get));
-    assert!(matches!(exchange.open(&mut store, &Request::Get { name: NAME, digest: None }), Reply::File { .. }));
+    let get = Request::Get {
+        name: NAME,
+        digest: None,
+        #[cfg(feature = "wait")]
+        version: None,
+        #[cfg(feature = "absolute")]
+        absolute: false,
+    };
+    assert!(matches!(exchange.open(&mut store, &get), Reply::File { .. }));
 }
 
 fn config() -> ServerConfig<'static> {

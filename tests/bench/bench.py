@@ -26,8 +26,11 @@ class Bench:
             rivals.coracle("coracle", program, root),
             rivals.coracle("coracle, text", program, root, "--on-text", "reply:" + SENTENCE),
             rivals.coracle("coracle, idle", program, root),
+            rivals.encrypted_coracle("coracle, encrypted", program, root),
             rivals.nginx("nginx", root),
             rivals.nginx("nginx, idle", root),
+            rivals.nginx("nginx, TLS", root, is_encrypted=True),
+            rivals.ssh("ssh"),
             rivals.rsync("rsync", root),
             rivals.legacy_server("Python"),
         ]}

@@ -6,13 +6,15 @@ import socket
 import subprocess
 import sys
 import time
+from shutil import which
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
 LEGACY = os.path.join(TOP, "tests", "legacy")
 # Debian's package for each command that is needed.
 PACKAGES = {"nginx": "nginx-light", "rsync": "rsync", "curl": "curl", "ip": "iproute2", "unshare": "util-linux",
-            "losetup": "mount", "mkfs.ext4": "e2fsprogs", "diff": "diffutils"}
+            "losetup": "mount", "mkfs.ext4": "e2fsprogs", "diff": "diffutils", "openssl": "openssl", "sshd": "openssh-server",
+            "ssh": "openssh-client"}
 MOST_CLIENTS = 12_000
 LOCAL = "127.0.0.1"
 
@@ -34,11 +36,36 @@ http {{
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
     server {{
-        listen {host}:{port} backlog=4096;
+        listen {host}:{port}{tls} backlog=4096;
         root {files};
         location / {{ autoindex on; autoindex_format json; {writing} }}
+        {certificate}
     }}
 }}
+"""
+# TLS 1.3 with the channel's cipher and curve, and without resumption.
+TLS = """
+        ssl_certificate {scratch}/certificate.pem;
+        ssl_certificate_key {scratch}/key.pem;
+        ssl_protocols TLSv1.3;
+        ssl_conf_command Ciphersuites TLS_CHACHA20_POLY1305_SHA256;
+        ssl_ecdh_curve X25519;
+        ssl_session_cache off;
+        ssl_session_tickets off;
+"""
+CERTIFICATE = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+               "-subj", "/CN=bench", "-addext", "subjectAltName=IP:" + LOCAL]
+# As Debian installs it, but for the keys, and for what is not needed to let root in.
+SSH = """
+Port {port}
+ListenAddress {host}
+HostKey {scratch}/host
+AuthorizedKeysFile {scratch}/user.pub
+PidFile {scratch}/sshd.pid
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+Subsystem sftp internal-sftp
 """
 RSYNC = """
 port = {port}
@@ -63,6 +90,8 @@ class Server:
         self.name, self.dialect, self.make = name, dialect, make
         self.host, self.prefix, self.says_port = host, list(prefix), says_port
         self.process = None
+        # What a client needs to know it by: a public key or a certificate; and options of its command.
+        self.key, self.options = None, []
 
     def start(self, scratch):
         self.port = free_port()
@@ -145,6 +174,11 @@ class Server:
                 total += int(re.search(rf"^{field}:\s*(\d+) kB", status.read(), re.M)[1]) * 1024
         return total
 
+    def cpu_seconds(self):
+        """Of its processes, their ended threads included."""
+        # What clock_getcpuclockid(3) returns.
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self.pids())
+
     def threads(self):
         return sum(len(os.listdir(f"/proc/{pid}/task")) for pid in self.pids())
 
@@ -162,16 +196,52 @@ def coracle(name, program, files, *arguments, host=LOCAL, prefix=()):
     return Server(name, "coracle", make, host, prefix, says_port=True)
 
 
-def nginx(name, files, writing=""):
+def encrypted_coracle(name, program, files):
+    """With a key of its own."""
+    def make(host, port, scratch):
+        key = os.path.join(scratch, "key")
+        server.key = server.key or said([program, "key", "new", key]).strip()
+        return [*plain(host, port, scratch), "--key", key]
+
+    server = coracle(name, program, files)
+    plain, server.make = server.make, make
+    return server
+
+
+def nginx(name, files, writing="", is_encrypted=False):
     """`writing` is what allows it, where that is wanted."""
     def make(host, port, scratch):
+        if is_encrypted:
+            server.key = os.path.join(scratch, "certificate.pem")
+            said([*CERTIFICATE, "-keyout", os.path.join(scratch, "key.pem"), "-out", server.key])
         path = os.path.join(scratch, "nginx.conf")
         with open(path, "w") as config:
             config.write(NGINX.format(host=host, port=port, scratch=scratch, files=files, clients=MOST_CLIENTS,
-                                      writing=writing))
+                                      writing=writing, tls=" ssl" if is_encrypted else "",
+                                      certificate=TLS.format(scratch=scratch) if is_encrypted else ""))
         return ["nginx", "-c", path, "-e", f"{scratch}/nginx-error.log"]
 
-    return Server(name, "http", make)
+    server = Server(name, "http", make)
+    return server
+
+
+def ssh(name):
+    def make(host, port, scratch):
+        for key in ("host", "user"):
+            said(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", os.path.join(scratch, key)])
+        with open(os.path.join(scratch, "host.pub"), encoding="ascii") as public:
+            known = f"[{host}]:{port} {public.read()}"
+        for file, text in (("known", known), ("sshd.conf", SSH.format(host=host, port=port, scratch=scratch))):
+            with open(os.path.join(scratch, file), "w", encoding="ascii") as out:
+                out.write(text)
+        server.options = ["-F", "none", "-i", os.path.join(scratch, "user"), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+                          "-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={scratch}/known"]
+        # Where it keeps those apart who are not in yet; made at boot, or by the service, which is not started.
+        os.makedirs("/run/sshd", 0o755, exist_ok=True)
+        return [which("sshd"), "-D", "-e", "-f", os.path.join(scratch, "sshd.conf")]
+
+    server = Server(name, "ssh", make)
+    return server
 
 
 def rsync(name, files, host=LOCAL, prefix=(), is_writable=False):
@@ -198,7 +268,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def said(command):
+    """What a command printed, which has to succeed."""
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
 def missing_packages():
-    from shutil import which
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
     return sorted({package for command, package in PACKAGES.items() if not which(command, path=path)})

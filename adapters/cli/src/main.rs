@@ -9,10 +9,12 @@ mod discovery;
 mod exit;
 mod filter;
 mod find;
+mod fleet;
 mod generate;
 mod get;
 mod identity;
 mod info;
+mod inventory;
 mod key;
 mod listen_address;
 mod load;
@@ -59,6 +61,7 @@ enum Command {
     Df(change::Df),
     Do(change::Do),
     Find(find::Find),
+    Fleet(fleet::Fleet),
     Load(Box<load::Load>),
     Key(key::Key),
     Completions(generate::Completions),
@@ -128,6 +131,7 @@ fn main() -> ExitCode {
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
         Command::Find(args) => find::run(&args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
@@ -152,6 +156,7 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Do(args) => Some(&args.client_args),
         Command::Serve(_)
         | Command::Find(_)
+        | Command::Fleet(_)
         | Command::Load(_)
         | Command::Key(_)
         | Command::Completions(_)

@@ -108,6 +108,11 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         (!self.has_asked).then_some(self.connected)
     }
 
+    #[cfg(feature = "wait")]
+    pub(crate) fn look_again(&mut self, now: Instant) {
+        self.session.look_again(now);
+    }
+
     pub(crate) fn stop(&mut self, now: Instant) {
         self.session.stop(now);
     }
@@ -197,6 +202,12 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
             }
             #[cfg(feature = "write")]
             Action::Wait => return self.receive(owner),
+            // A file that is not read needs no handle.
+            #[cfg(feature = "wait")]
+            Action::Watch { .. } => {
+                self.exchange.close();
+                return Step::Blocked;
+            }
             Action::Close(close) => return Step::Over(close),
             // An action of a newer core that this version does not know.
             _ => return Step::Over(Close::new(CloseHow::Abort, CloseReason::Broken)),

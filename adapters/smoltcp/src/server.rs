@@ -154,6 +154,13 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         }
     }
 
+    /// Says that files may have changed, by a line in a log for example: clients that wait for their file to change are answered
+    /// in the next poll, if it is theirs. Costs nothing but a look at that file for each of them.
+    #[cfg(feature = "wait")]
+    pub fn look_again(&mut self, now: Instant) {
+        self.slots.iter_mut().for_each(|slot| slot.look_again(moment(now)));
+    }
+
     /// Whether the server was stopped and all its sockets are free.
     #[must_use]
     pub fn is_stopped(&self) -> bool {

@@ -131,6 +131,13 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         }
     }
 
+    #[cfg(feature = "wait")]
+    pub(crate) fn look_again(&mut self, now: Instant) {
+        if let Session::Live(connection) = &mut self.session {
+            connection.look_again(now);
+        }
+    }
+
     pub(crate) fn stop(&mut self, now: Instant) {
         if let Session::Live(connection) = &mut self.session {
             connection.stop(now);

@@ -51,6 +51,7 @@ fn is_playable(transcript: &Transcript) -> bool {
     let has = |step| transcript.steps.contains(&step);
     transcript.text.is_none()
         && !(has(Step::Unread) && has(Step::Stop))
+        && !has(Step::Displace)
         && transcript.rights.is_none()
         && transcript.unknown.is_none()
         && transcript.refusing.as_ref().is_none_or(|code| code == "busy")
@@ -100,6 +101,8 @@ impl<'a, const BUF: usize> Played<'a, BUF> {
         let clock_ms = Rc::<Cell<u64>>::default();
         let config = with_retry(documented().expect("a name"), transcript);
         let config = uploads::offering(config, &transcript.features);
+        let offers = |word: &str| transcript.features.iter().any(|feature| feature == word);
+        let config = config.with_wait_max_ms(if offers("wait") { 60_000 } else { 0 }).with_absolute(offers("absolute"));
         let has_unread = transcript.steps.contains(&Step::Unread);
         // Rings that a body does not fit in, where its client does not read.
         let link = if has_unread {
@@ -206,7 +209,13 @@ impl<'a, const BUF: usize> Played<'a, BUF> {
                 let is_reset = self.is_reset();
                 if is_reset == (*step == Step::Abort) { Ok(()) } else { Err(format!("reset: {is_reset}")) }
             }
-            Step::Message(_) | Step::Revoke => Err("not on a board".into()),
+            Step::Change(change) => {
+                self.world.store.changes.borrow_mut().push_back(change.clone());
+                let now = self.world.now;
+                self.world.server.look_again(now);
+                Ok(())
+            }
+            Step::Message(_) | Step::Revoke | Step::Displace => Err("not on a board".into()),
         }
     }
 

@@ -8,6 +8,9 @@ mod observer;
 #[cfg(feature = "write")]
 mod put;
 mod send_buffer;
+mod serve;
+#[cfg(feature = "wait")]
+mod served;
 mod server;
 mod transport;
 
@@ -15,7 +18,12 @@ pub use client::{ClientError, Connection};
 pub use observer::SessionObserver;
 #[cfg(feature = "write")]
 pub use put::NextPut;
+pub use serve::serve;
+#[cfg(feature = "wait")]
+pub use serve::serve_until_watch;
 #[cfg(feature = "write")]
-pub use server::serve_writable;
-pub use server::{Buffers, SendFile, SendFileError, serve};
+pub use serve::serve_writable;
+#[cfg(feature = "wait")]
+pub use served::Served;
+pub use server::{Buffers, SendFile, SendFileError};
 pub use transport::{Clock, NoTimeout, Transport};

@@ -5,12 +5,14 @@ use embedded_io::Error as _;
 use super::observer::SessionObserver;
 use super::send_buffer::SendBuffer;
 use super::transport::{Clock, NoTimeout, Transport};
+#[cfg(not(feature = "wait"))]
+use crate::Close;
 #[cfg(feature = "manage")]
 use crate::Request;
-use crate::exec::{Access, ReadOnly, StoreExchange};
-use crate::{Action, Close, Reply, ServerSession, Store};
 #[cfg(feature = "write")]
-use crate::{ServerEvent, WritableStore};
+use crate::ServerEvent;
+use crate::exec::{Access, StoreExchange};
+use crate::{Action, Reply, ServerSession, Store};
 
 /// A transport that may send files itself.
 ///
@@ -59,88 +61,24 @@ pub struct Buffers<'a> {
     pub send: &'a mut [u8],
 }
 
-/// Serves one connection until its session ends. The caller then has to close the socket as the returned [`Close`] says.
-///
-/// Header, small body and trailer are sent in one write, and with them the answers to further requests that were received
-/// together, if they take no longer than 10 ms. All bytes are written before the driver waits for the client or hashes a file.
-///
-/// ```
-/// use coracle_core::blocking::{NoTimeout, Buffers, serve};
-/// use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
-///
-/// # struct Wire { input: &'static [u8], output: Vec<u8> }
-/// # impl embedded_io::ErrorType for Wire { type Error = embedded_io::ErrorKind; }
-/// # impl embedded_io::Read for Wire {
-/// #     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Self::Error> { self.input.read(buf).map_err(|never| match never {}) }
-/// # }
-/// # impl embedded_io::Write for Wire {
-/// #     fn write(&mut self, buf: &[u8]) -> Result<usize, Self::Error> { self.output.extend_from_slice(buf); Ok(buf.len()) }
-/// #     fn flush(&mut self) -> Result<(), Self::Error> { Ok(()) }
-/// # }
-/// # let wire = Wire { input: br#"{"type":"get","fileName":"motd","digest":"none"}"#, output: Vec::new() };
-/// static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
-///
-/// let config = ServerConfig::new();
-/// let mut millis = 0; // a board asks its timer
-/// let mut clock = || { millis += 1; Instant::from_millis(millis) };
-/// let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-/// let mut transport = NoTimeout(wire); // any embedded-io Read + Write
-/// let (mut receive, mut send) = ([0; 256], [0; 1024]);
-/// let buffers = Buffers { receive: &mut receive, send: &mut send };
-/// let mut store = StaticStore::new(&FILES);
-/// serve(&mut session, &mut transport, &mut store, buffers, &mut clock, &mut ());
-/// # let text = String::from_utf8(transport.0.output).unwrap();
-/// # assert!(text.starts_with(r#"{"type":"file","fileName":"motd","fileSize":15"#) && text.ends_with("Mind the step.\n{\"type\":\"end\"}\n"));
-/// ```
-pub fn serve<B, T, S, C, O>(
-    session: &mut ServerSession<'_, B>,
-    transport: &mut T,
-    store: &mut S,
-    buffers: Buffers<'_>,
-    clock: &mut C,
-    observer: &mut O,
-) -> Close
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    T: SendFile<S>,
-    S: Store,
-    C: Clock,
-    O: SessionObserver,
-{
-    let exchange: StoreExchange<S, ReadOnly> = StoreExchange::new();
-    drive(session, transport, store, buffers, clock, observer, exchange)
-}
+/// How a driver returns.
+#[cfg(not(feature = "wait"))]
+type Returned = Close;
+#[cfg(feature = "wait")]
+type Returned = super::served::Served;
 
-/// Serves like [`serve`], from a store that clients may write to. What is offered to them is a matter of the session's
-/// [`ServerConfig`](crate::ServerConfig::with_offered).
-#[cfg(feature = "write")]
-pub fn serve_writable<B, T, S, C, O>(
+/// Serves a connection of which the bytes `arrived` of the receive buffer were received and not taken.
+#[expect(clippy::too_many_arguments, reason = "those of `serve`, and what differs between its callers")]
+pub(super) fn drive<B, T, S, A, C, O>(
     session: &mut ServerSession<'_, B>,
     transport: &mut T,
     store: &mut S,
     buffers: Buffers<'_>,
-    clock: &mut C,
-    observer: &mut O,
-) -> Close
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-    T: SendFile<S>,
-    S: WritableStore,
-    C: Clock,
-    O: SessionObserver,
-{
-    drive(session, transport, store, buffers, clock, observer, StoreExchange::writable())
-}
-
-fn drive<B, T, S, A, C, O>(
-    session: &mut ServerSession<'_, B>,
-    transport: &mut T,
-    store: &mut S,
-    buffers: Buffers<'_>,
+    arrived: core::ops::Range<usize>,
     clock: &mut C,
     observer: &mut O,
     exchange: StoreExchange<S, A>,
-) -> Close
+) -> Returned
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
     T: SendFile<S>,
@@ -149,21 +87,13 @@ where
     C: Clock,
     O: SessionObserver,
 {
-    let now = clock.now();
+    let (now, exchanges) = (clock.now(), session.exchanges());
     let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0, pending_since: now };
-    let mut driver = Driver {
-        out,
-        store,
-        observer,
-        receive: buffers.receive,
-        arrived: 0..0,
-        exchange,
-        exchanges: 0,
-        is_stopping: false,
-    };
+    let mut driver =
+        Driver { out, store, observer, receive: buffers.receive, arrived, exchange, exchanges, is_stopping: false };
     loop {
-        if let Some(close) = driver.step() {
-            return close;
+        if let Some(returned) = driver.step() {
+            return returned;
         }
     }
 }
@@ -190,7 +120,7 @@ where
     O: SessionObserver,
 {
     /// Performs the session's current action.
-    fn step(&mut self) -> Option<Close> {
+    fn step(&mut self) -> Option<Returned> {
         if !self.is_stopping && self.observer.should_stop() {
             self.is_stopping = true;
             self.out.look_at_clock();
@@ -250,6 +180,8 @@ where
             }
             #[cfg(feature = "write")]
             Action::Wait => self.receive(),
+            #[cfg(feature = "wait")]
+            Action::Watch { .. } => return self.watch(),
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 self.observer.text(text);
@@ -264,12 +196,24 @@ where
                 // Also an exchange that has not ended: its upload is for the next connection.
                 self.end_exchange();
                 debug_assert_eq!(self.out.pending, 0, "pending bytes were written, or the connection is reset");
+                #[cfg(feature = "wait")]
+                let close = super::served::Served::Closed(close);
                 return Some(close);
             }
             _ => self.out.session.send_failed(),
         }
         self.note_exchange();
         None
+    }
+
+    /// Returns to the owner, who waits for the file to change; not before all bytes are written.
+    #[cfg(feature = "wait")]
+    fn watch(&mut self) -> Option<Returned> {
+        if !self.out.flush(false) {
+            return None;
+        }
+        let info = self.exchange.info().cloned();
+        Some(super::served::Served::Watching { info, unread: self.arrived.clone() })
     }
 
     /// Whether this answer may wait for that to the next request, which was received with it, so that both leave in one write.

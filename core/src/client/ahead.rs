@@ -7,9 +7,10 @@ use crate::types::time::Instant;
 use crate::wire::request_writer;
 
 use super::error::StartError;
+use super::expectation::Expectation;
 use super::line_buffer::LineBuffer;
 use super::request::{ClientRequest, GetRequest};
-use super::session::{ClientSession, Expectation, State};
+use super::session::{ClientSession, State};
 #[cfg(feature = "write")]
 use super::write_request::WriteRequest;
 

@@ -148,6 +148,12 @@ pub struct Features {
     pub stat: bool,
     /// Sending a file.
     pub get: bool,
+    /// Waiting at the end of a file ([`GetRequest::wait_ms`](crate::GetRequest::wait_ms)).
+    #[cfg(feature = "wait")]
+    pub wait: bool,
+    /// Offsets that count from a log's beginning ([`GetRequest::absolute`](crate::GetRequest::absolute)).
+    #[cfg(feature = "absolute")]
+    pub absolute: bool,
     /// Taking a file.
     #[cfg(feature = "write")]
     pub put: bool,
@@ -209,6 +215,10 @@ pub struct Header {
     pub modified: Option<u64>,
     /// The digest of the whole file, of a `stat` that requested one.
     pub digest: Option<Digest>,
+    /// The first byte that the server still has of a log, where offsets count from the log's beginning; `None` where they count from
+    /// what is there.
+    #[cfg(feature = "absolute")]
+    pub first: Option<u64>,
 }
 
 /// How a body ended. All of its bytes were received.
@@ -358,6 +368,9 @@ pub struct Refusal<'a> {
     /// The largest file that is accepted, with `tooLarge`, or the free bytes, with `noSpace`.
     #[cfg(feature = "write")]
     pub limit: Option<u64>,
+    /// The first byte that the server still has of a log, with `badRange`, where offsets count from the log's beginning.
+    #[cfg(feature = "absolute")]
+    pub first: Option<u64>,
 }
 
 impl Refusal<'_> {

@@ -3,6 +3,7 @@
 mod ahead;
 mod error;
 mod event;
+mod expectation;
 mod line_buffer;
 mod request;
 mod response;

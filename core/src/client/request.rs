@@ -24,6 +24,12 @@ pub enum ClientRequest<'a> {
         /// The digest of the whole file to report.
         digest: Option<DigestKind>,
     },
+    /// Describes a log, with offsets that count from its beginning ([`GetRequest::absolute`]).
+    #[cfg(feature = "absolute")]
+    StatAbsolute {
+        /// The log.
+        name: FileName<'a>,
+    },
     /// Fetches a file or a range of it.
     Get(GetRequest<'a>),
     /// Writes.
@@ -55,13 +61,32 @@ pub struct GetRequest<'a> {
     /// The first byte that the digest covers; `None`: `offset`. At most `offset`: the bytes between are those of an
     /// earlier attempt, and have to be passed to the session again.
     pub digest_from: Option<u64>,
+    /// How long the server waits for a change where `offset` is the file's size, in milliseconds; 0: not at all. A server may wait
+    /// for a shorter time, and one that does not know it answers at once; then the body is empty. Heartbeats come meanwhile.
+    #[cfg(feature = "wait")]
+    pub wait_ms: u64,
+    /// Whether offsets count from the log's beginning, whatever was dropped of it since. A server that does not know it answers
+    /// with offsets in what is there, and without [`Header::first`](crate::Header::first).
+    #[cfg(feature = "absolute")]
+    pub absolute: bool,
 }
 
 impl<'a> GetRequest<'a> {
     /// The whole file `name`, in any version, with a CRC-32.
     #[must_use]
     pub const fn new(name: FileName<'a>) -> Self {
-        Self { name, offset: 0, length: None, version: None, digest: Some(DigestKind::Crc32), digest_from: None }
+        Self {
+            name,
+            offset: 0,
+            length: None,
+            version: None,
+            digest: Some(DigestKind::Crc32),
+            digest_from: None,
+            #[cfg(feature = "wait")]
+            wait_ms: 0,
+            #[cfg(feature = "absolute")]
+            absolute: false,
+        }
     }
 
     /// Sets [`GetRequest::offset`].
@@ -92,5 +117,19 @@ impl<'a> GetRequest<'a> {
     #[must_use]
     pub const fn with_digest_from(self, digest_from: Option<u64>) -> Self {
         Self { digest_from, ..self }
+    }
+
+    /// Sets [`GetRequest::wait_ms`].
+    #[cfg(feature = "wait")]
+    #[must_use]
+    pub const fn with_wait_ms(self, wait_ms: u64) -> Self {
+        Self { wait_ms, ..self }
+    }
+
+    /// Sets [`GetRequest::absolute`].
+    #[cfg(feature = "absolute")]
+    #[must_use]
+    pub const fn with_absolute(self, absolute: bool) -> Self {
+        Self { absolute, ..self }
     }
 }

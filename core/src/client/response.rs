@@ -2,12 +2,15 @@
 
 use crate::types::digest::Hasher;
 use crate::wire::code::Code;
+#[cfg(feature = "absolute")]
+use crate::wire::follow_response;
 use crate::wire::response_reader::{self, ErrorResponse, ResponseKind};
 
 use super::error::{Failure, Violation};
 use super::event::{ClientEvent, End, Header, Verified};
+use super::expectation::{AwaitedLine, Expectation};
 use super::line_buffer::LineBuffer;
-use super::session::{AwaitedLine, ClientSession, Expectation, State};
+use super::session::{ClientSession, State};
 #[cfg(feature = "write")]
 use super::upload;
 
@@ -116,6 +119,8 @@ fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<
         version: file.version,
         modified: file.modified,
         digest,
+        #[cfg(feature = "absolute")]
+        first: follow_response::first(line)?.filter(|_| expectation.is_absolute),
     };
     Ok((next, ClientEvent::Header(header)))
 }

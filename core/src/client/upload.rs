@@ -2,7 +2,8 @@
 
 use super::error::{Failure, StartError, Violation};
 use super::event::{ClientEvent, Ready, Stored};
-use super::session::{AwaitedLine, ClientSession, Expectation, State};
+use super::expectation::{AwaitedLine, Expectation};
+use super::session::{ClientSession, State};
 use super::write_request::WriteRequest;
 use crate::types::file_name::FileName;
 use crate::types::time::Instant;

@@ -255,11 +255,30 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             self.open = Open::Listing(store.list(*path)?);
             return Ok(None);
         }
-        let file = store.open(request.name().ok_or(StoreError::BadName)?)?;
+        let file = open_file(store, request)?;
         let info = store.info(&file)?;
         let known = request.digest().and_then(|kind| store.known_digest(&file, kind));
         self.open = Open::File { file, info };
         Ok(known)
+    }
+}
+
+/// Opens what a request is about.
+#[cfg(not(any(feature = "wait", feature = "absolute")))]
+fn open_file<S: Store>(store: &mut S, request: &Request<'_>) -> Result<S::File, StoreError> {
+    store.open(request.name().ok_or(StoreError::BadName)?)
+}
+
+#[cfg(any(feature = "wait", feature = "absolute"))]
+fn open_file<S: Store>(store: &mut S, request: &Request<'_>) -> Result<S::File, StoreError> {
+    match request {
+        #[cfg(feature = "absolute")]
+        Request::Stat { name, absolute: true, .. } | Request::Get { name, absolute: true, .. } => {
+            store.open_absolute(*name)
+        }
+        #[cfg(feature = "wait")]
+        Request::Get { name, version: Some(version), .. } => store.open_version(*name, version),
+        _ => store.open(request.name().ok_or(StoreError::BadName)?),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::{Rename, Space};
 use crate::types::digest::{Digest, DigestKind};
 use crate::types::file_name::FileName;
 use crate::wire::code::Code;
-use crate::wire::request_reader::RequestKind;
+use crate::wire::request_kinds::RequestKind;
 
 /// What the owner of the connection has to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,13 @@ pub enum Action<'a> {
     /// Do nothing before the session's deadline, or before bytes or the end of input arrive.
     #[cfg(feature = "write")]
     Wait,
+    /// Do nothing before the session's deadline, or before the file called so is no longer what the last [`Reply::File`] said: then
+    /// call `look_again`, upon which [`Action::Reply`] comes again. Until then no bytes are taken, and the file need not stay open.
+    #[cfg(feature = "wait")]
+    Watch {
+        /// Which file.
+        name: FileName<'a>,
+    },
     /// Bytes that are not a request: log them, and call `text_seen`. An echo or a reply follows as [`Action::SendBytes`].
     #[cfg(feature = "classic")]
     Text(&'a [u8]),
@@ -111,6 +118,9 @@ pub enum Request<'a> {
         name: FileName<'a>,
         /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
+        /// Whether offsets count from the beginning of the log: open it by `open_absolute`.
+        #[cfg(feature = "absolute")]
+        absolute: bool,
     },
     /// A file's header and bytes: [`Reply::File`] or [`Reply::Refuse`].
     Get {
@@ -118,6 +128,12 @@ pub enum Request<'a> {
         name: FileName<'a>,
         /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
+        /// The version that the file has to have: open it by `open_version`.
+        #[cfg(feature = "wait")]
+        version: Option<&'a str>,
+        /// Whether offsets count from the beginning of the log: open it by `open_absolute`.
+        #[cfg(feature = "absolute")]
+        absolute: bool,
     },
     /// A file to store: [`Reply::Upload`], [`Reply::Compare`], [`Reply::Stored`], [`Reply::Pending`] or [`Reply::Failed`].
     #[cfg(feature = "write")]
@@ -370,11 +386,25 @@ mod tests {
     fn a_request_says_what_it_is_about() {
         let name = FileName::from_static("a");
         let digest = Some(DigestKind::Crc32);
+        let stat = Request::Stat {
+            name,
+            digest,
+            #[cfg(feature = "absolute")]
+            absolute: false,
+        };
+        let get = Request::Get {
+            name,
+            digest,
+            #[cfg(feature = "wait")]
+            version: None,
+            #[cfg(feature = "absolute")]
+            absolute: false,
+        };
         for (request, kind, word, named, hashed) in [
             (Request::List { path: None }, RequestKind::List, "list", None, None),
             (Request::List { path: Some(name) }, RequestKind::List, "list", Some(name), None),
-            (Request::Stat { name, digest }, RequestKind::Stat, "stat", Some(name), digest),
-            (Request::Get { name, digest }, RequestKind::Get, "get", Some(name), digest),
+            (stat, RequestKind::Stat, "stat", Some(name), digest),
+            (get, RequestKind::Get, "get", Some(name), digest),
             #[cfg(feature = "classic")]
             (Request::Select { name }, RequestKind::Select, "select", Some(name), None),
             #[cfg(feature = "classic")]

@@ -10,9 +10,11 @@ use crate::server::{CloseHow, CloseReason, Exchange, Reply, TextPolicy};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::time::Timer;
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{self, RequestKind};
-use crate::wire::response_writer::{LineKind, LineWriter};
+use crate::wire::request_kinds::RequestKind;
+use crate::wire::request_reader;
+use crate::wire::response_writer::LineWriter;
 
 /// The maximum length of an arrival, which gets one reply, in bytes.
 const ARRIVAL_LEN: usize = 1024;

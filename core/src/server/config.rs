@@ -5,7 +5,7 @@ use core::num::NonZeroU32;
 #[cfg(feature = "manage")]
 use super::actions::ActionWords;
 #[cfg(feature = "write")]
-use crate::wire::request_reader::{RequestKind, RequestKinds};
+use crate::wire::request_kinds::{RequestKind, RequestKinds};
 
 /// The settings of a server, shared by all its sessions.
 ///
@@ -31,6 +31,10 @@ pub struct ServerConfig<'a> {
     pub(crate) actions: ActionWords<'a>,
     #[cfg(feature = "rights")]
     pub(crate) asks_permits: bool,
+    #[cfg(feature = "wait")]
+    pub(crate) wait_max_ms: u32,
+    #[cfg(feature = "absolute")]
+    pub(crate) is_absolute: bool,
 }
 
 /// What a server does with bytes that are not a request.
@@ -79,6 +83,10 @@ impl<'a> ServerConfig<'a> {
             actions: ActionWords::NONE,
             #[cfg(feature = "rights")]
             asks_permits: false,
+            #[cfg(feature = "wait")]
+            wait_max_ms: 0,
+            #[cfg(feature = "absolute")]
+            is_absolute: false,
         }
     }
 
@@ -188,6 +196,22 @@ impl<'a> ServerConfig<'a> {
     #[must_use]
     pub const fn with_permits(self, asks_permits: bool) -> Self {
         Self { asks_permits, ..self }
+    }
+
+    /// Sets how long a `get` waits at most at the end of its file, in milliseconds; 0, the default: it is answered at once, and
+    /// waiting is not offered. Its owner has to be one that knows [`Action::Watch`](crate::Action::Watch).
+    #[cfg(feature = "wait")]
+    #[must_use]
+    pub const fn with_wait_max_ms(self, wait_max_ms: u32) -> Self {
+        Self { wait_max_ms, ..self }
+    }
+
+    /// Sets whether offsets in logs may be absolute, for a store with
+    /// [`Store::open_absolute`](crate::Store::open_absolute). Default: no.
+    #[cfg(feature = "absolute")]
+    #[must_use]
+    pub const fn with_absolute(self, is_absolute: bool) -> Self {
+        Self { is_absolute, ..self }
     }
 
     /// The actions that are offered.

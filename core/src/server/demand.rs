@@ -2,7 +2,7 @@
 
 use super::actions::ActionWords;
 use crate::types::file_name::FileName;
-use crate::wire::request_reader::{RequestKind, RequestKinds};
+use crate::wire::request_kinds::{RequestKind, RequestKinds};
 
 /// What a client asks for, as far as it matters for its rights: the question of [`Action::Permit`](crate::Action::Permit).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ mod classic;
 mod config;
 #[cfg(feature = "rights")]
 mod demand;
+mod heartbeat;
 mod line_ending;
 #[cfg(feature = "rights")]
 mod permit;
@@ -26,6 +27,10 @@ mod transfer;
 mod upload;
 #[cfg(feature = "write")]
 mod upload_state;
+#[cfg(feature = "wait")]
+mod watch;
+#[cfg(feature = "wait")]
+mod watch_state;
 mod white_space;
 
 pub use action::{Action, Close, CloseHow, CloseReason, Exchange, Finished, Reply, Request, ServerEvent};
@@ -215,6 +220,27 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.stop(buf);
     }
 
+    /// Answers [`Action::Watch`]: the file may have changed, or its name may belong to another one. Changes nothing where the
+    /// session no longer waits.
+    #[cfg(feature = "wait")]
+    pub fn look_again(&mut self, now: Instant) {
+        self.at(now).0.look_again();
+    }
+
+    /// Answers a request that waits for its file to change as the file is, as if the time was up.
+    #[cfg(feature = "wait")]
+    pub fn end_wait(&mut self, now: Instant) {
+        self.at(now).0.end_wait();
+    }
+
+    /// Ends the session gracefully in favour of another client: finishes the exchange under way, which waits no longer for its file
+    /// to change, then sends `busy`.
+    #[cfg(feature = "wait")]
+    pub fn give_way(&mut self, now: Instant) {
+        let (session, buf) = self.at(now);
+        session.give_way(buf);
+    }
+
     /// How many exchanges have ended.
     pub fn exchanges(&self) -> u32 {
         self.session.exchanges()
@@ -236,5 +262,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 const _: () = {
     let classic = if cfg!(feature = "classic") { 336 } else { 0 };
     let write = if cfg!(feature = "write") { 96 } else { 0 };
-    assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic + write);
+    let wait = if cfg!(feature = "wait") { 32 } else { 0 };
+    let absolute = if cfg!(feature = "absolute") { 32 } else { 0 };
+    assert!(size_of::<ServerSession<'static, [u8; 512]>>() <= 1024 + classic + write + wait + absolute);
 };

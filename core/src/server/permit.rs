@@ -5,11 +5,12 @@ use super::session::Session;
 use super::state::State;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{self, RequestKind};
+use crate::wire::request_kinds::RequestKind;
+use crate::wire::request_reader;
 
 impl Session<'_> {
     /// Enters `state` when the owner permits it, at once where every client may do everything.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "wait"))]
     pub(super) fn enter_permitted(&mut self, state: State) {
         if self.context.config.asks_permits {
             self.next = state;

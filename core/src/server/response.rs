@@ -2,14 +2,18 @@
 
 use super::session::Session;
 use super::state::State;
+#[cfg(feature = "wait")]
+use super::timers::NEVER;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
 use crate::types::version::Version;
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{self, RequestKind};
-use crate::wire::response_writer::{LineKind, LineWriter};
+use crate::wire::request_kinds::RequestKind;
+use crate::wire::request_reader;
+use crate::wire::response_writer::LineWriter;
 
 impl Session<'_> {
     pub(super) fn reply(&mut self, buf: &mut [u8], reply: Reply<'_>) {
@@ -132,9 +136,21 @@ impl Session<'_> {
         let digest = request.digest;
         Some(match request.kind {
             RequestKind::List => Request::List { path: name },
-            RequestKind::Stat => Request::Stat { name: name?, digest },
+            RequestKind::Stat => Request::Stat {
+                name: name?,
+                digest,
+                #[cfg(feature = "absolute")]
+                absolute: request.is_absolute,
+            },
             // A hello has no name, and never reaches the store.
-            RequestKind::Get | RequestKind::Hello => Request::Get { name: name?, digest },
+            RequestKind::Get | RequestKind::Hello => Request::Get {
+                name: name?,
+                digest,
+                #[cfg(feature = "wait")]
+                version: request.is_versioned.then(|| request_reader::text(&request.version, request.version_len)),
+                #[cfg(feature = "absolute")]
+                absolute: request.is_absolute,
+            },
             #[cfg(feature = "classic")]
             RequestKind::Select => Request::Select { name: name? },
             #[cfg(feature = "classic")]
@@ -160,6 +176,10 @@ impl Session<'_> {
         self.context.unnameable = 0;
         self.context.digest = None;
         self.is_digest_known = false;
+        #[cfg(feature = "absolute")]
+        {
+            self.context.first = None;
+        }
     }
 
     /// Begins the response to a `get`, or to a `stat`, which is a `get` of the whole file without its body.
@@ -171,6 +191,11 @@ impl Session<'_> {
         if is_versioned && request.version.get(..request.version_len) != Some(version) {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
+        #[cfg(feature = "absolute")]
+        if !self.has_kept(info) {
+            return self.refuse(buf, Code::BadRange, Message::Dropped);
+        }
+        let request = &self.context.request;
         let rest = info.size.checked_sub(offset);
         let Some(rest) = rest else {
             return self.refuse(buf, Code::BadRange, Message::Offset);
@@ -178,6 +203,15 @@ impl Session<'_> {
         if request.digest_from > offset {
             return self.refuse(buf, Code::BadRange, Message::DigestFrom);
         }
+        #[cfg(feature = "wait")]
+        if rest == 0 && info.is_replaced {
+            return self.refuse(buf, Code::Changed, Message::OtherVersion);
+        }
+        #[cfg(feature = "wait")]
+        if rest == 0 && self.must_wait(info) {
+            return self.enter(State::Watch);
+        }
+        let request = &self.context.request;
         self.context.end = offset.wrapping_add(request.length.min(rest)); // at most the size
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
@@ -188,6 +222,18 @@ impl Session<'_> {
         self.is_digest_known = self.context.digest.is_some();
         self.position = request.digest_from;
         self.hash_or_header(buf);
+    }
+
+    /// Whether the file still has the first byte that is asked for, where offsets are absolute.
+    #[cfg(feature = "absolute")]
+    fn has_kept(&mut self, info: &FileInfo) -> bool {
+        let request = &self.context.request;
+        if !request.is_absolute {
+            return true;
+        }
+        self.context.first = Some(info.first);
+        // A `stat` asks for no byte.
+        request.kind == RequestKind::Stat || request.digest_from.min(request.offset) >= info.first
     }
 
     /// Sets the version that the next line tells.
@@ -287,7 +333,7 @@ impl Session<'_> {
     pub(super) fn rest(&mut self, buf: &mut [u8]) {
         self.enter(State::Receive);
         if self.stopping {
-            self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
+            self.say_why_it_ends(buf);
         } else if self.eof {
             self.close(CloseHow::Finish, CloseReason::Done);
         }
@@ -305,6 +351,10 @@ impl Session<'_> {
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
         self.context.modified = None;
+        #[cfg(feature = "wait")]
+        {
+            self.watch.until = NEVER;
+        }
     }
 
     /// Sends a refusal of the store as the response.

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::demand::{Demand, Grant, Permit};
 use crate::types::file_name::FileName;
-use crate::wire::request_reader::{RequestKind, RequestKinds};
+use crate::wire::request_kinds::{RequestKind, RequestKinds};
 
 /// What a client may do: words with white space between them, as in an owner's list of clients.
 ///

@@ -12,19 +12,23 @@ use super::line_ending::LineEnding;
 #[cfg(feature = "classic")]
 use super::selection::Selection;
 use super::state::State;
+#[cfg(not(any(feature = "write", feature = "wait")))]
+use super::timers::HEARTBEAT_MS;
 use super::timers::Timers;
 #[cfg(feature = "write")]
 use super::upload_state::Upload;
+#[cfg(feature = "wait")]
+use super::watch_state::Watch;
 use crate::types::time::{Instant, Timer};
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
+use crate::wire::request_kinds::RequestKind;
 #[cfg(feature = "rights")]
-use crate::wire::request_reader::RequestKinds;
-use crate::wire::request_reader::{ParsedRequest, RequestKind};
-use crate::wire::response_writer::{LineKind, LineWriter, ResponseContext};
+use crate::wire::request_kinds::RequestKinds;
+use crate::wire::request_reader::ParsedRequest;
+use crate::wire::response_writer::{LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
-
-pub(super) const HEARTBEAT_MS: u32 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Session<'c> {
@@ -62,6 +66,8 @@ pub(super) struct Session<'c> {
     pub(super) selection: Selection,
     #[cfg(feature = "write")]
     pub(super) upload: Upload,
+    #[cfg(feature = "wait")]
+    pub(super) watch: Watch,
 }
 
 impl<'c> Session<'c> {
@@ -93,6 +99,8 @@ impl<'c> Session<'c> {
                 skipped: 0,
                 hidden: 0,
                 unnameable: 0,
+                #[cfg(feature = "absolute")]
+                first: None,
                 code: Code::BadRequest,
                 message: Message::Json,
                 #[cfg(feature = "rights")]
@@ -110,6 +118,8 @@ impl<'c> Session<'c> {
             selection: Selection::new(),
             #[cfg(feature = "write")]
             upload: Upload::new(),
+            #[cfg(feature = "wait")]
+            watch: Watch::new(),
         };
         this.timers.start(Timer::Idle, now, config.idle_ms);
         this
@@ -125,6 +135,8 @@ impl<'c> Session<'c> {
             #[cfg(feature = "write")]
             State::Commit => Action::Receive,
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
+            #[cfg(feature = "wait")]
+            State::Watch => self.watch_action(buf),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
                 more: !self.line.is_done() || matches!(self.next, State::SelectEntry | State::SendBody),
@@ -298,6 +310,8 @@ impl<'c> Session<'c> {
             Timer::Stall | Timer::Rate if self.state == State::ReceiveBody => self.body_timed_out(buf),
             #[cfg(feature = "write")]
             Timer::Retry => self.enter_permitted(State::AwaitReply),
+            #[cfg(feature = "wait")]
+            Timer::Wait => self.look_again(),
             Timer::Idle => self.close(CloseHow::Finish, CloseReason::Idle),
             Timer::Request => self.refuse_and_close(buf, Code::Timeout, Message::Timeout),
             Timer::Stall | Timer::Rate => self.close(CloseHow::Abort, CloseReason::Stalled),
@@ -313,9 +327,26 @@ impl<'c> Session<'c> {
         if self.stop_waiting(buf) {
             return;
         }
+        #[cfg(feature = "wait")]
+        self.end_wait();
         if self.state == State::Receive {
-            self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
+            self.say_why_it_ends(buf);
         }
+    }
+
+    /// Tells the client that the session ends, though it did nothing wrong.
+    pub(super) fn say_why_it_ends(&mut self, buf: &mut [u8]) {
+        #[cfg(feature = "wait")]
+        if self.watch.gives_way {
+            return self.refuse_and_close(buf, Code::Busy, Message::Busy);
+        }
+        self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
+    }
+
+    /// Enters `state`; where there are rights, only when the owner permits it.
+    #[cfg(all(any(feature = "write", feature = "wait"), not(feature = "rights")))]
+    pub(super) fn enter_permitted(&mut self, state: State) {
+        self.enter(state);
     }
 
     /// Changes to `state` and starts its timers.
@@ -323,15 +354,15 @@ impl<'c> Session<'c> {
     pub(super) fn enter(&mut self, state: State) {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
-        #[cfg(feature = "write")]
+        #[cfg(any(feature = "write", feature = "wait"))]
         let heartbeat = self.timers.expiry(Timer::Heartbeat);
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
             _ if state.is_sending() => self.start_send_timers(),
-            #[cfg(feature = "write")]
-            _ if state.is_computing() || state.keeps_heartbeat() => self.start_write_timers(heartbeat),
-            #[cfg(not(feature = "write"))]
+            #[cfg(any(feature = "write", feature = "wait"))]
+            _ if state.is_computing() || state.keeps_heartbeat() => self.keep_heartbeat(heartbeat),
+            #[cfg(not(any(feature = "write", feature = "wait")))]
             _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
             _ => {}
         }
@@ -381,6 +412,8 @@ impl<'c> Session<'c> {
             self.used,
             #[cfg(feature = "classic")]
             self.context.config.is_classic,
+            #[cfg(feature = "absolute")]
+            self.context.config.is_absolute,
             #[cfg(feature = "write")]
             self.context.config.offered,
         );
@@ -430,22 +463,6 @@ impl<'c> Session<'c> {
             #[cfg(feature = "classic")]
             RequestKind::Select if self.context.request.name_len == 0 => self.refuse_select(buf, Code::BadName),
             _ => self.enter(State::AwaitReply),
-        }
-    }
-
-    /// Sends a heartbeat when due.
-    pub(super) fn send_heartbeat_when_due(&mut self, buf: &mut [u8]) {
-        #[cfg(not(feature = "write"))]
-        let is_due = self.timers.next().is_some_and(|(when, _)| when <= self.now);
-        #[cfg(feature = "write")]
-        let is_due = self.timers.expiry(Timer::Heartbeat) <= self.now;
-        if self.state.is_computing() && is_due {
-            #[cfg(feature = "write")]
-            if self.state == State::ReceiveBody {
-                return self.write(buf, LineKind::Heartbeat, self.state);
-            }
-            self.answer_began = self.now;
-            self.write(buf, LineKind::Heartbeat, self.state);
         }
     }
 }

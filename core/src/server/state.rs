@@ -7,7 +7,7 @@
 //!   hello    Receive ─ SendLine ─ Receive
 //!   list     Receive ─ AwaitReply ─ SelectEntry ⇄ SendLine ─ Receive
 //!   stat     Receive ─ AwaitReply ─ Hash ─ Finish ─ SendLine ─ Receive
-//!   get      Receive ─ AwaitReply ─ Hash ─ SendLine ─ SendBody ─ Finish ─ SendLine ─ Receive
+//!   get      Receive ─ AwaitReply (⇄ Watch) ─ Hash ─ SendLine ─ SendBody ─ Finish ─ SendLine ─ Receive
 //!   text     Receive ─ ShowText ─ (SendLine | SendFixedReply) ─ Receive
 //!   select   Receive ─ AwaitReply ─ SendLine ─ Receive
 //!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
@@ -15,8 +15,8 @@
 //!   delete   Receive ─ AwaitReply ─ SendLine ─ Receive                     rename, makeDir, space, do: the same
 //! ```
 //!
-//! With rights, a `Permit` comes before `AwaitReply` and the `SendLine` of a `hello`, and before `Commit`. `Hash` is skipped
-//! where nothing has to be hashed. A heartbeat interrupts `Hash` and `Finish` with a `SendLine`. An error
+//! With rights, a `Permit` comes before `AwaitReply` (behind a `Watch`, too) and the `SendLine` of a `hello`, and before `Commit`. `Hash` is skipped
+//! where nothing has to be hashed. A heartbeat interrupts `Hash`, `Finish` and `Watch` with a `SendLine`. An error
 //! is a `SendLine` in place of what would have followed, with `Receive` or `Closed` after it; inside a body there is none:
 //! the session closes. A `put` compares a file that is there by `Hash` and `Finish` before it asks for another reply, and sends
 //! heartbeats in all of its states. Every state may be followed by `Closed`, which is final.
@@ -41,6 +41,9 @@ pub(super) enum State {
     SendBody,
     /// Waits for the digest, and for the file's version after its last byte.
     Finish,
+    /// Waits until the file of a `get` may have changed.
+    #[cfg(feature = "wait")]
+    Watch,
     /// Waits before it asks the store again.
     #[cfg(feature = "write")]
     AwaitTurn,
@@ -78,6 +81,12 @@ impl State {
             Self::Receive if matches!(next, Self::Permit) => true,
             #[cfg(all(feature = "rights", feature = "write"))]
             Self::AwaitTurn | Self::Finish if matches!(next, Self::Permit) => true,
+            #[cfg(feature = "wait")]
+            Self::AwaitReply | Self::SendLine if matches!(next, Self::Watch) => true,
+            #[cfg(all(feature = "wait", feature = "rights"))]
+            Self::Watch if matches!(next, Self::Permit) => true,
+            #[cfg(feature = "wait")]
+            Self::Watch => matches!(next, Self::AwaitReply | Self::SendLine),
             #[cfg(feature = "write")]
             Self::AwaitReply if matches!(next, Self::AwaitTurn) => true,
             #[cfg(feature = "write")]
@@ -125,7 +134,7 @@ impl State {
     }
 
     /// Whether heartbeats go on where the state before had them, though none begin.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "wait"))]
     pub(super) const fn keeps_heartbeat(self) -> bool {
         match self {
             Self::AwaitReply => true,
@@ -145,10 +154,12 @@ impl State {
         }
     }
 
-    /// Whether the peer waits while the owner works on a digest, and hears heartbeats.
+    /// Whether the peer waits while the owner works, on a digest for example, and hears heartbeats.
     pub(super) const fn is_computing(self) -> bool {
         match self {
             Self::Hash | Self::Finish => true,
+            #[cfg(feature = "wait")]
+            Self::Watch => true,
             #[cfg(feature = "write")]
             Self::AwaitTurn | Self::ReceiveBody | Self::Commit => true,
             _ => false,

@@ -2,6 +2,8 @@
 
 use crate::types::time::{Instant, Timer};
 
+/// The time between two heartbeats.
+pub(super) const HEARTBEAT_MS: u32 = 10_000;
 /// Later than any deadline.
 pub(super) const NEVER: Instant = Instant::from_millis(u64::MAX);
 
@@ -15,6 +17,8 @@ const ALL: &[Timer] = &[
     Timer::Request,
     Timer::Stall,
     Timer::Rate,
+    #[cfg(feature = "wait")]
+    Timer::Wait,
     Timer::Heartbeat,
     #[cfg(feature = "write")]
     Timer::Retry,
@@ -38,13 +42,13 @@ impl Timers {
     }
 
     /// When `timer` expires; [`NEVER`] where it is not running.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "wait"))]
     pub(super) fn expiry(&self, timer: Timer) -> Instant {
         self.0.get(timer as usize).copied().unwrap_or(NEVER)
     }
 
     /// Sets when `timer` expires.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "wait"))]
     pub(super) fn set(&mut self, timer: Timer, at: Instant) {
         if let Some(expiry) = self.0.get_mut(timer as usize) {
             *expiry = at;

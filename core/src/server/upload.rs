@@ -1,7 +1,7 @@
 //! The exchanges that write: bodies that arrive, and what becomes of them.
 
 use super::line_ending::LineEnding;
-use super::session::{HEARTBEAT_MS, Session};
+use super::session::Session;
 use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
@@ -9,11 +9,13 @@ use crate::server::{Action, CloseHow, CloseReason, Finished, Reply, Request};
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
-use crate::types::time::{Instant, Timer};
+use crate::types::time::Timer;
 use crate::wire::code::Code;
+use crate::wire::line_kind::LineKind;
 use crate::wire::message::Message;
-use crate::wire::request_reader::{self, RequestKind};
-use crate::wire::response_writer::{LineKind, ResponseContext};
+use crate::wire::request_kinds::RequestKind;
+use crate::wire::request_reader;
+use crate::wire::response_writer::ResponseContext;
 use crate::wire::write_members::WriteMembers;
 
 /// How long a session waits before it asks again whether it may send an upload.
@@ -57,12 +59,6 @@ impl Session<'_> {
             self.fail(buf, Code::BadRequest, Message::EarlyBody);
         }
         is_early
-    }
-
-    /// Enters `state`; where there are rights, only when the owner permits it.
-    #[cfg(not(feature = "rights"))]
-    pub(super) fn enter_permitted(&mut self, state: State) {
-        self.enter(state);
     }
 
     /// The action for a request that writes: [`Action::Reply`] or [`Action::Commit`].
@@ -321,13 +317,8 @@ impl Session<'_> {
         is_waiting
     }
 
-    /// Starts the timers of a state with heartbeats, which go on where the one before had them.
-    pub(super) fn start_write_timers(&mut self, heartbeat: Instant) {
-        if heartbeat < NEVER {
-            self.timers.set(Timer::Heartbeat, heartbeat);
-        } else if self.state.is_computing() {
-            self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
-        }
+    /// Starts what a state that writes has beside heartbeats.
+    pub(super) fn start_write_timers(&mut self) {
         match self.state {
             // From the last byte that came, whatever was sent meanwhile.
             State::ReceiveBody => {

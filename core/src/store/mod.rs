@@ -36,13 +36,41 @@ pub struct FileInfo {
     /// When the contents last changed, in seconds since 1970-01-01 00:00 UTC; `None` where that is unknown (no clock) or
     /// earlier.
     pub modified: Option<u64>,
+    /// Whether its name belongs to another file now, and nothing is added to it any more.
+    #[cfg(feature = "wait")]
+    pub is_replaced: bool,
+    /// The first byte that is still there, of a file that was opened by [`Store::open_absolute`]; else 0.
+    #[cfg(feature = "absolute")]
+    pub first: u64,
 }
 
 impl FileInfo {
     /// A file of `size` bytes in this version, without a time.
     #[must_use]
     pub const fn new(size: u64, version: Version) -> Self {
-        Self { size, version, modified: None }
+        Self {
+            size,
+            version,
+            modified: None,
+            #[cfg(feature = "wait")]
+            is_replaced: false,
+            #[cfg(feature = "absolute")]
+            first: 0,
+        }
+    }
+
+    /// Sets [`FileInfo::is_replaced`].
+    #[cfg(feature = "wait")]
+    #[must_use]
+    pub fn with_replaced(self, is_replaced: bool) -> Self {
+        Self { is_replaced, ..self }
+    }
+
+    /// Sets [`FileInfo::first`].
+    #[cfg(feature = "absolute")]
+    #[must_use]
+    pub fn with_first(self, first: u64) -> Self {
+        Self { first, ..self }
     }
 
     /// Sets [`FileInfo::modified`].
@@ -184,6 +212,30 @@ pub trait Store {
     /// Why it cannot be opened; [`StoreError::NotFile`] for what exists and is not a regular file, [`StoreError::Busy`] where no
     /// handle is left.
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError>;
+
+    /// Opens the regular file `name` for a client that goes on with its version `version`: a store that keeps files for a while
+    /// after they were renamed or replaced opens the one that has that version. Default: the file that has the name now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    #[cfg(feature = "wait")]
+    fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Self::File, StoreError> {
+        let _ = version;
+        self.open(name)
+    }
+
+    /// Opens the log `name` for a client whose offsets count from the log's beginning, whatever was dropped of it since: its
+    /// [`FileInfo::size`] is where it ends, [`FileInfo::first`] where it begins now, and its version is another one than that of the
+    /// same file with offsets from what is there now. Default: as [`Store::open`], for files that drop nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    #[cfg(feature = "absolute")]
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        self.open(name)
+    }
 
     /// Information on `file` now. Called after it was opened, and again after its last byte was sent.
     ///

@@ -49,7 +49,10 @@ pub enum Timer {
     Stall,
     /// Runs while a response is sent and a minimum rate is set: resets a connection that is slower.
     Rate,
-    /// Runs while a digest is computed, or a file is put: sends a heartbeat.
+    /// Runs while a `get` waits for its file to change: answers it as the file is.
+    #[cfg(feature = "wait")]
+    Wait,
+    /// Runs while a digest is computed, a file is put, or a `get` waits: sends a heartbeat.
     Heartbeat,
     /// Runs while another connection has the same upload: asks the store again.
     #[cfg(feature = "write")]

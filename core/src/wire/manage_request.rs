@@ -2,7 +2,8 @@
 
 use core::ops::Range;
 
-use super::request_reader::{NO_FAULT, PATH, ParsedRequest, Refusal, RequestKind, RequestMembers, decoded_name};
+use super::request_kinds::RequestKind;
+use super::request_reader::{NO_FAULT, PATH, ParsedRequest, Refusal, RequestMembers, decoded_name};
 use crate::wire::escape::{BadEscape, unescape_to_front};
 
 const TO: usize = 14;

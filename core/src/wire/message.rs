@@ -46,6 +46,8 @@ pub(crate) enum Message {
     Offset,
     OtherVersion,
     Changed,
+    #[cfg(feature = "absolute")]
+    Dropped,
     #[cfg(feature = "write")]
     Corrupt,
     #[cfg(feature = "write")]
@@ -78,6 +80,20 @@ macro_rules! rights_general {
 
 #[cfg(not(feature = "rights"))]
 macro_rules! rights_named {
+    () => {
+        ""
+    };
+}
+
+#[cfg(feature = "absolute")]
+macro_rules! absolute_named {
+    () => {
+        "dropped already:\u{20}\n"
+    };
+}
+
+#[cfg(not(feature = "absolute"))]
+macro_rules! absolute_named {
     () => {
         ""
     };
@@ -121,6 +137,7 @@ offset is past the end of\u{20}
 no longer that version:\u{20}
 changed meanwhile:\u{20}
 ",
+            absolute_named!(),
             $named,
             rights_named!(),
             "refused:\u{20}"

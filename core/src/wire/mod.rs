@@ -3,13 +3,19 @@
 pub(crate) mod code;
 pub(crate) mod decimal;
 pub(crate) mod escape;
+#[cfg(any(feature = "wait", feature = "absolute"))]
+mod follow_request;
+#[cfg(any(feature = "wait", feature = "absolute"))]
+pub(crate) mod follow_response;
 pub(crate) mod json;
+pub(crate) mod line_kind;
 #[cfg(feature = "manage")]
 pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
 #[cfg(feature = "rights")]
 mod permitted;
+pub(crate) mod request_kinds;
 pub(crate) mod request_reader;
 pub(crate) mod request_writer;
 pub(crate) mod response_reader;

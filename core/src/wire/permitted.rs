@@ -1,7 +1,7 @@
 //! Writes what a client is permitted to do, for `hello`.
 
 use super::response_writer::{LineWriter, ResponseContext, Value};
-use crate::wire::request_reader::RequestKind;
+use crate::wire::request_kinds::RequestKind;
 
 /// The letter of the template for the requests.
 const FEATURES: u8 = b'L';
@@ -18,11 +18,29 @@ impl ResponseContext<'_> {
             let offered = self.config.offered();
             let is_told =
                 |kind: &&RequestKind| **kind != RequestKind::Hello && offered.has(**kind) && self.kinds.has(**kind);
-            return RequestKind::ALL.iter().filter(is_told).nth(index).map(|kind| kind.as_str());
+            let words = RequestKind::ALL.iter().filter(is_told).map(|kind| kind.as_str());
+            #[cfg(any(feature = "wait", feature = "absolute"))]
+            let words = words.chain(self.follow_words());
+            return { words }.nth(index);
         }
         let bits = (0..u8::BITS).map(|index| 1_u8.wrapping_shl(index));
         let words = self.config.action_words().iter().zip(bits);
         words.filter(|(_, bit)| self.actions & bit != 0).nth(index).map(|(word, _)| word)
+    }
+}
+
+#[cfg(any(feature = "wait", feature = "absolute"))]
+impl ResponseContext<'_> {
+    /// The words of what the client may ask a `get` for.
+    fn follow_words(&self) -> impl Iterator<Item = &'static str> {
+        let may_get = self.kinds.has(RequestKind::Get);
+        let words = [
+            #[cfg(feature = "wait")]
+            ("wait", self.config.wait_max_ms > 0),
+            #[cfg(feature = "absolute")]
+            ("absolute", self.config.is_absolute),
+        ];
+        words.into_iter().filter(move |(_, is_offered)| may_get && *is_offered).map(|(word, _)| word)
     }
 }
 

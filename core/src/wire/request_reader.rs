@@ -9,7 +9,9 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
-use crate::wire::text_table::TextTable;
+use crate::wire::request_kinds::RequestKind;
+#[cfg(feature = "write")]
+use crate::wire::request_kinds::RequestKinds;
 #[cfg(feature = "write")]
 use crate::wire::write_members::WriteMembers;
 
@@ -24,6 +26,12 @@ pub(crate) struct ParsedRequest {
     pub length: u64,
     pub digest_from: u64,
     pub digest: Option<DigestKind>,
+    /// How long to wait at the end of the file, in milliseconds.
+    #[cfg(feature = "wait")]
+    pub wait_ms: u64,
+    /// Whether offsets count from the beginning of a log that may have dropped its head.
+    #[cfg(feature = "absolute")]
+    pub is_absolute: bool,
     /// Whether the request names a version.
     pub is_versioned: bool,
     /// Length of that version; more than `version` has room for where no file can have it.
@@ -33,127 +41,6 @@ pub(crate) struct ParsedRequest {
     pub is_classic: bool,
     #[cfg(feature = "write")]
     pub write: WriteMembers,
-}
-
-/// Which exchange a request begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum RequestKind {
-    /// The server's name, limits and features.
-    Hello,
-    /// The entries of a directory.
-    List,
-    /// A file's header.
-    Stat,
-    /// A file's header and bytes.
-    Get,
-    /// Sends a file to the server.
-    #[cfg(feature = "write")]
-    Put,
-    /// Deletes a file, an unfinished upload, or an empty directory.
-    #[cfg(feature = "write")]
-    Delete,
-    /// Gives a file another name.
-    #[cfg(feature = "manage")]
-    Rename,
-    /// Makes a directory.
-    #[cfg(feature = "manage")]
-    MakeDir,
-    /// How much room there is.
-    #[cfg(feature = "manage")]
-    Space,
-    /// One of the owner's actions.
-    #[cfg(feature = "manage")]
-    Do,
-    /// Classic: selects a file.
-    #[cfg(feature = "classic")]
-    Select,
-    /// Classic: the selected file's bytes.
-    #[cfg(feature = "classic")]
-    Confirm,
-}
-
-impl RequestKind {
-    /// Those with a word on the wire.
-    pub(crate) const ALL: &'static [Self] = &[
-        Self::Hello,
-        Self::List,
-        Self::Stat,
-        Self::Get,
-        #[cfg(feature = "write")]
-        Self::Put,
-        #[cfg(feature = "write")]
-        Self::Delete,
-        #[cfg(feature = "manage")]
-        Self::Rename,
-        #[cfg(feature = "manage")]
-        Self::MakeDir,
-        #[cfg(feature = "manage")]
-        Self::Space,
-        #[cfg(feature = "manage")]
-        Self::Do,
-    ];
-
-    /// Whether the request may name the version of its file.
-    const fn has_version(self) -> bool {
-        match self {
-            Self::Get => true,
-            #[cfg(feature = "write")]
-            Self::Put | Self::Delete => true,
-            #[cfg(feature = "manage")]
-            Self::Rename => true,
-            _ => false,
-        }
-    }
-
-    /// The word of the request's `type`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            #[cfg(feature = "classic")]
-            Self::Select => "select",
-            #[cfg(feature = "classic")]
-            Self::Confirm => "confirm",
-            _ => WORDS.get(self as u8),
-        }
-    }
-}
-
-/// The words on the wire in the order of [`RequestKind`].
-const WORDS: TextTable = TextTable::new(if cfg!(feature = "manage") {
-    "hello\nlist\nstat\nget\nput\ndelete\nrename\nmakeDir\nspace\ndo"
-} else if cfg!(feature = "write") {
-    "hello\nlist\nstat\nget\nput\ndelete"
-} else {
-    "hello\nlist\nstat\nget"
-});
-
-/// A set of requests.
-#[cfg(any(feature = "write", feature = "rights"))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestKinds(u16);
-
-#[cfg(any(feature = "write", feature = "rights"))]
-impl RequestKinds {
-    /// Those that only read: `hello`, `list`, `stat`, `get`.
-    pub const READING: Self =
-        Self::NONE.with(RequestKind::Hello).with(RequestKind::List).with(RequestKind::Stat).with(RequestKind::Get);
-    pub(crate) const NONE: Self = Self(0);
-    #[cfg(feature = "rights")]
-    pub(crate) const ALL: Self = Self(u16::MAX);
-
-    /// These, and `kind`.
-    #[must_use]
-    pub const fn with(self, kind: RequestKind) -> Self {
-        Self(self.0 | 1 << kind as u16)
-    }
-
-    /// Whether `kind` is among them.
-    #[must_use]
-    pub const fn has(self, kind: RequestKind) -> bool {
-        self.0 >> kind as u16 & 1 != 0
-    }
 }
 
 /// Why a request is refused.
@@ -195,6 +82,10 @@ impl ParsedRequest {
             length: u64::MAX,
             digest_from: 0,
             digest: None,
+            #[cfg(feature = "wait")]
+            wait_ms: 0,
+            #[cfg(feature = "absolute")]
+            is_absolute: false,
             is_versioned: false,
             version_len: 0,
             version: [0; Version::MAX_LEN],
@@ -216,6 +107,7 @@ impl ParsedRequest {
         buf: &mut [u8],
         len: usize,
         #[cfg(feature = "classic")] allows_classic: bool,
+        #[cfg(feature = "absolute")] allows_absolute: bool,
         #[cfg(feature = "write")] offered: RequestKinds,
     ) -> Result<(), Refusal> {
         *self = Self::new();
@@ -246,6 +138,8 @@ impl ParsedRequest {
             }
             _ => self.read_digest(&mut members),
         };
+        #[cfg(feature = "absolute")]
+        let is_supported = (!allows_absolute || self.read_absolute(&mut members)) && is_supported;
         #[cfg(feature = "manage")]
         let to = self.read_to(&mut members);
         let name = match self.kind {
@@ -339,6 +233,8 @@ impl ParsedRequest {
         self.length = members.number(LENGTH, u64::MAX);
         self.digest_from = members.number(DIGEST_FROM, self.offset);
         self.digest = Some(DigestKind::Crc32);
+        #[cfg(feature = "wait")]
+        self.read_wait(members);
     }
 
     /// Reads the version that the file has to have.
@@ -383,12 +279,17 @@ pub(crate) fn text(buf: &[u8], len: usize) -> &str {
     buf.get(..len).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or_default()
 }
 
+/// How many members are read here, by `write_request` and by `manage_request`.
+pub(super) const BEFORE_WAIT: usize = if cfg!(feature = "manage") {
+    16
+} else if cfg!(feature = "write") {
+    14
+} else {
+    8
+};
+
 /// The names of the members of requests, and the index of each.
-#[cfg(not(feature = "write"))]
-const NAMES: [&str; 8] = ["type", "path", "fileName", "version", "digest", "offset", "length", "digestFrom"];
-/// The same, and those of [`crate::wire::write_request`].
-#[cfg(feature = "write")]
-const NAMES: [&str; if cfg!(feature = "manage") { 16 } else { 14 }] = [
+pub(super) const NAMES: [&str; BEFORE_WAIT + cfg!(feature = "wait") as usize + cfg!(feature = "absolute") as usize] = [
     "type",
     "path",
     "fileName",
@@ -397,16 +298,26 @@ const NAMES: [&str; if cfg!(feature = "manage") { 16 } else { 14 }] = [
     "offset",
     "length",
     "digestFrom",
+    #[cfg(feature = "write")]
     "fileSize",
+    #[cfg(feature = "write")]
     "crc32",
+    #[cfg(feature = "write")]
     "sha256",
+    #[cfg(feature = "write")]
     "parents",
+    #[cfg(feature = "write")]
     "modified",
+    #[cfg(feature = "write")]
     "partial",
     #[cfg(feature = "manage")]
     "to",
     #[cfg(feature = "manage")]
     "action",
+    #[cfg(feature = "wait")]
+    "wait_ms",
+    #[cfg(feature = "absolute")]
+    "absolute",
 ];
 const TYPE: usize = 0;
 pub(super) const PATH: usize = 1;
@@ -460,7 +371,7 @@ impl RequestMembers<'_> {
     }
 
     /// The value of a boolean; false if it is missing or at fault.
-    #[cfg(feature = "write")]
+    #[cfg(any(feature = "write", feature = "absolute"))]
     pub(super) fn flag(&mut self, index: usize) -> bool {
         let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return false };
         let flag = member.flag(self.object);

@@ -16,7 +16,21 @@ pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize
         ClientRequest::List { path } => json::write(&ListLine { kind: "list", path: path.map(FileName::as_str) }, buf),
         ClientRequest::Stat { name, digest } => {
             let digest = digest.map(DigestKind::as_str);
-            json::write(&StatLine { kind: "stat", file_name: name.as_str(), digest }, buf)
+            let file_name = name.as_str();
+            json::write(
+                &StatLine {
+                    kind: "stat",
+                    file_name,
+                    digest,
+                    #[cfg(feature = "absolute")]
+                    absolute: false,
+                },
+                buf,
+            )
+        }
+        #[cfg(feature = "absolute")]
+        ClientRequest::StatAbsolute { name } => {
+            json::write(&StatLine { kind: "stat", file_name: name.as_str(), digest: None, absolute: true }, buf)
         }
         ClientRequest::Get(get) => json::write(
             &GetLine {
@@ -31,6 +45,10 @@ pub(crate) fn write(request: &ClientRequest<'_>, buf: &mut [u8]) -> Option<usize
                     None => Some("none"),
                 },
                 digest_from: get.digest_from.filter(|from| *from != get.offset && get.digest.is_some()),
+                #[cfg(feature = "wait")]
+                wait_ms: Some(get.wait_ms).filter(|wait_ms| *wait_ms != 0),
+                #[cfg(feature = "absolute")]
+                absolute: get.absolute,
             },
             buf,
         ),
@@ -61,6 +79,9 @@ struct StatLine<'a> {
     file_name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<&'static str>,
+    #[cfg(feature = "absolute")]
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    absolute: bool,
 }
 
 #[derive(Serialize)]
@@ -79,6 +100,12 @@ struct GetLine<'a> {
     digest: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     digest_from: Option<u64>,
+    #[cfg(feature = "wait")]
+    #[serde(rename = "wait_ms", skip_serializing_if = "Option::is_none")]
+    wait_ms: Option<u64>,
+    #[cfg(feature = "absolute")]
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    absolute: bool,
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use crate::types::file_name::FileName;
 use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
+#[cfg(any(feature = "wait", feature = "absolute"))]
+use crate::wire::follow_response;
 use crate::wire::members::{Member, find};
 #[cfg(feature = "write")]
 use crate::wire::write_extras;
@@ -68,6 +70,8 @@ pub(crate) struct ErrorResponse {
     retry_ms: Option<u32>,
     #[cfg(feature = "write")]
     limit: Option<u64>,
+    #[cfg(feature = "absolute")]
+    first: Option<u64>,
 }
 
 impl ErrorResponse {
@@ -80,6 +84,8 @@ impl ErrorResponse {
             retry_ms: self.retry_ms,
             #[cfg(feature = "write")]
             limit: self.limit,
+            #[cfg(feature = "absolute")]
+            first: self.first,
         }
     }
 }
@@ -119,6 +125,8 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
     let digests = digests.words(line, &["crc32", "sha256"]).ok_or(Violation::Member)?;
     #[cfg(feature = "write")]
     let (writing, actions) = write_extras::features(line)?;
+    #[cfg(any(feature = "wait", feature = "absolute"))]
+    let following = follow_response::features(line)?;
     if max_request < MAX_REQUEST_LEAST || chunk_size == 0 {
         return Err(Violation::Limit);
     }
@@ -138,6 +146,10 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
             list: features & 1 != 0,
             stat: features & 2 != 0,
             get: features & 4 != 0,
+            #[cfg(feature = "wait")]
+            wait: following & 1 != 0,
+            #[cfg(feature = "absolute")]
+            absolute: following & 2 != 0,
             #[cfg(feature = "write")]
             put: writing & 1 != 0,
             #[cfg(feature = "write")]
@@ -234,6 +246,8 @@ pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
     #[cfg(feature = "write")]
     let limit = write_extras::limit(line);
+    #[cfg(feature = "absolute")]
+    let first = follow_response::first(line);
     let word = decode(line, word)?;
     let message = decode(line, message.unwrap_or_default())?;
     let code = Code::from_word(utf8(line, word.clone()));
@@ -249,6 +263,8 @@ pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
         retry_ms,
         #[cfg(feature = "write")]
         limit: limit.filter(|_| matches!(code, Some(Code::TooLarge | Code::NoSpace))),
+        #[cfg(feature = "absolute")]
+        first: if code == Some(Code::BadRange) { first? } else { None },
     })
 }
 

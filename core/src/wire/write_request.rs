@@ -1,6 +1,7 @@
 //! Reads the requests that write: `put`, `delete`, `rename`, `makeDir`, `space` and `do`.
 
-use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestKind, RequestMembers};
+use super::request_kinds::RequestKind;
+use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestMembers};
 use crate::types::digest::DigestKind;
 use crate::types::file_name::FileName;
 use crate::wire::message::Message;

@@ -15,8 +15,8 @@ use super::{PROTOCOL, document};
 const REQUESTS: &[(&str, &[&str])] = &[
     ("hello", &[]),
     ("list", &["path"]),
-    ("stat", &["fileName", "digest"]),
-    ("get", &["fileName", "offset", "length", "version", "digest", "digestFrom"]),
+    ("stat", &["fileName", "digest", "absolute"]),
+    ("get", &["fileName", "offset", "length", "version", "digest", "digestFrom", "wait_ms", "absolute"]),
     ("put", &["fileName", "fileSize", "crc32", "sha256", "version", "parents", "modified"]),
     ("delete", &["fileName", "path", "version", "partial"]),
     ("rename", &["fileName", "to", "version"]),
@@ -57,6 +57,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "lastSize",
             "version",
             "digest",
+            "first",
             "modified",
             "crc32",
             "sha256",
@@ -65,7 +66,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
     ("ready", &["fileName", "fileSize", "offset", "length", "chunkSize"]),
     ("space", &["total", "free", "maxFile"]),
     ("end", &["count", "skipped", "unnameable", "hidden", "crc32", "sha256", "fileName", "version"]),
-    ("error", &["code", "message", "retry_ms", "crc32", "sha256", "max", "free"]),
+    ("error", &["code", "message", "retry_ms", "crc32", "sha256", "first", "max", "free"]),
 ];
 
 /// The messages of the classic dialect, by their `type`, and their members besides that.

@@ -46,6 +46,10 @@ pub enum Step {
     Stop,
     /// The owner takes all rights from the client.
     Revoke,
+    /// The owner needs the place of the connection.
+    Displace,
+    /// A file of the store changes.
+    Change(Change),
     /// The server sends this and a line feed. `"…"` is any short string.
     Line(String),
     /// The server sends exactly this.
@@ -60,6 +64,26 @@ pub enum Step {
     },
     Close,
     Abort,
+}
+
+/// What happens to a file while a transcript is played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Append {
+        name: String,
+        text: String,
+    },
+    /// Another file has the name.
+    Replace {
+        name: String,
+        version: String,
+        text: String,
+    },
+    /// A log loses so many bytes at its front.
+    Drop {
+        name: String,
+        len: usize,
+    },
 }
 
 /// One line of a store: a file, a directory, or things that are skipped or hidden.
@@ -97,6 +121,8 @@ pub struct StoreLine {
     pub commit_ms: u64,
     pub reads_back: bool,
     pub unnameable: Option<usize>,
+    /// How many bytes a log has dropped.
+    pub first: Option<u64>,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }
@@ -214,12 +240,26 @@ fn step(line: &str) -> Result<Step, String> {
             Some(millis) => number(millis)?,
             None => number::<u64>(rest.strip_suffix('s').ok_or("no unit")?)? * 1000,
         }),
+        "append" => {
+            let (name, added) = rest.split_once(' ').ok_or("nothing to append")?;
+            Step::Change(Change::Append { name: name.into(), text: text(added)? })
+        }
+        "replace" => {
+            let (name, rest) = rest.split_once(' ').ok_or("no version")?;
+            let (version, other) = rest.split_once(' ').ok_or("no contents")?;
+            Step::Change(Change::Replace { name: name.into(), version: version.into(), text: text(other)? })
+        }
+        "drop" => {
+            let (name, len) = rest.split_once(' ').ok_or("no length")?;
+            Step::Change(Change::Drop { name: name.into(), len: number(len)? })
+        }
         _ if !rest.is_empty() => return Err("no such step".into()),
         "eof" => Step::Eof,
         "unread" => Step::Unread,
         "read" => Step::Read,
         "stop" => Step::Stop,
         "revoke" => Step::Revoke,
+        "displace" => Step::Displace,
         "close" => Step::Close,
         "abort" => Step::Abort,
         _ => return Err("no such step".into()),
@@ -245,6 +285,11 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
         decoded.extend_from_slice(rest.as_bytes());
     }
     Ok(decoded)
+}
+
+/// What [`bytes`] decodes, as UTF-8.
+fn text(text: &str) -> Result<String, String> {
+    String::from_utf8(bytes(text)?).map_err(|error| error.to_string())
 }
 
 fn number<T: std::str::FromStr<Err: std::fmt::Display>>(digits: &str) -> Result<T, String> {

@@ -1,15 +1,14 @@
 //! Plays a transcript against the blocking driver, as its transport.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
-#[cfg(not(feature = "manage"))]
-use coracle_core::blocking::serve;
 use coracle_core::blocking::{Buffers, SendFile, SendFileError, SessionObserver, Transport};
 use coracle_core::{Code, Instant, ServerSession, Store};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
-use super::document::{Step, StoreLine, Transcript};
+use super::document::{Change, Step, StoreLine, Transcript};
 use super::output::Output;
 use super::replay::with_features;
 use super::settings::{Pieces, documented, has_arrivals, max_request, with_retry};
@@ -37,6 +36,7 @@ pub fn drive(
         Some(code) => ServerSession::refusing(code, &config, buf, start),
     };
     let (is_stopping, is_revoked) = (Cell::new(false), Cell::new(false));
+    let mut scripted = ScriptedStore::new(store, clock_ms.clone());
     let script = Script {
         steps: transcript.steps.iter().peekable(),
         wait_ms: 0,
@@ -55,8 +55,9 @@ pub fn drive(
         left_ms: None,
         pieces,
         is_direct,
+        changes: scripted.changes.clone(),
+        is_displaced: false,
     };
-    let mut scripted = ScriptedStore::new(store, clock_ms.clone());
     let mut readings = 0;
     let mut clock = || {
         readings += 1;
@@ -64,11 +65,6 @@ pub fn drive(
         Instant::from_millis(clock_ms.get())
     };
     let (mut receive, mut send) = (vec![0; scratch_len], vec![0; scratch_len]);
-    let scratch = Buffers { receive: &mut receive, send: &mut send };
-    #[cfg(not(feature = "manage"))]
-    let serve_any = serve;
-    #[cfg(feature = "manage")]
-    let serve_any = coracle_core::blocking::serve_writable;
     let mut observer = Owner {
         is_stopping: &is_stopping,
         asked: 0,
@@ -77,7 +73,36 @@ pub fn drive(
         #[cfg(feature = "rights")]
         is_revoked: &is_revoked,
     };
-    let close = serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut observer);
+    #[cfg(not(feature = "wait"))]
+    let close = {
+        #[cfg(not(feature = "manage"))]
+        use coracle_core::blocking::serve as serve_any;
+        #[cfg(feature = "manage")]
+        use coracle_core::blocking::serve_writable as serve_any;
+        let scratch = Buffers { receive: &mut receive, send: &mut send };
+        serve_any(&mut session, &mut wire, &mut scripted, scratch, &mut clock, &mut observer)
+    };
+    #[cfg(feature = "wait")]
+    let close = {
+        use coracle_core::blocking::{Served, serve_until_watch};
+        use coracle_core::exec::StoreExchange;
+        let mut rest = 0..0;
+        loop {
+            #[cfg(not(feature = "manage"))]
+            let exchange: StoreExchange<_> = StoreExchange::new();
+            #[cfg(feature = "manage")]
+            let exchange = StoreExchange::writable();
+            let scratch = Buffers { receive: &mut receive, send: &mut send };
+            let (wire, store) = (&mut wire, &mut scripted);
+            match serve_until_watch(&mut session, wire, store, scratch, rest, &mut clock, &mut observer, exchange) {
+                Served::Closed(close) => break close,
+                Served::Watching { unread, .. } => {
+                    wire.watch(&mut session);
+                    rest = unread;
+                }
+            }
+        }
+    };
 
     let mut script = wire.script;
     let outcome = match script.departure.take() {
@@ -128,6 +153,9 @@ struct Wire<'a> {
     left_ms: Option<u64>,
     pieces: Pieces,
     is_direct: bool,
+    /// The store's.
+    changes: Rc<RefCell<VecDeque<Change>>>,
+    is_displaced: bool,
 }
 
 struct Script<'a> {
@@ -174,12 +202,34 @@ impl Wire<'_> {
             }
             Step::Stop => self.is_stopping.set(true),
             Step::Revoke => self.is_revoked.set(true),
+            Step::Displace => self.is_displaced = true,
+            Step::Change(change) => self.changes.borrow_mut().push_back(change.clone()),
             Step::Line(_) | Step::Bytes(_) | Step::Message(_) | Step::Slice { .. } => script.output.expect(step)?,
             Step::Close | Step::Abort => return Err("the server does not close".into()),
         }
         let woken = **step == Step::Stop;
         script.steps.next();
         Ok(if woken { Next::Nothing } else { Next::Again })
+    }
+
+    /// Continues the script while the session waits for its file.
+    #[cfg(feature = "wait")]
+    fn watch(&mut self, session: &mut ServerSession<'_, Vec<u8>>) {
+        let now = |clock: &Cell<u64>| Instant::from_millis(clock.get());
+        self.left_ms = session.deadline().map(|(when, _)| when.since(now(&self.clock_ms)));
+        loop {
+            let changes = self.changes.borrow().len();
+            let next = if self.left_ms == Some(0) { Ok(Next::TimedOut) } else { self.blocked() };
+            let now = now(&self.clock_ms);
+            match next {
+                Ok(Next::TimedOut) => return session.handle_timeout(now),
+                Ok(Next::Again) if self.changes.borrow().len() > changes => return session.look_again(now),
+                Ok(Next::Again) if self.is_displaced => return session.give_way(now),
+                Ok(Next::Again) => {}
+                Ok(Next::Nothing) if self.is_stopping.get() => return,
+                Ok(Next::Nothing) | Err(_) => return session.send_failed(),
+            }
+        }
     }
 
     fn blocked(&mut self) -> Result<Next, ErrorKind> {

@@ -44,6 +44,8 @@ fn is_playable(transcript: &Transcript) -> bool {
             "sha256" => DigestKind::Sha256.is_supported(),
             "classic" => cfg!(feature = "classic"),
             "!classic" => !cfg!(feature = "classic"),
+            "wait" => cfg!(feature = "wait"),
+            "absolute" => cfg!(feature = "absolute"),
             word if WRITING.contains(&word) => cfg!(feature = "manage"),
             _ => true,
         })
@@ -108,6 +110,9 @@ fn by_another_server() {
             let real = format!("{}/{}", line.version, line.contents().len());
             if let Some(name) = &line.file_name {
                 other.set_version(name, &line.version, &real);
+                for first in line.first.into_iter().flat_map(|first| first..first + line.contents().len() as u64) {
+                    other.set_version(name, &format!("{}.{first}", line.version), &format!("{real}.{first}"));
+                }
             }
             line.version = real;
             line.modified = None;

@@ -86,7 +86,7 @@ impl Server {
                 .iter()
                 .all(|word| word.strip_prefix('!').map_or_else(|| has(word), |word| !has(word)))
             && transcript.steps.iter().all(|step| match step {
-                Step::Unread | Step::Read | Step::Stop | Step::Revoke => false,
+                Step::Unread | Step::Read | Step::Stop | Step::Revoke | Step::Displace | Step::Change(_) => false,
                 Step::Wait(millis) => *millis <= longest_wait_ms,
                 _ => true,
             })
@@ -170,7 +170,9 @@ impl Server {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
                 other => Err(format!("{other:?} in the place of the end")),
             },
-            Step::Unread | Step::Read | Step::Stop | Step::Revoke => Err("not over a socket".into()),
+            Step::Unread | Step::Read | Step::Stop | Step::Revoke | Step::Displace | Step::Change(_) => {
+                Err("not over a socket".into())
+            }
         }
     }
 }

@@ -85,6 +85,12 @@ pub fn with_features<'a>(config: ServerConfig<'a>, transcript: &'a Transcript) -
     let config = super::uploads::offering(config, &transcript.features);
     #[cfg(feature = "rights")]
     let config = super::permits::asking(config, transcript);
+    #[cfg(any(feature = "wait", feature = "absolute"))]
+    let has = |word: &str| transcript.features.iter().any(|feature| feature == word);
+    #[cfg(feature = "wait")]
+    let config = config.with_wait_max_ms(if has("wait") { 60_000 } else { 0 });
+    #[cfg(feature = "absolute")]
+    let config = config.with_absolute(has("absolute"));
     with_text(config, transcript)
 }
 
@@ -145,6 +151,15 @@ impl Owner<'_> {
             Step::Revoke => self.permits.is_revoked = true,
             #[cfg(not(feature = "rights"))]
             Step::Revoke => return Err("there are no rights".into()),
+            #[cfg(feature = "wait")]
+            Step::Displace => self.session.give_way(self.now()),
+            #[cfg(not(feature = "wait"))]
+            Step::Displace => return Err("nothing waits".into()),
+            Step::Change(change) => {
+                self.store.changes.borrow_mut().push_back(change.clone());
+                #[cfg(feature = "wait")]
+                self.session.look_again(self.now());
+            }
             Step::Wait(millis) => {
                 self.output.rest()?;
                 self.wait(*millis)?;
@@ -195,6 +210,8 @@ impl Owner<'_> {
                 let (taken, _) = self.session.receive(&self.input, now);
                 self.input.drain(..taken);
             }
+            #[cfg(feature = "wait")]
+            Action::Watch { .. } => return Ok(false),
             #[cfg(feature = "manage")]
             Action::Commit(put) => {
                 let reply = self.writing.exchange.commit(&mut self.store, &put, now);
@@ -305,7 +322,16 @@ impl Owner<'_> {
         let refused = match request {
             Request::List { path } => self.store.list(path).map(|listing| self.listing = Some(listing)).err(),
             _ => request.name().and_then(|name| {
-                let opened = self.store.open(name).and_then(|file| Ok((self.store.info(&file)?, file)));
+                let opened = match &request {
+                    #[cfg(feature = "absolute")]
+                    Request::Stat { absolute: true, .. } | Request::Get { absolute: true, .. } => {
+                        self.store.open_absolute(name)
+                    }
+                    #[cfg(feature = "wait")]
+                    Request::Get { version: Some(version), .. } => self.store.open_version(name, version),
+                    _ => self.store.open(name),
+                };
+                let opened = opened.and_then(|file| Ok((self.store.info(&file)?, file)));
                 opened
                     .map(|(file_info, file)| {
                         known = request.digest().and_then(|kind| self.store.known_digest(&file, kind));

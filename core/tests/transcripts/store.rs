@@ -1,13 +1,14 @@
 //! The stores of the documents, with their documented faults.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use coracle_core::{
     Code, Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Hasher, Listed, Store, StoreError, Version,
 };
 
-use super::document::StoreLine;
+use super::document::{Change, StoreLine};
 
 /// A file that takes time is read in pieces of this length, as from a slow medium.
 const SLOW_READ_LEN: usize = 100;
@@ -16,6 +17,10 @@ const SLOW_READ_LEN: usize = 100;
 pub struct ScriptedStore {
     pub lines: Vec<StoreLine>,
     pub clock_ms: Rc<Cell<u64>>,
+    /// What has happened to the files since one was opened last.
+    pub changes: Rc<RefCell<VecDeque<Change>>>,
+    /// Files that were replaced.
+    replaced: Vec<StoreLine>,
     #[cfg(feature = "manage")]
     pub uploads: Vec<super::uploads::Partial>,
     /// How many files were put.
@@ -27,6 +32,9 @@ pub struct ScriptedStore {
 pub struct Open {
     line: StoreLine,
     contents: Vec<u8>,
+    /// Where the contents begin.
+    first: u64,
+    is_replaced: bool,
     was_asked: Cell<bool>,
 }
 
@@ -49,10 +57,58 @@ impl ScriptedStore {
         Self {
             lines: lines.to_vec(),
             clock_ms,
+            changes: Rc::default(),
+            replaced: Vec::new(),
             #[cfg(feature = "manage")]
             uploads: super::uploads::left(lines),
             #[cfg(feature = "manage")]
             puts: 0,
+        }
+    }
+
+    /// Makes the changes that have happened.
+    fn catch_up(&mut self) {
+        while let Some(change) = { self.changes.borrow_mut().pop_front() } {
+            let (Change::Append { name, .. } | Change::Replace { name, .. } | Change::Drop { name, .. }) = &change;
+            let line = self.lines.iter_mut().find(|line| line.file_name.as_ref() == Some(name));
+            let line = line.expect("a file of the store");
+            let old = line.text.get_or_insert_default();
+            match change {
+                Change::Append { text, .. } => old.push_str(&text),
+                Change::Drop { len, .. } => {
+                    old.drain(..len);
+                    *line.first.get_or_insert(0) += len as u64;
+                }
+                Change::Replace { version, text, .. } => {
+                    let new = StoreLine { version, text: Some(text), ..line.clone() };
+                    self.replaced.push(std::mem::replace(line, new));
+                }
+            }
+        }
+    }
+
+    /// Opens the file `name`: with absolute offsets, if it says so, or one that was replaced, of this version.
+    fn open_as(&mut self, name: FileName<'_>, version: Option<&str>, is_absolute: bool) -> Result<Open, StoreError> {
+        self.catch_up();
+        let has_name = |line: &&StoreLine| line.file_name.as_deref() == Some(name.as_str());
+        let replaced = self.replaced.iter().filter(has_name).find(|line| Some(&line.version[..]) == version);
+        let found = replaced.or_else(|| self.lines.iter().find(has_name));
+        match found {
+            Some(line) => match line.refused.as_deref().and_then(Code::from_word) {
+                Some(Code::Denied) => Err(StoreError::Denied),
+                Some(_) => Err(StoreError::Io),
+                None => {
+                    let (mut line, contents) = (line.clone(), line.contents());
+                    let first = line.first.filter(|_| is_absolute);
+                    if let (Some(dropped), None) = (line.first, first) {
+                        line.version = format!("{}.{dropped}", line.version);
+                    }
+                    let (first, is_replaced, was_asked) = (first.unwrap_or(0), replaced.is_some(), Cell::new(false));
+                    Ok(Open { line, contents, first, is_replaced, was_asked })
+                }
+            },
+            None if self.is_directory(name.as_str()) => Err(StoreError::NotFile),
+            None => Err(StoreError::NotFound),
         }
     }
 
@@ -77,16 +133,17 @@ impl Store for ScriptedStore {
     type Listing = Listing;
 
     fn open(&mut self, name: FileName<'_>) -> Result<Open, StoreError> {
-        let found = self.lines.iter().find(|line| line.file_name.as_deref() == Some(name.as_str()));
-        match found {
-            Some(line) => match line.refused.as_deref().and_then(Code::from_word) {
-                Some(Code::Denied) => Err(StoreError::Denied),
-                Some(_) => Err(StoreError::Io),
-                None => Ok(Open { line: line.clone(), contents: line.contents(), was_asked: Cell::new(false) }),
-            },
-            None if self.is_directory(name.as_str()) => Err(StoreError::NotFile),
-            None => Err(StoreError::NotFound),
-        }
+        self.open_as(name, None, false)
+    }
+
+    #[cfg(feature = "wait")]
+    fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Open, StoreError> {
+        self.open_as(name, Some(version), false)
+    }
+
+    #[cfg(feature = "absolute")]
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<Open, StoreError> {
+        self.open_as(name, None, true)
     }
 
     fn info(&mut self, file: &Open) -> Result<FileInfo, StoreError> {
@@ -94,11 +151,17 @@ impl Store for ScriptedStore {
             (Some(after), true) => after,
             _ => &file.line.version,
         };
-        Ok(FileInfo::new(file.contents.len() as u64, Version::new(version).map_err(|_| StoreError::Io)?)
-            .with_modified(file.line.modified))
+        let version = Version::new(version).map_err(|_| StoreError::Io)?;
+        let info = FileInfo::new(file.first + file.contents.len() as u64, version).with_modified(file.line.modified);
+        #[cfg(feature = "wait")]
+        let info = info.with_replaced(file.is_replaced);
+        #[cfg(feature = "absolute")]
+        let info = info.with_first(file.first);
+        Ok(info)
     }
 
     fn read(&mut self, file: &mut Open, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+        let offset = offset.checked_sub(file.first).ok_or(StoreError::Io)?;
         let offset = usize::try_from(offset).map_err(|_| StoreError::Io)?;
         let mut end = file.contents.len().min(file.line.shrinks_to.unwrap_or(usize::MAX));
         if let Some(from) = file.line.unreadable_from {

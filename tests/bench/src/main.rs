@@ -5,6 +5,7 @@ mod bulk;
 mod burst;
 mod content;
 mod dialect;
+mod encrypted;
 mod idle;
 mod meter;
 mod poll;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use content::Content;
+use coracle_channel::PublicKey;
 use dialect::Dialect;
 
 #[derive(Parser)]
@@ -82,6 +84,13 @@ enum Work {
         #[arg(long)]
         requests: Option<usize>,
     },
+    /// Make handshakes of encrypted connections, one after the other
+    Handshakes {
+        #[command(flatten)]
+        server: Server,
+        #[arg(long, default_value_t = 300)]
+        milliseconds: u64,
+    },
     /// Connect many clients, wait for a line on standard input, then let each ask once
     Idle {
         #[command(flatten)]
@@ -118,6 +127,9 @@ struct Server {
     /// The server's processes, whose processor time is measured
     #[arg(long)]
     pid: Vec<i32>,
+    /// Its public key, of small files and handshakes: the connections are encrypted
+    #[arg(long)]
+    key: Option<PublicKey>,
 }
 
 #[derive(clap::Args)]
@@ -177,6 +189,7 @@ fn run(work: Work) -> Result<serde_json::Value, String> {
         Work::Small { server, files, clients, fresh, milliseconds, requests } => {
             small::run(&server, files.content(), &small::Plan { clients, fresh, milliseconds, requests })
         }
+        Work::Handshakes { server, milliseconds } => encrypted::handshakes(&server, milliseconds),
         Work::Idle { server, files, clients } => idle::run(&server, files.content(), clients),
         Work::ReadFile { file, length } => bulk::read_file(&file, length),
         Work::Wire { delay_ms, megabits } => wire::carry(delay_ms, megabits),

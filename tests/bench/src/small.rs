@@ -1,5 +1,6 @@
 //! Clients that fetch small files, or send text, each with one request at a time.
 
+use std::cell::RefCell;
 use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 use crate::Server;
 use crate::content::{Content, Random};
 use crate::dialect::{Dialect, check_trailer, is_trailer};
+use crate::encrypted::{Encrypted, Keys};
 use crate::meter::Meter;
 use crate::poll::{Events, Poll};
 
@@ -29,6 +31,8 @@ pub struct Plan {
 /// One client: its connection, the file that it asked for, and the received part of the response.
 pub struct Client {
     socket: Socket,
+    /// Where the connection is encrypted.
+    encrypted: Option<Box<Encrypted>>,
     number: u64,
     buf: Vec<u8>,
     len: usize,
@@ -41,12 +45,13 @@ pub struct Exchange<'a> {
     pub content: Content,
     kept: bool,
     trailer: Vec<u8>,
+    keys: RefCell<Keys>,
 }
 
 impl<'a> Exchange<'a> {
     pub fn new(server: &'a Server, content: Content, kept: bool) -> Self {
         // Small files are fetched without a digest.
-        Self { server, content, kept, trailer: server.dialect.trailer(0) }
+        Self { server, content, kept, trailer: server.dialect.trailer(0), keys: RefCell::new(Keys::new()) }
     }
 }
 
@@ -114,11 +119,15 @@ pub fn run(server: &Server, content: Content, plan: &Plan) -> Result<Value, Stri
 }
 
 impl Client {
-    /// Waits until the connection is established.
+    /// Waits until the connection is established, and its handshake made.
     pub fn connect(exchange: &Exchange<'_>) -> Result<Self, String> {
         let socket = Self::socket(exchange)?;
         socket.connect(&exchange.server.address.into()).map_err(|error| format!("connecting: {error}"))?;
-        Ok(Self::new(socket))
+        let encrypted = match &exchange.server.key {
+            Some(key) => Some(Box::new(Encrypted::connect(&socket, &mut exchange.keys.borrow_mut(), key)?)),
+            None => None,
+        };
+        Ok(Self { encrypted, ..Self::new(socket) })
     }
 
     /// Asks for a file, over a `fresh` connection or the existing one; its latency counts from `now`.
@@ -150,7 +159,7 @@ impl Client {
     }
 
     fn new(socket: Socket) -> Self {
-        Self { socket, number: 0, buf: Vec::new(), len: 0, asked: Instant::now() }
+        Self { socket, encrypted: None, number: 0, buf: Vec::new(), len: 0, asked: Instant::now() }
     }
 
     fn socket(exchange: &Exchange<'_>) -> Result<Socket, String> {
@@ -170,6 +179,9 @@ impl Client {
         self.len = 0;
         self.number = number;
         let request = exchange.content.request(exchange.server.dialect, number, exchange.kept);
+        if let Some(encrypted) = &mut self.encrypted {
+            return encrypted.send(&self.socket, &request);
+        }
         let sent = send(&self.socket, &request, SendFlags::NOSIGNAL).map_err(|error| format!("asking: {error}"))?;
         if sent == request.len() { Ok(()) } else { Err("a request did not fit the socket's buffer".to_owned()) }
     }
@@ -177,12 +189,15 @@ impl Client {
     /// Reads once. Returns whether the response is complete, and checks it then.
     pub fn receive(&mut self, exchange: &Exchange<'_>, wait: bool) -> Result<bool, String> {
         self.buf.resize(ANSWER_LEN, 0);
-        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
-        match recv(&self.socket, &mut self.buf[self.len..], flags) {
-            Ok((0, _)) => return Err("the connection ended, or the answer is too long".to_owned()),
-            Ok((len, _)) => self.len += len,
-            Err(rustix::io::Errno::AGAIN) => return Ok(false),
-            Err(error) => return Err(format!("reading: {error}")),
+        let free = &mut self.buf[self.len..];
+        let received = match &mut self.encrypted {
+            Some(encrypted) => encrypted.receive(&self.socket, free, wait)?,
+            None => receive(&self.socket, free, wait)?,
+        };
+        match received {
+            Some(0) => return Err("the connection ended, or the answer is too long".to_owned()),
+            Some(len) => self.len += len,
+            None => return Ok(false),
         }
         let dialect = exchange.server.dialect;
         let bytes = &self.buf[..self.len];
@@ -201,5 +216,15 @@ impl Client {
         }
         check_trailer(behind, &exchange.trailer)?;
         Ok(true)
+    }
+}
+
+/// Reads once; `None` where nothing has arrived, 0 at the end.
+pub fn receive(socket: &Socket, buf: &mut [u8], wait: bool) -> Result<Option<usize>, String> {
+    let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    match recv(socket, buf, flags) {
+        Ok((len, _)) => Ok(Some(len)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(format!("reading: {error}")),
     }
 }

@@ -49,8 +49,8 @@ enum Meaning {
 fn answer(session: &mut ServerSession<'_, Vec<u8>>) -> Meaning {
     let asked = match session.action() {
         Action::Reply(Request::List { path }) => Meaning::List(path.map(|path| path.as_str().to_owned())),
-        Action::Reply(Request::Stat { name, digest }) => Meaning::Stat(name.as_str().to_owned(), digest),
-        Action::Reply(Request::Get { name, digest }) => {
+        Action::Reply(Request::Stat { name, digest, .. }) => Meaning::Stat(name.as_str().to_owned(), digest),
+        Action::Reply(Request::Get { name, digest, .. }) => {
             Meaning::Get { name: name.as_str().to_owned(), offset: 0, length: 0, digest }
         }
         Action::Reply(Request::Select { name }) => Meaning::Select(Some(name.as_str().to_owned())),

@@ -62,7 +62,7 @@ impl ConnectionRegistry {
                     Err(socket) => refuse(socket, Code::Busy),
                 };
             }
-        } else if is_full && !state.evict_oldest() {
+        } else if is_full && !state.evict_oldest(Instant::now()) {
             return refuse(socket, Code::Busy);
         }
         AdmissionDecision::Admitted(state.insert(socket, address))
@@ -130,14 +130,14 @@ impl ConnectionRegistry {
 }
 
 impl State {
-    /// Closes the oldest connection that may be evicted; false where there is none.
-    fn evict_oldest(&mut self) -> bool {
+    /// Closes the oldest connection that may be evicted at `now`; false where there is none.
+    fn evict_oldest(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.evictable.front() {
             match oldest.upgrade() {
                 Some(entry) if !entry.is_active() && self.live.contains_key(&entry.id) => {
                     let is_stranger = self.has_keys && !entry.is_introduced();
                     let min_age = if is_stranger { MIN_STRANGER_AGE } else { MIN_EVICTABLE_AGE };
-                    if entry.admitted.elapsed() < min_age {
+                    if now.saturating_duration_since(entry.admitted) < min_age {
                         return false;
                     }
                     self.evictable.pop_front();
@@ -154,13 +154,56 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpStream;
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use super::AdmissionDecision;
+    use socket2::{Domain, Socket, Type};
+
+    #[cfg(feature = "channel")]
+    use super::MIN_STRANGER_AGE;
+    use super::{AdmissionDecision, MIN_EVICTABLE_AGE};
+    use crate::server::entry::{ConnectionEntry, ForcedClose};
     use crate::server::limits::{Admission, Limits};
     use crate::server::listener::{Listener, SocketTimeouts};
     use crate::server::registry::{AcceptorCommand, ConnectionRegistry};
+
+    /// A registry with one place, and the connection that has it.
+    fn full(has_keys: bool) -> (ConnectionRegistry, Arc<ConnectionEntry>) {
+        let registry = ConnectionRegistry::new(&Limits { max_clients: 1, ..Limits::default() }, has_keys);
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+        let AdmissionDecision::Admitted(entry) = registry.admit(socket, address) else { panic!("there is a place") };
+        (registry, entry)
+    }
+
+    /// Whether its place is given away at this age, and not a millisecond before.
+    fn is_evicted_at(age: Duration, registry: &ConnectionRegistry, entry: &ConnectionEntry) -> bool {
+        let mut state = registry.state();
+        let is_early = state.evict_oldest(entry.admitted + age - Duration::from_millis(1));
+        !is_early && state.evict_oldest(entry.admitted + age) && entry.forced_close() == Some(ForcedClose::Evicted)
+    }
+
+    #[test]
+    fn a_silent_client_keeps_its_place_for_a_second() {
+        let (registry, entry) = full(false);
+        assert!(is_evicted_at(MIN_EVICTABLE_AGE, &registry, &entry));
+        let (registry, entry) = full(false);
+        entry.mark_active();
+        assert!(!is_evicted_at(MIN_EVICTABLE_AGE, &registry, &entry));
+    }
+
+    /// Strangers who begin 1,000 handshakes a second and leave them would otherwise hold the usual 256 places all the time.
+    #[cfg(feature = "channel")]
+    #[test]
+    fn e7_a_handshake_that_is_left_keeps_its_place_for_200_ms() {
+        assert_eq!(MIN_STRANGER_AGE, Duration::from_millis(200));
+        let (registry, entry) = full(true);
+        assert!(is_evicted_at(MIN_STRANGER_AGE, &registry, &entry));
+        let (registry, entry) = full(true);
+        entry.mark_introduced();
+        assert!(is_evicted_at(MIN_EVICTABLE_AGE, &registry, &entry));
+    }
 
     /// Between the end of one connection and the admission of the next queued client, a new client finds a free place that
     /// is not for it.
