@@ -211,7 +211,7 @@ fn a_board_asks_for_its_name_announces_it_answers_and_takes_leave() {
     let ask = query(0, SERVICE, PTR, 1, &[]);
     network.hosts[1].send(&ask);
     network.run(200);
-    assert_eq!(network.heard(), [announced.clone()]);
+    assert_eq!(network.heard(), std::slice::from_ref(&announced));
     network.hosts[1].send(&ask);
     network.run(500);
     assert!(network.heard().is_empty());
