@@ -13,6 +13,9 @@ use super::is_host_name;
 
 /// The hosts that were found last are kept.
 const MAX_HOSTS: usize = 1_000;
+/// How long a host is taken to be where it was found: commands that follow each other need not wait, as what was answered within
+/// the last second is not answered again (RFC 6762, section 6).
+const RECENT: Duration = Duration::from_secs(15);
 /// More than so many lines take.
 const MAX_LEN: u64 = 1 << 20;
 
@@ -34,8 +37,8 @@ impl LastKnown {
         path().map_or_else(Self::default, |path| Self::parse(&read(&path).unwrap_or_default()))
     }
 
-    /// Adds hosts that were found now. Does nothing where that cannot be kept.
-    pub fn remember<'a>(services: impl IntoIterator<Item = &'a Service>) {
+    /// Adds hosts that were found now, in place of those that had their names. Does nothing where that cannot be kept.
+    pub fn remember(services: &[Service]) {
         let Some(path) = path() else { return };
         let mut known = Self::parse(&read(&path).unwrap_or_default());
         known.add(services, SystemTime::now());
@@ -43,24 +46,24 @@ impl LastKnown {
         let _ = write(&path, &known.to_text());
     }
 
-    pub fn find(&self, name: &str) -> Option<&LastKnownHost> {
+    /// Those of this name: more than one where they were found together.
+    pub fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a LastKnownHost> {
         let name = name.strip_suffix('.').unwrap_or(name);
-        let name = name.strip_suffix(".local").unwrap_or(name);
-        self.0.iter().find(|host| host.name.eq_ignore_ascii_case(name))
+        let name = name.strip_suffix(".local").unwrap_or(name).to_owned();
+        self.0.iter().filter(move |host| host.name.eq_ignore_ascii_case(&name))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &LastKnownHost> {
         self.0.iter()
     }
 
-    fn add<'a>(&mut self, services: impl IntoIterator<Item = &'a Service>, now: SystemTime) {
-        for service in services {
-            let Some(address) = service.addresses.first() else { continue };
-            if is_host_name(&service.name) {
-                self.0.retain(|host| !host.name.eq_ignore_ascii_case(&service.name));
-                self.0.insert(0, LastKnownHost { name: service.name.clone(), address: *address, seen: now });
-            }
-        }
+    fn add(&mut self, services: &[Service], now: SystemTime) {
+        self.0.retain(|host| !services.iter().any(|service| service.name.eq_ignore_ascii_case(&host.name)));
+        let kept = services.iter().filter(|service| is_host_name(&service.name));
+        let hosts = kept.filter_map(|service| {
+            Some(LastKnownHost { name: service.name.clone(), address: *service.addresses.first()?, seen: now })
+        });
+        self.0.splice(..0, hosts);
         self.0.truncate(MAX_HOSTS);
     }
 
@@ -74,6 +77,14 @@ impl LastKnown {
             format!("{} {} {seen}\n", host.name, host.address)
         };
         self.0.iter().map(line).collect()
+    }
+}
+
+impl LastKnownHost {
+    /// Whether it was found so short a time ago that it need not be looked for.
+    pub fn is_recent(&self) -> bool {
+        // A time to come is that of another clock.
+        self.seen.elapsed().is_ok_and(|age| age <= RECENT)
     }
 }
 
@@ -120,9 +131,9 @@ mod tests {
             "bench-7 192.0.2.7:8888 1763769600\nbench-7\na b c\nx 1.2.3.4 5\nb\u{1b} 1.2.3.4:5 6\nc [::1]:5 6 7\n";
         let known = LastKnown::parse(text);
         assert_eq!(known.to_text(), "bench-7 192.0.2.7:8888 1763769600\n");
-        let host = known.find("BENCH-7.local").expect("a host");
+        let host = known.named("BENCH-7.local").next().expect("a host");
         assert_eq!(host.seen, UNIX_EPOCH + Duration::from_secs(1_763_769_600));
-        assert_eq!(known.find("bench"), None);
+        assert_eq!(known.named("bench").count(), 0);
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub enum LocateError {
     /// Nobody says where it is.
     Unknown { host: String, resolver: String, mdns: String },
     /// More than one host has the name.
-    Ambiguous { host: String, services: Vec<Service> },
+    Ambiguous { host: String, addresses: Vec<SocketAddr> },
 }
 
 /// Finds the host of `address` where only the local network can know it: `None` where the resolver knows it, or it is no name of
@@ -45,24 +45,36 @@ pub fn locate(address: &Address) -> Result<Option<Located>, LocateError> {
         return Ok(None);
     }
     let Err(resolver) = address.resolve() else { return Ok(None) };
+    let known = LastKnown::load();
+    let recent: Vec<_> = known.named(host).filter(|known| known.is_recent()).map(|known| known.address).collect();
+    if let Some(address) = only(host, recent)? {
+        return Ok(Some(Located { addresses: vec![address], last_seen: None }));
+    }
     let mdns = match search_for(host) {
         Ok(found) => {
             let services: Vec<_> = found.services.into_iter().filter(|service| service.is_called(host)).collect();
-            match services.as_slice() {
-                [] if found.is_flooded => "mDNS: the network is flooded with announcements".to_owned(),
-                [] => format!("no answer to mDNS on {}", found.interfaces),
-                [service] => {
-                    LastKnown::remember([service]);
-                    return Ok(Some(Located { addresses: service.addresses.clone(), last_seen: None }));
-                }
-                _ => return Err(LocateError::Ambiguous { host: host.to_owned(), services }),
+            LastKnown::remember(&services);
+            only(host, services.iter().filter_map(|service| service.addresses.first().copied()).collect())?;
+            match services.into_iter().next() {
+                Some(service) => return Ok(Some(Located { addresses: service.addresses, last_seen: None })),
+                None if found.is_flooded => "mDNS: the network is flooded with announcements".to_owned(),
+                None => format!("no answer to mDNS on {}", found.interfaces),
             }
         }
         Err(error) => error.to_string(),
     };
-    match LastKnown::load().find(host) {
-        Some(known) => Ok(Some(Located { addresses: vec![known.address], last_seen: Some(known.seen) })),
+    let last_seen = known.named(host).next().map(|known| known.seen);
+    match only(host, known.named(host).map(|known| known.address).collect())? {
+        Some(address) => Ok(Some(Located { addresses: vec![address], last_seen })),
         None => Err(LocateError::Unknown { host: host.to_owned(), resolver: resolver.to_string(), mdns }),
+    }
+}
+
+/// The one address of `host`; `None` where there is none.
+fn only(host: &str, addresses: Vec<SocketAddr>) -> Result<Option<SocketAddr>, LocateError> {
+    match addresses.as_slice() {
+        [] | [_] => Ok(addresses.first().copied()),
+        _ => Err(LocateError::Ambiguous { host: host.to_owned(), addresses }),
     }
 }
 
@@ -78,10 +90,8 @@ pub fn hosts(timeout: Duration) -> Result<Vec<String>, String> {
     }
     for service in &found.services {
         let same = found.services.iter().filter(|other| other.name.eq_ignore_ascii_case(&service.name));
-        let services: Vec<_> = same.cloned().collect();
-        if services.len() > 1 {
-            return Err(LocateError::Ambiguous { host: service.name.clone(), services }.to_string());
-        }
+        let addresses = same.filter_map(|service| service.addresses.first().copied()).collect();
+        only(&service.name, addresses).map_err(|error| error.to_string())?;
     }
     LastKnown::remember(&found.services);
     let hosts = found.services.iter().map(host_text).collect();
@@ -123,13 +133,12 @@ impl fmt::Display for LocateError {
             Self::Unknown { host, resolver, mdns } => {
                 write!(f, "{}: {resolver}; {mdns}; and it was not found before", Escaped(host))
             }
-            Self::Ambiguous { host, services } => {
-                write!(f, "{} hosts are called {}:", services.len(), Escaped(host))?;
-                for service in services {
-                    let address = service.addresses.first().map(|address| Address::from(*address).to_string());
-                    write!(f, " {} ({}),", address.unwrap_or_default(), Escaped(&service.host))?;
+            Self::Ambiguous { host, addresses } => {
+                write!(f, "{} hosts are called {}:", addresses.len(), Escaped(host))?;
+                for address in addresses {
+                    write!(f, " {}", Address::from(*address))?;
                 }
-                f.write_str(" give the address of the one that is meant")
+                f.write_str("; give the address of the one that is meant")
             }
         }
     }

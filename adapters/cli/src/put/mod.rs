@@ -49,7 +49,7 @@ pub struct Put {
     #[arg(short, long)]
     parents: bool,
 
-    /// Send this many files at once, each over a connection of its own [default: 1; 16 with -r]
+    /// Send this many files at once, each over a connection of its own [default: 1; 64 with -r]
     #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
 
@@ -75,7 +75,7 @@ Nothing is replaced without --force or --if-version. A file is sent again from w
 interrupted run got to, and not at all if it is there already.";
 
 /// How many connections send a tree: the disk of the server stores many small files together.
-pub const TREE_JOBS: u16 = 16;
+pub const TREE_JOBS: u16 = 64;
 
 pub fn run(args: &Put) -> Exit {
     let jobs = match plan(args) {

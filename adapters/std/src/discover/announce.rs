@@ -12,7 +12,7 @@ use super::service::{MAX_NAME_LEN, check_name, instance};
 use super::{DiscoverError, SERVICE};
 
 /// How often it is looked how much is remembered of what others send.
-const LOOK_AFTER: Duration = Duration::from_secs(5);
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// How long to wait for the end where there is no daemon.
 const ENDED_PAUSE: Duration = Duration::from_millis(50);
 /// How long a goodbye may take to leave.

@@ -14,8 +14,12 @@ use super::place::{Place, write_error};
 use super::upload::Upload;
 use super::uploads::Claim;
 use super::writer::Writer;
-use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, Opened};
+use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, Identity, Opened};
 use crate::sys::reserve;
+
+/// Room is reserved for files of more bytes. A shorter one is here at once, so that the write itself tells of a full disk; and
+/// many of them are stored in less time without.
+const RESERVED_MIN: u64 = 64 * 1024;
 
 impl Writer {
     /// [`WritableStore::begin`](coracle_core::WritableStore::begin).
@@ -56,7 +60,9 @@ impl Writer {
         if let Some(place) = &place {
             place.check_writable()?;
         }
-        self.check_room(put, place.as_ref())?;
+        let begun = place.as_ref().zip(names.as_ref()).map(|(place, (_, name))| place.directory.status(name));
+        let is_begun = matches!(begun, Some(Ok(Some(_))));
+        self.check_room(put, names.as_ref().map(|(target, _)| target), is_begun)?;
         let place = match place {
             Some(place) => place,
             None => {
@@ -74,11 +80,13 @@ impl Writer {
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced
             .map_or(Ok(()), |displaced| place.remove(&displaced))
-            .and_then(|()| open_partial(&place, put, &name));
+            .and_then(|()| open_partial(&place, put, &name, is_begun, current.is_some()));
         match file {
-            Ok((file, have)) => {
+            Ok((file, identity, have)) => {
                 let partial = Partial {
                     share: self.commits.share(place.identity, have),
+                    identity,
+                    have,
                     writer: Arc::clone(self),
                     place: Arc::new(place),
                     target,
@@ -86,7 +94,7 @@ impl Writer {
                     ticket,
                     file: Arc::new(file),
                 };
-                let upload = Upload::new(partial);
+                let upload = Upload::new(partial, put.size);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {
@@ -103,22 +111,30 @@ impl Writer {
     }
 }
 
-/// Opens or creates the file of an upload with room for all of it. Returns how much of it is there.
-fn open_partial(place: &Place, put: &Put<'_>, name: &OsStr) -> Result<(SystemFile, u64), WriteError> {
+/// Opens or creates the file of an upload with room for all of it. Returns how much of it is there. `is_begun` says whether it was
+/// there, and `replaces` whether another file has the name.
+fn open_partial(
+    place: &Place,
+    put: &Put<'_>,
+    name: &OsStr,
+    is_begun: bool,
+    replaces: bool,
+) -> Result<(SystemFile, Identity, u64), WriteError> {
     let io = |error: io::Error| write_error(&error);
-    let opened = match place.directory.open(name, Access::ReadWrite).map_err(io)? {
-        Opened::Missing => place.directory.open(name, Access::CreateNew).map_err(io)?,
-        opened => opened,
+    let Opened::File(file) = open_or_create(place, name, is_begun).map_err(io)? else {
+        return Err(StoreError::Io.into());
     };
-    let Opened::File(file) = opened else { return Err(StoreError::Io.into()) };
     let status = FileHandle::status(&file).map_err(io)?;
     if status.kind != FileKind::Regular {
         return Err(StoreError::Io.into());
     }
-    // Before anything is in it: what only some may read is not readable while it is uploaded either.
-    let _ = place.directory.copy_access(&place.leaf, &file, false);
-    match reserve(&file, put.size).map_err(io) {
-        Ok(()) => Ok((file, status.size.min(put.size))),
+    if replaces {
+        // Before anything is in it: what only some may read is not readable while it is uploaded either.
+        let _ = place.directory.copy_access(&place.leaf, &file, false);
+    }
+    let reserved = if put.size > RESERVED_MIN { reserve(&file, put.size) } else { Ok(()) };
+    match reserved.map_err(io) {
+        Ok(()) => Ok((file, status.identity, status.size.min(put.size))),
         Err(error) => {
             if status.size == 0 {
                 place.remove(name)?;
@@ -130,6 +146,19 @@ fn open_partial(place: &Place, put: &Put<'_>, name: &OsStr) -> Result<(SystemFil
                 error => error,
             })
         }
+    }
+}
+
+/// Opens the file of an upload that was there, or creates it. Another connection may have done either in between.
+fn open_or_create(place: &Place, name: &OsStr, was_there: bool) -> io::Result<Opened<SystemFile>> {
+    let (first, second) = match was_there {
+        true => (Access::ReadWrite, Access::CreateNew),
+        false => (Access::CreateNew, Access::ReadWrite),
+    };
+    match place.directory.open(name, first) {
+        Ok(Opened::Missing) => place.directory.open(name, second),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => place.directory.open(name, second),
+        opened => opened,
     }
 }
 

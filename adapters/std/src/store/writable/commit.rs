@@ -12,7 +12,7 @@ use super::super::file::File;
 use super::place::{Place, write_error};
 use super::uploads::{Target, Unfinished};
 use super::writer::Writer;
-use crate::local::{DirectoryHandle, FileHandle};
+use crate::local::{DirectoryHandle, FileHandle, Identity};
 
 /// The file of an unfinished upload that a connection has, and its right to it.
 #[derive(Clone, Debug)]
@@ -23,6 +23,10 @@ pub(super) struct Partial {
     pub unfinished: Arc<Unfinished>,
     pub ticket: UploadTicket,
     pub file: Arc<SystemFile>,
+    /// Of `file`.
+    pub identity: Identity,
+    /// How many bytes were there when the connection began.
+    pub have: u64,
     /// As [`Commits::share`](super::commits::Commits::share) says.
     pub share: Option<u64>,
 }
@@ -86,8 +90,10 @@ impl Commit {
 
     /// Completes what has to be on the disk before the file gets its name.
     pub fn prepare(&self) -> Result<(), WriteError> {
-        // A resumed upload may have been longer.
-        FileHandle::set_len(&*self.partial.file, self.size).map_err(|error| write_error(&error))?;
+        if self.partial.have > 0 {
+            // It may have been longer.
+            FileHandle::set_len(&*self.partial.file, self.size).map_err(|error| write_error(&error))?;
+        }
         if let Some(time) = self.modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
             // Not every file system can hold every time.
             let _ = self.partial.file.set_modified(time);
@@ -111,7 +117,7 @@ impl Commit {
         let file = self.partial.file.try_clone().map_err(|_| StoreError::Io)?;
         let _lock = self.partial.writer.names.lock().unwrap_or_else(PoisonError::into_inner);
         let is_ours = directory.status(partial).map_err(|error| write_error(&error))?.map(|status| status.identity)
-            == Some(FileHandle::status(&file).map_err(|_| StoreError::Io)?.identity);
+            == Some(self.partial.identity);
         if !is_ours {
             return Err(StoreError::Io.into());
         }

@@ -1,24 +1,21 @@
 //! Registry of the uploads that wait to be committed, and of the directories that are not durable yet.
 
 use std::io;
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coracle_core::{FileName, WriteError};
 
+use super::batches::Batches;
 use super::commit::Commit;
 use super::place::{parent, sync, write_error};
 use crate::local::{DirectoryHandle, FileSystemHandle, Identity, SystemDirectory};
 use crate::sys::SystemFileSystem;
 
-/// How many uploads are committed together, at most.
-const MAX_FILES: usize = 256;
-
 /// The uploads that wait to be committed.
 #[derive(Debug)]
 pub(super) struct Commits {
-    queue: Mutex<Queue>,
+    pub batches: Arc<Batches<Commit>>,
     /// The file system of the store's directory, where a sync of all of it promises what one of each file does.
     file_system: Option<SystemFileSystem>,
     pub device: Option<u64>,
@@ -28,18 +25,11 @@ pub(super) struct Commits {
     new_directories: Mutex<Vec<(Identity, SystemDirectory)>>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Commit>,
-    /// A thread commits what waits.
-    is_led: bool,
-}
-
 impl Commits {
     /// Nothing waits; `root` is the store's directory.
     pub fn new(root: &SystemDirectory) -> Self {
         Self {
-            queue: Mutex::default(),
+            batches: Batches::new(),
             file_system: root.file_system().unwrap_or(None),
             device: root.status(".".as_ref()).ok().flatten().map(|status| status.identity.device),
             failures: AtomicU64::new(0),
@@ -84,24 +74,6 @@ impl Commits {
         }
     }
 
-    /// Adds a commit. Returns whether the caller has to let [`Writer::lead`] run.
-    pub fn push(&self, commit: Commit) -> bool {
-        let mut queue = self.lock();
-        queue.waiting.push(commit);
-        !mem::replace(&mut queue.is_led, true)
-    }
-
-    /// What is committed next. `None` where nothing waits and `is_done`: then nobody leads any more.
-    pub fn next(&self, is_done: bool) -> Option<Vec<Commit>> {
-        let mut queue = self.lock();
-        if queue.waiting.is_empty() && is_done {
-            queue.is_led = false;
-            return None;
-        }
-        let len = queue.waiting.len().min(MAX_FILES);
-        Some(queue.waiting.drain(..len).collect())
-    }
-
     /// Syncs the whole file system; false where that is not possible, or has failed.
     pub fn sync_all(&self) -> bool {
         let Some(file_system) = &self.file_system else { return false };
@@ -116,19 +88,8 @@ impl Commits {
         commit.share().is_some() && commit.share() == Some(self.failures.load(Ordering::Relaxed))
     }
 
-    /// Lets what waits fail where the thread that leads has ended early: nobody else would commit it.
-    pub fn give_up(&self) {
-        let mut queue = self.lock();
-        queue.is_led = false;
-        queue.waiting.clear();
-    }
-
     pub fn lock_new_directories(&self) -> MutexGuard<'_, Vec<(Identity, SystemDirectory)>> {
         self.new_directories.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

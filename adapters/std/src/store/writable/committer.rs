@@ -4,6 +4,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use coracle_core::{FileInfo, WriteError};
 
@@ -14,10 +15,12 @@ use super::writer::Writer;
 use crate::local::{Identity, SystemDirectory};
 
 /// Files of more bytes are synced by a thread of their own before they wait with the others.
-const LARGE: u64 = 4 << 20;
+pub(super) const LARGE: u64 = 4 << 20;
 /// From so many files and directories on the whole file system is synced, which then takes less time than one sync of each. It
 /// also writes what other programs have written, so that fewer are synced one by one.
 const MIN_SHARED: usize = 3;
+/// A batch waits for other uploads no longer than the one before took, and than this.
+const MAX_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Writer {
     /// Commits an upload, in another thread.
@@ -29,7 +32,7 @@ impl Writer {
         if commit.size > LARGE {
             // Where there can be no thread, the commit ends with an error, since it is dropped.
             drop(spawn("sync", move || writer.sync_and_commit(commit)));
-        } else if self.commits.push(commit) && spawn("commit", move || writer.lead()).is_err() {
+        } else if self.commits.batches.push(commit) && spawn("commit", move || writer.lead()).is_err() {
             self.lead();
         }
     }
@@ -39,7 +42,7 @@ impl Writer {
         match commit.sync() {
             Ok(()) => {
                 commit.is_synced = true;
-                if self.commits.push(commit) {
+                if self.commits.batches.push(commit) {
                     self.lead();
                 }
             }
@@ -51,8 +54,11 @@ impl Writer {
     fn lead(&self) {
         let leading = Leading(&self.commits);
         let mut named = Vec::new();
-        while let Some(batch) = self.commits.next(named.is_empty()) {
+        let mut took = Duration::ZERO;
+        while let Some(batch) = self.commits.batches.next(named.is_empty(), took.min(MAX_PATIENCE)) {
+            let began = Instant::now();
             named = self.commit_batch(batch, named);
+            took = began.elapsed();
         }
         mem::forget(leading);
     }
@@ -132,7 +138,7 @@ struct Leading<'c>(&'c Commits);
 
 impl Drop for Leading<'_> {
     fn drop(&mut self) {
-        self.0.give_up();
+        self.0.batches.give_up();
     }
 }
 
@@ -142,6 +148,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
     use std::{fs, thread};
 
     use coracle_core::{
@@ -208,7 +215,7 @@ mod tests {
         }
         assert_eq!(fs::read(root.path().join("large-8")).expect("there"), large);
         let commits = &store.writer.commits;
-        assert!(commits.next(true).is_none());
+        assert!(commits.batches.next(true, Duration::ZERO).is_none());
         assert!(commits.lock_new_directories().is_empty(), "each was synced before a file in it counted as stored");
     }
 }

@@ -1,5 +1,6 @@
 //! A directory whose files clients can write.
 
+mod batches;
 mod begin;
 mod change;
 mod commit;
@@ -38,7 +39,8 @@ use writer::Writer;
 /// Reading is that of the [`DirectoryStore`]. For writing:
 ///
 /// - An unfinished upload lies beside its target, as `.coracle-HASH-HASH.upload`: on the same file system, hidden, and
-///   under no name that a client can ask for. Its room is reserved when it begins, where the file system can do that.
+///   under no name that a client can ask for. The room of one of more than 64 KiB is reserved when it begins, where the file
+///   system can do that.
 /// - A file that is complete and verified is synced, renamed and its directory synced, in another thread. Files that wait for
 ///   that at the same time are synced together, by `syncfs(2)` where that promises the same. A replaced file's mode, owner,
 ///   access control list and user attributes are kept as far as allowed, set-id bits never. Who has the old file open keeps it.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use coracle_core::{Committed, FileInfo, Instant, Put, StoreError, WriteError};
 
+use super::batches::Expected;
 use super::commit::{Commit, Partial};
+use super::committer::LARGE;
 use super::place::write_error;
 use crate::local::{DirectoryHandle, FileHandle};
 use crate::sys::begin_to_write_out;
@@ -22,14 +24,17 @@ const WRITE_OUT_LEN: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct Upload {
     partial: Partial,
+    /// A small file is soon complete; then it shares a sync with others.
+    expected: Option<Expected<Commit>>,
     /// Up to where the disk was told to begin.
     written_out: u64,
     commit: Option<Receiver<Result<FileInfo, WriteError>>>,
 }
 
 impl Upload {
-    pub(super) const fn new(partial: Partial) -> Self {
-        Self { partial, written_out: 0, commit: None }
+    pub(super) fn new(partial: Partial, size: u64) -> Self {
+        let expected = (size <= LARGE).then(|| partial.writer.commits.batches.expect());
+        Self { partial, expected, written_out: 0, commit: None }
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
@@ -78,6 +83,7 @@ impl Upload {
                 self.partial.unfinished.turn().commit(self.partial.ticket)?;
                 let (sender, receiver) = mpsc::channel();
                 self.partial.writer.commit(Commit::new(self.partial.clone(), put, sender));
+                self.expected = None;
                 self.commit.insert(receiver)
             }
         };

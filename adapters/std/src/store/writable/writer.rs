@@ -10,8 +10,8 @@ use super::super::append_only::AppendOnly;
 use super::super::directory::DirectoryStore;
 use super::commits::Commits;
 use super::options::WriteOptions;
-use super::place::{Place, write_error};
-use super::uploads::Uploads;
+use super::place::write_error;
+use super::uploads::{Target, Uploads};
 use crate::local::{DirectoryHandle, SystemDirectory, name_restriction};
 use crate::sys::total_space;
 
@@ -82,18 +82,16 @@ impl Writer {
         let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// Checks that an upload to `place` fits: by the limits, then by what is free.
-    pub fn check_room(&self, put: &Put<'_>, place: Option<&Place>) -> Result<(), WriteError> {
+    /// Checks that an upload to `target` fits: by the limits, then by what is free. One that `is_begun` has its room already.
+    pub fn check_room(&self, put: &Put<'_>, target: Option<&Target>, is_begun: bool) -> Result<(), WriteError> {
         let max = self.options.max_file.unwrap_or(LARGEST_FILE).min(LARGEST_FILE);
         if put.size > max {
             return Err(WriteError::TooLarge { max });
         }
-        if let Some(left) = self.quota_left(place).filter(|left| put.size > *left) {
+        if let Some(left) = self.quota_left(target).filter(|left| put.size > *left) {
             return Err(WriteError::NoSpace { free: Some(left) });
         }
-        // An upload that is continued has its room already; without it, the file system says so.
-        let partial = place.map(|place| place.directory.status(&place.target().partial_name(put.size, &put.digest)));
-        if matches!(partial, Some(Ok(Some(_)))) {
+        if is_begun {
             return Ok(());
         }
         let free = self.root.free_space().map_err(|error| write_error(&error))?;
@@ -103,11 +101,10 @@ impl Writer {
         }
     }
 
-    /// The bytes that the quota leaves for an upload to `place`; `None` where there is none.
-    fn quota_left(&self, place: Option<&Place>) -> Option<u64> {
-        let target = place.map(Place::target);
-        let reserved = self.uploads.reserved_by_others(target.as_ref());
-        self.options.quota.map(|_| self.room_for_uploads().saturating_sub(reserved))
+    /// The bytes that the quota leaves for an upload to `target`; `None` where there is none.
+    fn quota_left(&self, target: Option<&Target>) -> Option<u64> {
+        let left = || self.room_for_uploads().saturating_sub(self.uploads.reserved_by_others(target));
+        self.options.quota.map(|_| left())
     }
 
     /// How many bytes the quota leaves for all uploads together.
