@@ -22,23 +22,22 @@ use crate::names::{parse_file_name, tidy};
 
 /// Fetch a file of each host, verify it, and only then give it its name
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet get [OPTIONS] <@FILE|mdns:|HOST>... <NAME>",
+    after_help = "\
 Examples:
   coracle fleet get @bench.txt boot.log                       to NAME/boot.log of each host
   coracle fleet get @bench.txt boot.log -o 'logs/{name}/'
   coracle fleet get @bench.txt boot.log -o 'logs/{rack}-{name}.log' --jobs 32 -f
 
-'unchanged' has the contents here already. Nothing else is replaced without --force.")]
+'unchanged' has the contents here already. Nothing else is replaced without --force."
+)]
 pub struct Get {
     #[command(flatten)]
     pub fleet: FleetArgs,
 
     #[command(flatten)]
     pub journal: JournalArgs,
-
-    /// The file
-    #[arg(value_hint = ValueHint::Other)]
-    name: String,
 
     /// Where that of each host goes: '{name}' stands for the host's name, '{KEY}' for what its line has; 'DIR/' for a
     /// directory. Missing directories are made
@@ -55,13 +54,17 @@ pub struct Get {
 }
 
 pub fn get(args: Get) -> Exit {
-    let name = tidy(&args.name);
+    let (name, hosts) = match args.fleet.split() {
+        Ok(words) => words,
+        Err(exit) => return exit,
+    };
+    let name = tidy(&name);
     let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
     let options = GetOptions::new().with_digest(args.digest.kind()).with_force(args.force);
-    start(args.fleet, Job::fetching("get", name.as_str(), args.journal), |targets| {
+    start(args.fleet, &hosts, Job::fetching("get", name.as_str(), args.journal), |targets| {
         let paths = paths(targets, &args.output, name).map_err(|why| {
             print_error(why);
             Exit::Usage

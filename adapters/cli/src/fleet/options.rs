@@ -6,15 +6,16 @@ use clap::{Args, ValueHint};
 
 use super::amount::Amount;
 use crate::client_args::NetworkArgs;
+use crate::exit::{Exit, print_error};
 use crate::inventory::{Condition, HostsArg};
 
 /// The hosts, and how many may be talked to and fail.
 #[derive(Debug, Args)]
 pub struct FleetArgs {
     /// The hosts: '@FILE' for a file with one a line, 'HOST[:PORT] key=value...', of which 'name=' is its name; 'mdns:' for
-    /// those that 'coracle find' lists; or hosts as in 'coracle get'
-    #[arg(value_name = "@FILE|mdns:|HOST", required = true, value_hint = ValueHint::AnyPath)]
-    pub hosts: Vec<HostsArg>,
+    /// those that 'coracle find' lists; or hosts as in 'coracle get'. Behind them the last word, which is the file or directory
+    #[arg(value_name = "WORD", required = true, value_hint = ValueHint::AnyPath)]
+    words: Vec<String>,
 
     /// Only hosts whose line has this
     #[arg(long = "where", value_name = "KEY=VALUE", value_hint = ValueHint::Other, help_heading = "Hosts")]
@@ -42,6 +43,27 @@ pub struct FleetArgs {
     /// Print errors only: no table, no counts
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+impl FleetArgs {
+    /// The last word, and the hosts before it. Prints what is wrong.
+    pub fn split(&self) -> Result<(String, Vec<HostsArg>), Exit> {
+        // Not two arguments to clap, which would take the host for the last word where an option stands between them.
+        let (last, hosts) = match self.words.split_last() {
+            Some((last, hosts)) if !hosts.is_empty() => (last, hosts),
+            _ => {
+                print_error("hosts are needed, and behind them a file or directory: @bench.txt boot.log");
+                return Err(Exit::Usage);
+            }
+        };
+        let hosts = hosts.iter().map(|word| {
+            word.parse().map_err(|why| {
+                print_error(format_args!("{word:?}: {why}"));
+                Exit::Usage
+            })
+        });
+        Ok((last.clone(), hosts.collect::<Result<_, _>>()?))
+    }
 }
 
 /// The journal.

@@ -17,19 +17,18 @@ use crate::values::format_time;
 
 /// List a directory of each host
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet ls [OPTIONS] <@FILE|mdns:|HOST>... <DIR>",
+    after_help = "\
 Examples:
-  coracle fleet ls @bench.txt /
+  coracle fleet ls @bench.txt /            all that is served
   coracle fleet ls @bench.txt logs -l --where rack=b
 
-Each line begins with the name of the host.")]
+Each line begins with the name of the host."
+)]
 pub struct Ls {
     #[command(flatten)]
     pub fleet: FleetArgs,
-
-    /// The directory; '/' for all that is served
-    #[arg(value_name = "DIR", value_hint = ValueHint::Other)]
-    path: String,
 
     /// Also show sizes and times of modification
     #[arg(short, long)]
@@ -38,16 +37,15 @@ pub struct Ls {
 
 /// Show the size, time, version and digest of a file of each host
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet stat [OPTIONS] <@FILE|mdns:|HOST>... <NAME>",
+    after_help = "\
 Example:
-  coracle fleet stat @bench.txt boot.log --digest sha256")]
+  coracle fleet stat @bench.txt boot.log --digest sha256"
+)]
 pub struct Stat {
     #[command(flatten)]
     pub fleet: FleetArgs,
-
-    /// The file
-    #[arg(value_hint = ValueHint::Other)]
-    name: String,
 
     /// Ask for this digest of the whole file, for which the host may have to read it
     #[arg(long, value_enum, default_value_t = DigestArg::None)]
@@ -56,19 +54,18 @@ pub struct Stat {
 
 /// Report which hosts have other contents than they should; changes nothing
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet check [OPTIONS] <@FILE|mdns:|HOST>... <NAME>",
+    after_help = "\
 Examples:
   coracle fleet check @bench.txt image.bin --sha256 9f86d081884c7d65...
   coracle fleet check @bench.txt config.json --like config.json
 
-'unchanged' has the contents; 'failed' has others, or none: exit code 4 or 1.")]
+'unchanged' has the contents; 'failed' has others, or none: exit code 4 or 1."
+)]
 pub struct Check {
     #[command(flatten)]
     pub fleet: FleetArgs,
-
-    /// The file at the hosts
-    #[arg(value_hint = ValueHint::Other)]
-    name: String,
 
     /// The SHA-256 that it should have
     #[arg(long, value_name = "HEX", value_parser = parse_sha256, value_hint = ValueHint::Other, required_unless_present = "like")]
@@ -80,28 +77,40 @@ pub struct Check {
 }
 
 pub fn ls(args: Ls) -> Exit {
-    let path = tidy(&args.path);
+    let (path, hosts) = match args.fleet.split() {
+        Ok(words) => words,
+        Err(exit) => return exit,
+    };
+    let path = tidy(&path);
     let path = match parse_path(&path) {
         Ok(path) => path,
         Err(exit) => return exit,
     };
     let operation = Listing { path, format: if args.long { Format::Long } else { Format::Short } };
     let what = format!("ls {}", path.map_or("/", |path| path.as_str()));
-    start(args.fleet, Job::reading(&what), |_| Ok(Box::new(operation)))
+    start(args.fleet, &hosts, Job::reading(&what), |_| Ok(Box::new(operation)))
 }
 
 pub fn stat(args: Stat) -> Exit {
-    let name = tidy(&args.name);
+    let (name, hosts) = match args.fleet.split() {
+        Ok(words) => words,
+        Err(exit) => return exit,
+    };
+    let name = tidy(&name);
     let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
     let operation = Status { name, digest: args.digest.kind() };
-    start(args.fleet, Job::reading(&format!("stat {name}", name = name.as_str())), |_| Ok(Box::new(operation)))
+    start(args.fleet, &hosts, Job::reading(&format!("stat {name}", name = name.as_str())), |_| Ok(Box::new(operation)))
 }
 
 pub fn check(args: Check) -> Exit {
-    let name = tidy(&args.name);
+    let (name, hosts) = match args.fleet.split() {
+        Ok(words) => words,
+        Err(exit) => return exit,
+    };
+    let name = tidy(&name);
     let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
@@ -118,7 +127,7 @@ pub fn check(args: Check) -> Exit {
         (None, None) => unreachable!("clap demands one of them"),
     };
     let operation = Comparison { name, wanted };
-    start(args.fleet, Job::reading(&format!("check {}", name.as_str())), |_| Ok(Box::new(operation)))
+    start(args.fleet, &hosts, Job::reading(&format!("check {}", name.as_str())), |_| Ok(Box::new(operation)))
 }
 
 fn parse_sha256(text: &str) -> Result<Digest, String> {

@@ -15,7 +15,7 @@ use super::table::Table;
 use super::target::{Target, targets};
 use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
-use crate::inventory::{InventoryError, members};
+use crate::inventory::{HostsArg, InventoryError, members};
 
 /// Open files that a host may need at once: sockets to two of its addresses, a directory, a file, its temporary file and what
 /// describes that.
@@ -85,18 +85,20 @@ impl Job {
 /// Runs `job` on all hosts, with the operation that `make` gives, and tells what became of them.
 pub fn start<'o>(
     args: FleetArgs,
+    hosts: &[HostsArg],
     job: Job,
     make: impl FnOnce(&[Target]) -> Result<Box<dyn Operation + 'o>, Exit>,
 ) -> Exit {
-    try_start(args, job, make).unwrap_or_else(|exit| exit)
+    try_start(args, hosts, job, make).unwrap_or_else(|exit| exit)
 }
 
 fn try_start<'o>(
     args: FleetArgs,
+    hosts: &[HostsArg],
     job: Job,
     make: impl FnOnce(&[Target]) -> Result<Box<dyn Operation + 'o>, Exit>,
 ) -> Result<Exit, Exit> {
-    let members = members(&args.hosts, &args.conditions).map_err(|error| {
+    let members = members(hosts, &args.conditions).map_err(|error| {
         print_error(&error);
         match error {
             InventoryError::File(_) => Exit::LocalFile,
@@ -113,7 +115,7 @@ fn try_start<'o>(
     let journal_path = journal.as_ref().map(|journal| journal.path().to_owned());
     let title = format!("{} {}", job.command, job.name);
     let table = Table::new(title.trim_end(), args.quiet);
-    if let (Some(path), true) = (&journal_path, is_own_name) {
+    if let (Some(path), true, true) = (&journal_path, is_own_name, table.is_drawn()) {
         table.note(format_args!("if it is interrupted, the same with --continue {} goes on", path.display()));
     }
     let budget = |given: Option<Amount>, usual: Amount| given.unwrap_or(usual).at_most(targets.len());
@@ -128,9 +130,16 @@ fn try_start<'o>(
     let run = Run { operation: &*operation, targets: &targets, network: &network, plan, journal, table };
     let finished = run.run(&past);
     let all_good = finished.outcomes.iter().all(|outcome| outcome.state.is_good());
-    if let (Some(path), true, true) = (&journal_path, is_own_name, all_good) {
-        // Left over, it does no harm.
-        drop(fs::remove_file(path));
+    if let (Some(path), true) = (&journal_path, is_own_name) {
+        if all_good {
+            // Left over, it does no harm.
+            drop(fs::remove_file(path));
+        } else if !args.quiet {
+            print_error(format_args!(
+                "the same with --continue {} goes on with those that were not tried",
+                path.display()
+            ));
+        }
     }
     let exit = match finished.exit {
         Exit::Done => worst(finished.outcomes.iter().map(|outcome| outcome.exit)),

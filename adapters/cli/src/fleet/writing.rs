@@ -20,7 +20,9 @@ use crate::values::DurationArg;
 
 /// Send a file to each host, in waves, and ask each for its SHA-256 afterwards
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet put [OPTIONS] <@FILE|mdns:|HOST>... <FILE>",
+    after_help = "\
 Examples:
   coracle fleet put @bench.txt config.json -f
   coracle fleet put @bench.txt image.bin -f --waves 1,5%,100% --bake 10m --max-failed 2
@@ -31,17 +33,14 @@ Examples:
 --bake the hosts of a wave are asked again after that time, and the next wave begins if the budgets
 allow it. With --activate the file is an image for boards with two slots: it is sent, the board is
 restarted, has to run it and to answer for the time of --bake, and is told to keep it. Choose a
-shorter time than that after which a board that is not told so goes back by itself.")]
+shorter time than that after which a board that is not told so goes back by itself."
+)]
 pub struct Put {
     #[command(flatten)]
     pub fleet: FleetArgs,
 
     #[command(flatten)]
     pub journal: JournalArgs,
-
-    /// The local file
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    file: PathBuf,
 
     /// Its name at the hosts [default: that of FILE; 'image' with --activate]
     #[arg(short, long, value_name = "NAME", value_hint = ValueHint::Other)]
@@ -74,37 +73,40 @@ pub struct Put {
 
 /// Delete a file of each host
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "coracle fleet delete [OPTIONS] <@FILE|mdns:|HOST>... <NAME>",
+    after_help = "\
 Example:
   coracle fleet delete @bench.txt old.log --where rack=b
 
-'unchanged' had no such file.")]
+'unchanged' had no such file."
+)]
 pub struct DeleteArgs {
     #[command(flatten)]
     pub fleet: FleetArgs,
 
     #[command(flatten)]
     pub journal: JournalArgs,
-
-    /// The file
-    #[arg(value_hint = ValueHint::Other)]
-    name: String,
 }
 
 pub fn put(args: Put) -> Exit {
-    let source = match Source::open(&args.file) {
+    let (file, hosts) = match args.fleet.split() {
+        Ok((file, hosts)) => (PathBuf::from(file), hosts),
+        Err(exit) => return exit,
+    };
+    let source = match Source::open(&file) {
         Ok(source) => source,
         Err(why) => {
             print_error(why);
             return Exit::LocalFile;
         }
     };
-    let name = match (&args.output, args.file.file_name().and_then(|leaf| leaf.to_str())) {
+    let name = match (&args.output, file.file_name().and_then(|leaf| leaf.to_str())) {
         (Some(name), _) => tidy(name),
         (None, _) if args.activate => "image".to_owned(),
         (None, Some(leaf)) => leaf.to_owned(),
         (None, None) => {
-            print_error(format_args!("{} has no name that a server could take: give one with -o", args.file.display()));
+            print_error(format_args!("{} has no name that a server could take: give one with -o", file.display()));
             return Exit::Usage;
         }
     };
@@ -124,18 +126,22 @@ pub fn put(args: Put) -> Exit {
     let sending = Sending { name, source, options };
     if args.activate {
         let activation = Activation { sending, restart_timeout: args.restart_timeout.0 };
-        return start(args.fleet, job, |_| Ok(Box::new(activation)));
+        return start(args.fleet, &hosts, job, |_| Ok(Box::new(activation)));
     }
-    start(args.fleet, job, |_| Ok(Box::new(sending)))
+    start(args.fleet, &hosts, job, |_| Ok(Box::new(sending)))
 }
 
 pub fn delete(args: DeleteArgs) -> Exit {
-    let name = tidy(&args.name);
+    let (name, hosts) = match args.fleet.split() {
+        Ok(words) => words,
+        Err(exit) => return exit,
+    };
+    let name = tidy(&name);
     let name = match parse_file_name(&name) {
         Ok(name) => name,
         Err(exit) => return exit,
     };
-    start(args.fleet, Job::writing("delete", name.as_str(), args.journal), |_| Ok(Box::new(Deletion { name })))
+    start(args.fleet, &hosts, Job::writing("delete", name.as_str(), args.journal), |_| Ok(Box::new(Deletion { name })))
 }
 
 /// Deletes a file.
