@@ -11,6 +11,8 @@ use coracle_core::{
     Action, Code, DigestKind, Exchange, Finished, Instant, Listed, NameError, Reply, Request, ServerEvent,
     ServerName as Name, ServerNameError, StoreError, Timer, VersionError,
 };
+#[cfg(feature = "rights")]
+use coracle_core::{Demand, Permit, RightsError};
 #[cfg(feature = "put")]
 use coracle_core::{RequestKind, WriteError};
 
@@ -59,6 +61,12 @@ unsafe extern "Rust" {
     safe fn absent_stored(session: &mut Session<'_>, len: usize, now: Instant);
     #[cfg(feature = "put")]
     safe fn absent_store_failed(session: &mut Session<'_>, error: WriteError, now: Instant);
+    #[cfg(feature = "rights")]
+    safe fn absent_rights(words: &str) -> Result<Rights<'_>, RightsError<'_>>;
+    #[cfg(feature = "rights")]
+    safe fn absent_rights_permit(rights: Rights<'_>, demand: &Demand<'_>) -> Permit<'static>;
+    #[cfg(feature = "rights")]
+    safe fn absent_permit(session: &mut Session<'_>, permit: Permit<'_>, now: Instant);
     #[cfg(feature = "digest")]
     safe fn absent_hasher(kind: DigestKind) -> Option<Hasher>;
     #[cfg(feature = "digest")]
@@ -98,6 +106,20 @@ pub struct ActionWords;
 impl ActionWords {
     pub fn new(text: &str) -> Result<coracle_core::ActionWords<'_>, coracle_core::ActionWordsError> {
         absent_actions(text)
+    }
+}
+
+#[cfg(feature = "rights")]
+pub struct Rights<'a>(#[allow(dead_code, reason = "only its size counts")] &'a str);
+
+#[cfg(feature = "rights")]
+impl<'a> Rights<'a> {
+    pub fn new(words: &'a str) -> Result<Self, RightsError<'a>> {
+        absent_rights(words)
+    }
+
+    pub fn permit(self, demand: &Demand<'_>) -> Permit<'static> {
+        absent_rights_permit(self, demand)
     }
 }
 
@@ -204,6 +226,8 @@ impl<'c> Session<'c> {
     pub fn stored(&mut self, len: usize, now: Instant) { absent_stored(self, len, now) }
     #[cfg(feature = "put")]
     pub fn store_failed(&mut self, error: WriteError, now: Instant) { absent_store_failed(self, error, now) }
+    #[cfg(feature = "rights")]
+    pub fn permit(&mut self, permit: Permit<'_>, now: Instant) { absent_permit(self, permit, now) }
     pub fn file_fault(&mut self, now: Instant) { absent_file_fault(self, now) }
     pub fn deadline(&self) -> Option<(Instant, Timer)> { absent_deadline(self) }
     pub fn handle_timeout(&mut self, now: Instant) { absent_handle_timeout(self, now) }

@@ -8,8 +8,14 @@ use crate::absent::ActionWords;
 #[cfg_attr(feature = "get-only", allow(unused_imports, reason = "that owner names no file"))]
 use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
 use crate::board::{BUF_LEN, input, output, receive, send};
+#[cfg(all(feature = "rights", feature = "absent"))]
+use crate::absent::Rights;
 #[cfg(all(feature = "rename", not(feature = "absent")))]
 use coracle_core::ActionWords;
+#[cfg(feature = "rights")]
+use coracle_core::Permit;
+#[cfg(all(feature = "rights", not(feature = "absent")))]
+use coracle_core::Rights;
 #[cfg(feature = "classic")]
 use coracle_core::TextPolicy;
 use coracle_core::{Action, Close, Code, DigestKind, FileInfo, Finished, Instant, Reply};
@@ -77,6 +83,8 @@ pub fn run() {
         ServerSession::new(&config, [0; BUF_LEN], now())
     };
     let mut bytes = [0; 256];
+    #[cfg(feature = "rights")]
+    let mut rights_text = [0; 64];
     #[cfg(feature = "digest")]
     let mut hasher: Option<Hasher> = None;
     loop {
@@ -104,6 +112,16 @@ pub fn run() {
                         }
                     }
                 }
+            }
+            #[cfg(feature = "rights")]
+            Action::Permit(demand) => {
+                let rights = text_of(receive(&mut rights_text)).map(Rights::new);
+                let permit = match (input(), rights) {
+                    (0, Some(Ok(rights))) => rights.permit(&demand),
+                    (1, Some(Err(error))) => Permit::Unknown { key: error.word() },
+                    _ => Permit::Denied,
+                };
+                session.permit(permit, now());
             }
             Action::Reply(request) => {
                 let (kind, name, digest) = parts(&request);
