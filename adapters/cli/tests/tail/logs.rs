@@ -19,7 +19,8 @@ fn l1_whatever_happens_to_a_log_each_line_comes_once() {
         let serve = Serve::new(args);
         let mut printed = long("a");
         serve.write(LOG, &printed);
-        let tail = serve.follow(&["-n", "all"]);
+        // A server that waits does so for a second at most, before the name is looked at again.
+        let tail = serve.follow(&["-n", "all", "--stall-timeout", "2s"]);
         let mut add = |line: &str| {
             printed.push_str(line);
             tail.prints(&printed);

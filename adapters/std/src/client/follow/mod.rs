@@ -257,12 +257,17 @@ impl Follower {
             wait_ms: if waits { wait_ms(self.requester.stall_timeout) } else { 0 },
             absolute: features.absolute,
         };
-        let begin = Instant::now();
+        let (begin, looks) = (Instant::now(), features.waits && self.is_in_doubt);
         let failed = match ask(&mut self.requester, question, &self.window, &self.unproved) {
             Ok((End::Verified(_), piece)) => {
                 let outcome = self.proved(piece, true);
                 if waits && (matches!(outcome, Outcome::Bytes) || begin.elapsed() >= SHORTEST_WAIT) {
                     (self.pause, self.idle_pause) = (Duration::ZERO, SHORTEST_PAUSE);
+                    // A server that waits may do so for a file whose name is gone.
+                    self.is_in_doubt = !matches!(outcome, Outcome::Bytes);
+                }
+                if looks {
+                    self.pause = Duration::ZERO;
                 }
                 return outcome;
             }
