@@ -175,6 +175,17 @@ fn bytes(bytes: impl AsRef<[u8]>) -> Step {
     Step::Bytes(bytes.as_ref().to_vec())
 }
 
+#[cfg(feature = "absolute")]
+#[test]
+fn a_log_is_described_with_what_is_left_of_it() {
+    let log = header(FILE, 0).replace("\"crc32\"}", "\"none\",\"first\":7}");
+    let mut connection = connection(wire([bytes(log)]));
+    let told = connection.stat_absolute(NAME).expect("told");
+    assert_eq!((told.size, told.first), (12, Some(7)));
+    let sent = String::from_utf8(connection.transport_mut().sent.clone()).expect("text");
+    assert!(sent.contains("\"type\":\"stat\"") && sent.contains("\"absolute\":true"), "{sent}");
+}
+
 #[test]
 fn every_exchange_on_one_connection() {
     let hello = "{\"type\":\"hello\",\"protocol\":1,\"server\":\"s\",\"name\":\"n\",\"maxRequest\":512,\"chunkSize\":1,\"idle_ms\":0,\

@@ -13,7 +13,7 @@ use crate::exit::{Exit, print_error};
 use crate::identity::{ChannelArgs, HostArg, ResolveError, Resolved};
 use crate::values::{DurationArg, parse_limit, parse_rate};
 
-/// The server, retries and time-outs.
+/// The server, and how it is talked to.
 #[derive(Debug, Args)]
 pub struct ClientArgs {
     /// The server: a name or an address, with a port where it is not 8888; IPv6 in brackets. Names of
@@ -21,6 +21,17 @@ pub struct ClientArgs {
     #[arg(value_name = "HOST[:PORT]", value_hint = ValueHint::Hostname)]
     host: HostArg,
 
+    #[command(flatten)]
+    network: NetworkArgs,
+
+    /// Where the server is, and how it is talked to.
+    #[arg(skip)]
+    server: OnceLock<Resolved>,
+}
+
+/// Keys, retries and time-outs, of a command that is a client of one server or of many.
+#[derive(Debug, Args)]
+pub struct NetworkArgs {
     #[command(flatten)]
     channel: ChannelArgs,
 
@@ -71,7 +82,6 @@ pub struct ClientArgs {
 /// What the clients of one run share.
 #[derive(Debug)]
 struct Shared {
-    server: Resolved,
     deadline: Option<Instant>,
     rate_limit: Option<RateLimit>,
 }
@@ -79,15 +89,11 @@ struct Shared {
 impl ClientArgs {
     /// Finds out which server is meant and how it is talked to, before anything else is done. Prints what is wrong.
     pub fn prepare(&self) -> Result<(), Exit> {
-        let server = self.channel.resolve(&self.host).map_err(|error| report(&error))?;
+        let server = self.network.resolve(&self.host).map_err(|error| report(&error))?;
         if let Some(note) = &server.note {
             print_error(note);
         }
-        self.shared.get_or_init(|| Shared {
-            server,
-            deadline: self.max_time.0.and_then(|max| Instant::now().checked_add(max)),
-            rate_limit: self.limit_rate.map(RateLimit::new),
-        });
+        self.server.get_or_init(|| server);
         Ok(())
     }
 
@@ -97,9 +103,34 @@ impl ClientArgs {
     ///
     /// Before [`ClientArgs::prepare`].
     pub fn client(&self) -> Client {
-        let shared = self.shared.get().expect("main prepares the arguments");
-        let client = Client::new(shared.server.address.clone())
-            .with_channel(shared.server.channel.clone())
+        self.network.client(self.server.get().expect("main prepares the arguments"))
+    }
+
+    /// The same, which tells of its retries on standard error, unless it `is_quiet`.
+    pub fn telling_client(&self, is_quiet: bool) -> Client {
+        let client = self.client();
+        if is_quiet { client } else { client.with_retry_observer(|event| print_error(event)) }
+    }
+}
+
+impl NetworkArgs {
+    /// Asks nobody about a server whose key is not known, and does not trust it.
+    pub fn asking_nobody(mut self) -> Self {
+        self.channel.ask_nobody();
+        self
+    }
+
+    /// Finds out which server `host` is and how it is talked to. The time of --max-time begins with the first one.
+    pub fn resolve(&self, host: &HostArg) -> Result<Resolved, ResolveError> {
+        self.shared();
+        self.channel.resolve(host)
+    }
+
+    /// A client of a server. It connects with its first request.
+    pub fn client(&self, server: &Resolved) -> Client {
+        let shared = self.shared();
+        let client = Client::new(server.address.clone())
+            .with_channel(server.channel.clone())
             .with_retries(self.retries)
             .with_connect_timeout(self.connect_timeout.0)
             .with_stall_timeout(self.stall_timeout.0)
@@ -117,10 +148,16 @@ impl ClientArgs {
         }
     }
 
-    /// The same, which tells of its retries on standard error, unless it `is_quiet`.
-    pub fn telling_client(&self, is_quiet: bool) -> Client {
-        let client = self.client();
-        if is_quiet { client } else { client.with_retry_observer(|event| print_error(event)) }
+    /// When all has to be done.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.shared().deadline
+    }
+
+    fn shared(&self) -> &Shared {
+        self.shared.get_or_init(|| Shared {
+            deadline: self.max_time.0.and_then(|max| Instant::now().checked_add(max)),
+            rate_limit: self.limit_rate.map(RateLimit::new),
+        })
     }
 }
 

@@ -9,10 +9,12 @@ mod discovery;
 mod exit;
 mod filter;
 mod find;
+mod fleet;
 mod generate;
 mod get;
 mod identity;
 mod info;
+mod inventory;
 mod key;
 mod listen_address;
 mod load;
@@ -25,6 +27,7 @@ mod signals;
 mod standard_output;
 mod stat;
 mod sync;
+mod tail;
 mod values;
 
 use std::io::{self, Write};
@@ -51,6 +54,7 @@ enum Command {
     Stat(stat::Stat),
     Info(info::Info),
     Get(Box<get::Get>),
+    Tail(Box<tail::Tail>),
     Sync(Box<sync::Sync>),
     Put(Box<put::Put>),
     Rm(change::Rm),
@@ -59,6 +63,7 @@ enum Command {
     Df(change::Df),
     Do(change::Do),
     Find(find::Find),
+    Fleet(fleet::Fleet),
     Load(Box<load::Load>),
     Key(key::Key),
     Completions(generate::Completions),
@@ -70,6 +75,7 @@ Examples:
   coracle serve .                          serve this directory on port 8888
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
+  coracle tail -f 192.168.7.2 boot.log     print what is appended to it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
   coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
@@ -81,6 +87,7 @@ Examples:
   coracle serve .                          serve this directory on port 8888
   coracle ls 192.168.7.2 -l                list what another machine serves
   coracle get 192.168.7.2 boot.log         fetch a file, resume it, verify it
+  coracle tail -f 192.168.7.2 boot.log     print what is appended to it
   coracle sync 192.168.7.2 logs ./logs     make a local directory the same
   coracle find                             list the servers that announce themselves
   coracle put 192.168.7.2 config.json      send a file, where the server allows it
@@ -120,6 +127,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Get(args) => get::run(&args),
+        Command::Tail(args) => tail::run(*args),
         Command::Sync(args) => sync::run(&args),
         Command::Put(args) => put::run(&args),
         Command::Rm(args) => change::rm(&args),
@@ -128,6 +136,7 @@ fn main() -> ExitCode {
         Command::Df(args) => change::df(&args),
         Command::Do(args) => change::perform(&args),
         Command::Find(args) => find::run(&args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Load(args) => load::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Completions(args) => generate::completions(&args, &mut Program::command()),
@@ -150,8 +159,11 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         Command::Mkdir(args) => Some(&args.client_args),
         Command::Df(args) => Some(&args.client_args),
         Command::Do(args) => Some(&args.client_args),
+        // Of several servers, which it finds itself.
+        Command::Tail(_) => None,
         Command::Serve(_)
         | Command::Find(_)
+        | Command::Fleet(_)
         | Command::Load(_)
         | Command::Key(_)
         | Command::Completions(_)

@@ -239,14 +239,14 @@ fn fitted(name: &str) -> String {
 }
 
 /// The width of the terminal.
-fn columns() -> usize {
+pub fn columns() -> usize {
     tcgetwinsize(rustix::stdio::stderr())
         .map_or(80, |size| if size.ws_col == 0 { 80 } else { usize::from(size.ws_col) })
 }
 
 /// `name` in at most `width` columns: of a longer one the middle is left out, since its end tells most, and then its
 /// beginning.
-fn elided(name: &str, width: usize) -> String {
+pub fn elided(name: &str, width: usize) -> String {
     if name.width() <= width {
         return name.to_owned();
     }

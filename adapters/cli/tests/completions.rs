@@ -15,11 +15,14 @@ fn bash_completes_names_with_spaces() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::write(directory.path().join("with some space"), "").expect("written");
     fs::create_dir(directory.path().join("with a directory")).expect("created");
+    // Longer than an argument may be.
+    let sourced = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(sourced.path(), script("bash")).expect("written");
     // The options of a completion can be set only while one is under way.
     let ask = "compopt() { :; }; COMP_WORDS=(coracle get host name -o with); COMP_CWORD=5
         _coracle coracle with -o; printf '%s\\n' \"${COMPREPLY[@]}\" | sort";
     let output = Command::new("bash")
-        .args(["--norc", "-c", &format!("{}\n{ask}", script("bash"))])
+        .args(["--norc", "-c", &format!("source {}\n{ask}", sourced.path().display())])
         .current_dir(directory.path())
         .output()
         .expect("bash");
@@ -38,6 +41,9 @@ fn other_shells_know_what_is_a_local_path() {
     assert_eq!(hint_of("'::path -- The directory to serve"), "_files");
     assert_eq!(hint_of("'--output="), "_files");
     assert_eq!(hint_of("'--to="), "_files -/");
+    for local in ["'*::hosts -- The hosts", "'--continue=", "--like="] {
+        assert_eq!(hint_of(local), "_files");
+    }
     for of_server in ["'::path -- The directory or file", "'*::names -- ", "':name -- "] {
         assert_eq!(hint_of(of_server), "");
     }

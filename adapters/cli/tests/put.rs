@@ -188,8 +188,9 @@ fn a_tree_goes_over_many_connections() {
     let small = serve(&["--write", "--allow-plain-writes", "--max-clients", "2"]);
     fs::create_dir(small.root.path().join("t")).expect("made");
     fs::write(small.root.path().join("t/0"), "in the way").expect("written");
-    let (code, message) = small.fail("put", &["-r", text(&tree), "-j", "9"]);
+    let (code, message) = small.fail("put", &["-r", text(&tree)]);
     assert_eq!(code, Some(1), "{message}");
+    assert!(message.matches("the server is busy").count() <= 1, "{message}");
     assert_eq!(message.matches("t/0/").count(), 15, "{message}");
     assert_eq!(fs::read(small.root.path().join("t/3/59")).expect("there"), vec![59; 5_900]);
 }

@@ -316,6 +316,12 @@ pub trait KernelFile {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// The file to watch for clients that wait until it changes, whether or not its bytes have to be read; `None`: it is looked at
+    /// once a second.
+    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl KernelFile for &StaticFile<'_> {}

@@ -152,6 +152,17 @@ where
         self.finish_stat()
     }
 
+    /// Describes the log `name`, with offsets that count from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    #[cfg(feature = "absolute")]
+    pub fn stat_absolute(&mut self, name: FileName<'_>) -> Result<Header, ClientError<T::Error>> {
+        self.start(ClientRequest::StatAbsolute { name })?;
+        self.finish_stat()
+    }
+
     /// Receives the response to a `stat` that [`Connection::start_sent`] started.
     ///
     /// # Errors

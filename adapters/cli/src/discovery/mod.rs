@@ -80,7 +80,6 @@ fn only(host: &str, addresses: Vec<SocketAddr>) -> Result<Option<SocketAddr>, Lo
 
 /// The hosts that announce themselves now, for commands with several hosts that are given `mdns:` for a list: each as HOST or
 /// HOST:PORT. What is found is remembered for this run.
-#[allow(dead_code, reason = "the commands with several hosts call it")]
 pub fn hosts(timeout: Duration) -> Result<Vec<String>, String> {
     let found = Search::new().with_timeout(timeout).run().map_err(|error| error.to_string())?;
     if found.is_flooded {

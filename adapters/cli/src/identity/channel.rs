@@ -117,6 +117,11 @@ impl HostArg {
 }
 
 impl ChannelArgs {
+    /// Asks nobody about a server that is not known.
+    pub fn ask_nobody(&mut self) {
+        self.asks_nobody = true;
+    }
+
     /// As without arguments, and without questions to the user.
     pub fn asking_nobody() -> Self {
         Self { asks_nobody: true, ..Self::default() }

@@ -15,6 +15,6 @@ mod trust;
 
 pub use channel::{ChannelArgs, HostArg, ResolveError, Resolved, hint};
 pub use hosts::{Host, Hosts, check_name};
-pub use lines::FileProblem;
+pub use lines::{FileProblem, words};
 pub use paths::own;
 pub use pins::{Pin, Pins};

@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 use coracle::client::{Client, Error};
 use coracle_core::{Code, Entry, EntryKind, FileName};
 
-use self::format::Format;
+pub use self::format::Format;
 use self::order::{Row, SortArg};
 use crate::client_args::ClientArgs;
 use crate::exit::{Exit, print_error, report_failure};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Seek};
+use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -72,6 +73,8 @@ struct State {
     jobs: VecDeque<Job>,
     /// How many have a place at the server, or may get one.
     workers: usize,
+    /// The server had no place for one of them.
+    was_busy: bool,
     summary: Summary,
     first_failure: Option<Exit>,
     /// Nothing more is sent.
@@ -122,11 +125,10 @@ impl<'a> Worker<'a> {
         if state.workers > 1 {
             state.workers -= 1;
             self.is_retired = true;
-            let others = state.workers;
+            let is_first = is_busy && !mem::replace(&mut state.was_busy, true);
             drop(state);
-            if is_busy {
-                let display = &self.shared.transfer.display;
-                display.note(format_args!("the server is busy: going on with {others} connections at most"));
+            if is_first {
+                self.shared.transfer.display.note("the server is busy: going on with fewer connections");
             }
         } else {
             self.is_alone = true;

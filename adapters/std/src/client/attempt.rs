@@ -7,6 +7,8 @@ pub struct FailedAttempt {
     pub error: Error,
     /// When to come again, in milliseconds, as told by the server.
     pub retry_ms: Option<u32>,
+    /// The first byte that the server still has of a log, where one before it was asked for.
+    pub first: Option<u64>,
     /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
     /// an attempt.
     pub was_reused: bool,
@@ -17,6 +19,6 @@ pub struct FailedAttempt {
 impl FailedAttempt {
     /// One on a new connection.
     pub fn new(error: Error) -> Self {
-        Self { error, retry_ms: None, was_reused: false, is_final: false }
+        Self { error, retry_ms: None, first: None, was_reused: false, is_final: false }
     }
 }

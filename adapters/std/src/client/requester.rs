@@ -190,7 +190,8 @@ impl Requester {
     ) -> FailedAttempt {
         let error = convert(error, connection, &self.address);
         let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
-        FailedAttempt { error, retry_ms, was_reused, is_final: false }
+        let first = connection.refusal().and_then(|refusal| refusal.first);
+        FailedAttempt { error, retry_ms, first, was_reused, is_final: false }
     }
 
     fn session(&self) -> ClientSession<Box<[u8]>> {

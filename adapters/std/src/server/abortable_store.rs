@@ -1,20 +1,25 @@
-//! A store that fails once its connection was aborted: hashing a large file touches no socket for seconds, so that nothing
-//! else would tell the thread.
+//! The store as one connection sees it: it fails once the connection was aborted, since hashing a large file touches no socket
+//! for seconds, and nothing else would tell the thread; and it has files that were replaced while clients followed them.
 
 use coracle_core::{
     Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Rename, Space,
     Store, StoreError, WritableStore, WriteError,
 };
 
+use std::sync::PoisonError;
+
 use super::entry::{ConnectionEntry, ForcedClose};
+use super::followed::FollowedFiles;
+use super::served_file::ServedFile;
 
 /// `store`, as long as the connection of `entry` was not evicted or aborted.
-pub(super) struct AbortableStore<'c, S> {
+pub(super) struct AbortableStore<'c, S: Store> {
     pub store: &'c mut S,
     pub entry: &'c ConnectionEntry,
+    pub followed: &'c FollowedFiles<S::File>,
 }
 
-impl<S> AbortableStore<'_, S> {
+impl<S: Store> AbortableStore<'_, S> {
     fn check(&self) -> Result<(), StoreError> {
         match self.entry.forced_close() {
             None | Some(ForcedClose::Stopping) => Ok(()),
@@ -24,20 +29,49 @@ impl<S> AbortableStore<'_, S> {
 }
 
 impl<S: Store> Store for AbortableStore<'_, S> {
-    type File = S::File;
+    type File = ServedFile<S::File>;
     type Listing = S::Listing;
 
-    fn open(&mut self, name: FileName<'_>) -> Result<S::File, StoreError> {
-        self.store.open(name)
+    fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        self.store.open(name).map(ServedFile::Own)
     }
 
-    fn info(&mut self, file: &S::File) -> Result<FileInfo, StoreError> {
-        self.store.info(file)
+    fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Self::File, StoreError> {
+        let opened = self.store.open_version(name, version);
+        if let Ok(file) = &opened
+            && self.store.info(file)?.version.as_str() == version
+        {
+            return opened.map(ServedFile::Own);
+        }
+        let is_replaced = opened.is_ok();
+        match self.followed.replaced(name, version) {
+            Some(file) => Ok(ServedFile::Kept { file, is_replaced }),
+            None => opened.map(ServedFile::Own),
+        }
     }
 
-    fn read(&mut self, file: &mut S::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        self.store.open_absolute(name).map(ServedFile::Own)
+    }
+
+    fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
+        match file {
+            ServedFile::Own(file) => self.store.info(file),
+            ServedFile::Kept { file, is_replaced } => {
+                let info = self.store.info(&file.lock().unwrap_or_else(PoisonError::into_inner))?;
+                Ok(info.with_replaced(*is_replaced))
+            }
+        }
+    }
+
+    fn read(&mut self, file: &mut Self::File, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         self.check()?;
-        self.store.read(file, offset, buf)
+        match file {
+            ServedFile::Own(file) => self.store.read(file, offset, buf),
+            ServedFile::Kept { file, .. } => {
+                self.store.read(&mut file.lock().unwrap_or_else(PoisonError::into_inner), offset, buf)
+            }
+        }
     }
 
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<S::Listing, StoreError> {
@@ -54,16 +88,21 @@ impl<S: Store> Store for AbortableStore<'_, S> {
         self.store.is_linkless(name)
     }
 
-    fn known_digest(&mut self, file: &S::File, kind: DigestKind) -> Option<Digest> {
-        self.store.known_digest(file, kind)
+    fn known_digest(&mut self, file: &Self::File, kind: DigestKind) -> Option<Digest> {
+        match file {
+            ServedFile::Own(file) => self.store.known_digest(file, kind),
+            ServedFile::Kept { .. } => None,
+        }
     }
 
     fn unix_time(&mut self) -> Option<u64> {
         self.store.unix_time()
     }
 
-    fn remember_digest(&mut self, file: &S::File, info: &FileInfo, digest: &Digest) {
-        self.store.remember_digest(file, info, digest);
+    fn remember_digest(&mut self, file: &Self::File, info: &FileInfo, digest: &Digest) {
+        if let ServedFile::Own(file) = file {
+            self.store.remember_digest(file, info, digest);
+        }
     }
 }
 
@@ -75,9 +114,16 @@ impl<S: WritableStore> WritableStore for AbortableStore<'_, S> {
         put: &Put<'_>,
         attempt: PutAttempt,
         now: Instant,
-    ) -> Result<Begun<S::Upload, S::File>, WriteError> {
+    ) -> Result<Begun<S::Upload, Self::File>, WriteError> {
         self.check()?;
-        self.store.begin(put, attempt, now)
+        Ok(match self.store.begin(put, attempt, now)? {
+            Begun::Compare(file) => Begun::Compare(ServedFile::Own(file)),
+            Begun::Upload { upload, have } => Begun::Upload { upload, have },
+            Begun::Stored(info) => Begun::Stored(info),
+            Begun::Wait => Begun::Wait,
+            // Of a newer core that this version does not know.
+            _ => return Err(WriteError::Unsupported),
+        })
     }
 
     fn write(&mut self, upload: &mut S::Upload, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {

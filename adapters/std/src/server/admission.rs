@@ -1,6 +1,7 @@
 //! Admission: whether a client that connects is served, queued or refused, or another connection is evicted for it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,9 @@ impl ConnectionRegistry {
             if is_full || queue.len() > 0 {
                 return match queue.push(socket, address) {
                     Ok(waiting) => {
+                        if is_full {
+                            state.displace_longest();
+                        }
                         state.address_limits.acquire(address.ip());
                         self.queue_changed.notify_one();
                         AdmissionDecision::Queued(waiting)
@@ -63,9 +67,29 @@ impl ConnectionRegistry {
                 };
             }
         } else if is_full && !state.evict_oldest(Instant::now()) {
-            return refuse(socket, Code::Busy);
+            // One newcomer at a time stands in a spare place, until it is worth that of a connection that waits.
+            if state.live.len() > self.max_clients || !state.has_waiting() {
+                return refuse(socket, Code::Busy);
+            }
+            let entry = state.insert(socket, address);
+            entry.is_spare.store(true, Ordering::Relaxed);
+            return AdmissionDecision::Admitted(entry);
         }
         AdmissionDecision::Admitted(state.insert(socket, address))
+    }
+
+    /// The connection of `entry` waits for a file to change.
+    pub(super) fn note_waiting(&self, entry: &Arc<ConnectionEntry>) {
+        let mut state = self.state();
+        if state.waiting.len() > 2 * state.live.len() + 64 {
+            state.waiting.retain(|entry| entry.upgrade().is_some_and(|entry| entry.is_waiting()));
+        }
+        state.waiting.push_back(Arc::downgrade(entry));
+    }
+
+    /// Has the connection that has waited longest for a file give way, for a newcomer that has made its first request.
+    pub(super) fn displace_waiting(&self) {
+        self.state().displace_longest();
     }
 
     /// When a client comes again that is refused as busy.
@@ -130,6 +154,30 @@ impl ConnectionRegistry {
 }
 
 impl State {
+    /// Whether a connection waits for a file.
+    fn has_waiting(&mut self) -> bool {
+        self.next_waiting().is_some()
+    }
+
+    /// The connection that has waited longest.
+    fn next_waiting(&mut self) -> Option<Arc<ConnectionEntry>> {
+        while let Some(first) = self.waiting.front() {
+            match first.upgrade() {
+                Some(entry) if entry.is_waiting() && !entry.is_displaced() => return Some(entry),
+                _ => drop(self.waiting.pop_front()),
+            }
+        }
+        None
+    }
+
+    fn displace_longest(&mut self) {
+        if let Some(entry) = self.next_waiting() {
+            self.waiting.pop_front();
+            self.remove(&entry);
+            entry.displace();
+        }
+    }
+
     /// Closes the oldest connection that may be evicted at `now`; false where there is none.
     fn evict_oldest(&mut self, now: Instant) -> bool {
         while let Some(oldest) = self.evictable.front() {

@@ -1,6 +1,7 @@
 //! Serves one connection, or refuses it.
 
 use std::io;
+use std::sync::Arc;
 
 use coracle_core::blocking::Buffers;
 use coracle_core::{Action, Close, CloseHow, CloseReason, Code, ServerSession};
@@ -47,7 +48,7 @@ impl WorkerBuffers {
 /// Serves a connection until it ends. The socket is then to be closed as the returned value says.
 pub(super) fn serve_connection<S: ServedStore>(
     context: &ServerContext<'_>,
-    entry: &ConnectionEntry,
+    entry: &Arc<ConnectionEntry>,
     peer: &Peer,
     store: &mut S,
     buffers: &mut WorkerBuffers,

@@ -3,6 +3,8 @@
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
 use socket2::Socket;
@@ -22,6 +24,12 @@ pub(super) struct ConnectionEntry {
     /// The client has made the handshake of an encrypted connection, or comes without.
     is_introduced: AtomicBool,
     forced_close: AtomicU8,
+    /// Its place is needed for another client.
+    is_displaced: AtomicBool,
+    /// Came when all places were taken: the one that has waited longest for a file gives way when it has made a request.
+    pub is_spare: AtomicBool,
+    /// The thread that waits for a file to change, without looking at the socket.
+    waiting: Mutex<Option<Thread>>,
 }
 
 /// Why another thread closed a connection, or its input.
@@ -37,9 +45,21 @@ pub(super) enum ForcedClose {
 
 impl ConnectionEntry {
     pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
-        let [is_active, is_introduced] = [false, false].map(AtomicBool::new);
-        let (admitted, forced_close) = (Instant::now(), AtomicU8::new(0));
-        Self { id, address, socket, admitted, live, is_active, is_introduced, forced_close }
+        let [is_active, is_introduced, is_displaced, is_spare] = [false; 4].map(AtomicBool::new);
+        let (admitted, forced_close, waiting) = (Instant::now(), AtomicU8::new(0), Mutex::new(None));
+        Self {
+            id,
+            address,
+            socket,
+            admitted,
+            live,
+            is_active,
+            is_introduced,
+            forced_close,
+            is_displaced,
+            is_spare,
+            waiting,
+        }
     }
 
     /// Waits for input, its end or the time-out, and leaves it to the next read. A thread has no buffers before that, so
@@ -78,5 +98,36 @@ impl ConnectionEntry {
         let how = if why == ForcedClose::Stopping { Shutdown::Read } else { Shutdown::Both };
         // Fails where the client is gone already: then its thread does not wait for it either.
         drop(self.socket.shutdown(how));
+        self.wake();
+    }
+
+    /// The calling thread waits for a file from now on, or no longer: it is unparked when something else is wanted of it.
+    pub(super) fn set_waiting(&self, is_waiting: bool) {
+        *self.waiting() = is_waiting.then(thread::current);
+    }
+
+    /// Whether a thread waits for a file.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting().is_some()
+    }
+
+    /// Asks for the place of a connection that waits for a file.
+    pub(super) fn displace(&self) {
+        self.is_displaced.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    pub(super) fn is_displaced(&self) -> bool {
+        self.is_displaced.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &*self.waiting() {
+            thread.unpark();
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -246,6 +246,8 @@ pub struct RequestSummary<'a> {
     pub file_size: Option<u64>,
     /// Bytes of the body that were sent or stored.
     pub body_len: u64,
+    /// Whether it has waited for its file to change.
+    pub has_waited: bool,
     /// From the request to the last byte of the response.
     pub duration: Duration,
     /// How the response ended.
@@ -264,6 +266,7 @@ impl<'a> RequestSummary<'a> {
             version: None,
             file_size: None,
             body_len: 0,
+            has_waited: false,
             duration: Duration::ZERO,
             outcome,
         }

@@ -1,6 +1,8 @@
 //! Turns the events of a session into those of the server.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use coracle_core::blocking::SessionObserver;
@@ -18,7 +20,7 @@ use coracle_core::{Demand, Permit};
 
 pub(super) struct EventBridge<'c> {
     context: &'c ServerContext<'c>,
-    entry: &'c ConnectionEntry,
+    entry: &'c Arc<ConnectionEntry>,
     peer: &'c Peer,
     /// The request that is being answered.
     current: Option<CurrentRequest>,
@@ -43,16 +45,18 @@ struct CurrentRequest {
     expected: Option<String>,
     /// The version of a file that was put.
     version: Option<String>,
+    /// Whether it has waited for its file to change.
+    has_waited: bool,
 }
 
 impl CurrentRequest {
     const fn new(kind: RequestKind, started: Option<Instant>) -> Self {
-        Self { kind, started, file_size: None, body_len: 0, to: None, expected: None, version: None }
+        Self { kind, started, file_size: None, body_len: 0, to: None, expected: None, version: None, has_waited: false }
     }
 }
 
 impl<'c> EventBridge<'c> {
-    pub(super) fn new(context: &'c ServerContext<'c>, entry: &'c ConnectionEntry, peer: &'c Peer) -> Self {
+    pub(super) fn new(context: &'c ServerContext<'c>, entry: &'c Arc<ConnectionEntry>, peer: &'c Peer) -> Self {
         Self {
             context,
             entry,
@@ -70,6 +74,14 @@ impl<'c> EventBridge<'c> {
     #[cfg(feature = "channel")]
     pub(super) const fn set_asker(&mut self, asker: Option<&'c Asker>) {
         self.asker = asker;
+    }
+
+    /// The request waits for its file to change.
+    pub(super) fn begin_waiting(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.has_waited = true;
+        }
+        self.context.registry.note_waiting(self.entry);
     }
 
     /// The session has ended. Removes the connection from the registry, and returns how the socket is to be closed.
@@ -117,6 +129,7 @@ impl<'c> EventBridge<'c> {
             version: current.as_ref().and_then(|current| current.version.as_deref()),
             file_size: current.as_ref().and_then(|current| current.file_size),
             body_len,
+            has_waited: current.as_ref().is_some_and(|current| current.has_waited),
             duration: current
                 .as_ref()
                 .and_then(|current| current.started)
@@ -150,6 +163,13 @@ impl SessionObserver for EventBridge<'_> {
 
     fn request(&mut self, request: &Request<'_>) {
         self.entry.mark_active();
+        if self.entry.is_spare.swap(false, Ordering::Relaxed) {
+            self.context.registry.displace_waiting();
+        }
+        if self.current.as_ref().is_some_and(|current| current.has_waited) {
+            // The same request, of which the file is looked up again.
+            return;
+        }
         let is_seen = self.context.sees_requests;
         if is_seen {
             self.name.clear();

@@ -257,6 +257,8 @@ impl Limits {
         const SEND_MAX_WITH_RATE: NonZeroU32 = NonZeroU32::new(1 << 16).unwrap();
         /// A descriptor is free again when any other client has its file.
         const OUT_OF_FILES_RETRY_MS: u32 = 1_000;
+        /// As long as a connection may usually be idle.
+        const WAIT_MAX_MS: u32 = 60_000;
         ServerConfig::new()
             .with_chunk_size(self.chunk_size)
             .with_send_max(if self.min_rate == 0 { SEND_MAX } else { SEND_MAX_WITH_RATE })
@@ -266,6 +268,7 @@ impl Limits {
             .with_min_rate(self.min_rate)
             .with_busy_retry_ms(OUT_OF_FILES_RETRY_MS)
             .with_stop_retry_ms(millis(self.retry_after_stop))
+            .with_wait_max_ms(WAIT_MAX_MS)
             .with_classic(self.classic)
             .with_text_policy(match &self.on_text {
                 OnText::Reject => TextPolicy::Reject,

@@ -142,6 +142,12 @@ pub(super) fn now() -> String {
 /// The lowest level that has a line for an event.
 pub(super) const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
     match event {
+        // A quiet log is no news.
+        Event::Finished { summary, .. }
+            if summary.has_waited && summary.body_len == 0 && matches!(summary.outcome, RequestOutcome::Done) =>
+        {
+            Some(LogLevel::Verbose)
+        }
         Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
         Event::Refused { .. }
         | Event::Dequeued { reason: DequeueReason::Gone, .. }

@@ -24,7 +24,7 @@
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 //!
 //! Threads: one worker for each connection and some that wait for one (`worker`, `acceptor`), one for lingering sockets
-//! (`linger`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
+//! (`linger`), one for the files that clients follow (`followed`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
 
 mod abortable_store;
 mod acceptor;
@@ -37,6 +37,7 @@ mod encryption;
 mod entry;
 mod event;
 mod event_bridge;
+mod followed;
 mod handle;
 #[cfg(feature = "channel")]
 mod handshake_fault;
@@ -54,6 +55,7 @@ mod queue;
 mod queue_sweeper;
 mod registry;
 pub(crate) mod retry_estimate;
+mod served_file;
 mod served_store;
 mod server_transport;
 mod worker;
@@ -118,22 +120,22 @@ pub struct Server<'a, S> {
 
 impl<S> Server<'_, ReadOnly<S>>
 where
-    S: Store<File: KernelFile> + Clone + Send,
+    S: Store<File: KernelFile + Send> + Clone + Send,
 {
     /// A server of the files in `store`, on [`DEFAULT_ADDRESS`], with the default limits.
     pub fn new(store: S) -> Self {
-        Self::of(ReadOnly(store))
+        Self::of(ReadOnly::new(store))
     }
 }
 
 impl<S> Server<'_, ReadWrite<S>>
 where
-    S: WritableStore<File: KernelFile> + Clone + Send,
+    S: WritableStore<File: KernelFile + Send> + Clone + Send,
 {
     /// A server whose clients can also write to `store`: everybody who reaches it. On [`DEFAULT_ADDRESS`], with the default
     /// limits.
     pub fn writable(store: S) -> Self {
-        Self::of(ReadWrite(store))
+        Self::of(ReadWrite::new(store))
     }
 }
 
@@ -296,6 +298,7 @@ where
             let linger_thread = linger_thread.spawn_scoped(scope, || lingering.run())?;
             let outcome = run_threads(scope, &context, &server.store, server.limits.grace);
             if outcome.is_err() {
+                server.store.stop_watching();
                 registry.stop(Phase::Aborting);
             }
             lingering.finish();
@@ -332,6 +335,9 @@ where
         let watcher = Builder::new().name("keys".to_owned()).stack_size(worker::STACK_SIZE);
         watcher.spawn_scoped(scope, || watch_files(context, channel))?;
     }
+    let mut watched = store.clone();
+    let watcher = Builder::new().name("files".to_owned()).stack_size(worker::STACK_SIZE);
+    watcher.spawn_scoped(scope, move || watched.watch())?;
     while let Some(command) = context.registry.next_command() {
         match command {
             AcceptorCommand::Start(listener) => {
@@ -342,6 +348,7 @@ where
         }
     }
     let summary = wait_for_connections(context, grace);
+    store.stop_watching();
     // Clients that it refuses linger, too.
     let ended = sweeper.map_or(Ok(()), |sweeper| sweeper.join());
     ended.map_err(|_| io::Error::other("a panic in the server's queue"))?;

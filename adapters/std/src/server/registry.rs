@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) live: HashMap<u64, Arc<ConnectionEntry>>,
     /// Connections that may be evicted, the oldest first; some of them have left or become active since.
     pub(super) evictable: VecDeque<Weak<ConnectionEntry>>,
+    /// Connections that wait for a file to change, the longest first; some of them have gone on since.
+    pub(super) waiting: VecDeque<Weak<ConnectionEntry>>,
     /// Clients that wait to be admitted, with [`Admission::Queue`](super::limits::Admission::Queue).
     pub(super) queue: Option<Queue>,
     /// Connections and queued clients by address.
@@ -76,6 +78,7 @@ impl ConnectionRegistry {
                 commands: VecDeque::new(),
                 live: HashMap::new(),
                 evictable: VecDeque::new(),
+                waiting: VecDeque::new(),
                 queue,
                 address_limits: AddressLimits::new(limits.max_clients_per_address),
                 retry_estimate: RetryEstimate::new(limits.max_clients, Instant::now()),

@@ -137,4 +137,8 @@ impl KernelFile for File {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
         self.is_settled().then(|| self.as_std().as_fd())
     }
+
+    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_std().as_fd())
+    }
 }

@@ -111,6 +111,10 @@ impl KernelFile for SwappableFile {
     fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
         self.file.kernel_file()
     }
+
+    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.followed_file()
+    }
 }
 
 #[cfg(test)]

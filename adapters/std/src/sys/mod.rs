@@ -4,6 +4,7 @@
 //! `unix` has what Unix systems share, `linux` what only Linux has. Other modules call what is exported here.
 
 mod access;
+mod file_watcher;
 #[cfg(target_os = "linux")]
 mod linux;
 mod unix;
@@ -11,6 +12,7 @@ mod unix_changes;
 mod unix_directory;
 
 pub(crate) use access::copy_access;
+pub(crate) use file_watcher::{FileWatcher, WatchId};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,

@@ -84,14 +84,33 @@ impl Running {
         Self::over(&settled().0, tempfile::tempdir().expect("a directory"), change)
     }
 
+    /// A server of the store that `open` makes in the thread of the server.
+    pub fn with_store(
+        open: impl FnOnce(&Path) -> io::Result<DirectoryStore> + Send + 'static,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_owned();
+        Self::start(move || open(&path), directory, change)
+    }
+
     fn over(path: &Path, directory: TempDir, change: impl FnOnce(&mut Limits)) -> Self {
+        let path = path.to_owned();
+        Self::start(move || DirectoryStore::open(path), directory, change)
+    }
+
+    fn start(
+        open: impl FnOnce() -> io::Result<DirectoryStore> + Send + 'static,
+        directory: TempDir,
+        change: impl FnOnce(&mut Limits),
+    ) -> Self {
         let mut limits = Limits::default();
         change(&mut limits);
         let events = Events::default();
-        let (told, path) = (mpsc::channel(), path.to_owned());
+        let told = mpsc::channel();
         let (sender, recorded) = (told.0, events.clone());
         let thread = thread::spawn(move || {
-            let store = DirectoryStore::open(path)?;
+            let store = open()?;
             let server = Server::new(&store)
                 .with_address("127.0.0.1:0".parse().expect("an address"))
                 .with_limits(limits)

@@ -13,3 +13,4 @@ mod panics;
 mod queue;
 mod stopping;
 mod text;
+mod waiting;

@@ -1,0 +1,62 @@
+//! Arguments that the commands of a fleet share.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use super::amount::Amount;
+use crate::client_args::NetworkArgs;
+use crate::inventory::{Condition, HostsArg};
+
+/// The hosts, and how many may be talked to and fail.
+#[derive(Debug, Args)]
+pub struct FleetArgs {
+    /// The hosts: '@FILE' for a file with one a line, 'HOST[:PORT] key=value...', of which 'name=' is its name; 'mdns:' for
+    /// those that 'coracle find' lists; or hosts as in 'coracle get'
+    #[arg(value_name = "@FILE|mdns:|HOST", required = true, value_hint = ValueHint::AnyPath)]
+    pub hosts: Vec<HostsArg>,
+
+    /// Only hosts whose line has this
+    #[arg(long = "where", value_name = "KEY=VALUE", value_hint = ValueHint::Other, help_heading = "Hosts")]
+    pub conditions: Vec<Condition>,
+
+    /// Talk to this many hosts at once; to fewer where so many files may not be open
+    #[arg(short, long, value_name = "N", default_value_t = 32, value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Hosts")]
+    pub jobs: u16,
+
+    /// Try no more hosts when more than so many have failed, as 2 or 10% [default: 0 where hosts are changed, or else 100%]
+    #[arg(long, value_name = "N|P%", value_hint = ValueHint::Other, help_heading = "Hosts")]
+    pub max_failed: Option<Amount>,
+
+    /// The same of hosts that cannot be reached [default: 10% where hosts are changed, or else 100%]
+    #[arg(long, value_name = "N|P%", value_hint = ValueHint::Other, help_heading = "Hosts")]
+    pub max_unreachable: Option<Amount>,
+
+    #[command(flatten)]
+    pub network: NetworkArgs,
+
+    /// At the end write a line of JSON for each host, and one for all; 'coracle fleet --help' describes them
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print errors only: no table, no counts
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The journal.
+#[derive(Debug, Args)]
+pub struct JournalArgs {
+    /// Note here what is done, so that the run can be continued; a new file [default: coracle-fleet-TIME.journal, which is
+    /// removed when all hosts are as they should be]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "continued", help_heading = "Journal")]
+    pub journal: Option<PathBuf>,
+
+    /// Go on with the run of this journal, whose arguments are repeated: hosts that ended are not asked again
+    #[arg(long = "continue", value_name = "JOURNAL", value_hint = ValueHint::FilePath, help_heading = "Journal")]
+    pub continued: Option<PathBuf>,
+
+    /// With --continue, try hosts again that failed or could not be reached
+    #[arg(long, requires = "continued", help_heading = "Journal")]
+    pub retry_failed: bool,
+}

@@ -1,0 +1,7 @@
+//! `coracle tail`, run as a program. Names begin with the number of the fault that they are about.
+
+mod contents;
+mod hosts;
+mod logs;
+mod outages;
+mod support;

@@ -1,0 +1,286 @@
+//! Files for whose change clients wait.
+//!
+//! One thread watches each of them, however many clients wait for it, and wakes their threads. A look at the file each second
+//! finds what no watch tells: another file with its name, and changes where the system has no watch to give.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use coracle_core::{FileInfo, FileName, Store, Version};
+
+use crate::sys::{FileWatcher, WatchId};
+use crate::transport::KernelFile;
+
+/// Between two looks at a file.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a file is kept open that was replaced, or for which no client waits any more.
+const KEPT: Duration = Duration::from_secs(60);
+/// Files that are kept without anybody who waits. Those of which nobody heard longest give way.
+const MAX_IDLE: usize = 128;
+
+/// The files of a store for which clients wait.
+pub(super) struct FollowedFiles<F> {
+    /// `None` where the system has no descriptor for it: then nobody can wait.
+    watcher: Option<FileWatcher>,
+    state: Mutex<State<F>>,
+}
+
+struct State<F> {
+    files: HashMap<String, Followed<F>>,
+    replaced: Vec<Replaced<F>>,
+    last_id: u64,
+    is_closed: bool,
+}
+
+/// A file that was open at the last look.
+struct Followed<F> {
+    /// `None` before the first look.
+    seen: Option<(Shared<F>, FileInfo)>,
+    /// Its name belongs to no file.
+    is_missing: bool,
+    watch: Option<WatchId>,
+    looked: Option<Instant>,
+    followers: HashMap<u64, Arc<Follower>>,
+    /// When the last follower left.
+    left: Instant,
+}
+
+/// A file whose name belongs to another one since.
+struct Replaced<F> {
+    name: String,
+    version: Version,
+    file: Shared<F>,
+    until: Instant,
+}
+
+/// A file that several threads read.
+pub(super) type Shared<F> = Arc<Mutex<F>>;
+
+struct Follower {
+    thread: Thread,
+    size: u64,
+    version: Version,
+    is_woken: AtomicBool,
+}
+
+/// A client that waits for a file to change.
+pub(super) struct Following<'f, F> {
+    files: &'f FollowedFiles<F>,
+    name: String,
+    id: u64,
+    follower: Arc<Follower>,
+}
+
+impl<F> FollowedFiles<F> {
+    pub(super) fn new() -> Self {
+        let state = State { files: HashMap::new(), replaced: Vec::new(), last_id: 0, is_closed: false };
+        Self { watcher: FileWatcher::new().ok(), state: Mutex::new(state) }
+    }
+
+    /// Whether clients can wait.
+    pub(super) const fn can_watch(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Begins to watch the file `name` for the calling thread, for which it is `info`.
+    pub(super) fn follow(&self, name: FileName<'_>, info: &FileInfo) -> Following<'_, F> {
+        let follower = Follower {
+            thread: thread::current(),
+            size: info.size,
+            version: info.version.clone(),
+            is_woken: false.into(),
+        };
+        let follower = Arc::new(follower);
+        let mut state = self.state();
+        state.last_id += 1;
+        let id = state.last_id;
+        if !state.files.contains_key(name.as_str()) {
+            state.make_room();
+        }
+        let file = state.files.entry(name.as_str().to_owned()).or_insert_with(Followed::new);
+        file.followers.insert(id, Arc::clone(&follower));
+        let is_known = file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
+        if !is_known {
+            file.looked = None;
+        }
+        drop(state);
+        if let (false, Some(watcher)) = (is_known, &self.watcher) {
+            watcher.wake();
+        }
+        Following { files: self, name: name.as_str().to_owned(), id, follower }
+    }
+
+    /// The file that was called `name` when it had this version.
+    pub(super) fn replaced(&self, name: FileName<'_>, version: &str) -> Option<Shared<F>> {
+        let state = self.state();
+        let is_it = |known: &str, its: &Version| known == name.as_str() && its.as_str() == version;
+        let kept = state.replaced.iter().find(|kept| is_it(&kept.name, &kept.version)).map(|kept| &kept.file);
+        // Where the thread that watches has not seen yet that it was replaced.
+        let followed = state.files.get(name.as_str()).and_then(|file| file.seen.as_ref());
+        let followed = followed.filter(|(_, info)| is_it(name.as_str(), &info.version)).map(|(file, _)| file);
+        kept.or(followed).map(Arc::clone)
+    }
+
+    /// Ends [`FollowedFiles::run`].
+    pub(super) fn close(&self) {
+        self.state().is_closed = true;
+        if let Some(watcher) = &self.watcher {
+            watcher.wake();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<F>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F: KernelFile> FollowedFiles<F> {
+    /// Watches the files, until [`FollowedFiles::close`] is called.
+    pub(super) fn run(&self, store: &mut impl Store<File = F>) {
+        let Some(watcher) = &self.watcher else { return };
+        let mut timeout = None;
+        loop {
+            let changed = watcher.wait(timeout);
+            let mut state = self.state();
+            if state.is_closed {
+                return;
+            }
+            let now = Instant::now();
+            state.forget(now, watcher);
+            let is_due = |file: &Followed<F>| {
+                file.watch.is_some_and(|watch| changed.contains(&watch))
+                    || file.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_INTERVAL)
+            };
+            let due = state.files.iter().filter(|(_, file)| is_due(file)).map(|(name, _)| name.clone());
+            let due: Vec<String> = due.collect();
+            timeout = (!state.files.is_empty()).then_some(LOOK_INTERVAL);
+            drop(state);
+            for name in due {
+                self.look(store, watcher, &name);
+            }
+        }
+    }
+
+    /// Looks at the file `name`, and wakes those for whom it is another one than they know.
+    fn look(&self, store: &mut impl Store<File = F>, watcher: &FileWatcher, name: &str) {
+        let Ok(file_name) = FileName::new(name) else { return };
+        let opened = store.open(file_name).and_then(|file| {
+            // Watched before it is looked at, so that nothing is missed in between. The first answer is of when it was opened.
+            let watch = file.followed_file().and_then(|file| watcher.watch(file));
+            store.info(&file)?;
+            Ok((store.info(&file)?, file, watch))
+        });
+        let mut state = self.state();
+        let State { files, replaced, .. } = &mut *state;
+        let Some(followed) = files.get_mut(name) else { return };
+        followed.looked = Some(Instant::now());
+        let info = match opened {
+            Ok((info, file, watch)) => {
+                if let Some((old, before)) = followed.seen.take_if(|(_, before)| before.version != info.version) {
+                    let then = store.info(&old.lock().unwrap_or_else(PoisonError::into_inner));
+                    // Otherwise it is the same file, changed.
+                    if then.is_ok_and(|then| then.version == before.version) {
+                        let until = Instant::now() + KEPT;
+                        replaced.push(Replaced { name: name.to_owned(), version: before.version, file: old, until });
+                    }
+                }
+                if let Some(old) = followed.watch.filter(|old| Some(*old) != watch) {
+                    watcher.unwatch(old);
+                }
+                (followed.watch, followed.is_missing) = (watch, false);
+                followed.seen = Some((Arc::new(Mutex::new(file)), info.clone()));
+                info
+            }
+            Err(_) => {
+                // Until another file has the name, what is added to this one is of use.
+                let then = followed.seen.as_mut().and_then(|(file, before)| {
+                    *before = store.info(&file.lock().unwrap_or_else(PoisonError::into_inner)).ok()?;
+                    Some(before.clone())
+                });
+                let was_missing = std::mem::replace(&mut followed.is_missing, true);
+                match then {
+                    Some(info) if was_missing => info,
+                    _ => return followed.wake(|_| true),
+                }
+            }
+        };
+        followed.wake(|follower| !follower.knows(&info));
+    }
+}
+
+impl<F> State<F> {
+    /// Closes what nobody has waited for in a while.
+    fn forget(&mut self, now: Instant, watcher: &FileWatcher) {
+        self.replaced.retain(|kept| now < kept.until);
+        self.files.retain(|_, file| {
+            let is_kept = !file.followers.is_empty() || now.duration_since(file.left) < KEPT;
+            if let (false, Some(watch)) = (is_kept, file.watch) {
+                watcher.unwatch(watch);
+            }
+            is_kept
+        });
+    }
+
+    /// Has the file closed soon that nobody has waited for longest, where there are many.
+    fn make_room(&mut self) {
+        let idle = self.files.values_mut().filter(|file| file.followers.is_empty());
+        let mut idle: Vec<_> = idle.collect();
+        if idle.len() >= MAX_IDLE
+            && let Some(oldest) = idle.iter_mut().min_by_key(|file| file.left)
+            && let Some(long_ago) = Instant::now().checked_sub(KEPT)
+        {
+            oldest.left = long_ago;
+            oldest.seen = None;
+        }
+    }
+}
+
+impl<F> Followed<F> {
+    fn new() -> Self {
+        Self {
+            seen: None,
+            is_missing: false,
+            watch: None,
+            looked: None,
+            followers: HashMap::new(),
+            left: Instant::now(),
+        }
+    }
+
+    fn wake(&self, is_concerned: impl Fn(&Follower) -> bool) {
+        for follower in self.followers.values().filter(|follower| is_concerned(follower)) {
+            follower.is_woken.store(true, Ordering::Release);
+            follower.thread.unpark();
+        }
+    }
+}
+
+impl Follower {
+    /// Whether the file is what it was when its client began to wait.
+    fn knows(&self, info: &FileInfo) -> bool {
+        self.size == info.size && self.version == info.version
+    }
+}
+
+impl<F> Following<'_, F> {
+    /// Waits for `limit` at most, or until the thread is unparked for another reason. Returns whether the file may have changed.
+    pub(super) fn wait(&self, limit: Duration) -> bool {
+        if !self.follower.is_woken.load(Ordering::Acquire) {
+            thread::park_timeout(limit);
+        }
+        self.follower.is_woken.load(Ordering::Acquire)
+    }
+}
+
+impl<F> Drop for Following<'_, F> {
+    fn drop(&mut self) {
+        let mut state = self.files.state();
+        if let Some(file) = state.files.get_mut(&self.name) {
+            file.followers.remove(&self.id);
+            file.left = Instant::now();
+        }
+    }
+}

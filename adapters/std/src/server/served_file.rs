@@ -1,0 +1,26 @@
+//! An open file of a server: the store's own, or one whose name belongs to another file by now.
+
+use std::os::fd::BorrowedFd;
+
+use super::followed::Shared;
+use crate::transport::KernelFile;
+
+/// An open file.
+pub(super) enum ServedFile<F> {
+    Own(F),
+    /// One that was replaced, which several connections read to its end.
+    Kept {
+        file: Shared<F>,
+        /// Whether another file has its name.
+        is_replaced: bool,
+    },
+}
+
+impl<F: KernelFile> KernelFile for ServedFile<F> {
+    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Own(file) => file.kernel_file(),
+            Self::Kept { .. } => None,
+        }
+    }
+}
