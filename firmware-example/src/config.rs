@@ -39,6 +39,12 @@ pub struct Arguments {
     pub fail: Option<Reason>,
     /// `fail=start`: stands still before it has an address.
     pub fails_to_start: bool,
+    /// `address=A.B.C.D`: the fixed address, in place of 10.0.2.15.
+    #[cfg(feature = "mdns")]
+    pub address: Option<Ipv4Address>,
+    /// `name=NAME`: what the board is called as long as no configuration says so.
+    #[cfg(feature = "mdns")]
+    name: String<{ ServerName::MAX_LEN }>,
 }
 
 impl Arguments {
@@ -54,6 +60,10 @@ impl Arguments {
             takes_any_file: false,
             fail: None,
             fails_to_start: false,
+            #[cfg(feature = "mdns")]
+            address: None,
+            #[cfg(feature = "mdns")]
+            name: String::new(),
         };
         let Ok(arguments) = semihosting::experimental::env::args::<1024>() else { return this };
         for argument in arguments.skip(1).flatten() {
@@ -69,6 +79,10 @@ impl Arguments {
                 Some(("fail", "fault")) => this.fail = Some(Reason::HardFault),
                 Some(("fail", "stall")) => this.fail = Some(Reason::Watchdog),
                 Some(("fail", "start")) => this.fails_to_start = true,
+                #[cfg(feature = "mdns")]
+                Some(("address", text)) => this.address = text.parse().ok(),
+                #[cfg(feature = "mdns")]
+                Some(("name", text)) => this.name = String::try_from(text).unwrap_or_default(),
                 #[cfg(feature = "slots")]
                 Some(("write", "any")) => this.takes_any_file = true,
                 #[cfg(feature = "slots")]
@@ -77,6 +91,12 @@ impl Arguments {
             }
         }
         this
+    }
+
+    /// What the board is called; empty for nothing.
+    #[cfg(feature = "mdns")]
+    pub fn name_or<'a>(&'a self, settings: &'a Settings) -> &'a str {
+        if settings.name().is_empty() { &self.name } else { settings.name() }
     }
 }
 

@@ -93,8 +93,9 @@ impl Lan9118 {
         this.registers.write(register::IRQ_CFG, 1 << 8 | 1 << 4 | 1);
         this.registers.write(register::RX_CFG, 0);
         this.registers.write(register::TX_CFG, 1 << 1);
-        // Full duplex, transmitter and receiver on.
-        this.write_mac(mac::CONTROL, 1 << 20 | 1 << 3 | 1 << 2)?;
+        // Full duplex, transmitter and receiver on; and all multicast is let in where a name is to be found.
+        let multicast = if cfg!(feature = "mdns") { 1 << 19 } else { 0 };
+        this.write_mac(mac::CONTROL, 1 << 20 | multicast | 1 << 3 | 1 << 2)?;
         Ok(this)
     }
 

@@ -2,6 +2,8 @@
 #![no_std]
 #![no_main]
 
+#[cfg(feature = "mdns")]
+mod announce;
 mod boot_log;
 mod clock;
 mod config;
@@ -76,9 +78,10 @@ const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
 /// When clients come again that find all sessions taken, in milliseconds: most connections are short.
 const BUSY_RETRY_MS: u32 = 2_000;
 
-/// The sockets of the sessions, the spare that tells `busy`, the board's own as a client, and DHCP's.
-static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SESSIONS + 3]> =
-    ConstStaticCell::new([SocketStorage::EMPTY; SESSIONS + 3]);
+/// The sockets of the sessions, the spare that tells `busy`, the board's own as a client, DHCP's, and that of multicast DNS.
+const SOCKET_COUNT: usize = SESSIONS + 3 + cfg!(feature = "mdns") as usize;
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; SOCKET_COUNT]> =
+    ConstStaticCell::new([SocketStorage::EMPTY; SOCKET_COUNT]);
 static RINGS: ConstStaticCell<[([u8; RECEIVE_LEN], [u8; SEND_LEN]); SESSIONS + 1]> =
     ConstStaticCell::new([([0; RECEIVE_LEN], [0; SEND_LEN]); SESSIONS + 1]);
 static CLIENT_RINGS: ConstStaticCell<([u8; 1_024], [u8; 512])> = ConstStaticCell::new(([0; 1_024], [0; 512]));
@@ -118,6 +121,8 @@ fn main() -> ! {
     #[cfg(feature = "slots")]
     let arguments = Arguments { server: arguments.server.filter(|_| !has_config), ..arguments };
 
+    #[cfg(feature = "mdns")]
+    network.fix_address(arguments.address);
     configure(&arguments, &mut clock, &mut watchdog, network, &mut sockets, settings);
 
     let settings: &'static Settings = settings;
@@ -160,6 +165,8 @@ fn main() -> ! {
     #[cfg(feature = "slots")]
     updates.note_start(shared, clock.millis());
     let mut is_announced = false;
+    #[cfg(feature = "mdns")]
+    let (responder, mut is_found) = (announce::start(arguments.name_or(settings), PORT, network, &mut sockets), false);
     loop {
         watchdog.feed();
         let now_ms = clock.millis();
@@ -174,6 +181,8 @@ fn main() -> ! {
         #[cfg(feature = "channel")]
         let next = server.poll_encrypted(now, &mut sockets, &mut store, &mut watcher, &mut keys);
         let is_serving = next.is_some_and(|next| next <= now);
+        #[cfg(feature = "mdns")]
+        announce::poll(responder, &mut is_found, now_ms, network, &mut sockets);
         is_busy |= network.flush(now_ms, &mut sockets) | is_serving;
         if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;

@@ -26,6 +26,9 @@ pub struct Network {
     pub interface: Interface,
     dhcp: Option<SocketHandle>,
     has_address: bool,
+    /// The fixed address.
+    #[cfg(feature = "mdns")]
+    fixed: Ipv4Cidr,
 }
 
 impl Network {
@@ -52,7 +55,22 @@ impl Network {
         let interface = Interface::new(config, &mut device, Instant::ZERO);
         let dhcp = use_dhcp.then(|| sockets.add(dhcpv4::Socket::new()));
         defmt::info!("ethernet {=[u8; 6]:02x}", address.0);
-        Ok(NETWORK.init(Self { device, interface, dhcp, has_address: false }))
+        Ok(NETWORK.init(Self {
+            device,
+            interface,
+            dhcp,
+            has_address: false,
+            #[cfg(feature = "mdns")]
+            fixed: FALLBACK_ADDRESS,
+        }))
+    }
+
+    /// Sets the fixed address, of a subnet with 24 bits.
+    #[cfg(feature = "mdns")]
+    pub fn fix_address(&mut self, address: Option<Ipv4Address>) {
+        if let Some(address) = address {
+            self.fixed = Ipv4Cidr::new(address, 24);
+        }
     }
 
     /// Whether the interface has an address.
@@ -93,7 +111,11 @@ impl Network {
                 self.has_address = false;
             }
             None if !self.has_address && (self.dhcp.is_none() || now_ms >= FALLBACK_AFTER_MS) => {
-                self.set_address(FALLBACK_ADDRESS, Some(FALLBACK_ROUTER), "fixed");
+                #[cfg(feature = "mdns")]
+                let address = self.fixed;
+                #[cfg(not(feature = "mdns"))]
+                let address = FALLBACK_ADDRESS;
+                self.set_address(address, Some(FALLBACK_ROUTER), "fixed");
             }
             None => {}
         }

@@ -39,6 +39,14 @@ class Lan:
         self.ip(host, "address", "add", f"{address}/24", "dev", device)
         self.ip(host, "link", "set", device, "up")
 
+    def tap(self, name, link):
+        """Plugs in a device for an emulator, which runs inside "switch"."""
+        self.ip("switch", "tuntap", "add", "dev", name, "mode", "tap")
+        self.ip("switch", "link", "set", name, "master", f"link{link}", "up")
+
+    def untap(self, name):
+        self.ip("switch", "link", "delete", name)
+
     def address(self, host, device="eth0"):
         return self.addresses[host, device]
 

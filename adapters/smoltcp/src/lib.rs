@@ -61,6 +61,8 @@ mod fetch;
 #[cfg(feature = "embedded-storage")]
 mod flash;
 mod link;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod observer;
 mod received;
 mod server;
@@ -74,6 +76,8 @@ pub use coracle_channel;
 pub use fetch::{Fetch, FetchError, Progress, sink_fn};
 #[cfg(feature = "embedded-storage")]
 pub use flash::{FlashError, FlashSink};
+#[cfg(feature = "mdns")]
+pub use mdns::Responder;
 pub use observer::{DisconnectReason, Observer};
 pub use server::Server;
 
