@@ -25,6 +25,12 @@ const MAX_PSKS: usize = 2;
 /// Whether this run has a key that was made for it.
 static IS_NAMELESS: AtomicBool = AtomicBool::new(false);
 
+/// Whether this run has shown a key that stays.
+static HAS_KEY: AtomicBool = AtomicBool::new(false);
+
+/// What a server says to a key that it does not know, with what to do about it.
+const UNKNOWN_KEY: &str = "not a known key";
+
 /// A server as typed: a name of the hosts file, or an address.
 #[derive(Clone, Debug)]
 pub struct HostArg {
@@ -177,7 +183,10 @@ impl ChannelArgs {
         let psks = psk_files.iter().map(|path| read_psk(path).map_err(|error| of_file(path, &error)));
         channel = channel.with_psks(psks.collect::<Result<_, _>>()?);
         match own_key(key_file)? {
-            Some(key) => channel = channel.with_key(key),
+            Some(key) => {
+                channel = channel.with_key(key);
+                HAS_KEY.store(true, Ordering::Relaxed);
+            }
             None => IS_NAMELESS.store(true, Ordering::Relaxed),
         }
         Ok(Resolved { address, channel: Some(channel), note })
@@ -197,6 +206,11 @@ pub fn hint(error: &Error) -> Option<&'static str> {
             "this run had a key that was made for it alone: 'coracle key new' makes one that stays, whose public half a server \
              can be given",
         ),
+        Error::Refused { code: Some(Code::Denied), message, .. }
+            if HAS_KEY.load(Ordering::Relaxed) && !message.starts_with(UNKNOWN_KEY) =>
+        {
+            Some("'coracle info' shows what your key may do there; it stands in the owner's list of clients")
+        }
         Error::Refused { code: Some(Code::Encrypted), .. }
         | Error::Connection { failure: Failure::Ended(Code::Encrypted), .. } => Some(
             "to talk encrypted, name the server's key: --pin for this time, 'coracle key pin' for every time; and --psk where it \
