@@ -4,12 +4,12 @@ use core::num::NonZeroU32;
 
 #[cfg(all(feature = "rename", feature = "absent"))]
 use crate::absent::ActionWords;
+#[cfg(all(feature = "rights", feature = "absent"))]
+use crate::absent::Rights;
 #[cfg(feature = "absent")]
 #[cfg_attr(feature = "get-only", allow(unused_imports, reason = "that owner names no file"))]
 use crate::absent::{FileName, ServerConfig, ServerName, ServerSession, Version, absent_request as parts};
 use crate::board::{BUF_LEN, input, output, receive, send};
-#[cfg(all(feature = "rights", feature = "absent"))]
-use crate::absent::Rights;
 #[cfg(all(feature = "rename", not(feature = "absent")))]
 use coracle_core::ActionWords;
 #[cfg(feature = "rights")]
