@@ -83,6 +83,12 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         &mut self.link
     }
 
+    /// Whether there is a channel.
+    #[cfg(feature = "channel")]
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.link.is_encrypted()
+    }
+
     /// Why the client is disconnected, where the connection ends like this.
     pub(crate) fn disconnect_reason(&mut self, close: Close) -> DisconnectReason {
         #[cfg(feature = "channel")]

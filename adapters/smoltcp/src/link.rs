@@ -21,6 +21,11 @@ impl Link {
         }
     }
 
+    #[cfg(feature = "channel")]
+    pub(crate) const fn is_encrypted(&self) -> bool {
+        self.records.is_some()
+    }
+
     /// Sends some of `bytes` and returns how many.
     pub(crate) fn send_slice(&mut self, socket: &mut Socket<'_>, bytes: &[u8]) -> Result<usize, SendError> {
         #[cfg(feature = "channel")]

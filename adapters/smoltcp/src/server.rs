@@ -12,17 +12,16 @@ use crate::observer::{DisconnectReason, Observer};
 use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
 
-/// A client without a request for longer than this may be evicted for a new one.
-const SILENT_MS: u64 = 1_000;
-
 /// Serves `N` clients at once over smoltcp sockets.
 ///
 /// Each session has its own TCP socket, created and added to the set by the owner. One more socket, the spare, takes a client
-/// that finds all slots taken: it evicts a client that has been connected for more than 1 s without a request, or is told
-/// `busy`, with the [`with_busy_retry_ms`](ServerConfig::with_busy_retry_ms) of the configuration. Meanwhile smoltcp refuses
-/// further clients with a reset.
+/// that finds all slots taken: it evicts a client that has been connected for more than 1 s without a request, or has been silent for
+/// more than 200 ms in a handshake of the encrypted channel, or else it is told `busy`, with the
+/// [`with_busy_retry_ms`](ServerConfig::with_busy_retry_ms) of the configuration. Meanwhile smoltcp refuses further clients with a
+/// reset.
 ///
-/// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed.
+/// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed; one whose handshake
+/// failed as soon as no socket listens.
 ///
 /// A value of this type takes about 1.4 KB for each session and for the spare. On a board it belongs in a static, which is
 /// initialized without a copy on the stack, since [`Server::new`] is `const`.
@@ -179,6 +178,7 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         #[cfg(feature = "channel")]
         if is_encrypted {
             self.abort_blocked(now, sockets);
+            self.abort_done_with(now, sockets);
         }
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.has_new_client() {
@@ -220,6 +220,17 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         }
     }
 
+    /// Aborts what was closed to strangers, who may keep it open for as long as they can, where no socket listens for others meanwhile.
+    #[cfg(feature = "channel")]
+    fn abort_done_with(&mut self, now: coracle_core::Instant, sockets: &mut SocketSet<'_>) {
+        if self.slots.iter().chain([&self.spare]).any(|slot| slot.is_listening(sockets)) {
+            return;
+        }
+        for slot in self.slots.iter_mut().chain([&mut self.spare]).filter(|slot| slot.is_done_with()) {
+            slot.reset(sockets, now);
+        }
+    }
+
     /// Tells those without a session that the server stops, unless they have been answered encrypted.
     #[cfg(feature = "channel")]
     fn refuse_arrivals(&mut self, now: coracle_core::Instant) {
@@ -232,9 +243,9 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         }
     }
 
-    /// The slot of the client without a request for the longest time, if that exceeds [`SILENT_MS`].
+    /// The slot of the client that has been silent longest, of those that another may displace.
     fn silent(&self, now: coracle_core::Instant, sockets: &SocketSet<'_>) -> Option<usize> {
-        let silent = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.silent_since()?, index)));
+        let silent = self.slots.iter().enumerate().filter_map(|(index, slot)| Some((slot.silent_since(now)?, index)));
         // A handshake gives way to another address only.
         #[cfg(feature = "channel")]
         let newcomer = self.spare.peer(sockets).map(|peer| peer.addr);
@@ -242,7 +253,7 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         let silent = silent.filter(|(_, index)| self.handshakes.address(*index).is_none_or(|it| Some(it) != newcomer));
         #[cfg(not(feature = "channel"))]
         let _ = sockets;
-        silent.filter(|(since, _)| now.since(*since) > SILENT_MS).min().map(|(_, index)| index)
+        silent.min().map(|(_, index)| index)
     }
 }
 

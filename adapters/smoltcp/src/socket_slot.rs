@@ -15,6 +15,12 @@ use crate::channel::Arrival;
 use crate::connection::{Connection, PollOutcome};
 use crate::observer::Observer;
 
+/// A client without a request for longer than this may be evicted for a new one.
+const SILENT_MS: u64 = 1_000;
+/// The same before its handshake is made: strangers that leave theirs would hold all places for that second. An honest client needs
+/// two round trips.
+#[cfg(feature = "channel")]
+const ARRIVAL_MS: u64 = 200;
 /// How long a peer may take to complete its handshake. It resends a lost packet after 1 s, 2 s, 4 s.
 const HANDSHAKE_MS: u64 = 10_000;
 /// How long the last bytes of a closed connection may wait for an acknowledgement.
@@ -37,7 +43,14 @@ enum SocketState {
     /// Listens, completes a handshake, or has a client that is not served yet.
     Free { handshake_since: Option<Instant>, has_new_client: bool },
     /// Closed by us; waits for the peer to acknowledge and to close.
-    Draining { until: Instant, queued: usize, readable: usize },
+    Draining {
+        until: Instant,
+        queued: usize,
+        readable: usize,
+        /// Whether its client has shown who it is.
+        #[cfg(feature = "channel")]
+        is_encrypted: bool,
+    },
     /// Reset; waits for the RST to be sent.
     Leaving { until: Instant },
     /// Closed by both sides; waits one poll for the last ACK to be sent.
@@ -121,14 +134,15 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         self.session = Session::Live(Connection::new(ServerSession::refusing(code, config, [0; BUF], now), now));
     }
 
-    /// When the client connected, if it has made no request since.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        match &self.session {
-            Session::Live(connection) => connection.silent_since(),
+    /// Since when the client is silent, if that is so long that another may have its place.
+    pub(crate) fn silent_since(&self, now: Instant) -> Option<Instant> {
+        let (since, limit_ms) = match &self.session {
+            Session::Live(connection) => (connection.silent_since()?, SILENT_MS),
             #[cfg(feature = "channel")]
-            Session::Arriving(arrival) => arrival.silent_since(),
-            Session::None => None,
-        }
+            Session::Arriving(arrival) => (arrival.silent_since()?, ARRIVAL_MS),
+            Session::None => return None,
+        };
+        (now.since(since) > limit_ms).then_some(since)
     }
 
     #[cfg(feature = "wait")]
@@ -177,7 +191,21 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         self.close(sockets.get_mut::<tcp::Socket<'_>>(handle), how, now);
     }
 
+    /// Whether new clients can connect to this socket.
+    #[cfg(feature = "channel")]
+    pub(crate) fn is_listening(&self, sockets: &SocketSet<'_>) -> bool {
+        self.handle.is_some_and(|handle| sockets.get::<tcp::Socket<'_>>(handle).is_listening())
+    }
+
+    /// Whether it was closed to a client that is not encrypted and has all that was sent to it.
+    #[cfg(feature = "channel")]
+    pub(crate) const fn is_done_with(&self) -> bool {
+        matches!(self.state, SocketState::Draining { queued: 0, is_encrypted: false, .. })
+    }
+
     fn close(&mut self, socket: &mut tcp::Socket<'_>, how: CloseHow, now: Instant) {
+        #[cfg(feature = "channel")]
+        let is_encrypted = matches!(&self.session, Session::Live(connection) if connection.is_encrypted());
         self.session = Session::None;
         if how == CloseHow::Abort {
             socket.abort();
@@ -185,7 +213,13 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         } else {
             socket.close();
             let queued = socket.send_queue();
-            self.state = SocketState::Draining { until: now.after(DRAIN_MS), queued, readable: LINGER_LEN };
+            self.state = SocketState::Draining {
+                until: now.after(DRAIN_MS),
+                queued,
+                readable: LINGER_LEN,
+                #[cfg(feature = "channel")]
+                is_encrypted,
+            };
         }
     }
 
@@ -216,7 +250,7 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
             // Advanced with the handshakes.
             return None;
         }
-        if let SocketState::Draining { until, queued, readable } = &mut self.state {
+        if let SocketState::Draining { until, queued, readable, .. } = &mut self.state {
             drain(socket, until, queued, readable, now);
             let is_last_ack_due = socket.state() == tcp::State::TimeWait;
             if now >= *until || *readable == 0 {
