@@ -274,6 +274,69 @@ fn e7_the_same_address_does_not_take_the_place() {
 }
 
 #[test]
+fn e7_a_recorded_message_1_is_answered_once() {
+    let mut world = world::<2>();
+    let handle = world.connect();
+    let mut handshake = Handshake::new(handle, 0x52, Some(PSK));
+    let first = handshake.first();
+    let mut client = handshake.complete(&mut world).expect("a handshake");
+    let handshakes = world.keys.as_ref().expect("keys").handshakes();
+    for _ in 0..5 {
+        let stranger = world.connect_from(OTHER_CLIENT);
+        assert!(world.run_until(1_000, |world| world.client(stranger).may_send()), "no connection");
+        world.send(stranger, &first);
+        assert_eq!(world.read_to_end(stranger, 100), (String::new(), false), "it is reset at once");
+        assert_eq!(last_gone(&world), Some(DisconnectReason::Handshake(HandshakeFailure::Repeated)));
+    }
+    assert_eq!(world.keys.as_ref().expect("keys").handshakes(), handshakes, "nothing is computed for it");
+    assert_eq!(client.get(&mut world, "small", 100), content(100));
+    // The address that sends it is aborted like others whose handshakes fail.
+    let aborted = world.connect_from(OTHER_CLIENT);
+    world.run_ms(100);
+    assert_eq!(world.client(aborted).state(), tcp::State::Closed);
+    SecureClient::connect(&mut world, 0x54);
+}
+
+/// All places are taken by a stranger who has sent nothing, a part of message 1, or a recorded one: 200 ms later another may have one.
+#[test]
+fn e7_a_stranger_that_is_silent_gives_way_where_there_is_no_place() {
+    let recorded = first_message(&mut world::<1>());
+    for first in [&[][..], &recorded[..20], &recorded] {
+        let mut world = world::<1>();
+        let stranger = world.connect_from(OTHER_CLIENT);
+        assert!(world.run_until(1_000, |world| world.client(stranger).may_send()), "no connection");
+        world.send(stranger, first);
+        world.run_ms(220);
+        let begun = world.now;
+        SecureClient::connect(&mut world, 0x52);
+        let waited = (world.now - begun).total_millis();
+        assert!(waited < 100, "{} bytes: {waited} ms", first.len());
+    }
+}
+
+/// Strangers who do not close what was closed to them, on all sockets: without the pre-shared key, and where there was no place.
+#[test]
+fn e7_strangers_that_keep_a_closed_connection_keep_nobody_out() {
+    let mut spoiled = first_message(&mut world::<1>());
+    spoiled[51] ^= 1;
+    let mut world = world::<1>();
+    for _ in 0..2 {
+        let stranger = world.connect_from(OTHER_CLIENT);
+        assert!(world.run_until(1_000, |world| world.client(stranger).may_send()), "no connection");
+        world.send(stranger, &spoiled);
+    }
+    world.run_ms(20);
+    let mut client = SecureClient::connect(&mut world, 0x52);
+    assert_eq!(client.get(&mut world, "small", 100), content(100));
+    for _ in 0..3 {
+        let stranger = world.connect_and_send(&[]);
+        world.run_ms(20);
+        let told = world.read_now(stranger);
+        assert!(told.contains(r#""code":"busy""#), "{told}");
+    }
+}
+
+#[test]
 fn e7_an_address_that_fails_five_times_is_aborted_for_10_s() {
     let mut world = world::<2>();
     let mut spoiled = first_message(&mut world);

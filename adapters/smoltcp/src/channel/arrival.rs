@@ -4,6 +4,7 @@ use coracle_channel::{HandshakeError, ServerHandshake};
 use coracle_core::{Close, CloseHow, CloseReason, Instant, ServerConfig};
 use smoltcp::socket::tcp;
 
+use super::answered::{Answered, FirstId};
 use super::keys::HandshakeFailure;
 use crate::observer::DisconnectReason;
 
@@ -33,7 +34,7 @@ pub(super) enum Look {
     /// To be looked at again at this time.
     Wait(Option<Instant>),
     /// A handshake, which could have begun at this time.
-    Handshake(Instant),
+    Handshake(Instant, FirstId),
     /// A session in plain.
     Plain,
     /// To be disconnected.
@@ -60,7 +61,13 @@ impl Arrival {
     }
 
     /// Looks at the first bytes, and takes none.
-    pub(super) fn look(&mut self, socket: &mut tcp::Socket<'_>, config: &ServerConfig<'_>, now: Instant) -> Look {
+    pub(super) fn look(
+        &mut self,
+        socket: &mut tcp::Socket<'_>,
+        config: &ServerConfig<'_>,
+        answered: &mut Answered,
+        now: Instant,
+    ) -> Look {
         if !socket.is_open() {
             return over(CloseHow::Abort, CloseReason::Transport);
         }
@@ -76,10 +83,15 @@ impl Arrival {
             };
         }
         match (ServerHandshake::has_first(bytes), self.stage) {
-            (Ok(true), Stage::Whole(since)) => Look::Handshake(since),
-            (Ok(true), _) => {
-                self.stage = Stage::Whole(now);
-                Look::Handshake(now)
+            (Ok(true), stage) => {
+                let first = FirstId::new(bytes);
+                if answered.is_repeated(first) {
+                    // At once, since whoever sent it would keep the socket for as long as it could.
+                    return Look::Over(CloseHow::Abort, DisconnectReason::Handshake(HandshakeFailure::Repeated));
+                }
+                let since = if let Stage::Whole(since) = stage { since } else { now };
+                self.stage = Stage::Whole(since);
+                Look::Handshake(since, first)
             }
             (Ok(false), _) if is_closing => failed(HandshakeFailure::Failed(HandshakeError::Closed)),
             (Ok(false), stage) => {

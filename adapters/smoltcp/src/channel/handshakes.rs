@@ -6,6 +6,7 @@ use smoltcp::iface::SocketSet;
 use smoltcp::socket::tcp;
 use smoltcp::wire::IpAddress;
 
+use super::answered::{Answered, FirstId};
 use super::arrival::{Look, Stage};
 use super::failures::Failures;
 use super::keys::{ChannelKeys, Encryption, HandshakeFailure};
@@ -19,10 +20,12 @@ const THIRD_MS: u64 = 3_000;
 /// After how long another address gets its place.
 const GIVE_WAY_MS: u64 = 1_000;
 
-/// The handshake under way, and whose failed lately. The other clients wait, with message 1 in their sockets' buffers.
+/// The handshake under way, whose failed lately, and what was answered. The other clients wait, with message 1 in their sockets'
+/// buffers.
 pub(crate) struct Handshakes {
     active: Active,
     failures: Failures,
+    answered: Answered,
 }
 
 /// An `Option` whose `None` is all zero bytes, so that a server in a static takes no flash.
@@ -38,6 +41,8 @@ struct Handshake {
     slot: usize,
     address: IpAddress,
     handshake: ServerHandshake,
+    /// Message 1, until it is known to be made with the pre-shared key.
+    first: Option<FirstId>,
     /// When message 2 left.
     answered: Option<Instant>,
 }
@@ -51,12 +56,12 @@ enum Step {
     Failed(HandshakeFailure),
 }
 
-/// A client whose message 1 is there: since when, its slot, its address.
-type Next = (Instant, usize, IpAddress);
+/// A client whose message 1 is there: since when, its slot, its address, the message.
+type Next = (Instant, usize, IpAddress, FirstId);
 
 impl Handshakes {
     pub(crate) const fn new() -> Self {
-        Self { active: Active::None, failures: Failures::new() }
+        Self { active: Active::None, failures: Failures::new(), answered: Answered::new() }
     }
 
     /// Whether clients of this address are aborted for now.
@@ -98,12 +103,13 @@ impl Handshakes {
         let active = if let Active::Some(active) = &self.active { Some(active.slot) } else { None };
         for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| Some(*index) != active) {
             let Some(socket) = slot.socket(sockets) else { continue };
-            let Some(look) = slot.arrival().map(|arrival| arrival.look(socket, config, now)) else { continue };
+            let Some(arrival) = slot.arrival() else { continue };
+            let look = arrival.look(socket, config, &mut self.answered, now);
             let again = match look {
                 Look::Wait(again) => again,
-                Look::Handshake(since) => {
+                Look::Handshake(since, message) => {
                     let address = slot.peer(sockets).map(|peer| peer.addr);
-                    let next = address.map(|address| (since, index, address));
+                    let next = address.map(|address| (since, index, address, message));
                     first = [first, next].into_iter().flatten().min_by_key(|next| next.0);
                     None
                 }
@@ -117,6 +123,11 @@ impl Handshakes {
                     Some(now)
                 }
                 Look::Over(how, why) => {
+                    if let (DisconnectReason::Handshake(HandshakeFailure::Repeated), Some(peer)) =
+                        (why, slot.peer(sockets))
+                    {
+                        self.failures.count(peer.addr, now);
+                    }
                     slot.close_silently(sockets, how, now);
                     observer.disconnected(index, why);
                     Some(now)
@@ -137,7 +148,7 @@ impl Handshakes {
         keys: &mut impl ChannelKeys,
         (next, now): (Option<Next>, Instant),
     ) -> Option<Instant> {
-        if let (Active::None, Some((_, index, address))) = (&self.active, next) {
+        if let (Active::None, Some((_, index, address, first))) = (&self.active, next) {
             let slot = slots.get_mut(index)?;
             let Some(entropy) = keys.entropy() else {
                 slot.reset(sockets, now);
@@ -146,13 +157,20 @@ impl Handshakes {
             };
             slot.arrival()?.stage = Stage::Computing;
             let handshake = ServerHandshake::new(entropy, LIMIT);
-            self.active = Active::Some(Handshake { slot: index, address, handshake, answered: None });
+            self.active =
+                Active::Some(Handshake { slot: index, address, handshake, first: Some(first), answered: None });
         }
         let Active::Some(active) = &mut self.active else { return None };
         let (index, address) = (active.slot, active.address);
         let slot = slots.get_mut(index)?;
         let other = next.filter(|next| next.2 != address);
-        match active.step(slot.socket(sockets)?, keys, other.is_some(), now) {
+        let step = active.step(slot.socket(sockets)?, keys, other.is_some(), now);
+        if active.handshake.psk().is_some()
+            && let Some(first) = active.first.take()
+        {
+            self.answered.insert(first);
+        }
+        match step {
             Step::Done => {
                 if let Some(answered) = active.answered {
                     slot.arrival()?.stage = Stage::Answered(answered);

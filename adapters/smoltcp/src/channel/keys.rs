@@ -46,13 +46,15 @@ pub enum Encryption {
     Offer,
 }
 
-/// Why a handshake came to nothing. Its connection was closed without a byte.
+/// Why a handshake came to nothing. Its connection was ended without a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum HandshakeFailure {
     /// The client does not follow the protocol, or has another pre-shared key.
     Failed(#[cfg_attr(feature = "defmt", defmt(Display2Format))] HandshakeError),
+    /// Message 1 was answered before: it is a recording of another connection, which was reset.
+    Repeated,
     /// The client did not go on in time.
     TimedOut,
     /// The client was silent for more than a second when another address asked for the handshake's place.

@@ -1,5 +1,6 @@
 //! The encrypted channel between sockets and sessions.
 
+mod answered;
 mod arrival;
 mod failures;
 mod handshakes;

@@ -1,5 +1,7 @@
 //! The server's keys, and clients of the encrypted channel.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use coracle_core::{DigestKind, Store};
 use coracle_smoltcp::coracle_channel::{
     Channel, ClientHandshake, Entropy, HandshakeAction, HandshakeError, KeyPair, PLAINTEXT_OFFSET, Psk, PublicKey,
@@ -91,7 +93,11 @@ pub struct Handshake {
 
 impl Handshake {
     pub fn new(handle: SocketHandle, key: u8, psk: Option<[u8; 32]>) -> Self {
-        let entropy = Entropy::new([0x71; 32]).expect("not blank");
+        // Each has an ephemeral key of its own, as a client's that is honest.
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let mut entropy = [0x71; 32];
+        entropy[8..16].copy_from_slice(&MADE.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+        let entropy = Entropy::new(entropy).expect("not blank");
         let psk = psk.map(|psk| Psk::from_bytes(psk).expect("not blank"));
         Self { handle, state: ClientHandshake::new(entropy, RecordLimit::PC), key: pair(key), psk }
     }
