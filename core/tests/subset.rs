@@ -36,6 +36,9 @@ mod server;
 mod server_driver;
 #[path = "transcripts/main.rs"]
 mod transcripts;
+#[cfg(all(feature = "wait", feature = "absolute", feature = "blocking"))]
+#[path = "waiting.rs"]
+mod waiting;
 #[cfg(feature = "write")]
 #[path = "write_answers.rs"]
 mod write_answers;

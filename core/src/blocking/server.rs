@@ -52,7 +52,7 @@ pub enum SendFileError<E> {
     File,
 }
 
-/// The buffers of [`serve`]. Longer ones mean fewer calls of the transport.
+/// The buffers of [`serve`](super::serve()). Longer ones mean fewer calls of the transport.
 #[derive(Debug)]
 pub struct Buffers<'a> {
     /// For received bytes; at least 1 byte long.

@@ -181,6 +181,8 @@ mod tests {
         Hash,
         SendBody,
         Finish,
+        #[cfg(feature = "wait")]
+        Watch,
         #[cfg(feature = "write")]
         AwaitTurn,
         #[cfg(feature = "write")]
@@ -256,11 +258,25 @@ mod tests {
         }
     }
 
+    /// Whether `next` may follow in a session that waits for a file to change.
+    #[cfg(feature = "wait")]
+    const fn is_of_a_wait(state: State, next: State) -> bool {
+        match state {
+            AwaitReply | SendLine => matches!(next, Watch),
+            #[cfg(feature = "rights")]
+            Watch if matches!(next, Permit) => true,
+            Watch => matches!(next, AwaitReply | SendLine | Closed),
+            _ => false,
+        }
+    }
+
     #[test]
     fn transitions_are_those_of_the_picture() {
         for state in ALL {
             for next in ALL {
                 let is_listed = followers(*state).contains(next);
+                #[cfg(feature = "wait")]
+                let is_listed = is_listed || is_of_a_wait(*state, *next);
                 assert_eq!(state.may_become(*next), is_listed, "{state:?} to {next:?}");
             }
         }

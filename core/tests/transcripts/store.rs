@@ -34,6 +34,7 @@ pub struct Open {
     contents: Vec<u8>,
     /// Where the contents begin.
     first: u64,
+    #[cfg_attr(not(feature = "wait"), expect(dead_code, reason = "a server that does not wait has no use for it"))]
     is_replaced: bool,
     was_asked: Cell<bool>,
 }

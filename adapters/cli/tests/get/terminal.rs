@@ -20,8 +20,9 @@ struct Terminal {
 impl Terminal {
     fn start(local: &TestDirectory, command: &str) -> Self {
         let command = format!("stty cols 80; {command}");
-        let mut child = Command::new("script")
-            .args(["-qec", &command, "/dev/null"])
+        // Whoever runs this in the background of a script may have had SIGINT ignored, which is inherited.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", "script", "-qec", &command, "/dev/null"])
             .current_dir(local.root.path())
             .env("TERM", "xterm")
             .stdin(Stdio::piped())

@@ -8,8 +8,8 @@ fn descriptors(program: &Program) -> usize {
     fs::read_dir(format!("/proc/{}/fd", program.child.id())).expect("it runs").count()
 }
 
-/// One for the listener, and two for signals.
-const AT_REST: usize = 3;
+/// One for the listener, two for signals, and two to wake the thread that watches followed files.
+const AT_REST: usize = 5;
 
 /// The descriptors that are sockets.
 fn sockets(program: &Program) -> usize {

@@ -14,7 +14,7 @@ fn each_client_may_do_what_its_line_says() {
     let server = Running::new();
     let mut reader = server.client(READER);
     let hello = reader.ask(r#"{"type":"hello"}"#);
-    assert!(hello.contains(r#""features":["list","stat","get"]"#), "{hello}");
+    assert!(hello.contains(r#""features":["list","stat","get","wait"]"#), "{hello}");
     assert!(reader.ask(STAT).contains(r#""fileSize":15"#));
     assert_eq!(code(&reader.put("in/a.txt")), "denied");
     assert_eq!(reader.code(r#"{"type":"delete","fileName":"in/old.txt"}"#), "denied");

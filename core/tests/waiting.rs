@@ -1,0 +1,89 @@
+//! Requests that may wait for a file to grow: servers that cannot watch it, and what a client sends.
+
+mod driving;
+
+use coracle_core::{
+    Action, ClientAction, ClientRequest, ClientSession, CloseHow, CloseReason, FileInfo, FileName, GetRequest, Instant,
+    Reply, ServerConfig, ServerSession, Version,
+};
+use driving::{Arrival, Log, Shelf, Wire, served_by};
+use embedded_io::ErrorKind;
+
+const FILE: &[u8] = b"hello, world";
+const NAME: FileName<'static> = FileName::from_static("a.txt");
+const HEADER: &str = "{\"type\":\"file\",\"fileName\":\"a.txt\",\"fileSize\":12,\"offset\":12,\"length\":0,\"chunkSize\":1024,\
+                      \"readCnt\":0,\"lastSize\":0,\"version\":\"v1\",\"digest\":\"none\"}\n{\"type\":\"end\"}\n";
+const WAITING: &str = r#"{"type":"get","fileName":"a.txt","offset":12,"version":"v1","digest":"none","wait_ms":30000}"#;
+
+fn waits() -> ServerConfig<'static> {
+    ServerConfig::new().with_wait_max_ms(60_000).with_absolute(true)
+}
+
+fn served(wire: Wire) -> driving::Served {
+    let config = waits();
+    let session = ServerSession::new(&config, vec![0; 512], Instant::from_millis(0));
+    served_by(session, wire, Shelf::new(FILE), 512, Log::default())
+}
+
+#[test]
+fn an_owner_that_cannot_watch_answers_at_once() {
+    let served = served(driving::asking(&[WAITING, WAITING].concat()));
+    assert_eq!(served.text(), [HEADER, HEADER].concat());
+    assert_eq!(served.why(), (CloseHow::Finish, CloseReason::Done));
+}
+
+#[test]
+fn a_store_whose_files_drop_nothing_counts_from_their_beginning_anyway() {
+    let served = served(driving::asking(
+        r#"{"type":"get","fileName":"a.txt","offset":7,"length":5,"digest":"none","absolute":true}"#,
+    ));
+    let text = served.text();
+    assert!(text.contains(r#""offset":7,"length":5,"#) && text.ends_with("world{\"type\":\"end\"}\n"), "{text}");
+}
+
+#[test]
+fn a_connection_that_breaks_before_the_wait_is_closed() {
+    let stat = r#"{"type":"stat","fileName":"a.txt","digest":"none"}"#;
+    let mut wire = driving::asking(&[stat, WAITING].concat());
+    wire.writes = [Err(ErrorKind::ConnectionReset)].into();
+    wire.reads.push_back(Arrival::Fail(ErrorKind::ConnectionReset));
+    assert_eq!(served(wire).why().0, CloseHow::Abort);
+}
+
+/// The right to the file is asked for anew before each look at it.
+#[test]
+fn who_waits_needs_the_right_to_each_look() {
+    let config = waits();
+    #[cfg(feature = "rights")]
+    let config = config.with_permits(true);
+    let now = Instant::from_millis(0);
+    let mut session = ServerSession::new(&config, [0; 512], now);
+    session.receive(WAITING.as_bytes(), now);
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    for _ in 0..2 {
+        #[cfg(feature = "rights")]
+        {
+            assert!(matches!(session.action(), Action::Permit { .. }), "{:?}", session.action());
+            session.permit(coracle_core::Permit::Granted(coracle_core::Grant::ALL), now);
+        }
+        assert!(matches!(session.action(), Action::Reply(_)), "{:?}", session.action());
+        session.reply(Reply::File { info: &info, known: None }, now);
+        assert_eq!(session.action(), Action::Watch { name: NAME });
+        session.look_again(now);
+    }
+}
+
+#[test]
+fn a_client_asks_for_it() {
+    let line = |request| {
+        let mut session = ClientSession::new([0; 1_024]);
+        session.start(request, Instant::from_millis(0)).expect("idle");
+        let ClientAction::SendBytes { bytes } = session.action() else { panic!("{:?}", session.action()) };
+        String::from_utf8(bytes.to_vec()).expect("text")
+    };
+    let get = GetRequest::new(NAME).with_offset(12).with_wait_ms(30_000).with_absolute(true);
+    let text = line(ClientRequest::Get(get));
+    assert!(text.contains(r#""wait_ms":30000"#) && text.contains(r#""absolute":true"#), "{text}");
+    let text = line(ClientRequest::Get(GetRequest::new(NAME)));
+    assert!(!text.contains("wait_ms") && !text.contains("absolute"), "{text}");
+}
