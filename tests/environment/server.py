@@ -124,9 +124,9 @@ class Service:
     def is_at_rest(self):
         """Waits until the client's descriptors are closed. (Threads are kept for the next client.)"""
         if self.rest is None:
-            # One socket listens, and two bring signals.
+            # One socket listens, two bring signals, and two wake the thread that watches followed files.
             is_socket = lambda target: target.startswith("socket:")  # noqa: E731
-            checks.wait_for("the first client's end", lambda: sum(map(is_socket, self.descriptors())) == 3)
+            checks.wait_for("the first client's end", lambda: sum(map(is_socket, self.descriptors())) == 5)
             self.rest = len(self.descriptors())
         checks.wait_for(f"{self.rest} open descriptors", lambda: len(self.descriptors()) == self.rest)
 
