@@ -1,16 +1,16 @@
 //! Files for whose change clients wait.
 //!
-//! One thread watches each of them, however many clients wait for it, and wakes their threads. A look at the file each second
+//! One thread watches each of them, however many clients wait for it, and wakes their connections. A look at the file each second
 //! finds what no watch tells: another file with its name, and changes where the system has no watch to give.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use coracle_core::{FileInfo, FileName, Store, Version};
 
+use super::wake_list::ConnectionWaker;
 use crate::sys::{FileWatcher, WatchId};
 use crate::transport::KernelFile;
 
@@ -60,18 +60,24 @@ struct Replaced<F> {
 pub(super) type Shared<F> = Arc<Mutex<F>>;
 
 struct Follower {
-    thread: Thread,
+    connection: ConnectionWaker,
     size: u64,
     version: Version,
     is_woken: AtomicBool,
 }
 
-/// A client that waits for a file to change.
-pub(super) struct Following<'f, F> {
-    files: &'f FollowedFiles<F>,
+/// A client that waits for a file to change, until this is dropped.
+pub struct Following<'f> {
+    files: Arc<dyn FollowedNames + 'f>,
     name: String,
     id: u64,
     follower: Arc<Follower>,
+}
+
+/// Files of any store for which clients wait.
+trait FollowedNames: Send + Sync {
+    /// A client no longer waits for the file `name`.
+    fn leave(&self, name: &str, follower: u64);
 }
 
 impl<F> FollowedFiles<F> {
@@ -85,15 +91,18 @@ impl<F> FollowedFiles<F> {
         self.watcher.is_some()
     }
 
-    /// Begins to watch the file `name` for the calling thread, for which it is `info`.
-    pub(super) fn follow(&self, name: FileName<'_>, info: &FileInfo) -> Following<'_, F> {
-        let follower = Follower {
-            thread: thread::current(),
-            size: info.size,
-            version: info.version.clone(),
-            is_woken: false.into(),
-        };
-        let follower = Arc::new(follower);
+    /// Begins to watch the file `name` for a connection, for which it is `info`.
+    pub(super) fn follow<'f>(
+        self: &Arc<Self>,
+        name: FileName<'_>,
+        info: &FileInfo,
+        connection: ConnectionWaker,
+    ) -> Following<'f>
+    where
+        F: Send + 'f,
+    {
+        let (size, version, is_woken) = (info.size, info.version.clone(), false.into());
+        let follower = Arc::new(Follower { connection, size, version, is_woken });
         let mut state = self.state();
         state.last_id += 1;
         let id = state.last_id;
@@ -110,7 +119,8 @@ impl<F> FollowedFiles<F> {
         if let (false, Some(watcher)) = (is_known, &self.watcher) {
             watcher.wake();
         }
-        Following { files: self, name: name.as_str().to_owned(), id, follower }
+        let files: Arc<dyn FollowedNames + 'f> = Arc::<Self>::clone(self);
+        Following { files, name: name.as_str().to_owned(), id, follower }
     }
 
     /// The file that was called `name` when it had this version.
@@ -252,8 +262,10 @@ impl<F> Followed<F> {
 
     fn wake(&self, is_concerned: impl Fn(&Follower) -> bool) {
         for follower in self.followers.values().filter(|follower| is_concerned(follower)) {
-            follower.is_woken.store(true, Ordering::Release);
-            follower.thread.unpark();
+            // Once is enough: its connection then looks at the file itself.
+            if !follower.is_woken.swap(true, Ordering::AcqRel) {
+                follower.connection.wake();
+            }
         }
     }
 }
@@ -265,22 +277,25 @@ impl Follower {
     }
 }
 
-impl<F> Following<'_, F> {
-    /// Waits for `limit` at most, or until the thread is unparked for another reason. Returns whether the file may have changed.
-    pub(super) fn wait(&self, limit: Duration) -> bool {
-        if !self.follower.is_woken.load(Ordering::Acquire) {
-            thread::park_timeout(limit);
+impl<F: Send> FollowedNames for FollowedFiles<F> {
+    fn leave(&self, name: &str, follower: u64) {
+        let mut state = self.state();
+        if let Some(file) = state.files.get_mut(name) {
+            file.followers.remove(&follower);
+            file.left = Instant::now();
         }
+    }
+}
+
+impl Following<'_> {
+    /// Whether the file may have changed.
+    pub(super) fn is_woken(&self) -> bool {
         self.follower.is_woken.load(Ordering::Acquire)
     }
 }
 
-impl<F> Drop for Following<'_, F> {
+impl Drop for Following<'_> {
     fn drop(&mut self) {
-        let mut state = self.files.state();
-        if let Some(file) = state.files.get_mut(&self.name) {
-            file.followers.remove(&self.id);
-            file.left = Instant::now();
-        }
+        self.files.leave(&self.name, self.id);
     }
 }
