@@ -177,10 +177,11 @@ impl<'c> Connection<'c> {
             // The driver looks at that itself.
             Some(ForcedClose::Stopping) => {}
             None if self.entry.is_displaced() => self.session.give_way(now),
-            None if self.has_changed() => {
-                self.following = None;
-                self.session.look_again(now);
-            }
+            None if self.has_changed() => match self.following.take() {
+                // Where a file without a name is all that is left, its client looks for another one.
+                Some(following) if following.is_gone() => self.session.end_wait(now),
+                _ => self.session.look_again(now),
+            },
             None => self.session.handle_timeout(now),
         }
     }

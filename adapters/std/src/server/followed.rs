@@ -18,6 +18,8 @@ use crate::transport::KernelFile;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a file is kept open that was replaced, or for which no client waits any more.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long a name may belong to no file before clients are told: between the two steps of a rotation it is a moment.
+const GONE: Duration = Duration::from_millis(100);
 /// Files that are kept without anybody who waits. Those of which nobody heard longest give way.
 const MAX_IDLE: usize = 128;
 
@@ -39,8 +41,10 @@ struct State<F> {
 struct Followed<F> {
     /// `None` before the first look.
     seen: Option<(Shared<F>, FileInfo)>,
-    /// Its name belongs to no file.
-    is_missing: bool,
+    /// Since when its name has belonged to no file.
+    missing: Option<Instant>,
+    /// Clients were told so, and nobody else waits.
+    is_told_missing: bool,
     watch: Option<WatchId>,
     looked: Option<Instant>,
     followers: HashMap<u64, Arc<Follower>>,
@@ -64,6 +68,8 @@ struct Follower {
     size: u64,
     version: Version,
     is_woken: AtomicBool,
+    /// Woken since the name belongs to no file.
+    is_gone: AtomicBool,
 }
 
 /// A client that waits for a file to change, until this is dropped.
@@ -101,9 +107,11 @@ impl<F> FollowedFiles<F> {
     where
         F: Send + 'f,
     {
-        let (size, version, is_woken) = (info.size, info.version.clone(), false.into());
-        let follower = Arc::new(Follower { connection, size, version, is_woken });
         let mut state = self.state();
+        let is_gone = state.files.get(name.as_str()).is_some_and(|file| file.is_told_missing);
+        let [is_woken, is_gone] = [is_gone; 2].map(AtomicBool::new);
+        let follower = Follower { connection, size: info.size, version: info.version.clone(), is_woken, is_gone };
+        let follower = Arc::new(follower);
         state.last_id += 1;
         let id = state.last_id;
         if !state.files.contains_key(name.as_str()) {
@@ -111,7 +119,7 @@ impl<F> FollowedFiles<F> {
         }
         let file = state.files.entry(name.as_str().to_owned()).or_insert_with(Followed::new);
         file.followers.insert(id, Arc::clone(&follower));
-        let is_known = file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
+        let is_known = !file.is_told_missing && file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
         if !is_known {
             file.looked = None;
         }
@@ -162,15 +170,15 @@ impl<F: KernelFile> FollowedFiles<F> {
             state.forget(now, watcher);
             let is_due = |file: &Followed<F>| {
                 file.watch.is_some_and(|watch| changed.contains(&watch))
-                    || file.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_INTERVAL)
+                    || file.looked.is_none_or(|looked| now.duration_since(looked) >= file.look_interval())
             };
             let due = state.files.iter().filter(|(_, file)| is_due(file)).map(|(name, _)| name.clone());
             let due: Vec<String> = due.collect();
-            timeout = (!state.files.is_empty()).then_some(LOOK_INTERVAL);
             drop(state);
             for name in due {
                 self.look(store, watcher, &name);
             }
+            timeout = self.state().files.values().map(Followed::look_interval).min();
         }
     }
 
@@ -200,7 +208,7 @@ impl<F: KernelFile> FollowedFiles<F> {
                 if let Some(old) = followed.watch.filter(|old| Some(*old) != watch) {
                     watcher.unwatch(old);
                 }
-                (followed.watch, followed.is_missing) = (watch, false);
+                (followed.watch, followed.missing, followed.is_told_missing) = (watch, None, false);
                 followed.seen = Some((Arc::new(Mutex::new(file)), info.clone()));
                 info
             }
@@ -210,10 +218,15 @@ impl<F: KernelFile> FollowedFiles<F> {
                     *before = store.info(&file.lock().unwrap_or_else(PoisonError::into_inner)).ok()?;
                     Some(before.clone())
                 });
-                let was_missing = std::mem::replace(&mut followed.is_missing, true);
+                let since = *followed.missing.get_or_insert_with(Instant::now);
+                if !followed.is_told_missing && since.elapsed() >= GONE {
+                    followed.is_told_missing = true;
+                    followed.followers.values().for_each(|follower| follower.is_gone.store(true, Ordering::Release));
+                    return followed.wake(|_| true);
+                }
                 match then {
-                    Some(info) if was_missing => info,
-                    _ => return followed.wake(|_| true),
+                    Some(info) => info,
+                    None => return followed.wake(|_| true),
                 }
             }
         };
@@ -252,12 +265,18 @@ impl<F> Followed<F> {
     fn new() -> Self {
         Self {
             seen: None,
-            is_missing: false,
+            missing: None,
+            is_told_missing: false,
             watch: None,
             looked: None,
             followers: HashMap::new(),
             left: Instant::now(),
         }
+    }
+
+    /// Between two looks.
+    fn look_interval(&self) -> Duration {
+        if self.missing.is_some() && !self.is_told_missing { GONE } else { LOOK_INTERVAL }
     }
 
     fn wake(&self, is_concerned: impl Fn(&Follower) -> bool) {
@@ -291,6 +310,11 @@ impl Following<'_> {
     /// Whether the file may have changed.
     pub(super) fn is_woken(&self) -> bool {
         self.follower.is_woken.load(Ordering::Acquire)
+    }
+
+    /// Whether its name belongs to no file, as of when the client was woken.
+    pub(super) fn is_gone(&self) -> bool {
+        self.follower.is_gone.load(Ordering::Acquire)
     }
 }
 
