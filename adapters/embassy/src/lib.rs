@@ -5,6 +5,7 @@
 #![allow(clippy::manual_async_fn, reason = "the future of an `async fn` keeps its arguments twice")]
 
 mod access;
+mod client;
 mod clock;
 mod discard;
 mod driver;
@@ -13,6 +14,7 @@ mod observer;
 #[cfg(feature = "write")]
 mod put_state;
 mod serve;
+mod sink;
 mod store;
 mod transport;
 #[cfg(feature = "write")]
@@ -20,6 +22,7 @@ mod upload;
 #[cfg(feature = "write")]
 mod writable;
 
+pub use client::{Client, ClientError};
 pub use clock::Clock;
 #[cfg(feature = "embassy-time")]
 pub use clock::EmbassyClock;
@@ -28,6 +31,7 @@ pub use observer::Observer;
 #[cfg(feature = "write")]
 pub use serve::serve_writable;
 pub use serve::{Buffers, serve};
+pub use sink::AsyncSink;
 pub use store::AsyncStore;
 pub use transport::{Stream, Transport};
 #[cfg(feature = "write")]
