@@ -10,10 +10,13 @@ mod clock;
 mod discard;
 mod driver;
 mod exchange;
+#[cfg(feature = "embassy-net")]
+pub mod net;
 mod observer;
 #[cfg(feature = "write")]
 mod put_state;
 mod serve;
+mod shared;
 mod sink;
 mod store;
 mod transport;
@@ -31,6 +34,7 @@ pub use observer::Observer;
 #[cfg(feature = "write")]
 pub use serve::serve_writable;
 pub use serve::{Buffers, serve};
+pub use shared::SharedStore;
 pub use sink::AsyncSink;
 pub use store::AsyncStore;
 pub use transport::{Stream, Transport};
