@@ -137,6 +137,8 @@ impl Session<'_> {
                     None => self.fail_classic(Code::Changed),
                 }
             }
+            #[cfg(feature = "wait")]
+            (Reply::Pending, RequestKind::Select | RequestKind::Confirm) => self.await_store(),
             (Reply::Refuse(code), RequestKind::Select) => self.refuse_select(buf, code),
             (Reply::Refuse(code), _) => self.fail_classic(code),
             _ => self.misuse(),
