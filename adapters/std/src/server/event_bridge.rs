@@ -47,11 +47,23 @@ struct CurrentRequest {
     version: Option<String>,
     /// Whether it has waited for its file to change.
     has_waited: bool,
+    /// Whether its file is looked up again.
+    is_repeated: bool,
 }
 
 impl CurrentRequest {
     const fn new(kind: RequestKind, started: Option<Instant>) -> Self {
-        Self { kind, started, file_size: None, body_len: 0, to: None, expected: None, version: None, has_waited: false }
+        Self {
+            kind,
+            started,
+            file_size: None,
+            body_len: 0,
+            to: None,
+            expected: None,
+            version: None,
+            has_waited: false,
+            is_repeated: false,
+        }
     }
 }
 
@@ -79,9 +91,16 @@ impl<'c> EventBridge<'c> {
     /// The request waits for its file to change.
     pub(super) fn begin_waiting(&mut self) {
         if let Some(current) = &mut self.current {
-            current.has_waited = true;
+            (current.has_waited, current.is_repeated) = (true, true);
         }
         self.context.registry.note_waiting(self.entry);
+    }
+
+    /// The request waits for its store, which is not ready.
+    pub(super) fn begin_preparing(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.is_repeated = true;
+        }
     }
 
     /// The session has ended. Removes the connection from the registry, and returns how the socket is to be closed.
@@ -166,7 +185,7 @@ impl SessionObserver for EventBridge<'_> {
         if self.entry.is_spare.swap(false, Ordering::Relaxed) {
             self.context.registry.displace_waiting();
         }
-        if self.current.as_ref().is_some_and(|current| current.has_waited) {
+        if self.current.as_ref().is_some_and(|current| current.is_repeated) {
             // The same request, of which the file is looked up again.
             return;
         }
