@@ -32,6 +32,7 @@ use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
+use crate::versions::VersionArgs;
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use discovery::AnnounceArgs;
@@ -109,6 +110,8 @@ pub struct Serve {
     #[command(flatten)]
     writing: WriteArgs,
     #[command(flatten)]
+    versions: VersionArgs,
+    #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
@@ -141,6 +144,7 @@ Examples:
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
+  coracle serve /srv/images --version-by mtime   one of several servers with the same files
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
@@ -153,6 +157,7 @@ Examples:
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
+  coracle serve /srv/images --version-by mtime   one of several servers with the same files
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
@@ -162,6 +167,14 @@ A file that changes while it is fetched is fetched again, three times at most. W
 --append '*.log' the logs among the files are fetched while they grow: as much as there
 was when the request came. It is your promise that they are only appended to; one that is
 truncated or replaced is noticed, and counts as another file from then on.
+
+Several servers with copies of the same files, behind one name or a balancer, are one to
+their clients with --version-by mtime (for copies by rsync -a) or --version-by content: a
+download that one of them began is continued at any other. With 'content' a file is
+hashed before it is served the first time, unless 'coracle index' has done so; a copy of
+the manifest that it writes, .coracle-manifest, is as good at the other servers. What is
+computed is kept in .coracle-digests in the directory, or where --digests says. A file that
+changes, and one of --append, has versions of its own at each server.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -217,6 +230,7 @@ Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 pub fn serve(args: &Serve) -> Exit {
     let encryption = &args.encryption;
     let checked = encryption.check(args.writing.is_on()).and_then(|()| encryption.check_places(&args.path));
+    let checked = checked.and_then(|()| args.versions.check(args.writing.is_on()));
     if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }
@@ -238,10 +252,10 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
                 fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
             }
             Ok(store) => match open_log(args) {
-                Ok(log) => {
-                    let store = args.append.apply_to_file(store);
-                    serve_store(args, Server::new(&store), channel, Some(store.name()), log)
-                }
+                Ok(log) => match args.versions.apply_to_file(args.append.apply_to_file(store), &args.path) {
+                    Ok(store) => serve_store(args, Server::new(&store), channel, Some(store.name()), log),
+                    Err(why) => fail(Exit::LocalFile, &why),
+                },
                 Err(exit) => exit,
             },
             Err(error) => fail(Exit::LocalFile, &error),
@@ -250,6 +264,10 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     let store = match DirectoryStore::open(&args.path) {
         Ok(store) => args.append.apply(store).with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
+    };
+    let store = match args.versions.apply(store, &args.path) {
+        Ok(store) => store,
+        Err(why) => return fail(Exit::LocalFile, &why),
     };
     if args.console && args.writing.is_on() {
         return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
@@ -355,6 +373,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
         folder: args.path.clone(),
         hidden: args.hidden,
         append: args.append.clone(),
+        versions: args.versions.clone(),
         listen,
         family: family(args),
         name: args.name.clone(),
