@@ -98,7 +98,8 @@ fn b4_a_tree_is_checked_by_its_manifest() {
     write(home.path(), "new\u{202e}", "", 1_000);
     write(home.path(), "d", "four", 2_000);
     let (code, printed, told) = index(&["--check"]);
-    let expected = "a: other contents\nsub/b \"x\": other size\nsub/deep/c: missing\nnew\\u{202e}: not in the manifest\n";
+    let expected =
+        "a: other contents\nsub/b \"x\": other size\nsub/deep/c: missing\nnew\\u{202e}: not in the manifest\n";
     assert_eq!((code, printed.as_str()), (Some(1), expected));
     assert!(told.starts_with("coracle: 4 differences, 4 files in the manifest\ncoracle: 1 files have other"), "{told}");
     let (code, printed, told) = index(&["--check", "--json", "-q"]);
