@@ -164,6 +164,40 @@ fn a_client_whose_server_cannot_wait_for_its_store_is_told_to_come_again() {
     );
 }
 
+/// The classic dialect has no errors; a body must not begin with a heartbeat.
+#[cfg(feature = "classic")]
+#[test]
+fn an_older_client_waits_for_the_store_too_or_is_closed() {
+    let config = waits().with_classic(true);
+    let at = Instant::from_millis;
+    let selecting = || {
+        let mut session = ServerSession::new(&config, [0; 512], at(0));
+        session.receive(br#"{"type":2,"fileName":"a.txt"}"#, at(0));
+        look_up(&mut session, at(0));
+        assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, true));
+        session
+    };
+    let mut session = selecting();
+    session.look_again(at(1));
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    session.reply(Reply::File { info: &info, known: None }, at(1));
+    assert_eq!(sent(&mut session, at(1)), r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#);
+    session.receive(b"a.txt", at(2));
+    look_up(&mut session, at(2));
+    assert!(
+        matches!(session.action(), Action::Close(close) if close.how == CloseHow::Finish),
+        "{:?}",
+        session.action()
+    );
+    let mut session = selecting();
+    session.end_wait(at(1));
+    assert!(
+        matches!(session.action(), Action::Close(close) if close.how == CloseHow::Finish),
+        "{:?}",
+        session.action()
+    );
+}
+
 /// The time up to which it waits for the file to change is over: that ends no wait for the store.
 #[test]
 fn a_wait_for_the_store_is_not_bounded_by_the_one_for_the_file() {

@@ -138,7 +138,10 @@ impl Session<'_> {
                 }
             }
             #[cfg(feature = "wait")]
-            (Reply::Pending, RequestKind::Select | RequestKind::Confirm) => self.await_store(),
+            (Reply::Pending, RequestKind::Select) => self.await_store(),
+            // A heartbeat would be the first byte of the body.
+            #[cfg(feature = "wait")]
+            (Reply::Pending, _) => self.fail_classic(Code::Busy),
             (Reply::Refuse(code), RequestKind::Select) => self.refuse_select(buf, code),
             (Reply::Refuse(code), _) => self.fail_classic(code),
             _ => self.misuse(),
