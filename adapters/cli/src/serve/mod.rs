@@ -180,6 +180,11 @@ There is no such limit by default, since all clients behind one address translat
 proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
 have all addresses of a /64; link-local addresses count singly.
 
+Behind a balancer all clients have its address. With --proxy-protocol 10.0.0.5 each
+connection from there has to begin with a PROXY header of version 2, as 'send-proxy-v2' of
+HAProxy makes it, which names the client; without one it is refused, and the log says why.
+Connections from elsewhere are served as they are, and cannot pretend to be another's.
+
 --on-text 'reply:got it' answers clients that send plain text, once for each piece
 that arrives, and --on-text echo sends it back; each piece is logged.
 
@@ -299,7 +304,7 @@ where
             Err(error) => return fail(Exit::Network, &error),
         }
     }
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let metrics = Metrics::new();
@@ -346,7 +351,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
         [text] => ListenAddress::split(text),
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let store = SwappableStore::new(store);
@@ -390,6 +395,7 @@ where
     if args.metrics.is_some() {
         server = server.with_observer(metrics.clone());
     }
+    let server = server.with_proxy_protocol(args.admission.proxies().iter().copied());
     server.with_ipv6_only(args.ipv6).with_limits(limits(args))
 }
 

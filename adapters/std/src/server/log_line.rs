@@ -8,6 +8,7 @@ use coracle_core::RequestKind;
 use serde::Serialize;
 
 use super::event::{ClientIdentity, DequeueReason, Event, Peer, RequestOutcome};
+use super::proxy::ProxyFault;
 use crate::Escaped;
 
 /// Format of a log's lines.
@@ -187,6 +188,10 @@ pub(super) fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let outcome = Some(code.to_string());
             let text = is_over_address_limit.then(|| "its address has its share of places".to_owned());
             Line { event: "refused", peer: Some(address), outcome, text, ..line }
+        }
+        Event::ProxyRefused { address, fault } => {
+            let outcome = Some(fault.to_string());
+            Line { event: "proxy", peer: Some(address), outcome, ..line }
         }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));

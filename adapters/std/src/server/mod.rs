@@ -51,6 +51,7 @@ mod listener;
 mod log;
 mod log_line;
 mod observer;
+mod proxy;
 mod queue;
 mod queue_sweeper;
 mod registry;
@@ -81,6 +82,7 @@ pub use listener::DEFAULT_ADDRESS;
 pub use log::Log;
 pub use log_line::{LogFormat, LogLevel};
 pub use observer::Observer;
+pub use proxy::{ProxyFault, ProxyNetwork, ProxyNetworkError};
 pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
 #[cfg(feature = "channel")]
@@ -95,6 +97,7 @@ use encryption::Encryption;
 use key_watcher::watch_files;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
+use proxy::Proxies;
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
 use worker::spawn_first_worker;
@@ -113,6 +116,7 @@ pub struct Server<'a, S> {
     ipv6_only: bool,
     limits: Limits,
     name: String,
+    proxies: Vec<ProxyNetwork>,
     observers: Vec<Box<dyn Observer + 'a>>,
     #[cfg(feature = "channel")]
     channel: Option<Arc<ServerChannel>>,
@@ -150,6 +154,7 @@ where
             ipv6_only: false,
             limits: Limits::default(),
             name: String::new(),
+            proxies: Vec::new(),
             observers: Vec::new(),
             #[cfg(feature = "channel")]
             channel: None,
@@ -180,6 +185,19 @@ where
     #[must_use]
     pub fn with_name(self, name: ServerName<'_>) -> Self {
         Self { name: name.as_str().to_owned(), ..self }
+    }
+
+    /// Adds addresses of proxies, as balancers are. Each connection from there has to begin with a header of the PROXY protocol,
+    /// version 2, and the client that it names is the one that limits, events and the log see. Its addresses are those of TCP
+    /// over IPv4 or IPv6; where it names none, the client counts as the proxy. Connections from elsewhere are served as they
+    /// are, and a header is no request. Default: there is no proxy.
+    ///
+    /// The header may take as long as a request ([`Limits::request_timeout`]). As many connections as clients are served at a
+    /// time may wait for theirs, beside those.
+    #[must_use]
+    pub fn with_proxy_protocol(mut self, networks: impl IntoIterator<Item = ProxyNetwork>) -> Self {
+        self.proxies.extend(networks);
+        self
     }
 
     /// Sets the keys of the server: connections are encrypted then, and clients are known by their keys. What they may do is what
@@ -285,6 +303,7 @@ where
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
+            proxies: Proxies::new(server.proxies, server.limits.request_timeout),
             rate_limit: server.limits.rate_limit.map(RateLimit::new),
             connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),

@@ -12,6 +12,7 @@ use super::address_limits::AddressLimits;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::limits::Limits;
 use super::listener::Listener;
+use super::proxy::ArrivingSockets;
 use super::queue::{Dismissal, Queue};
 use super::retry_estimate::RetryEstimate;
 
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) commands: VecDeque<AcceptorCommand>,
     /// Connections by number.
     pub(super) live: HashMap<u64, Arc<ConnectionEntry>>,
+    /// Connections of proxies whose client is not known yet.
+    pub(super) arriving: ArrivingSockets,
     /// Connections that may be evicted, the oldest first; some of them have left or become active since.
     pub(super) evictable: VecDeque<Weak<ConnectionEntry>>,
     /// Connections that wait for a file to change, the longest first; some of them have gone on since.
@@ -77,6 +80,7 @@ impl ConnectionRegistry {
                 listeners: Vec::new(),
                 commands: VecDeque::new(),
                 live: HashMap::new(),
+                arriving: ArrivingSockets::default(),
                 evictable: VecDeque::new(),
                 waiting: VecDeque::new(),
                 queue,
