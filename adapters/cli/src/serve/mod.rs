@@ -119,7 +119,7 @@ pub struct Serve {
     /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also log clients that connect, requests that arrive, and what listings leave out
+    /// Also log clients that connect or only say hello, requests that arrive, and what listings leave out
     #[arg(long, short)]
     verbose: bool,
 }
@@ -205,9 +205,12 @@ with --encrypt offer. The list and the pre-shared keys are read again when their
 change; if one of them is wrong then, the log says so, and the old ones stay in force.
 At the start a file that is wrong, missing, or open to others is an error.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it accepts no more clients, and
-finishes the answers under way, for --grace at most. A second signal stops it
-at once. Under nohup, SIGHUP is ignored.
+Sockets that systemd passes on for a socket unit are listened on in place of the default
+address.
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it finishes the answers under way,
+for --grace at most, and tells new clients to come again. A second signal stops it at once.
+Under nohup, SIGHUP is ignored.
 
 Exit codes:
   0        stopped by a signal

@@ -17,7 +17,7 @@ fn serves_and_stops_in_good_order_on_each_signal() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         // Some may be ignored here, as under nohup(1).
         let mut command = Command::new("env");
-        command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7"]);
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7", "-v"]);
         let mut program = Program::start_as(command);
         let mut client = program.connect();
         assert!(client.hello().contains(r#""name":"bench-7""#));

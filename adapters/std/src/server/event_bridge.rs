@@ -27,6 +27,8 @@ pub(super) struct EventBridge<'c> {
     /// Its name, where an observer sees requests.
     name: String,
     requests: u64,
+    /// Those of them that were `hello`, and answered.
+    greetings: u64,
     body_len: u64,
     /// Who asks, where there are keys.
     #[cfg(feature = "channel")]
@@ -64,6 +66,7 @@ impl<'c> EventBridge<'c> {
             current: None,
             name: String::new(),
             requests: 0,
+            greetings: 0,
             body_len: 0,
             #[cfg(feature = "channel")]
             asker: None,
@@ -113,13 +116,20 @@ impl<'c> EventBridge<'c> {
             self.request_finished(Some(kind), body_len, RequestOutcome::CutShort(reason));
         }
         let duration = self.entry.admitted.elapsed();
-        let summary = ConnectionSummary { reason, requests: self.requests, body_len: self.body_len, duration };
+        let summary = ConnectionSummary {
+            requests: self.requests,
+            greetings: self.greetings,
+            body_len: self.body_len,
+            duration,
+            ..ConnectionSummary::new(reason)
+        };
         let live = self.context.registry.remove(self.entry);
         self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
     }
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
         self.requests += 1;
+        self.greetings += u64::from(kind == Some(RequestKind::Hello) && outcome == RequestOutcome::Done);
         let current = self.current.take();
         let summary = RequestSummary {
             kind,

@@ -367,6 +367,7 @@ where
         }
     }
     let summary = wait_for_connections(context, grace);
+    context.registry.close_for_good();
     store.stop_watching();
     // Clients that it refuses linger, too.
     let ended = sweeper.map_or(Ok(()), |sweeper| sweeper.join());

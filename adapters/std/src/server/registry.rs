@@ -181,8 +181,8 @@ impl ConnectionRegistry {
         self.state().live.len()
     }
 
-    /// Closes the listeners and enters `phase`, unless it is as far already: [`Phase::Stopping`] wakes all connections,
-    /// [`Phase::Aborting`] closes them.
+    /// Enters `phase`, unless it is as far already: [`Phase::Stopping`] wakes all connections, and newcomers are told;
+    /// [`Phase::Aborting`] closes the connections and the listeners.
     pub(super) fn stop(&self, phase: Phase) {
         let mut state = self.state();
         if state.phase >= phase {
@@ -190,13 +190,19 @@ impl ConnectionRegistry {
         }
         state.phase = phase;
         self.is_stopping.store(true, Ordering::Release);
-        for listener in &state.listeners {
-            listener.close();
+        if phase == Phase::Aborting {
+            state.close_listeners();
         }
+        state.arriving.wake();
         let why = if phase == Phase::Aborting { ForcedClose::Aborted } else { ForcedClose::Stopping };
         state.live.values().for_each(|entry| entry.force_close(why));
         self.changed.notify_all();
         self.queue_changed.notify_all();
+    }
+
+    /// Closes all listeners of a server that is being stopped.
+    pub(super) fn close_for_good(&self) {
+        self.state().close_listeners();
     }
 
     /// Waits until no connection is left; false when the phase becomes [`Phase::Aborting`], or `limit` passes, before.
@@ -225,6 +231,12 @@ impl ConnectionRegistry {
 }
 
 impl State {
+    fn close_listeners(&self) {
+        for listener in &self.listeners {
+            listener.close();
+        }
+    }
+
     pub(super) fn insert(&mut self, socket: Socket, address: SocketAddr) -> Arc<ConnectionEntry> {
         self.last_id += 1;
         self.address_limits.acquire(address.ip());
