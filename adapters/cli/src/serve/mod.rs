@@ -5,11 +5,12 @@ mod announcement;
 mod discovery;
 mod encryption;
 mod metrics_page;
+mod passed_sockets;
 mod writing;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,8 +40,13 @@ use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
 
-/// The keys of a server whose connections are encrypted.
-type Keys = Option<Arc<ServerChannel>>;
+/// What is opened before anything else.
+struct Opened {
+    /// Where connections are encrypted.
+    channel: Option<Arc<ServerChannel>>,
+    /// Passed on by a service manager.
+    sockets: Vec<TcpListener>,
+}
 
 /// Serve a directory, or one file
 #[derive(Debug, Args)]
@@ -228,14 +234,19 @@ pub fn serve(args: &Serve) -> Exit {
     if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }
+    // While there is no other thread, since it changes the environment.
+    let sockets = match passed_sockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => return fail(Exit::Network, &error),
+    };
     // Before anything is served: without its keys there is no server.
     match encryption.open(args.writing.allows_plain()) {
-        Ok(channel) => serve_with(args, channel),
+        Ok(channel) => serve_with(args, Opened { channel, sockets }),
         Err(exit) => exit,
     }
 }
 
-fn serve_with(args: &Serve, channel: Keys) -> Exit {
+fn serve_with(args: &Serve, opened: Opened) -> Exit {
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -248,7 +259,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
             Ok(store) => match open_log(args) {
                 Ok(log) => {
                     let store = args.append.apply_to_file(store);
-                    serve_store(args, Server::new(&store), channel, Some(store.name()), log)
+                    serve_store(args, Server::new(&store), opened, Some(store.name()), log)
                 }
                 Err(exit) => exit,
             },
@@ -262,8 +273,11 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     if args.console && args.writing.is_on() {
         return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
     }
+    if args.console && !opened.sockets.is_empty() {
+        return fail(Exit::Usage, &"the console listens itself: it takes no sockets of a service manager");
+    }
     if args.console && console::is_available() {
-        return serve_on_console(args, store, channel);
+        return serve_on_console(args, store, opened.channel);
     }
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
@@ -274,7 +288,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     };
     let store = store.with_skip_observer(log.skip_observer());
     if !args.writing.is_on() {
-        return serve_store(args, Server::new(&store), channel, None, log);
+        return serve_store(args, Server::new(&store), opened, None, log);
     }
     let store = match WritableDirectoryStore::new(store, args.writing.options()) {
         Ok(store) => store,
@@ -284,7 +298,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
         // Dropped at the end, which ends the sweeper.
         let (_running, stopped) = mpsc::channel();
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
-        serve_store(args, Server::writable(&store), channel, None, log)
+        serve_store(args, Server::writable(&store), opened, None, log)
     })
 }
 
@@ -295,13 +309,15 @@ fn open_log(args: &Serve) -> Result<Log, Exit> {
 }
 
 /// Runs `server` until a signal comes. `name` is that of the one file in its store, where it is a store of one.
-fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, channel: Keys, name: Option<FileName<'_>>, log: Log) -> Exit
+fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, opened: Opened, name: Option<FileName<'_>>, log: Log) -> Exit
 where
     S: ServedStore,
 {
     let mut addresses = Vec::new();
+    let Opened { channel, sockets } = opened;
     let listen: Vec<_> = args.listen.iter().map(|text| ListenAddress::split(text)).collect();
-    for address in if listen.is_empty() { vec![ListenAddress::default()] } else { listen } {
+    let is_default = listen.is_empty() && sockets.is_empty();
+    for address in if is_default { vec![ListenAddress::default()] } else { listen } {
         match address.resolve(family(args)) {
             Ok(resolved) => addresses.extend(resolved),
             Err(error) => return fail(Exit::Network, &error),
@@ -313,6 +329,7 @@ where
     let metrics = Metrics::new();
     let key = channel.as_ref().map(|channel| *channel.public());
     let server = configure(server, args, channel, &metrics).with_observer(log);
+    let server = sockets.into_iter().fold(server, Server::with_listener);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -348,7 +365,7 @@ where
     }
 }
 
-fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit {
+fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Option<Arc<ServerChannel>>) -> Exit {
     let listen = match args.listen.as_slice() {
         [] => ListenAddress::default(),
         [text] => ListenAddress::split(text),
@@ -384,7 +401,12 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
 }
 
 /// Applies the arguments that both ways of running have in common.
-fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metrics: &Metrics) -> Server<'a, S>
+fn configure<'a, S>(
+    mut server: Server<'a, S>,
+    args: &Serve,
+    channel: Option<Arc<ServerChannel>>,
+    metrics: &Metrics,
+) -> Server<'a, S>
 where
     S: ServedStore,
 {

@@ -59,11 +59,12 @@ pub(crate) mod retry_estimate;
 mod served_file;
 mod served_store;
 mod server_transport;
+mod shared_accept;
 mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, Builder, Scope};
@@ -113,6 +114,7 @@ const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Server<'a, S> {
     store: S,
     addresses: Vec<SocketAddr>,
+    sockets: Vec<TcpListener>,
     ipv6_only: bool,
     limits: Limits,
     name: String,
@@ -151,6 +153,7 @@ where
         Self {
             store,
             addresses: Vec::new(),
+            sockets: Vec::new(),
             ipv6_only: false,
             limits: Limits::default(),
             name: String::new(),
@@ -166,6 +169,14 @@ where
     #[must_use]
     pub fn with_address(mut self, address: SocketAddr) -> Self {
         self.addresses.push(address);
+        self
+    }
+
+    /// Adds a socket that listens already, in place of [`DEFAULT_ADDRESS`]: one of a service manager, or of the process that
+    /// served before. It goes on listening for those when this server has ended, and meanwhile does not block.
+    #[must_use]
+    pub fn with_listener(mut self, socket: TcpListener) -> Self {
+        self.sockets.push(socket);
         self
     }
 
@@ -219,15 +230,22 @@ where
     ///
     /// # Errors
     ///
-    /// An address cannot be listened on; the message names it and says why.
-    pub fn bind(self) -> io::Result<BoundServer<'a, S>> {
-        let addresses = if self.addresses.is_empty() { vec![DEFAULT_ADDRESS] } else { self.addresses.clone() };
+    /// An address cannot be listened on; the message names it and says why. Or a socket of [`Server::with_listener`] cannot be
+    /// used.
+    pub fn bind(mut self) -> io::Result<BoundServer<'a, S>> {
+        let sockets = std::mem::take(&mut self.sockets);
+        let is_default = self.addresses.is_empty() && sockets.is_empty();
+        let addresses = if is_default { vec![DEFAULT_ADDRESS] } else { self.addresses.clone() };
         let bound = self.bind_later();
-        bound.handle.listen_only_on(&addresses)?;
+        let handle = &bound.handle;
+        let adopted = sockets.into_iter().map(|socket| Listener::adopt(socket, handle.timeouts));
+        let adopted = adopted.collect::<io::Result<Vec<_>>>()?;
+        handle.listen_only_on(&addresses)?;
+        handle.registry.open_listeners(adopted);
         Ok(bound)
     }
 
-    /// Listens nowhere yet, whatever [`Server::with_address`] said: [`ServerHandle::listen_only_on`] and
+    /// Listens nowhere yet, whatever [`Server::with_address`] and [`Server::with_listener`] said: [`ServerHandle::listen_only_on`] and
     /// [`ServerHandle::listen_on`] do so, before [`BoundServer::run`] is called or while it runs.
     #[must_use]
     pub fn bind_later(self) -> BoundServer<'a, S> {
