@@ -48,7 +48,7 @@ fn c15_checks_have_lines_in_a_verbose_log_alone() {
 fn c15_checks_of_the_balancer_itself_leave_no_line() {
     let program = Program::start(&["--proxy-protocol", "127.0.0.1"]);
     program.connect().send(LOCAL).hello();
-    drop(program.connect().send(LOCAL));
+    program.connect().send(LOCAL);
     drop(program.connect());
     let mut client = program.connect();
     client.send(HEADER).send(r#"{"type":"stat","fileName":"a"}"#).line();

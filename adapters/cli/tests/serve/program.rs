@@ -284,7 +284,7 @@ fn the_log_is_json_on_request_and_quiet_on_request() {
 #[test]
 fn the_default_takes_both_families() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
-    command.args(["serve", "--listen", "[::]:0"]);
+    command.args(["serve", "--listen", "[::]:0", "-v"]);
     let program = Program::start_as(command);
     // The first address is the dual-stack one.
     for host in ["127.0.0.1", "::1"] {

@@ -324,8 +324,9 @@ pub struct ConnectionSummary {
     pub reason: DisconnectReason,
     /// Requests whose response ended.
     pub requests: u64,
-    /// Those of them that were `hello`, and answered.
-    pub greetings: u64,
+    /// Whether the client only said `hello`, or nothing, and left: as balancers do all the time, to see whether a server is
+    /// there.
+    pub is_probe: bool,
     /// Bytes of bodies that were sent or stored.
     pub body_len: u64,
     /// From admission to the end.
@@ -336,14 +337,7 @@ impl ConnectionSummary {
     /// A summary of no requests, bytes and time; its members can be set.
     #[must_use]
     pub const fn new(reason: DisconnectReason) -> Self {
-        Self { reason, requests: 0, greetings: 0, body_len: 0, duration: Duration::ZERO }
-    }
-
-    /// Whether the client asked for nothing, but perhaps what `hello` says, and left: as balancers do all the time, to see
-    /// whether a server is there.
-    #[must_use]
-    pub const fn is_probe(&self) -> bool {
-        self.requests == self.greetings && matches!(self.reason, DisconnectReason::Done | DisconnectReason::Lost(_))
+        Self { reason, requests: 0, is_probe: false, body_len: 0, duration: Duration::ZERO }
     }
 }
 

@@ -27,8 +27,8 @@ pub(super) struct EventBridge<'c> {
     /// Its name, where an observer sees requests.
     name: String,
     requests: u64,
-    /// Those of them that were `hello`, and answered.
-    greetings: u64,
+    /// More came than an answered `hello`.
+    is_used: bool,
     body_len: u64,
     /// Who asks, where there are keys.
     #[cfg(feature = "channel")]
@@ -66,7 +66,7 @@ impl<'c> EventBridge<'c> {
             current: None,
             name: String::new(),
             requests: 0,
-            greetings: 0,
+            is_used: false,
             body_len: 0,
             #[cfg(feature = "channel")]
             asker: None,
@@ -118,7 +118,7 @@ impl<'c> EventBridge<'c> {
         let duration = self.entry.admitted.elapsed();
         let summary = ConnectionSummary {
             requests: self.requests,
-            greetings: self.greetings,
+            is_probe: !self.is_used && matches!(reason, DisconnectReason::Done | DisconnectReason::Lost(_)),
             body_len: self.body_len,
             duration,
             ..ConnectionSummary::new(reason)
@@ -129,7 +129,7 @@ impl<'c> EventBridge<'c> {
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
         self.requests += 1;
-        self.greetings += u64::from(kind == Some(RequestKind::Hello) && outcome == RequestOutcome::Done);
+        self.is_used |= kind != Some(RequestKind::Hello) || outcome != RequestOutcome::Done;
         let current = self.current.take();
         let summary = RequestSummary {
             kind,
@@ -215,6 +215,7 @@ impl SessionObserver for EventBridge<'_> {
     }
 
     fn text(&mut self, text: &[u8]) {
+        self.is_used = true;
         self.entry.mark_active();
         self.emit_request(&Event::Text { peer: self.peer, bytes: text });
     }

@@ -155,7 +155,7 @@ pub(super) const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
         {
             Some(LogLevel::Verbose)
         }
-        Event::Disconnected { summary, .. } if summary.is_probe() => Some(LogLevel::Verbose),
+        Event::Disconnected { summary, .. } if summary.is_probe => Some(LogLevel::Verbose),
         Event::Finished { peer, .. } | Event::Disconnected { peer, .. } if peer.is_proxy() => Some(LogLevel::Verbose),
         Event::ProxyRefused { fault: ProxyFault::Left, .. } => Some(LogLevel::Verbose),
         Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
