@@ -4,7 +4,7 @@ use coracle_core::CloseHow;
 use embassy_futures::select::select;
 use embassy_net::tcp::{State, TcpSocket};
 
-use super::listen::event;
+use super::event::event;
 use crate::clock::Clock;
 
 /// How long the last bytes of a closed connection may wait for an acknowledgement.

@@ -1,7 +1,5 @@
-//! Waiting for what happens to a socket: a client, for example.
+//! Waiting for a client.
 
-use core::future::{Future, poll_fn};
-use core::pin::pin;
 use core::task::Poll;
 
 use embassy_futures::poll_once;
@@ -9,6 +7,7 @@ use embassy_futures::select::{Either, select};
 use embassy_net::tcp::{State, TcpSocket};
 
 use super::close::reset;
+use super::event::event;
 use crate::clock::Clock;
 
 /// How long a peer may take to complete its handshake. It resends a lost packet after 1 s, 2 s, 4 s.
@@ -37,19 +36,4 @@ pub(super) async fn accept(socket: &mut TcpSocket<'_>, port: u16, clock: &impl C
             _ => return,
         }
     }
-}
-
-/// Completes when bytes or room have come, or the state has changed; at once where bytes are there already.
-pub(super) async fn event(socket: &TcpSocket<'_>) {
-    let mut is_registered = false;
-    poll_fn(|context| {
-        if is_registered {
-            return Poll::Ready(());
-        }
-        is_registered = true;
-        // A change of the state wakes both; whether there is room is not asked.
-        let _ = pin!(socket.wait_write_ready()).poll(context).is_ready();
-        pin!(socket.wait_read_ready()).poll(context)
-    })
-    .await;
 }

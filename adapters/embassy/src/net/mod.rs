@@ -1,6 +1,7 @@
 //! Sessions over the sockets of `embassy-net`.
 
 mod close;
+mod event;
 mod listen;
 mod observer;
 mod places;
