@@ -3,6 +3,8 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use coracle_core::blocking::{Buffers, Served};
 use coracle_core::{Action, Close, CloseHow, CloseReason, Code, Instant, ServerSession};
@@ -26,6 +28,8 @@ use crate::transport::TcpTransport;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
 const REQUEST_BUF_LEN: usize = 4096;
+/// How long a connection whose store is not ready sleeps before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// The shortest that a session with any settings takes.
 const REFUSAL_BUF_LEN: usize = 768;
 /// Bodies that arrive pass through it; requests use one page of it.
@@ -141,32 +145,51 @@ impl<'c> Connection<'c> {
     {
         let this = &mut *self;
         let (receive, send) = buffers.pages.split_at_mut(RECEIVE_BUF_LEN);
-        let unread: Range<usize> = 0..this.unread.len();
+        let mut unread: Range<usize> = 0..this.unread.len();
         receive[unread.clone()].copy_from_slice(&std::mem::take(&mut this.unread));
-        let connection = ServedConnection {
-            entry: &this.entry,
-            session: &mut this.session,
-            transport: &mut this.transport,
-            buffers: Buffers { receive, send },
-            unread,
-            bridge: &mut this.bridge,
-        };
-        match store.serve(connection, &mut || this.context.now()) {
-            Served::Closed(close) => return Outcome::Ended(self.end(close)),
-            Served::Receiving => {}
-            Served::Watching { info, unread } => {
-                this.unread = receive.get(unread).unwrap_or_default().into();
-                if let (Some(info), Action::Watch { name }) = (info, this.session.action()) {
-                    let waker = ConnectionWaker::new(Arc::clone(wake_list), this.entry.id);
-                    this.following = Some(store.follow(name, &info, waker));
-                    this.bridge.begin_waiting();
+        loop {
+            let connection = ServedConnection {
+                entry: &this.entry,
+                session: &mut this.session,
+                transport: &mut this.transport,
+                buffers: Buffers { receive: &mut *receive, send: &mut *send },
+                unread,
+                bridge: &mut this.bridge,
+            };
+            match store.serve(connection, &mut || this.context.now()) {
+                Served::Closed(close) => return Outcome::Ended(self.end(close)),
+                Served::Receiving => break,
+                Served::Watching { unread: rest, .. } if this.session.awaits_store() => {
+                    unread = rest;
+                    this.wait_for_store();
                 }
-                // Between its answer and the next request, who follows a file needs no thread either.
-                this.transport.may_rest = true;
+                Served::Watching { info, unread } => {
+                    this.unread = receive.get(unread).unwrap_or_default().into();
+                    if let (Some(info), Action::Watch { name }) = (info, this.session.action()) {
+                        let waker = ConnectionWaker::new(Arc::clone(wake_list), this.entry.id);
+                        this.following = Some(store.follow(name, &info, waker));
+                        this.bridge.begin_waiting();
+                    }
+                    // Between its answer and the next request, who follows a file needs no thread either.
+                    this.transport.may_rest = true;
+                    break;
+                }
             }
         }
         this.transport.rest();
         Outcome::Waiting(self)
+    }
+
+    /// Sleeps until the store, which is not ready, is to be asked again, or a heartbeat is due.
+    fn wait_for_store(&mut self) {
+        self.bridge.begin_preparing();
+        thread::sleep(ASK_AGAIN);
+        let now = self.context.now();
+        match self.entry.forced_close() {
+            Some(ForcedClose::Evicted | ForcedClose::Aborted) => self.session.send_failed(),
+            _ if self.deadline().is_some_and(|deadline| deadline <= now) => self.session.handle_timeout(now),
+            _ => self.session.look_again(now),
+        }
     }
 
     /// Tells the session what it was woken for.

@@ -22,6 +22,8 @@ pub(super) struct ConnectionEntry {
     pub live: usize,
     /// A whole request has arrived, so the connection is not evicted.
     is_active: AtomicBool,
+    /// A proxy has made it for itself, to see whether the server is there.
+    is_proxy: AtomicBool,
     /// The client has made the handshake of an encrypted connection, or comes without.
     is_introduced: AtomicBool,
     forced_close: AtomicU8,
@@ -48,7 +50,7 @@ pub(super) enum ForcedClose {
 
 impl ConnectionEntry {
     pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
-        let [is_active, is_introduced, is_displaced, is_spare] = [false; 4].map(AtomicBool::new);
+        let [is_active, is_proxy, is_introduced, is_displaced, is_spare] = [false; 5].map(AtomicBool::new);
         Self {
             id,
             address,
@@ -56,6 +58,7 @@ impl ConnectionEntry {
             admitted: Instant::now(),
             live,
             is_active,
+            is_proxy,
             is_introduced,
             forced_close: AtomicU8::new(0),
             is_displaced,
@@ -84,6 +87,15 @@ impl ConnectionEntry {
 
     pub(super) fn is_introduced(&self) -> bool {
         self.is_introduced.load(Ordering::Relaxed)
+    }
+
+    /// A proxy has made the connection for itself.
+    pub(super) fn mark_proxy(&self) {
+        self.is_proxy.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_proxy(&self) -> bool {
+        self.is_proxy.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_active(&self) -> bool {

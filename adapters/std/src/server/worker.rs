@@ -11,7 +11,7 @@ use coracle_core::{CloseHow, Code};
 use mio::Poll;
 use socket2::Socket;
 
-use super::acceptor::{Accepted, Acceptor};
+use super::acceptor::{Accepted, Acceptor, Newcomer};
 use super::admission::AdmittedFromQueue;
 use super::connection::{Connection, Outcome, WorkerBuffers, refuse};
 use super::context::ServerContext;
@@ -53,7 +53,7 @@ where
     }
 
     /// Spawns a thread that accepts clients and serves them: `first` before others, if there is one. Otherwise it counts as waiting.
-    fn spawn(&self, listener: Arc<Listener>, first: Option<Arc<ConnectionEntry>>) -> io::Result<()> {
+    fn spawn(&self, listener: Arc<Listener>, first: Option<Newcomer>) -> io::Result<()> {
         let acceptor = Acceptor::new(self.context, listener);
         self.spawn_worker(|worker| worker.accept(acceptor, first))
     }
@@ -83,29 +83,29 @@ where
     S: ServedStore + 'env,
 {
     /// Serves the clients of a listener.
-    fn accept(mut self, mut acceptor: Acceptor<'env>, first: Option<Arc<ConnectionEntry>>) {
-        if let Some(entry) = first
-            && !self.serve_admitted(&acceptor, entry)
+    fn accept(mut self, mut acceptor: Acceptor<'env>, first: Option<Newcomer>) {
+        if let Some(newcomer) = first
+            && !self.serve_newcomer(&acceptor, newcomer)
         {
             return;
         }
         while let Some(accepted) = acceptor.next() {
             match accepted {
-                Accepted::Serve(entry) => {
-                    if !self.serve_admitted(&acceptor, entry) {
+                Accepted::Serve(newcomer) => {
+                    if !self.serve_newcomer(&acceptor, newcomer) {
                         return;
                     }
                 }
-                Accepted::ServeAndSpawn(entry) => {
+                Accepted::ServeAndSpawn(newcomer) => {
                     if let Err(error) = self.spawn(&acceptor, None) {
-                        acceptor.give_up(entry, &error);
-                    } else if !self.serve_admitted(&acceptor, entry) {
+                        acceptor.give_up(newcomer, &error);
+                    } else if !self.serve_newcomer(&acceptor, newcomer) {
                         return;
                     }
                 }
-                Accepted::Spawn(entry) => {
-                    if let Err(error) = self.spawn(&acceptor, Some(Arc::clone(&entry))) {
-                        acceptor.give_up(entry, &error);
+                Accepted::Spawn(newcomer) => {
+                    if let Err(error) = self.spawn(&acceptor, Some(newcomer.clone())) {
+                        acceptor.give_up(newcomer, &error);
                     }
                 }
             }
@@ -122,13 +122,15 @@ where
     }
 
     /// Serves a client, and those that are queued. Returns whether the thread then counts as one that waits.
-    fn serve_admitted(&mut self, acceptor: &Acceptor<'_>, entry: Arc<ConnectionEntry>) -> bool {
-        self.report_connected(&entry);
-        if self.buffers.is_none() {
-            entry.wait_for_input();
+    fn serve_newcomer(&mut self, acceptor: &Acceptor<'_>, newcomer: Newcomer) -> bool {
+        if let Some(entry) = acceptor.introduce(newcomer) {
+            self.report_connected(&entry);
+            if self.buffers.is_none() {
+                entry.wait_for_input();
+            }
+            self.begin(entry);
+            self.serve_queued();
         }
-        self.begin(entry);
-        self.serve_queued();
         acceptor.listener.enter_waiting()
     }
 
@@ -136,7 +138,7 @@ where
     // the first byte of a client are to cost two pages of stack each.
 
     #[inline(never)]
-    fn spawn(&self, acceptor: &Acceptor<'_>, first: Option<Arc<ConnectionEntry>>) -> io::Result<()> {
+    fn spawn(&self, acceptor: &Acceptor<'_>, first: Option<Newcomer>) -> io::Result<()> {
         self.staff.spawn(Arc::clone(&acceptor.listener), first)
     }
 
@@ -263,7 +265,7 @@ where
     }
 
     fn peer(&self, entry: &ConnectionEntry) -> Peer {
-        Peer::new(entry.id, entry.address, Arc::clone(&self.thread))
+        Peer::new(entry.id, entry.address, Arc::clone(&self.thread)).with_proxy(entry.is_proxy())
     }
 }
 
