@@ -5,11 +5,12 @@ mod announcement;
 mod discovery;
 mod encryption;
 mod metrics_page;
+mod passed_sockets;
 mod writing;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,8 +41,13 @@ use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
 
-/// The keys of a server whose connections are encrypted.
-type Keys = Option<Arc<ServerChannel>>;
+/// What is opened before anything else.
+struct Opened {
+    /// Where connections are encrypted.
+    channel: Option<Arc<ServerChannel>>,
+    /// Passed on by a service manager.
+    sockets: Vec<TcpListener>,
+}
 
 /// Serve a directory, or one file
 #[derive(Debug, Args)]
@@ -122,7 +128,7 @@ pub struct Serve {
     /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also log clients that connect, requests that arrive, and what listings leave out
+    /// Also log clients that connect or only say hello, requests that arrive, and what listings leave out
     #[arg(long, short)]
     verbose: bool,
 }
@@ -193,6 +199,11 @@ There is no such limit by default, since all clients behind one address translat
 proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
 have all addresses of a /64; link-local addresses count singly.
 
+Behind a balancer all clients have its address. With --proxy-protocol 10.0.0.5 each
+connection from there has to begin with a PROXY header of version 2, as 'send-proxy-v2' of
+HAProxy makes it, which names the client; without one it is refused, and the log says why.
+Connections from elsewhere are served as they are, and cannot pretend to be another's.
+
 --on-text 'reply:got it' answers clients that send plain text, once for each piece
 that arrives, and --on-text echo sends it back; each piece is logged.
 
@@ -213,9 +224,12 @@ with --encrypt offer. The list and the pre-shared keys are read again when their
 change; if one of them is wrong then, the log says so, and the old ones stay in force.
 At the start a file that is wrong, missing, or open to others is an error.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it accepts no more clients, and
-finishes the answers under way, for --grace at most. A second signal stops it
-at once. Under nohup, SIGHUP is ignored.
+Sockets that systemd passes on for a socket unit are listened on in place of the default
+address.
+
+SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it finishes the answers under way,
+for --grace at most, and tells new clients to come again. A second signal stops it at once.
+Under nohup, SIGHUP is ignored.
 
 Exit codes:
   0        stopped by a signal
@@ -234,14 +248,19 @@ pub fn serve(args: &Serve) -> Exit {
     if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }
+    // While there is no other thread, since it changes the environment.
+    let sockets = match passed_sockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => return fail(Exit::Network, &error),
+    };
     // Before anything is served: without its keys there is no server.
     match encryption.open(args.writing.allows_plain()) {
-        Ok(channel) => serve_with(args, channel),
+        Ok(channel) => serve_with(args, Opened { channel, sockets }),
         Err(exit) => exit,
     }
 }
 
-fn serve_with(args: &Serve, channel: Keys) -> Exit {
+fn serve_with(args: &Serve, opened: Opened) -> Exit {
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -253,7 +272,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
             }
             Ok(store) => match open_log(args) {
                 Ok(log) => match args.versions.apply_to_file(args.append.apply_to_file(store), &args.path) {
-                    Ok(store) => serve_store(args, Server::new(&store), channel, Some(store.name()), log),
+                    Ok(store) => serve_store(args, Server::new(&store), opened, Some(store.name()), log),
                     Err(why) => fail(Exit::LocalFile, &why),
                 },
                 Err(exit) => exit,
@@ -272,8 +291,11 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     if args.console && args.writing.is_on() {
         return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
     }
+    if args.console && !opened.sockets.is_empty() {
+        return fail(Exit::Usage, &"the console listens itself: it takes no sockets of a service manager");
+    }
     if args.console && console::is_available() {
-        return serve_on_console(args, store, channel);
+        return serve_on_console(args, store, opened.channel);
     }
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
@@ -284,7 +306,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     };
     let store = store.with_skip_observer(log.skip_observer());
     if !args.writing.is_on() {
-        return serve_store(args, Server::new(&store), channel, None, log);
+        return serve_store(args, Server::new(&store), opened, None, log);
     }
     let store = match WritableDirectoryStore::new(store, args.writing.options()) {
         Ok(store) => store,
@@ -294,7 +316,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
         // Dropped at the end, which ends the sweeper.
         let (_running, stopped) = mpsc::channel();
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
-        serve_store(args, Server::writable(&store), channel, None, log)
+        serve_store(args, Server::writable(&store), opened, None, log)
     })
 }
 
@@ -305,24 +327,27 @@ fn open_log(args: &Serve) -> Result<Log, Exit> {
 }
 
 /// Runs `server` until a signal comes. `name` is that of the one file in its store, where it is a store of one.
-fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, channel: Keys, name: Option<FileName<'_>>, log: Log) -> Exit
+fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, opened: Opened, name: Option<FileName<'_>>, log: Log) -> Exit
 where
     S: ServedStore,
 {
     let mut addresses = Vec::new();
+    let Opened { channel, sockets } = opened;
     let listen: Vec<_> = args.listen.iter().map(|text| ListenAddress::split(text)).collect();
-    for address in if listen.is_empty() { vec![ListenAddress::default()] } else { listen } {
+    let is_default = listen.is_empty() && sockets.is_empty();
+    for address in if is_default { vec![ListenAddress::default()] } else { listen } {
         match address.resolve(family(args)) {
             Ok(resolved) => addresses.extend(resolved),
             Err(error) => return fail(Exit::Network, &error),
         }
     }
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let metrics = Metrics::new();
     let key = channel.as_ref().map(|channel| *channel.public());
     let server = configure(server, args, channel, &metrics).with_observer(log);
+    let server = sockets.into_iter().fold(server, Server::with_listener);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -358,13 +383,13 @@ where
     }
 }
 
-fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit {
+fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Option<Arc<ServerChannel>>) -> Exit {
     let listen = match args.listen.as_slice() {
         [] => ListenAddress::default(),
         [text] => ListenAddress::split(text),
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let store = SwappableStore::new(store);
@@ -395,7 +420,12 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
 }
 
 /// Applies the arguments that both ways of running have in common.
-fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metrics: &Metrics) -> Server<'a, S>
+fn configure<'a, S>(
+    mut server: Server<'a, S>,
+    args: &Serve,
+    channel: Option<Arc<ServerChannel>>,
+    metrics: &Metrics,
+) -> Server<'a, S>
 where
     S: ServedStore,
 {
@@ -409,6 +439,7 @@ where
     if args.metrics.is_some() {
         server = server.with_observer(metrics.clone());
     }
+    let server = server.with_proxy_protocol(args.admission.proxies().iter().copied());
     server.with_ipv6_only(args.ipv6).with_limits(limits(args))
 }
 

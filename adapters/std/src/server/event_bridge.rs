@@ -27,6 +27,8 @@ pub(super) struct EventBridge<'c> {
     /// Its name, where an observer sees requests.
     name: String,
     requests: u64,
+    /// More came than an answered `hello`.
+    is_used: bool,
     body_len: u64,
     /// Who asks, where there are keys.
     #[cfg(feature = "channel")]
@@ -76,6 +78,7 @@ impl<'c> EventBridge<'c> {
             current: None,
             name: String::new(),
             requests: 0,
+            is_used: false,
             body_len: 0,
             #[cfg(feature = "channel")]
             asker: None,
@@ -132,13 +135,20 @@ impl<'c> EventBridge<'c> {
             self.request_finished(Some(kind), body_len, RequestOutcome::CutShort(reason));
         }
         let duration = self.entry.admitted.elapsed();
-        let summary = ConnectionSummary { reason, requests: self.requests, body_len: self.body_len, duration };
+        let summary = ConnectionSummary {
+            requests: self.requests,
+            is_probe: !self.is_used && matches!(reason, DisconnectReason::Done | DisconnectReason::Lost(_)),
+            body_len: self.body_len,
+            duration,
+            ..ConnectionSummary::new(reason)
+        };
         let live = self.context.registry.remove(self.entry);
         self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
     }
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
         self.requests += 1;
+        self.is_used |= kind != Some(RequestKind::Hello) || outcome != RequestOutcome::Done;
         let current = self.current.take();
         let summary = RequestSummary {
             kind,
@@ -224,6 +234,7 @@ impl SessionObserver for EventBridge<'_> {
     }
 
     fn text(&mut self, text: &[u8]) {
+        self.is_used = true;
         self.entry.mark_active();
         self.emit_request(&Event::Text { peer: self.peer, bytes: text });
     }
