@@ -6,6 +6,7 @@ mod change;
 mod commit;
 mod commits;
 mod committer;
+mod hashing;
 mod options;
 mod place;
 mod sweep;
@@ -155,6 +156,14 @@ impl WritableStore for &WritableDirectoryStore {
 
     fn verifies_by_reading(&self, _: &Upload) -> bool {
         false
+    }
+
+    fn hashes_itself(&self, upload: &Upload) -> bool {
+        upload.is_hashed()
+    }
+
+    fn digest(&mut self, upload: &mut Upload) -> Result<Digest, StoreError> {
+        upload.digest()
     }
 
     fn read_back(
