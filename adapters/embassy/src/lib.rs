@@ -1,0 +1,34 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![allow(clippy::manual_async_fn, reason = "the future of an `async fn` keeps its arguments twice")]
+
+mod access;
+mod clock;
+mod discard;
+mod driver;
+mod exchange;
+mod observer;
+#[cfg(feature = "write")]
+mod put_state;
+mod serve;
+mod store;
+mod transport;
+#[cfg(feature = "write")]
+mod upload;
+#[cfg(feature = "write")]
+mod writable;
+
+pub use clock::Clock;
+#[cfg(feature = "embassy-time")]
+pub use clock::EmbassyClock;
+pub use discard::discard;
+pub use observer::Observer;
+#[cfg(feature = "write")]
+pub use serve::serve_writable;
+pub use serve::{Buffers, serve};
+pub use store::AsyncStore;
+pub use transport::{Stream, Transport};
+#[cfg(feature = "write")]
+pub use writable::AsyncWritableStore;
