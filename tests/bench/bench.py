@@ -22,11 +22,14 @@ class Bench:
         # Trees that were fetched before, by the program that did.
         self.fetched = {}
         root = files.root
+        # A log of its own, which is appended to.
+        self.followed = tempfile.mkdtemp(dir=scratch)
         self.servers = {server.name: server for server in [
             rivals.coracle("coracle", program, root),
             rivals.coracle("coracle, text", program, root, "--on-text", "reply:" + SENTENCE),
             rivals.coracle("coracle, idle", program, root),
             rivals.coracle("coracle, 64 places", program, root, clients=64),
+            rivals.coracle("coracle, followed", program, self.followed, "--append", "*.log"),
             rivals.encrypted_coracle("coracle, encrypted", program, root),
             rivals.nginx("nginx", root),
             rivals.nginx("nginx, idle", root),
