@@ -30,6 +30,7 @@ class Bench:
             rivals.coracle("coracle, idle", program, root),
             rivals.coracle("coracle, 64 places", program, root, clients=64),
             rivals.coracle("coracle, followed", program, self.followed, "--append", "*.log"),
+            rivals.bare_threads("bare threads", client),
             rivals.encrypted_coracle("coracle, encrypted", program, root),
             rivals.nginx("nginx", root),
             rivals.nginx("nginx, idle", root),

@@ -196,6 +196,11 @@ def coracle(name, program, files, *arguments, host=LOCAL, prefix=(), clients=MOS
     return Server(name, "coracle", make, host, prefix, says_port=True)
 
 
+def bare_threads(name, client):
+    """A thread for each client, and nothing but heartbeats."""
+    return Server(name, "", lambda host, _, __: [client, "heartbeats", "--address", f"{host}:0"], says_port=True)
+
+
 def encrypted_coracle(name, program, files):
     """With a key of its own."""
     def make(host, port, scratch):

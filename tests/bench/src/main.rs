@@ -7,6 +7,7 @@ mod content;
 mod crowd;
 mod dialect;
 mod encrypted;
+mod heartbeats;
 mod idle;
 mod meter;
 mod poll;
@@ -115,6 +116,11 @@ enum Work {
         #[arg(long)]
         clients: usize,
     },
+    /// Be a server with a thread for each client, which sends heartbeats and nothing else
+    Heartbeats {
+        #[arg(long)]
+        address: SocketAddr,
+    },
     /// Read the beginning of a file from this machine
     ReadFile {
         file: PathBuf,
@@ -209,6 +215,7 @@ fn run(work: Work) -> Result<serde_json::Value, String> {
         }
         Work::Handshakes { server, milliseconds } => encrypted::handshakes(&server, milliseconds),
         Work::Idle { server, files, clients } => idle::run(&server, files.content(), clients),
+        Work::Heartbeats { address } => heartbeats::serve(address),
         Work::ReadFile { file, length } => bulk::read_file(&file, length),
         Work::Wire { delay_ms, megabits } => wire::carry(delay_ms, megabits),
     }
