@@ -27,13 +27,14 @@ class Board:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.network = f"user,hostfwd=tcp:{self.address}-:8888"
 
     def start(self):
-        arguments = ["firmware", f"flash={self.chip}", f"factory={self.image}", "config=none", "dhcp=off"]
+        arguments = ["firmware", f"flash={self.chip}", f"factory={self.image}", "config=none", "dhcp=off", "write=any"]
         semihosting = "enable=on,target=native," + ",".join(f"arg={argument}" for argument in arguments)
         self.process = subprocess.Popen(
             ["qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-monitor", "none", "-serial", "none", *EMULATOR]
-            + ["-semihosting-config", semihosting, "-nic", f"user,hostfwd=tcp:{self.address}-:8888"]
+            + ["-semihosting-config", semihosting, "-nic", self.network]
             + ["-kernel", BUILT / "loader"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -70,14 +71,27 @@ class Client:
         self.program, self.board, self.directory = program, board, directory
         self.options = ["--key", key, "--psk", psk, "--pin", pin]
 
-    def run(self, command, *arguments, exit_code=0):
-        call = [self.program, command, *self.options, *arguments]
-        environment = os.environ | {"XDG_CONFIG_HOME": str(self.directory), "HOME": str(self.directory)}
-        done = subprocess.run(
-            call, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S
+    def start(self, command, *arguments, output=subprocess.PIPE):
+        return subprocess.Popen(
+            [self.program, command, *self.options, *arguments],
+            env=os.environ | {"XDG_CONFIG_HOME": str(self.directory), "HOME": str(self.directory)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        check(f"{command} {arguments}: exit code {done.returncode}: {done.stderr}", (done.returncode == 0) == (exit_code == 0))
-        return done.stdout + done.stderr
+
+    def run(self, command, *arguments, exit_code=0):
+        return self.end(self.start(command, *arguments), f"{command} {arguments}", exit_code)
+
+    def end(self, process, what, exit_code=0):
+        """What it has written, once it has ended by itself."""
+        try:
+            output, errors = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+        check(f"{what}: exit code {process.returncode}: {errors}", (process.returncode == 0) == (exit_code == 0))
+        return (output or "") + errors
 
     def get(self, name):
         place = self.directory / "got"
@@ -87,6 +101,13 @@ class Client:
 
     def status(self):
         return json.loads(self.get("status.json"))
+
+
+def wait_for(what, is_so):
+    end = time.monotonic() + TIMEOUT_S
+    while not is_so():
+        check(f"not in time: {what}", time.monotonic() < end)
+        time.sleep(0.005)
 
 
 def check(what, is_so):
@@ -106,7 +127,7 @@ def keys(program, directory):
     for name in ("first", "second", "wrong"):
         key("new", "--psk", f"{name}.psk")
     (directory / "authorized").write_text(
-        f"{public['writer']} read write do=psk-next # writer\n{public['reader']} read # reader\n"
+        f"{public['writer']} read write delete do=psk-next # writer\n{public['reader']} read # reader\n"
     )
     return public
 
