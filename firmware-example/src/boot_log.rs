@@ -2,23 +2,28 @@
 
 use heapless::{String, Vec};
 
-/// Size of the log, in bytes. When it is full it is cleared.
+/// Size of the log, in bytes. When it is full, its oldest lines make room.
 pub const CAPACITY: usize = 8 * 1024;
+/// How many bytes are dropped at a time, at least: seldom many rather than often few, since the version changes with it, and who
+/// fetches the log without absolute offsets has to begin anew.
+const DROP_LEN: usize = CAPACITY / 4;
 const LINE_LEN: usize = 120;
 
-/// A log in RAM that is only ever appended to, until it is cleared.
+/// A log in RAM that is only ever appended to, and drops its oldest lines when it is full.
 pub struct BootLog {
     text: Vec<u8, CAPACITY>,
-    /// Number of times that it was cleared.
+    /// Number of times that lines were dropped.
     generation: u32,
+    /// Number of bytes that were dropped since the board started.
+    dropped: u64,
 }
 
 impl BootLog {
     pub const fn new() -> Self {
-        Self { text: Vec::new(), generation: 0 }
+        Self { text: Vec::new(), generation: 0, dropped: 0 }
     }
 
-    /// Everything written since the log was last cleared.
+    /// What is still there.
     pub fn bytes(&self) -> &[u8] {
         &self.text
     }
@@ -28,17 +33,36 @@ impl BootLog {
         self.generation
     }
 
-    /// Appends a line; clears the log before where it does not fit.
+    /// The offset of its first byte that is still there, in bytes written since the board started.
+    pub const fn first(&self) -> u64 {
+        self.dropped
+    }
+
+    /// The offset behind its last byte, counted in the same way.
+    pub fn end(&self) -> u64 {
+        self.dropped + self.text.len() as u64
+    }
+
+    /// Appends a line; drops the oldest ones before where it does not fit.
     pub fn append(&mut self, line: &Line) {
         if self.text.capacity() - self.text.len() < line.0.len() + 1 {
-            self.text.clear();
-            self.generation = self.generation.wrapping_add(1);
+            self.drop_oldest();
         }
         let appended = self
             .text
             .extend_from_slice(line.0.as_bytes())
             .and_then(|()| self.text.push(b'\n').map_err(|_| Default::default()));
         debug_assert!(appended.is_ok(), "there is room for the line");
+    }
+
+    /// Drops whole lines.
+    fn drop_oldest(&mut self) {
+        let lines = self.text.iter().enumerate().skip(DROP_LEN);
+        let len = lines.into_iter().find(|(_, byte)| **byte == b'\n').map_or(self.text.len(), |(at, _)| at + 1);
+        self.text.copy_within(len.., 0);
+        self.text.truncate(self.text.len() - len);
+        self.dropped += len as u64;
+        self.generation = self.generation.wrapping_add(1);
     }
 }
 

@@ -11,7 +11,8 @@ use crate::status::{STATUS_LEN, Shared};
 
 include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-const BOOT_LOG: FileName<'static> = FileName::from_static("boot.log");
+/// The log.
+pub const BOOT_LOG: FileName<'static> = FileName::from_static("boot.log");
 const STATUS: FileName<'static> = FileName::from_static("status.json");
 
 /// The board's store.
@@ -32,8 +33,17 @@ pub struct Files<'a> {
 #[allow(clippy::large_enum_variant)]
 pub enum OpenFile {
     Flash(&'static StaticFile<'static>),
-    Log { generation: u32 },
-    Status { text: [u8; STATUS_LEN], len: usize, number: u32 },
+    /// What of the log is there now.
+    Log {
+        generation: u32,
+    },
+    /// The log, with offsets that count from the start of the board.
+    AbsoluteLog,
+    Status {
+        text: [u8; STATUS_LEN],
+        len: usize,
+        number: u32,
+    },
 }
 
 /// A position in a listing: the two files of the root that are not in flash come first.
@@ -79,9 +89,20 @@ impl Store for Files<'_> {
         self.flash.open(name).map(OpenFile::Flash)
     }
 
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<OpenFile, StoreError> {
+        match self.open(name)? {
+            OpenFile::Log { .. } => Ok(OpenFile::AbsoluteLog),
+            file => Ok(file),
+        }
+    }
+
     fn info(&mut self, file: &OpenFile) -> Result<FileInfo, StoreError> {
         let (len, version) = match file {
             OpenFile::Flash(file) => return self.flash.info(file),
+            OpenFile::AbsoluteLog => {
+                let log = &self.shared.borrow().log;
+                return Ok(FileInfo::new(log.end(), self.version(b'A', 0)?).with_first(log.first()));
+            }
             // A log that is only appended to keeps its version.
             OpenFile::Log { .. } => {
                 let log = &self.shared.borrow().log;
@@ -95,6 +116,12 @@ impl Store for Files<'_> {
     fn read(&mut self, file: &mut OpenFile, offset: u64, buf: &mut [u8]) -> Result<usize, StoreError> {
         match file {
             OpenFile::Flash(file) => self.flash.read(file, offset, buf),
+            OpenFile::AbsoluteLog => {
+                let log = &self.shared.borrow().log;
+                // Before that, the announced bytes are gone.
+                let offset = offset.checked_sub(log.first()).ok_or(StoreError::Io)?;
+                Ok(copy(log.bytes(), offset, buf))
+            }
             OpenFile::Log { generation } => {
                 let log = &self.shared.borrow().log;
                 if log.generation() != *generation {
@@ -132,7 +159,7 @@ impl Store for Files<'_> {
     fn known_digest(&mut self, file: &OpenFile, kind: DigestKind) -> Option<Digest> {
         match file {
             OpenFile::Flash(file) => self.flash.known_digest(file, kind),
-            OpenFile::Log { .. } | OpenFile::Status { .. } => None,
+            OpenFile::Log { .. } | OpenFile::AbsoluteLog | OpenFile::Status { .. } => None,
         }
     }
 }

@@ -75,6 +75,9 @@ const _: () = assert!(size_of::<BoardServer<SESSIONS>>() / (SESSIONS + 1) <= SES
 /// Maximum number of bytes read from the store at once: the length of a transmit buffer.
 const SEND_MAX: NonZeroU32 = NonZeroU32::new(SEND_LEN as u32).unwrap();
 
+/// How long a client waits at most for a line in the log, in milliseconds.
+const WAIT_MAX_MS: u32 = 60_000;
+
 /// When clients come again that find all sessions taken, in milliseconds: most connections are short.
 const BUSY_RETRY_MS: u32 = 2_000;
 
@@ -134,7 +137,9 @@ fn main() -> ! {
         .with_name(name)
         .with_idle_ms(settings.idle_ms)
         .with_send_max(SEND_MAX)
-        .with_busy_retry_ms(BUSY_RETRY_MS);
+        .with_busy_retry_ms(BUSY_RETRY_MS)
+        .with_wait_max_ms(WAIT_MAX_MS)
+        .with_absolute(true);
     #[cfg(feature = "slots")]
     let config = slots::Updates::offer(config);
     #[cfg(feature = "channel")]
@@ -167,6 +172,7 @@ fn main() -> ! {
     let mut is_announced = false;
     #[cfg(feature = "mdns")]
     let (responder, mut is_found) = (announce::start(arguments.name_or(settings), PORT, network, &mut sockets), false);
+    let mut log_end = 0;
     loop {
         watchdog.feed();
         let now_ms = clock.millis();
@@ -184,6 +190,12 @@ fn main() -> ! {
         #[cfg(feature = "mdns")]
         announce::poll(responder, &mut is_found, now_ms, network, &mut sockets);
         is_busy |= network.flush(now_ms, &mut sockets) | is_serving;
+        // Clients that wait for the log are answered in the next round.
+        if shared.borrow().log.end() != log_end {
+            log_end = shared.borrow().log.end();
+            server.look_again(now);
+            is_busy = true;
+        }
         if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;
         }

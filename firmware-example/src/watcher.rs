@@ -2,11 +2,13 @@
 
 use core::cell::RefCell;
 
-use coracle_core::Exchange;
+use coracle_core::{Exchange, Request};
 use coracle_smoltcp::{DisconnectReason, Observer};
 use smoltcp::wire::{IpAddress, IpEndpoint};
 
+use crate::SESSIONS;
 use crate::boot_log::Line;
+use crate::files::BOOT_LOG;
 use crate::status::Shared;
 
 /// Updates the counters, `boot.log` and the developer's log.
@@ -19,13 +21,16 @@ pub struct Watcher<'a> {
     trust: Option<(&'a crate::keys::Trust, heapless::String<64>)>,
     /// The slot of clients that are told `busy`.
     spare: usize,
+    /// Whether the request under way in each slot is for the log itself. It is not logged, since a client that follows the log
+    /// would cause the lines that it then reads.
+    is_of_log: [bool; SESSIONS],
 }
 
 impl<'a> Watcher<'a> {
     /// Observes a server with `sessions` sessions.
     #[cfg(not(feature = "slots"))]
     pub const fn new(shared: &'a RefCell<Shared>, sessions: usize) -> Self {
-        Self { shared, spare: sessions }
+        Self { shared, spare: sessions, is_of_log: [false; SESSIONS] }
     }
 
     /// Observes a server with `sessions` sessions, and does what its clients ask for.
@@ -37,6 +42,7 @@ impl<'a> Watcher<'a> {
             #[cfg(feature = "channel")]
             trust: None,
             spare: sessions,
+            is_of_log: [false; SESSIONS],
         }
     }
 
@@ -45,10 +51,16 @@ impl<'a> Watcher<'a> {
     pub fn ask(&mut self, trust: &'a crate::keys::Trust) {
         self.trust = Some((trust, heapless::String::new()));
     }
+
+    /// Notes whether the request of `place` is for the log, and returns what was noted before.
+    fn note_request(&mut self, place: usize, is_of_log: bool) -> bool {
+        self.is_of_log.get_mut(place).is_some_and(|noted| core::mem::replace(noted, is_of_log))
+    }
 }
 
 impl Observer for Watcher<'_> {
     fn connected(&mut self, place: usize, peer: Option<IpEndpoint>) {
+        self.note_request(place, false);
         let shared = &mut *self.shared.borrow_mut();
         if place == self.spare {
             shared.refused += 1;
@@ -87,6 +99,11 @@ impl Observer for Watcher<'_> {
         }
     }
 
+    fn request(&mut self, place: usize, request: &Request<'_>) {
+        let name = request.name().map(|name| name.as_str());
+        self.note_request(place, name == Some(BOOT_LOG.as_str()));
+    }
+
     fn body(&mut self, _place: usize, len: usize) {
         self.shared.borrow_mut().bytes_served += wide(len);
     }
@@ -96,15 +113,18 @@ impl Observer for Watcher<'_> {
         if let Some((trust, _)) = &self.trust {
             trust.completed(place, exchange);
         }
+        let is_of_log = self.note_request(place, false);
         let shared = &mut *self.shared.borrow_mut();
         shared.exchanges += 1;
-        let mut line = Line::at(shared.now_ms);
-        line.text("client ").number(wide(place));
-        match exchange.error {
-            Some(code) => line.text(" was refused: ").text(code.as_str()),
-            None => line.text(" was served, bytes of body: ").number(exchange.body_len),
-        };
-        shared.log.append(&line);
+        if !is_of_log {
+            let mut line = Line::at(shared.now_ms);
+            line.text("client ").number(wide(place));
+            match exchange.error {
+                Some(code) => line.text(" was refused: ").text(code.as_str()),
+                None => line.text(" was served, bytes of body: ").number(exchange.body_len),
+            };
+            shared.log.append(&line);
+        }
         match (exchange.kind, exchange.error) {
             (Some(kind), Some(code)) => defmt::info!("client {=usize}: {}, refused: {}", place, kind, code),
             (Some(kind), None) => defmt::info!("client {=usize}: {}, {=u64} bytes", place, kind, exchange.body_len),

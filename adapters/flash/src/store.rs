@@ -147,6 +147,14 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> Store for FlashStore<S, 
         }
     }
 
+    #[cfg(feature = "absolute")]
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        match self.find(name) {
+            Some(file) => Ok(FlashFile(file)),
+            None => self.files.open_absolute(name).map(|file| FlashFile(Opened::ReadOnly(file))),
+        }
+    }
+
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         if let Opened::ReadOnly(file) = &file.0 {
             return self.files.info(file);

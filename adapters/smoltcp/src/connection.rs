@@ -31,6 +31,12 @@ pub(crate) struct Connection<'c, S: Store, A: ServerAccess<S>, const BUF: usize>
     exchange: StoreExchange<S, A>,
     exchanges: u32,
     has_asked: bool,
+    /// Since when it waits for its file to change.
+    #[cfg(feature = "wait")]
+    waiting_since: Option<Instant>,
+    /// Nothing is looked up for it, since it has no place of its own yet.
+    #[cfg(feature = "wait")]
+    is_held: bool,
 }
 
 /// Result of a poll.
@@ -74,6 +80,10 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
             exchange: A::exchange(),
             exchanges: 0,
             has_asked: false,
+            #[cfg(feature = "wait")]
+            waiting_since: None,
+            #[cfg(feature = "wait")]
+            is_held: false,
         }
     }
 
@@ -123,6 +133,54 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         self.session.stop(now);
     }
 
+    /// Since when it waits for its file to change, if it does.
+    #[cfg(feature = "wait")]
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since.filter(|_| matches!(self.session.action(), Action::Watch { .. }))
+    }
+
+    /// Ends the wait, and the connection, in favour of another client.
+    #[cfg(feature = "wait")]
+    pub(crate) fn give_way(&mut self, now: Instant) {
+        self.session.give_way(now);
+    }
+
+    /// Answers `hello` only from now on, or everything again: whoever has no place of its own is held.
+    #[cfg(feature = "wait")]
+    pub(crate) const fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Whether it answers `hello` only.
+    pub(crate) const fn is_held(&self) -> bool {
+        #[cfg(feature = "wait")]
+        return self.is_held;
+        #[cfg(not(feature = "wait"))]
+        false
+    }
+
+    /// Whether the client has asked for what has to be looked up.
+    #[cfg(feature = "wait")]
+    pub(crate) fn has_request(&self) -> bool {
+        !matches!(self.session.action(), Action::Receive | Action::SendBytes { .. } | Action::Close(_))
+    }
+
+    /// Replaces the session by `refusing`; returns false where a part of a line has left.
+    #[cfg(feature = "wait")]
+    pub(crate) fn refuse(&mut self, refusing: ServerSession<'c, [u8; BUF]>) -> bool {
+        let is_between_lines = !matches!(self.session.action(), Action::SendBytes { .. });
+        if is_between_lines {
+            (self.session, self.exchanges, self.is_held) = (refusing, 0, false);
+        }
+        is_between_lines
+    }
+
+    /// When the client connected.
+    #[cfg(feature = "wait")]
+    pub(crate) const fn connected(&self) -> Instant {
+        self.connected
+    }
+
     /// Performs the session's actions as far as the socket allows.
     pub(crate) fn poll(
         &mut self,
@@ -163,6 +221,10 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
 
     fn step(&mut self, owner: &mut Owner<'_, '_, S, impl Observer>) -> Step {
         let now = owner.now;
+        #[cfg(feature = "wait")]
+        if self.is_held && self.has_request() {
+            return Step::Blocked;
+        }
         let action = self.session.action();
         self.has_asked |= !matches!(action, Action::Receive | Action::Close(_));
         match action {
@@ -211,6 +273,7 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
             // A file that is not read needs no handle.
             #[cfg(feature = "wait")]
             Action::Watch { .. } => {
+                self.waiting_since.get_or_insert(now);
                 self.exchange.close();
                 return Step::Blocked;
             }
@@ -247,7 +310,14 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         let exchanges = self.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
+            #[cfg(feature = "wait")]
+            {
+                self.waiting_since = None;
+            }
             self.end(owner.store);
+            if self.is_held() {
+                return;
+            }
             owner.observer.exchange(owner.slot, &self.session.last_exchange());
         }
     }

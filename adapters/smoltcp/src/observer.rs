@@ -10,7 +10,8 @@ use smoltcp::wire::IpEndpoint;
 /// Observes the connections of a server, for logs and counters.
 ///
 /// `slot` identifies a connection: 0 to N - 1 are sessions, N is the spare, whose client is told `busy`. A client keeps its
-/// slot while it is connected.
+/// slot while it is connected. One that stays in the spare's place until there is another for it has connected when it has got that,
+/// or is refused.
 pub trait Observer {
     /// A client has connected.
     fn connected(&mut self, slot: usize, peer: Option<IpEndpoint>) {

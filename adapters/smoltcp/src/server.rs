@@ -1,5 +1,8 @@
 //! Server: a fixed number of sessions on one interface.
 
+#[cfg(feature = "wait")]
+mod newcomer;
+
 use coracle_core::exec::ReadOnly;
 use coracle_core::{Code, ServerConfig, Store};
 use smoltcp::iface::{SocketHandle, SocketSet};
@@ -7,7 +10,7 @@ use smoltcp::time::Instant;
 
 use crate::access::ServerAccess;
 #[cfg(feature = "channel")]
-use crate::channel::{ChannelKeys, Handshakes};
+use crate::channel::{ChannelKeys, Handshakes, Places};
 use crate::observer::{DisconnectReason, Observer};
 use crate::socket_slot::SocketSlot;
 use crate::{instant, moment};
@@ -16,9 +19,11 @@ use crate::{instant, moment};
 ///
 /// Each session has its own TCP socket, created and added to the set by the owner. One more socket, the spare, takes a client
 /// that finds all slots taken: it evicts a client that has been connected for more than 1 s without a request, or has been silent for
-/// more than 200 ms in a handshake of the encrypted channel, or else it is told `busy`, with the
-/// [`with_busy_retry_ms`](ServerConfig::with_busy_retry_ms) of the configuration. Meanwhile smoltcp refuses further clients with a
-/// reset.
+/// more than 200 ms in a handshake of the encrypted channel. If there is none but a client that waits for its file to change (feature
+/// `wait`), the newcomer stays in the spare's place for up to 1 s, and gets that of the client that has waited longest as soon as it
+/// has made a request other than `hello`. Or else it is told `busy`, with the
+/// [`with_busy_retry_ms`](ServerConfig::with_busy_retry_ms) of the configuration, as is a client that had to leave. Meanwhile smoltcp
+/// refuses further clients with a reset.
 ///
 /// A slot is used again when the client has acknowledged the end of the connection, or a time-out has passed; one whose handshake
 /// failed as soon as no socket listens.
@@ -34,6 +39,9 @@ pub struct Server<'c, S: Store, const N: usize, A: ServerAccess<S> = ReadOnly, c
     spare: SocketSlot<'c, S, A, BUF>,
     #[cfg(feature = "channel")]
     handshakes: Handshakes,
+    /// Whether a client was told to leave for the newcomer in the spare place.
+    #[cfg(feature = "wait")]
+    has_displaced: bool,
     is_stopping: bool,
 }
 
@@ -53,6 +61,8 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
             spare: SocketSlot::new(),
             #[cfg(feature = "channel")]
             handshakes: Handshakes::new(),
+            #[cfg(feature = "wait")]
+            has_displaced: false,
             is_stopping: false,
         }
     }
@@ -91,6 +101,8 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         let Binding { config, port } = self.binding?;
         let now = moment(now);
         self.admit(config, false, now, sockets, observer);
+        #[cfg(feature = "wait")]
+        self.seat_newcomer(config, now, sockets, observer);
         self.advance(port, now, sockets, store, observer).map(instant)
     }
 
@@ -114,7 +126,12 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
         let Binding { config, port } = self.binding?;
         let now = moment(now);
         self.admit(config, true, now, sockets, observer);
-        let handshakes_at = self.handshakes.poll(&mut self.slots, config, sockets, observer, keys, now);
+        #[cfg(feature = "wait")]
+        if let Some(slot) = self.seat_newcomer(config, now, sockets, observer) {
+            self.handshakes.identify_newcomer(slot, keys);
+        }
+        let mut places = Places { slots: &mut self.slots, spare: &mut self.spare };
+        let handshakes_at = self.handshakes.poll(&mut places, config, sockets, observer, keys, now);
         if self.is_stopping {
             // Those whose handshake was complete just now.
             self.slots.iter_mut().for_each(|slot| slot.stop(now));
@@ -133,7 +150,10 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
     ) -> Option<coracle_core::Instant> {
         let port = (!self.is_stopping).then_some(port);
         let slots = self.slots.iter_mut().chain([&mut self.spare]).enumerate();
-        slots.filter_map(|(index, slot)| slot.poll(index, port, sockets, store, observer, now)).min()
+        let at = slots.filter_map(|(index, slot)| slot.poll(index, port, sockets, store, observer, now)).min();
+        #[cfg(feature = "wait")]
+        let at = [at, self.newcomer_at(now)].into_iter().flatten().min();
+        at
     }
 
     /// Number of live sessions.
@@ -205,6 +225,10 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
                 observer.connected(index, slot.peer(sockets));
             }
         } else {
+            #[cfg(feature = "wait")]
+            if self.keep_newcomer(config, is_encrypted, now) {
+                return;
+            }
             self.spare.refuse(Code::Busy, config, now);
             observer.connected(N, self.spare.peer(sockets));
         }

@@ -16,7 +16,7 @@ use crate::connection::{Connection, PollOutcome};
 use crate::observer::Observer;
 
 /// A client without a request for longer than this may be evicted for a new one.
-const SILENT_MS: u64 = 1_000;
+pub(crate) const SILENT_MS: u64 = 1_000;
 /// The same before its handshake is made: strangers that leave theirs would hold all places for that second. An honest client needs
 /// two round trips.
 #[cfg(feature = "channel")]
@@ -136,13 +136,23 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
 
     /// Since when the client is silent, if that is so long that another may have its place.
     pub(crate) fn silent_since(&self, now: Instant) -> Option<Instant> {
-        let (since, limit_ms) = match &self.session {
-            Session::Live(connection) => (connection.silent_since()?, SILENT_MS),
+        self.silence().filter(|(since, limit_ms)| now.since(*since) > *limit_ms).map(|(since, _)| since)
+    }
+
+    /// When it will be silent for so long.
+    #[cfg(feature = "wait")]
+    pub(crate) fn silent_at(&self) -> Option<Instant> {
+        self.silence().map(|(since, limit_ms)| since.after(limit_ms + 1))
+    }
+
+    /// Since when the client is silent, and for how many milliseconds it may be.
+    fn silence(&self) -> Option<(Instant, u64)> {
+        match &self.session {
+            Session::Live(connection) => Some((connection.silent_since()?, SILENT_MS)),
             #[cfg(feature = "channel")]
-            Session::Arriving(arrival) => (arrival.silent_since()?, ARRIVAL_MS),
-            Session::None => return None,
-        };
-        (now.since(since) > limit_ms).then_some(since)
+            Session::Arriving(arrival) => Some((arrival.silent_since()?, ARRIVAL_MS)),
+            Session::None => None,
+        }
     }
 
     #[cfg(feature = "wait")]
@@ -150,6 +160,45 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
         if let Session::Live(connection) = &mut self.session {
             connection.look_again(now);
         }
+    }
+
+    /// Since when its client waits for its file to change, if it does.
+    #[cfg(feature = "wait")]
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
+        if let Session::Live(connection) = &self.session { connection.waiting_since() } else { None }
+    }
+
+    /// Ends that wait, and the connection, in favour of another client.
+    #[cfg(feature = "wait")]
+    pub(crate) fn give_way(&mut self, now: Instant) {
+        if let Session::Live(connection) = &mut self.session {
+            connection.give_way(now);
+        }
+    }
+
+    /// Holds the session, or no longer, see [`Connection::hold`].
+    #[cfg(feature = "wait")]
+    pub(crate) const fn hold(&mut self, is_held: bool) {
+        if let Session::Live(connection) = &mut self.session {
+            connection.hold(is_held);
+        }
+    }
+
+    /// The session, if it is held.
+    #[cfg(feature = "wait")]
+    pub(crate) fn held(&self) -> Option<&Connection<'c, S, A, BUF>> {
+        match &self.session {
+            Session::Live(connection) if connection.is_held() => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Tells a client that is held, whether it is encrypted or not, that the server is busy; false where a part of a line has left.
+    #[cfg(feature = "wait")]
+    #[inline(never)]
+    pub(crate) fn refuse_held(&mut self, config: &'c ServerConfig<'c>, now: Instant) -> bool {
+        let Session::Live(connection) = &mut self.session else { return false };
+        connection.refuse(ServerSession::refusing(Code::Busy, config, [0; BUF], now))
     }
 
     pub(crate) fn stop(&mut self, now: Instant) {
@@ -240,7 +289,9 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> SocketSlot<'c, S, A, BU
                 PollOutcome::Busy => return Some(now),
                 PollOutcome::Over(close) => {
                     connection.end(store);
-                    observer.disconnected(slot, connection.disconnect_reason(close));
+                    if !connection.is_held() {
+                        observer.disconnected(slot, connection.disconnect_reason(close));
+                    }
                     self.close(socket, close.how, now);
                 }
             }

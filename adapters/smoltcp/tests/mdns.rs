@@ -222,6 +222,8 @@ fn a_board_asks_for_its_name_announces_it_answers_and_takes_leave() {
     network.hosts[1].send(&query(0, SERVICE, PTR, 1, &known));
     network.run(1_500);
     assert!(network.heard().is_empty());
+    // Said once, however often it is told to stop before that has left.
+    network.hosts[0].responder().stop();
     network.hosts[0].responder().stop();
     network.run(100);
     let heard = network.heard();
@@ -230,6 +232,33 @@ fn a_board_asks_for_its_name_announces_it_answers_and_takes_leave() {
         "{heard:?}"
     );
     assert!(network.hosts[0].responder().is_silent());
+}
+
+/// What DHCP does to a board: no address, one, none, and another.
+#[test]
+fn n2_a_board_without_an_address_is_silent_and_a_new_one_is_announced() {
+    let mut network = Network::new(vec![Host::board(1, "bench-7"), Host::new(2, None)]);
+    let move_to = |network: &mut Network, address: Option<u8>| {
+        network.hosts[0].interface.update_ip_addrs(|addresses| {
+            addresses.clear();
+            let new = address.map(|number| IpCidr::new(IpAddress::v4(10, 0, 0, number), 24));
+            new.into_iter().for_each(|new| addresses.push(new).expect("room for an address"));
+        });
+        network.run(5_000);
+    };
+    move_to(&mut network, None);
+    assert!(network.heard().is_empty() && !network.hosts[0].responder().is_established());
+    for address in [1, 7] {
+        move_to(&mut network, Some(address));
+        assert_eq!(network.names(), ["bench-7"]);
+        let heard = network.heard();
+        assert_eq!(heard.len(), 5, "it is asked for and announced");
+        assert!(heard.iter().all(|packet| contains(packet, &[10, 0, 0, address])), "{heard:?}");
+        move_to(&mut network, None);
+        network.hosts[1].send(&query(0, SERVICE, PTR, 1, &[]));
+        network.run(2_000);
+        assert!(network.heard().is_empty() && network.hosts[0].responder().is_silent());
+    }
 }
 
 #[test]

@@ -51,7 +51,6 @@ fn is_playable(transcript: &Transcript) -> bool {
     let has = |step| transcript.steps.contains(&step);
     transcript.text.is_none()
         && !(has(Step::Unread) && has(Step::Stop))
-        && !has(Step::Displace)
         && transcript.rights.is_none()
         && transcript.unknown.is_none()
         && transcript.refusing.as_ref().is_none_or(|code| code == "busy")
@@ -215,7 +214,14 @@ impl<'a, const BUF: usize> Played<'a, BUF> {
                 self.world.server.look_again(now);
                 Ok(())
             }
-            Step::Message(_) | Step::Revoke | Step::Displace => Err("not on a board".into()),
+            Step::Displace => {
+                // Another client, of which it is the first request that counts.
+                let newcomer = self.world.connect();
+                self.run_until(|this| this.world.client(newcomer).may_send())?;
+                self.world.send(newcomer, b"{\"type\":\"list\"}");
+                Ok(())
+            }
+            Step::Message(_) | Step::Revoke => Err("not on a board".into()),
         }
     }
 

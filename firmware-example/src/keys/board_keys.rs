@@ -46,4 +46,8 @@ impl ChannelKeys for BoardKeys {
     fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize) {
         self.trust.identify(slot, client, psk);
     }
+
+    fn may_displace(&self, client: &PublicKey) -> bool {
+        self.trust.is_known(client)
+    }
 }

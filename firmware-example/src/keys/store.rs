@@ -81,6 +81,10 @@ impl<S: Store> Store for KeyedStore<S> {
         self.inner.open(name)
     }
 
+    fn open_absolute(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
+        self.inner.open_absolute(name)
+    }
+
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         self.inner.info(file)
     }

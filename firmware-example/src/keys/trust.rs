@@ -58,6 +58,11 @@ impl Trust {
         }
     }
 
+    /// Whether the client with this key may do anything here.
+    pub(super) fn is_known(&self, key: &PublicKey) -> bool {
+        self.client(key).is_some()
+    }
+
     /// Whether the client may do what it asks for. `text` is for a stranger's key.
     pub fn permit<'a>(&self, slot: usize, demand: &Demand<'_>, text: &'a mut String<64>) -> Permit<'a> {
         let Some(peer) = self.peer(slot) else { return Permit::Denied };

@@ -110,7 +110,8 @@ fn build(arguments: &[&str], folder: Option<&Path>, built: &str, name: &str) -> 
 pub struct Board {
     runner: Child,
     port: u16,
-    _held: Socket,
+    /// What keeps the port for this board.
+    held: Option<Socket>,
     log: Arc<Log>,
 }
 
@@ -141,8 +142,23 @@ impl Board {
         Self::run(&mut command)
     }
 
+    /// Cuts the power, boots the firmware again behind the same port, and waits until it serves.
+    pub fn restart(mut self, arguments: &[&str]) -> Self {
+        self.end();
+        let held = self.held.take().expect("a board has a port");
+        let mut command = Command::new(top().join("firmware-example/run-in-qemu"));
+        command.arg(&programs().firmware).args(arguments);
+        let board = Self::run_at(&mut command, held, self.port);
+        board.wait_for("listening on port 8888");
+        board
+    }
+
     fn run(command: &mut Command) -> Self {
         let (held, port) = held_port();
+        Self::run_at(command, held, port)
+    }
+
+    fn run_at(command: &mut Command, held: Socket, port: u16) -> Self {
         let mut runner = command
             .env("CORACLE_PORT", port.to_string())
             .env("CORACLE_DEFMT_LOG", &programs().log_decoder)
@@ -162,7 +178,7 @@ impl Board {
                 writer.changed.notify_all();
             }
         });
-        Self { runner, port, _held: held, log }
+        Self { runner, port, held: Some(held), log }
     }
 
     pub fn port(&self) -> u16 {

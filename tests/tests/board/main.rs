@@ -4,6 +4,7 @@ mod client;
 #[path = "../../../core/tests/transcripts/document.rs"]
 mod document;
 mod emulator;
+mod follow;
 mod hostile;
 #[path = "../../../core/tests/transcripts/other_server.rs"]
 mod other_server;

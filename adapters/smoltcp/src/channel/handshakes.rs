@@ -1,5 +1,7 @@
 //! The handshakes of a server, one at a time.
 
+#[cfg(feature = "wait")]
+use coracle_channel::PublicKey;
 use coracle_channel::{Channel, HandshakeAction, HandshakeError, ServerHandshake};
 use coracle_core::{CloseHow, Code, Instant, ServerConfig, Store};
 use smoltcp::iface::SocketSet;
@@ -10,6 +12,7 @@ use super::answered::{Answered, FirstId};
 use super::arrival::{Look, Stage};
 use super::failures::Failures;
 use super::keys::{ChannelKeys, Encryption, HandshakeFailure};
+use super::places::Places;
 use super::records::LIMIT;
 use crate::access::ServerAccess;
 use crate::observer::{DisconnectReason, Observer};
@@ -26,6 +29,9 @@ pub(crate) struct Handshakes {
     active: Active,
     failures: Failures,
     answered: Answered,
+    /// Who is in the spare place, and which pre-shared key it has.
+    #[cfg(feature = "wait")]
+    newcomer: Option<(PublicKey, usize)>,
 }
 
 /// An `Option` whose `None` is all zero bytes, so that a server in a static takes no flash.
@@ -61,7 +67,13 @@ type Next = (Instant, usize, IpAddress, FirstId);
 
 impl Handshakes {
     pub(crate) const fn new() -> Self {
-        Self { active: Active::None, failures: Failures::new(), answered: Answered::new() }
+        Self {
+            active: Active::None,
+            failures: Failures::new(),
+            answered: Answered::new(),
+            #[cfg(feature = "wait")]
+            newcomer: None,
+        }
     }
 
     /// Whether clients of this address are aborted for now.
@@ -89,10 +101,19 @@ impl Handshakes {
         }
     }
 
+    /// The client in the spare place has got the place `slot`.
+    #[cfg(feature = "wait")]
+    pub(crate) fn identify_newcomer(&mut self, slot: usize, keys: &mut impl ChannelKeys) {
+        match self.newcomer.take() {
+            Some((client, psk)) => keys.identify(slot, &client, psk),
+            None => keys.plain(slot),
+        }
+    }
+
     /// Advances those who have no session yet: the one in its handshake by one step. Returns when to poll again.
     pub(crate) fn poll<'c, S: Store, A: ServerAccess<S>, const BUF: usize>(
         &mut self,
-        slots: &mut [SocketSlot<'c, S, A, BUF>],
+        places: &mut Places<'_, 'c, S, A, BUF>,
         config: &'c ServerConfig<'c>,
         sockets: &mut SocketSet<'_>,
         observer: &mut impl Observer,
@@ -101,7 +122,8 @@ impl Handshakes {
     ) -> Option<Instant> {
         let (mut at, mut first): (Option<Instant>, Option<Next>) = (None, None);
         let active = if let Active::Some(active) = &self.active { Some(active.slot) } else { None };
-        for (index, slot) in slots.iter_mut().enumerate().filter(|(index, _)| Some(*index) != active) {
+        let spare = places.spare_index();
+        for (index, slot) in places.iter_mut().filter(|(index, _)| Some(*index) != active) {
             let Some(socket) = slot.socket(sockets) else { continue };
             let Some(arrival) = slot.arrival() else { continue };
             let look = arrival.look(socket, config, &mut self.answered, now);
@@ -114,11 +136,19 @@ impl Handshakes {
                     None
                 }
                 Look::Plain => {
-                    if keys.encryption() == Encryption::Offer {
+                    if keys.encryption() != Encryption::Offer {
+                        introduce(slot, index, spare, sockets, observer);
+                        slot.refuse(Code::Encrypted, config, now);
+                    } else if index == spare {
+                        slot.serve(config, now);
+                        #[cfg(feature = "wait")]
+                        {
+                            slot.hold(true);
+                            self.newcomer = None;
+                        }
+                    } else {
                         keys.plain(index);
                         slot.serve(config, now);
-                    } else {
-                        slot.refuse(Code::Encrypted, config, now);
                     }
                     Some(now)
                 }
@@ -128,6 +158,7 @@ impl Handshakes {
                     {
                         self.failures.count(peer.addr, now);
                     }
+                    introduce(slot, index, spare, sockets, observer);
                     slot.close_silently(sockets, how, now);
                     observer.disconnected(index, why);
                     Some(now)
@@ -135,13 +166,13 @@ impl Handshakes {
             };
             at = [at, again].into_iter().flatten().min();
         }
-        let again = self.advance(slots, config, sockets, observer, keys, (first, now));
+        let again = self.advance(places, config, sockets, observer, keys, (first, now));
         [at, again].into_iter().flatten().min()
     }
 
     fn advance<'c, S: Store, A: ServerAccess<S>, const BUF: usize>(
         &mut self,
-        slots: &mut [SocketSlot<'c, S, A, BUF>],
+        places: &mut Places<'_, 'c, S, A, BUF>,
         config: &'c ServerConfig<'c>,
         sockets: &mut SocketSet<'_>,
         observer: &mut impl Observer,
@@ -149,8 +180,10 @@ impl Handshakes {
         (next, now): (Option<Next>, Instant),
     ) -> Option<Instant> {
         if let (Active::None, Some((_, index, address, first))) = (&self.active, next) {
-            let slot = slots.get_mut(index)?;
+            let spare = places.spare_index();
+            let slot = places.get_mut(index)?;
             let Some(entropy) = keys.entropy() else {
+                introduce(slot, index, spare, sockets, observer);
                 slot.reset(sockets, now);
                 observer.disconnected(index, DisconnectReason::Handshake(HandshakeFailure::NoKeys));
                 return Some(now);
@@ -162,7 +195,8 @@ impl Handshakes {
         }
         let Active::Some(active) = &mut self.active else { return None };
         let (index, address) = (active.slot, active.address);
-        let slot = slots.get_mut(index)?;
+        let spare = places.spare_index();
+        let slot = places.get_mut(index)?;
         let other = next.filter(|next| next.2 != address);
         let step = active.step(slot.socket(sockets)?, keys, other.is_some(), now);
         if active.handshake.psk().is_some()
@@ -183,7 +217,21 @@ impl Handshakes {
                 let channel = active.handshake.finish()?;
                 self.active = Active::None;
                 self.failures.clear(address);
-                admit(slot, index, channel, psk, config, keys, now);
+                #[cfg(feature = "wait")]
+                if index == spare {
+                    if keys.may_displace(&channel.peer) {
+                        self.newcomer = Some((channel.peer, psk));
+                        admit(slot, channel, config, now);
+                        slot.hold(true);
+                    } else {
+                        introduce(slot, index, spare, sockets, observer);
+                        slot.refuse(Code::Busy, config, now);
+                        slot.encrypt(channel);
+                    }
+                    return Some(now);
+                }
+                keys.identify(index, &channel.peer, psk);
+                admit(slot, channel, config, now);
                 Some(now)
             }
             Step::Failed(why) => {
@@ -193,6 +241,7 @@ impl Handshakes {
                 if is_counted {
                     self.failures.count(address, now);
                 }
+                introduce(slot, index, spare, sockets, observer);
                 slot.close_silently(sockets, CloseHow::Finish, now);
                 observer.disconnected(index, DisconnectReason::Handshake(why));
                 Some(now)
@@ -206,16 +255,25 @@ impl Handshakes {
 #[inline(never)]
 fn admit<'c, S: Store, A: ServerAccess<S>, const BUF: usize>(
     slot: &mut SocketSlot<'c, S, A, BUF>,
-    index: usize,
     channel: Channel,
-    psk: usize,
     config: &'c ServerConfig<'c>,
-    keys: &mut impl ChannelKeys,
     now: Instant,
 ) {
-    keys.identify(index, &channel.peer, psk);
     slot.serve(config, now);
     slot.encrypt(channel);
+}
+
+/// Tells the observer of a client in the spare place, of which it knows nothing yet.
+fn introduce<S: Store, A: ServerAccess<S>, const BUF: usize>(
+    slot: &SocketSlot<'_, S, A, BUF>,
+    index: usize,
+    spare: usize,
+    sockets: &SocketSet<'_>,
+    observer: &mut impl Observer,
+) {
+    if cfg!(feature = "wait") && index == spare {
+        observer.connected(index, slot.peer(sockets));
+    }
 }
 
 impl Handshake {

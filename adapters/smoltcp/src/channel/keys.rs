@@ -28,6 +28,14 @@ pub trait ChannelKeys {
     /// pre-shared key in [`psks`](Self::psks). What it may do is asked of the observer, at each request.
     fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize);
 
+    /// Whether a client with this key may end the wait of another one for its place, where all are taken: it may if it may do anything
+    /// here. Default: yes.
+    #[cfg(feature = "wait")]
+    fn may_displace(&self, client: &PublicKey) -> bool {
+        let _ = client;
+        true
+    }
+
     /// A client without encryption is about to be served, where that is [offered](Encryption::Offer).
     fn plain(&mut self, slot: usize) {
         let _ = slot;

@@ -3,7 +3,8 @@
 use core::cmp::Ordering;
 
 use super::message::{Message, Part, Section, TOP_BIT, TYPE_A, TYPE_PTR, TYPE_SRV, TYPE_TXT};
-use super::writer::{Identity, Records, SERVICE, TYPES};
+use super::name::Name;
+use super::writer::{Identity, Records, Subject};
 
 /// The port of multicast DNS.
 pub(super) const PORT: u16 = 5353;
@@ -17,7 +18,7 @@ pub(super) struct Heard {
     /// The records that are asked for and not known.
     pub wanted: Records,
     /// The question, where there is one: of the first that asks for something of the board.
-    asked: Option<(Asked, u16)>,
+    asked: Option<(Subject, u16)>,
     /// Its sender does not speak multicast DNS.
     pub is_legacy: bool,
     /// All questions will do with an answer to the sender alone.
@@ -37,15 +38,6 @@ pub(super) enum Tie {
     Lost,
 }
 
-/// The name that a question is about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    Types,
-    Service,
-    Instance,
-    Host,
-}
-
 impl Heard {
     /// What `message` means for who is `own`.
     pub(super) fn of(message: &Message<'_>, port: u16, own: &Identity) -> Self {
@@ -62,80 +54,74 @@ impl Heard {
         let mut known = Records::NONE;
         // Of the authority section, the record of the lowest type decides.
         let mut lowest = u16::MAX;
-        message.each(|part| match part.section {
-            Section::Question if !message.is_response => heard.question_part(&part, own),
-            Section::Answer if !message.is_response => known = known.with(known_answer(&part, own)),
-            Section::Authority if !message.is_response && part.name.is(&own.instance()) && part.kind < lowest => {
-                lowest = part.kind;
-                heard.tie = tie(&part, own);
+        message.each(|part| {
+            let Some(subject) = find(part.name, own) else { return };
+            match part.section {
+                Section::Question if !message.is_response => heard.ask(subject, &part),
+                Section::Answer if !message.is_response => known = known.with(known_answer(subject, &part, own)),
+                Section::Authority if !message.is_response && subject == Subject::Instance && part.kind < lowest => {
+                    lowest = part.kind;
+                    heard.tie = tie(&part, own);
+                }
+                Section::Answer | Section::Additional if message.is_response && port == PORT => {
+                    heard.is_conflict |= is_conflict(subject, &part, own);
+                }
+                _ => {}
             }
-            Section::Answer | Section::Additional if message.is_response && port == PORT => {
-                heard.is_conflict |= is_conflict(&part, own);
-            }
-            _ => {}
         });
         heard.wanted = heard.wanted.without(known);
         heard
     }
 
-    /// The name and the type of the question that is answered.
-    pub(super) fn question<'a>(
-        &self,
-        instance: &'a [&'a [u8]; 4],
-        host: &'a [&'a [u8]; 2],
-    ) -> Option<(&'a [&'a [u8]], u16)> {
-        let (asked, kind) = self.asked?;
-        let name: &'a [&'a [u8]] = match asked {
-            Asked::Types => &TYPES,
-            Asked::Service => &SERVICE,
-            Asked::Instance => instance,
-            Asked::Host => host,
-        };
-        Some((name, kind))
+    /// The question that is answered: its message's number, its name and its type.
+    pub(super) fn question(&self) -> Option<(u16, Subject, u16)> {
+        self.asked.map(|(subject, kind)| (self.id, subject, kind))
     }
 
-    fn question_part(&mut self, part: &Part<'_>, own: &Identity) {
-        let choose = |kind: u16, records: Records| if part.asks_for(kind) { records } else { Records::NONE };
-        let (asked, records) = if part.name.is(&SERVICE) {
-            (Asked::Service, choose(TYPE_PTR, Records::PTR))
-        } else if part.name.is(&own.instance()) {
-            (Asked::Instance, choose(TYPE_SRV, Records::SRV).with(choose(TYPE_TXT, Records::TXT)))
-        } else if part.name.is(&own.host()) {
-            (Asked::Host, choose(TYPE_A, Records::ADDRESS))
-        } else if part.name.is(&TYPES) {
-            (Asked::Types, choose(TYPE_PTR, Records::TYPE))
-        } else {
-            return;
+    fn ask(&mut self, subject: Subject, part: &Part<'_>) {
+        let choices: &[(u16, Records)] = match subject {
+            Subject::Types => &[(TYPE_PTR, Records::TYPE)],
+            Subject::Service => &[(TYPE_PTR, Records::PTR)],
+            Subject::Instance => &[(TYPE_SRV, Records::SRV), (TYPE_TXT, Records::TXT)],
+            Subject::Host => &[(TYPE_A, Records::ADDRESS)],
         };
+        let chosen = choices.iter().filter(|(kind, _)| part.asks_for(*kind));
+        let records = chosen.fold(Records::NONE, |all, (_, record)| all.with(*record));
         if part.is_in() && records != Records::NONE {
             self.wanted = self.wanted.with(records);
-            self.asked = self.asked.or(Some((asked, part.kind)));
+            self.asked = self.asked.or(Some((subject, part.kind)));
             self.takes_unicast &= part.class & TOP_BIT != 0;
         }
     }
 }
 
-/// A record that who asks knows already.
-fn known_answer(part: &Part<'_>, own: &Identity) -> Records {
-    let is_fresh = part.kind == TYPE_PTR && part.ttl >= HALF_OF_TTL;
-    let points_to = |labels: &[&[u8]]| part.name_in_data(0).is_some_and(|name| name.is(labels));
-    if is_fresh && part.name.is(&SERVICE) && points_to(&own.instance()) {
-        Records::PTR
-    } else if is_fresh && part.name.is(&TYPES) && points_to(&SERVICE) {
-        Records::TYPE
-    } else {
-        Records::NONE
-    }
+/// Which name of the board's it is.
+fn find(name: Name<'_>, own: &Identity) -> Option<Subject> {
+    let subjects = [Subject::Types, Subject::Service, Subject::Instance, Subject::Host];
+    subjects.into_iter().find(|subject| name.is(Name::of(own.name(*subject))))
+}
+
+/// The record that is known already to whoever asks.
+fn known_answer(subject: Subject, part: &Part<'_>, own: &Identity) -> Records {
+    let (record, target) = match subject {
+        Subject::Types => (Records::TYPE, Subject::Service),
+        Subject::Service => (Records::PTR, Subject::Instance),
+        _ => return Records::NONE,
+    };
+    let is_known = part.kind == TYPE_PTR
+        && part.ttl >= HALF_OF_TTL
+        && part.name_in_data(0).is_some_and(|name| name.is(Name::of(own.name(target))));
+    if is_known { record } else { Records::NONE }
 }
 
 /// Whether a record has one of the names and says something else of it. One that is withdrawn says nothing.
-fn is_conflict(part: &Part<'_>, own: &Identity) -> bool {
+fn is_conflict(subject: Subject, part: &Part<'_>, own: &Identity) -> bool {
     if part.ttl == 0 || !part.is_in() {
         return false;
     }
-    match part.kind {
-        TYPE_SRV => part.name.is(&own.instance()) && compare_srv(part, own) != Some(Ordering::Equal),
-        TYPE_A => part.name.is(&own.host()) && part.data != own.address.octets(),
+    match (part.kind, subject) {
+        (TYPE_SRV, Subject::Instance) => compare_srv(part, own) != Some(Ordering::Equal),
+        (TYPE_A, Subject::Host) => part.data != own.address,
         _ => false,
     }
 }
@@ -155,8 +141,7 @@ fn tie(part: &Part<'_>, own: &Identity) -> Option<Tie> {
 
 /// How another's SRV record compares with the board's.
 fn compare_srv(part: &Part<'_>, own: &Identity) -> Option<Ordering> {
-    let numbers = own.srv_numbers();
-    let target = part.name_in_data(numbers.len())?;
-    let theirs = part.data.get(..numbers.len())?;
-    Some(theirs.cmp(&numbers[..]).then_with(|| target.compare(&own.host())))
+    let target = part.name_in_data(own.srv.len())?;
+    let theirs = part.data.get(..own.srv.len())?;
+    Some(theirs.cmp(&own.srv).then_with(|| target.compare(Name::of(own.host.bytes()))))
 }

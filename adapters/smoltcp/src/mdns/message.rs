@@ -117,7 +117,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Message, Section, TYPE_PTR, TYPE_SRV};
+    use super::{Message, Name, Section, TYPE_PTR, TYPE_SRV};
 
     #[test]
     fn parts_are_visited_up_to_the_first_that_is_malformed() {
@@ -128,10 +128,12 @@ mod tests {
         message.each(|part| {
             parts += 1;
             match part.section {
-                Section::Question => assert!(part.name.is(&[b"a"]) && part.is_in() && part.asks_for(TYPE_PTR)),
+                Section::Question => {
+                    assert!(part.name.is(Name::of(b"\x01a\0")) && part.is_in() && part.asks_for(TYPE_PTR))
+                }
                 Section::Answer => {
-                    assert!(part.name.is(&[b"A"]) && part.kind == TYPE_SRV && part.ttl == 120);
-                    assert!(part.name_in_data(6).expect("a name").is(&[b"b", b"a"]));
+                    assert!(part.name.is(Name::of(b"\x01A\0")) && part.kind == TYPE_SRV && part.ttl == 120);
+                    assert!(part.name_in_data(6).expect("a name").is(Name::of(b"\x01b\x01a\0")));
                 }
                 _ => panic!("there is no more"),
             }

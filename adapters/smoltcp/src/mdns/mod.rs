@@ -7,8 +7,6 @@ mod name;
 mod state;
 mod writer;
 
-use core::fmt::Write as _;
-
 use smoltcp::iface::{Interface, MulticastError, SocketHandle, SocketSet};
 use smoltcp::socket::udp;
 use smoltcp::time::Instant;
@@ -16,8 +14,9 @@ use smoltcp::wire::{IpAddress, IpEndpoint, Ipv4Address};
 
 use self::heard::{Heard, PORT};
 use self::message::Message;
-use self::name::Label;
+use self::name::OwnName;
 use self::state::{Destination, State};
+use self::writer::{LOCAL, SERVICE};
 
 /// Where multicast DNS is spoken.
 const GROUP: Ipv4Address = Ipv4Address::new(224, 0, 0, 251);
@@ -25,6 +24,9 @@ const GROUP: Ipv4Address = Ipv4Address::new(224, 0, 0, 251);
 const BURST: usize = 4;
 
 /// Announces the board as a server, `_coracle._tcp`, with its name, its port and its address, and answers who asks.
+///
+/// Only IPv4 is spoken. Without an IPv4 address nothing is sent or heeded, and each new address is announced anew, from the question
+/// for the name on; a board that has IPv6 alone is not found by its name, and its clients need its address or a line in a file of hosts.
 ///
 /// The name is asked for before it is announced, and gets a number where another host has it. The host's own name is made of
 /// all of `mac`, which no other has. Its UDP socket has room for a packet of [`Responder::RECEIVE_LEN`] and one of [`Responder::SEND_LEN`] bytes at least;
@@ -46,7 +48,8 @@ const BURST: usize = 4;
 /// assert_eq!(Responder::new("bench-7", [2, 0, 0, 0xa1, 0xb2, 0xc3], 8888).name(), "bench-7");
 /// ```
 pub struct Responder {
-    base: Label,
+    /// The name that was given, in the service's domain.
+    base: OwnName,
     state: State,
     socket: Option<SocketHandle>,
     address: Option<Ipv4Address>,
@@ -65,10 +68,13 @@ impl Responder {
         let mut state = State::new(port);
         let [a, b, c, d, e, f] = mac;
         state.seed(u32::from_be_bytes([c, d, e, f]));
-        let base =
-            if name.is_empty() { Label::new("coracle-", hex(&mut [0; 6], &[d, e, f])) } else { Label::new(name, "") };
-        state.own.name = base;
-        state.own.host = Label::new("coracle-", hex(&mut [0; 12], &[a, b, c, d, e, f]));
+        let base = if name.is_empty() {
+            OwnName::new("coracle-", hex(&mut [0; 6], &[d, e, f]), SERVICE)
+        } else {
+            OwnName::new(name, "", SERVICE)
+        };
+        state.own.instance = base;
+        state.own.host = OwnName::new("coracle-", hex(&mut [0; 12], &[a, b, c, d, e, f]), LOCAL);
         Self { base, state, socket: None, address: None }
     }
 
@@ -91,7 +97,7 @@ impl Responder {
     pub fn poll(&mut self, now: Instant, interface: &Interface, sockets: &mut SocketSet<'_>) -> Option<Instant> {
         let socket = sockets.get_mut::<udp::Socket>(self.socket?);
         if !socket.is_open() {
-            // Fails for open sockets and port 0 only.
+            // Fails where the socket is open, or the port is 0: neither is so.
             let _ = socket.bind(PORT);
             socket.set_hop_limit(Some(255));
         }
@@ -113,13 +119,14 @@ impl Responder {
             // that is empty.
             let mut message = [0; Self::SEND_LEN];
             let len = self.state.write(&mut message, now);
-            // The socket is open and empty, and the message as long as its ring at most.
+            // Fails where the owner's ring is shorter than `SEND_LEN`: what is too long for it is not sent, as what a network loses.
             let _ = socket.send_slice(message.get(..len).unwrap_or_default(), to);
         }
         if socket.can_recv() { Some(now) } else { self.state.deadline() }
     }
 
-    /// Tells the others with the next poll that the server goes.
+    /// Tells the others with the next poll that the server goes, for good or until it has restarted. Poll until [`Responder::is_silent`],
+    /// and the interface once more, so that it leaves.
     pub fn stop(&mut self) {
         self.state.leave();
     }
@@ -139,7 +146,7 @@ impl Responder {
     /// The name by which the server is or will be found.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.state.own.name.as_str()
+        self.state.own.instance.label()
     }
 
     fn follow_address(&mut self, now: Instant, address: Option<Ipv4Address>) {
@@ -157,34 +164,24 @@ impl Responder {
         let Some(message) = Message::parse(packet).filter(|_| !is_own) else { return };
         let heard = Heard::of(&message, from.port, &self.state.own);
         if let Some(number) = self.state.hear(heard, from, now) {
-            let mut suffix = Suffix { bytes: [0; 6], len: 0 };
-            // A number of five digits and a hyphen fit.
-            let _ = write!(suffix, "-{number}");
-            self.state.own.name = Label::new(self.base.as_str(), suffix.as_str());
+            self.state.own.instance = OwnName::new(self.base.label(), suffix(number, &mut [0; 6]), SERVICE);
         }
     }
 }
 
-/// What stands behind a name that another host has.
-struct Suffix {
-    bytes: [u8; 6],
-    len: usize,
-}
-
-impl Suffix {
-    fn as_str(&self) -> &str {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        core::str::from_utf8(bytes).unwrap_or_default()
+/// What stands behind a name that another host has: a hyphen and the number. Without `core::fmt`, which takes more flash than the rest.
+fn suffix(number: u16, buf: &mut [u8; 6]) -> &str {
+    let (mut rest, mut begin) = (number, buf.len());
+    for (at, place) in buf.iter_mut().enumerate().rev() {
+        begin = at;
+        if rest == 0 {
+            *place = b'-';
+            break;
+        }
+        *place = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
     }
-}
-
-impl core::fmt::Write for Suffix {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let place = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
-        place.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
+    core::str::from_utf8(buf.get(begin..).unwrap_or_default()).unwrap_or_default()
 }
 
 /// The digits of `bytes`, as far as there is room.
@@ -195,4 +192,14 @@ fn hex<'a>(buf: &'a mut [u8], bytes: &[u8]) -> &'a str {
         *place = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
     }
     core::str::from_utf8(buf).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_number_stands_behind_a_hyphen() {
+        for (number, text) in [(2, "-2"), (10, "-10"), (404, "-404"), (u16::MAX, "-65535")] {
+            assert_eq!(super::suffix(number, &mut [0; 6]), text);
+        }
+    }
 }

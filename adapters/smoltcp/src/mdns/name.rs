@@ -7,6 +7,8 @@ pub(super) const MAX_LABEL_LEN: usize = 63;
 /// The longest name, with the lengths of its labels (same section).
 const MAX_NAME_LEN: usize = 255;
 const POINTER: u8 = 0xc0;
+/// A label of full length in the longest domain, which is that of the service.
+const MAX_OWN_LEN: usize = 1 + MAX_LABEL_LEN + 21;
 
 /// A name in a message.
 #[derive(Clone, Copy)]
@@ -26,10 +28,10 @@ pub(super) struct Labels<'a> {
     left: usize,
 }
 
-/// A label of the board's own.
+/// A name of the board's own, of a label and the domain that it is in, as it stands in messages.
 #[derive(Clone, Copy)]
-pub(super) struct Label {
-    bytes: [u8; MAX_LABEL_LEN],
+pub(super) struct OwnName {
+    bytes: [u8; MAX_OWN_LEN],
     len: u8,
 }
 
@@ -50,31 +52,31 @@ impl<'a> Name<'a> {
         }
     }
 
+    /// The name that `bytes` consist of.
+    pub(super) const fn of(bytes: &'a [u8]) -> Self {
+        Self { message: bytes, at: 0 }
+    }
+
     pub(super) fn labels(self) -> Labels<'a> {
         Labels { message: self.message, at: self.at, begin: self.at, left: MAX_NAME_LEN }
     }
 
-    /// Whether it consists of these labels, in any case.
-    pub(super) fn is(self, labels: &[&[u8]]) -> bool {
-        let mut own = labels.iter();
-        for label in self.labels() {
-            if !own.next().is_some_and(|own| own.eq_ignore_ascii_case(label)) {
-                return false;
-            }
-        }
-        own.next().is_none()
+    /// Whether both have the same labels, in any case.
+    pub(super) fn is(self, other: Name<'_>) -> bool {
+        let mut others = other.labels();
+        self.labels().all(|label| others.next().is_some_and(|other| other.eq_ignore_ascii_case(label)))
+            && others.next().is_none()
     }
 
     /// Compares the bytes of both names as they are without compression.
-    pub(super) fn compare(self, labels: &[&[u8]]) -> Ordering {
-        let mut own = labels.iter();
-        let mut theirs = self.labels();
+    pub(super) fn compare(self, other: Name<'_>) -> Ordering {
+        let (mut labels, mut others) = (self.labels(), other.labels());
         loop {
-            let order = match (theirs.next(), own.next()) {
+            let order = match (labels.next(), others.next()) {
                 (None, None) => return Ordering::Equal,
                 (None, Some(_)) => Ordering::Less,
                 (Some(_), None) => Ordering::Greater,
-                (Some(theirs), Some(own)) => theirs.len().cmp(&own.len()).then_with(|| theirs.cmp(own)),
+                (Some(label), Some(other)) => label.len().cmp(&other.len()).then_with(|| label.cmp(other)),
             };
             if order != Ordering::Equal {
                 return order;
@@ -110,30 +112,33 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-impl Label {
-    pub(super) const EMPTY: Self = Self { bytes: [0; MAX_LABEL_LEN], len: 0 };
+impl OwnName {
+    pub(super) const EMPTY: Self = Self { bytes: [0; MAX_OWN_LEN], len: 0 };
 
-    /// The beginning of `base` with `suffix` behind it, as much of it as there is room for.
-    pub(super) fn new(base: &str, suffix: &str) -> Self {
-        let mut label = Self::EMPTY;
+    /// The beginning of `base` with `suffix` behind it, as much of it as a label has room for, and the labels of `domain`.
+    pub(super) fn new(base: &str, suffix: &str, domain: &[u8]) -> Self {
         let mut room = MAX_LABEL_LEN.saturating_sub(suffix.len()).min(base.len());
         while !base.is_char_boundary(room) {
             room -= 1;
         }
-        let bytes = base.bytes().take(room).chain(suffix.bytes());
-        for (place, byte) in label.bytes.iter_mut().zip(bytes) {
-            *place = byte;
-            label.len += 1;
+        let len = u8::try_from(room + suffix.len()).unwrap_or(0);
+        let parts = [&[len], base.as_bytes().get(..room).unwrap_or_default(), suffix.as_bytes(), domain];
+        let mut name = Self::EMPTY;
+        for (place, byte) in name.bytes.iter_mut().zip(parts.into_iter().flatten()) {
+            *place = *byte;
+            name.len += 1;
         }
-        label
+        name
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
-    pub(super) fn as_str(&self) -> &str {
-        core::str::from_utf8(self.bytes()).unwrap_or_default()
+    /// Its first label.
+    pub(super) fn label(&self) -> &str {
+        let label = Name::of(self.bytes()).labels().next();
+        core::str::from_utf8(label.unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -141,17 +146,19 @@ impl Label {
 mod tests {
     use core::cmp::Ordering;
 
-    use super::{Label, Name};
+    use super::{Name, OwnName};
 
     #[test]
     fn names_are_read_with_pointers() {
         let message = b"\x05local\0\x01A\xc0\x00\x02bc\xc0\x07rest";
-        for (at, end, labels) in
-            [(0, 7, &[b"LOCAL".as_slice()][..]), (7, 11, &[b"a", b"local"]), (11, 16, &[b"bc", b"a", b"local"])]
+        for (at, end, bytes) in
+            [(0, 7, &b"\x05LOCAL\0"[..]), (7, 11, b"\x01a\x05local\0"), (11, 16, b"\x02bc\x01a\x05local\0")]
         {
             let (name, after) = Name::read(message, at).expect("a name");
             assert_eq!(after, end);
-            assert!(name.is(labels) && !name.is(&labels[1..]) && !name.is(&[]));
+            let rest = &bytes[1 + usize::from(bytes[0])..];
+            assert!(name.is(Name::of(bytes)) && !name.is(Name::of(rest)) && !name.is(Name::of(b"\0")));
+            assert!(!Name::of(rest).is(name));
         }
     }
 
@@ -184,20 +191,22 @@ mod tests {
     fn names_have_an_order() {
         let (name, _) = Name::read(b"\x02bb\x05local\0", 0).expect("a name");
         for (other, order) in [
-            (&[b"bb".as_slice(), b"local"][..], Ordering::Equal),
-            (&[b"ba", b"local"], Ordering::Greater),
-            (&[b"bbb", b"local"], Ordering::Less),
-            (&[b"bb"], Ordering::Greater),
-            (&[b"bb", b"local", b"x"], Ordering::Less),
+            (&b"\x02bb\x05local\0"[..], Ordering::Equal),
+            (b"\x02ba\x05local\0", Ordering::Greater),
+            (b"\x03bbb\x05local\0", Ordering::Less),
+            (b"\x02bb\0", Ordering::Greater),
+            (b"\x02bb\x05local\x01x\0", Ordering::Less),
         ] {
-            assert_eq!(name.compare(other), order);
+            assert_eq!(name.compare(Name::of(other)), order);
         }
     }
 
     #[test]
     fn labels_have_room_for_their_suffix() {
-        assert_eq!(Label::new("bench-7", "-2").as_str(), "bench-7-2");
-        let long = Label::new("éééééééééééééééééééééééééééééééé", "-2");
-        assert!(long.as_str().ends_with("é-2") && long.bytes().len() == 62, "{}", long.as_str());
+        let name = OwnName::new("bench-7", "-2", b"\x05local\0");
+        assert_eq!((name.label(), name.bytes()), ("bench-7-2", &b"\x09bench-7-2\x05local\0"[..]));
+        let long = OwnName::new("éééééééééééééééééééééééééééééééé", "-2", &[1; 21]);
+        assert!(long.label().ends_with("é-2") && long.label().len() == 62, "{}", long.label());
+        assert_eq!(long.bytes().len(), 1 + 62 + 21);
     }
 }

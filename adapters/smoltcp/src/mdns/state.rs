@@ -4,7 +4,6 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{IpEndpoint, Ipv4Address};
 
 use super::heard::{Heard, Tie};
-use super::name::Label;
 use super::writer::{Identity, Lifetime, Records, Writer};
 
 /// How often names are asked for, and announced.
@@ -74,7 +73,7 @@ pub(super) struct State {
 impl State {
     pub(super) const fn new(port: u16) -> Self {
         Self {
-            own: Identity { name: Label::EMPTY, host: Label::EMPTY, port, address: Ipv4Address::UNSPECIFIED },
+            own: Identity::new(port),
             stage: Stage::Silent,
             number: 1,
             pending: None,
@@ -93,7 +92,7 @@ impl State {
 
     /// Begins to ask for the names, at an address that is new.
     pub(super) fn start(&mut self, address: Ipv4Address, now: Instant) {
-        self.own.address = address;
+        self.own.address = address.octets();
         self.probe(now);
     }
 
@@ -103,8 +102,10 @@ impl State {
 
     /// Withdraws the records, if others may know them.
     pub(super) fn leave(&mut self) {
-        let is_known = matches!(self.stage, Stage::Announcing { .. } | Stage::Answering);
-        self.stage = if is_known { Stage::Leaving } else { Stage::Silent };
+        self.stage = match self.stage {
+            Stage::Announcing { .. } | Stage::Answering | Stage::Leaving => Stage::Leaving,
+            Stage::Silent | Stage::Probing { .. } => Stage::Silent,
+        };
     }
 
     /// Whether the names are the board's.
@@ -169,44 +170,42 @@ impl State {
 
     /// Writes the message that is due, and returns its length.
     pub(super) fn write(&mut self, buf: &mut [u8], now: Instant) -> usize {
-        let (own, writer) = (self.own, Writer::new(buf));
-        match self.stage {
-            Stage::Silent => 0,
+        let (records, lifetime, question) = match self.stage {
+            Stage::Silent => return 0,
             Stage::Leaving => {
                 self.stage = Stage::Silent;
-                writer.answer(&own, Records::ALL, Lifetime::Over, 0, None)
+                (Records::ALL, Lifetime::Over, None)
             }
             Stage::Probing { sent, .. } => {
                 self.stage = Stage::Probing { sent: sent.saturating_add(1), at: now + PROBE_INTERVAL };
-                writer.probe(&own)
+                return Writer::new(buf).probe(&self.own);
             }
-            Stage::Announcing { .. } | Stage::Answering => {
-                if let Some(Direct { heard, .. }) = self.direct.take() {
-                    let records = heard.wanted.and_what_follows();
-                    return if heard.is_legacy {
-                        let (instance, host) = (own.instance(), own.host());
-                        let question = heard.question(&instance, &host);
-                        writer.answer(&own, records, Lifetime::Legacy, heard.id, question)
-                    } else {
-                        writer.answer(&own, records, Lifetime::Usual, 0, None)
-                    };
+            Stage::Announcing { .. } | Stage::Answering => match self.direct.take() {
+                Some(Direct { heard, .. }) if heard.is_legacy => {
+                    (heard.wanted.and_what_follows(), Lifetime::Legacy, heard.question())
                 }
-                let records = match self.stage {
-                    Stage::Announcing { sent, at } if at <= now => {
-                        let sent = sent.saturating_add(1);
-                        self.stage = if sent >= ANNOUNCEMENTS {
-                            Stage::Answering
-                        } else {
-                            Stage::Announcing { sent, at: now + ANNOUNCE_INTERVAL }
-                        };
-                        Records::ALL
-                    }
-                    _ => self.pending.map_or(Records::ALL, |(records, _)| records.and_what_follows()),
+                Some(Direct { heard, .. }) => (heard.wanted.and_what_follows(), Lifetime::Usual, None),
+                None => (self.records_for_all(now), Lifetime::Usual, None),
+            },
+        };
+        Writer::new(buf).answer(&self.own, records, lifetime, question)
+    }
+
+    /// The records that are due to all, and are sent now.
+    fn records_for_all(&mut self, now: Instant) -> Records {
+        self.last_sent = Some(now);
+        let pending = self.pending.take();
+        match self.stage {
+            Stage::Announcing { sent, at } if at <= now => {
+                let sent = sent.saturating_add(1);
+                self.stage = if sent >= ANNOUNCEMENTS {
+                    Stage::Answering
+                } else {
+                    Stage::Announcing { sent, at: now + ANNOUNCE_INTERVAL }
                 };
-                self.pending = None;
-                self.last_sent = Some(now);
-                writer.answer(&own, records, Lifetime::Usual, 0, None)
+                Records::ALL
             }
+            _ => pending.map_or(Records::ALL, |(records, _)| records.and_what_follows()),
         }
     }
 

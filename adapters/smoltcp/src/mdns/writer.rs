@@ -1,9 +1,7 @@
 //! Writes messages of multicast DNS.
 
-use smoltcp::wire::Ipv4Address;
-
 use super::message::{CLASS_IN, TOP_BIT, TYPE_A, TYPE_ANY, TYPE_PTR, TYPE_SRV, TYPE_TXT};
-use super::name::Label;
+use super::name::OwnName;
 
 /// The longest message that is written: a name with each record, and the largest of each.
 pub(super) const MAX_LEN: usize = 640;
@@ -15,10 +13,10 @@ const OTHER_TTL: u32 = 4_500;
 /// What those are told who do not speak multicast DNS, and do not hear of changes (section 6.7).
 const LEGACY_TTL: u32 = 10;
 
-pub(super) const LOCAL: &[u8] = b"local";
-pub(super) const SERVICE: [&[u8]; 3] = [b"_coracle", b"_tcp", LOCAL];
+pub(super) const LOCAL: &[u8] = b"\x05local\0";
+pub(super) const SERVICE: &[u8] = b"\x08_coracle\x04_tcp\x05local\0";
 /// What asks for the types of services.
-pub(super) const TYPES: [&[u8]; 4] = [b"_services", b"_dns-sd", b"_udp", LOCAL];
+pub(super) const TYPES: &[u8] = b"\x09_services\x07_dns-sd\x04_udp\x05local\0";
 
 /// A set of the records that the board has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,10 +25,13 @@ pub(super) struct Records(u8);
 /// What the board announces.
 #[derive(Clone, Copy)]
 pub(super) struct Identity {
-    pub name: Label,
-    pub host: Label,
-    pub port: u16,
-    pub address: Ipv4Address,
+    /// The service's name.
+    pub instance: OwnName,
+    /// The name of the host.
+    pub host: OwnName,
+    /// The data of the SRV record before the host's name: priority and weight 0, and the port.
+    pub srv: [u8; 6],
+    pub address: [u8; 4],
 }
 
 /// How long others may keep records, and how unique ones are marked.
@@ -41,6 +42,15 @@ pub(super) enum Lifetime {
     Over,
     /// For who does not speak multicast DNS.
     Legacy,
+}
+
+/// A name of the board's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Types,
+    Service,
+    Instance,
+    Host,
 }
 
 /// A message that is written, as far as there is room.
@@ -88,19 +98,30 @@ impl Records {
 }
 
 impl Identity {
-    pub(super) fn instance(&self) -> [&[u8]; 4] {
-        let [service, protocol, domain] = SERVICE;
-        [self.name.bytes(), service, protocol, domain]
+    pub(super) const fn new(port: u16) -> Self {
+        let [high, low] = port.to_be_bytes();
+        Self { instance: OwnName::EMPTY, host: OwnName::EMPTY, srv: [0, 0, 0, 0, high, low], address: [0; 4] }
     }
 
-    pub(super) fn host(&self) -> [&[u8]; 2] {
-        [self.host.bytes(), LOCAL]
+    pub(super) fn name(&self, subject: Subject) -> &[u8] {
+        match subject {
+            Subject::Types => TYPES,
+            Subject::Service => SERVICE,
+            Subject::Instance => self.instance.bytes(),
+            Subject::Host => self.host.bytes(),
+        }
     }
 
-    /// The data of the SRV record before the host's name: priority and weight 0, and the port.
-    pub(super) fn srv_numbers(&self) -> [u8; 6] {
-        let [high, low] = self.port.to_be_bytes();
-        [0, 0, 0, 0, high, low]
+    /// The name, the type, the lifetime and the data of a record, in two parts.
+    fn record(&self, record: Records) -> (Subject, u16, u32, [&[u8]; 2]) {
+        let (instance, host) = (self.instance.bytes(), self.host.bytes());
+        match record {
+            Records::TYPE => (Subject::Types, TYPE_PTR, OTHER_TTL, [SERVICE, &[]]),
+            Records::PTR => (Subject::Service, TYPE_PTR, OTHER_TTL, [instance, &[]]),
+            Records::SRV => (Subject::Instance, TYPE_SRV, HOST_TTL, [&self.srv, host]),
+            Records::TXT => (Subject::Instance, TYPE_TXT, OTHER_TTL, [&[0], &[]]),
+            _ => (Subject::Host, TYPE_A, HOST_TTL, [&self.address, &[]]),
+        }
     }
 }
 
@@ -111,94 +132,54 @@ impl<'a> Writer<'a> {
 
     /// Writes the question whether somebody has the names (RFC 6762, section 8.1). Returns the length.
     pub(super) fn probe(mut self, own: &Identity) -> usize {
-        self.header(0, 0, [2, 0, 2, 0]);
-        for name in [&own.instance()[..], &own.host()[..]] {
-            self.name(name);
+        self.numbers(&[0, 0, 2, 0, 2, 0]);
+        for subject in [Subject::Instance, Subject::Host] {
+            self.bytes(own.name(subject));
             self.numbers(&[TYPE_ANY, CLASS_IN | TOP_BIT]);
         }
-        self.srv(own, CLASS_IN, HOST_TTL);
-        self.address(own, CLASS_IN, HOST_TTL);
+        for record in [Records::SRV, Records::ADDRESS] {
+            self.record(own, record, CLASS_IN, None);
+        }
         self.len
     }
 
-    /// Writes an answer. `question` is what it answers, for who wants it repeated. Returns the length.
+    /// Writes an answer. `question` is what it answers, for whoever wants it repeated: its message's number, name and type. Returns the
+    /// length.
     pub(super) fn answer(
         mut self,
         own: &Identity,
         records: Records,
         lifetime: Lifetime,
-        id: u16,
-        question: Option<(&[&[u8]], u16)>,
+        question: Option<(u16, Subject, u16)>,
     ) -> usize {
-        self.header(id, AUTHORITATIVE_ANSWER, [question.is_some().into(), records.count(), 0, 0]);
-        if let Some((name, kind)) = question {
-            self.name(name);
+        let id = question.map_or(0, |(id, _, _)| id);
+        self.numbers(&[id, AUTHORITATIVE_ANSWER, question.is_some().into(), records.count(), 0, 0]);
+        if let Some((_, subject, kind)) = question {
+            self.bytes(own.name(subject));
             self.numbers(&[kind, CLASS_IN]);
         }
-        let unique = if lifetime == Lifetime::Legacy { CLASS_IN } else { CLASS_IN | TOP_BIT };
-        let ttl = |usual: u32| match lifetime {
-            Lifetime::Usual => usual,
-            Lifetime::Over => 0,
-            Lifetime::Legacy => LEGACY_TTL,
+        let (unique, ttl) = match lifetime {
+            Lifetime::Usual => (CLASS_IN | TOP_BIT, None),
+            Lifetime::Over => (CLASS_IN | TOP_BIT, Some(0)),
+            Lifetime::Legacy => (CLASS_IN, Some(LEGACY_TTL)),
         };
-        if records.has(Records::TYPE) {
-            self.pointer(&TYPES, &SERVICE, ttl(OTHER_TTL));
-        }
-        if records.has(Records::PTR) {
-            self.pointer(&SERVICE, &own.instance(), ttl(OTHER_TTL));
-        }
-        if records.has(Records::SRV) {
-            self.srv(own, unique, ttl(HOST_TTL));
-        }
-        if records.has(Records::TXT) {
-            self.name(&own.instance());
-            self.record(TYPE_TXT, unique, ttl(OTHER_TTL), 1);
-            self.bytes(&[0]);
-        }
-        if records.has(Records::ADDRESS) {
-            self.address(own, unique, ttl(HOST_TTL));
+        for record in [Records::TYPE, Records::PTR, Records::SRV, Records::TXT, Records::ADDRESS] {
+            if records.has(record) {
+                self.record(own, record, unique, ttl);
+            }
         }
         self.len
     }
 
-    fn pointer(&mut self, from: &[&[u8]], to: &[&[u8]], ttl: u32) {
-        self.name(from);
-        self.record(TYPE_PTR, CLASS_IN, ttl, name_len(to));
-        self.name(to);
-    }
-
-    fn srv(&mut self, own: &Identity, class: u16, ttl: u32) {
-        let numbers = own.srv_numbers();
-        self.name(&own.instance());
-        self.record(TYPE_SRV, class, ttl, numbers.len() + name_len(&own.host()));
-        self.bytes(&numbers);
-        self.name(&own.host());
-    }
-
-    fn address(&mut self, own: &Identity, class: u16, ttl: u32) {
-        let address = own.address.octets();
-        self.name(&own.host());
-        self.record(TYPE_A, class, ttl, address.len());
-        self.bytes(&address);
-    }
-
-    fn header(&mut self, id: u16, flags: u16, counts: [u16; 4]) {
-        self.numbers(&[id, flags]);
-        self.numbers(&counts);
-    }
-
-    fn record(&mut self, kind: u16, class: u16, ttl: u32, len: usize) {
+    fn record(&mut self, own: &Identity, record: Records, unique: u16, ttl: Option<u32>) {
+        let (subject, kind, usual_ttl, data) = own.record(record);
+        let class = if kind == TYPE_PTR { CLASS_IN } else { unique };
+        let len = data.iter().map(|part| part.len()).sum::<usize>();
+        self.bytes(own.name(subject));
         self.numbers(&[kind, class]);
-        self.bytes(&ttl.to_be_bytes());
+        self.bytes(&ttl.unwrap_or(usual_ttl).to_be_bytes());
         self.numbers(&[u16::try_from(len).unwrap_or(0)]);
-    }
-
-    fn name(&mut self, labels: &[&[u8]]) {
-        for label in labels {
-            self.bytes(&[u8::try_from(label.len()).unwrap_or(0)]);
-            self.bytes(label);
-        }
-        self.bytes(&[0]);
+        data.into_iter().for_each(|part| self.bytes(part));
     }
 
     fn numbers(&mut self, numbers: &[u16]) {
@@ -215,25 +196,21 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn name_len(labels: &[&[u8]]) -> usize {
-    labels.iter().map(|label| label.len() + 1).sum::<usize>() + 1
-}
-
 #[cfg(test)]
 mod tests {
-    use smoltcp::wire::Ipv4Address;
-
-    use super::{Identity, Lifetime, MAX_LEN, Records, TYPES, Writer};
+    use super::{Identity, Lifetime, MAX_LEN, Records, SERVICE, Subject, Writer};
     use crate::mdns::message::{Message, TYPE_PTR};
-    use crate::mdns::name::Label;
+    use crate::mdns::name::OwnName;
 
     #[test]
     fn the_longest_messages_fit_and_can_be_read() {
-        let longest = Label::new("x", "123456789012345678901234567890123456789012345678901234567890ab");
-        let own = Identity { name: longest, host: longest, port: 8888, address: Ipv4Address::new(192, 168, 7, 2) };
+        let longest = "x123456789012345678901234567890123456789012345678901234567890ab";
+        let name = OwnName::new(longest, "", SERVICE);
+        let own = Identity { instance: name, host: name, address: [192, 168, 7, 2], ..Identity::new(8888) };
         let records = Records::ALL.with(Records::TYPE);
         let mut buf = [0; MAX_LEN];
-        let answer = Writer::new(&mut buf).answer(&own, records, Lifetime::Legacy, 7, Some((&TYPES, TYPE_PTR)));
+        let question = Some((7, Subject::Types, TYPE_PTR));
+        let answer = Writer::new(&mut buf).answer(&own, records, Lifetime::Legacy, question);
         let mut parts = 0;
         Message::parse(&buf[..answer]).expect("a message").each(|_| parts += 1);
         assert_eq!(parts, 6);

@@ -27,6 +27,8 @@ pub struct Keys {
     pub psks: Vec<Psk>,
     pub encryption: Encryption,
     pub has_entropy: bool,
+    /// A key whose client may do nothing.
+    pub stranger: Option<PublicKey>,
     /// Who completed a handshake: slot, key, place of the PSK.
     pub identified: Vec<(usize, PublicKey, usize)>,
     handshakes: u8,
@@ -39,6 +41,7 @@ impl Keys {
             psks: vec![Psk::from_bytes(PSK).expect("not blank")],
             encryption: Encryption::Only,
             has_entropy: true,
+            stranger: None,
             identified: Vec::new(),
             handshakes: 0,
         }
@@ -70,6 +73,11 @@ impl ChannelKeys for Keys {
 
     fn identify(&mut self, slot: usize, client: &PublicKey, psk: usize) {
         self.identified.push((slot, *client, psk));
+    }
+
+    #[cfg(feature = "wait")]
+    fn may_displace(&self, client: &PublicKey) -> bool {
+        self.stranger != Some(*client)
     }
 }
 
