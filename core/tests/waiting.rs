@@ -2,9 +2,10 @@
 
 mod driving;
 
+use coracle_core::exec::StoreExchange;
 use coracle_core::{
     Action, ClientAction, ClientRequest, ClientSession, CloseHow, CloseReason, FileInfo, FileName, GetRequest, Instant,
-    Reply, ServerConfig, ServerSession, Version,
+    Listed, Reply, ServerConfig, ServerSession, Store, StoreError, Timer, Version,
 };
 use driving::{Arrival, Log, Shelf, Wire, served_by};
 use embedded_io::ErrorKind;
@@ -71,6 +72,145 @@ fn who_waits_needs_the_right_to_each_look() {
         assert_eq!(session.action(), Action::Watch { name: NAME });
         session.look_again(now);
     }
+}
+
+/// A store that never gets ready.
+struct Slow;
+
+impl Store for Slow {
+    type File = ();
+    type Listing = ();
+    fn open(&mut self, _: FileName<'_>) -> Result<(), StoreError> {
+        Err(StoreError::NotReady)
+    }
+    fn info(&mut self, (): &()) -> Result<FileInfo, StoreError> {
+        Err(StoreError::Io)
+    }
+    fn read(&mut self, (): &mut (), _: u64, _: &mut [u8]) -> Result<usize, StoreError> {
+        Err(StoreError::Io)
+    }
+    fn list(&mut self, _: Option<FileName<'_>>) -> Result<(), StoreError> {
+        Err(StoreError::Io)
+    }
+    fn next<'a>(&mut self, (): &'a mut ()) -> Result<Listed<'a>, StoreError> {
+        Err(StoreError::Io)
+    }
+}
+
+/// A session in which a `stat` was answered by a store that is not ready.
+fn awaiting_store<'c>(config: &'c ServerConfig<'c>) -> ServerSession<'c, [u8; 512]> {
+    let now = Instant::from_millis(0);
+    let mut session = ServerSession::new(config, [0; 512], now);
+    session.receive(br#"{"type":"stat","fileName":"a.txt","digest":"none"}"#, now);
+    look_up(&mut session, now);
+    assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, true));
+    session
+}
+
+fn look_up(session: &mut ServerSession<'_, [u8; 512]>, now: Instant) {
+    let Action::Reply(request) = session.action() else { panic!("{:?}", session.action()) };
+    let mut exchange = StoreExchange::new();
+    let reply = exchange.open(&mut Slow, &request);
+    session.reply(reply, now);
+}
+
+/// Sends what the session has to send.
+fn sent(session: &mut ServerSession<'_, [u8; 512]>, now: Instant) -> String {
+    let mut text = String::new();
+    while let Action::SendBytes { bytes, .. } = session.action() {
+        text.push_str(str::from_utf8(bytes).expect("text"));
+        let len = bytes.len();
+        session.sent(len, now);
+    }
+    text
+}
+
+#[test]
+fn a_store_that_is_not_ready_is_asked_again_while_the_client_hears_heartbeats() {
+    let config = waits();
+    let at = Instant::from_millis;
+    let mut session = awaiting_store(&config);
+    for beat in 1..=2 {
+        session.look_again(at(beat * 10_000 - 1));
+        look_up(&mut session, at(beat * 10_000 - 1));
+        assert_eq!(session.deadline(), Some((at(beat * 10_000), Timer::Heartbeat)));
+        session.handle_timeout(at(beat * 10_000));
+        assert_eq!(sent(&mut session, at(beat * 10_000)), " ");
+        assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, true));
+    }
+    // Its exchange is under way.
+    session.stop(at(20_000));
+    assert_eq!(session.action(), Action::Watch { name: NAME });
+    session.look_again(at(20_000));
+    assert!(!session.awaits_store());
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    session.reply(Reply::File { info: &info, known: None }, at(20_000));
+    let text = sent(&mut session, at(20_000));
+    assert!(text.starts_with(r#"{"type":"file","fileName":"a.txt","#) && text.contains("shuttingDown"), "{text}");
+}
+
+#[test]
+fn a_client_whose_server_cannot_wait_for_its_store_is_told_to_come_again() {
+    let config = waits();
+    let at = Instant::from_millis;
+    let mut session = awaiting_store(&config);
+    session.end_wait(at(1));
+    let text = sent(&mut session, at(1));
+    assert!(text.contains(r#""code":"busy""#), "{text}");
+    assert!(
+        matches!(session.action(), Action::Close(close) if close.how == CloseHow::Linger),
+        "{:?}",
+        session.action()
+    );
+}
+
+/// The classic dialect has no errors; a body must not begin with a heartbeat.
+#[cfg(feature = "classic")]
+#[test]
+fn an_older_client_waits_for_the_store_too_or_is_closed() {
+    let config = waits().with_classic(true);
+    let at = Instant::from_millis;
+    let selecting = || {
+        let mut session = ServerSession::new(&config, [0; 512], at(0));
+        session.receive(br#"{"type":2,"fileName":"a.txt"}"#, at(0));
+        look_up(&mut session, at(0));
+        assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, true));
+        session
+    };
+    let mut session = selecting();
+    session.look_again(at(1));
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    session.reply(Reply::File { info: &info, known: None }, at(1));
+    assert_eq!(sent(&mut session, at(1)), r#"{"type":2,"data":12,"fileName":"a.txt","readCnt":1,"lastSize":12}"#);
+    session.receive(b"a.txt", at(2));
+    look_up(&mut session, at(2));
+    assert!(
+        matches!(session.action(), Action::Close(close) if close.how == CloseHow::Finish),
+        "{:?}",
+        session.action()
+    );
+    let mut session = selecting();
+    session.end_wait(at(1));
+    assert!(
+        matches!(session.action(), Action::Close(close) if close.how == CloseHow::Finish),
+        "{:?}",
+        session.action()
+    );
+}
+
+/// The time up to which it waits for the file to change is over: that ends no wait for the store.
+#[test]
+fn a_wait_for_the_store_is_not_bounded_by_the_one_for_the_file() {
+    let config = waits();
+    let at = Instant::from_millis;
+    let mut session = ServerSession::new(&config, [0; 512], at(0));
+    session.receive(WAITING.as_bytes(), at(0));
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    session.reply(Reply::File { info: &info, known: None }, at(0));
+    assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, false));
+    session.look_again(at(29_999));
+    look_up(&mut session, at(29_999));
+    assert_eq!(session.deadline().map(|(_, timer)| timer), Some(Timer::Heartbeat));
 }
 
 #[test]

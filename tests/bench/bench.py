@@ -26,6 +26,7 @@ class Bench:
             rivals.coracle("coracle", program, root),
             rivals.coracle("coracle, text", program, root, "--on-text", "reply:" + SENTENCE),
             rivals.coracle("coracle, idle", program, root),
+            rivals.coracle("coracle, 64 places", program, root, clients=64),
             rivals.encrypted_coracle("coracle, encrypted", program, root),
             rivals.nginx("nginx", root),
             rivals.nginx("nginx, idle", root),

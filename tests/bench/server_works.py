@@ -34,6 +34,11 @@ def all_works():
                {"coracle": burst("coracle", "coracle-crc32"), "nginx": burst("nginx", "http")},
                [at_most(1.0, "nginx", seconds, shown_seconds, "nginx without digest"),
                 at_most(1.0, "nginx", cpu_seconds, shown_seconds, "nginx without digest", subject="CPU")], times=5)
+    yield Work("crowd", "1 MiB by 2,000 clients within a second, 64 places", "",
+               {"coracle": crowd(), "steady": crowd("--clients", 64)},
+               [at_most(1.3, "steady", seconds, shown_seconds, "64 steady clients of the same"),
+                Bar("at most 3 x the median", lambda taken: taken["slowest_seconds"] / taken["median_seconds"],
+                    lambda value: f"{value:.2f} x", None, most=3, subject="the slowest")])
     for sink, client in SINKS.items():
         yield Work(f"bulk {sink}", f"1 GiB, digest none, {client}", "",
                    {"coracle": bulk("coracle", sink), "nginx": bulk("nginx", sink)}, bulk_bars(), times=5)
@@ -97,6 +102,17 @@ def burst(name, dialect, *arguments):
         return bench.run(server, "burst", "--name", "mebibyte.bin", "--size", 1 << 20, "--crc32",
                          f"{bench.files.mebibyte_digest:08x}", "--clients", 64, "--times", times, *arguments,
                          dialect=dialect)
+
+    return measure
+
+
+def crowd(*clients):
+    def measure(bench):
+        server = bench.server("coracle, 64 places")
+        server.pin(None)
+        return bench.run(server, "crowd", "--name", "mebibyte.bin", "--size", 1 << 20, "--crc32",
+                         f"{bench.files.mebibyte_digest:08x}", "--fetches", 500 if bench.quick else 2000, *clients,
+                         dialect="coracle-crc32")
 
     return measure
 

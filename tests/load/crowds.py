@@ -1,16 +1,19 @@
 """Many clients at once: slow, silent and greedy ones, and more than a thousand new connections a second."""
 import collections
 import heapq
+import json
 import os
 import random
 import select
 import socket
 import statistics
 import struct
+import subprocess
 import time
 import unittest
+import zlib
 
-from harness import TIMEOUT_S, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
+from harness import BENCH_CLIENT, TIMEOUT_S, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
 
 SMALL = os.urandom(1024)
 RESET = struct.pack("ii", 1, 0)
@@ -259,6 +262,24 @@ class Crowds(unittest.TestCase):
         # Without a limit it is as .github/SECURITY.md says.
         self.assertEqual(served, {None: 0, 16: 100})
         figure(f"one address takes all 64 places: {served[None]} of 100 others served; with a limit of 16 {served[16]} of 100")
+
+    def test_c20_2000_clients_within_a_second(self):
+        """64 places and 2,000 of the library's clients, a mebibyte for each: all are served, and none waits for a place it has missed."""
+        fetches, places = amount(500, 2000, 5000), 64
+        content = os.urandom(1 << 20)
+        with Server("-q", "--max-clients", str(places)) as server:
+            server.write("mebibyte.bin", content)
+            # A file that was just modified is served more carefully, and its digest is not remembered.
+            time.sleep(2.1)
+            command = [BENCH_CLIENT, "crowd", "--dialect", "coracle-crc32", "--address", server.host, "--name", "mebibyte.bin",
+                       "--size", str(len(content)), "--crc32", f"{zlib.crc32(content):08x}", "--fetches", str(fetches)]
+            steady, crowd = (json.loads(subprocess.run([*command, *clients], check=True, stdout=subprocess.PIPE).stdout)
+                             for clients in (["--clients", str(places)], []))
+            self.assertEqual((steady["fetches"], crowd["fetches"]), (fetches, fetches))
+            self.assertGreater(server.number("refused_total"), 0, "no client has found all places taken")
+        figure(f"{fetches} clients within a second at {places} places, 1 MiB each: all served, in {crowd['seconds']:.2f} s, "
+               f"{crowd['seconds'] / steady['seconds']:.2f} x what {places} steady ones take; the slowest "
+               f"{crowd['slowest_seconds'] / crowd['median_seconds']:.2f} x the median")
 
     def test_f3_endless_lines(self):
         """A line without an end, of any kind, costs an answer and no memory, and slows no other client down."""

@@ -15,6 +15,8 @@ import zlib
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(TOP, "target"))
 QUICK = os.environ.get("CORACLE_QUICK") == "1"
+# Built along with the program.
+BENCH_CLIENT = os.path.join(TARGET, "release", "bench-client")
 # What takes longer hangs, however slow the machine is.
 TIMEOUT_S = 60
 

@@ -13,6 +13,7 @@ mod fleet;
 mod generate;
 mod get;
 mod identity;
+mod index;
 mod info;
 mod inventory;
 mod key;
@@ -29,6 +30,7 @@ mod stat;
 mod sync;
 mod tail;
 mod values;
+mod versions;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -50,6 +52,7 @@ struct Program {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::Serve>),
+    Index(index::Index),
     Ls(ls::Ls),
     Stat(stat::Stat),
     Info(info::Info),
@@ -123,6 +126,7 @@ fn main() -> ExitCode {
     }
     let exit = match program.command {
         Command::Serve(args) => serve::serve(&args),
+        Command::Index(args) => index::run(&args),
         Command::Ls(args) => ls::run(&args),
         Command::Stat(args) => stat::run(&args),
         Command::Info(args) => info::run(&args),
@@ -162,6 +166,7 @@ fn client_args(command: &Command) -> Option<&ClientArgs> {
         // Of several servers, which it finds itself.
         Command::Tail(_) => None,
         Command::Serve(_)
+        | Command::Index(_)
         | Command::Find(_)
         | Command::Fleet(_)
         | Command::Load(_)

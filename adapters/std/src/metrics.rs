@@ -27,6 +27,7 @@ use crate::server::{DequeueReason, Event, Observer, RequestOutcome};
 /// | name | type | labels | what |
 /// | --- | --- | --- | --- |
 /// | `coracle_clients` | gauge | | clients that have a place |
+/// | `coracle_draining` | gauge | | 1 while the server is being stopped, and finishes what is under way |
 /// | `coracle_clients_waiting` | gauge | | clients that wait for a place |
 /// | `coracle_connections_total` | counter | | clients that were given a place |
 /// | `coracle_refused_total` | counter | `code` | clients that were refused |
@@ -39,6 +40,7 @@ use crate::server::{DequeueReason, Event, Observer, RequestOutcome};
 /// | `coracle_text_arrivals_total` | counter | | pieces of plain text that arrived |
 /// | `coracle_text_bytes_total` | counter | | bytes of plain text |
 /// | `coracle_handshakes_total` | counter | `outcome`: `ok`, `otherPsk`, `left`, `barred` … | handshakes of encrypted connections |
+/// | `coracle_proxy_refused_total` | counter | `fault`: `missing`, `version1`, `malformed`, `timeout` … | connections of proxies that did not say whose they are |
 /// | `coracle_troubles_total` | counter | | errors of the server itself |
 ///
 /// The values of the labels are a fixed set, whatever clients send. A request that cannot be parsed is `unreadable`.
@@ -53,6 +55,7 @@ struct Inner {
 #[derive(Clone)]
 struct Numbers {
     clients: Gauge,
+    draining: Gauge,
     waiting: Gauge,
     connections: Counter,
     refused: Family<CodeLabel, Counter>,
@@ -65,12 +68,18 @@ struct Numbers {
     text_arrivals: Counter,
     text_bytes: Counter,
     troubles: Counter,
+    proxy_refused: Family<FaultLabel, Counter>,
     handshakes: Family<OutcomeLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FaultLabel {
+    fault: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -105,6 +114,7 @@ impl Metrics {
     pub fn new() -> Self {
         let numbers = Numbers {
             clients: Gauge::default(),
+            draining: Gauge::default(),
             waiting: Gauge::default(),
             connections: Counter::default(),
             refused: Family::default(),
@@ -117,11 +127,13 @@ impl Metrics {
             text_arrivals: Counter::default(),
             text_bytes: Counter::default(),
             troubles: Counter::default(),
+            proxy_refused: Family::default(),
             handshakes: Family::default(),
         };
         let mut registry = Registry::with_prefix("coracle");
         let all = numbers.clone();
         registry.register("clients", "Clients that have a place", all.clients);
+        registry.register("draining", "1 while the server is being stopped", all.draining);
         registry.register("clients_waiting", "Clients that wait for a place", all.waiting);
         registry.register("connections", "Clients that were given a place", all.connections);
         registry.register("refused", "Clients that were refused", all.refused);
@@ -136,6 +148,8 @@ impl Metrics {
         registry.register("text_arrivals", "Pieces of plain text that arrived", all.text_arrivals);
         registry.register_with_unit("text", "Bytes of plain text", Unit::Bytes, all.text_bytes);
         registry.register("handshakes", "Handshakes of encrypted connections", all.handshakes);
+        let help = "Connections of proxies that did not say whose they are";
+        registry.register("proxy_refused", help, all.proxy_refused);
         registry.register("troubles", "Errors of the server itself", all.troubles);
         Self(Arc::new(Inner { registry, numbers }))
     }
@@ -217,6 +231,12 @@ impl Observer for Metrics {
             Event::Barred { is_new: false, .. } => {
                 numbers.handshakes.get_or_create(&OutcomeLabel { outcome: "barred" }).inc();
             }
+            Event::ProxyRefused { fault, .. } => {
+                numbers.proxy_refused.get_or_create(&FaultLabel { fault: fault.as_str() }).inc();
+            }
+            Event::Stopping { .. } => {
+                numbers.draining.set(1);
+            }
             Event::Warning { .. } => {
                 numbers.troubles.inc();
             }
@@ -237,7 +257,7 @@ mod tests {
     use coracle_core::Code;
 
     use super::Metrics;
-    use crate::server::{Event, Observer};
+    use crate::server::{Event, Observer, ProxyFault};
 
     #[test]
     fn events_are_counted() {
@@ -249,6 +269,7 @@ mod tests {
         }
         other.event(&Event::Refused { address, code: Code::ShuttingDown, is_over_address_limit: false });
         other.event(&Event::Queued { address, waiting: 1 });
+        other.event(&Event::ProxyRefused { address, fault: ProxyFault::Version1 });
         other.event(&Event::Warning { what: "a test", error: &io::Error::other("none") });
         let text = metrics.text();
         for line in [
@@ -260,9 +281,13 @@ mod tests {
             "coracle_refused_over_share_total 2",
             "coracle_body_bytes_total 0",
             "coracle_troubles_total 1",
+            "coracle_proxy_refused_total{fault=\"version1\"} 1",
+            "coracle_draining 0",
             "# EOF",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        other.event(&Event::Stopping { live: 3 });
+        assert!(metrics.text().contains("\ncoracle_draining 1\n"));
     }
 }

@@ -108,6 +108,8 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
         self.hashed = 0;
         self.is_hashed_apart = false;
         match self.look_up(store, request) {
+            #[cfg(feature = "wait")]
+            Err(StoreError::NotReady) => Reply::Pending,
             Err(error) => Reply::Refuse(error.code()),
             Ok(known) => match &self.open {
                 Open::File { info, .. } => Reply::File { info, known },

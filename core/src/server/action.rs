@@ -69,6 +69,7 @@ pub enum Action<'a> {
     Wait,
     /// Do nothing before the session's deadline, or before the file called so is no longer what the last [`Reply::File`] said: then
     /// call `look_again`, upon which [`Action::Reply`] comes again. Until then no bytes are taken, and the file need not stay open.
+    /// Where `awaits_store` is true, the reply was [`Reply::Pending`], and `look_again` is to be called when the store may be ready.
     #[cfg(feature = "wait")]
     Watch {
         /// Which file.
@@ -267,8 +268,9 @@ pub enum Reply<'a> {
         /// What it is now.
         info: &'a FileInfo,
     },
-    /// Not yet: ask again. After [`Action::Reply`] the session waits a while before the action comes again.
-    #[cfg(feature = "write")]
+    /// Not yet: ask again. After [`Action::Reply`] to a `put` the session waits a while before the action comes again; to a request
+    /// that reads, [`Action::Watch`] follows.
+    #[cfg(any(feature = "write", feature = "wait"))]
     Pending,
     /// What was requested is done.
     #[cfg(feature = "write")]

@@ -137,6 +137,11 @@ impl Session<'_> {
                     None => self.fail_classic(Code::Changed),
                 }
             }
+            #[cfg(feature = "wait")]
+            (Reply::Pending, RequestKind::Select) => self.await_store(),
+            // A heartbeat would be the first byte of the body.
+            #[cfg(feature = "wait")]
+            (Reply::Pending, _) => self.fail_classic(Code::Busy),
             (Reply::Refuse(code), RequestKind::Select) => self.refuse_select(buf, code),
             (Reply::Refuse(code), _) => self.fail_classic(code),
             _ => self.misuse(),

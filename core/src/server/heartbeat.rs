@@ -21,7 +21,7 @@ impl Session<'_> {
         #[cfg(feature = "write")]
         self.start_write_timers();
         #[cfg(feature = "wait")]
-        if self.state == State::Watch {
+        if self.state == State::Watch && !self.watch.awaits_store {
             self.timers.set(Timer::Wait, self.watch.until);
         }
     }

@@ -227,10 +227,18 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         self.at(now).0.look_again();
     }
 
-    /// Answers a request that waits for its file to change as the file is, as if the time was up.
+    /// Answers a request that waits for its file to change as the file is, as if the time was up; one that waits for its store,
+    /// with `busy`.
     #[cfg(feature = "wait")]
     pub fn end_wait(&mut self, now: Instant) {
-        self.at(now).0.end_wait();
+        let (session, buf) = self.at(now);
+        session.answer_at_once(buf);
+    }
+
+    /// Whether the request under way waits for its store, which was not ready ([`Reply::Pending`]), and not for its file to change.
+    #[cfg(feature = "wait")]
+    pub fn awaits_store(&self) -> bool {
+        self.session.watch.awaits_store
     }
 
     /// Ends the session gracefully in favour of another client: finishes the exchange under way, which waits no longer for its file

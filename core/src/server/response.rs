@@ -33,6 +33,8 @@ impl Session<'_> {
             (Reply::Refuse(code), _) => self.refuse_by_store(buf, code),
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
+            #[cfg(feature = "wait")]
+            (Reply::Pending, RequestKind::Stat | RequestKind::Get) => self.await_store(),
             _ => self.misuse(),
         }
     }

@@ -5,6 +5,8 @@ use super::state::State;
 use super::timers::NEVER;
 use crate::server::Action;
 use crate::store::FileInfo;
+use crate::wire::code::Code;
+use crate::wire::message::Message;
 use crate::wire::request_kinds::RequestKind;
 use crate::wire::request_reader;
 
@@ -36,8 +38,15 @@ impl Session<'_> {
     /// Has the file looked up again; nothing where the session does not wait.
     pub(super) fn look_again(&mut self) {
         if self.state == State::Watch {
+            self.watch.awaits_store = false;
             self.enter_permitted(State::AwaitReply);
         }
+    }
+
+    /// Waits for the store, which was not ready.
+    pub(super) fn await_store(&mut self) {
+        self.watch.awaits_store = true;
+        self.enter(State::Watch);
     }
 
     /// Ends the session in favour of another one, which is told to the client.
@@ -52,5 +61,18 @@ impl Session<'_> {
             self.watch.until = self.watch.until.min(self.now);
             self.look_again();
         }
+    }
+
+    /// Answers the request that waits, by an owner that cannot wait: as the file is, or with `busy` where the store is not ready.
+    pub(super) fn answer_at_once(&mut self, buf: &mut [u8]) {
+        if self.watch.awaits_store {
+            self.watch.awaits_store = false;
+            #[cfg(feature = "classic")]
+            if self.context.request.is_classic {
+                return self.fail_classic(Code::Busy);
+            }
+            return self.refuse(buf, Code::Busy, Message::of_store(Code::Busy));
+        }
+        self.end_wait();
     }
 }

@@ -10,10 +10,12 @@ pub(super) struct Watch {
     pub until: Instant,
     /// The session ends in favour of another one.
     pub gives_way: bool,
+    /// It does not wait for the file to change, but for the store, which was not ready.
+    pub awaits_store: bool,
 }
 
 impl Watch {
     pub(super) const fn new() -> Self {
-        Self { until: NEVER, gives_way: false }
+        Self { until: NEVER, gives_way: false, awaits_store: false }
     }
 }

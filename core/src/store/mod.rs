@@ -151,6 +151,9 @@ pub enum StoreError {
     Io,
     /// No handle is left for another open file or listing: the client is told to try again.
     Busy,
+    /// Not yet: the store computes what it has to know of the file first. It is asked again, while the client hears heartbeats;
+    /// with an owner that cannot wait, the client is told to try again.
+    NotReady,
 }
 
 impl StoreError {
@@ -164,7 +167,7 @@ impl StoreError {
             Self::Denied => Code::Denied,
             Self::BadName => Code::BadName,
             Self::Io => Code::Io,
-            Self::Busy => Code::Busy,
+            Self::Busy | Self::NotReady => Code::Busy,
         }
     }
 }
@@ -179,6 +182,7 @@ impl core::fmt::Display for StoreError {
             Self::BadName => "a name that this store cannot have",
             Self::Io => "input/output error",
             Self::Busy => "too many files are open",
+            Self::NotReady => "the file is being looked at",
         })
     }
 }
@@ -210,7 +214,7 @@ pub trait Store {
     /// # Errors
     ///
     /// Why it cannot be opened; [`StoreError::NotFile`] for what exists and is not a regular file, [`StoreError::Busy`] where no
-    /// handle is left.
+    /// handle is left, [`StoreError::NotReady`] where the store works on it and is to be asked again.
     fn open(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError>;
 
     /// Opens the regular file `name` for a client that goes on with its version `version`: a store that keeps files for a while
@@ -311,6 +315,7 @@ mod tests {
             (StoreError::BadName, "badName", "a name that this store cannot have"),
             (StoreError::Io, "io", "input/output error"),
             (StoreError::Busy, "busy", "too many files are open"),
+            (StoreError::NotReady, "busy", "the file is being looked at"),
         ] {
             assert_eq!((error.code().as_str(), error.to_string().as_str()), (code, text));
         }

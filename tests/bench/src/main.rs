@@ -4,6 +4,7 @@
 mod bulk;
 mod burst;
 mod content;
+mod crowd;
 mod dialect;
 mod encrypted;
 mod idle;
@@ -15,6 +16,7 @@ mod wire;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use content::Content;
@@ -52,6 +54,19 @@ enum Work {
         /// Also check every byte. For a run that is not timed
         #[arg(long)]
         check: bool,
+    },
+    /// Fetch one file with many clients of the library, each over a new connection, and again when the server says so
+    Crowd {
+        #[command(flatten)]
+        server: Server,
+        #[command(flatten)]
+        file: LargeFile,
+        /// Fetches of all clients together
+        #[arg(long, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+        fetches: usize,
+        /// How many clients there are at a time, each with one fetch after the other; without it all come within the second
+        #[arg(long)]
+        clients: Option<usize>,
     },
     /// Read a listing to the end of the connection
     List {
@@ -184,6 +199,9 @@ fn run(work: Work) -> Result<serde_json::Value, String> {
         Work::Burst { server, file, clients, times, check } => {
             let plan = burst::Plan { clients, times, check };
             burst::run(&server, &file, &plan)
+        }
+        Work::Crowd { server, file, fetches, clients } => {
+            crowd::run(&server, &file, &crowd::Plan { fetches, clients, within: Duration::from_secs(1) })
         }
         Work::List { server, name, marker, count } => bulk::list(&server, &name, &marker, count),
         Work::Small { server, files, clients, fresh, milliseconds, requests } => {

@@ -31,6 +31,7 @@ use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{stop_on_signals, stop_signals};
+use crate::versions::VersionArgs;
 use model::{Command, ConsoleModel};
 use screen::Screen;
 pub use screen::is_available;
@@ -49,6 +50,8 @@ pub struct ConsoleConfig {
     pub hidden: bool,
     /// Which files are only appended to.
     pub append: AppendArgs,
+    /// What versions are made of.
+    pub versions: VersionArgs,
     /// Where to listen at first.
     pub listen: ListenAddress,
     /// The only kind of addresses to listen on, if not both.
@@ -72,6 +75,7 @@ pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore,
         folder,
         hidden,
         append,
+        versions,
         listen,
         family,
         name,
@@ -108,6 +112,7 @@ pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore,
         handle: handle.clone(),
         store: store.clone(),
         append,
+        versions,
     };
     let last_signal = AtomicU8::new(0);
     let ended = thread::scope(|scope| {
@@ -192,6 +197,7 @@ struct Console {
     handle: ServerHandle,
     store: SwappableStore,
     append: AppendArgs,
+    versions: VersionArgs,
 }
 
 impl Console {
@@ -239,14 +245,17 @@ impl Console {
                     self.model.notify("not listening any more; connected clients stay", false);
                 }
             }
-            Command::Serve(folder) if is_serving => match DirectoryStore::open(&folder) {
-                Ok(store) => {
-                    self.store.swap(self.append.apply(store).with_hidden(self.model.hidden));
-                    self.model.notify(&format!("serving {} from now on", folder.display()), false);
-                    self.model.folder = folder;
+            Command::Serve(folder) if is_serving => {
+                let opened = DirectoryStore::open(&folder).map_err(|error| error.to_string());
+                match opened.and_then(|store| self.versions.apply(self.append.apply(store), &folder)) {
+                    Ok(store) => {
+                        self.store.swap(store.with_hidden(self.model.hidden));
+                        self.model.notify(&format!("serving {} from now on", folder.display()), false);
+                        self.model.folder = folder;
+                    }
+                    Err(why) => self.model.notify(&why, true),
                 }
-                Err(error) => self.model.notify(&error.to_string(), true),
-            },
+            }
             Command::Listen(listen) if is_serving => {
                 if self.handle.addresses().is_empty() {
                     self.model.listen = listen;

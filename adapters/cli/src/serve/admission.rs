@@ -1,7 +1,7 @@
 //! Arguments of `coracle serve` about new clients and about plain text.
 
-use clap::{Args, ValueEnum};
-use coracle::server::{Admission, Limits, OnText};
+use clap::{Args, ValueEnum, ValueHint};
+use coracle::server::{Admission, Limits, OnText, ProxyNetwork};
 
 use crate::values::DurationArg;
 
@@ -17,6 +17,9 @@ pub struct AdmissionArgs {
     /// How long a client may wait for a place before it is told 'busy'
     #[arg(long, value_name = "DURATION", default_value = "30s")]
     queue_timeout: DurationArg,
+    /// The addresses of proxies or balancers, whose connections begin with a header of the PROXY protocol, version 2: the client that it names is the one that limits, log and metrics see. May be given more than once
+    #[arg(long, value_name = "ADDRESS[/PREFIX]", value_delimiter = ',', value_hint = ValueHint::Other)]
+    proxy_protocol: Vec<ProxyNetwork>,
     /// How bytes that are not a request are answered: reject, echo, or reply:TEXT, once for each arrival
     #[arg(long, value_name = "WHAT", default_value = "reject")]
     on_text: OnText,
@@ -33,6 +36,17 @@ enum AdmissionPolicy {
 impl AdmissionArgs {
     pub const fn on_text(&self) -> &OnText {
         &self.on_text
+    }
+
+    /// The addresses of proxies.
+    pub fn proxies(&self) -> &[ProxyNetwork] {
+        &self.proxy_protocol
+    }
+
+    /// Clients that hold descriptors when `max_clients` are served: those of proxies that are not known yet have a socket, half as
+    /// much as one that is served.
+    pub fn most_clients(&self, max_clients: usize) -> usize {
+        if self.proxy_protocol.is_empty() { max_clients } else { max_clients.saturating_add(max_clients.max(64) / 2) }
     }
 
     /// Sets the arguments in `limits`.

@@ -5,11 +5,12 @@ mod announcement;
 mod discovery;
 mod encryption;
 mod metrics_page;
+mod passed_sockets;
 mod writing;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
 use crate::signals::{server_stop_signals, stop_on_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
+use crate::versions::VersionArgs;
 use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use discovery::AnnounceArgs;
@@ -39,8 +41,13 @@ use encryption::EncryptionArgs;
 use metrics_page::MetricsPage;
 use writing::WriteArgs;
 
-/// The keys of a server whose connections are encrypted.
-type Keys = Option<Arc<ServerChannel>>;
+/// What is opened before anything else.
+struct Opened {
+    /// Where connections are encrypted.
+    channel: Option<Arc<ServerChannel>>,
+    /// Passed on by a service manager.
+    sockets: Vec<TcpListener>,
+}
 
 /// Serve a directory, or one file
 #[derive(Debug, Args)]
@@ -109,6 +116,8 @@ pub struct Serve {
     #[command(flatten)]
     writing: WriteArgs,
     #[command(flatten)]
+    versions: VersionArgs,
+    #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
@@ -119,7 +128,7 @@ pub struct Serve {
     /// Log only errors of the server itself
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
-    /// Also log clients that connect, requests that arrive, and what listings leave out
+    /// Also log clients that connect or only say hello, requests that arrive, and what listings leave out
     #[arg(long, short)]
     verbose: bool,
 }
@@ -141,6 +150,7 @@ Examples:
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
+  coracle serve /srv/images --version-by mtime   one of several servers with the same files
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
@@ -153,6 +163,7 @@ Examples:
   coracle serve logs --announce=bench-7     found by that name in the local network
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
+  coracle serve /srv/images --version-by mtime   one of several servers with the same files
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
@@ -162,6 +173,14 @@ A file that changes while it is fetched is fetched again, three times at most. W
 --append '*.log' the logs among the files are fetched while they grow: as much as there
 was when the request came. It is your promise that they are only appended to; one that is
 truncated or replaced is noticed, and counts as another file from then on.
+
+Several servers with copies of the same files, behind one name or a balancer, are one to
+their clients with --version-by mtime (for copies by rsync -a) or --version-by content: a
+download that one of them began is continued at any other. With 'content' a file is
+hashed before it is served the first time, unless 'coracle index' has done so; a copy of
+the manifest that it writes, .coracle-manifest, is as good at the other servers. What is
+computed is kept in .coracle-digests in the directory, or where --digests says. A file that
+changes, and one of --append, has versions of its own at each server.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -179,6 +198,11 @@ is told to try again at once, and so is one that would wait with --admission que
 There is no such limit by default, since all clients behind one address translator or
 proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
 have all addresses of a /64; link-local addresses count singly.
+
+Behind a balancer all clients have its address. With --proxy-protocol 10.0.0.5 each
+connection from there has to begin with a PROXY header of version 2, as 'send-proxy-v2' of
+HAProxy makes it, which names the client; without one it is refused, and the log says why.
+Connections from elsewhere are served as they are, and cannot pretend to be another's.
 
 --on-text 'reply:got it' answers clients that send plain text, once for each piece
 that arrives, and --on-text echo sends it back; each piece is logged.
@@ -200,8 +224,11 @@ with --encrypt offer. The list and the pre-shared keys are read again when their
 change; if one of them is wrong then, the log says so, and the old ones stay in force.
 At the start a file that is wrong, missing, or open to others is an error.
 
-SIGINT (Ctrl-C) and SIGTERM stop the server: it accepts no more clients, and finishes
-the answers under way, for --grace at most. A second signal stops it at once. SIGHUP does
+Sockets that systemd passes on for a socket unit are listened on in place of the default
+address.
+
+SIGINT (Ctrl-C) and SIGTERM stop the server: it finishes the answers under way, for --grace
+at most, and tells new clients to come again. A second signal stops it at once. SIGHUP does
 the same where the server has a terminal, which has hung up then. Where it has none, as a
 service, and under nohup, SIGHUP changes nothing: files of keys are read again by themselves.
 
@@ -218,17 +245,23 @@ Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
 pub fn serve(args: &Serve) -> Exit {
     let encryption = &args.encryption;
     let checked = encryption.check(args.writing.is_on()).and_then(|()| encryption.check_places(&args.path));
+    let checked = checked.and_then(|()| args.versions.check(args.writing.is_on()));
     if let Err(why) = checked.and_then(|()| args.writing.check(args.admission.on_text(), encryption.is_on())) {
         return fail(Exit::Usage, &why);
     }
+    // While there is no other thread, since it changes the environment.
+    let sockets = match passed_sockets::take() {
+        Ok(sockets) => sockets,
+        Err(error) => return fail(Exit::Network, &error),
+    };
     // Before anything is served: without its keys there is no server.
     match encryption.open(args.writing.allows_plain()) {
-        Ok(channel) => serve_with(args, channel),
+        Ok(channel) => serve_with(args, Opened { channel, sockets }),
         Err(exit) => exit,
     }
 }
 
-fn serve_with(args: &Serve, channel: Keys) -> Exit {
+fn serve_with(args: &Serve, opened: Opened) -> Exit {
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -239,10 +272,10 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
                 fail(Exit::Usage, &"clients write to a directory: serve the one that the file is in")
             }
             Ok(store) => match open_log(args) {
-                Ok(log) => {
-                    let store = args.append.apply_to_file(store);
-                    serve_store(args, Server::new(&store), channel, Some(store.name()), log)
-                }
+                Ok(log) => match args.versions.apply_to_file(args.append.apply_to_file(store), &args.path) {
+                    Ok(store) => serve_store(args, Server::new(&store), opened, Some(store.name()), log),
+                    Err(why) => fail(Exit::LocalFile, &why),
+                },
                 Err(exit) => exit,
             },
             Err(error) => fail(Exit::LocalFile, &error),
@@ -252,11 +285,18 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
         Ok(store) => args.append.apply(store).with_hidden(args.hidden),
         Err(error) => return fail(Exit::LocalFile, &error),
     };
+    let store = match args.versions.apply(store, &args.path) {
+        Ok(store) => store,
+        Err(why) => return fail(Exit::LocalFile, &why),
+    };
     if args.console && args.writing.is_on() {
         return fail(Exit::Usage, &"the console changes the directory: it cannot be combined with writing");
     }
+    if args.console && !opened.sockets.is_empty() {
+        return fail(Exit::Usage, &"the console listens itself: it takes no sockets of a service manager");
+    }
     if args.console && console::is_available() {
-        return serve_on_console(args, store, channel);
+        return serve_on_console(args, store, opened.channel);
     }
     if args.console {
         print_error("there is no terminal for a console: only the log is written");
@@ -267,7 +307,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
     };
     let store = store.with_skip_observer(log.skip_observer());
     if !args.writing.is_on() {
-        return serve_store(args, Server::new(&store), channel, None, log);
+        return serve_store(args, Server::new(&store), opened, None, log);
     }
     let store = match WritableDirectoryStore::new(store, args.writing.options()) {
         Ok(store) => store,
@@ -277,7 +317,7 @@ fn serve_with(args: &Serve, channel: Keys) -> Exit {
         // Dropped at the end, which ends the sweeper.
         let (_running, stopped) = mpsc::channel();
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
-        serve_store(args, Server::writable(&store), channel, None, log)
+        serve_store(args, Server::writable(&store), opened, None, log)
     })
 }
 
@@ -288,24 +328,27 @@ fn open_log(args: &Serve) -> Result<Log, Exit> {
 }
 
 /// Runs `server` until a signal comes. `name` is that of the one file in its store, where it is a store of one.
-fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, channel: Keys, name: Option<FileName<'_>>, log: Log) -> Exit
+fn serve_store<'a, S>(args: &Serve, server: Server<'a, S>, opened: Opened, name: Option<FileName<'_>>, log: Log) -> Exit
 where
     S: ServedStore,
 {
     let mut addresses = Vec::new();
+    let Opened { channel, sockets } = opened;
     let listen: Vec<_> = args.listen.iter().map(|text| ListenAddress::split(text)).collect();
-    for address in if listen.is_empty() { vec![ListenAddress::default()] } else { listen } {
+    let is_default = listen.is_empty() && sockets.is_empty();
+    for address in if is_default { vec![ListenAddress::default()] } else { listen } {
         match address.resolve(family(args)) {
             Ok(resolved) => addresses.extend(resolved),
             Err(error) => return fail(Exit::Network, &error),
         }
     }
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let metrics = Metrics::new();
     let key = channel.as_ref().map(|channel| *channel.public());
     let server = configure(server, args, channel, &metrics).with_observer(log);
+    let server = sockets.into_iter().fold(server, Server::with_listener);
     let server = match addresses.into_iter().fold(server, Server::with_address).bind() {
         Ok(server) => server,
         Err(error) => return fail(Exit::Network, &error),
@@ -341,13 +384,13 @@ where
     }
 }
 
-fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit {
+fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Option<Arc<ServerChannel>>) -> Exit {
     let listen = match args.listen.as_slice() {
         [] => ListenAddress::default(),
         [text] => ListenAddress::split(text),
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
-    if let Some(warning) = descriptor_limit::raise(args.max_clients) {
+    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
         print_error(warning);
     }
     let store = SwappableStore::new(store);
@@ -356,6 +399,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
         folder: args.path.clone(),
         hidden: args.hidden,
         append: args.append.clone(),
+        versions: args.versions.clone(),
         listen,
         family: family(args),
         name: args.name.clone(),
@@ -377,7 +421,12 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Keys) -> Exit 
 }
 
 /// Applies the arguments that both ways of running have in common.
-fn configure<'a, S>(mut server: Server<'a, S>, args: &Serve, channel: Keys, metrics: &Metrics) -> Server<'a, S>
+fn configure<'a, S>(
+    mut server: Server<'a, S>,
+    args: &Serve,
+    channel: Option<Arc<ServerChannel>>,
+    metrics: &Metrics,
+) -> Server<'a, S>
 where
     S: ServedStore,
 {
@@ -391,6 +440,7 @@ where
     if args.metrics.is_some() {
         server = server.with_observer(metrics.clone());
     }
+    let server = server.with_proxy_protocol(args.admission.proxies().iter().copied());
     server.with_ipv6_only(args.ipv6).with_limits(limits(args))
 }
 

@@ -11,6 +11,7 @@ mod listing;
 mod outcomes;
 mod program;
 mod range;
+mod replicas;
 mod report;
 mod selection;
 mod serve;

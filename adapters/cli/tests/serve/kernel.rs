@@ -20,7 +20,7 @@ fn tampered(injections: &[&str], args: &[&str]) -> Program {
 #[test]
 fn k6_no_error_of_accept_ends_service() {
     for errno in ["ECONNABORTED", "EPROTO", "EPERM", "EINTR", "ENOBUFS", "ENOMEM", "EMFILE", "ENFILE", "EIO"] {
-        let program = tampered(&[&format!("accept4:error={errno}:when=1..4")], &[]);
+        let program = tampered(&[&format!("accept4:error={errno}:when=1..4")], &["-v"]);
         for _ in 0..3 {
             program.connect().hello();
         }

@@ -1,8 +1,8 @@
 //! The program: signals, exit codes, limits of the system, and outputs that are closed or full.
 
 use std::fs;
-use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ fn serves_and_stops_in_good_order_on_each_signal() {
     for signal in [Signal::INT, Signal::TERM] {
         // Some may be ignored here, as under nohup(1).
         let mut command = Command::new("env");
-        command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7"]);
+        command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7", "-v"]);
         let mut program = Program::start_as(command);
         let mut client = program.connect();
         assert!(client.hello().contains(r#""name":"bench-7""#));
@@ -63,6 +63,50 @@ fn c12_without_a_terminal_a_hangup_does_not_stop_it() {
     program.signal(Signal::TERM);
     let status = program.wait();
     assert_eq!((status.code(), status.signal()), (Some(0), None));
+}
+
+#[test]
+fn sockets_of_a_service_manager_outlive_the_program() {
+    let manager = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = manager.local_addr().expect("an address");
+    let start = |args: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"exec 3<&0; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@""#, "sh", env!("CARGO_BIN_EXE_coracle")]);
+        command.arg("serve").args(args).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.stdin(OwnedFd::from(manager.try_clone().expect("a clone")));
+        command.spawn().expect("started")
+    };
+    for _ in 0..2 {
+        let mut program = start(&[env!("CARGO_MANIFEST_DIR")]);
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+        assert_eq!(line, format!("listening on {address}\n"));
+        // Idle threads are waked, too.
+        (0..3).for_each(|_| drop(Client::new(address).hello()));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&program), Signal::TERM).expect("signalled");
+        assert_eq!(program.wait().expect("a child").code(), Some(0));
+    }
+    // Nobody serves, and the client waits for who does next.
+    let mut waiting = Client::new(address);
+    let mut program = start(&[env!("CARGO_MANIFEST_DIR")]);
+    waiting.hello();
+    program.kill().expect("killed");
+    program.wait().expect("a child");
+}
+
+#[test]
+fn what_is_no_listening_socket_is_told() {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"exec 3</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@""#,
+        "sh",
+        env!("CARGO_BIN_EXE_coracle"),
+    ]);
+    let output = command.arg("serve").stdin(Stdio::null()).output().expect("run");
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("socket 1 of the service manager is no listening TCP socket"), "{told}");
 }
 
 #[test]
@@ -275,7 +319,7 @@ fn the_log_is_json_on_request_and_quiet_on_request() {
 #[test]
 fn the_default_takes_both_families() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
-    command.args(["serve", "--listen", "[::]:0"]);
+    command.args(["serve", "--listen", "[::]:0", "-v"]);
     let program = Program::start_as(command);
     // The first address is the dual-stack one.
     for host in ["127.0.0.1", "::1"] {

@@ -37,7 +37,7 @@ fn visits(program: &Program, rounds: usize) {
 
 #[test]
 fn x6_many_clients_leave_nothing_behind() {
-    let program = Program::start(&[]);
+    let program = Program::start(&["-v"]);
     program.connect().hello();
     // The line is logged shortly before the socket is closed.
     wait_for(|| (program.log().contains("disconnected") && sockets(&program) == AT_REST).then_some(()));

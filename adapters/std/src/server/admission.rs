@@ -1,5 +1,6 @@
 //! Admission: whether a client that connects is served, queued or refused, or another connection is evicted for it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -9,6 +10,7 @@ use coracle_core::Code;
 use socket2::Socket;
 
 use super::entry::{ConnectionEntry, ForcedClose};
+use super::proxy::{Arriving, HeaderReader};
 use super::queue::{Dismissal, Queue};
 use super::registry::{ConnectionRegistry, Phase, State};
 
@@ -17,6 +19,9 @@ const MIN_EVICTABLE_AGE: Duration = Duration::from_secs(1);
 /// The same where connections are encrypted, before the handshake is made: strangers that leave theirs would hold all places for
 /// that second. An honest client needs two round trips.
 const MIN_STRANGER_AGE: Duration = Duration::from_millis(200);
+
+/// Connections of proxies may wait for their header in any case.
+const MIN_ARRIVING: usize = 64;
 
 /// What happens to a new client.
 #[derive(Debug)]
@@ -76,6 +81,32 @@ impl ConnectionRegistry {
             return AdmissionDecision::Admitted(entry);
         }
         AdmissionDecision::Admitted(state.insert(socket, address))
+    }
+
+    /// Counts a connection of a proxy at `address`, whose header `reader` has begun to read. Given back is one that is
+    /// refused: as many wait for their header as clients are served at a time, or the server is being stopped.
+    pub(super) fn begin_arrival(
+        &self,
+        socket: Socket,
+        address: SocketAddr,
+        reader: HeaderReader,
+    ) -> Result<Arriving, (Socket, Code)> {
+        let mut state = self.state();
+        if state.phase != Phase::Running {
+            return Err((socket, Code::ShuttingDown));
+        }
+        if state.arriving.len() >= self.max_clients.max(MIN_ARRIVING) {
+            return Err((socket, Code::Busy));
+        }
+        let socket = Arc::new(socket);
+        Ok(Arriving { id: state.arriving.insert(&socket), socket, address, reader })
+    }
+
+    /// Counts it no longer, and returns its socket: another descriptor of it, where the thread that accepted it holds it for a
+    /// moment longer.
+    pub(super) fn end_arrival(&self, arriving: Arriving) -> io::Result<Socket> {
+        self.state().arriving.remove(arriving.id);
+        Arc::try_unwrap(arriving.socket).or_else(|shared| shared.try_clone())
     }
 
     /// The connection of `entry` waits for a file to change.

@@ -13,6 +13,7 @@ use super::event::Event;
 use super::linger::LingeringSockets;
 use super::listener::SocketTimeouts;
 use super::observer::Observer;
+use super::proxy::Proxies;
 use super::registry::ConnectionRegistry;
 use crate::rate_limit::RateLimit;
 use crate::sys;
@@ -26,6 +27,7 @@ pub(super) struct ServerContext<'c> {
     /// Whether one of the observers needs the events of single requests.
     pub sees_requests: bool,
     pub timeouts: SocketTimeouts,
+    pub proxies: Proxies,
     /// Of all connections together.
     pub rate_limit: Option<RateLimit>,
     /// Of each connection, in bytes a second.

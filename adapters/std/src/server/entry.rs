@@ -21,6 +21,8 @@ pub(super) struct ConnectionEntry {
     pub live: usize,
     /// A whole request has arrived, so the connection is not evicted.
     is_active: AtomicBool,
+    /// A proxy has made it for itself, to see whether the server is there.
+    is_proxy: AtomicBool,
     /// The client has made the handshake of an encrypted connection, or comes without.
     is_introduced: AtomicBool,
     forced_close: AtomicU8,
@@ -45,7 +47,7 @@ pub(super) enum ForcedClose {
 
 impl ConnectionEntry {
     pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
-        let [is_active, is_introduced, is_displaced, is_spare] = [false; 4].map(AtomicBool::new);
+        let [is_active, is_proxy, is_introduced, is_displaced, is_spare] = [false; 5].map(AtomicBool::new);
         let (admitted, forced_close, waiting) = (Instant::now(), AtomicU8::new(0), Mutex::new(None));
         Self {
             id,
@@ -54,6 +56,7 @@ impl ConnectionEntry {
             admitted,
             live,
             is_active,
+            is_proxy,
             is_introduced,
             forced_close,
             is_displaced,
@@ -81,6 +84,15 @@ impl ConnectionEntry {
 
     pub(super) fn is_introduced(&self) -> bool {
         self.is_introduced.load(Ordering::Relaxed)
+    }
+
+    /// A proxy has made the connection for itself.
+    pub(super) fn mark_proxy(&self) {
+        self.is_proxy.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_proxy(&self) -> bool {
+        self.is_proxy.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_active(&self) -> bool {

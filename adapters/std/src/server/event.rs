@@ -10,6 +10,7 @@ use coracle_core::{CloseReason, Code, Request, RequestKind};
 
 #[cfg(feature = "channel")]
 use super::handshake_fault::HandshakeFault;
+use super::proxy::ProxyFault;
 #[cfg(feature = "channel")]
 use crate::channel::RecordError;
 
@@ -42,6 +43,14 @@ pub enum Event<'a> {
         code: Code,
         /// Whether the limit was [`Limits::max_clients_per_address`](super::Limits::max_clients_per_address).
         is_over_address_limit: bool,
+    },
+    /// A connection of a proxy was closed, since it did not say as it should whose it is
+    /// ([`Server::with_proxy_protocol`](super::Server::with_proxy_protocol)).
+    ProxyRefused {
+        /// The proxy; the connection has no number and no thread.
+        address: SocketAddr,
+        /// What was wrong.
+        fault: ProxyFault,
     },
     /// A handshake of an encrypted connection has ended; where it failed, [`Event::Disconnected`] follows.
     #[cfg(feature = "channel")]
@@ -164,6 +173,7 @@ pub struct Peer {
     address: SocketAddr,
     thread: Arc<str>,
     client: Option<Arc<ClientIdentity>>,
+    is_proxy: bool,
 }
 
 /// Who has made the handshake of an encrypted connection.
@@ -194,7 +204,11 @@ impl ClientIdentity {
 
 impl Peer {
     pub(super) const fn new(id: u64, address: SocketAddr, thread: Arc<str>) -> Self {
-        Self { id, address, thread, client: None }
+        Self { id, address, thread, client: None, is_proxy: false }
+    }
+
+    pub(super) fn with_proxy(self, is_proxy: bool) -> Self {
+        Self { is_proxy, ..self }
     }
 
     #[cfg(feature = "channel")]
@@ -214,7 +228,14 @@ impl Peer {
         self.id
     }
 
-    /// Address of the client; an IPv4 address for an IPv4 client of a dual-stack socket.
+    /// Whether a proxy has made the connection for itself, to see whether the server is there.
+    #[must_use]
+    pub const fn is_proxy(&self) -> bool {
+        self.is_proxy
+    }
+
+    /// Address of the client, behind the proxy where there is one that says so; an IPv4 address for an IPv4 client of a
+    /// dual-stack socket.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
@@ -303,6 +324,9 @@ pub struct ConnectionSummary {
     pub reason: DisconnectReason,
     /// Requests whose response ended.
     pub requests: u64,
+    /// Whether the client only said `hello`, or nothing, and left: as balancers do all the time, to see whether a server is
+    /// there.
+    pub is_probe: bool,
     /// Bytes of bodies that were sent or stored.
     pub body_len: u64,
     /// From admission to the end.
@@ -313,7 +337,7 @@ impl ConnectionSummary {
     /// A summary of no requests, bytes and time; its members can be set.
     #[must_use]
     pub const fn new(reason: DisconnectReason) -> Self {
-        Self { reason, requests: 0, body_len: 0, duration: Duration::ZERO }
+        Self { reason, requests: 0, is_probe: false, body_len: 0, duration: Duration::ZERO }
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct EventBridge<'c> {
     /// Its name, where an observer sees requests.
     name: String,
     requests: u64,
+    /// More came than an answered `hello`.
+    is_used: bool,
     body_len: u64,
     /// Who asks, where there are keys.
     #[cfg(feature = "channel")]
@@ -47,11 +49,23 @@ struct CurrentRequest {
     version: Option<String>,
     /// Whether it has waited for its file to change.
     has_waited: bool,
+    /// Whether its file is looked up again.
+    is_repeated: bool,
 }
 
 impl CurrentRequest {
     const fn new(kind: RequestKind, started: Option<Instant>) -> Self {
-        Self { kind, started, file_size: None, body_len: 0, to: None, expected: None, version: None, has_waited: false }
+        Self {
+            kind,
+            started,
+            file_size: None,
+            body_len: 0,
+            to: None,
+            expected: None,
+            version: None,
+            has_waited: false,
+            is_repeated: false,
+        }
     }
 }
 
@@ -64,6 +78,7 @@ impl<'c> EventBridge<'c> {
             current: None,
             name: String::new(),
             requests: 0,
+            is_used: false,
             body_len: 0,
             #[cfg(feature = "channel")]
             asker: None,
@@ -79,9 +94,16 @@ impl<'c> EventBridge<'c> {
     /// The request waits for its file to change.
     pub(super) fn begin_waiting(&mut self) {
         if let Some(current) = &mut self.current {
-            current.has_waited = true;
+            (current.has_waited, current.is_repeated) = (true, true);
         }
         self.context.registry.note_waiting(self.entry);
+    }
+
+    /// The request waits for its store, which is not ready.
+    pub(super) fn begin_preparing(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.is_repeated = true;
+        }
     }
 
     /// The session has ended. Removes the connection from the registry, and returns how the socket is to be closed.
@@ -113,13 +135,20 @@ impl<'c> EventBridge<'c> {
             self.request_finished(Some(kind), body_len, RequestOutcome::CutShort(reason));
         }
         let duration = self.entry.admitted.elapsed();
-        let summary = ConnectionSummary { reason, requests: self.requests, body_len: self.body_len, duration };
+        let summary = ConnectionSummary {
+            requests: self.requests,
+            is_probe: !self.is_used && matches!(reason, DisconnectReason::Done | DisconnectReason::Lost(_)),
+            body_len: self.body_len,
+            duration,
+            ..ConnectionSummary::new(reason)
+        };
         let live = self.context.registry.remove(self.entry);
         self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
     }
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
         self.requests += 1;
+        self.is_used |= kind != Some(RequestKind::Hello) || outcome != RequestOutcome::Done;
         let current = self.current.take();
         let summary = RequestSummary {
             kind,
@@ -166,7 +195,7 @@ impl SessionObserver for EventBridge<'_> {
         if self.entry.is_spare.swap(false, Ordering::Relaxed) {
             self.context.registry.displace_waiting();
         }
-        if self.current.as_ref().is_some_and(|current| current.has_waited) {
+        if self.current.as_ref().is_some_and(|current| current.is_repeated) {
             // The same request, of which the file is looked up again.
             return;
         }
@@ -205,6 +234,7 @@ impl SessionObserver for EventBridge<'_> {
     }
 
     fn text(&mut self, text: &[u8]) {
+        self.is_used = true;
         self.entry.mark_active();
         self.emit_request(&Event::Text { peer: self.peer, bytes: text });
     }

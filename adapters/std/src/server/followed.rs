@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use coracle_core::{FileInfo, FileName, Store, Version};
+use coracle_core::{FileInfo, FileName, Store, StoreError, Version};
 
 use crate::sys::{FileWatcher, WatchId};
 use crate::transport::KernelFile;
@@ -194,6 +194,8 @@ impl<F: KernelFile> FollowedFiles<F> {
                 followed.seen = Some((Arc::new(Mutex::new(file)), info.clone()));
                 info
             }
+            // Those who ask themselves are told when it is.
+            Err(StoreError::NotReady) => return followed.wake(|_| true),
             Err(_) => {
                 // Until another file has the name, what is added to this one is of use.
                 let then = followed.seen.as_mut().and_then(|(file, before)| {

@@ -16,8 +16,9 @@ pub struct ServerHandle {
 }
 
 impl ServerHandle {
-    /// Stops in good order: no new clients, each response under way is finished, then its client is told `shuttingDown`.
-    /// Connections that are left after [`Limits::grace`](super::Limits::grace) are aborted. Does not wait for it.
+    /// Stops in good order: each response under way is finished, then its client is told `shuttingDown`, as new clients are
+    /// at once.
+    /// The listeners are closed when no connection is left; those left after [`Limits::grace`](super::Limits::grace) are aborted. Does not wait for it.
     pub fn stop(&self) {
         self.registry.stop(Phase::Stopping);
     }

@@ -1,7 +1,7 @@
 //! Listening sockets.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
 use super::limits::Limits;
+use super::shared_accept::SharedAccept;
 use crate::sys;
 
 /// A kernel's queue that overflows costs a client a second for each lost SYN. The kernel bounds it by
@@ -28,6 +29,8 @@ pub(super) struct Listener {
     /// With the real port.
     pub address: SocketAddr,
     is_closed: AtomicBool,
+    /// Of a socket that other processes have, too.
+    shared: Option<SharedAccept>,
     /// Threads that wait for a client, or will when they have spawned others. A thread that is not counted does not accept.
     waiting: Mutex<usize>,
     /// Options that the system refused; the listener does without them.
@@ -72,29 +75,40 @@ impl Listener {
         if address.is_ipv6() {
             socket.set_only_v6(only_v6 || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
         }
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(60))
-            .with_interval(Duration::from_secs(15))
-            .with_retries(4);
-        let options = [
-            // A restart must not wait for the connections of before.
-            ("SO_REUSEADDR", socket.set_reuse_address(true)),
-            ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
-            ("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive)),
-            ("SO_RCVTIMEO", socket.set_read_timeout(Some(timeouts.read))),
-            ("SO_SNDTIMEO", socket.set_write_timeout(Some(timeouts.write))),
-        ];
-        let refused_options: Vec<_> = options.into_iter().filter_map(|(name, set)| Some((name, set.err()?))).collect();
+        // A restart must not wait for the connections of before.
+        let refused = socket.set_reuse_address(true).err().map(|error| ("SO_REUSEADDR", error));
+        let refused_options = refused.into_iter().chain(set_options(&socket, timeouts)).collect();
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
+        Self::over(socket, None, refused_options)
+    }
+
+    /// Takes over a socket that listens, and that other processes may have, too: a service manager, or the one that served
+    /// before.
+    pub(super) fn adopt(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<Self> {
+        // Another process may take the client that made it readable.
+        listener.set_nonblocking(true)?;
+        let socket = Socket::from(listener);
+        let refused_options = set_options(&socket, timeouts).collect();
+        Self::over(socket, Some(SharedAccept::new(timeouts.read)?), refused_options)
+    }
+
+    fn over(
+        socket: Socket,
+        shared: Option<SharedAccept>,
+        refused_options: Vec<(&'static str, io::Error)>,
+    ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (is_closed, waiting) = (AtomicBool::new(false), Mutex::new(0));
-        Ok(Self { socket, address, is_closed, waiting, refused_options })
+        Ok(Self { socket, address, is_closed, shared, waiting, refused_options })
     }
 
     /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
     pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
-        let (socket, address) = self.socket.accept()?;
+        let (socket, address) = match &self.shared {
+            None => self.socket.accept()?,
+            Some(shared) => shared.accept(&self.socket)?,
+        };
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
     }
@@ -145,7 +159,9 @@ impl Listener {
     /// Accepts no more, and wakes the threads that wait for a client. True the first time.
     pub(super) fn close(&self) -> bool {
         let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
-        if is_first {
+        if is_first && let Some(shared) = &self.shared {
+            shared.close();
+        } else if is_first {
             // Fails only where it is no longer listening, which is what is wanted.
             drop(self.socket.shutdown(std::net::Shutdown::Both));
         }
@@ -155,6 +171,19 @@ impl Listener {
     fn waiting(&self) -> MutexGuard<'_, usize> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Sets what accepted sockets inherit; returns the options that the system refuses.
+fn set_options(socket: &Socket, timeouts: SocketTimeouts) -> impl Iterator<Item = (&'static str, io::Error)> {
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    let options = [
+        ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
+        ("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive)),
+        ("SO_RCVTIMEO", socket.set_read_timeout(Some(timeouts.read))),
+        ("SO_SNDTIMEO", socket.set_write_timeout(Some(timeouts.write))),
+    ];
+    options.into_iter().filter_map(|(name, set)| Some((name, set.err()?)))
 }
 
 /// Listens on all `addresses`. Where `0.0.0.0` with the same port is among them, `[::]` is IPv6 alone. One that another
@@ -200,7 +229,7 @@ fn explain(address: SocketAddr, error: &io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::time::Duration;
 
     use super::{Listener, MAX_WAITING, SocketTimeouts, bind_listeners};
@@ -245,6 +274,27 @@ mod tests {
             assert_eq!(socket.write_timeout().expect("an option"), Some(TIMEOUTS.write));
         }
         assert!(!listener.has_pending());
+    }
+
+    #[test]
+    fn a_shared_socket_goes_on_listening_when_it_is_closed_here() {
+        let shared = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = Listener::adopt(shared.try_clone().expect("a clone"), TIMEOUTS).expect("adopted");
+        let connect = || TcpStream::connect(listener.address).expect("connected");
+        std::thread::scope(|scope| {
+            let accepting = scope.spawn(|| listener.accept().expect("accepted"));
+            let client = connect();
+            let (socket, peer) = accepting.join().expect("no panic");
+            assert_eq!(peer, client.local_addr().expect("its address"));
+            assert_eq!(socket.read_timeout().expect("an option"), Some(TIMEOUTS.read));
+            let waiting = [(); 3].map(|()| scope.spawn(|| listener.accept()));
+            std::thread::sleep(Duration::from_millis(50));
+            assert!(listener.close() && !listener.close());
+            assert!(waiting.into_iter().all(|thread| thread.join().expect("no panic").is_err()));
+        });
+        let later = connect();
+        shared.set_nonblocking(false).expect("an option");
+        assert_eq!(shared.accept().expect("accepted").1, later.local_addr().expect("its address"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use coracle_core::RequestKind;
 use serde::Serialize;
 
 use super::event::{ClientIdentity, DequeueReason, Event, Peer, RequestOutcome};
+use super::proxy::ProxyFault;
 use crate::Escaped;
 
 /// Format of a log's lines.
@@ -30,7 +31,7 @@ pub enum LogLevel {
     /// A line for each response, for each connection that ends or is refused, and for text.
     #[default]
     Normal,
-    /// A line for each new connection and each request, too.
+    /// A line for each new connection and each request, too, and for clients that only say `hello`.
     Verbose,
 }
 
@@ -148,8 +149,18 @@ pub(super) const fn level_of(event: &Event<'_>) -> Option<LogLevel> {
         {
             Some(LogLevel::Verbose)
         }
+        // What only looks whether the server is there.
+        Event::Finished { summary, .. }
+            if matches!((summary.kind, summary.outcome), (Some(RequestKind::Hello), RequestOutcome::Done)) =>
+        {
+            Some(LogLevel::Verbose)
+        }
+        Event::Disconnected { summary, .. } if summary.is_probe => Some(LogLevel::Verbose),
+        Event::Finished { peer, .. } | Event::Disconnected { peer, .. } if peer.is_proxy() => Some(LogLevel::Verbose),
+        Event::ProxyRefused { fault: ProxyFault::Left, .. } => Some(LogLevel::Verbose),
         Event::Warning { .. } | Event::Aborting { .. } => Some(LogLevel::Quiet),
         Event::Refused { .. }
+        | Event::ProxyRefused { .. }
         | Event::Dequeued { reason: DequeueReason::Gone, .. }
         | Event::Text { .. }
         | Event::Finished { .. }
@@ -188,6 +199,10 @@ pub(super) fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let text = is_over_address_limit.then(|| "its address has its share of places".to_owned());
             Line { event: "refused", peer: Some(address), outcome, text, ..line }
         }
+        Event::ProxyRefused { address, fault } => {
+            let outcome = Some(fault.to_string());
+            Line { event: "proxy", peer: Some(address), outcome, ..line }
+        }
         Event::Queued { address, waiting } => {
             let text = Some(format!("with {waiting} in the queue"));
             Line { event: "queued", peer: Some(address), text, ..line }
@@ -212,7 +227,7 @@ pub(super) fn describe<'a>(event: &'a Event<'a>) -> Option<Line<'a>> {
             let (client, key) = known(peer, summary.kind.is_some_and(changes));
             let (peer, thread) = at(peer);
             let what = Some(summary.kind.map_or("unreadable", |kind| kind.as_str()));
-            let is_named = summary.kind.is_some_and(|kind| kind != coracle_core::RequestKind::Hello);
+            let is_named = summary.kind.is_some_and(|kind| kind != RequestKind::Hello);
             Line {
                 event: "finished",
                 peer,

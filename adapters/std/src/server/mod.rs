@@ -51,6 +51,7 @@ mod listener;
 mod log;
 mod log_line;
 mod observer;
+mod proxy;
 mod queue;
 mod queue_sweeper;
 mod registry;
@@ -58,11 +59,12 @@ pub(crate) mod retry_estimate;
 mod served_file;
 mod served_store;
 mod server_transport;
+mod shared_accept;
 mod worker;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread::{self, Builder, Scope};
@@ -81,6 +83,7 @@ pub use listener::DEFAULT_ADDRESS;
 pub use log::Log;
 pub use log_line::{LogFormat, LogLevel};
 pub use observer::Observer;
+pub use proxy::{ProxyFault, ProxyNetwork, ProxyNetworkError};
 pub use served_store::{ReadOnly, ReadWrite, ServedStore};
 
 #[cfg(feature = "channel")]
@@ -95,6 +98,7 @@ use encryption::Encryption;
 use key_watcher::watch_files;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
+use proxy::Proxies;
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
 use worker::spawn_first_worker;
@@ -110,9 +114,11 @@ const LINGER_POLL_INTERVAL: Duration = Duration::from_millis(5);
 pub struct Server<'a, S> {
     store: S,
     addresses: Vec<SocketAddr>,
+    sockets: Vec<TcpListener>,
     ipv6_only: bool,
     limits: Limits,
     name: String,
+    proxies: Vec<ProxyNetwork>,
     observers: Vec<Box<dyn Observer + 'a>>,
     #[cfg(feature = "channel")]
     channel: Option<Arc<ServerChannel>>,
@@ -147,9 +153,11 @@ where
         Self {
             store,
             addresses: Vec::new(),
+            sockets: Vec::new(),
             ipv6_only: false,
             limits: Limits::default(),
             name: String::new(),
+            proxies: Vec::new(),
             observers: Vec::new(),
             #[cfg(feature = "channel")]
             channel: None,
@@ -161,6 +169,14 @@ where
     #[must_use]
     pub fn with_address(mut self, address: SocketAddr) -> Self {
         self.addresses.push(address);
+        self
+    }
+
+    /// Adds a socket that listens already, in place of [`DEFAULT_ADDRESS`]: one of a service manager, or of the process that
+    /// served before. It goes on listening for those when this server has ended, and meanwhile does not block.
+    #[must_use]
+    pub fn with_listener(mut self, socket: TcpListener) -> Self {
+        self.sockets.push(socket);
         self
     }
 
@@ -182,6 +198,19 @@ where
         Self { name: name.as_str().to_owned(), ..self }
     }
 
+    /// Adds addresses of proxies, as balancers are. Each connection from there has to begin with a header of the PROXY protocol,
+    /// version 2, and the client that it names is the one that limits, events and the log see. Its addresses are those of TCP
+    /// over IPv4 or IPv6; where it names none, the client counts as the proxy. Connections from elsewhere are served as they
+    /// are, and a header is no request. Default: there is no proxy.
+    ///
+    /// The header may take as long as a request ([`Limits::request_timeout`]). As many connections as clients are served at a
+    /// time may wait for theirs, beside those.
+    #[must_use]
+    pub fn with_proxy_protocol(mut self, networks: impl IntoIterator<Item = ProxyNetwork>) -> Self {
+        self.proxies.extend(networks);
+        self
+    }
+
     /// Sets the keys of the server: connections are encrypted then, and clients are known by their keys. What they may do is what
     /// the store offers and their rights allow.
     #[cfg(feature = "channel")]
@@ -201,15 +230,22 @@ where
     ///
     /// # Errors
     ///
-    /// An address cannot be listened on; the message names it and says why.
-    pub fn bind(self) -> io::Result<BoundServer<'a, S>> {
-        let addresses = if self.addresses.is_empty() { vec![DEFAULT_ADDRESS] } else { self.addresses.clone() };
+    /// An address cannot be listened on; the message names it and says why. Or a socket of [`Server::with_listener`] cannot be
+    /// used.
+    pub fn bind(mut self) -> io::Result<BoundServer<'a, S>> {
+        let sockets = std::mem::take(&mut self.sockets);
+        let is_default = self.addresses.is_empty() && sockets.is_empty();
+        let addresses = if is_default { vec![DEFAULT_ADDRESS] } else { self.addresses.clone() };
         let bound = self.bind_later();
-        bound.handle.listen_only_on(&addresses)?;
+        let handle = &bound.handle;
+        let adopted = sockets.into_iter().map(|socket| Listener::adopt(socket, handle.timeouts));
+        let adopted = adopted.collect::<io::Result<Vec<_>>>()?;
+        handle.listen_only_on(&addresses)?;
+        handle.registry.open_listeners(adopted);
         Ok(bound)
     }
 
-    /// Listens nowhere yet, whatever [`Server::with_address`] said: [`ServerHandle::listen_only_on`] and
+    /// Listens nowhere yet, whatever [`Server::with_address`] and [`Server::with_listener`] said: [`ServerHandle::listen_only_on`] and
     /// [`ServerHandle::listen_on`] do so, before [`BoundServer::run`] is called or while it runs.
     #[must_use]
     pub fn bind_later(self) -> BoundServer<'a, S> {
@@ -285,6 +321,7 @@ where
             observers: &server.observers,
             sees_requests: server.observers.iter().any(|observer| observer.sees_requests()),
             timeouts: handle.timeouts,
+            proxies: Proxies::new(server.proxies, server.limits.request_timeout),
             rate_limit: server.limits.rate_limit.map(RateLimit::new),
             connection_rate_limit: server.limits.connection_rate_limit,
             began: sys::monotonic(),
@@ -348,6 +385,7 @@ where
         }
     }
     let summary = wait_for_connections(context, grace);
+    context.registry.close_for_good();
     store.stop_watching();
     // Clients that it refuses linger, too.
     let ended = sweeper.map_or(Ok(()), |sweeper| sweeper.join());

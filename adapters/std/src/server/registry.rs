@@ -12,6 +12,7 @@ use super::address_limits::AddressLimits;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::limits::Limits;
 use super::listener::Listener;
+use super::proxy::ArrivingSockets;
 use super::queue::{Dismissal, Queue};
 use super::retry_estimate::RetryEstimate;
 
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) commands: VecDeque<AcceptorCommand>,
     /// Connections by number.
     pub(super) live: HashMap<u64, Arc<ConnectionEntry>>,
+    /// Connections of proxies whose client is not known yet.
+    pub(super) arriving: ArrivingSockets,
     /// Connections that may be evicted, the oldest first; some of them have left or become active since.
     pub(super) evictable: VecDeque<Weak<ConnectionEntry>>,
     /// Connections that wait for a file to change, the longest first; some of them have gone on since.
@@ -77,6 +80,7 @@ impl ConnectionRegistry {
                 listeners: Vec::new(),
                 commands: VecDeque::new(),
                 live: HashMap::new(),
+                arriving: ArrivingSockets::default(),
                 evictable: VecDeque::new(),
                 waiting: VecDeque::new(),
                 queue,
@@ -177,8 +181,8 @@ impl ConnectionRegistry {
         self.state().live.len()
     }
 
-    /// Closes the listeners and enters `phase`, unless it is as far already: [`Phase::Stopping`] wakes all connections,
-    /// [`Phase::Aborting`] closes them.
+    /// Enters `phase`, unless it is as far already: [`Phase::Stopping`] wakes all connections, and newcomers are told;
+    /// [`Phase::Aborting`] closes the connections and the listeners.
     pub(super) fn stop(&self, phase: Phase) {
         let mut state = self.state();
         if state.phase >= phase {
@@ -186,13 +190,19 @@ impl ConnectionRegistry {
         }
         state.phase = phase;
         self.is_stopping.store(true, Ordering::Release);
-        for listener in &state.listeners {
-            listener.close();
+        if phase == Phase::Aborting {
+            state.close_listeners();
         }
+        state.arriving.wake();
         let why = if phase == Phase::Aborting { ForcedClose::Aborted } else { ForcedClose::Stopping };
         state.live.values().for_each(|entry| entry.force_close(why));
         self.changed.notify_all();
         self.queue_changed.notify_all();
+    }
+
+    /// Closes all listeners of a server that is being stopped.
+    pub(super) fn close_for_good(&self) {
+        self.state().close_listeners();
     }
 
     /// Waits until no connection is left; false when the phase becomes [`Phase::Aborting`], or `limit` passes, before.
@@ -221,6 +231,12 @@ impl ConnectionRegistry {
 }
 
 impl State {
+    fn close_listeners(&self) {
+        for listener in &self.listeners {
+            listener.close();
+        }
+    }
+
     pub(super) fn insert(&mut self, socket: Socket, address: SocketAddr) -> Arc<ConnectionEntry> {
         self.last_id += 1;
         self.address_limits.acquire(address.ip());

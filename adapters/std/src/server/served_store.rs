@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use coracle_core::blocking::{Buffers, Clock, Served, SessionObserver as _, serve_until_watch};
 use coracle_core::exec::{Access, StoreExchange};
-use coracle_core::{Action, Close, ServerConfig, ServerSession, Store, WritableStore};
+use coracle_core::{Action, Close, Instant, ServerConfig, ServerSession, Store, WritableStore};
 
 use super::abortable_store::AbortableStore;
 use super::entry::{ConnectionEntry, ForcedClose};
@@ -14,6 +15,9 @@ use super::event_bridge::EventBridge;
 use super::followed::FollowedFiles;
 use super::server_transport::ServerTransport;
 use crate::transport::KernelFile;
+
+/// How long a connection whose store is not ready sleeps before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A store and what clients may do with it: [`ReadOnly`] or [`ReadWrite`].
 pub trait ServedStore: Clone + Send + Sealed {
@@ -141,6 +145,15 @@ impl<S: Store<File: KernelFile>> Shared<S> {
                     }
                 }
             }
+            if session.awaits_store() {
+                bridge.begin_preparing();
+                thread::sleep(ASK_AGAIN);
+                match entry.forced_close() {
+                    Some(ForcedClose::Evicted | ForcedClose::Aborted) => session.send_failed(),
+                    _ => ask_again(session, clock.now()),
+                }
+                continue;
+            }
             let now = clock.now();
             let limit_ms = session.deadline().map_or(0, |(when, _)| when.since(now));
             entry.set_waiting(true);
@@ -162,6 +175,15 @@ impl<S: Store<File: KernelFile>> Shared<S> {
                 None => session.handle_timeout(now),
             }
         }
+    }
+}
+
+/// Sends a heartbeat where one is due; else has the request looked up again.
+fn ask_again(session: &mut ServerSession<'_, &mut [u8]>, now: Instant) {
+    if session.deadline().is_some_and(|(when, _)| when <= now) {
+        session.handle_timeout(now);
+    } else {
+        session.look_again(now);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use coracle_core::{CloseHow, Code};
 use socket2::Socket;
 
-use super::acceptor::{Accepted, Acceptor};
+use super::acceptor::{Accepted, Acceptor, Newcomer};
 use super::admission::AdmittedFromQueue;
 use super::connection::{WorkerBuffers, refuse, serve_connection};
 use super::context::ServerContext;
@@ -44,7 +44,7 @@ fn spawn<'scope, 'env, S>(
     context: &'env ServerContext<'env>,
     listener: Arc<Listener>,
     store: S,
-    first: Option<Arc<ConnectionEntry>>,
+    first: Option<Newcomer>,
 ) -> io::Result<()>
 where
     S: ServedStore + 'env,
@@ -69,29 +69,29 @@ impl<'scope, 'env, S> Worker<'scope, 'env, S>
 where
     S: ServedStore + 'env,
 {
-    fn run(mut self, first: Option<Arc<ConnectionEntry>>) {
-        if let Some(entry) = first
-            && !self.serve_admitted(entry)
+    fn run(mut self, first: Option<Newcomer>) {
+        if let Some(newcomer) = first
+            && !self.serve_newcomer(newcomer)
         {
             return;
         }
         while let Some(accepted) = self.acceptor.next() {
             match accepted {
-                Accepted::Serve(entry) => {
-                    if !self.serve_admitted(entry) {
+                Accepted::Serve(newcomer) => {
+                    if !self.serve_newcomer(newcomer) {
                         return;
                     }
                 }
-                Accepted::ServeAndSpawn(entry) => {
+                Accepted::ServeAndSpawn(newcomer) => {
                     if let Err(error) = self.spawn(None) {
-                        self.acceptor.give_up(entry, &error);
-                    } else if !self.serve_admitted(entry) {
+                        self.acceptor.give_up(newcomer, &error);
+                    } else if !self.serve_newcomer(newcomer) {
                         return;
                     }
                 }
-                Accepted::Spawn(entry) => {
-                    if let Err(error) = self.spawn(Some(Arc::clone(&entry))) {
-                        self.acceptor.give_up(entry, &error);
+                Accepted::Spawn(newcomer) => {
+                    if let Err(error) = self.spawn(Some(newcomer.clone())) {
+                        self.acceptor.give_up(newcomer, &error);
                     }
                 }
             }
@@ -99,13 +99,15 @@ where
     }
 
     /// Serves a client, and those that are queued. Returns whether the thread then counts as one that waits.
-    fn serve_admitted(&mut self, entry: Arc<ConnectionEntry>) -> bool {
-        self.report_connected(&entry);
-        if self.buffers.is_none() {
-            entry.wait_for_input();
+    fn serve_newcomer(&mut self, newcomer: Newcomer) -> bool {
+        if let Some(entry) = self.acceptor.introduce(newcomer) {
+            self.report_connected(&entry);
+            if self.buffers.is_none() {
+                entry.wait_for_input();
+            }
+            self.serve(entry);
+            self.serve_queued();
         }
-        self.serve(entry);
-        self.serve_queued();
         self.acceptor.listener.enter_waiting()
     }
 
@@ -113,7 +115,7 @@ where
     // the first byte of a client are to cost two pages of stack each.
 
     #[inline(never)]
-    fn spawn(&self, first: Option<Arc<ConnectionEntry>>) -> io::Result<()> {
+    fn spawn(&self, first: Option<Newcomer>) -> io::Result<()> {
         spawn(self.scope, self.context, Arc::clone(&self.acceptor.listener), self.store.clone(), first)
     }
 
@@ -186,7 +188,7 @@ where
     }
 
     fn peer(&self, entry: &ConnectionEntry) -> Peer {
-        Peer::new(entry.id, entry.address, Arc::clone(&self.thread))
+        Peer::new(entry.id, entry.address, Arc::clone(&self.thread)).with_proxy(entry.is_proxy())
     }
 }
 

@@ -7,10 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
 
 use super::append_only::AppendOnly;
+use super::contents::DigestFile;
 use super::digest_cache::DigestCache;
-use super::file::{File, InodeNumbers};
+use super::file::File;
 use super::listing::Listing;
+use super::manifest::ManifestEvent;
 use super::skipped::{SkipObserver, SkippedEntry};
+use super::version::VersionBy;
+use super::versions::Versions;
 use crate::local::name_restriction;
 use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 
@@ -30,7 +34,8 @@ use crate::sys::{ConfinedDirectory, FileKind, SystemDirectory, store_error};
 ///   listed.
 /// - Hidden is what has a component in its *name* that begins with a dot. A link with a plain name may lead to it.
 /// - What the kernel makes when it is read, as in `/proc` and `/sys`, is [`StoreError::NotFile`]: its size says nothing.
-/// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time. What a program writes through a
+/// - A file's version is a hash of inode number (where the file system stores one), size, modification and change time, or
+///   [what else](DirectoryStore::with_version_by) its owner wants. What a program writes through a
 ///   memory mapping may show in the times only later, and a user who can set the clock or write to the disk itself
 ///   can hide a change. That of a file which is [only appended to](DirectoryStore::with_append_only) stays while it grows.
 ///
@@ -45,8 +50,7 @@ pub struct DirectoryStore {
     root: ConfinedDirectory,
     hidden: bool,
     digests: DigestCache,
-    /// Of the root's file system; `None` where that may not be read.
-    inodes: Option<InodeNumbers>,
+    versions: Versions,
     skip_observer: Option<SkipObserver>,
     append_only: AppendOnly,
 }
@@ -73,9 +77,9 @@ impl DirectoryStore {
             io::Error::new(kind, format!("cannot serve {}: {why}", path.display()))
         };
         let root = ConfinedDirectory::open(path).map_err(explain)?;
-        let inodes = root.open_any(".").and_then(|root| InodeNumbers::of(&root)).ok();
+        let versions = root.open_any(".").map(|root| Versions::of_directory(&root)).unwrap_or_default();
         let digests = DigestCache::new(Self::DEFAULT_DIGEST_CACHE);
-        Ok(Self { root, hidden: false, digests, inodes, skip_observer: None, append_only: AppendOnly::default() })
+        Ok(Self { root, hidden: false, digests, versions, skip_observer: None, append_only: AppendOnly::default() })
     }
 
     /// Sets whether names with a component that begins with a dot are listed and fetched. Default: a listing counts them,
@@ -96,6 +100,36 @@ impl DirectoryStore {
     #[must_use]
     pub fn with_skip_observer(self, observer: impl Fn(&SkippedEntry<'_>) + Send + Sync + 'static) -> Self {
         Self { skip_observer: Some(SkipObserver(Box::new(observer))), ..self }
+    }
+
+    /// Sets what the versions of files are made of. Default: [`VersionBy::Inode`]. With the others, clients of one replica of a
+    /// directory go on at another one. Files that are [only appended to](DirectoryStore::with_append_only) have versions of their
+    /// own on each server.
+    ///
+    /// With [`VersionBy::Content`] a file of more than 4 MiB whose digest is not known is hashed by another thread, two at a time, and
+    /// opening it is [`StoreError::NotReady`] meanwhile. Its digest is remembered, [in a file](DirectoryStore::with_digest_file) if
+    /// there is one, once the last change lies 2 s back. [`DirectoryStore::with_manifest`] brings digests that were computed before.
+    #[must_use]
+    pub fn with_version_by(self, by: VersionBy) -> Self {
+        Self { versions: self.versions.with_version_by(by), ..self }
+    }
+
+    /// Takes SHA-256 digests of files from the [`Manifest`](super::Manifest) in the file `path`, where size and time of
+    /// modification are as it says. It is read again when it is replaced, and need not be there; what becomes of it is told
+    /// to `observer`.
+    #[must_use]
+    pub fn with_manifest(
+        self,
+        path: impl AsRef<Path>,
+        observer: impl Fn(&ManifestEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { versions: self.versions.with_manifest(path.as_ref(), observer), ..self }
+    }
+
+    /// Keeps the digests that [`VersionBy::Content`] needs in `file`, for the next start.
+    #[must_use]
+    pub fn with_digest_file(self, file: DigestFile) -> Self {
+        Self { versions: self.versions.with_digest_file(file), ..self }
     }
 
     /// Sets which files are only appended to, as logs are: the owner's promise, by their names. Such a file can be fetched while
@@ -125,7 +159,12 @@ impl DirectoryStore {
 
     /// The digest of all of `file` in the state that it had last, if it is cached.
     pub(super) fn cached_digest(&self, file: &File, kind: DigestKind) -> Option<Digest> {
-        self.digests.find(&file.last_stamp(), kind)
+        file.known_digest(kind).or_else(|| self.digests.find(&file.last_stamp(), kind))
+    }
+
+    /// What the versions of its files are made of.
+    pub(super) const fn version_by(&self) -> VersionBy {
+        self.versions.by()
     }
 
     pub(super) const fn is_hidden_served(&self) -> bool {
@@ -174,8 +213,8 @@ impl Store for &DirectoryStore {
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
         self.check_name(name)?;
-        let file = File::new(self.open_confined(name.as_str(), FileKind::Regular)?, self.inodes.as_ref())?;
-        file.with_generations(self.append_only.generations(name))
+        let file = self.open_confined(name.as_str(), FileKind::Regular)?;
+        File::new(file, name.as_str(), &self.versions, self.append_only.generations(name))
     }
 
     fn info(&mut self, file: &File) -> Result<FileInfo, StoreError> {
@@ -205,7 +244,7 @@ impl Store for &DirectoryStore {
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
-        self.digests.find(&file.last_stamp(), kind)
+        self.cached_digest(file, kind)
     }
 
     fn unix_time(&mut self) -> Option<u64> {

@@ -7,10 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use coracle_core::{FileInfo, StoreError, Version};
+use coracle_core::{Digest, DigestKind, FileInfo, StoreError, Version};
 
 use super::append_only::Generations;
-use crate::sys::{FileKind, FileStamp, has_lasting_inodes, stamp};
+use super::contents::Asked;
+use super::version::VersionBy;
+use super::versions::{Identity, Versions};
+use crate::sys::{FileKind, FileStamp, stamp};
 use crate::transport::KernelFile;
 
 /// An open regular file of a [`DirectoryStore`](super::DirectoryStore). It stays readable, with the contents it has,
@@ -20,7 +23,10 @@ pub struct File {
     file: std::fs::File,
     opened: FileStamp,
     version: Version,
+    /// Of its contents when it was opened, where it is known.
+    sha256: Option<Digest>,
     settled: bool,
+    version_by: VersionBy,
     has_lasting_inode: bool,
     /// The state that was last returned by [`File::info`]; `None` before the first call, which follows the opening at
     /// once and needs no second `fstat`.
@@ -29,40 +35,35 @@ pub struct File {
     generations: Option<Arc<Generations>>,
 }
 
-/// Whether the files of a file system keep their inode numbers: asked once for all of them.
-#[derive(Debug)]
-pub(super) struct InodeNumbers {
-    device: u64,
-    are_lasting: bool,
-}
-
-impl InodeNumbers {
-    /// Those of the file system of `directory`.
-    pub(super) fn of(directory: &std::fs::File) -> io::Result<Self> {
-        Ok(Self { device: stamp(directory)?.0.device, are_lasting: has_lasting_inodes(directory.as_fd()) })
-    }
-}
-
 impl File {
-    /// `file`, if it is a regular one. `inodes` are those of a file system where it may lie.
-    pub(super) fn new(file: std::fs::File, inodes: Option<&InodeNumbers>) -> Result<Self, StoreError> {
-        let (opened, kind) = stamp(&file).map_err(|_| StoreError::Io)?;
+    /// `file`, if it is a regular one, which was opened as `name`; `generations` are what its versions come from where it is only
+    /// appended to, and `versions` where it is not.
+    pub(super) fn new(
+        file: std::fs::File,
+        name: &str,
+        versions: &Versions,
+        generations: Option<Arc<Generations>>,
+    ) -> Result<Self, StoreError> {
+        let (mut opened, kind) = stamp(&file).map_err(|_| StoreError::Io)?;
         if kind != FileKind::Regular {
             return Err(StoreError::NotFile);
         }
-        let settled = opened.is_settled(SystemTime::now());
-        let known = inodes.filter(|inodes| inodes.device == opened.device).map(|inodes| inodes.are_lasting);
-        let has_lasting_inode = known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()));
-        let version = opened.version(has_lasting_inode);
-        Ok(Self { file, opened, version, settled, has_lasting_inode, last: Cell::new(None), generations: None })
-    }
-
-    /// The same file, whose versions come from `generations`, where it is only appended to.
-    pub(super) fn with_generations(self, generations: Option<Arc<Generations>>) -> Result<Self, StoreError> {
-        let Some(generations) = generations else { return Ok(self) };
-        let (opened, version) = generations.look(&self.file, self.has_lasting_inode)?;
-        let settled = opened.is_settled(SystemTime::now());
-        Ok(Self { opened, version, settled, generations: Some(generations), ..self })
+        let has_lasting_inode = versions.has_lasting_inode(&file, opened.device);
+        let mut settled = opened.is_settled(SystemTime::now());
+        let Identity { version, sha256 } = match &generations {
+            None => {
+                let is_settled = settled;
+                versions.identify(&Asked { name, file: &file, stamp: opened, is_settled, has_lasting_inode })?
+            }
+            Some(generations) => {
+                let version;
+                (opened, version) = generations.look(&file, has_lasting_inode)?;
+                settled = opened.is_settled(SystemTime::now());
+                Identity { version, sha256: None }
+            }
+        };
+        let (version_by, last) = (versions.by(), Cell::new(None));
+        Ok(Self { file, opened, version, sha256, settled, version_by, has_lasting_inode, last, generations })
     }
 
     /// The same file in the same state.
@@ -96,7 +97,8 @@ impl File {
             (Some(_), None) => {
                 let stamp = stamp(&self.file).map_err(|_| StoreError::Io)?.0;
                 let is_same = stamp == self.opened;
-                (stamp, if is_same { self.version.clone() } else { stamp.version(self.has_lasting_inode) })
+                let changed = || stamp.version(self.version_by, self.has_lasting_inode);
+                (stamp, if is_same { self.version.clone() } else { changed() })
             }
         };
         self.last.set(Some(stamp));
@@ -123,6 +125,13 @@ impl File {
     /// The state that was last returned by [`File::info`].
     pub(super) fn last_stamp(&self) -> FileStamp {
         self.last.get().unwrap_or(self.opened)
+    }
+
+    /// The digest of all of it in the state that was last returned by [`File::info`], where it is known. Not of a file that may
+    /// have changed since without a trace.
+    pub(super) fn known_digest(&self, kind: DigestKind) -> Option<Digest> {
+        let is_same = self.settled && self.last_stamp() == self.opened;
+        self.sha256.filter(|digest| is_same && digest.kind() == kind)
     }
 
     /// Whether the file is in the state `info` still, and every change since the opening would have shown. Only then may a

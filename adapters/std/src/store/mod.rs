@@ -1,20 +1,28 @@
 //! The files beneath a directory, or one file, as a [`Store`](coracle_core::Store).
 
 mod append_only;
+mod atomic_file;
+mod contents;
 mod digest_cache;
+mod digest_line;
 mod directory;
 mod file;
 mod listing;
+mod manifest;
 mod single;
 mod skipped;
 mod swappable;
 mod version;
+mod versions;
 mod writable;
 
+pub use contents::DigestFile;
 pub use directory::DirectoryStore;
 pub use file::File;
 pub use listing::Listing;
+pub use manifest::{Manifest, ManifestError, ManifestEvent, ManifestFile};
 pub use single::{SingleFileStore, SingleListing};
 pub use skipped::{SkipReason, SkippedEntry};
 pub use swappable::{SwappableFile, SwappableListing, SwappableStore};
+pub use version::VersionBy;
 pub use writable::{Swept, Upload, WritableDirectoryStore, WriteOptions};

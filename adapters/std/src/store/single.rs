@@ -8,8 +8,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use coracle_core::{Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Listed, NameError, Store, StoreError};
 
 use super::append_only::AppendOnly;
+use super::contents::DigestFile;
 use super::digest_cache::DigestCache;
 use super::file::File;
+use super::manifest::ManifestEvent;
+use super::version::VersionBy;
+use super::versions::Versions;
 use crate::sys::{open_any, store_error};
 
 /// One file, under the last component of its path. Many threads share one: `&SingleFileStore` is a [`Store`].
@@ -30,6 +34,7 @@ pub struct SingleFileStore {
     path: PathBuf,
     name: String,
     digests: DigestCache,
+    versions: Versions,
     append_only: AppendOnly,
 }
 
@@ -63,6 +68,7 @@ impl SingleFileStore {
             path: absolute,
             name: name.to_owned(),
             digests: DigestCache::new(Self::DIGEST_CACHE),
+            versions: Versions::default(),
             append_only: AppendOnly::default(),
         };
         match store.open_file() {
@@ -82,6 +88,28 @@ impl SingleFileStore {
         Self { append_only, ..self }
     }
 
+    /// Sets what its version is made of, as [`DirectoryStore::with_version_by`](super::DirectoryStore::with_version_by) describes.
+    #[must_use]
+    pub fn with_version_by(self, by: VersionBy) -> Self {
+        Self { versions: self.versions.with_version_by(by), ..self }
+    }
+
+    /// Takes its SHA-256 from a manifest, as [`DirectoryStore::with_manifest`](super::DirectoryStore::with_manifest) describes.
+    #[must_use]
+    pub fn with_manifest(
+        self,
+        path: impl AsRef<Path>,
+        observer: impl Fn(&ManifestEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        Self { versions: self.versions.with_manifest(path.as_ref(), observer), ..self }
+    }
+
+    /// Keeps its digest in `file`, for the next start.
+    #[must_use]
+    pub fn with_digest_file(self, file: DigestFile) -> Self {
+        Self { versions: self.versions.with_digest_file(file), ..self }
+    }
+
     /// The name that it is served under.
     #[must_use]
     pub fn name(&self) -> FileName<'_> {
@@ -89,8 +117,8 @@ impl SingleFileStore {
     }
 
     fn open_file(&self) -> Result<File, StoreError> {
-        let file = File::new(open_any(&self.path).map_err(|error| store_error(&error))?, None)?;
-        file.with_generations(self.append_only.generations(self.name()))
+        let file = open_any(&self.path).map_err(|error| store_error(&error))?;
+        File::new(file, &self.name, &self.versions, self.append_only.generations(self.name()))
     }
 }
 
@@ -144,7 +172,7 @@ impl Store for &SingleFileStore {
     }
 
     fn known_digest(&mut self, file: &File, kind: DigestKind) -> Option<Digest> {
-        self.digests.find(&file.last_stamp(), kind)
+        file.known_digest(kind).or_else(|| self.digests.find(&file.last_stamp(), kind))
     }
 
     fn unix_time(&mut self) -> Option<u64> {

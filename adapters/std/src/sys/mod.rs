@@ -23,7 +23,7 @@ pub(crate) use unix::peek;
 pub(crate) use unix::{
     AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
     is_connecting, is_file_error, is_readable, is_without_ipv6, open_any, peek_now, poll_connected, poll_readable,
-    poll_ready, receive, receive_now, send, send_file, send_now, stamp, store_error,
+    poll_ready, receive, receive_now, send, send_file, send_now, stamp, store_error, timed_out,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use unix::{

@@ -348,6 +348,11 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
     }
 }
 
+/// The error of a call that has waited for long enough.
+pub(crate) fn timed_out() -> io::Error {
+    Errno::AGAIN.into()
+}
+
 /// Whether an error of listening means that this machine has no IPv6.
 pub(crate) fn is_without_ipv6(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))

@@ -9,7 +9,10 @@ use std::time::Duration;
 use coracle::channel::{HandshakeCause, HandshakeError};
 use coracle::server::Admission;
 
-use crate::fixture::{PSK, READER, Running, SERVER, STRANGER, WRITER, code, key, psk, put, sealed, tcp, usual};
+use crate::fixture::{
+    PSK, Plain, READER, Running, SERVER, STRANGER, WRITER, code, key, proxied, psk, put, sealed, sealed_over, tcp,
+    usual,
+};
 
 const STAT: &str = r#"{"type":"stat","fileName":"motd"}"#;
 
@@ -161,6 +164,22 @@ fn e7_an_address_whose_handshakes_fail_is_turned_away() {
         sent.is_err() || stream.read_to_end(&mut rest).is_err()
     });
     assert!(is_barred);
+}
+
+#[test]
+fn b2_e7_the_bar_is_for_the_client_behind_the_proxy() {
+    let server = Running::new();
+    while !server.log.text().contains("192.0.2.1:7 - barred") {
+        assert!(sealed_over(proxied(server.address, 1), READER, Some(PSK + 1)).is_err());
+        assert!(server.log.text().lines().count() < 1000, "{}", server.log.text());
+    }
+    let mut other = sealed_over(proxied(server.address, 2), READER, Some(PSK)).expect("the handshake is made");
+    assert_eq!(other.code(STAT), "");
+    server.log.wait_for("192.0.2.2:7 client-");
+    // Without encryption, and with a second header in its place.
+    for text in [&b"{\"type\":\"hello\"}"[..], b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"] {
+        assert_eq!(code(&Plain(proxied(server.address, 3)).end_after(text)), "encrypted");
+    }
 }
 
 /// A handshake clears the count, so that a client with its old pre-shared key in between is no stranger.

@@ -13,7 +13,7 @@ use coracle::server::{Limits, Log, LogFormat, LogLevel, Server, ServerHandle};
 use coracle::store::{DirectoryStore, WritableDirectoryStore, WriteOptions};
 use coracle::transport::{TcpTransport, TransportError};
 use embedded_io::{Read as _, Write as _};
-use socket2::Socket;
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// Far longer than anything takes.
@@ -35,6 +35,8 @@ pub const PSK: u8 = 0x61;
 pub const READER: u8 = 0x71;
 pub const WRITER: u8 = 0x72;
 pub const STRANGER: u8 = 0x73;
+/// Where a proxy is, whose connections begin with a header.
+pub const PROXY: &str = "127.0.0.9";
 
 /// The list of clients: one that reads, one that may do everything beneath `in/`, and perhaps `more` lines.
 pub fn list(more: &str) -> String {
@@ -103,6 +105,7 @@ impl Running {
             let store = WritableDirectoryStore::new(store, WriteOptions::new()).expect("a store");
             let log = Log::new(sink, LogFormat::Text, LogLevel::Verbose).expect("a log");
             let server = Server::writable(&store).with_address("127.0.0.1:0".parse().expect("an address"));
+            let server = server.with_proxy_protocol([PROXY.parse().expect("an address")]);
             let server = server.with_limits(limits).with_channel(keys).with_observer(log).bind().expect("bound");
             sender.send((server.addresses()[0], server.handle())).expect("awaited");
             server.run().expect("no error");
@@ -144,7 +147,16 @@ pub fn usual() -> ServerChannel {
 
 /// Makes the handshake with the server at `address`.
 pub fn sealed(address: SocketAddr, number: u8, known: Option<u8>) -> Result<Sealed, HandshakeFailure<TransportError>> {
-    let transport = TcpTransport::new(Socket::from(tcp(address)));
+    sealed_over(tcp(address), number, known)
+}
+
+/// The same over `stream`.
+pub fn sealed_over(
+    stream: TcpStream,
+    number: u8,
+    known: Option<u8>,
+) -> Result<Sealed, HandshakeFailure<TransportError>> {
+    let transport = TcpTransport::new(Socket::from(stream));
     let own = psk(known.unwrap_or(1));
     let pinned = *key(SERVER).public();
     let deadline = Instant::now() + TIMEOUT;
@@ -155,6 +167,19 @@ pub fn sealed(address: SocketAddr, number: u8, known: Option<u8>) -> Result<Seal
 pub fn tcp(address: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(address).expect("connected");
     stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+    stream
+}
+
+/// A connection that a proxy makes for a client at `192.0.2.N`.
+pub fn proxied(address: SocketAddr, client: u8) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::new(PROXY.parse().expect("an ip"), 0).into()).expect("an address of this machine's");
+    socket.connect(&address.into()).expect("connected");
+    let mut stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(TIMEOUT)).expect("set");
+    let mut header = *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\0\x0a\0\0\x01\0\x07\x22\xb8";
+    header[19] = client;
+    stream.write_all(&header).expect("sent");
     stream
 }
 

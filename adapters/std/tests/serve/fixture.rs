@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use coracle::server::{Event, Limits, RequestOutcome, Server, ServerHandle, Summary};
+use coracle::server::{Event, Limits, ProxyNetwork, RequestOutcome, Server, ServerHandle, Summary};
 use coracle::store::DirectoryStore;
 use tempfile::TempDir;
 
@@ -20,9 +20,11 @@ pub struct Events(Arc<(Mutex<Vec<String>>, Condvar)>);
 impl Events {
     fn record(&self, event: &Event<'_>) {
         let line = match event {
+            Event::Connected { peer, live } if peer.is_proxy() => format!("checked {} live {live}", peer.address()),
             Event::Connected { peer, live } => format!("connected {} live {live}", peer.address()),
             Event::Refused { code, is_over_address_limit: false, .. } => format!("refused {code}"),
             Event::Refused { address, code, .. } => format!("over address limit {} {code}", address.ip()),
+            Event::ProxyRefused { fault, .. } => format!("proxy {}", fault.as_str()),
             Event::Queued { address, .. } => format!("queued {address}"),
             Event::Dequeued { address, reason, .. } => format!("dequeued {address} {reason:?}"),
             Event::Finished { summary, .. } => {
@@ -79,6 +81,14 @@ impl Running {
         Self::over(&path, directory, change)
     }
 
+    /// With proxies at `networks`.
+    pub fn behind(networks: &[&str], change: impl FnOnce(&mut Limits)) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().to_owned();
+        let networks = networks.iter().map(|network| network.parse().expect("a network")).collect();
+        Self::start(move || DirectoryStore::open(path), directory, networks, change)
+    }
+
     /// A server of [`settled`], which no test changes.
     pub fn settled(change: impl FnOnce(&mut Limits)) -> Self {
         Self::over(&settled().0, tempfile::tempdir().expect("a directory"), change)
@@ -91,17 +101,18 @@ impl Running {
     ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().to_owned();
-        Self::start(move || open(&path), directory, change)
+        Self::start(move || open(&path), directory, Vec::new(), change)
     }
 
     fn over(path: &Path, directory: TempDir, change: impl FnOnce(&mut Limits)) -> Self {
         let path = path.to_owned();
-        Self::start(move || DirectoryStore::open(path), directory, change)
+        Self::start(move || DirectoryStore::open(path), directory, Vec::new(), change)
     }
 
     fn start(
         open: impl FnOnce() -> io::Result<DirectoryStore> + Send + 'static,
         directory: TempDir,
+        proxies: Vec<ProxyNetwork>,
         change: impl FnOnce(&mut Limits),
     ) -> Self {
         let mut limits = Limits::default();
@@ -114,6 +125,7 @@ impl Running {
             let server = Server::new(&store)
                 .with_address("127.0.0.1:0".parse().expect("an address"))
                 .with_limits(limits)
+                .with_proxy_protocol(proxies)
                 .with_observer(move |event: &Event<'_>| recorded.record(event))
                 .bind()?;
             sender.send((server.addresses()[0], server.handle())).expect("the receiver is there");

@@ -10,6 +10,7 @@ mod fixture;
 mod listening;
 mod observers;
 mod panics;
+mod proxies;
 mod queue;
 mod stopping;
 mod text;

@@ -15,10 +15,14 @@ fn c11_responses_under_way_are_finished() {
     server.handle.stop();
     assert_eq!(code(&idle.rest()), "shuttingDown");
     assert_eq!(code(&silent.rest()), "shuttingDown");
-    assert!(std::net::TcpStream::connect(server.address).is_err(), "no client is accepted any more");
+    for _ in 0..3 {
+        let line = server.connect().rest();
+        assert!(code(&line) == "shuttingDown" && line.contains(r#""retry_ms":5000"#), "{line}");
+    }
     assert!(busy.bytes(bytes.len()) == *bytes);
     assert_eq!(busy.line(), r#"{"type":"end"}"#);
     assert_eq!(code(&busy.rest()), "shuttingDown");
+    assert_eq!(server.events.wait_for("refused shuttingDown", 3).len(), 3);
     assert_eq!(server.events.count("cutting"), 0);
     assert_eq!(server.join().aborted, 0);
 }

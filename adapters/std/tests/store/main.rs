@@ -8,3 +8,4 @@ mod links;
 mod listing;
 mod names;
 mod reading;
+mod replicas;

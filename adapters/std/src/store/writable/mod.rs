@@ -31,6 +31,7 @@ pub use upload::Upload;
 use super::directory::DirectoryStore;
 use super::file::File;
 use super::listing::Listing;
+use super::version::VersionBy;
 use writer::Writer;
 
 /// The files beneath a directory, which clients can also put, delete and rename. Many threads share one:
@@ -73,8 +74,13 @@ impl WritableDirectoryStore {
     ///
     /// # Errors
     ///
-    /// The directory cannot be read.
+    /// The directory cannot be read, or the versions of its files are not those of [`VersionBy::Inode`]: clients that replace
+    /// files count on a new version after each change, and on having it at once.
     pub fn new(store: DirectoryStore, options: WriteOptions) -> io::Result<Self> {
+        if store.version_by() != VersionBy::Inode {
+            let why = "files that clients write have versions by inode: no others tell each change at once";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
         let writer = Arc::new(Writer::new(&store, options)?);
         let store = Self { store, writer };
         if store.writer.options.quota.is_some() {

@@ -8,6 +8,7 @@ use coracle_core::{FileName, StoreError, WriteError};
 
 use super::super::append_only::{AppendOnly, Generations};
 use super::super::file::File;
+use super::super::versions::Versions;
 use super::uploads::Target;
 use crate::local::{Access, DirectoryHandle, FileKind, Identity, Opened, SystemDirectory};
 use crate::sys::{is_out_of_space, is_read_only, may_write, store_error};
@@ -51,7 +52,7 @@ impl Place {
 
     /// `file`, which has the name.
     pub fn as_named(&self, file: std::fs::File) -> Result<File, StoreError> {
-        File::new(file, None)?.with_generations(self.generations.clone())
+        File::new(file, "", &Versions::default(), self.generations.clone())
     }
 
     /// Checks that what has the name, if anything, is not protected against writing.

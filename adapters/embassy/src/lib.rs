@@ -1,0 +1,42 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![allow(clippy::manual_async_fn, reason = "the future of an `async fn` keeps its arguments twice")]
+
+mod access;
+mod client;
+mod clock;
+mod discard;
+mod driver;
+mod exchange;
+#[cfg(feature = "embassy-net")]
+pub mod net;
+mod observer;
+#[cfg(feature = "write")]
+mod put_state;
+mod serve;
+mod shared;
+mod sink;
+mod store;
+mod transport;
+#[cfg(feature = "write")]
+mod upload;
+#[cfg(feature = "write")]
+mod writable;
+
+pub use client::{Client, ClientError};
+pub use clock::Clock;
+#[cfg(feature = "embassy-time")]
+pub use clock::EmbassyClock;
+pub use discard::discard;
+pub use observer::Observer;
+#[cfg(feature = "write")]
+pub use serve::serve_writable;
+pub use serve::{Buffers, serve};
+pub use shared::SharedStore;
+pub use sink::AsyncSink;
+pub use store::AsyncStore;
+pub use transport::{Stream, Transport};
+#[cfg(feature = "write")]
+pub use writable::AsyncWritableStore;

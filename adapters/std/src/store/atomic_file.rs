@@ -1,0 +1,43 @@
+//! Files that get their name when they are complete.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process;
+
+/// Writes the file `path`, which has its old contents until the new ones are on the disk.
+///
+/// # Errors
+///
+/// It cannot be written; then it is as it was.
+pub(super) fn write(path: &Path, contents: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<()> {
+    let (directory, temporary) = temporary(path)?;
+    // What another process with this number has left there.
+    let _ = fs::remove_file(&temporary);
+    let file = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+    let mut writer = BufWriter::with_capacity(256 * 1024, &file);
+    let written = contents(&mut writer)
+        .and_then(|()| writer.flush())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| File::open(&directory)?.sync_all());
+    if written.is_err() {
+        // The error that is told is the first one.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// The directory of `path`, and a name in it that no client can ask for.
+fn temporary(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut temporary = OsString::from(".coracle-");
+    temporary.push(name);
+    temporary.push(format!(".{}", process::id()));
+    Ok((directory.to_owned(), directory.join(temporary)))
+}
