@@ -10,7 +10,7 @@ mod writing;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub struct Serve {
     #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
-    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_page::parse_address)]
     metrics: Option<SocketAddr>,
     /// The format of the log on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -492,13 +492,6 @@ fn limits(args: &Serve) -> Limits {
     limits.retry_after_stop = args.retry_after.0;
     args.admission.apply_to(&mut limits);
     limits
-}
-
-/// Both address and port are required: there is no usual port, and all addresses would make the metrics public.
-fn parse_metrics_address(text: &str) -> Result<SocketAddr, String> {
-    let resolved =
-        text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
-    resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
 }
 
 fn parse_server_name(text: &str) -> Result<String, String> {
