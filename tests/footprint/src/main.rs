@@ -15,6 +15,8 @@ mod channel;
 mod client;
 #[cfg(feature = "driver")]
 mod driver;
+#[cfg(feature = "mdns")]
+mod mdns;
 #[cfg(feature = "server")]
 mod server;
 
@@ -37,6 +39,8 @@ pub extern "C" fn reset() -> ! {
         client::run();
         #[cfg(any(feature = "channel-server", feature = "channel-client"))]
         channel::run();
+        #[cfg(feature = "mdns")]
+        mdns::run();
     }
 }
 
