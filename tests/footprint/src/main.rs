@@ -15,6 +15,8 @@ mod channel;
 mod client;
 #[cfg(feature = "driver")]
 mod driver;
+#[cfg(feature = "embassy")]
+mod embassy;
 #[cfg(feature = "server")]
 mod server;
 
@@ -33,6 +35,8 @@ pub extern "C" fn reset() -> ! {
         server::run();
         #[cfg(feature = "driver")]
         driver::run();
+        #[cfg(feature = "embassy")]
+        embassy::run();
         #[cfg(feature = "client")]
         client::run();
         #[cfg(any(feature = "channel-server", feature = "channel-client"))]
