@@ -40,6 +40,14 @@ pub fn start(name: &str, port: u16, network: &mut Network, sockets: &mut SocketS
     responder
 }
 
+/// Tells the others that the board goes, since it is about to restart.
+#[cfg(feature = "slots")]
+pub fn stop(responder: &mut Responder) {
+    if responder.is_established() {
+        responder.stop();
+    }
+}
+
 /// Answers who asks, and says once by which name the board can be found.
 pub fn poll(
     responder: &mut Responder,

@@ -44,7 +44,7 @@ pub struct Arguments {
     pub address: Option<Ipv4Address>,
     /// `name=NAME`: what the board is called as long as no configuration says so.
     #[cfg(feature = "mdns")]
-    name: String<{ ServerName::MAX_LEN }>,
+    pub name: String<{ ServerName::MAX_LEN }>,
 }
 
 impl Arguments {

@@ -187,6 +187,10 @@ fn main() -> ! {
         #[cfg(feature = "channel")]
         let next = server.poll_encrypted(now, &mut sockets, &mut store, &mut watcher, &mut keys);
         let is_serving = next.is_some_and(|next| next <= now);
+        #[cfg(all(feature = "mdns", feature = "slots"))]
+        if updates.is_restarting() {
+            announce::stop(responder);
+        }
         #[cfg(feature = "mdns")]
         announce::poll(responder, &mut is_found, now_ms, network, &mut sockets);
         is_busy |= network.flush(now_ms, &mut sockets) | is_serving;

@@ -185,6 +185,12 @@ impl Updates {
         hardware::restart()
     }
 
+    /// Whether it restarts within [`RESTART_AFTER_MS`].
+    #[cfg(feature = "mdns")]
+    pub fn is_restarting(&self) -> bool {
+        self.asked.get().is_some()
+    }
+
     fn slots(&self) -> ImageSlots<Flash> {
         ImageSlots::new(self.flash, SLOTS)
     }

@@ -51,6 +51,12 @@ unsafe extern "Rust" {
     safe fn absent_stop(session: &mut Session<'_>, now: Instant);
     safe fn absent_exchanges(session: &Session<'_>) -> u32;
     safe fn absent_last_exchange(session: &Session<'_>) -> Exchange;
+    #[cfg(feature = "wait")]
+    safe fn absent_look_again(session: &mut Session<'_>, now: Instant);
+    #[cfg(feature = "wait")]
+    safe fn absent_end_wait(session: &mut Session<'_>, now: Instant);
+    #[cfg(feature = "wait")]
+    safe fn absent_give_way(session: &mut Session<'_>, now: Instant);
     #[cfg(feature = "put")]
     safe fn absent_config_offered(kind: RequestKind);
     #[cfg(feature = "rename")]
@@ -191,6 +197,16 @@ impl<'c> ServerConfig<'c> {
         self
     }
 
+    #[cfg(feature = "wait")]
+    pub fn with_wait_max_ms(self, ms: u32) -> Self {
+        self.number(ms)
+    }
+
+    #[cfg(feature = "absolute")]
+    pub fn with_absolute(self, is_absolute: bool) -> Self {
+        self.number(is_absolute.into())
+    }
+
     fn number(self, value: u32) -> Self {
         absent_config_number(value);
         self
@@ -228,6 +244,12 @@ impl<'c> Session<'c> {
     pub fn store_failed(&mut self, error: WriteError, now: Instant) { absent_store_failed(self, error, now) }
     #[cfg(feature = "rights")]
     pub fn permit(&mut self, permit: Permit<'_>, now: Instant) { absent_permit(self, permit, now) }
+    #[cfg(feature = "wait")]
+    pub fn look_again(&mut self, now: Instant) { absent_look_again(self, now) }
+    #[cfg(feature = "wait")]
+    pub fn end_wait(&mut self, now: Instant) { absent_end_wait(self, now) }
+    #[cfg(feature = "wait")]
+    pub fn give_way(&mut self, now: Instant) { absent_give_way(self, now) }
     pub fn file_fault(&mut self, now: Instant) { absent_file_fault(self, now) }
     pub fn deadline(&self) -> Option<(Instant, Timer)> { absent_deadline(self) }
     pub fn handle_timeout(&mut self, now: Instant) { absent_handle_timeout(self, now) }

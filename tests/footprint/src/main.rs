@@ -17,6 +17,8 @@ mod client;
 mod driver;
 #[cfg(feature = "embassy")]
 mod embassy;
+#[cfg(feature = "mdns")]
+mod mdns;
 #[cfg(feature = "server")]
 mod server;
 
@@ -41,6 +43,8 @@ pub extern "C" fn reset() -> ! {
         client::run();
         #[cfg(any(feature = "channel-server", feature = "channel-client"))]
         channel::run();
+        #[cfg(feature = "mdns")]
+        mdns::run();
     }
 }
 

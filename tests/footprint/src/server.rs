@@ -77,6 +77,10 @@ pub fn run() {
         Some(Ok(actions)) => config.with_offered(RequestKind::Space).with_actions(actions),
         _ => config,
     };
+    #[cfg(feature = "wait")]
+    let config = config.with_wait_max_ms(input());
+    #[cfg(feature = "absolute")]
+    let config = config.with_absolute(input() == 0);
     let mut session = if input() == 0 {
         ServerSession::refusing(code(), &config, [0; BUF_LEN], now())
     } else {
@@ -133,6 +137,8 @@ pub fn run() {
                 {
                     hasher = digest.and_then(Hasher::new);
                 }
+                #[cfg(feature = "absolute")]
+                output(u32::from(is_absolute(&request)));
                 #[cfg(feature = "put")]
                 if show(&request) {
                     reply_write(&mut session);
@@ -187,6 +193,10 @@ pub fn run() {
             }
             #[cfg(feature = "put")]
             Action::Wait => output(7),
+            #[cfg(feature = "wait")]
+            Action::Watch { name } => {
+                send(name.as_str().as_bytes());
+            }
             #[cfg(feature = "classic")]
             Action::Text(text) => {
                 send(text);
@@ -208,6 +218,12 @@ pub fn run() {
             0 => session.handle_timeout(now()),
             1 => session.stop(now()),
             2 => session.progress(now()),
+            #[cfg(feature = "wait")]
+            3 => session.look_again(now()),
+            #[cfg(feature = "wait")]
+            4 => session.end_wait(now()),
+            #[cfg(feature = "wait")]
+            5 => session.give_way(now()),
             _ => {}
         }
     }
@@ -219,6 +235,13 @@ pub fn run() {
 #[cfg(not(feature = "absent"))]
 fn parts<'a>(request: &Request<'a>) -> (u32, Option<FileName<'a>>, Option<DigestKind>) {
     (request.kind() as u32, request.name(), request.digest())
+}
+
+/// Whether its offsets count from the beginning of the log.
+#[cfg(feature = "absolute")]
+fn is_absolute(request: &coracle_core::Request<'_>) -> bool {
+    use coracle_core::Request;
+    matches!(request, Request::Get { absolute: true, .. } | Request::Stat { absolute: true, .. })
 }
 
 /// Uses everything that a request to write says; false for another.
@@ -313,7 +336,12 @@ fn answer(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
 fn info() -> Option<FileInfo> {
     let mut text = [0; 64];
     let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok())?;
-    Some(FileInfo::new(wide(), version).with_modified(time()))
+    let info = FileInfo::new(wide(), version).with_modified(time());
+    #[cfg(feature = "wait")]
+    let info = info.with_replaced(input() == 0);
+    #[cfg(feature = "absolute")]
+    let info = info.with_first(wide());
+    Some(info)
 }
 
 /// Passes every kind of listing step.

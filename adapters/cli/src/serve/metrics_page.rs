@@ -1,7 +1,7 @@
 //! Serves the metrics over HTTP/1.1 (RFC 9112): one thread, one connection at a time, a bounded time for each.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -63,6 +63,13 @@ impl Drop for MetricsPage {
             drop(thread.join());
         }
     }
+}
+
+/// Both address and port are required: there is no usual port, and all addresses would make the metrics public.
+pub fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let resolved =
+        text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
+    resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
 }
 
 fn accept_all(listener: &Socket, is_closed: &AtomicBool, metrics: &Metrics) {

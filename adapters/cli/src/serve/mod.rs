@@ -10,7 +10,7 @@ mod writing;
 
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -120,7 +120,7 @@ pub struct Serve {
     #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
-    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_metrics_address)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_page::parse_address)]
     metrics: Option<SocketAddr>,
     /// The format of the log on standard error
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -174,13 +174,11 @@ A file that changes while it is fetched is fetched again, three times at most. W
 was when the request came. It is your promise that they are only appended to; one that is
 truncated or replaced is noticed, and counts as another file from then on.
 
-Several servers with copies of the same files, behind one name or a balancer, are one to
-their clients with --version-by mtime (for copies by rsync -a) or --version-by content: a
-download that one of them began is continued at any other. With 'content' a file is
-hashed before it is served the first time, unless 'coracle index' has done so; a copy of
-the manifest that it writes, .coracle-manifest, is as good at the other servers. What is
-computed is kept in .coracle-digests in the directory, or where --digests says. A file that
-changes, and one of --append, has versions of its own at each server.
+Several servers with copies of the same files are one to their clients with --version-by
+mtime (for copies by rsync -a) or content: a download is continued at any of them. With
+'content' a file is hashed before it is served the first time, which .coracle-digests in the
+directory (or --digests) remembers, and a manifest of 'coracle index' saves; it is as good
+beside a copy. A file that changes, and one of --append, has versions of its own at each.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -280,12 +278,9 @@ fn serve_with(args: &Serve, opened: Opened) -> Exit {
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
-    let store = match DirectoryStore::open(&args.path) {
-        Ok(store) => args.append.apply(store).with_hidden(args.hidden),
-        Err(error) => return fail(Exit::LocalFile, &error),
-    };
-    let store = match args.versions.apply(store, &args.path) {
-        Ok(store) => store,
+    let store = DirectoryStore::open(&args.path).map_err(|error| error.to_string());
+    let store = match store.and_then(|store| args.versions.apply(args.append.apply(store), &args.path)) {
+        Ok(store) => store.with_hidden(args.hidden),
         Err(why) => return fail(Exit::LocalFile, &why),
     };
     if args.console && args.writing.is_on() {
@@ -491,13 +486,6 @@ fn limits(args: &Serve) -> Limits {
     limits.retry_after_stop = args.retry_after.0;
     args.admission.apply_to(&mut limits);
     limits
-}
-
-/// Both address and port are required: there is no usual port, and all addresses would make the metrics public.
-fn parse_metrics_address(text: &str) -> Result<SocketAddr, String> {
-    let resolved =
-        text.to_socket_addrs().map_err(|error| format!("{error}; an address and a port, as 127.0.0.1:9100"))?;
-    resolved.into_iter().next().ok_or_else(|| "no address belongs to that name".to_owned())
 }
 
 fn parse_server_name(text: &str) -> Result<String, String> {

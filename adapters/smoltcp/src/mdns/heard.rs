@@ -97,8 +97,8 @@ impl Heard {
 
 /// Which name of the board's it is.
 fn find(name: Name<'_>, own: &Identity) -> Option<Subject> {
-    let subjects = [Subject::Types, Subject::Service, Subject::Instance, Subject::Host];
-    subjects.into_iter().find(|subject| name.is(Name::of(own.name(*subject))))
+    let subjects = &[Subject::Types, Subject::Service, Subject::Instance, Subject::Host];
+    subjects.iter().copied().find(|subject| name.is(Name::of(own.name(*subject))))
 }
 
 /// The record that is known already to whoever asks.

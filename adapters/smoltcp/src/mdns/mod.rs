@@ -186,10 +186,10 @@ fn suffix(number: u16, buf: &mut [u8; 6]) -> &str {
 
 /// The digits of `bytes`, as far as there is room.
 fn hex<'a>(buf: &'a mut [u8], bytes: &[u8]) -> &'a str {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    for (place, nibble) in buf.iter_mut().zip(nibbles) {
-        *place = DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    for (at, place) in buf.iter_mut().enumerate() {
+        let byte = bytes.get(at / 2).copied().unwrap_or(0);
+        let nibble = if at % 2 == 0 { byte >> 4 } else { byte & 15 };
+        *place = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
     }
     core::str::from_utf8(buf).unwrap_or_default()
 }

@@ -122,11 +122,14 @@ impl OwnName {
             room -= 1;
         }
         let len = u8::try_from(room + suffix.len()).unwrap_or(0);
-        let parts = [&[len], base.as_bytes().get(..room).unwrap_or_default(), suffix.as_bytes(), domain];
         let mut name = Self::EMPTY;
-        for (place, byte) in name.bytes.iter_mut().zip(parts.into_iter().flatten()) {
-            *place = *byte;
-            name.len += 1;
+        for part in &[&[len][..], base.as_bytes().get(..room).unwrap_or_default(), suffix.as_bytes(), domain] {
+            for byte in *part {
+                if let Some(place) = name.bytes.get_mut(usize::from(name.len)) {
+                    *place = *byte;
+                    name.len += 1;
+                }
+            }
         }
         name
     }

@@ -140,16 +140,18 @@ impl State {
 
     /// When there is something to send next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let staged = match self.stage {
+        let at = match self.stage {
             Stage::Silent => return None,
             Stage::Probing { at, .. } => return Some(at),
             Stage::Leaving => return Some(Instant::ZERO),
+            Stage::Announcing { .. } | Stage::Answering if self.direct.is_some() => return Some(Instant::ZERO),
             Stage::Announcing { at, .. } => Some(at),
             Stage::Answering => None,
         };
-        let direct = self.direct.map(|_| Instant::ZERO);
-        let pending = self.pending.map(|(_, at)| at);
-        [staged, direct, pending].into_iter().flatten().min()
+        match (at, self.pending) {
+            (Some(at), Some((_, pending_at))) => Some(at.min(pending_at)),
+            (at, pending) => at.or(pending.map(|(_, at)| at)),
+        }
     }
 
     /// Where the message is for that is due; `None` where there is none.

@@ -68,6 +68,8 @@ impl Records {
     /// That there are services of this type.
     pub(super) const TYPE: Self = Self(16);
     pub(super) const ALL: Self = Self(15);
+    /// Each, in the order in which they are written.
+    const EACH: [Self; 5] = [Self::TYPE, Self::PTR, Self::SRV, Self::TXT, Self::ADDRESS];
 
     pub(super) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -133,14 +135,11 @@ impl<'a> Writer<'a> {
     /// Writes the question whether somebody has the names (RFC 6762, section 8.1). Returns the length.
     pub(super) fn probe(mut self, own: &Identity) -> usize {
         self.numbers(&[0, 0, 2, 0, 2, 0]);
-        for subject in [Subject::Instance, Subject::Host] {
-            self.bytes(own.name(subject));
+        for subject in &[Subject::Instance, Subject::Host] {
+            self.bytes(own.name(*subject));
             self.numbers(&[TYPE_ANY, CLASS_IN | TOP_BIT]);
         }
-        for record in [Records::SRV, Records::ADDRESS] {
-            self.record(own, record, CLASS_IN, None);
-        }
-        self.len
+        self.records(own, Records::SRV.with(Records::ADDRESS), CLASS_IN, None)
     }
 
     /// Writes an answer. `question` is what it answers, for whoever wants it repeated: its message's number, name and type. Returns the
@@ -163,23 +162,24 @@ impl<'a> Writer<'a> {
             Lifetime::Over => (CLASS_IN | TOP_BIT, Some(0)),
             Lifetime::Legacy => (CLASS_IN, Some(LEGACY_TTL)),
         };
-        for record in [Records::TYPE, Records::PTR, Records::SRV, Records::TXT, Records::ADDRESS] {
-            if records.has(record) {
-                self.record(own, record, unique, ttl);
-            }
-        }
-        self.len
+        self.records(own, records, unique, ttl)
     }
 
-    fn record(&mut self, own: &Identity, record: Records, unique: u16, ttl: Option<u32>) {
-        let (subject, kind, usual_ttl, data) = own.record(record);
-        let class = if kind == TYPE_PTR { CLASS_IN } else { unique };
-        let len = data.iter().map(|part| part.len()).sum::<usize>();
-        self.bytes(own.name(subject));
-        self.numbers(&[kind, class]);
-        self.bytes(&ttl.unwrap_or(usual_ttl).to_be_bytes());
-        self.numbers(&[u16::try_from(len).unwrap_or(0)]);
-        data.into_iter().for_each(|part| self.bytes(part));
+    /// Writes the records, and returns the length of all.
+    // Once in the image, and not where it is called.
+    #[inline(never)]
+    fn records(&mut self, own: &Identity, records: Records, unique: u16, ttl: Option<u32>) -> usize {
+        for record in Records::EACH.iter().filter(|record| records.has(**record)) {
+            let (subject, kind, usual_ttl, [front, back]) = own.record(*record);
+            let class = if kind == TYPE_PTR { CLASS_IN } else { unique };
+            self.bytes(own.name(subject));
+            self.numbers(&[kind, class]);
+            self.bytes(&ttl.unwrap_or(usual_ttl).to_be_bytes());
+            self.numbers(&[u16::try_from(front.len() + back.len()).unwrap_or(0)]);
+            self.bytes(front);
+            self.bytes(back);
+        }
+        self.len
     }
 
     fn numbers(&mut self, numbers: &[u16]) {
@@ -188,6 +188,7 @@ impl<'a> Writer<'a> {
         }
     }
 
+    #[inline(never)]
     fn bytes(&mut self, bytes: &[u8]) {
         if let Some(place) = self.buf.get_mut(self.len..self.len + bytes.len()) {
             place.copy_from_slice(bytes);
