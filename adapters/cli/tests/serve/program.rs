@@ -9,13 +9,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::fixture::{Client, HELLO, Program, code, wait_for};
 
 #[test]
 fn serves_and_stops_in_good_order_on_each_signal() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::TERM] {
         // Some may be ignored here, as under nohup(1).
         let mut command = Command::new("env");
         command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7", "-v"]);
@@ -28,6 +30,39 @@ fn serves_and_stops_in_good_order_on_each_signal() {
         let log = program.log();
         assert!(log.contains(" client-1 hello 0 B ") && log.contains(" disconnected 1 answers "), "{log}");
     }
+}
+
+/// Both ends of a new terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
+    let name = ptsname(&master, Vec::new()).expect("its name");
+    let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end");
+    (master, slave)
+}
+
+#[test]
+fn c12_a_terminal_that_hangs_up_stops_it() {
+    let (master, slave) = terminal();
+    let mut program = Program::start_in_session(Some(slave), &[]);
+    let mut client = program.connect();
+    client.hello();
+    drop(master);
+    assert_eq!(code(&client.rest()), "shuttingDown");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn c12_without_a_terminal_a_hangup_does_not_stop_it() {
+    let mut program = Program::start_in_session(None, &[]);
+    program.connect().hello();
+    for _ in 0..2 {
+        program.signal(Signal::HUP);
+        program.connect().hello();
+    }
+    program.signal(Signal::TERM);
+    let status = program.wait();
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
 }
 
 #[test]

@@ -140,8 +140,7 @@ impl Client {
         let mut requester = self.requester;
         if options.follows {
             let patience = requester.policy.patience;
-            requester.policy =
-                RetryPolicy { retries: u32::MAX, busy_patience: patience, patience, waits_when_busy: true };
+            requester.policy = RetryPolicy { retries: u32::MAX, ..RetryPolicy::new() }.with_patience(patience);
         }
         Follower {
             name: name.as_str().to_owned(),
