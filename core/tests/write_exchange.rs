@@ -21,6 +21,8 @@ struct Scripted {
     /// The version at each `info`; after the last one it fails.
     versions: VecDeque<&'static str>,
     known: Option<Digest>,
+    /// Of uploads that it hashes itself; where there are none it hashes nothing.
+    own: VecDeque<Result<Digest, StoreError>>,
     attempts: Vec<PutAttempt>,
     kept: usize,
     discarded: usize,
@@ -86,6 +88,18 @@ impl WritableStore for Scripted {
     fn write(&mut self, upload: &mut Vec<u8>, _: u64, bytes: &[u8], _: Instant) -> Result<usize, WriteError> {
         upload.extend_from_slice(bytes);
         Ok(bytes.len())
+    }
+
+    fn verifies_by_reading(&self, _: &Vec<u8>) -> bool {
+        self.own.is_empty()
+    }
+
+    fn hashes_itself(&self, _: &Vec<u8>) -> bool {
+        !self.own.is_empty()
+    }
+
+    fn digest(&mut self, _: &mut Vec<u8>) -> Result<Digest, StoreError> {
+        self.own.pop_front().expect("a digest")
     }
 
     fn read_back(&mut self, _: &mut Vec<u8>, _: u64, _: &mut [u8], _: Instant) -> Result<usize, WriteError> {
@@ -172,6 +186,22 @@ fn nothing_is_compared_for_a_client_that_may_not_read() {
         assert_eq!(store.attempts[0].may_compare, compares);
         assert!(format!("{exchange:?}").contains("Upload") && exchange.is_upload());
         assert_eq!(exchange.hash(&mut store, 0, &mut [0; 4], NOW), Err(WriteError::InUse));
+    }
+}
+
+/// The digest of the store counts, whatever was written; where it has none the upload is kept.
+#[test]
+fn a_store_that_hashes_itself_is_asked_for_the_digest() {
+    for (own, kept, discarded) in [(Ok(digest(DigestKind::Sha256)), 0, 1), (Err(StoreError::Io), 1, 0)] {
+        let mut store = Scripted { own: [own].into(), ..store([upload()]) };
+        let mut exchange = StoreExchange::writable();
+        let reply = exchange.answer(&mut store, &Request::Put(put()), NOW);
+        assert!(matches!(reply, Reply::Upload { have: 0, reads_back: false }), "{reply:?}");
+        assert_eq!(exchange.write(&mut store, 0, b"9876543210", NOW), Ok(10));
+        let finished = exchange.finish(&mut store, 0, 10);
+        assert_eq!(finished.map(|finished| finished.digest), own.map(Some));
+        exchange.end(&mut store);
+        assert_eq!((store.kept, store.discarded), (kept, discarded), "{own:?}");
     }
 }
 

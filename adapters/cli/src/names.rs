@@ -4,6 +4,23 @@ use coracle_core::FileName;
 
 use crate::exit::{Exit, print_error};
 
+/// A tidied name of a file that servers take.
+#[derive(Debug)]
+pub struct CheckedName(String);
+
+impl CheckedName {
+    /// Prints what is wrong with a name that no server takes.
+    pub fn parse(text: &str) -> Result<Self, Exit> {
+        let name = tidy(text);
+        parse_file_name(&name)?;
+        Ok(Self(name))
+    }
+
+    pub fn as_file_name(&self) -> FileName<'_> {
+        FileName::new(&self.0).expect("it was checked")
+    }
+}
+
 /// Drops what is of no consequence in a path: `/a`, `./a` and `a//b` become `a` and `a/b`, the root becomes empty. A `/` at
 /// the end of another path stays.
 pub fn tidy(text: &str) -> String {

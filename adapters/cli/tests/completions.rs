@@ -41,7 +41,7 @@ fn other_shells_know_what_is_a_local_path() {
     assert_eq!(hint_of("'::path -- The directory to serve"), "_files");
     assert_eq!(hint_of("'--output="), "_files");
     assert_eq!(hint_of("'--to="), "_files -/");
-    for local in ["'*::words -- The hosts", "'--continue=", "--like="] {
+    for local in ["'*::words -- The hosts", "'--continue=", "--like=", "'--digests=", "'--manifest="] {
         assert_eq!(hint_of(local), "_files");
     }
     for of_server in ["'::path -- The directory or file", "'*::names -- ", "':name -- "] {

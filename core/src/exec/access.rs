@@ -4,9 +4,11 @@ use core::convert::Infallible;
 
 use crate::store::Store;
 #[cfg(feature = "write")]
-use crate::store::{Begun, Committed, Delete, Put, PutAttempt, WritableStore, WriteError};
+use crate::store::{Begun, Committed, Delete, Put, PutAttempt, StoreError, WritableStore, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
+#[cfg(feature = "write")]
+use crate::types::digest::Digest;
 #[cfg(feature = "manage")]
 use crate::types::file_name::FileName;
 #[cfg(feature = "write")]
@@ -58,6 +60,8 @@ pub trait Writer<S: Store, U> {
     fn begin(store: &mut S, put: &Put<'_>, attempt: PutAttempt, now: Instant) -> Result<Begun<U, S::File>, WriteError>;
     fn write(store: &mut S, upload: &mut U, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError>;
     fn verifies_by_reading(store: &S, upload: &U) -> bool;
+    fn hashes_itself(store: &S, upload: &U) -> bool;
+    fn digest(store: &mut S, upload: &mut U) -> Result<Digest, StoreError>;
     fn read_back(store: &mut S, upload: &mut U, offset: u64, buf: &mut [u8], now: Instant)
     -> Result<usize, WriteError>;
     fn commit(store: &mut S, upload: &mut U, put: &Put<'_>, now: Instant) -> Result<Committed, WriteError>;
@@ -83,6 +87,14 @@ impl<S: Store> Writer<S, Infallible> for ReadOnly {
     }
 
     fn verifies_by_reading(_: &S, upload: &Infallible) -> bool {
+        match *upload {}
+    }
+
+    fn hashes_itself(_: &S, upload: &Infallible) -> bool {
+        match *upload {}
+    }
+
+    fn digest(_: &mut S, upload: &mut Infallible) -> Result<Digest, StoreError> {
         match *upload {}
     }
 
@@ -145,6 +157,14 @@ impl<S: WritableStore> Writer<S, S::Upload> for ReadWrite {
 
     fn verifies_by_reading(store: &S, upload: &S::Upload) -> bool {
         store.verifies_by_reading(upload)
+    }
+
+    fn hashes_itself(store: &S, upload: &S::Upload) -> bool {
+        store.hashes_itself(upload)
+    }
+
+    fn digest(store: &mut S, upload: &mut S::Upload) -> Result<Digest, StoreError> {
+        store.digest(upload)
     }
 
     fn read_back(

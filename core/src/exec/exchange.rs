@@ -1,8 +1,8 @@
 //! The store's side of an exchange.
 
-#[cfg(feature = "write")]
-use super::access::ReadWrite;
 use super::access::{Access, ReadOnly};
+#[cfg(feature = "write")]
+use super::access::{ReadWrite, Writer as _};
 #[cfg(feature = "write")]
 use super::put_state::{Progress, PutState};
 #[cfg(feature = "rights")]
@@ -216,7 +216,12 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
     /// As [`Store::info`], and [`StoreError::Io`] where no file is open: report `file_fault`.
     pub fn finish(&mut self, store: &mut S, from: u64, to: u64) -> Result<Finished, StoreError> {
         #[cfg(feature = "write")]
-        if let Open::Upload { progress, .. } = &mut self.open {
+        if let Open::Upload { upload, progress, .. } = &mut self.open {
+            if self.hasher.is_none() {
+                let digest = A::Writer::digest(store, upload)?;
+                *progress = Progress::Hashed;
+                return Ok(Finished::new(Some(digest), true));
+            }
             *progress = Progress::Hashed;
             let is_hashed = self.hashed == to.saturating_sub(from);
             return Ok(Finished::new(self.hasher.take().filter(|_| is_hashed).map(Hasher::finish), true));

@@ -135,6 +135,9 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             Begun::Stored(info) => self.stored(info),
             Begun::Upload { upload, have } => {
                 let reads_back = A::Writer::verifies_by_reading(store, &upload);
+                if A::Writer::hashes_itself(store, &upload) {
+                    self.hasher = None;
+                }
                 self.open = Open::Upload { upload, reads_back, progress: Progress::Open };
                 Reply::Upload { have, reads_back }
             }

@@ -121,6 +121,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     }
 
     /// Answers [`Action::Reply`].
+    #[cfg_attr(feature = "write", inline(never))]
     pub fn reply(&mut self, reply: Reply<'_>, now: Instant) {
         let (session, buf) = self.at(now);
         session.reply(buf, reply);
@@ -141,6 +142,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 
     /// The next `len` bytes of [`Action::SendBytes`] or [`Action::SendFile`] were taken by the transport, or by a bounded
     /// buffer of the owner.
+    #[cfg_attr(feature = "write", inline(never))]
     pub fn sent(&mut self, len: usize, now: Instant) {
         let (session, buf) = self.at(now);
         session.sent(buf, len);

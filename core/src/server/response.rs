@@ -276,6 +276,7 @@ impl Session<'_> {
         }
     }
 
+    #[cfg_attr(feature = "write", inline(never))]
     pub(super) fn write_header(&mut self, buf: &mut [u8]) {
         self.answer_began = self.now;
         let is_stat = self.context.request.kind == RequestKind::Stat;
@@ -391,6 +392,7 @@ impl Session<'_> {
     }
 
     /// Copies a name to the front of the buffer, for a line that is written behind it.
+    #[cfg_attr(feature = "write", inline(never))]
     pub(super) fn put_name(&mut self, buf: &mut [u8], name: &str) {
         let place = buf.get_mut(..name.len()).unwrap_or_default();
         place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or_default());

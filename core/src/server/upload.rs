@@ -23,6 +23,7 @@ const RETRY_MS: u32 = 100;
 
 impl Session<'_> {
     /// Whether the exchange under way is a `put`.
+    #[inline(never)]
     pub(super) fn is_put(&self) -> bool {
         self.context.request.kind == RequestKind::Put
     }
@@ -42,7 +43,6 @@ impl Session<'_> {
                 let read = self.upload.unended.take().unwrap_or(Ok(()));
                 self.dispatch(buf, read);
             }
-            [b'\n', ..] => self.refuse_and_close(buf, Code::BadRequest, Message::EarlyBody),
             _ => self.refuse_and_close(buf, Code::BadRequest, Message::PutLine),
         }
         bytes.len()
@@ -56,7 +56,7 @@ impl Session<'_> {
             _ => false,
         };
         if is_early {
-            self.fail(buf, Code::BadRequest, Message::EarlyBody);
+            self.fail(buf, Code::BadRequest, Message::PutLine);
         }
         is_early
     }
@@ -154,6 +154,7 @@ impl Session<'_> {
                 let size = self.context.request.length;
                 let have = have.min(size);
                 self.context.size = size;
+                self.context.modified = None;
                 self.context.request.offset = have;
                 self.upload.stage = Stage::Prefix;
                 self.upload.reads_back = reads_back;
@@ -167,7 +168,7 @@ impl Session<'_> {
         debug_assert_ne!(info.version.as_str(), "*", "no file has this version");
         self.context.digest = Some(self.context.request.write.digest);
         self.set_version(&info.version);
-        self.write(buf, LineKind::Stored, State::Receive);
+        self.write(buf, LineKind::BodyEnd, State::Receive);
     }
 
     #[cfg(feature = "manage")]
@@ -199,6 +200,7 @@ impl Session<'_> {
     }
 
     /// Ends an exchange by an error, and the connection with it.
+    #[inline(never)]
     fn fail(&mut self, buf: &mut [u8], code: Code, message: Message) {
         self.last.error = Some(code);
         self.end_exchange();
@@ -216,7 +218,7 @@ impl Session<'_> {
     pub(super) fn after_hash(&mut self, buf: &mut [u8]) {
         if self.upload.stage == Stage::Prefix {
             self.context.end = self.context.size;
-            self.write(buf, LineKind::Ready, State::ReceiveBody);
+            self.write(buf, LineKind::Header, State::ReceiveBody);
         } else {
             self.enter(State::Finish);
         }

@@ -1,6 +1,7 @@
 //! The trait of a store that can be written to.
 
-use super::{Delete, FileInfo, Put, PutAttempt, Rename, Store, WriteError};
+use super::{Delete, FileInfo, Put, PutAttempt, Rename, Store, StoreError, WriteError};
+use crate::types::digest::Digest;
 use crate::types::file_name::FileName;
 use crate::types::time::Instant;
 
@@ -160,6 +161,24 @@ pub trait WritableStore: Store {
     fn verifies_by_reading(&self, upload: &Self::Upload) -> bool {
         let _ = upload;
         true
+    }
+
+    /// Whether the store hashes what is written to the upload itself, on another processor for example. The caller then hashes
+    /// nothing of it, and asks for the digest once every byte is written. Not together with [`WritableStore::verifies_by_reading`].
+    /// By default the caller hashes.
+    fn hashes_itself(&self, upload: &Self::Upload) -> bool {
+        let _ = upload;
+        false
+    }
+
+    /// Digest of the whole upload, of the kind that its [`Put`] names, from a store that hashes it itself.
+    ///
+    /// # Errors
+    ///
+    /// `StoreError::Io` where the medium failed, and by default.
+    fn digest(&mut self, upload: &mut Self::Upload) -> Result<Digest, StoreError> {
+        let _ = upload;
+        Err(StoreError::Io)
     }
 
     /// Reads what was stored, from `offset` on, into `buf`, and returns the number of bytes, as [`Store::read`] does.

@@ -136,6 +136,7 @@ pub enum Delete<'a> {
 impl<'a> Delete<'a> {
     /// What it names.
     #[must_use]
+    #[inline(never)]
     pub const fn name(&self) -> FileName<'a> {
         match self {
             Self::File { name, .. } | Self::Partial { name } | Self::Directory { path: name } => *name,

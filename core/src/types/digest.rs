@@ -20,6 +20,7 @@ impl DigestKind {
 
     /// The word on the wire, which is also the name of the member that contains the digest.
     #[must_use]
+    #[cfg_attr(feature = "write", inline(never))]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Crc32 => "crc32",

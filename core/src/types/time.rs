@@ -25,6 +25,7 @@ impl Instant {
 
     /// The time `millis` milliseconds later; the last representable one where that would overflow.
     #[must_use]
+    #[cfg_attr(feature = "write", inline(never))]
     pub const fn after(self, millis: u64) -> Self {
         Self { millis: self.millis.saturating_add(millis) }
     }

@@ -15,6 +15,21 @@ macro_rules! absolute {
     };
 }
 
+/// A piece of a template where there may be a `put`, or where there is none.
+#[cfg(feature = "write")]
+macro_rules! written {
+    ($text:literal, $otherwise:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "write"))]
+macro_rules! written {
+    ($text:literal, $otherwise:literal) => {
+        $otherwise
+    };
+}
+
 /// What `hello` tells of files that are followed, behind the requests. With rights that is known only when it is asked.
 #[cfg(feature = "rights")]
 macro_rules! follow_words {
@@ -41,23 +56,18 @@ macro_rules! follow_words {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
     Hello,
-    /// A file's header.
+    /// A file's header; of a `put`, that the server is ready for its body.
     Header,
     FileEntry,
     DirectoryEntry,
     /// A link to a directory.
     LinkEntry,
+    /// Of a body that was sent, of one that was stored, or of a change.
     BodyEnd,
     ListEnd,
     Error,
     /// A space before a line.
     Heartbeat,
-    /// The server waits for the body of a `put`.
-    #[cfg(feature = "write")]
-    Ready,
-    /// A `put` is complete.
-    #[cfg(feature = "write")]
-    Stored,
     /// The response to `space`.
     #[cfg(feature = "manage")]
     Space,
@@ -85,8 +95,11 @@ impl LineKind {
         match self {
             Self::Hello => HELLO,
             Self::Header => concat!(
-                r#"{"type":"file","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b,"readCnt":$c,"#,
-                r#""lastSize":$t,"version":"$v","digest":"$d""#,
+                written!(r#"{"type":"$T""#, r#"{"type":"file""#),
+                r#","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b"#,
+                written!("(V", ""),
+                r#","readCnt":$c,"lastSize":$t,"version":"$v","digest":"$d""#,
+                written!(")", ""),
                 absolute!(r#"(P,"first":$P)"#),
                 r#"(m,"modified":$m)(y,"$k":"$x")}"#,
                 "\n"
@@ -94,7 +107,12 @@ impl LineKind {
             Self::FileEntry => concat!(r#"{"type":"entry","fileName":"$f","fileSize":$z(m,"modified":$m)}"#, "\n"),
             Self::DirectoryEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true}"#, "\n"),
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
-            Self::BodyEnd => concat!(r#"{"type":"end"(x,"$k":"$x")}"#, "\n"),
+            Self::BodyEnd => concat!(
+                r#"{"type":"end""#,
+                written!(r#"(W,"fileName":"$f","version":"$v")"#, ""),
+                r#"(x,"$k":"$x")}"#,
+                "\n"
+            ),
             Self::ListEnd => {
                 concat!(r#"{"type":"end","count":$u(p,"skipped":$p,"unnameable":$g)(h,"hidden":$h)}"#, "\n")
             }
@@ -113,13 +131,6 @@ impl LineKind {
                 "}\n"
             ),
             Self::Heartbeat => " ",
-            #[cfg(feature = "write")]
-            Self::Ready => concat!(
-                r#"{"type":"ready","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b}"#,
-                "\n"
-            ),
-            #[cfg(feature = "write")]
-            Self::Stored => concat!(r#"{"type":"end","fileName":"$f","version":"$v","$k":"$x"}"#, "\n"),
             #[cfg(feature = "manage")]
             Self::Space => concat!(r#"{"type":"space"(C,"total":$C)(D,"free":$D)(E,"maxFile":$E)}"#, "\n"),
             #[cfg(feature = "classic")]
@@ -203,10 +214,6 @@ mod tests {
         LineKind::ListEnd,
         LineKind::Error,
         LineKind::Heartbeat,
-        #[cfg(feature = "write")]
-        LineKind::Ready,
-        #[cfg(feature = "write")]
-        LineKind::Stored,
         #[cfg(feature = "manage")]
         LineKind::Space,
         #[cfg(feature = "classic")]
@@ -232,11 +239,13 @@ mod tests {
                 match byte {
                     b'$' => {
                         assert!(
-                            bytes.next().is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNPQ".contains(&letter))
+                            bytes
+                                .next()
+                                .is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNPQT".contains(&letter))
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKNOPQR";
+                        let known = b"hjmpxyABCDEFGHIJKNOPQRVW";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -27,8 +27,6 @@ pub(crate) enum Message {
     #[cfg(feature = "write")]
     PutLine,
     #[cfg(feature = "write")]
-    EarlyBody,
-    #[cfg(feature = "write")]
     NameReserved,
     #[cfg(feature = "manage")]
     Action,
@@ -154,7 +152,7 @@ macro_rules! texts_with_writing {
     ($actions:literal) => {
         texts!(
             "no such type, see hello",
-            concat!("a put ends with a line feed\nsent before ready\na name begins with '.coracle-'\n", $actions),
+            concat!("end a put by a line feed, then wait for ready\na name begins with '.coracle-'\n", $actions),
             "wrong digest:\u{20}\ncannot be written:\u{20}\n"
         )
     };

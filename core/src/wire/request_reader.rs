@@ -74,6 +74,7 @@ impl Refusal {
 }
 
 impl ParsedRequest {
+    #[cfg_attr(feature = "write", inline(never))]
     pub(crate) const fn new() -> Self {
         Self {
             kind: RequestKind::Hello,

@@ -180,6 +180,15 @@ impl ResponseContext<'_> {
             #[cfg(feature = "absolute")]
             b'Q' => return self.first.filter(|_| self.code == Code::BadRange).map(Value::Number),
             #[cfg(feature = "write")]
+            b'T' if request.kind == RequestKind::Put => b"ready",
+            #[cfg(feature = "write")]
+            b'T' => b"file",
+            #[cfg(feature = "write")]
+            b'V' | b'W' => {
+                let is_put = request.kind == RequestKind::Put;
+                return (is_put == (letter == b'W')).then_some(Value::Text(&[]));
+            }
+            #[cfg(feature = "write")]
             b'A'..=b'K' => return self.write_value(letter),
             _ => {
                 let number = match letter {

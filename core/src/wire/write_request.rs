@@ -49,7 +49,12 @@ impl ParsedRequest {
         }
         let (index, kind) = if members.has(CRC32) { (CRC32, DigestKind::Crc32) } else { (SHA256, DigestKind::Sha256) };
         self.digest = Some(kind);
-        if self.write.digest.read(kind, members.decode(index).unwrap_or_default()).is_none() {
+        let is_read = match members.decode(index) {
+            Some(digits) if kind.is_supported() => self.write.digest.read(kind, digits).is_some(),
+            // Whatever it is, it cannot be computed.
+            digits => digits.is_some(),
+        };
+        if !is_read {
             members.set_fault(index);
         }
         if index == CRC32 && members.has(SHA256) {

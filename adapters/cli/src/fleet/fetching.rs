@@ -18,7 +18,6 @@ use super::target::Target;
 use crate::client_args::DigestArg;
 use crate::exit::{Exit, print_error};
 use crate::inventory::Member;
-use crate::names::{parse_file_name, tidy};
 
 /// Fetch a file of each host, verify it, and only then give it its name
 #[derive(Debug, Args)]
@@ -54,15 +53,11 @@ pub struct Get {
 }
 
 pub fn get(args: Get) -> Exit {
-    let (name, hosts) = match args.fleet.split() {
+    let (name, hosts) = match args.fleet.split_file() {
         Ok(words) => words,
         Err(exit) => return exit,
     };
-    let name = tidy(&name);
-    let name = match parse_file_name(&name) {
-        Ok(name) => name,
-        Err(exit) => return exit,
-    };
+    let name = name.as_file_name();
     let options = GetOptions::new().with_digest(args.digest.kind()).with_force(args.force);
     start(args.fleet, &hosts, Job::fetching("get", name.as_str(), args.journal), |targets| {
         let paths = paths(targets, &args.output, name).map_err(|why| {

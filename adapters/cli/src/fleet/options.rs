@@ -8,6 +8,7 @@ use super::amount::Amount;
 use crate::client_args::NetworkArgs;
 use crate::exit::{Exit, print_error};
 use crate::inventory::{Condition, HostsArg};
+use crate::names::CheckedName;
 
 /// The hosts, and how many may be talked to and fail.
 #[derive(Debug, Args)]
@@ -63,6 +64,12 @@ impl FleetArgs {
             })
         });
         Ok((last.clone(), hosts.collect::<Result<_, _>>()?))
+    }
+
+    /// The file that the last word names, and the hosts before it. Prints what is wrong.
+    pub fn split_file(&self) -> Result<(CheckedName, Vec<HostsArg>), Exit> {
+        let (name, hosts) = self.split()?;
+        Ok((CheckedName::parse(&name)?, hosts))
     }
 }
 

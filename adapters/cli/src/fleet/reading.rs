@@ -12,7 +12,7 @@ use super::state::{Outcome, State};
 use crate::client_args::DigestArg;
 use crate::exit::{Exit, print_error};
 use crate::ls::Format;
-use crate::names::{parse_file_name, parse_path, tidy};
+use crate::names::{parse_path, tidy};
 use crate::values::format_time;
 
 /// List a directory of each host
@@ -92,29 +92,21 @@ pub fn ls(args: Ls) -> Exit {
 }
 
 pub fn stat(args: Stat) -> Exit {
-    let (name, hosts) = match args.fleet.split() {
+    let (name, hosts) = match args.fleet.split_file() {
         Ok(words) => words,
         Err(exit) => return exit,
     };
-    let name = tidy(&name);
-    let name = match parse_file_name(&name) {
-        Ok(name) => name,
-        Err(exit) => return exit,
-    };
+    let name = name.as_file_name();
     let operation = Status { name, digest: args.digest.kind() };
     start(args.fleet, &hosts, Job::reading(&format!("stat {name}", name = name.as_str())), |_| Ok(Box::new(operation)))
 }
 
 pub fn check(args: Check) -> Exit {
-    let (name, hosts) = match args.fleet.split() {
+    let (name, hosts) = match args.fleet.split_file() {
         Ok(words) => words,
         Err(exit) => return exit,
     };
-    let name = tidy(&name);
-    let name = match parse_file_name(&name) {
-        Ok(name) => name,
-        Err(exit) => return exit,
-    };
+    let name = name.as_file_name();
     let wanted = match (args.sha256, &args.like) {
         (Some(wanted), _) => wanted,
         (None, Some(path)) => match super::source::Source::open(path) {

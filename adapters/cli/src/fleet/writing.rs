@@ -132,15 +132,11 @@ pub fn put(args: Put) -> Exit {
 }
 
 pub fn delete(args: DeleteArgs) -> Exit {
-    let (name, hosts) = match args.fleet.split() {
+    let (name, hosts) = match args.fleet.split_file() {
         Ok(words) => words,
         Err(exit) => return exit,
     };
-    let name = tidy(&name);
-    let name = match parse_file_name(&name) {
-        Ok(name) => name,
-        Err(exit) => return exit,
-    };
+    let name = name.as_file_name();
     start(args.fleet, &hosts, Job::writing("delete", name.as_str(), args.journal), |_| Ok(Box::new(Deletion { name })))
 }
 

@@ -87,9 +87,13 @@ pub fn run(args: &Index) -> Exit {
         }
         Err(error) => return fail(&format!("{}: {error}", path.display())),
     };
-    let tree = Tree::list(&store);
+    let mut tree = Tree::list(&store);
+    if let Some(name) = name_below(&path, &args.directory) {
+        tree.leave_out(&name);
+    }
     if args.check {
-        return check::run(&store, &tree, &before, args.json, args.quiet);
+        // Hidden files that the manifest has are compared, whether others are listed or not.
+        return check::run(&store.with_hidden(true), &tree, &before, args.json, args.quiet);
     }
     write(args, &store, &tree, &before, &path)
 }
@@ -175,6 +179,12 @@ impl Work<'_> {
         }
         Err(Unread::Changing)
     }
+}
+
+/// The name of `file` below `directory`, where it lies there.
+fn name_below(file: &Path, directory: &Path) -> Option<String> {
+    let (file, directory) = (file.canonicalize().ok()?, directory.canonicalize().ok()?);
+    file.strip_prefix(directory).ok()?.to_str().map(str::to_owned)
 }
 
 fn fail(why: &str) -> Exit {

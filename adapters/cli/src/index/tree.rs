@@ -35,6 +35,13 @@ impl Tree {
         tree
     }
 
+    /// Leaves the file `name` out, if it is there.
+    pub fn leave_out(&mut self, name: &str) {
+        if let Some(size) = self.files.remove(name) {
+            self.bytes = self.bytes.saturating_sub(size);
+        }
+    }
+
     /// Adds the files of the directory `path`, and its directories to `rest`.
     fn add(
         &mut self,

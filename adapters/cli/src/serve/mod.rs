@@ -174,13 +174,11 @@ A file that changes while it is fetched is fetched again, three times at most. W
 was when the request came. It is your promise that they are only appended to; one that is
 truncated or replaced is noticed, and counts as another file from then on.
 
-Several servers with copies of the same files, behind one name or a balancer, are one to
-their clients with --version-by mtime (for copies by rsync -a) or --version-by content: a
-download that one of them began is continued at any other. With 'content' a file is
-hashed before it is served the first time, unless 'coracle index' has done so; a copy of
-the manifest that it writes, .coracle-manifest, is as good at the other servers. What is
-computed is kept in .coracle-digests in the directory, or where --digests says. A file that
-changes, and one of --append, has versions of its own at each server.
+Several servers with copies of the same files are one to their clients with --version-by
+mtime (for copies by rsync -a) or content: a download is continued at any of them. With
+'content' a file is hashed before it is served the first time, which .coracle-digests in the
+directory (or --digests) remembers, and a manifest of 'coracle index' saves; it is as good
+beside a copy. A file that changes, and one of --append, has versions of its own at each.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -280,12 +278,9 @@ fn serve_with(args: &Serve, opened: Opened) -> Exit {
             Err(error) => fail(Exit::LocalFile, &error),
         };
     }
-    let store = match DirectoryStore::open(&args.path) {
-        Ok(store) => args.append.apply(store).with_hidden(args.hidden),
-        Err(error) => return fail(Exit::LocalFile, &error),
-    };
-    let store = match args.versions.apply(store, &args.path) {
-        Ok(store) => store,
+    let store = DirectoryStore::open(&args.path).map_err(|error| error.to_string());
+    let store = match store.and_then(|store| args.versions.apply(args.append.apply(store), &args.path)) {
+        Ok(store) => store.with_hidden(args.hidden),
         Err(why) => return fail(Exit::LocalFile, &why),
     };
     if args.console && args.writing.is_on() {

@@ -135,6 +135,14 @@ impl<S: WritableStore> WritableStore for AbortableStore<'_, S> {
         self.store.verifies_by_reading(upload)
     }
 
+    fn hashes_itself(&self, upload: &S::Upload) -> bool {
+        self.store.hashes_itself(upload)
+    }
+
+    fn digest(&mut self, upload: &mut S::Upload) -> Result<Digest, StoreError> {
+        self.store.digest(upload)
+    }
+
     fn read_back(
         &mut self,
         upload: &mut S::Upload,

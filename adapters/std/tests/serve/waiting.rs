@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use coracle::server::Limits;
-use coracle::store::DirectoryStore;
+use coracle::store::{DirectoryStore, VersionBy};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::Value;
 
@@ -71,6 +71,25 @@ fn an_append_is_sent_to_all_who_wait_for_it() {
     }
     append(&log, "3\n");
     assert!(clients.iter_mut().all(|client| answer(client) == (b"3\n".to_vec(), answers[0].1.clone())));
+}
+
+/// Its version takes a while to compute, so the store is not ready at each look of the watcher.
+#[test]
+fn a_large_file_that_is_versioned_by_content_has_another_version() {
+    let by_content = |path: &Path| Ok(DirectoryStore::open(path)?.with_version_by(VersionBy::Content));
+    let server = Running::with_store(by_content, |_| {});
+    let log = server.directory.path().join("log");
+    let len = 5 << 20;
+    fs::write(&log, vec![b'x'; len]).expect("written");
+    let mut client = server.connect();
+    client.send(r#"{"type":"stat","fileName":"log","digest":"sha256"}"#);
+    let header = json(&client.line());
+    let version = header["version"].as_str().expect("a version").to_owned();
+    assert_eq!(header["sha256"], version.as_str());
+    ask(&mut client, len, Some(&version));
+    assert!(is_quiet(&client));
+    append(&log, "more");
+    assert_eq!(code(&client.line()), "changed");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Writer {
                     ticket,
                     file: Arc::new(file),
                 };
-                let upload = Upload::new(partial, put.size);
+                let upload = Upload::new(partial, put);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {

@@ -6,6 +6,7 @@ mod change;
 mod commit;
 mod commits;
 mod committer;
+mod hashing;
 mod options;
 mod place;
 mod sweep;
@@ -42,6 +43,8 @@ use writer::Writer;
 /// - An unfinished upload lies beside its target, as `.coracle-HASH-HASH.upload`: on the same file system, hidden, and
 ///   under no name that a client can ask for. The room of one of more than 64 KiB is reserved when it begins, where the file
 ///   system can do that.
+/// - A file of more than 4 MiB is hashed by a thread of its own while it is received, unless it goes on where an earlier connection
+///   broke off.
 /// - A file that is complete and verified is synced, renamed and its directory synced, in another thread. Files that wait for
 ///   that at the same time are synced together, by `syncfs(2)` where that promises the same. A replaced file's mode, owner,
 ///   access control list and user attributes are kept as far as allowed, set-id bits never. Who has the old file open keeps it.
@@ -161,6 +164,14 @@ impl WritableStore for &WritableDirectoryStore {
 
     fn verifies_by_reading(&self, _: &Upload) -> bool {
         false
+    }
+
+    fn hashes_itself(&self, upload: &Upload) -> bool {
+        upload.is_hashed()
+    }
+
+    fn digest(&mut self, upload: &mut Upload) -> Result<Digest, StoreError> {
+        upload.digest()
     }
 
     fn read_back(

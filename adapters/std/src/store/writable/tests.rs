@@ -99,6 +99,22 @@ fn a_file_appears_when_it_is_complete_and_not_before() {
 }
 
 #[test]
+fn a_large_upload_is_hashed_as_it_is_stored_unless_it_goes_on() {
+    let (_root, store) = open();
+    let bytes: Vec<u8> = (0..=super::committer::LARGE).map(|at| (at % 253) as u8).collect();
+    let new = request("a", &bytes);
+    let (mut upload, _) = begin(&store, &new).expect("begun");
+    assert!(WritableStore::hashes_itself(&&store, &upload));
+    send(&store, &mut upload, &bytes, 0);
+    assert_eq!((&store).digest(&mut upload), Ok(new.digest));
+    (&store).keep(upload);
+    let (mut upload, have) = begin(&store, &new).expect("goes on");
+    assert_eq!(have, new.size);
+    assert!(!WritableStore::hashes_itself(&&store, &upload), "whoever reads the beginning back hashes the rest");
+    assert_eq!((&store).digest(&mut upload), Err(StoreError::Io));
+}
+
+#[test]
 fn u1_an_upload_goes_on_where_it_was_kept_and_after_a_restart() {
     let (root, first) = open();
     let new = request("a", b"0123456789");

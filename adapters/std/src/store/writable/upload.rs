@@ -4,11 +4,12 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use coracle_core::{Committed, FileInfo, Instant, Put, StoreError, WriteError};
+use coracle_core::{Committed, Digest, FileInfo, Instant, Put, StoreError, WriteError};
 
 use super::batches::Expected;
 use super::commit::{Commit, Partial};
 use super::committer::LARGE;
+use super::hashing::Hashing;
 use super::place::write_error;
 use crate::local::{DirectoryHandle, FileHandle};
 use crate::sys::begin_to_write_out;
@@ -26,15 +27,21 @@ pub struct Upload {
     partial: Partial,
     /// A small file is soon complete; then it shares a sync with others.
     expected: Option<Expected<Commit>>,
+    /// Of a large file that begins here.
+    hashing: Option<Hashing>,
     /// Up to where the disk was told to begin.
     written_out: u64,
     commit: Option<Receiver<Result<FileInfo, WriteError>>>,
 }
 
 impl Upload {
-    pub(super) fn new(partial: Partial, size: u64) -> Self {
-        let expected = (size <= LARGE).then(|| partial.writer.commits.batches.expect());
-        Self { partial, expected, written_out: 0, commit: None }
+    pub(super) fn new(partial: Partial, put: &Put<'_>) -> Self {
+        let is_large = put.size > LARGE;
+        let expected = (!is_large).then(|| partial.writer.commits.batches.expect());
+        let is_hashed = is_large && partial.have == 0;
+        // Where there can be no thread, the caller hashes.
+        let hashing = is_hashed.then(|| Hashing::begin(&partial.file, put.size, put.digest.kind()).ok()).flatten();
+        Self { partial, expected, hashing, written_out: 0, commit: None }
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
@@ -48,7 +55,11 @@ impl Upload {
             }
             written => {
                 let len = written.map_err(|error| write_error(&error))?;
-                self.write_out(offset + len as u64);
+                let end = offset + len as u64;
+                if let Some(hashing) = &self.hashing {
+                    hashing.wrote(end);
+                }
+                self.write_out(end);
                 Ok(len)
             }
         }
@@ -61,6 +72,15 @@ impl Upload {
             begin_to_write_out(&self.partial.file, begin, end - begin);
             self.written_out = end;
         }
+    }
+
+    /// Whether a thread of this upload hashes it.
+    pub(super) const fn is_hashed(&self) -> bool {
+        self.hashing.is_some()
+    }
+
+    pub(super) fn digest(&mut self) -> Result<Digest, StoreError> {
+        self.hashing.take().and_then(|hashing| hashing.finish().ok()).ok_or(StoreError::Io)
     }
 
     pub(super) fn read_back(&self, offset: u64, buf: &mut [u8], now: Instant) -> Result<usize, WriteError> {

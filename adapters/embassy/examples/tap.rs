@@ -1,0 +1,53 @@
+//! The server on a TAP device of this PC, as on a board. As root:
+//!
+//!     ip tuntap add dev tap0 mode tap && ip address add 10.69.0.1/24 dev tap0 && ip link set tap0 up
+//!     cargo run -p coracle-embassy --example tap -- tap0 &
+//!     coracle get -r 10.69.0.2
+
+use coracle_core::{ServerConfig, StaticFile, StaticStore};
+use coracle_embassy::net::Server;
+use coracle_embassy::{Buffers, EmbassyClock};
+use embassy_executor::Spawner;
+use embassy_net::tcp::TcpSocket;
+use embassy_net::{Config, Ipv4Address, Ipv4Cidr, Runner, Stack, StackResources, StaticConfigV4};
+use embassy_net_tuntap::TunTapDevice;
+use static_cell::StaticCell;
+
+/// Four clients are served, a fifth is told `busy`.
+const SOCKETS: usize = 5;
+
+/// On one link a request takes no longer.
+static CONFIG: ServerConfig<'static> = ServerConfig::new().with_busy_retry_ms(100).with_request_ms(2_000);
+static SERVER: StaticCell<Server<'static, SOCKETS>> = StaticCell::new();
+static RESOURCES: StaticCell<StackResources<SOCKETS>> = StaticCell::new();
+static TEXT: [u8; 1 << 20] = [b'~'; 1 << 20];
+static FILES: [StaticFile<'static>; 2] =
+    [StaticFile::new("motd", "build-17", b"Mind the step.\n"), StaticFile::new("logs/large", "build-17", &TEXT)];
+
+#[embassy_executor::task]
+async fn run_network(mut runner: Runner<'static, TunTapDevice>) -> ! {
+    runner.run().await
+}
+
+#[embassy_executor::task(pool_size = SOCKETS)]
+async fn serve(stack: Stack<'static>, server: &'static Server<'static, SOCKETS>) {
+    let (mut received, mut to_send) = ([0; 512], [0; 8192]);
+    let mut socket = TcpSocket::new(stack, &mut received, &mut to_send);
+    let buffers = Buffers { receive: &mut [0; 64], send: &mut [0; 256] };
+    server.serve(&mut socket, &mut StaticStore::new(&FILES), buffers, &EmbassyClock, &mut ()).await;
+}
+
+#[embassy_executor::main]
+async fn main(spawner: Spawner) {
+    let name = std::env::args().nth(1).expect("an argument: the name of a TAP device");
+    let device = TunTapDevice::new(&name).expect("a TAP device");
+    let address = Ipv4Cidr::new(Ipv4Address::new(10, 69, 0, 2), 24);
+    let config = Config::ipv4_static(StaticConfigV4 { address, gateway: None, dns_servers: Default::default() });
+    let (stack, runner) = embassy_net::new(device, config, RESOURCES.init(StackResources::new()), 17);
+    spawner.spawn(run_network(runner).expect("its only task"));
+    let server = SERVER.init(Server::new(&CONFIG, 8888));
+    for _ in 0..SOCKETS {
+        spawner.spawn(serve(stack, server).expect("a task for each socket"));
+    }
+    println!("listening on 10.69.0.2:8888");
+}
