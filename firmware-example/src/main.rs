@@ -93,6 +93,8 @@ static SETTINGS: ConstStaticCell<Settings> = ConstStaticCell::new(Settings::new(
 static CONFIGURATOR: StaticCell<Configurator> = StaticCell::new();
 static FETCH_BUF: ConstStaticCell<[u8; Fetch::BUF_LEN]> = ConstStaticCell::new([0; Fetch::BUF_LEN]);
 static CONFIG: StaticCell<ServerConfig<'static>> = StaticCell::new();
+#[cfg(feature = "slots")]
+static STORE: StaticCell<slots::ServedStore> = StaticCell::new();
 static SERVER: ConstStaticCell<BoardServer<SESSIONS>> = ConstStaticCell::new(BoardServer::new());
 
 #[cortex_m_rt::entry]
@@ -155,15 +157,15 @@ fn main() -> ! {
     server.bind(config, PORT, [a, b, c, d], spare);
     let files = Files::new(shared, settings.name(), arguments.has_made, boot);
     #[cfg(not(feature = "slots"))]
-    let (mut store, mut watcher) = (files, Watcher::new(shared, SESSIONS));
+    let (store, mut watcher) = (&mut { files }, Watcher::new(shared, SESSIONS));
     #[cfg(feature = "channel")]
     let (trust, mut keys) = keys::open(updates.flash());
-    #[cfg(feature = "slots")]
-    let (store, mut watcher) = (updates.store(files, &arguments), Watcher::new(shared, SESSIONS, updates));
     #[cfg(feature = "channel")]
-    let store = keys::KeyedStore::new(store, trust);
+    let store = open_store(updates, files, &arguments, |store| keys::KeyedStore::new(store, trust));
+    #[cfg(all(feature = "slots", not(feature = "channel")))]
+    let store = open_store(updates, files, &arguments, |store| store);
     #[cfg(feature = "slots")]
-    let mut store = store;
+    let mut watcher = Watcher::new(shared, SESSIONS, updates);
     #[cfg(feature = "channel")]
     watcher.ask(trust);
     note_start(shared, clock.millis(), settings);
@@ -181,11 +183,11 @@ fn main() -> ! {
         let mut is_busy = network.poll(now_ms, &mut sockets);
         let now = network::instant(now_ms);
         #[cfg(not(feature = "channel"))]
-        let next = server.poll(now, &mut sockets, &mut store, &mut watcher);
+        let next = server.poll(now, &mut sockets, store, &mut watcher);
         #[cfg(feature = "channel")]
         keys.refresh();
         #[cfg(feature = "channel")]
-        let next = server.poll_encrypted(now, &mut sockets, &mut store, &mut watcher, &mut keys);
+        let next = server.poll_encrypted(now, &mut sockets, store, &mut watcher, &mut keys);
         let is_serving = next.is_some_and(|next| next <= now);
         #[cfg(all(feature = "mdns", feature = "slots"))]
         if updates.is_restarting() {
@@ -214,6 +216,19 @@ fn main() -> ! {
         }
         hardware::sleep_unless(|| is_busy || network.device.has_frame());
     }
+}
+
+/// What clients read and write.
+// Not inlined, and not on the stack of `main`: that is below everything that the board does.
+#[cfg(feature = "slots")]
+#[inline(never)]
+fn open_store(
+    updates: &slots::Updates,
+    files: Files<'static>,
+    arguments: &Arguments,
+    complete: impl FnOnce(slots::BoardStore) -> slots::ServedStore,
+) -> &'static mut slots::ServedStore {
+    STORE.init_with(|| complete(updates.store(files, arguments)))
 }
 
 /// Waits for an address, and fetches the configuration from the PC.

@@ -41,7 +41,7 @@ pub struct NetworkArgs {
     retries: u32,
 
     /// How long to wait in all, without progress, for a server that is busy or restarts; as given, for the pauses of
-    /// --retries too; 0 for as long as it takes [default: 10m]
+    /// --retries too; 0 for as long as it takes [default: 10m, or 30s where it says nothing but resets encrypted connections]
     #[arg(long, value_name = "DURATION", value_hint = ValueHint::Other, help_heading = "Network")]
     patience: Option<DurationArg>,
 

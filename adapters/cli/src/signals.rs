@@ -7,7 +7,7 @@ use std::thread;
 
 use coracle::server::ServerHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag::register_conditional_shutdown;
+use signal_hook::flag::{register, register_conditional_shutdown};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -51,6 +51,26 @@ pub fn stop_signals() -> Vec<i32> {
         signals.push(SIGHUP);
     }
     signals
+}
+
+/// The signals to stop a server on. Without a terminal nobody has hung up who sends SIGHUP: as to other services, it means to read
+/// files again, and a server does that by itself. It is caught then, and nothing else happens.
+///
+/// # Errors
+///
+/// A signal cannot be caught.
+pub fn server_stop_signals() -> io::Result<Vec<i32>> {
+    let mut signals = stop_signals();
+    if !has_terminal() {
+        signals.retain(|signal| *signal != SIGHUP);
+        register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
+    }
+    Ok(signals)
+}
+
+/// Whether this process has a terminal that could hang up.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 /// Whether this process was started with `signal` ignored, by `/proc/self/status` (proc_pid_status(5)).

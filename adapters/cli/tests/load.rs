@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use coracle::channel::{KeyPair, create_psk, create_secret_key, new_psk, new_secret_key};
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tempfile::TempDir;
@@ -309,4 +310,26 @@ fn the_numbers_end_with_the_server() {
     assert_eq!(server.child.wait().expect("ended").code(), Some(0));
     assert!(started.elapsed() < TIMEOUT);
     assert!(TcpStream::connect(server.metrics).is_err());
+}
+
+#[test]
+fn e5_the_pre_shared_key_that_is_answered_is_found_once() {
+    let keys = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| keys.path().join(name).to_str().expect("text").to_owned();
+    let server = KeyPair::new(new_secret_key().expect("random"));
+    create_secret_key(path("key").as_ref(), &server).expect("written");
+    for name in ["old", "new"] {
+        create_psk(path(name).as_ref(), &new_psk().expect("random")).expect("written");
+    }
+    let (key, psk) = (path("key"), path("new"));
+    let server_of = Server::start(&["--key", &key, "--psk", &psk]);
+    let pin = server.public().to_string();
+    let args =
+        ["--clients", "8", "--requests", "100", "--get", "file", "--pin", &pin, "--psk", &path("old"), "--psk", &psk];
+    let (code, report) = load(server_of.address, &args);
+    assert_eq!((code, number(&report, "succeeded"), number(&report, "failed")), (Some(0), 100, 0), "{report}");
+    let metrics = server_of.metrics_at_rest();
+    let failed = metrics.iter().filter(|(name, _)| name.contains("handshakes") && !name.contains(r#""ok""#));
+    let failed: f64 = failed.map(|(_, count)| count).sum();
+    assert_eq!(failed, 1.0, "each one counts against this address: {metrics:?}");
 }

@@ -25,7 +25,8 @@ pub(crate) const RUNNING: FileName<'static> = FileName::from_static("image.runni
 /// - Files of `S` are read-only.
 /// - All other names in the root are small files.
 ///
-/// One image and one small file are uploaded at a time. What was received of an image is there after a restart, of a small
+/// One image and one small file are uploaded at a time. Another image is `inUse` meanwhile; another small file waits until the one
+/// under way is there, or its client was silent for [`UploadTurn::SILENCE_MS`]. What was received of an image is there after a restart, of a small
 /// file it is not.
 ///
 /// `I` and `C` are the flashes of the slots and of the small files: [`SharedFlash`](crate::SharedFlash) where it is the same one.
@@ -39,9 +40,12 @@ pub struct FlashStore<S, I, C, R> {
     pub(crate) running: Slot,
     pub(crate) image_turn: UploadTurn,
     pub(crate) small_turn: UploadTurn,
-    /// Name, size and digest of the small file that is being uploaded.
-    pub(crate) small_upload: Option<([u8; SMALL_NAME_LEN], u8, u32, Digest)>,
+    /// The small file that is being uploaded.
+    pub(crate) small_upload: Option<SmallUpload>,
 }
+
+/// Name, its length, size and digest of a small file that is being uploaded.
+pub(crate) type SmallUpload = ([u8; SMALL_NAME_LEN], u8, u32, Digest);
 
 /// An open file of a [`FlashStore`].
 #[derive(Debug)]

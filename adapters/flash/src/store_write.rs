@@ -1,8 +1,8 @@
 //! A store of read-only files, an image slot and small files: what is written.
 
 use coracle_core::{
-    Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Put, PutAttempt, Space, Store,
-    StoreError, UploadClaim, UploadTicket, UploadTurn, WritableStore, WriteError,
+    Begun, Committed, Delete, DigestKind, FileInfo, FileName, Instant, Put, PutAttempt, Space, Store, StoreError,
+    UploadClaim, UploadTicket, UploadTurn, WritableStore, WriteError,
 };
 use embedded_storage::nor_flash::NorFlash;
 
@@ -11,7 +11,7 @@ use crate::image::ImageState;
 use crate::log::SMALL_NAME_LEN;
 use crate::rules::{ImageCheck, StoreRules};
 use crate::small_files::FileError;
-use crate::store::{FlashFile, FlashStore, IMAGE, Opened, RUNNING, image_version};
+use crate::store::{FlashFile, FlashStore, IMAGE, Opened, RUNNING, SmallUpload, image_version};
 use crate::upload::{Begun as ImageBegun, UploadTarget};
 
 /// An upload of a [`FlashStore`].
@@ -227,7 +227,8 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
         }
         let identity = small_identity(put);
         let continues = identity.is_some() && self.small_upload == identity;
-        if !continues && !self.small_turn.is_free() {
+        let is_of_name = self.small_upload.as_ref().is_some_and(|upload| uploads(upload, put.name));
+        if !continues && is_of_name && !self.small_turn.is_free() {
             return Err(WriteError::InUse);
         }
         put.replace.check(current.as_ref().map(|info| &info.version))?;
@@ -237,6 +238,8 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
         let ticket = match self.small_turn.claim(attempt, now) {
             UploadClaim::Granted(ticket) => ticket,
             UploadClaim::Wait => return Ok(Begun::Wait),
+            // The one place for uploads has another file, which will soon be there.
+            UploadClaim::InUse if !is_of_name => return Ok(Begun::Wait),
             UploadClaim::InUse => return Err(WriteError::InUse),
         };
         let have = self.small.upload_progress().filter(|_| continues);
@@ -298,10 +301,7 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
                 false => Err(WriteError::InUse),
             };
         }
-        let is_this = |(stored, len, _, _): &([u8; SMALL_NAME_LEN], u8, u32, Digest)| {
-            stored.get(..usize::from(*len)) == Some(name.as_str().as_bytes())
-        };
-        if !self.small_upload.as_ref().is_some_and(is_this) {
+        if !self.small_upload.as_ref().is_some_and(|upload| uploads(upload, name)) {
             return Err(StoreError::NotFound.into());
         }
         if !self.small_turn.is_free() {
@@ -316,7 +316,12 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
     }
 }
 
-fn small_identity(put: &Put<'_>) -> Option<([u8; SMALL_NAME_LEN], u8, u32, Digest)> {
+/// Whether the upload is of a file of this name.
+fn uploads((stored, len, _, _): &SmallUpload, name: FileName<'_>) -> bool {
+    stored.get(..usize::from(*len)) == Some(name.as_str().as_bytes())
+}
+
+fn small_identity(put: &Put<'_>) -> Option<SmallUpload> {
     let mut name = [0; SMALL_NAME_LEN];
     name.get_mut(..put.name.as_str().len())?.copy_from_slice(put.name.as_str().as_bytes());
     Some((name, u8::try_from(put.name.as_str().len()).ok()?, u32::try_from(put.size).ok()?, put.digest))

@@ -408,7 +408,7 @@ fn a_small_file_goes_on_after_a_cut_connection() {
     let (one, other) = (image(1, 90), image(2, 90));
     let (mut upload, _) = begun(&mut files, &request("a", &one), 0, 0).expect("begun");
     send(&mut files, &mut upload, 0, &one[..50]);
-    assert_eq!(begun(&mut files, &request("b", &one), 0, 1).err(), Some(WriteError::InUse));
+    assert_eq!(begun(&mut files, &request("a", &other), 0, 1).err(), Some(WriteError::InUse));
     files.keep(upload);
     let (upload, have) = begun(&mut files, &request("a", &one), 0, 0).expect("begun");
     assert_eq!(have, 50);
@@ -432,6 +432,37 @@ fn a_small_file_goes_on_after_a_cut_connection() {
     assert_eq!(files.delete(&Delete::Partial { name: name("c") }), Err(WriteError::Store(StoreError::NotFound)));
     let long_name = "n".repeat(65);
     assert_eq!(put(&mut files, &long_name, b"x"), Err(WriteError::Store(StoreError::BadName)));
+}
+
+#[test]
+fn u6_a_small_file_waits_for_another_ones_place() {
+    let chip = chip();
+    let mut files = store(&chip, Slot::A);
+    let (one, other) = (image(1, 90), image(2, 90));
+    let (of_one, of_other) = (request("a", &one), request("b", &other));
+    let (mut upload, _) = begun(&mut files, &of_one, 0, 0).expect("begun");
+    let asked = PutAttempt::new(at(1), true);
+    let mut sent = 0;
+    for millis in [100, 2_000, 3_900] {
+        assert!(matches!(files.begin(&of_other, asked, at(millis - 1)), Ok(Begun::Wait)), "{millis}");
+        let part = &one[sent..one.len().min(sent + 40)];
+        sent += files.write(&mut upload, sent as u64, part, at(millis)).expect("sent");
+        assert!(matches!(files.begin(&of_other, asked, at(millis + 1)), Ok(Begun::Wait)), "{millis}");
+    }
+    send(&mut files, &mut upload, sent, &one);
+    finish(&mut files, upload, &of_one).expect("committed");
+    let (mut upload, have) = begun(&mut files, &of_other, 1, 3_902).expect("the place is free");
+    assert_eq!(have, 0);
+    send(&mut files, &mut upload, 0, &other[..50]);
+    // Its client is gone, and nobody knows.
+    let third = request("c", &one);
+    let (mut newcomer, have) = begun(&mut files, &third, 3_903, 10_000).expect("the other one was silent");
+    assert_eq!((have, files.write(&mut upload, 50, b"x", at(10_001))), (0, Err(WriteError::InUse)));
+    files.keep(upload);
+    send(&mut files, &mut newcomer, 0, &one);
+    finish(&mut files, newcomer, &third).expect("committed");
+    assert_eq!((get(&mut files, "a"), get(&mut files, "c")), (Ok(one.clone()), Ok(one)));
+    assert_eq!(files.open(name("b")).err(), Some(StoreError::NotFound));
 }
 
 #[test]

@@ -147,6 +147,57 @@ fn e5_the_next_pre_shared_key_is_tried_and_kept() {
 }
 
 #[test]
+fn e5_many_connections_try_a_wrong_pre_shared_key_once() {
+    let server = Server::start(b"");
+    let channel = channel(0x51).with_psks(vec![psk(0x54), psk(0x53)]);
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            let channel = channel.clone();
+            scope.spawn(|| client(server.address, channel).hello(|_| ()).expect("the second one"));
+        }
+    });
+    eventually("all handshakes", || server.begun.lock().expect("no panic").len() == 17);
+    assert_eq!(server.failures(), 1);
+}
+
+/// Somebody in between who resets the first connections once message 1 has come.
+fn resetting(server: SocketAddr, count: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = listener.local_addr().expect("an address");
+    thread::spawn(move || {
+        for stream in listener.incoming().take(count) {
+            let mut stream = stream.expect("a client");
+            stream.read_exact(&mut [0; 52]).expect("message 1");
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
+        }
+        let mut client = listener.accept().expect("a client").0;
+        let mut upstream = TcpStream::connect(server).expect("the server");
+        let (mut from_client, mut to_server) =
+            (client.try_clone().expect("a copy"), upstream.try_clone().expect("a copy"));
+        thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+        std::io::copy(&mut upstream, &mut client)
+    });
+    address
+}
+
+#[test]
+fn e7_a_server_that_resets_handshakes_is_tried_until_it_has_a_place() {
+    let server = Server::start(b"");
+    let notes = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&notes);
+    // More resets than retries.
+    let mut patient = client(resetting(server.address, 2), channel(0x51))
+        .with_retries(1)
+        .with_retry_observer(move |event| kept.lock().expect("no panic").push(event.to_string()));
+    patient.hello(|_| ()).expect("a place");
+    let notes = notes.lock().expect("no panic");
+    assert!(notes.len() == 2 && notes.iter().all(|note| note.contains("answered by a reset")), "{notes:?}");
+    let mut hasty = client(resetting(server.address, 2), channel(0x51)).with_retries(0);
+    let error = hasty.hello(|_| ()).expect_err("no place");
+    assert!(error.is_busy() && error.is_temporary() && error.kind() == ErrorKind::Network, "{error}");
+}
+
+#[test]
 fn e4_another_server_learns_nothing_and_is_asked_nothing() {
     let server = Server::start(b"");
     let error = client(server.address, channel(0x59)).hello(|_| ()).expect_err("another server");

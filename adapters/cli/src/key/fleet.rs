@@ -21,8 +21,9 @@ Examples:
   coracle key derive fleet.key bench-12    into bench-12.key; prints the public half
   coracle key derive fleet.key bench-12 --rust > secret.rs
 
-The same name gives the same key each time: HKDF-SHA256 of the fleet's secret. A board, its image and its flash
-hold its own key alone, of which no other can be made. Whoever has the fleet's has all of them.")]
+The same name gives the same key each time: HKDF-SHA256 of the fleet's secret. A board, its
+image and its flash hold its own key alone, of which no other can be made. Whoever has the
+fleet's has all of them.")]
 pub struct Derive {
     /// The file with the fleet's secret, as 'coracle key new' makes it
     #[arg(value_hint = ValueHint::FilePath)]
@@ -52,8 +53,9 @@ Examples:
   coracle key pins fleet.key names.txt >> ~/.config/coracle/hosts
   printf 'bench-12 192.168.7.2\\nbench-13\\n' | coracle key pins fleet.key -
 
-A line of FILE is the name of a board, and its address where the name is none; '#' begins a comment. What is
-printed are lines of a hosts file: 'NAME ADDRESS pin=ck1...'. They hold no secret.")]
+A line of FILE is the name of a board, and its address where the name is none; '#' begins a
+comment. What is printed are lines of a hosts file: 'NAME ADDRESS pin=ck1...'. They hold no
+secret.")]
 pub struct MakePins {
     /// The file with the fleet's secret
     #[arg(value_hint = ValueHint::FilePath)]

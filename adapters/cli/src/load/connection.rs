@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use coracle::channel::{ChannelError, ChannelTransport};
+use coracle::channel::{ChannelError, ChannelTransport, HandshakeFailure};
+use coracle::client::ClientChannel;
 use coracle::transport::{TcpTransport, TransportError};
 use coracle_core::blocking::{ClientError, Connection, Transport};
 use coracle_core::exec::Sink;
@@ -46,12 +47,7 @@ impl ClientConnection {
     pub fn connect(plan: &Plan) -> Result<Self, String> {
         let mut last = "no address".to_owned();
         for address in &plan.addresses {
-            let connected = match plan.connect_timeout {
-                Some(limit) => TcpStream::connect_timeout(address, limit),
-                None => TcpStream::connect(address),
-            };
-            let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-            match connected.map_err(|error| error.kind().to_string()).and_then(|stream| Self::over(stream, plan)) {
+            match Self::connect_to(address, plan) {
                 Ok(connection) => return Ok(connection),
                 Err(why) => last = format!("connecting: {why}"),
             }
@@ -59,7 +55,8 @@ impl ClientConnection {
         Err(last)
     }
 
-    fn over(stream: TcpStream, plan: &Plan) -> Result<Self, String> {
+    fn connect_to(address: &SocketAddr, plan: &Plan) -> Result<Self, String> {
+        let stream = tcp(address, plan)?;
         if matches!(plan.request, RequestKind::Text(_)) {
             let limited =
                 stream.set_read_timeout(plan.stall_timeout).and_then(|()| stream.set_write_timeout(plan.stall_timeout));
@@ -68,7 +65,17 @@ impl ClientConnection {
         let stall_ms =
             plan.stall_timeout.map_or(0, |limit| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX).max(1));
         let session = ClientSession::new(vec![0; ClientSession::<Vec<u8>>::MIN_BUF_LEN]).with_stall_ms(stall_ms);
-        let transport = CountingTransport { inner: Wire::over(stream, plan)?, received: 0 };
+        let inner = match Wire::over(stream, plan) {
+            // With the other pre-shared key.
+            Err(failure)
+                if failure.is_unanswered() && plan.channel.as_ref().is_some_and(ClientChannel::has_other_psk) =>
+            {
+                Wire::over(tcp(address, plan)?, plan)
+            }
+            made => made,
+        };
+        let inner = inner.map_err(|failure| failure.to_string())?;
+        let transport = CountingTransport { inner, received: 0 };
         Ok(Self::Protocol(Box::new(Connection::new(session, transport, vec![0; RECEIVE_LEN], now))))
     }
 
@@ -176,6 +183,15 @@ impl Sink for Discard {
     }
 }
 
+fn tcp(address: &SocketAddr, plan: &Plan) -> Result<TcpStream, String> {
+    let connected = match plan.connect_timeout {
+        Some(limit) => TcpStream::connect_timeout(address, limit),
+        None => TcpStream::connect(address),
+    };
+    let connected = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    connected.map_err(|error| error.kind().to_string())
+}
+
 /// A socket, or the encrypted channel around one.
 enum Wire {
     Plain(TcpTransport<Socket>),
@@ -183,14 +199,11 @@ enum Wire {
 }
 
 impl Wire {
-    fn over(stream: TcpStream, plan: &Plan) -> Result<Self, String> {
+    fn over(stream: TcpStream, plan: &Plan) -> Result<Self, HandshakeFailure<TransportError>> {
         let tcp = TcpTransport::new(Socket::from(stream));
         let Some(channel) = &plan.channel else { return Ok(Self::Plain(tcp)) };
         let deadline = Instant::now() + plan.connect_timeout.unwrap_or(LONGEST_HANDSHAKE);
-        match channel.connect(tcp, deadline) {
-            Ok(channel) => Ok(Self::Encrypted(Box::new(channel))),
-            Err(failure) => Err(failure.to_string()),
-        }
+        channel.connect(tcp, deadline).map(|channel| Self::Encrypted(Box::new(channel)))
     }
 
     fn tcp(&self) -> &TcpTransport<Socket> {

@@ -31,7 +31,7 @@ use signal_hook::iterator::Signals;
 use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
-use crate::signals::{stop_on_signals, stop_signals};
+use crate::signals::{server_stop_signals, stop_on_signals};
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::versions::VersionArgs;
 use crate::{console, descriptor_limit};
@@ -225,9 +225,10 @@ At the start a file that is wrong, missing, or open to others is an error.
 Sockets that systemd passes on for a socket unit are listened on in place of the default
 address.
 
-SIGINT (Ctrl-C), SIGTERM and SIGHUP stop the server: it finishes the answers under way,
-for --grace at most, and tells new clients to come again. A second signal stops it at once.
-Under nohup, SIGHUP is ignored.
+SIGINT (Ctrl-C) and SIGTERM stop the server: it finishes the answers under way, for --grace
+at most, and tells new clients to come again. A second signal stops it at once. SIGHUP does
+the same where the server has a terminal, which has hung up then. Where it has none, as a
+service, and under nohup, SIGHUP changes nothing: files of keys are read again by themselves.
 
 Exit codes:
   0        stopped by a signal
@@ -348,7 +349,7 @@ where
         Err(error) => return fail(Exit::Network, &error),
     };
     // Caught before the announcement, which tells others that signals may be sent.
-    let mut signals = match Signals::new(stop_signals()) {
+    let mut signals = match server_stop_signals().and_then(Signals::new) {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,11 +29,24 @@ impl Program {
 
     /// Starts it by a command that ends in the arguments of `serve`.
     pub fn start_as(mut command: Command) -> Self {
+        command.process_group(0);
+        Self::spawn(command, Stdio::null())
+    }
+
+    /// Starts it in a session of its own: with this terminal, or with none.
+    pub fn start_in_session(terminal: Option<OwnedFd>, args: &[&str]) -> Self {
+        let mut command = Command::new("setsid");
+        command.args(terminal.is_some().then_some("--ctty"));
+        command.args(["env", "--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve"]).args(args);
+        Self::spawn(command, terminal.map_or_else(Stdio::null, Stdio::from))
+    }
+
+    fn spawn(mut command: Command, stdin: Stdio) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("a"), b"alpha").expect("written");
         let log = fs::File::create(directory.path().join(".log")).expect("a log");
         command.args(["--listen", "127.0.0.1:0"]).current_dir(directory.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("started");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");

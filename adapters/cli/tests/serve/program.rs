@@ -1,7 +1,7 @@
 //! The program: signals, exit codes, limits of the system, and outputs that are closed or full.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -9,13 +9,15 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::fixture::{Client, HELLO, Program, code, wait_for};
 
 #[test]
 fn serves_and_stops_in_good_order_on_each_signal() {
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::TERM] {
         // Some may be ignored here, as under nohup(1).
         let mut command = Command::new("env");
         command.args(["--default-signal", env!("CARGO_BIN_EXE_coracle"), "serve", "--name", "bench-7", "-v"]);
@@ -28,6 +30,39 @@ fn serves_and_stops_in_good_order_on_each_signal() {
         let log = program.log();
         assert!(log.contains(" client-1 hello 0 B ") && log.contains(" disconnected 1 answers "), "{log}");
     }
+}
+
+/// Both ends of a new terminal.
+fn terminal() -> (OwnedFd, OwnedFd) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal");
+    let name = ptsname(&master, Vec::new()).expect("its name");
+    let slave = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("its other end");
+    (master, slave)
+}
+
+#[test]
+fn c12_a_terminal_that_hangs_up_stops_it() {
+    let (master, slave) = terminal();
+    let mut program = Program::start_in_session(Some(slave), &[]);
+    let mut client = program.connect();
+    client.hello();
+    drop(master);
+    assert_eq!(code(&client.rest()), "shuttingDown");
+    assert_eq!(program.wait().code(), Some(0));
+}
+
+#[test]
+fn c12_without_a_terminal_a_hangup_does_not_stop_it() {
+    let mut program = Program::start_in_session(None, &[]);
+    program.connect().hello();
+    for _ in 0..2 {
+        program.signal(Signal::HUP);
+        program.connect().hello();
+    }
+    program.signal(Signal::TERM);
+    let status = program.wait();
+    assert_eq!((status.code(), status.signal()), (Some(0), None));
 }
 
 #[test]
@@ -240,6 +275,34 @@ fn x2_without_threads_it_says_busy_and_goes_on() {
     program.connect().hello();
     first.hello();
     wait_for(|| program.log().contains("trouble making a thread for a client").then_some(()));
+}
+
+/// Nor one of the files that they follow, before that changes.
+#[test]
+fn l6_followers_need_no_threads() {
+    let program = Program::start(&["--append", "*", "-v"]);
+    let mut followers: Vec<Client> = (0..150).map(|_| program.connect()).collect();
+    for follower in &mut followers {
+        follower.send(r#"{"type":"get","fileName":"a","offset":5,"digest":"none","wait_ms":60000}"#);
+    }
+    wait_for(|| (program.log().matches(" get a begins").count() == 150).then_some(()));
+    // Some threads wait for the next clients.
+    wait_for(|| (program.status("Threads:") < 100).then_some(()));
+    let body = |follower: &mut Client, bytes: &str| {
+        let header = follower.line();
+        assert!(header.trim_start().starts_with(r#"{"type":"file""#), "{header}");
+        assert_eq!(follower.line(), bytes);
+        assert_eq!(follower.line(), r#"{"type":"end"}"#);
+    };
+    let mut file = fs::OpenOptions::new().append(true).open(program.path("a")).expect("opened");
+    file.write_all(b"bet\n").expect("appended");
+    followers.iter_mut().for_each(|follower| body(follower, "bet"));
+    // Nor between two requests.
+    wait_for(|| (program.status("Threads:") < 100).then_some(()));
+    for follower in &mut followers {
+        follower.send(r#"{"type":"get","fileName":"a","offset":0,"digest":"none"}"#);
+        body(follower, "alphabet");
+    }
 }
 
 #[test]

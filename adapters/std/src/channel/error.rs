@@ -80,10 +80,33 @@ pub enum HandshakeCause<E> {
     Entropy(io::Error),
 }
 
-impl<E: fmt::Display> fmt::Display for HandshakeFailure<E> {
+impl<E: embedded_io::Error> HandshakeFailure<E> {
+    /// Whether the server reset the connection in place of message 2: it has no place, or turns this address away for a while.
+    pub fn is_reset(&self) -> bool {
+        match &self.cause {
+            HandshakeCause::Transport(error) => {
+                self.message == 2 && matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl<E> HandshakeFailure<E> {
+    /// Whether the server closed the connection in place of message 2: it has another pre-shared key, perhaps.
+    pub const fn is_unanswered(&self) -> bool {
+        self.message == 2 && matches!(self.cause, HandshakeCause::Handshake(HandshakeError::Closed))
+    }
+}
+
+impl<E: embedded_io::Error> fmt::Display for HandshakeFailure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            HandshakeCause::Handshake(HandshakeError::Closed) if self.message == 2 => f.write_str(
+            HandshakeCause::Transport(_) if self.is_reset() => f.write_str(
+                "message 1 of the handshake was answered by a reset: a server without a place, one that turns this address away for \
+                 a while, or another program",
+            ),
+            _ if self.is_unanswered() => f.write_str(
                 "message 1 of the handshake was not answered: another pre-shared key, a server without encryption, or another \
                  program",
             ),
@@ -108,4 +131,4 @@ impl<E: fmt::Display> fmt::Display for HandshakeFailure<E> {
     }
 }
 
-impl<E: fmt::Display + fmt::Debug> std::error::Error for HandshakeFailure<E> {}
+impl<E: embedded_io::Error> std::error::Error for HandshakeFailure<E> {}

@@ -17,6 +17,10 @@ const LONGEST: Duration = Duration::from_secs(30);
 const LONGEST_TOLD: Duration = Duration::from_secs(25);
 /// How long a server that has no place is waited for, where the user does not say.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// The same where it has not said so, but reset a handshake: longer than an address is turned away whose handshakes failed.
+const RESET_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause then, by the number of attempts: who is about to get a place has to be there.
+const RESET_GROWTHS: u32 = 3;
 
 /// How often failed requests are made again, and how long that may take. Shared by all requests of a client.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +29,8 @@ pub struct RetryPolicy {
     pub retries: u32,
     /// The longest sum of the pauses for a server that has no place or restarts; `None`: no limit.
     pub busy_patience: Option<Duration>,
+    /// The longest sum of the pauses for a server that has reset a handshake and said nothing; `None`: no limit.
+    pub reset_patience: Option<Duration>,
     /// The longest sum of all pauses; `None`: no limit.
     pub patience: Option<Duration>,
     /// Whether a server that has no place is waited for.
@@ -32,16 +38,27 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// 3 retries, 10 minutes for a server without a place.
+    /// 3 retries, 10 minutes for a server without a place, 30 s for one that resets handshakes.
     pub const fn new() -> Self {
-        Self { retries: 3, busy_patience: Some(PATIENCE), patience: None, waits_when_busy: true }
+        Self {
+            retries: 3,
+            busy_patience: Some(PATIENCE),
+            reset_patience: Some(RESET_PATIENCE),
+            patience: None,
+            waits_when_busy: true,
+        }
+    }
+
+    /// The same with the user's own patience, which bounds all pauses.
+    pub const fn with_patience(self, patience: Option<Duration>) -> Self {
+        Self { busy_patience: patience, reset_patience: patience, patience, ..self }
     }
 }
 
 /// The failed attempts of one request. What is counted starts over with each attempt that made progress.
 ///
-/// Not counted among the retries is an attempt that found the server busy, or about to restart: it is repeated when the
-/// server says, or after growing pauses, as long as the patience lasts.
+/// Not counted among the retries is an attempt that found the server busy, or about to restart, or that was reset in its
+/// handshake: it is repeated when the server says, or after growing pauses, as long as the patience lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     policy: RetryPolicy,
@@ -51,15 +68,32 @@ pub struct Backoff {
     untold: u32,
     waited: Duration,
     waited_busy: Duration,
-    /// The server said when to come again, so that it is there or will be.
-    is_expected: bool,
+    /// How sure it is that the server is there, or will be.
+    expected: Expected,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Expected {
+    /// Nobody knows.
+    Unknown,
+    /// A handshake was reset, so that something is there.
+    Reset,
+    /// The server said when to come again.
+    Told,
 }
 
 impl Backoff {
     /// Nothing has failed yet.
     #[must_use]
     pub const fn new(policy: RetryPolicy) -> Self {
-        Self { policy, failures: 0, untold: 0, waited: Duration::ZERO, waited_busy: Duration::ZERO, is_expected: false }
+        Self {
+            policy,
+            failures: 0,
+            untold: 0,
+            waited: Duration::ZERO,
+            waited_busy: Duration::ZERO,
+            expected: Expected::Unknown,
+        }
     }
 
     /// The pause before `failed` is repeated, which `progressed` or not; `None` to give up.
@@ -76,12 +110,16 @@ impl Backoff {
         if failed.was_reused && !progressed && told_ms.is_none() && ended != Some(Code::Busy) {
             return Some(Duration::ZERO);
         }
-        if self.policy.retries == 0 || (ended == Some(Code::Busy) && !self.policy.waits_when_busy) {
+        if self.policy.retries == 0 || (failed.error.is_busy() && !self.policy.waits_when_busy) {
             return None;
         }
-        self.is_expected |= told_ms.is_some();
-        let is_away = self.is_expected && matches!(failed.error, Error::Connect { .. });
-        let is_busy = told_ms.is_some() || ended == Some(Code::Busy) || is_away;
+        self.expected = self.expected.max(match told_ms {
+            Some(_) => Expected::Told,
+            None if failed.error.is_reset_handshake() => Expected::Reset,
+            None => Expected::Unknown,
+        });
+        let is_away = self.expected > Expected::Unknown && matches!(failed.error, Error::Connect { .. });
+        let is_busy = told_ms.is_some() || failed.error.is_busy() || is_away;
         let (pause, busy_rest) = match told_ms {
             Some(told_ms) => {
                 self.untold = 0;
@@ -89,7 +127,8 @@ impl Backoff {
             }
             None if is_busy => {
                 self.untold = self.untold.saturating_add(1);
-                (with_jitter(pause(self.untold)), self.rest_when_busy())
+                let growths = if self.expected == Expected::Reset { RESET_GROWTHS } else { u32::MAX };
+                (with_jitter(pause(self.untold.min(growths))), self.rest_when_busy())
             }
             None => {
                 self.failures = if progressed { 0 } else { self.failures.saturating_add(1) };
@@ -113,7 +152,11 @@ impl Backoff {
     }
 
     fn rest_when_busy(&self) -> Duration {
-        self.policy.busy_patience.map_or(Duration::MAX, |limit| limit.saturating_sub(self.waited_busy))
+        let limit = match self.expected {
+            Expected::Reset => self.policy.reset_patience,
+            _ => self.policy.busy_patience,
+        };
+        limit.map_or(Duration::MAX, |limit| limit.saturating_sub(self.waited_busy))
     }
 }
 
@@ -219,11 +262,40 @@ mod tests {
         assert!(count > 20 && waited > PATIENCE - Duration::from_secs(7), "{count} attempts in {waited:?}");
     }
 
+    #[cfg(feature = "channel")]
+    #[test]
+    fn e7_a_server_that_resets_handshakes_is_waited_for_a_while_and_one_that_never_was_there_is_not() {
+        use super::RESET_PATIENCE;
+        use crate::channel::{HandshakeCause, HandshakeFailure};
+        use crate::transport::TransportError;
+
+        let reset = |message| {
+            let cause = HandshakeCause::Transport(TransportError::new(io::ErrorKind::ConnectionReset));
+            let failure = Box::new(HandshakeFailure { message, cause, received: Vec::new() });
+            FailedAttempt::new(Error::Handshake { peer: "there".to_owned(), failure, is_temporary: true })
+        };
+        let (count, waited) = waits(&mut Backoff::new(RetryPolicy::new()), &reset(2));
+        assert!((10..=24).contains(&count) && waited == RESET_PATIENCE, "{count} attempts in {waited:?}");
+        // Between them nobody listens, where too many come.
+        let mut backoff = Backoff::new(RetryPolicy::new());
+        assert!(backoff.next_pause(&reset(2), false).is_some());
+        let (count, waited) = waits(&mut backoff, &unreachable());
+        assert!(count >= 10 && waited > RESET_PATIENCE - Duration::from_secs(1), "{count} attempts in {waited:?}");
+        assert_eq!(waits(&mut Backoff::new(RetryPolicy::new()), &reset(3)).0, 3, "what comes after message 2 counts");
+        let patient = RetryPolicy::new().with_patience(Some(Duration::from_secs(100)));
+        assert_eq!(waits(&mut Backoff::new(patient), &reset(2)).1, Duration::from_secs(100));
+        // With a word of its own it is waited for longer.
+        let mut backoff = Backoff::new(RetryPolicy::new());
+        assert!(backoff.next_pause(&ended(Failure::Ended(Code::Busy), Some(1_000)), false).is_some());
+        assert!(waits(&mut backoff, &reset(2)).1 > RESET_PATIENCE * 2);
+        let none = RetryPolicy { waits_when_busy: false, ..RetryPolicy::new() };
+        assert_eq!(Backoff::new(none).next_pause(&reset(2), false), None);
+    }
+
     #[test]
     fn the_users_patience_bounds_all_pauses() {
         let limit = Duration::from_secs(20);
-        let policy =
-            RetryPolicy { retries: 100, busy_patience: Some(limit), patience: Some(limit), ..RetryPolicy::new() };
+        let policy = RetryPolicy { retries: 100, ..RetryPolicy::new() }.with_patience(Some(limit));
         let mut backoff = Backoff::new(policy);
         assert!(backoff.next_pause(&ended(Failure::Ended(Code::Busy), Some(5_000)), false).is_some());
         let (_, waited) = waits(&mut backoff, &broken());
@@ -231,7 +303,7 @@ mod tests {
         assert_eq!(backoff.next_pause(&ended(Failure::Ended(Code::Busy), None), false), None);
         assert!(backoff.next_pause(&broken(), true).is_some(), "progress begins anew");
         // Without a limit, longer than a day.
-        let policy = RetryPolicy { busy_patience: None, patience: None, ..policy };
+        let policy = policy.with_patience(None);
         let (count, waited) = waits(&mut Backoff::new(policy), &ended(Failure::Ended(Code::Busy), Some(600_000)));
         assert!(count == 10_000 && waited > Duration::from_secs(86_400));
     }

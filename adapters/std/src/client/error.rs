@@ -134,10 +134,20 @@ impl Error {
         }
     }
 
-    /// Whether the server had no place for one more connection.
+    /// Whether the server had no place for one more connection: it said so, or reset the connection before it answered the
+    /// handshake.
     #[must_use]
-    pub const fn is_busy(&self) -> bool {
-        matches!(self, Self::Connection { failure: Failure::Ended(Code::Busy), .. })
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Connection { failure: Failure::Ended(Code::Busy), .. }) || self.is_reset_handshake()
+    }
+
+    /// Whether the connection was reset in place of message 2 of the handshake.
+    pub(super) fn is_reset_handshake(&self) -> bool {
+        #[cfg(feature = "channel")]
+        if let Self::Handshake { failure, .. } = self {
+            return failure.is_reset();
+        }
+        false
     }
 
     /// Whether a retry may succeed.

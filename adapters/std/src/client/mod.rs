@@ -113,8 +113,7 @@ impl Client {
     /// count among those of [`Client::with_retries`], and are made when the server says.
     #[must_use]
     pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
-        self.requester.policy.busy_patience = patience;
-        self.requester.policy.patience = patience;
+        self.requester.policy = self.requester.policy.with_patience(patience);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coracle_core::blocking::Transport;
@@ -67,6 +67,15 @@ pub struct ClientChannel {
     key: Arc<KeyPair>,
     psks: Vec<Psk>,
     trust: Arc<dyn ServerTrust>,
+    choice: Arc<Mutex<PskChoice>>,
+}
+
+/// Which of the pre-shared keys the server answers: known to all connections of the clones of a [`ClientChannel`].
+#[derive(Default)]
+struct PskChoice {
+    index: usize,
+    /// A handshake with a pre-shared key has been answered.
+    was_answered: bool,
 }
 
 impl ClientChannel {
@@ -77,7 +86,7 @@ impl ClientChannel {
     /// The operating system has no random bytes.
     pub fn new(trust: impl ServerTrust + 'static) -> io::Result<Self> {
         let key = Arc::new(KeyPair::new(new_secret_key()?));
-        Ok(Self { key, psks: Vec::new(), trust: Arc::new(trust) })
+        Ok(Self { key, psks: Vec::new(), trust: Arc::new(trust), choice: Arc::default() })
     }
 
     /// Sets the client's own key, by which servers know it.
@@ -85,36 +94,54 @@ impl ClientChannel {
         Self { key: Arc::new(key), ..self }
     }
 
-    /// Sets the pre-shared keys of the host: up to two, of which the second is tried where the first is not answered.
+    /// Sets the pre-shared keys of the host: up to two, of which the second is tried where the first is not answered. Clones share
+    /// what they learn of that.
     ///
     /// # Panics
     ///
     /// With more than two: each attempt with a wrong one counts at the server.
     pub fn with_psks(self, psks: Vec<Psk>) -> Self {
         assert!(psks.len() <= MAX_PSKS, "a host has two pre-shared keys at most");
-        Self { psks, ..self }
+        Self { psks, choice: Arc::default(), ..self }
     }
 
-    /// Makes the handshake over a transport that is connected, with the first pre-shared key, and without asking anybody.
+    /// Makes the handshake over a transport that is connected, with the pre-shared key that the server has answered, or the first
+    /// one, and without asking anybody.
     ///
     /// # Errors
     ///
-    /// The connection is to be closed.
+    /// The connection is to be closed. Where it [was closed](HandshakeFailure::is_unanswered) by the server instead of an answer,
+    /// the next call takes the other pre-shared key: see [`ClientChannel::has_other_psk`].
     pub fn connect<T: Transport>(
         &self,
         transport: T,
         deadline: Instant,
     ) -> Result<ChannelTransport<T>, HandshakeFailure<T::Error>> {
-        self.connect_with(self.psks.first(), transport, deadline)
+        let choice = self.choice();
+        let index = choice.index;
+        // One connection finds out: each attempt with a wrong one counts at the server.
+        let finding = Some(choice).filter(|choice| self.has_other_psk() && !choice.was_answered);
+        let made = connect(transport, &self.key, self.psks.get(index), deadline, |key| self.trust.is_trusted(key));
+        let mut choice = finding.unwrap_or_else(|| self.choice());
+        match &made {
+            Err(failure) if failure.is_unanswered() && choice.index == index && self.has_other_psk() => {
+                choice.index = (index + 1) % self.psks.len();
+            }
+            Ok(_) | Err(HandshakeFailure { cause: HandshakeCause::OtherServer(_), .. }) => choice.was_answered = true,
+            Err(_) => {}
+        }
+        drop(choice);
+        made
     }
 
-    fn connect_with<T: Transport>(
-        &self,
-        psk: Option<&Psk>,
-        transport: T,
-        deadline: Instant,
-    ) -> Result<ChannelTransport<T>, HandshakeFailure<T::Error>> {
-        connect(transport, &self.key, psk, deadline, |key| self.trust.is_trusted(key))
+    /// Whether the host has two pre-shared keys.
+    #[must_use]
+    pub const fn has_other_psk(&self) -> bool {
+        self.psks.len() > 1
+    }
+
+    fn choice(&self) -> MutexGuard<'_, PskChoice> {
+        self.choice.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The client's own key.
@@ -133,10 +160,8 @@ impl fmt::Debug for ClientChannel {
 /// Makes the handshakes of a client.
 pub struct Secure {
     config: ClientChannel,
-    /// The pre-shared key to begin with.
-    psk: usize,
-    /// Whether a handshake has succeeded.
-    was_answered: bool,
+    /// The other pre-shared key was tried.
+    tried_other_psk: bool,
 }
 
 /// What follows a connection.
@@ -148,7 +173,7 @@ pub enum Handshaken {
 
 impl Secure {
     pub const fn new(config: ClientChannel) -> Self {
-        Self { config, psk: 0, was_answered: false }
+        Self { config, tried_other_psk: false }
     }
 
     pub fn handshake(
@@ -158,9 +183,9 @@ impl Secure {
         address: &Address,
     ) -> Result<Handshaken, FailedAttempt> {
         let deadline = Instant::now() + timeout.unwrap_or(LONGEST_HANDSHAKE);
-        let failure = match self.config.connect_with(self.config.psks.get(self.psk), transport, deadline) {
+        let failure = match self.config.connect(transport, deadline) {
             Ok(channel) => {
-                self.was_answered = true;
+                self.tried_other_psk = false;
                 return Ok(Handshaken::Done(Wire::encrypted(channel)));
             }
             Err(failure) => failure,
@@ -172,10 +197,8 @@ impl Secure {
                     Err(FailedAttempt::new(Error::Untrusted { peer: address.to_string(), key: Box::new(key), why }))
                 }
             },
-            HandshakeCause::Handshake(HandshakeError::Closed)
-                if !self.was_answered && self.psk + 1 < self.config.psks.len() =>
-            {
-                self.psk += 1;
+            _ if failure.is_unanswered() && self.config.has_other_psk() && !self.tried_other_psk => {
+                self.tried_other_psk = true;
                 Ok(Handshaken::Again)
             }
             _ => Err(self.failed(failure, address)),
@@ -191,7 +214,7 @@ impl Secure {
         }
         let is_temporary = match failure.cause {
             HandshakeCause::TimedOut | HandshakeCause::Transport(_) => true,
-            HandshakeCause::Handshake(HandshakeError::Closed) => self.was_answered,
+            HandshakeCause::Handshake(HandshakeError::Closed) => self.config.choice().was_answered,
             _ => false,
         };
         FailedAttempt::new(Error::Handshake { peer: address.to_string(), failure: Box::new(failure), is_temporary })
