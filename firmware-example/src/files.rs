@@ -90,10 +90,10 @@ impl Store for Files<'_> {
     }
 
     fn open_absolute(&mut self, name: FileName<'_>) -> Result<OpenFile, StoreError> {
-        match self.open(name)? {
-            OpenFile::Log { .. } => Ok(OpenFile::AbsoluteLog),
-            file => Ok(file),
+        if self.has_made && name.as_str() == BOOT_LOG.as_str() {
+            return Ok(OpenFile::AbsoluteLog);
         }
+        self.open(name)
     }
 
     fn info(&mut self, file: &OpenFile) -> Result<FileInfo, StoreError> {

@@ -147,7 +147,9 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> Store for FlashStore<S, 
         }
     }
 
+    // Out of line: what it takes of the stack is not to be beneath what `open` takes, where both are inlined.
     #[cfg(feature = "absolute")]
+    #[inline(never)]
     fn open_absolute(&mut self, name: FileName<'_>) -> Result<Self::File, StoreError> {
         match self.find(name) {
             Some(file) => Ok(FlashFile(file)),

@@ -111,16 +111,7 @@ impl Responder {
                 // There is room when what waits has left.
                 return Some(now);
             }
-            let to = match to {
-                Destination::All => IpEndpoint::new(IpAddress::Ipv4(GROUP), PORT),
-                Destination::One(host) => host,
-            };
-            // In a buffer of its own first: smoltcp writes in place only where its ring is not about to wrap, and does not rewind one
-            // that is empty.
-            let mut message = [0; Self::SEND_LEN];
-            let len = self.state.write(&mut message, now);
-            // Fails where the owner's ring is shorter than `SEND_LEN`: what is too long for it is not sent, as what a network loses.
-            let _ = socket.send_slice(message.get(..len).unwrap_or_default(), to);
+            self.send(to, now, socket);
         }
         if socket.can_recv() { Some(now) } else { self.state.deadline() }
     }
@@ -149,6 +140,22 @@ impl Responder {
         self.state.own.instance.label()
     }
 
+    /// Sends the message that is due.
+    // Out of line, since its buffer is not to be on the stack in the owner's loop.
+    #[inline(never)]
+    fn send(&mut self, to: Destination, now: Instant, socket: &mut udp::Socket<'_>) {
+        let to = match to {
+            Destination::All => IpEndpoint::new(IpAddress::Ipv4(GROUP), PORT),
+            Destination::One(host) => host,
+        };
+        // In a buffer of its own first: smoltcp writes in place only where its ring is not about to wrap, and does not rewind one
+        // that is empty.
+        let mut message = [0; Self::SEND_LEN];
+        let len = self.state.write(&mut message, now);
+        // Fails where the owner's ring is shorter than `SEND_LEN`: what is too long for it is not sent, as what a network loses.
+        let _ = socket.send_slice(message.get(..len).unwrap_or_default(), to);
+    }
+
     fn follow_address(&mut self, now: Instant, address: Option<Ipv4Address>) {
         if self.address != address {
             self.address = address;
@@ -159,6 +166,7 @@ impl Responder {
         }
     }
 
+    #[inline(never)]
     fn heed(&mut self, packet: &[u8], from: IpEndpoint, now: Instant) {
         let is_own = self.address.is_some_and(|address| from.addr == IpAddress::Ipv4(address));
         let Some(message) = Message::parse(packet).filter(|_| !is_own) else { return };

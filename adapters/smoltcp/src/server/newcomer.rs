@@ -24,6 +24,8 @@ impl<'c, S: Store, const N: usize, A: ServerAccess<S>, const BUF: usize> Server<
 
     /// Gives a newcomer in the spare place the first place that is free, and has the client that has waited longest leave its own once
     /// the newcomer has made a request. Returns the newcomer's place, if it has got one.
+    // Out of line: it is called in each round of the owner's loop, whose stack it is not to take.
+    #[inline(never)]
     pub(super) fn seat_newcomer(
         &mut self,
         config: &'c ServerConfig<'c>,
