@@ -1,4 +1,7 @@
 //! Performs the actions of a server's session.
+//!
+//! `#[inline(never)]` is used, here and in what this calls, where tests/footprint shows that inlined copies cost a board more flash
+//! than the calls.
 
 use core::future::Future;
 use core::ops::Range;
@@ -166,6 +169,7 @@ where
         self.answered(answer);
     }
 
+    #[inline(never)]
     fn answered(&mut self, answer: Answer) {
         let reply = self.exchange.reply(answer);
         match &reply {
@@ -232,16 +236,38 @@ where
                 return true;
             }
             Either3::Second(Err(error)) => self.fail(error.kind()),
-            Either3::Third(()) => self.session.handle_timeout(self.now),
+            Either3::Third(()) => self.expired(),
         }
         false
     }
 
     /// The session's deadline; as late as can be where it has none.
+    #[inline(never)]
     fn until(&self) -> Instant {
         self.session.deadline().map_or(Instant::from_millis(u64::MAX), |(when, _)| when)
     }
 
+    #[inline(never)]
+    fn is_closed(&self) -> bool {
+        matches!(self.session.action(), Action::Close(_))
+    }
+
+    #[inline(never)]
+    fn expired(&mut self) {
+        self.session.handle_timeout(self.now);
+    }
+
+    #[inline(never)]
+    fn file_fault(&mut self) {
+        self.session.file_fault(self.now);
+    }
+
+    #[inline(never)]
+    fn sent(&mut self, len: usize) {
+        self.session.sent(len, self.now);
+    }
+
+    #[inline(never)]
     fn stop(&mut self) {
         self.is_stopping = true;
         self.now = self.clock.now();
@@ -249,6 +275,7 @@ where
     }
 
     /// Handles a failed call of the transport.
+    #[inline(never)]
     fn fail(&mut self, kind: ErrorKind) {
         if kind != ErrorKind::Interrupted {
             self.session.send_failed();
@@ -273,12 +300,13 @@ where
     }
 
     /// Handles the result of a write of what the session offers.
+    #[inline(never)]
     fn wrote(&mut self, outcome: Either<Result<usize, T::Error>, ()>) {
         match outcome {
             Either::First(Ok(0)) => self.session.send_failed(),
-            Either::First(Ok(len)) => self.session.sent(len, self.now),
+            Either::First(Ok(len)) => self.sent(len),
             Either::First(Err(error)) => self.fail(error.kind()),
-            Either::Second(()) => self.session.handle_timeout(self.now),
+            Either::Second(()) => self.expired(),
         }
     }
 
@@ -288,7 +316,7 @@ where
         self.pending = self.pending.saturating_add(len);
         // Written before it is reported as sent, so that the session is still in the same state if writing fails.
         if may_wait && self.pending < self.send.len() || self.write_out().await {
-            self.session.sent(len, self.now);
+            self.sent(len);
         }
     }
 
@@ -308,9 +336,9 @@ where
                 }
                 Either::First(Ok(0)) => self.session.send_failed(),
                 Either::First(Err(error)) => self.fail(error.kind()),
-                Either::Second(()) => self.session.handle_timeout(self.now),
+                Either::Second(()) => self.expired(),
             }
-            if matches!(self.session.action(), Action::Close(_)) {
+            if self.is_closed() {
                 break;
             }
         }
@@ -328,9 +356,9 @@ where
             match outcome {
                 Either::First(Ok(())) => self.is_unflushed = false,
                 Either::First(Err(error)) => self.fail(error.kind()),
-                Either::Second(()) => self.session.handle_timeout(self.now),
+                Either::Second(()) => self.expired(),
             }
-            if matches!(self.session.action(), Action::Close(_)) {
+            if self.is_closed() {
                 return false;
             }
         }
@@ -374,7 +402,7 @@ where
                 self.observer.body(read);
                 self.wrote(Either::First(Ok(read)));
             }
-            Either::First(Ok(Some(Err(_)))) => self.session.file_fault(self.now),
+            Either::First(Ok(Some(Err(_)))) => self.file_fault(),
             Either::First(Ok(None)) => return false,
         }
         true
@@ -383,7 +411,7 @@ where
     /// Ends an exchange whose file failed, after writing what there is of its response.
     async fn body_fault(&mut self) {
         if self.write_out().await {
-            self.session.file_fault(self.now);
+            self.file_fault();
         }
     }
 
@@ -407,7 +435,7 @@ where
             Err(error) if matches!(self.exchange.open, Open::Upload { .. }) => {
                 self.session.store_failed(error, self.now)
             }
-            Err(_) => self.session.file_fault(self.now),
+            Err(_) => self.file_fault(),
         }
     }
 
@@ -426,7 +454,7 @@ where
         self.now = self.clock.now();
         match outcome {
             Either3::First(()) => self.stop(),
-            Either3::Third(()) if deadline <= self.now => self.session.handle_timeout(self.now),
+            Either3::Third(()) if deadline <= self.now => self.expired(),
             Either3::Second(()) | Either3::Third(()) => self.session.look_again(self.now),
         }
     }

@@ -204,12 +204,14 @@ impl<S: AsyncStore, U> Exchange<S, U> {
     }
 
     /// Closes the file or listing that is open.
+    #[inline(never)]
     pub(crate) fn close(&mut self) {
         self.open = Open::Nothing;
         self.hasher = None;
     }
 
     /// Hashes the `len` bytes that were read into `buf`, where that is wanted.
+    #[inline(never)]
     pub(crate) fn took(&mut self, buf: &[u8], len: usize, hash: bool) -> Result<usize, StoreError> {
         let len = len.min(buf.len());
         let bytes = buf.get(..len).filter(|bytes| !bytes.is_empty()).ok_or(StoreError::Io)?;

@@ -95,10 +95,11 @@ where
     drive(session, transport, store, buffers, 0..0, clock, observer, exchange())
 }
 
-/// Serves a connection like [`serve`] until its session ends, or waits for a file to change.
+/// Serves a connection like [`serve`] until its session ends, or waits for a file to change, or for its client where the transport
+/// says that it would wait ([`Transport::would_wait`](super::Transport::would_wait)).
 ///
-/// While it waits, no thread is needed. At the session's deadline ([`ServerSession::deadline`]), and when the file may have changed
-/// (after [`ServerSession::look_again`]), when the server stops or needs the place (after [`ServerSession::stop`] or
+/// While it waits, no thread is needed. At the session's deadline (after [`ServerSession::handle_timeout`]), and when the file may
+/// have changed (after [`ServerSession::look_again`]), when the server stops or needs the place (after [`ServerSession::stop`] or
 /// [`ServerSession::give_way`]), call this again: with a new exchange, `unread` as it was returned, and those bytes where they were
 /// in the receive buffer. The file is closed meanwhile.
 #[cfg(feature = "wait")]
@@ -121,7 +122,7 @@ where
     C: Clock,
     O: SessionObserver,
 {
-    drive(session, transport, store, buffers, unread, clock, observer, exchange)
+    drive(session, transport, store, buffers, unread, clock, observer, exchange, true)
 }
 
 /// Serves a connection until its session ends. Requests that could wait are answered at once, since nobody would tell that a file
@@ -148,8 +149,10 @@ where
     let mut rest = 0..0;
     loop {
         let buffers = Buffers { receive, send };
-        match drive(session, transport, store, buffers, rest, clock, observer, exchange()) {
+        match drive(session, transport, store, buffers, rest, clock, observer, exchange(), false) {
             Served::Closed(close) => return close,
+            // Not where the driver is not to return so.
+            Served::Receiving => rest = 0..0,
             Served::Watching { unread, .. } => {
                 session.end_wait(clock.now());
                 rest = unread;

@@ -16,4 +16,7 @@ pub enum Served {
         /// Which bytes of the receive buffer belong to the next call.
         unread: Range<usize>,
     },
+    /// The session waits for its client's next request, of which nothing has been received, and a read would wait for it
+    /// ([`Transport::would_wait`](super::Transport::would_wait)).
+    Receiving,
 }

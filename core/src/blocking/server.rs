@@ -4,6 +4,8 @@ use embedded_io::Error as _;
 
 use super::observer::SessionObserver;
 use super::send_buffer::SendBuffer;
+#[cfg(feature = "wait")]
+use super::served::Served;
 use super::transport::{Clock, NoTimeout, Transport};
 #[cfg(not(feature = "wait"))]
 use crate::Close;
@@ -65,9 +67,10 @@ pub struct Buffers<'a> {
 #[cfg(not(feature = "wait"))]
 type Returned = Close;
 #[cfg(feature = "wait")]
-type Returned = super::served::Served;
+type Returned = Served;
 
-/// Serves a connection of which the bytes `arrived` of the receive buffer were received and not taken.
+/// Serves a connection of which the bytes `arrived` of the receive buffer were received and not taken. `may_rest`: returns between
+/// two requests where the transport would wait for the next one.
 #[expect(clippy::too_many_arguments, reason = "those of `serve`, and what differs between its callers")]
 pub(super) fn drive<B, T, S, A, C, O>(
     session: &mut ServerSession<'_, B>,
@@ -78,6 +81,7 @@ pub(super) fn drive<B, T, S, A, C, O>(
     clock: &mut C,
     observer: &mut O,
     exchange: StoreExchange<S, A>,
+    #[cfg(feature = "wait")] may_rest: bool,
 ) -> Returned
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
@@ -89,8 +93,20 @@ where
 {
     let (now, exchanges) = (clock.now(), session.exchanges());
     let out = SendBuffer { session, transport, clock, now, send: buffers.send, pending: 0, pending_since: now };
-    let mut driver =
-        Driver { out, store, observer, receive: buffers.receive, arrived, exchange, exchanges, is_stopping: false };
+    let mut driver = Driver {
+        out,
+        store,
+        observer,
+        receive: buffers.receive,
+        arrived,
+        exchange,
+        exchanges,
+        is_stopping: false,
+        #[cfg(feature = "wait")]
+        may_rest,
+        #[cfg(feature = "wait")]
+        is_in_exchange: false,
+    };
     loop {
         if let Some(returned) = driver.step() {
             return returned;
@@ -108,6 +124,11 @@ struct Driver<'d, 'c, B, T, S: Store, A: Access<S>, C, O> {
     exchange: StoreExchange<S, A>,
     exchanges: u32,
     is_stopping: bool,
+    #[cfg(feature = "wait")]
+    may_rest: bool,
+    /// Whether `exchange` holds what a request has opened.
+    #[cfg(feature = "wait")]
+    is_in_exchange: bool,
 }
 
 impl<B, T, S, A, C, O> Driver<'_, '_, B, T, S, A, C, O>
@@ -128,7 +149,18 @@ where
         }
         #[allow(unreachable_patterns, reason = "outside of this crate there may be more actions")]
         match self.out.session.action() {
-            Action::Receive => self.receive(),
+            Action::Receive => {
+                #[cfg(feature = "wait")]
+                if self.may_rest && !self.is_in_exchange && self.arrived.is_empty() {
+                    if !self.out.flush(false) {
+                        return None;
+                    }
+                    if self.out.transport.would_wait() {
+                        return Some(Served::Receiving);
+                    }
+                }
+                self.receive();
+            }
             #[cfg(feature = "rights")]
             Action::Permit(demand) => {
                 let permit = self.observer.permit(&demand);
@@ -136,6 +168,10 @@ where
                 self.out.session.permit(permit, self.out.now);
             }
             Action::Reply(request) => {
+                #[cfg(feature = "wait")]
+                {
+                    self.is_in_exchange = true;
+                }
                 self.observer.request(&request);
                 #[cfg(not(feature = "write"))]
                 let reply = self.exchange.open(self.store, &request);
@@ -197,7 +233,7 @@ where
                 self.end_exchange();
                 debug_assert_eq!(self.out.pending, 0, "pending bytes were written, or the connection is reset");
                 #[cfg(feature = "wait")]
-                let close = super::served::Served::Closed(close);
+                let close = Served::Closed(close);
                 return Some(close);
             }
             _ => self.out.session.send_failed(),
@@ -213,7 +249,7 @@ where
             return None;
         }
         let info = self.exchange.info().cloned();
-        Some(super::served::Served::Watching { info, unread: self.arrived.clone() })
+        Some(Served::Watching { info, unread: self.arrived.clone() })
     }
 
     /// Whether this answer may wait for that to the next request, which was received with it, so that both leave in one write.
@@ -226,6 +262,10 @@ where
         let exchanges = self.out.session.exchanges();
         if exchanges != self.exchanges {
             self.exchanges = exchanges;
+            #[cfg(feature = "wait")]
+            {
+                self.is_in_exchange = false;
+            }
             self.end_exchange();
             self.observer.exchange(&self.out.session.last_exchange());
         }

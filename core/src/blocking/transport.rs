@@ -46,6 +46,13 @@ pub trait Transport: Read + Write {
         Ok(None)
     }
 
+    /// Whether a read would wait for the peer. Where it would, [`serve_until_watch`](super::serve_until_watch) returns between two
+    /// requests, so that its owner can wait without a thread. Default: false, so that the driver waits itself.
+    #[cfg(feature = "wait")]
+    fn would_wait(&mut self) -> bool {
+        false
+    }
+
     /// Writes like [`Write::write`]; `more` says that more bytes follow immediately, so that a partial packet may be held back
     /// (`MSG_MORE`).
     ///

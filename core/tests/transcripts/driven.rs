@@ -57,6 +57,8 @@ pub fn drive(
         is_direct,
         changes: scripted.changes.clone(),
         is_displaced: false,
+        #[cfg(feature = "wait")]
+        would_wait: false,
     };
     let mut readings = 0;
     let mut clock = || {
@@ -100,6 +102,7 @@ pub fn drive(
                     wire.watch(&mut session);
                     rest = unread;
                 }
+                Served::Receiving => rest = 0..0,
             }
         }
     };
@@ -156,6 +159,9 @@ struct Wire<'a> {
     /// The store's.
     changes: Rc<RefCell<VecDeque<Change>>>,
     is_displaced: bool,
+    /// What was said last.
+    #[cfg(feature = "wait")]
+    would_wait: bool,
 }
 
 struct Script<'a> {
@@ -318,6 +324,13 @@ impl Transport for Wire<'_> {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), ErrorKind> {
         self.limit_ms = limit_ms;
         Ok(())
+    }
+
+    /// Every other time, so that the driver returns before each read, and then reads.
+    #[cfg(feature = "wait")]
+    fn would_wait(&mut self) -> bool {
+        self.would_wait = !self.would_wait && self.script.input.is_empty();
+        self.would_wait
     }
 }
 

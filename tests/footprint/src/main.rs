@@ -15,6 +15,8 @@ mod channel;
 mod client;
 #[cfg(feature = "driver")]
 mod driver;
+#[cfg(feature = "embassy")]
+mod embassy;
 #[cfg(feature = "mdns")]
 mod mdns;
 #[cfg(feature = "server")]
@@ -35,6 +37,8 @@ pub extern "C" fn reset() -> ! {
         server::run();
         #[cfg(feature = "driver")]
         driver::run();
+        #[cfg(feature = "embassy")]
+        embassy::run();
         #[cfg(feature = "client")]
         client::run();
         #[cfg(any(feature = "channel-server", feature = "channel-client"))]

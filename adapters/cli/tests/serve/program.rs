@@ -1,7 +1,7 @@
 //! The program: signals, exit codes, limits of the system, and outputs that are closed or full.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
@@ -275,6 +275,34 @@ fn x2_without_threads_it_says_busy_and_goes_on() {
     program.connect().hello();
     first.hello();
     wait_for(|| program.log().contains("trouble making a thread for a client").then_some(()));
+}
+
+/// Nor one of the files that they follow, before that changes.
+#[test]
+fn l6_followers_need_no_threads() {
+    let program = Program::start(&["--append", "*", "-v"]);
+    let mut followers: Vec<Client> = (0..150).map(|_| program.connect()).collect();
+    for follower in &mut followers {
+        follower.send(r#"{"type":"get","fileName":"a","offset":5,"digest":"none","wait_ms":60000}"#);
+    }
+    wait_for(|| (program.log().matches(" get a begins").count() == 150).then_some(()));
+    // Some threads wait for the next clients.
+    wait_for(|| (program.status("Threads:") < 100).then_some(()));
+    let body = |follower: &mut Client, bytes: &str| {
+        let header = follower.line();
+        assert!(header.trim_start().starts_with(r#"{"type":"file""#), "{header}");
+        assert_eq!(follower.line(), bytes);
+        assert_eq!(follower.line(), r#"{"type":"end"}"#);
+    };
+    let mut file = fs::OpenOptions::new().append(true).open(program.path("a")).expect("opened");
+    file.write_all(b"bet\n").expect("appended");
+    followers.iter_mut().for_each(|follower| body(follower, "bet"));
+    // Nor between two requests.
+    wait_for(|| (program.status("Threads:") < 100).then_some(()));
+    for follower in &mut followers {
+        follower.send(r#"{"type":"get","fileName":"a","offset":0,"digest":"none"}"#);
+        body(follower, "alphabet");
+    }
 }
 
 #[test]

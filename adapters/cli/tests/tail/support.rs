@@ -51,6 +51,22 @@ impl Serve {
         log.write_all(bytes.as_ref()).expect("appended");
     }
 
+    /// Waits until the server watches a file that is followed: a file is kept from then on when another one replaces it.
+    #[track_caller]
+    pub fn watches(&self) {
+        let begin = Instant::now();
+        let is_watching = || {
+            let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", self.child.id())).expect("it runs").flatten();
+            // A descriptor may have been closed meanwhile.
+            let mut texts = descriptors.filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok());
+            texts.any(|text| text.contains("inotify wd:"))
+        };
+        while !is_watching() {
+            assert!(begin.elapsed() < TIMEOUT, "no file is watched");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Kills the server.
     pub fn stop(&mut self) {
         self.child.kill().expect("killed");

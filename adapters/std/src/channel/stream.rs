@@ -62,8 +62,7 @@ impl<T: Transport> ChannelTransport<T> {
         buf[..received.len()].copy_from_slice(received);
         let inbound =
             Inbound { opener: channel.opener, buf, sealed: 0..received.len(), plaintext: 0..0, limit_ms: None };
-        let buf = vec![0; LIMIT.record_len()].into_boxed_slice();
-        let outbound = Outbound { sealer: channel.sealer, buf, gathered: 0, sealed: 0..0 };
+        let outbound = Outbound { sealer: channel.sealer, buf: Box::default(), gathered: 0, sealed: 0..0 };
         Self { inner, peer: channel.peer, psk, inbound, outbound }
     }
 
@@ -110,6 +109,17 @@ impl<T> ChannelTransport<T> {
     /// Whether something that was accepted has not left.
     pub fn has_unsent(&self) -> bool {
         self.outbound.gathered > 0 || !self.outbound.sealed.is_empty()
+    }
+
+    /// Gives memory back that nothing is kept in, until more is sent or arrives.
+    pub(crate) fn release_buffers(&mut self) {
+        if !self.has_received() {
+            self.inbound.buf = Box::default();
+            (self.inbound.sealed, self.inbound.plaintext) = (0..0, 0..0);
+        }
+        if !self.has_unsent() {
+            self.outbound.buf = Box::default();
+        }
     }
 
     /// The enclosed transport.
@@ -247,6 +257,9 @@ impl Inbound {
                 Opened::Incomplete { .. } => {
                     self.buf.copy_within(self.sealed.clone(), 0);
                     self.sealed = 0..self.sealed.len();
+                    if self.buf.is_empty() {
+                        self.buf = vec![0; RECEIVE_LEN].into_boxed_slice();
+                    }
                     match receive(&mut self.buf[self.sealed.end..])? {
                         None => return Ok(None),
                         Some(0) => {
@@ -280,6 +293,13 @@ fn limit<T: Transport>(
 }
 
 impl Outbound {
+    /// Has a buffer for a record.
+    fn take_buffer(&mut self) {
+        if self.buf.is_empty() {
+            self.buf = vec![0; LIMIT.record_len()].into_boxed_slice();
+        }
+    }
+
     fn write<T: Transport>(
         &mut self,
         inner: &mut T,
@@ -304,6 +324,7 @@ impl Outbound {
 
     /// Takes as many bytes as the record has room for.
     fn gather(&mut self, bytes: &[u8]) -> usize {
+        self.take_buffer();
         let len = (self.sealer.room(self.buf.len()) - self.gathered).min(bytes.len());
         self.buf[PLAINTEXT_OFFSET + self.gathered..][..len].copy_from_slice(&bytes[..len]);
         self.gathered += len;
@@ -328,6 +349,7 @@ impl Outbound {
     }
 
     fn seal_end<E>(&mut self) -> Result<(), ChannelError<E>> {
+        self.take_buffer();
         let sealed = self.sealer.finish(&mut self.buf).map_err(ended)?;
         self.sealed = 0..sealed;
         Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use coracle_core::Code;
@@ -109,13 +109,16 @@ impl ConnectionRegistry {
         Arc::try_unwrap(arriving.socket).or_else(|shared| shared.try_clone())
     }
 
-    /// The connection of `entry` waits for a file to change.
+    /// A request of the connection of `entry` begins to wait for a file to change.
     pub(super) fn note_waiting(&self, entry: &Arc<ConnectionEntry>) {
         let mut state = self.state();
         if state.waiting.len() > 2 * state.live.len() + 64 {
-            state.waiting.retain(|entry| entry.upgrade().is_some_and(|entry| entry.is_waiting()));
+            state.waiting.retain(|(entry, wait)| entry.upgrade().is_some_and(|entry| entry.wait() == *wait));
         }
-        state.waiting.push_back(Arc::downgrade(entry));
+        state.last_wait += 1;
+        let wait = state.last_wait;
+        entry.set_wait(wait);
+        state.waiting.push_back((Arc::downgrade(entry), wait));
     }
 
     /// Has the connection that has waited longest for a file give way, for a newcomer that has made its first request.
@@ -190,20 +193,19 @@ impl State {
         self.next_waiting().is_some()
     }
 
-    /// The connection that has waited longest.
+    /// The connection that has waited longest, of those that wait at this moment.
     fn next_waiting(&mut self) -> Option<Arc<ConnectionEntry>> {
-        while let Some(first) = self.waiting.front() {
-            match first.upgrade() {
-                Some(entry) if entry.is_waiting() && !entry.is_displaced() => return Some(entry),
-                _ => drop(self.waiting.pop_front()),
-            }
+        let of_wait = |(entry, wait): &(Weak<ConnectionEntry>, u64)| {
+            entry.upgrade().filter(|entry| entry.wait() == *wait && !entry.is_displaced())
+        };
+        while self.waiting.front().is_some_and(|first| of_wait(first).is_none()) {
+            self.waiting.pop_front();
         }
-        None
+        self.waiting.iter().filter_map(of_wait).find(|entry| entry.is_waiting())
     }
 
     fn displace_longest(&mut self) {
         if let Some(entry) = self.next_waiting() {
-            self.waiting.pop_front();
             self.remove(&entry);
             entry.displace();
         }

@@ -13,7 +13,7 @@ use super::event::{ClientIdentity, DisconnectReason, Event, Peer};
 use super::handshake_fault::HandshakeFault;
 use super::handshake_limits::HandshakeLimits;
 use super::limits::Limits;
-use super::server_transport::{SealedTransport, ServerTransport};
+use super::server_transport::{ClientSocket, ServerTransport};
 use crate::channel::{AcceptDeadlines, FIRST_BYTE, HandshakeCause, HandshakeFailure, PublicKey, ServerChannel, accept};
 use crate::sys;
 use crate::transport::{TcpTransport, TransportError};
@@ -48,8 +48,8 @@ impl Asker {
 }
 
 /// How a connection begins.
-pub(super) enum Opening<'b> {
-    Serve(ServerTransport<'b>, Asker),
+pub(super) enum Opening {
+    Serve(ServerTransport, Asker),
     /// The client is told so in plain.
     Refuse(Code),
     /// It ends without a byte.
@@ -69,13 +69,13 @@ impl<'c> Encryption<'c> {
     }
 
     /// Waits for a client's first byte, and makes the handshake where it begins one. Events go to `report`.
-    pub(super) fn open<'b>(
+    pub(super) fn open(
         &self,
         report: &dyn Fn(&Event<'_>),
-        entry: &'b ConnectionEntry,
+        entry: &Arc<ConnectionEntry>,
         peer: &Peer,
-        transport: TcpTransport<&'b Socket>,
-    ) -> Opening<'b> {
+        transport: TcpTransport<ClientSocket>,
+    ) -> Opening {
         let is_stopping = || entry.forced_close() == Some(ForcedClose::Stopping);
         match self.first_byte(entry) {
             _ if is_stopping() => Opening::Refuse(Code::ShuttingDown),
@@ -92,8 +92,7 @@ impl<'c> Encryption<'c> {
                         let client = Arc::new(ClientIdentity::new(key.to_string(), name.to_owned()));
                         let peer = peer.clone().with_client(Some(Arc::clone(&client)));
                         report(&Event::Handshake { peer: &peer, outcome: Ok(()) });
-                        let sealed = SealedTransport { channel, entry, fault: None };
-                        Opening::Serve(ServerTransport::Sealed(Box::new(sealed)), Asker::Known(key, client))
+                        Opening::Serve(ServerTransport::sealed(channel, Arc::clone(entry)), Asker::Known(key, client))
                     }
                     Err(failure) if failure.message == 1 && is_stopping() => Opening::Refuse(Code::ShuttingDown),
                     Err(failure) => Opening::End(self.failed(report, entry, peer, failure)),
@@ -104,7 +103,7 @@ impl<'c> Encryption<'c> {
             }
             Ok(_) => {
                 entry.mark_introduced();
-                Opening::Serve(ServerTransport::Plain(transport), Asker::Plain)
+                Opening::Serve(ServerTransport::plain(transport), Asker::Plain)
             }
         }
     }

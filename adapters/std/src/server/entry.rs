@@ -1,13 +1,14 @@
-//! Record of one connection in the registry, shared by the thread that serves it and those that may close it.
+//! Record of one connection in the registry, shared by what serves it and those that may close it.
 
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use socket2::Socket;
+
+use super::wake_list::WakeList;
 
 /// An admitted connection.
 #[derive(Debug)]
@@ -30,8 +31,10 @@ pub(super) struct ConnectionEntry {
     is_displaced: AtomicBool,
     /// Came when all places were taken: the one that has waited longest for a file gives way when it has made a request.
     pub is_spare: AtomicBool,
-    /// The thread that waits for a file to change, without looking at the socket.
-    waiting: Mutex<Option<Thread>>,
+    /// Number of the wait for a file that its request has begun; 0: none.
+    wait: AtomicU64,
+    /// Where it waits for a file to change, without a thread.
+    waiting: Mutex<Option<Arc<WakeList>>>,
 }
 
 /// Why another thread closed a connection, or its input.
@@ -48,20 +51,20 @@ pub(super) enum ForcedClose {
 impl ConnectionEntry {
     pub(super) fn new(id: u64, address: SocketAddr, socket: Socket, live: usize) -> Self {
         let [is_active, is_proxy, is_introduced, is_displaced, is_spare] = [false; 5].map(AtomicBool::new);
-        let (admitted, forced_close, waiting) = (Instant::now(), AtomicU8::new(0), Mutex::new(None));
         Self {
             id,
             address,
             socket,
-            admitted,
+            admitted: Instant::now(),
             live,
             is_active,
             is_proxy,
             is_introduced,
-            forced_close,
+            forced_close: AtomicU8::new(0),
             is_displaced,
             is_spare,
-            waiting,
+            wait: AtomicU64::new(0),
+            waiting: Mutex::new(None),
         }
     }
 
@@ -113,12 +116,21 @@ impl ConnectionEntry {
         self.wake();
     }
 
-    /// The calling thread waits for a file from now on, or no longer: it is unparked when something else is wanted of it.
-    pub(super) fn set_waiting(&self, is_waiting: bool) {
-        *self.waiting() = is_waiting.then(thread::current);
+    /// Sets the number of the wait that its request has begun.
+    pub(super) fn set_wait(&self, number: u64) {
+        self.wait.store(number, Ordering::Release);
     }
 
-    /// Whether a thread waits for a file.
+    pub(super) fn wait(&self) -> u64 {
+        self.wait.load(Ordering::Acquire)
+    }
+
+    /// It waits for a file from now on, or no longer (`None`): it is added to this list when something else is wanted of it.
+    pub(super) fn set_waiting(&self, list: Option<Arc<WakeList>>) {
+        *self.waiting() = list;
+    }
+
+    /// Whether it waits for a file, without a thread.
     pub(super) fn is_waiting(&self) -> bool {
         self.waiting().is_some()
     }
@@ -134,12 +146,12 @@ impl ConnectionEntry {
     }
 
     fn wake(&self) {
-        if let Some(thread) = &*self.waiting() {
-            thread.unpark();
+        if let Some(list) = &*self.waiting() {
+            list.add(self.id);
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<Thread>> {
+    fn waiting(&self) -> MutexGuard<'_, Option<Arc<WakeList>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

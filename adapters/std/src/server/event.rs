@@ -241,7 +241,7 @@ impl Peer {
         self.address
     }
 
-    /// Name of the worker thread. Threads serve one client after the other, so names are used again.
+    /// Name of the worker thread that began to serve it. Threads serve one client after the other, so names are used again.
     #[must_use]
     pub fn thread(&self) -> &str {
         &self.thread

@@ -20,8 +20,8 @@ use coracle_core::{Demand, Permit};
 
 pub(super) struct EventBridge<'c> {
     context: &'c ServerContext<'c>,
-    entry: &'c Arc<ConnectionEntry>,
-    peer: &'c Peer,
+    entry: Arc<ConnectionEntry>,
+    peer: Peer,
     /// The request that is being answered.
     current: Option<CurrentRequest>,
     /// Its name, where an observer sees requests.
@@ -32,7 +32,7 @@ pub(super) struct EventBridge<'c> {
     body_len: u64,
     /// Who asks, where there are keys.
     #[cfg(feature = "channel")]
-    asker: Option<&'c Asker>,
+    asker: Option<Asker>,
 }
 
 struct CurrentRequest {
@@ -70,10 +70,10 @@ impl CurrentRequest {
 }
 
 impl<'c> EventBridge<'c> {
-    pub(super) fn new(context: &'c ServerContext<'c>, entry: &'c Arc<ConnectionEntry>, peer: &'c Peer) -> Self {
+    pub(super) fn new(context: &'c ServerContext<'c>, entry: &Arc<ConnectionEntry>, peer: Peer) -> Self {
         Self {
             context,
-            entry,
+            entry: Arc::clone(entry),
             peer,
             current: None,
             name: String::new(),
@@ -87,16 +87,20 @@ impl<'c> EventBridge<'c> {
 
     /// Sets who asks.
     #[cfg(feature = "channel")]
-    pub(super) const fn set_asker(&mut self, asker: Option<&'c Asker>) {
+    pub(super) fn set_asker(&mut self, asker: Option<Asker>) {
         self.asker = asker;
+    }
+
+    pub(super) const fn peer(&self) -> &Peer {
+        &self.peer
     }
 
     /// The request waits for its file to change.
     pub(super) fn begin_waiting(&mut self) {
-        if let Some(current) = &mut self.current {
+        if let Some(current) = self.current.as_mut().filter(|current| !current.has_waited) {
             (current.has_waited, current.is_repeated) = (true, true);
+            self.context.registry.note_waiting(&self.entry);
         }
-        self.context.registry.note_waiting(self.entry);
     }
 
     /// The request waits for its store, which is not ready.
@@ -142,14 +146,17 @@ impl<'c> EventBridge<'c> {
             duration,
             ..ConnectionSummary::new(reason)
         };
-        let live = self.context.registry.remove(self.entry);
-        self.context.emit(&Event::Disconnected { peer: self.peer, summary: &summary, live });
+        let live = self.context.registry.remove(&self.entry);
+        self.context.emit(&Event::Disconnected { peer: &self.peer, summary: &summary, live });
     }
 
     fn request_finished(&mut self, kind: Option<RequestKind>, body_len: u64, outcome: RequestOutcome) {
         self.requests += 1;
         self.is_used |= kind != Some(RequestKind::Hello) || outcome != RequestOutcome::Done;
         let current = self.current.take();
+        if current.as_ref().is_some_and(|current| current.has_waited) {
+            self.entry.set_wait(0);
+        }
         let summary = RequestSummary {
             kind,
             name: current.as_ref().map_or("", |_| &self.name),
@@ -165,7 +172,7 @@ impl<'c> EventBridge<'c> {
                 .map_or(Duration::ZERO, |started| started.elapsed()),
             outcome,
         };
-        self.emit_request(&Event::Finished { peer: self.peer, summary: &summary });
+        self.emit_request(&Event::Finished { peer: &self.peer, summary: &summary });
     }
 
     /// Emits an event of a single request, where an observer sees those.
@@ -179,7 +186,7 @@ impl<'c> EventBridge<'c> {
 impl SessionObserver for EventBridge<'_> {
     #[cfg(feature = "channel")]
     fn permit<'a>(&'a mut self, demand: &Demand<'_>) -> Permit<'a> {
-        let (Some(encryption), Some(asker)) = (&self.context.encryption, self.asker) else { return Permit::Denied };
+        let (Some(encryption), Some(asker)) = (&self.context.encryption, &self.asker) else { return Permit::Denied };
         let permit = encryption.permit(asker, demand);
         // What is denied never becomes a request.
         if !matches!(permit, Permit::Granted(_)) && self.current.is_none() && self.context.sees_requests {
@@ -207,14 +214,14 @@ impl SessionObserver for EventBridge<'_> {
         let started = is_seen.then(Instant::now);
         let (to, expected) = if is_seen { written_names(request) } else { (None, None) };
         self.current = Some(CurrentRequest { to, expected, ..CurrentRequest::new(request.kind(), started) });
-        self.emit_request(&Event::Requested { peer: self.peer, request });
+        self.emit_request(&Event::Requested { peer: &self.peer, request });
     }
 
     fn opened(&mut self, info: &FileInfo) {
         if let Some(current) = &mut self.current {
             current.file_size = Some(info.size);
         }
-        self.emit_request(&Event::Opened { peer: self.peer, file_size: info.size });
+        self.emit_request(&Event::Opened { peer: &self.peer, file_size: info.size });
     }
 
     fn body(&mut self, body_len: usize) {
@@ -223,7 +230,7 @@ impl SessionObserver for EventBridge<'_> {
         if let Some(current) = &mut self.current {
             current.body_len += body_len;
         }
-        self.emit_request(&Event::Progress { peer: self.peer, body_len });
+        self.emit_request(&Event::Progress { peer: &self.peer, body_len });
     }
 
     fn stored(&mut self, info: &FileInfo) {
@@ -236,7 +243,7 @@ impl SessionObserver for EventBridge<'_> {
     fn text(&mut self, text: &[u8]) {
         self.is_used = true;
         self.entry.mark_active();
-        self.emit_request(&Event::Text { peer: self.peer, bytes: text });
+        self.emit_request(&Event::Text { peer: &self.peer, bytes: text });
     }
 
     fn exchange(&mut self, exchange: &Exchange) {

@@ -1,16 +1,16 @@
 //! Files for whose change clients wait.
 //!
-//! One thread watches each of them, however many clients wait for it, and wakes their threads. A look at the file each second
+//! One thread watches each of them, however many clients wait for it, and wakes their connections. A look at the file each second
 //! finds what no watch tells: another file with its name, and changes where the system has no watch to give.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use coracle_core::{FileInfo, FileName, Store, StoreError, Version};
 
+use super::wake_list::ConnectionWaker;
 use crate::sys::{FileWatcher, WatchId};
 use crate::transport::KernelFile;
 
@@ -18,6 +18,8 @@ use crate::transport::KernelFile;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a file is kept open that was replaced, or for which no client waits any more.
 const KEPT: Duration = Duration::from_secs(60);
+/// How long a name may belong to no file before clients are told: between the two steps of a rotation it is a moment.
+const GONE: Duration = Duration::from_millis(100);
 /// Files that are kept without anybody who waits. Those of which nobody heard longest give way.
 const MAX_IDLE: usize = 128;
 
@@ -39,8 +41,10 @@ struct State<F> {
 struct Followed<F> {
     /// `None` before the first look.
     seen: Option<(Shared<F>, FileInfo)>,
-    /// Its name belongs to no file.
-    is_missing: bool,
+    /// Since when its name has belonged to no file.
+    missing: Option<Instant>,
+    /// Clients were told so, and nobody else waits.
+    is_told_missing: bool,
     watch: Option<WatchId>,
     looked: Option<Instant>,
     followers: HashMap<u64, Arc<Follower>>,
@@ -60,18 +64,26 @@ struct Replaced<F> {
 pub(super) type Shared<F> = Arc<Mutex<F>>;
 
 struct Follower {
-    thread: Thread,
+    connection: ConnectionWaker,
     size: u64,
     version: Version,
     is_woken: AtomicBool,
+    /// Woken since the name belongs to no file.
+    is_gone: AtomicBool,
 }
 
-/// A client that waits for a file to change.
-pub(super) struct Following<'f, F> {
-    files: &'f FollowedFiles<F>,
+/// A client that waits for a file to change, until this is dropped.
+pub struct Following<'f> {
+    files: Arc<dyn FollowedNames + 'f>,
     name: String,
     id: u64,
     follower: Arc<Follower>,
+}
+
+/// Files of any store for which clients wait.
+trait FollowedNames: Send + Sync {
+    /// A client no longer waits for the file `name`.
+    fn leave(&self, name: &str, follower: u64);
 }
 
 impl<F> FollowedFiles<F> {
@@ -85,16 +97,21 @@ impl<F> FollowedFiles<F> {
         self.watcher.is_some()
     }
 
-    /// Begins to watch the file `name` for the calling thread, for which it is `info`.
-    pub(super) fn follow(&self, name: FileName<'_>, info: &FileInfo) -> Following<'_, F> {
-        let follower = Follower {
-            thread: thread::current(),
-            size: info.size,
-            version: info.version.clone(),
-            is_woken: false.into(),
-        };
-        let follower = Arc::new(follower);
+    /// Begins to watch the file `name` for a connection, for which it is `info`.
+    pub(super) fn follow<'f>(
+        self: &Arc<Self>,
+        name: FileName<'_>,
+        info: &FileInfo,
+        connection: ConnectionWaker,
+    ) -> Following<'f>
+    where
+        F: Send + 'f,
+    {
         let mut state = self.state();
+        let is_gone = state.files.get(name.as_str()).is_some_and(|file| file.is_told_missing);
+        let [is_woken, is_gone] = [is_gone; 2].map(AtomicBool::new);
+        let follower = Follower { connection, size: info.size, version: info.version.clone(), is_woken, is_gone };
+        let follower = Arc::new(follower);
         state.last_id += 1;
         let id = state.last_id;
         if !state.files.contains_key(name.as_str()) {
@@ -102,7 +119,7 @@ impl<F> FollowedFiles<F> {
         }
         let file = state.files.entry(name.as_str().to_owned()).or_insert_with(Followed::new);
         file.followers.insert(id, Arc::clone(&follower));
-        let is_known = file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
+        let is_known = !file.is_told_missing && file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
         if !is_known {
             file.looked = None;
         }
@@ -110,7 +127,8 @@ impl<F> FollowedFiles<F> {
         if let (false, Some(watcher)) = (is_known, &self.watcher) {
             watcher.wake();
         }
-        Following { files: self, name: name.as_str().to_owned(), id, follower }
+        let files: Arc<dyn FollowedNames + 'f> = Arc::<Self>::clone(self);
+        Following { files, name: name.as_str().to_owned(), id, follower }
     }
 
     /// The file that was called `name` when it had this version.
@@ -152,15 +170,15 @@ impl<F: KernelFile> FollowedFiles<F> {
             state.forget(now, watcher);
             let is_due = |file: &Followed<F>| {
                 file.watch.is_some_and(|watch| changed.contains(&watch))
-                    || file.looked.is_none_or(|looked| now.duration_since(looked) >= LOOK_INTERVAL)
+                    || file.looked.is_none_or(|looked| now.duration_since(looked) >= file.look_interval())
             };
             let due = state.files.iter().filter(|(_, file)| is_due(file)).map(|(name, _)| name.clone());
             let due: Vec<String> = due.collect();
-            timeout = (!state.files.is_empty()).then_some(LOOK_INTERVAL);
             drop(state);
             for name in due {
                 self.look(store, watcher, &name);
             }
+            timeout = self.state().files.values().map(Followed::look_interval).min();
         }
     }
 
@@ -190,7 +208,7 @@ impl<F: KernelFile> FollowedFiles<F> {
                 if let Some(old) = followed.watch.filter(|old| Some(*old) != watch) {
                     watcher.unwatch(old);
                 }
-                (followed.watch, followed.is_missing) = (watch, false);
+                (followed.watch, followed.missing, followed.is_told_missing) = (watch, None, false);
                 followed.seen = Some((Arc::new(Mutex::new(file)), info.clone()));
                 info
             }
@@ -202,10 +220,15 @@ impl<F: KernelFile> FollowedFiles<F> {
                     *before = store.info(&file.lock().unwrap_or_else(PoisonError::into_inner)).ok()?;
                     Some(before.clone())
                 });
-                let was_missing = std::mem::replace(&mut followed.is_missing, true);
+                let since = *followed.missing.get_or_insert_with(Instant::now);
+                if !followed.is_told_missing && since.elapsed() >= GONE {
+                    followed.is_told_missing = true;
+                    followed.followers.values().for_each(|follower| follower.is_gone.store(true, Ordering::Release));
+                    return followed.wake(|_| true);
+                }
                 match then {
-                    Some(info) if was_missing => info,
-                    _ => return followed.wake(|_| true),
+                    Some(info) => info,
+                    None => return followed.wake(|_| true),
                 }
             }
         };
@@ -244,7 +267,8 @@ impl<F> Followed<F> {
     fn new() -> Self {
         Self {
             seen: None,
-            is_missing: false,
+            missing: None,
+            is_told_missing: false,
             watch: None,
             looked: None,
             followers: HashMap::new(),
@@ -252,10 +276,17 @@ impl<F> Followed<F> {
         }
     }
 
+    /// Between two looks.
+    fn look_interval(&self) -> Duration {
+        if self.missing.is_some() && !self.is_told_missing { GONE } else { LOOK_INTERVAL }
+    }
+
     fn wake(&self, is_concerned: impl Fn(&Follower) -> bool) {
         for follower in self.followers.values().filter(|follower| is_concerned(follower)) {
-            follower.is_woken.store(true, Ordering::Release);
-            follower.thread.unpark();
+            // Once is enough: its connection then looks at the file itself.
+            if !follower.is_woken.swap(true, Ordering::AcqRel) {
+                follower.connection.wake();
+            }
         }
     }
 }
@@ -267,22 +298,30 @@ impl Follower {
     }
 }
 
-impl<F> Following<'_, F> {
-    /// Waits for `limit` at most, or until the thread is unparked for another reason. Returns whether the file may have changed.
-    pub(super) fn wait(&self, limit: Duration) -> bool {
-        if !self.follower.is_woken.load(Ordering::Acquire) {
-            thread::park_timeout(limit);
+impl<F: Send> FollowedNames for FollowedFiles<F> {
+    fn leave(&self, name: &str, follower: u64) {
+        let mut state = self.state();
+        if let Some(file) = state.files.get_mut(name) {
+            file.followers.remove(&follower);
+            file.left = Instant::now();
         }
-        self.follower.is_woken.load(Ordering::Acquire)
     }
 }
 
-impl<F> Drop for Following<'_, F> {
+impl Following<'_> {
+    /// Whether the file may have changed.
+    pub(super) fn is_woken(&self) -> bool {
+        self.follower.is_woken.load(Ordering::Acquire)
+    }
+
+    /// Whether its name belongs to no file, as of when the client was woken.
+    pub(super) fn is_gone(&self) -> bool {
+        self.follower.is_gone.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Following<'_> {
     fn drop(&mut self) {
-        let mut state = self.files.state();
-        if let Some(file) = state.files.get_mut(&self.name) {
-            file.followers.remove(&self.id);
-            file.left = Instant::now();
-        }
+        self.files.leave(&self.name, self.id);
     }
 }

@@ -21,7 +21,7 @@ pub const SPARE_DESCRIPTORS: usize = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Clients that are served at a time, each by a thread. 0 is taken as 1; default: 256.
+    /// Clients that are served at a time, each by a thread unless it waits for a file to change. 0 is taken as 1; default: 256.
     pub max_clients: usize,
     /// Clients of one address that are served or queued at a time; more are refused with `busy`, whatever is free, and no
     /// connection is evicted for them. `None`, the default: no limit of its own; 0 is taken as 1.

@@ -24,7 +24,8 @@
 //! A directory is served by [`DirectoryStore`](crate::store::DirectoryStore); many threads share a reference to it.
 //!
 //! Threads: one worker for each connection and some that wait for one (`worker`, `acceptor`), one for lingering sockets
-//! (`linger`), one for the files that clients follow (`followed`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
+//! (`linger`), one for the files that clients follow (`followed`), one for their connections, which wait without a thread
+//! (`parking`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
 
 mod abortable_store;
 mod acceptor;
@@ -51,6 +52,7 @@ mod listener;
 mod log;
 mod log_line;
 mod observer;
+mod parking;
 mod proxy;
 mod queue;
 mod queue_sweeper;
@@ -60,6 +62,7 @@ mod served_file;
 mod served_store;
 mod server_transport;
 mod shared_accept;
+mod wake_list;
 mod worker;
 
 use std::fmt;
@@ -67,10 +70,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::thread::{self, Builder, Scope};
+use std::thread::{self, Builder};
 use std::time::Duration;
 
 use coracle_core::{ServerName, Store, WritableStore};
+use mio::Poll;
 
 pub use event::{
     ClientIdentity, ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary,
@@ -98,10 +102,11 @@ use encryption::Encryption;
 use key_watcher::watch_files;
 use linger::LingeringSockets;
 use listener::{Listener, SocketTimeouts};
+use parking::Parking;
 use proxy::Proxies;
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
-use worker::spawn_first_worker;
+use worker::Staff;
 
 const LINGER_STACK_SIZE: usize = 64 * 1024;
 /// Time between two looks at whether the thread of lingering sockets has ended.
@@ -331,13 +336,17 @@ where
         };
         let registry = context.registry;
         thread::scope(|scope| {
+            let (parking, poll) = Parking::new()?;
             let linger_thread = Builder::new().name("linger".to_owned()).stack_size(LINGER_STACK_SIZE);
             let linger_thread = linger_thread.spawn_scoped(scope, || lingering.run())?;
-            let outcome = run_threads(scope, &context, &server.store, server.limits.grace);
+            let (parking, store) = (Arc::new(parking), server.store.clone());
+            let staff = Staff { scope, context: &context, parking: Arc::clone(&parking), store };
+            let outcome = run_threads(&staff, poll, server.limits.grace);
             if outcome.is_err() {
                 server.store.stop_watching();
                 registry.stop(Phase::Aborting);
             }
+            parking.close();
             lingering.finish();
             while !linger_thread.is_finished() {
                 if registry.phase() == Phase::Aborting {
@@ -351,15 +360,11 @@ where
 }
 
 /// Starts the acceptors, and waits until the last connection of the stopped server has ended.
-fn run_threads<'scope, 'env, S>(
-    scope: &'scope Scope<'scope, 'env>,
-    context: &'env ServerContext<'env>,
-    store: &S,
-    grace: Option<Duration>,
-) -> io::Result<Summary>
+fn run_threads<'env, S>(staff: &Staff<'_, 'env, S>, poll: Poll, grace: Option<Duration>) -> io::Result<Summary>
 where
     S: ServedStore + 'env,
 {
+    let Staff { scope, context, store, .. } = staff;
     let sweeper = context.registry.has_queue().then(|| {
         let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
         sweeper.spawn_scoped(scope, || sweep_queue(context))
@@ -375,11 +380,12 @@ where
     let mut watched = store.clone();
     let watcher = Builder::new().name("files".to_owned()).stack_size(worker::STACK_SIZE);
     watcher.spawn_scoped(scope, move || watched.watch())?;
+    staff.spawn_parking(poll)?;
     while let Some(command) = context.registry.next_command() {
         match command {
             AcceptorCommand::Start(listener) => {
                 report_listening(context, &listener);
-                spawn_first_worker(scope, context, listener, store.clone())?;
+                staff.spawn_first(listener)?;
             }
             AcceptorCommand::Closed(address) => context.emit(&Event::ListenerClosed { address }),
         }

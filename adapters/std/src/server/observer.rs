@@ -4,7 +4,7 @@ use super::event::Event;
 
 /// Receives every event of a server. A closure will do.
 ///
-/// The events of one peer come in order and from one thread; those of different peers from many threads at once. An
+/// The events of one peer come in order, and one at a time; those of different peers from many threads at once. An
 /// observer holds up the peer whose event it handles, so it must not block for long.
 pub trait Observer: Send + Sync {
     /// Handles `event`.

@@ -39,8 +39,10 @@ pub(super) struct State {
     pub(super) arriving: ArrivingSockets,
     /// Connections that may be evicted, the oldest first; some of them have left or become active since.
     pub(super) evictable: VecDeque<Weak<ConnectionEntry>>,
-    /// Connections that wait for a file to change, the longest first; some of them have gone on since.
-    pub(super) waiting: VecDeque<Weak<ConnectionEntry>>,
+    /// Connections whose request waits for a file to change, the longest first, and the numbers of their waits; some of them have
+    /// gone on since.
+    pub(super) waiting: VecDeque<(Weak<ConnectionEntry>, u64)>,
+    pub(super) last_wait: u64,
     /// Clients that wait to be admitted, with [`Admission::Queue`](super::limits::Admission::Queue).
     pub(super) queue: Option<Queue>,
     /// Connections and queued clients by address.
@@ -83,6 +85,7 @@ impl ConnectionRegistry {
                 arriving: ArrivingSockets::default(),
                 evictable: VecDeque::new(),
                 waiting: VecDeque::new(),
+                last_wait: 0,
                 queue,
                 address_limits: AddressLimits::new(limits.max_clients_per_address),
                 retry_estimate: RetryEstimate::new(limits.max_clients, Instant::now()),

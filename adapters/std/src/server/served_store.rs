@@ -1,23 +1,20 @@
 //! How the connections of a server use its store: reading only, or writing too.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
-use coracle_core::blocking::{Buffers, Clock, Served, SessionObserver as _, serve_until_watch};
+use coracle_core::blocking::{Buffers, Clock, Served, serve_until_watch};
 use coracle_core::exec::{Access, StoreExchange};
-use coracle_core::{Action, Close, Instant, ServerConfig, ServerSession, Store, WritableStore};
+use coracle_core::{FileInfo, FileName, ServerConfig, ServerSession, Store, WritableStore};
 
 use super::abortable_store::AbortableStore;
-use super::entry::{ConnectionEntry, ForcedClose};
+use super::entry::ConnectionEntry;
 use super::event_bridge::EventBridge;
-use super::followed::FollowedFiles;
+use super::followed::{FollowedFiles, Following};
 use super::server_transport::ServerTransport;
+use super::wake_list::ConnectionWaker;
 use crate::transport::KernelFile;
-
-/// How long a connection whose store is not ready sleeps before it asks again.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A store and what clients may do with it: [`ReadOnly`] or [`ReadWrite`].
 pub trait ServedStore: Clone + Send + Sealed {
@@ -25,9 +22,15 @@ pub trait ServedStore: Clone + Send + Sealed {
     #[doc(hidden)]
     fn offer<'c>(&self, config: ServerConfig<'c>) -> ServerConfig<'c>;
 
-    /// Serves one connection until its session ends.
+    /// Serves one connection until its session ends, or needs no thread.
     #[doc(hidden)]
-    fn serve(&mut self, connection: ServedConnection<'_, '_, '_>, clock: &mut impl Clock) -> Close;
+    fn serve(&mut self, connection: ServedConnection<'_, '_>, clock: &mut impl Clock) -> Served;
+
+    /// Begins to watch a file, which is `info`, for a connection.
+    #[doc(hidden)]
+    fn follow<'f>(&self, name: FileName<'_>, info: &FileInfo, connection: ConnectionWaker) -> Following<'f>
+    where
+        Self: 'f;
 
     /// Watches the files for whose change clients wait, until [`ServedStore::stop_watching`] is called.
     #[doc(hidden)]
@@ -53,12 +56,14 @@ struct Shared<S: Store> {
 
 /// A connection that is served.
 #[doc(hidden)]
-pub struct ServedConnection<'c, 's, 'b> {
+pub struct ServedConnection<'c, 's> {
     pub(super) entry: &'c ConnectionEntry,
-    pub(super) session: &'c mut ServerSession<'s, &'b mut [u8]>,
-    pub(super) transport: &'c mut ServerTransport<'b>,
+    pub(super) session: &'c mut ServerSession<'s, Box<[u8]>>,
+    pub(super) transport: &'c mut ServerTransport,
     pub(super) buffers: Buffers<'c>,
-    pub(super) bridge: &'c mut EventBridge<'b>,
+    /// Bytes of the receive buffer that the session has not taken.
+    pub(super) unread: Range<usize>,
+    pub(super) bridge: &'c mut EventBridge<'s>,
 }
 
 impl<S: Store> ReadOnly<S> {
@@ -81,8 +86,15 @@ where
         self.0.offer(config)
     }
 
-    fn serve(&mut self, connection: ServedConnection<'_, '_, '_>, clock: &mut impl Clock) -> Close {
+    fn serve(&mut self, connection: ServedConnection<'_, '_>, clock: &mut impl Clock) -> Served {
         self.0.serve(connection, clock, StoreExchange::new)
+    }
+
+    fn follow<'f>(&self, name: FileName<'_>, info: &FileInfo, connection: ConnectionWaker) -> Following<'f>
+    where
+        Self: 'f,
+    {
+        self.0.followed.follow(name, info, connection)
     }
 
     fn watch(&mut self) {
@@ -103,8 +115,15 @@ where
         [Put, Delete, Rename, MakeDir, Space].into_iter().fold(self.0.offer(config), ServerConfig::with_offered)
     }
 
-    fn serve(&mut self, connection: ServedConnection<'_, '_, '_>, clock: &mut impl Clock) -> Close {
+    fn serve(&mut self, connection: ServedConnection<'_, '_>, clock: &mut impl Clock) -> Served {
         self.0.serve(connection, clock, StoreExchange::writable)
+    }
+
+    fn follow<'f>(&self, name: FileName<'_>, info: &FileInfo, connection: ConnectionWaker) -> Following<'f>
+    where
+        Self: 'f,
+    {
+        self.0.followed.follow(name, info, connection)
     }
 
     fn watch(&mut self) {
@@ -121,69 +140,15 @@ impl<S: Store<File: KernelFile>> Shared<S> {
         if self.followed.can_watch() { config } else { config.with_wait_max_ms(0) }
     }
 
-    /// Serves one connection, and waits for the files that its client follows.
     fn serve<'c, A: Access<AbortableStore<'c, S>>>(
         &'c mut self,
-        connection: ServedConnection<'c, '_, '_>,
+        connection: ServedConnection<'c, '_>,
         clock: &mut impl Clock,
         exchange: fn() -> StoreExchange<AbortableStore<'c, S>, A>,
-    ) -> Close {
-        let ServedConnection { entry, session, transport, buffers, bridge } = connection;
-        let Buffers { receive, send } = buffers;
-        let followed = &*self.followed;
-        let mut store = AbortableStore { store: &mut self.store, entry, followed };
-        let (mut rest, mut following) = (0..0, None);
-        loop {
-            let buffers = Buffers { receive, send };
-            match serve_until_watch(session, transport, &mut store, buffers, rest, clock, bridge, exchange()) {
-                Served::Closed(close) => return close,
-                Served::Watching { info, unread } => {
-                    rest = unread;
-                    if let (Some(info), Action::Watch { name }) = (info, session.action()) {
-                        bridge.begin_waiting();
-                        following = Some(followed.follow(name, &info));
-                    }
-                }
-            }
-            if session.awaits_store() {
-                bridge.begin_preparing();
-                thread::sleep(ASK_AGAIN);
-                match entry.forced_close() {
-                    Some(ForcedClose::Evicted | ForcedClose::Aborted) => session.send_failed(),
-                    _ => ask_again(session, clock.now()),
-                }
-                continue;
-            }
-            let now = clock.now();
-            let limit_ms = session.deadline().map_or(0, |(when, _)| when.since(now));
-            entry.set_waiting(true);
-            // What is wanted of it before that wakes no thread.
-            let is_wanted = bridge.should_stop() || entry.forced_close().is_some() || entry.is_displaced();
-            let limit = if is_wanted { Duration::ZERO } else { Duration::from_millis(limit_ms) };
-            let has_changed = following.as_ref().is_none_or(|one| one.wait(limit));
-            entry.set_waiting(false);
-            let now = clock.now();
-            match entry.forced_close() {
-                Some(ForcedClose::Evicted | ForcedClose::Aborted) => session.send_failed(),
-                // The driver looks at that itself.
-                Some(ForcedClose::Stopping) => {}
-                None if entry.is_displaced() => session.give_way(now),
-                None if has_changed => {
-                    following = None;
-                    session.look_again(now);
-                }
-                None => session.handle_timeout(now),
-            }
-        }
-    }
-}
-
-/// Sends a heartbeat where one is due; else has the request looked up again.
-fn ask_again(session: &mut ServerSession<'_, &mut [u8]>, now: Instant) {
-    if session.deadline().is_some_and(|(when, _)| when <= now) {
-        session.handle_timeout(now);
-    } else {
-        session.look_again(now);
+    ) -> Served {
+        let ServedConnection { entry, session, transport, buffers, unread, bridge } = connection;
+        let mut store = AbortableStore { store: &mut self.store, entry, followed: &self.followed };
+        serve_until_watch(session, transport, &mut store, buffers, unread, clock, bridge, exchange())
     }
 }
 

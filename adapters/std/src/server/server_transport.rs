@@ -1,5 +1,9 @@
 //! The transport of a served connection: its socket, or the encrypted channel over that.
 
+use std::borrow::Borrow;
+use std::io;
+use std::sync::Arc;
+
 use coracle_core::Store;
 use coracle_core::blocking::{SendFile, SendFileError, Transport};
 #[cfg(feature = "channel")]
@@ -7,67 +11,111 @@ use embedded_io::Error as _;
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use socket2::Socket;
 
+use super::entry::ConnectionEntry;
 #[cfg(feature = "channel")]
-use super::entry::{ConnectionEntry, ForcedClose};
+use super::entry::ForcedClose;
 #[cfg(feature = "channel")]
 use crate::channel::{ChannelError, ChannelTransport, RecordError};
+use crate::sys;
 use crate::transport::{KernelFile, TcpTransport};
 
 /// How long the end of a channel may take to leave.
 #[cfg(feature = "channel")]
 const END_MS: u64 = 2_000;
 
+/// The socket of a connection, with what the registry knows of it.
+#[derive(Clone, Debug)]
+pub(super) struct ClientSocket(pub Arc<ConnectionEntry>);
+
 /// What a session is served over.
-pub(super) enum ServerTransport<'b> {
-    Plain(TcpTransport<&'b Socket>),
+pub(super) struct ServerTransport {
+    over: Over,
+    /// Whether the driver returns where it would wait for the client.
+    pub may_rest: bool,
+}
+
+enum Over {
+    Plain(TcpTransport<ClientSocket>),
     #[cfg(feature = "channel")]
-    Sealed(Box<SealedTransport<'b>>),
+    Sealed(Box<SealedTransport>),
 }
 
 /// A channel, and the connection that it belongs to.
 #[cfg(feature = "channel")]
-pub(super) struct SealedTransport<'b> {
-    pub channel: ChannelTransport<TcpTransport<&'b Socket>>,
-    pub entry: &'b ConnectionEntry,
+struct SealedTransport {
+    channel: ChannelTransport<TcpTransport<ClientSocket>>,
+    entry: Arc<ConnectionEntry>,
     /// What was wrong with what arrived.
-    pub fault: Option<RecordError>,
+    fault: Option<RecordError>,
 }
 
 /// Error of a [`ServerTransport`]: its kind.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerTransportError(ErrorKind);
 
-impl<'b> ServerTransport<'b> {
-    pub(super) const fn tcp(&self) -> &TcpTransport<&'b Socket> {
-        match self {
-            Self::Plain(transport) => transport,
+impl Borrow<Socket> for ClientSocket {
+    fn borrow(&self) -> &Socket {
+        &self.0.socket
+    }
+}
+
+impl ServerTransport {
+    pub(super) const fn plain(transport: TcpTransport<ClientSocket>) -> Self {
+        Self { over: Over::Plain(transport), may_rest: false }
+    }
+
+    #[cfg(feature = "channel")]
+    pub(super) fn sealed(channel: ChannelTransport<TcpTransport<ClientSocket>>, entry: Arc<ConnectionEntry>) -> Self {
+        Self { over: Over::Sealed(Box::new(SealedTransport { channel, entry, fault: None })), may_rest: false }
+    }
+
+    pub(super) const fn tcp(&self) -> &TcpTransport<ClientSocket> {
+        match &self.over {
+            Over::Plain(transport) => transport,
             #[cfg(feature = "channel")]
-            Self::Sealed(sealed) => sealed.channel.inner(),
+            Over::Sealed(sealed) => sealed.channel.inner(),
         }
     }
 
     /// Tells the peer that nothing is missing, where there is a channel.
     pub(super) fn end(&mut self) {
         #[cfg(feature = "channel")]
-        if let Self::Sealed(sealed) = self {
+        if let Over::Sealed(sealed) = &mut self.over {
             let is_limited = sealed.channel.limit_wait(Some(END_MS)).is_ok();
             // Who takes no more bytes sees that something is missing.
             let _ = is_limited && sealed.channel.finish().is_ok();
         }
     }
 
+    /// Sends as many bytes as there is room for, without waiting.
+    pub(super) fn send_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.over {
+            Over::Plain(transport) => sys::send_now(transport.socket(), bytes),
+            #[cfg(feature = "channel")]
+            Over::Sealed(sealed) => sealed.channel.write_now(bytes),
+        }
+    }
+
+    /// Gives memory back that is not needed until more is sent or arrives.
+    pub(super) fn rest(&mut self) {
+        #[cfg(feature = "channel")]
+        if let Over::Sealed(sealed) = &mut self.over {
+            sealed.channel.release_buffers();
+        }
+    }
+
     /// Whether the connection was cut off, or changed, on its way.
     #[cfg(feature = "channel")]
     pub(super) const fn fault(&self) -> Option<RecordError> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Sealed(sealed) => sealed.fault,
+        match &self.over {
+            Over::Plain(_) => None,
+            Over::Sealed(sealed) => sealed.fault,
         }
     }
 }
 
 #[cfg(feature = "channel")]
-impl SealedTransport<'_> {
+impl SealedTransport {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, ServerTransportError> {
         self.channel.read(buf).or_else(|error| {
             // A server that is stopping shuts down the input to wake its threads.
@@ -102,53 +150,66 @@ fn failed(error: impl embedded_io::Error) -> ServerTransportError {
     ServerTransportError(error.kind())
 }
 
-impl ErrorType for ServerTransport<'_> {
+impl ErrorType for ServerTransport {
     type Error = ServerTransportError;
 }
 
-impl Read for ServerTransport<'_> {
+impl Read for ServerTransport {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, ServerTransportError> {
-        match self {
-            Self::Plain(transport) => transport.read(buf).map_err(failed),
+        match &mut self.over {
+            Over::Plain(transport) => transport.read(buf).map_err(failed),
             #[cfg(feature = "channel")]
-            Self::Sealed(sealed) => sealed.read(buf),
+            Over::Sealed(sealed) => sealed.read(buf),
         }
     }
 }
 
-impl Write for ServerTransport<'_> {
+impl Write for ServerTransport {
     fn write(&mut self, buf: &[u8]) -> Result<usize, ServerTransportError> {
         self.write_part(buf, false)
     }
 
     fn flush(&mut self) -> Result<(), ServerTransportError> {
-        match self {
-            Self::Plain(transport) => transport.flush().map_err(failed),
+        match &mut self.over {
+            Over::Plain(transport) => transport.flush().map_err(failed),
             #[cfg(feature = "channel")]
-            Self::Sealed(sealed) => sealed.channel.flush().map_err(failed),
+            Over::Sealed(sealed) => sealed.channel.flush().map_err(failed),
         }
     }
 }
 
-impl Transport for ServerTransport<'_> {
+impl Transport for ServerTransport {
     fn limit_wait(&mut self, limit_ms: Option<u64>) -> Result<(), ServerTransportError> {
-        match self {
-            Self::Plain(transport) => transport.limit_wait(limit_ms).map_err(failed),
+        match &mut self.over {
+            Over::Plain(transport) => transport.limit_wait(limit_ms).map_err(failed),
             #[cfg(feature = "channel")]
-            Self::Sealed(sealed) => sealed.channel.limit_wait(limit_ms).map_err(failed),
+            Over::Sealed(sealed) => sealed.channel.limit_wait(limit_ms).map_err(failed),
         }
+    }
+
+    fn would_wait(&mut self) -> bool {
+        if !self.may_rest {
+            return false;
+        }
+        #[cfg(feature = "channel")]
+        if let Over::Sealed(sealed) = &self.over
+            && (sealed.channel.has_received() || sealed.channel.has_peer_ended() || sealed.channel.has_unsent())
+        {
+            return false;
+        }
+        sys::peek_now(self.tcp().socket(), &mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn write_part(&mut self, bytes: &[u8], more: bool) -> Result<usize, ServerTransportError> {
-        match self {
-            Self::Plain(transport) => transport.write_part(bytes, more).map_err(failed),
+        match &mut self.over {
+            Over::Plain(transport) => transport.write_part(bytes, more).map_err(failed),
             #[cfg(feature = "channel")]
-            Self::Sealed(sealed) => sealed.channel.write_part(bytes, more).map_err(failed),
+            Over::Sealed(sealed) => sealed.channel.write_part(bytes, more).map_err(failed),
         }
     }
 }
 
-impl<S: Store> SendFile<S> for ServerTransport<'_>
+impl<S: Store> SendFile<S> for ServerTransport
 where
     S::File: KernelFile,
 {
@@ -160,8 +221,8 @@ where
         len: usize,
         more: bool,
     ) -> Option<Result<usize, SendFileError<ServerTransportError>>> {
-        match self {
-            Self::Plain(transport) => {
+        match &mut self.over {
+            Over::Plain(transport) => {
                 let sent = transport.send_file(store, file, offset, len, more)?;
                 Some(sent.map_err(|error| match error {
                     SendFileError::Transport(error) => SendFileError::Transport(failed(error)),
@@ -170,7 +231,7 @@ where
             }
             // No byte leaves without being sealed.
             #[cfg(feature = "channel")]
-            Self::Sealed(_) => None,
+            Over::Sealed(_) => None,
         }
     }
 }

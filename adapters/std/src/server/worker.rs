@@ -8,161 +8,234 @@ use std::thread::{Builder, Scope};
 use std::time::Duration;
 
 use coracle_core::{CloseHow, Code};
+use mio::Poll;
 use socket2::Socket;
 
 use super::acceptor::{Accepted, Acceptor, Newcomer};
 use super::admission::AdmittedFromQueue;
-use super::connection::{WorkerBuffers, refuse, serve_connection};
+use super::connection::{Connection, Outcome, WorkerBuffers, refuse};
 use super::context::ServerContext;
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::event::{ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer};
 use super::listener::Listener;
+use super::parking::Parking;
 use super::queue_sweeper::dismiss;
 use super::served_store::ServedStore;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
 pub(super) const STACK_SIZE: usize = 128 * 1024;
 
-/// Spawns a thread that waits for the first client of a listener.
-pub(super) fn spawn_first_worker<'scope, 'env, S>(
-    scope: &'scope Scope<'scope, 'env>,
-    context: &'env ServerContext<'env>,
-    listener: Arc<Listener>,
-    store: S,
-) -> io::Result<()>
-where
-    S: ServedStore + 'env,
-{
-    // Counted here, so that no other thread becomes the only one.
-    listener.enter_waiting();
-    spawn(scope, context, listener, store, None)
+/// What the worker threads of a server need.
+pub(super) struct Staff<'scope, 'env, S> {
+    pub scope: &'scope Scope<'scope, 'env>,
+    pub context: &'env ServerContext<'env>,
+    pub parking: Arc<Parking<'env>>,
+    pub store: S,
 }
 
-/// Spawns a worker thread, which serves `first` if there is one. Otherwise it counts as waiting.
-fn spawn<'scope, 'env, S>(
-    scope: &'scope Scope<'scope, 'env>,
-    context: &'env ServerContext<'env>,
-    listener: Arc<Listener>,
-    store: S,
-    first: Option<Newcomer>,
-) -> io::Result<()>
+impl<'scope, 'env, S> Staff<'scope, 'env, S>
 where
     S: ServedStore + 'env,
 {
-    let name = format!("client-{}", context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
-    let acceptor = Acceptor::new(context, listener);
-    let worker = Worker { scope, context, acceptor, store, thread: name.as_str().into(), buffers: None };
-    Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(scope, || worker.run(first)).map(drop)
+    /// Spawns a thread that waits for the first client of a listener.
+    pub(super) fn spawn_first(&self, listener: Arc<Listener>) -> io::Result<()> {
+        // Counted here, so that no other thread becomes the only one.
+        listener.enter_waiting();
+        self.spawn(listener, None)
+    }
+
+    /// Spawns the thread that looks after connections without one.
+    pub(super) fn spawn_parking(&self, poll: Poll) -> io::Result<()> {
+        let staff = self.clone();
+        let builder = Builder::new().name("waiting".to_owned()).stack_size(STACK_SIZE);
+        let run = move || staff.parking.run(staff.context, poll, &|| staff.spawn_worker(Worker::go_on));
+        builder.spawn_scoped(self.scope, run).map(drop)
+    }
+
+    /// Spawns a thread that accepts clients and serves them: `first` before others, if there is one. Otherwise it counts as waiting.
+    fn spawn(&self, listener: Arc<Listener>, first: Option<Newcomer>) -> io::Result<()> {
+        let acceptor = Acceptor::new(self.context, listener);
+        self.spawn_worker(|worker| worker.accept(acceptor, first))
+    }
+
+    fn spawn_worker(&self, run: impl FnOnce(Worker<'scope, 'env, S>) + Send + 'scope) -> io::Result<()> {
+        let name = format!("client-{}", self.context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
+        let worker = Worker { staff: self.clone(), thread: name.as_str().into(), buffers: None };
+        Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(self.scope, || run(worker)).map(drop)
+    }
+}
+
+impl<S: Clone> Clone for Staff<'_, '_, S> {
+    fn clone(&self) -> Self {
+        Self { scope: self.scope, context: self.context, parking: Arc::clone(&self.parking), store: self.store.clone() }
+    }
 }
 
 struct Worker<'scope, 'env, S> {
-    scope: &'scope Scope<'scope, 'env>,
-    context: &'env ServerContext<'env>,
-    acceptor: Acceptor<'env>,
-    store: S,
+    staff: Staff<'scope, 'env, S>,
     /// Its name.
     thread: Arc<str>,
     buffers: Option<WorkerBuffers>,
 }
 
-impl<'scope, 'env, S> Worker<'scope, 'env, S>
+impl<'env, S> Worker<'_, 'env, S>
 where
     S: ServedStore + 'env,
 {
-    fn run(mut self, first: Option<Newcomer>) {
+    /// Serves the clients of a listener.
+    fn accept(mut self, mut acceptor: Acceptor<'env>, first: Option<Newcomer>) {
         if let Some(newcomer) = first
-            && !self.serve_newcomer(newcomer)
+            && !self.serve_newcomer(&acceptor, newcomer)
         {
             return;
         }
-        while let Some(accepted) = self.acceptor.next() {
+        while let Some(accepted) = acceptor.next() {
             match accepted {
                 Accepted::Serve(newcomer) => {
-                    if !self.serve_newcomer(newcomer) {
+                    if !self.serve_newcomer(&acceptor, newcomer) {
                         return;
                     }
                 }
                 Accepted::ServeAndSpawn(newcomer) => {
-                    if let Err(error) = self.spawn(None) {
-                        self.acceptor.give_up(newcomer, &error);
-                    } else if !self.serve_newcomer(newcomer) {
+                    if let Err(error) = self.spawn(&acceptor, None) {
+                        acceptor.give_up(newcomer, &error);
+                    } else if !self.serve_newcomer(&acceptor, newcomer) {
                         return;
                     }
                 }
                 Accepted::Spawn(newcomer) => {
-                    if let Err(error) = self.spawn(Some(newcomer.clone())) {
-                        self.acceptor.give_up(newcomer, &error);
+                    if let Err(error) = self.spawn(&acceptor, Some(newcomer.clone())) {
+                        acceptor.give_up(newcomer, &error);
                     }
                 }
             }
         }
     }
 
+    /// Serves connections that waited without a thread.
+    fn go_on(mut self) {
+        while let Some(mut connection) = self.staff.parking.next() {
+            connection.wake();
+            self.serve(connection);
+            self.serve_queued();
+        }
+    }
+
     /// Serves a client, and those that are queued. Returns whether the thread then counts as one that waits.
-    fn serve_newcomer(&mut self, newcomer: Newcomer) -> bool {
-        if let Some(entry) = self.acceptor.introduce(newcomer) {
+    fn serve_newcomer(&mut self, acceptor: &Acceptor<'_>, newcomer: Newcomer) -> bool {
+        if let Some(entry) = acceptor.introduce(newcomer) {
             self.report_connected(&entry);
             if self.buffers.is_none() {
                 entry.wait_for_input();
             }
-            self.serve(entry);
+            self.begin(entry);
             self.serve_queued();
         }
-        self.acceptor.listener.enter_waiting()
+        acceptor.listener.enter_waiting()
     }
 
     // The frames of these are large, and kept out of the one in which a thread waits: thousands of threads that wait for
     // the first byte of a client are to cost two pages of stack each.
 
     #[inline(never)]
-    fn spawn(&self, first: Option<Newcomer>) -> io::Result<()> {
-        spawn(self.scope, self.context, Arc::clone(&self.acceptor.listener), self.store.clone(), first)
+    fn spawn(&self, acceptor: &Acceptor<'_>, first: Option<Newcomer>) -> io::Result<()> {
+        self.staff.spawn(Arc::clone(&acceptor.listener), first)
     }
 
     #[inline(never)]
     fn report_connected(&self, entry: &ConnectionEntry) {
         let peer = self.peer(entry);
-        self.context.emit(&Event::Connected { peer: &peer, live: entry.live });
+        self.context().emit(&Event::Connected { peer: &peer, live: entry.live });
     }
 
     /// Serves queued clients as long as there are some.
     fn serve_queued(&mut self) {
         loop {
-            let (admitted, gone) = self.context.registry.admit_queued();
-            dismiss(self.context, gone);
+            let (admitted, gone) = self.context().registry.admit_queued();
+            dismiss(self.context(), gone);
             let Some(AdmittedFromQueue { entry, waited }) = admitted else { return };
             let reason = DequeueReason::Served;
-            self.context.emit(&Event::Dequeued { address: entry.address, reason, waited });
+            self.context().emit(&Event::Dequeued { address: entry.address, reason, waited });
             self.report_connected(&entry);
-            self.serve(entry);
+            self.begin(entry);
         }
     }
 
-    /// Serves a connection and closes it.
+    /// Serves a connection from its beginning on.
     #[inline(never)]
-    fn serve(&mut self, entry: Arc<ConnectionEntry>) {
-        let context = self.context;
-        let peer = self.peer(&entry);
-        let buffers = match self.buffers.take().map_or_else(WorkerBuffers::new, Ok) {
-            Ok(buffers) => self.buffers.insert(buffers),
-            Err(error) => {
-                context.emit(&Event::Warning { what: "making a client's buffers", error: &error });
-                self.give_up(&entry, &peer, DisconnectReason::Refused(Code::Busy));
-                match into_socket(entry) {
-                    Ok(socket) => refuse(context, socket, Code::Busy, false),
-                    Err(error) => context.emit(&Event::Warning { what: "refusing a client", error: &error }),
-                }
-                return;
+    fn begin(&mut self, entry: Arc<ConnectionEntry>) {
+        let (context, peer) = (self.context(), self.peer(&entry));
+        if let Err(error) = self.provide_buffers() {
+            context.emit(&Event::Warning { what: "making a client's buffers", error: &error });
+            self.give_up(&entry, &peer, DisconnectReason::Refused(Code::Busy));
+            match into_socket(entry) {
+                Ok(socket) => refuse(context, socket, Code::Busy, false),
+                Err(error) => context.emit(&Event::Warning { what: "refusing a client", error: &error }),
             }
-        };
-        let store = &mut self.store;
-        let served = catch_unwind(AssertUnwindSafe(|| serve_connection(context, &entry, &peer, store, buffers)));
-        let how = served.unwrap_or_else(|_| {
-            // They may be half written.
-            self.buffers = None;
-            self.give_up(&entry, &peer, DisconnectReason::ServerFault);
-            CloseHow::Abort
-        });
+            return;
+        }
+        let begun = catch_unwind(AssertUnwindSafe(|| Connection::begin(context, &entry, peer.clone())));
+        match begun {
+            Ok(Ok(connection)) => {
+                drop(entry);
+                self.serve(connection);
+            }
+            Ok(Err(how)) => self.close(entry, how),
+            Err(_) => {
+                self.give_up(&entry, &peer, DisconnectReason::ServerFault);
+                self.close(entry, CloseHow::Abort);
+            }
+        }
+    }
+
+    /// Serves a connection until it ends, or waits without a thread.
+    #[inline(never)]
+    fn serve(&mut self, mut connection: Box<Connection<'env>>) {
+        let (entry, peer) = (Arc::clone(connection.entry()), connection.peer().clone());
+        loop {
+            let buffers = match self.provide_buffers() {
+                Ok(()) => self.buffers.as_mut(),
+                Err(error) => {
+                    self.context().emit(&Event::Warning { what: "making a client's buffers", error: &error });
+                    None
+                }
+            };
+            let Some(buffers) = buffers else {
+                drop(connection);
+                self.give_up(&entry, &peer, DisconnectReason::ServerFault);
+                return self.close(entry, CloseHow::Abort);
+            };
+            let Staff { store, parking, .. } = &mut self.staff;
+            let serve = || connection.serve(store, buffers, parking.wake_list());
+            match catch_unwind(AssertUnwindSafe(serve)) {
+                Ok(Outcome::Ended(how)) => return self.close(entry, how),
+                Ok(Outcome::Waiting(waiting)) => match parking.park(waiting) {
+                    None => return,
+                    Some(wanted) => {
+                        connection = wanted;
+                        connection.wake();
+                    }
+                },
+                Err(_) => {
+                    // They may be half written.
+                    self.buffers = None;
+                    self.give_up(&entry, &peer, DisconnectReason::ServerFault);
+                    return self.close(entry, CloseHow::Abort);
+                }
+            }
+        }
+    }
+
+    fn provide_buffers(&mut self) -> io::Result<()> {
+        if self.buffers.is_none() {
+            self.buffers = Some(WorkerBuffers::new()?);
+        }
+        Ok(())
+    }
+
+    /// Closes the socket of a connection that has ended.
+    fn close(&self, entry: Arc<ConnectionEntry>, how: CloseHow) {
+        let context = self.context();
         match how {
             CloseHow::Finish => {}
             CloseHow::Linger => {
@@ -182,9 +255,13 @@ where
 
     /// Removes a connection that was not served.
     fn give_up(&self, entry: &ConnectionEntry, peer: &Peer, reason: DisconnectReason) {
-        let live = self.context.registry.remove(entry);
+        let live = self.context().registry.remove(entry);
         let summary = ConnectionSummary { duration: entry.admitted.elapsed(), ..ConnectionSummary::new(reason) };
-        self.context.emit(&Event::Disconnected { peer, summary: &summary, live });
+        self.context().emit(&Event::Disconnected { peer, summary: &summary, live });
+    }
+
+    const fn context(&self) -> &'env ServerContext<'env> {
+        self.staff.context
     }
 
     fn peer(&self, entry: &ConnectionEntry) -> Peer {

@@ -1,10 +1,14 @@
 //! This crate's own client of a server with keys.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
+use coracle::channel::Authorized;
 use coracle::client::{
     Address, Client, ClientChannel, Error, ErrorKind, PipelineAnswer, PipelineRequest, PutOptions, RequestQueue,
 };
@@ -56,6 +60,37 @@ fn e4_a_client_without_keys_is_told_so_and_does_not_come_again() {
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("encrypted"), "{error}");
     assert_eq!(retries.load(Ordering::Relaxed), 0);
+}
+
+/// It waits without a thread and without the buffers of its channel, and goes on with both.
+#[test]
+fn an_encrypted_connection_waits_for_a_file() {
+    let running = Running::new();
+    let path = running.directory.path().join("motd");
+    let mut reader = running.client(READER);
+    let mut offset = 15;
+    for number in 0..18 {
+        let wait = format!(r#"{{"type":"get","fileName":"motd","offset":{offset},"digest":"none","wait_ms":60000}}"#);
+        reader.send(&wait);
+        while running.log.text().matches(" get motd begins").count() <= number {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let line = format!("{}\n", "x".repeat(1 << number));
+        File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(line.as_bytes()))
+            .expect("appended");
+        offset += line.len();
+        let header = reader.line();
+        assert!(header.contains(&format!(r#""fileSize":{offset}"#)), "{header}");
+        assert_eq!((reader.line().len(), reader.line()), (1 << number, r#"{"type":"end"}"#.to_owned()));
+    }
+    // A right is asked for again before each look.
+    reader.send(&format!(r#"{{"type":"get","fileName":"motd","offset":{offset},"digest":"none","wait_ms":60000}}"#));
+    running.channel.set_clients(Authorized::parse(&format!("{} read\n", key(WRITER).public())).expect("a list"));
+    fs::write(&path, "new\n").expect("written");
+    assert_eq!(crate::fixture::code(&reader.line()), "denied");
 }
 
 /// Asks for the versions of many files.

@@ -260,10 +260,13 @@ impl Follower {
         let failed = match ask(&mut self.requester, question, &self.window, &self.unproved) {
             Ok((End::Verified(_), piece)) => {
                 let outcome = self.proved(piece, true);
-                if waits && (matches!(outcome, Outcome::Bytes) || begin.elapsed() >= SHORTEST_WAIT) {
-                    (self.pause, self.idle_pause) = (Duration::ZERO, SHORTEST_PAUSE);
-                    // A server that waits may do so for a file whose name is gone.
-                    self.is_in_doubt = !matches!(outcome, Outcome::Bytes);
+                if waits {
+                    let is_new = matches!(outcome, Outcome::Bytes);
+                    if is_new || begin.elapsed() >= SHORTEST_WAIT {
+                        (self.pause, self.idle_pause) = (Duration::ZERO, SHORTEST_PAUSE);
+                    }
+                    // A server that waits may do so for a file whose name is gone, or may say so by waiting no longer.
+                    self.is_in_doubt = !is_new;
                 }
                 if looks {
                     self.pause = Duration::ZERO;
@@ -368,9 +371,18 @@ impl Follower {
     fn read_replaced(&mut self, version: &Version, absolute: bool) -> Outcome {
         let name = file_name(&self.name);
         let question = Question { name, length: PIECE_LEN, version: Some(version), wait_ms: 0, absolute };
-        match ask(&mut self.requester, question, &self.window, &[]) {
-            Ok((End::Verified(_), piece)) if piece.bytes.is_empty() => self.begin_anew(false),
-            Ok((End::Verified(_), piece)) => {
+        // From the last byte that is known on: where the server has kept the file, it answers with that one at least.
+        let (window, last) = self.window.without_last();
+        match ask(&mut self.requester, question, &window, &[]) {
+            Ok((End::Verified(_), mut piece)) => {
+                let known = last.is_some().into();
+                if piece.bytes.get(..known) != Some(last.as_slice()) {
+                    return self.begin_anew(true);
+                }
+                piece.bytes.drain(..known);
+                if piece.bytes.is_empty() {
+                    return self.begin_anew(false);
+                }
                 (self.fresh, self.has_read_replaced) = (piece.bytes, true);
                 Outcome::Bytes
             }

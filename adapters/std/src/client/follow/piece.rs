@@ -52,6 +52,16 @@ impl Window {
         self.position.saturating_sub(self.bytes.len() as u64)
     }
 
+    /// The window before its last byte, and that byte; all of it where none is known.
+    pub fn without_last(&self) -> (Self, Option<u8>) {
+        let (mut bytes, mut position) = (self.bytes.clone(), self.position);
+        let last = bytes.pop();
+        if last.is_some() {
+            position = position.saturating_sub(1);
+        }
+        (Self { position, bytes }, last)
+    }
+
     /// Forgets the bytes before `from`.
     pub fn forget_before(&mut self, from: u64) {
         let excess = usize::try_from(from.saturating_sub(self.from())).unwrap_or(usize::MAX);
@@ -145,6 +155,10 @@ mod tests {
         assert_eq!(window.bytes, [b'y'; WINDOW_LEN]);
         let end = 7 + 3 + 4 * WINDOW_LEN as u64 - 1;
         assert_eq!(window.position(), end);
+        let (before, last) = window.without_last();
+        assert_eq!((before.position(), before.bytes.len(), last), (end - 1, WINDOW_LEN - 1, Some(b'y')));
+        let (before, last) = Window::at(7).without_last();
+        assert_eq!((before.position(), last), (7, None));
         for (from, left) in [(0, WINDOW_LEN), (end - 10, 10), (end - 20, 10), (end, 0), (end + 5, 0)] {
             window.forget_before(from);
             assert_eq!((window.bytes.len(), window.from()), (left, end - left as u64));
