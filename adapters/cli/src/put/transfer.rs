@@ -168,8 +168,8 @@ impl PutQueue for Worker<'_> {
 
     fn done(&mut self, job: Job, outcome: Result<PutSummary, Error>) -> ControlFlow<()> {
         let is_busy = outcome.as_ref().is_err_and(Error::is_busy);
-        // A small server may not even take the connection.
-        let is_refused = !self.has_place && matches!(outcome, Err(Error::Connect { .. }));
+        // A small server may not even take the connection, or what stands before it closes it.
+        let is_refused = !self.has_place && matches!(outcome, Err(Error::Connect { .. } | Error::Handshake { .. }));
         if !self.is_alone && (is_busy || is_refused) {
             self.leave_place(job, is_busy);
             return ControlFlow::Break(());
