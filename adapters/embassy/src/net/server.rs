@@ -2,7 +2,7 @@
 
 use core::future::Future;
 
-use coracle_core::{Close, CloseHow, Code, FileInfo, Request, ServerConfig, ServerSession};
+use coracle_core::{Close, CloseHow, Code, FileInfo, Instant, Request, ServerConfig, ServerSession};
 #[cfg(feature = "rights")]
 use coracle_core::{Demand, Permit};
 use embassy_futures::select::{Either, select};
@@ -106,7 +106,8 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         let Buffers { receive, send } = buffers;
         let mut seat = self.join(socket, observer);
         async move {
-            while let Some(mut session) = seat.next_client(clock).await {
+            while let Some(newcomer) = seat.next_client(clock).await {
+                let mut session = seat.session(newcomer);
                 let buffers = Buffers { receive: &mut *receive, send: &mut *send };
                 let (socket, observer) = (&mut *seat.socket, &mut seat.observer);
                 let served = serve(&mut session, socket, store, buffers, clock, observer);
@@ -138,7 +139,8 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         let Buffers { receive, send } = buffers;
         let mut seat = self.join(socket, observer);
         async move {
-            while let Some(mut session) = seat.next_client(clock).await {
+            while let Some(newcomer) = seat.next_client(clock).await {
+                let mut session = seat.session(newcomer);
                 let buffers = Buffers { receive: &mut *receive, send: &mut *send };
                 let (socket, observer) = (&mut *seat.socket, &mut seat.observer);
                 let served = serve_writable(&mut session, socket, store, buffers, clock, observer);
@@ -170,9 +172,10 @@ struct Seat<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
 }
 
 impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_, 'c, O, SOCKETS, BUF> {
-    /// Waits for a client, and returns its session; `None` when the server stops.
-    async fn next_client(&mut self, clock: &impl Clock) -> Option<ServerSession<'c, [u8; BUF]>> {
-        let Server { config, port, places } = self.server;
+    /// Waits for a client; `None` when the server stops. Its session is made by the caller, whose future would otherwise keep room
+    /// for it twice.
+    async fn next_client(&mut self, clock: &impl Clock) -> Option<Newcomer> {
+        let Server { port, places, .. } = self.server;
         if places.is_stopping() {
             return None;
         }
@@ -184,11 +187,16 @@ impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_,
         let now = clock.now();
         let is_served = places.take(self.number, now);
         self.observer.observer.connected(self.socket.remote_endpoint(), is_served);
-        Some(if is_served {
+        Some(Newcomer { is_served, now })
+    }
+
+    fn session(&self, Newcomer { is_served, now }: Newcomer) -> ServerSession<'c, [u8; BUF]> {
+        let config = self.server.config;
+        if is_served {
             ServerSession::new(config, [0; BUF], now)
         } else {
             ServerSession::refusing(Code::Busy, config, [0; BUF], now)
-        })
+        }
     }
 
     /// Closes the connection.
@@ -201,6 +209,13 @@ impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_,
         self.observer.observer.disconnected(why);
         close(self.socket, how, clock).await;
     }
+}
+
+/// A client that has connected.
+struct Newcomer {
+    /// There is a place for it.
+    is_served: bool,
+    now: Instant,
 }
 
 /// The owner's observer, and what the server has to know.
