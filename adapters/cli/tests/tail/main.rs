@@ -3,5 +3,6 @@
 mod contents;
 mod hosts;
 mod logs;
+mod older;
 mod outages;
 mod support;
