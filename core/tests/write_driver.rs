@@ -464,6 +464,24 @@ fn a_store_that_can_put_and_delete_alone_refuses_the_rest() {
     assert_eq!(codes, ["unsupported", "unsupported", "end", "io"]);
 }
 
+/// What a store claims to have hashed is not stored without a digest.
+#[test]
+fn a_store_that_has_no_digest_after_all_stores_nothing() {
+    let config = config();
+    let clock = || Instant::from_millis(0);
+    let requests = &REQUESTS[..REQUESTS.find("{\"type\":\"delete").expect("it is there")];
+    let mut store = Memory { claims_to_hash: true, ..Memory::default() };
+    let codes = codes(requests, |wire| {
+        let mut session = ServerSession::new(&config, [0; 768], clock());
+        let (mut receive, mut send) = ([0; 64], [0; 256]);
+        let buffers = Buffers { receive: &mut receive, send: &mut send };
+        serve_writable(&mut session, wire, &mut store, buffers, &mut { clock }, &mut ());
+    });
+    // The upload is opened, and then fails.
+    assert_eq!(codes, ["end", "io"]);
+    assert_eq!(store.stores, 0);
+}
+
 /// Where the owner has to permit each request, one that does not say how permits none.
 #[cfg(feature = "rights")]
 #[test]

@@ -90,10 +90,6 @@ impl WritableStore for Scripted {
         Ok(bytes.len())
     }
 
-    fn verifies_by_reading(&self, _: &Vec<u8>) -> bool {
-        self.own.is_empty()
-    }
-
     fn hashes_itself(&self, _: &Vec<u8>) -> bool {
         !self.own.is_empty()
     }

@@ -134,8 +134,9 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             Begun::Wait => Reply::Pending,
             Begun::Stored(info) => self.stored(info),
             Begun::Upload { upload, have } => {
-                let reads_back = A::Writer::verifies_by_reading(store, &upload);
-                if A::Writer::hashes_itself(store, &upload) {
+                let hashes_itself = A::Writer::hashes_itself(store, &upload);
+                let reads_back = !hashes_itself && A::Writer::verifies_by_reading(store, &upload);
+                if hashes_itself {
                     self.hasher = None;
                 }
                 self.open = Open::Upload { upload, reads_back, progress: Progress::Open };

@@ -164,8 +164,8 @@ pub trait WritableStore: Store {
     }
 
     /// Whether the store hashes what is written to the upload itself, on another processor for example. The caller then hashes
-    /// nothing of it, and asks for the digest once every byte is written. Not together with [`WritableStore::verifies_by_reading`].
-    /// By default the caller hashes.
+    /// nothing of it, reads nothing back whatever [`WritableStore::verifies_by_reading`] says, and asks for the digest once every
+    /// byte is written. By default the caller hashes.
     fn hashes_itself(&self, upload: &Self::Upload) -> bool {
         let _ = upload;
         false

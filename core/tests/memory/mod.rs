@@ -16,6 +16,8 @@ pub struct Memory {
     pub partials: BTreeMap<String, Partial>,
     /// Whether the whole is hashed when it is stored.
     pub reads_back: bool,
+    /// Whether it claims to hash what is written, which it does not.
+    pub claims_to_hash: bool,
     /// The most that one call writes; 0: all.
     pub write_max: usize,
     /// How many files were stored.
@@ -129,6 +131,10 @@ impl WritableStore for Memory {
 
     fn verifies_by_reading(&self, _: &Upload) -> bool {
         self.reads_back
+    }
+
+    fn hashes_itself(&self, _: &Upload) -> bool {
+        self.claims_to_hash
     }
 
     fn read_back(

@@ -104,15 +104,15 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         O: ServerObserver,
     {
         let Buffers { receive, send } = buffers;
-        let mut seat = self.join(socket, observer);
+        let mut slot = self.join(socket, observer);
         async move {
-            while let Some(newcomer) = seat.next_client(clock).await {
-                let mut session = seat.session(newcomer);
+            while let Some(accepted) = slot.next_client(clock).await {
+                let mut session = slot.session(accepted);
                 let buffers = Buffers { receive: &mut *receive, send: &mut *send };
-                let (socket, observer) = (&mut *seat.socket, &mut seat.observer);
+                let (socket, observer) = (&mut *slot.socket, &mut slot.observer);
                 let served = serve(&mut session, socket, store, buffers, clock, observer);
-                let served = select(served, self.places.evicted(seat.number)).await;
-                seat.end_client(served, clock).await;
+                let served = select(served, self.places.evicted(slot.number)).await;
+                slot.end_client(served, clock).await;
             }
         }
     }
@@ -137,15 +137,15 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         O: ServerObserver,
     {
         let Buffers { receive, send } = buffers;
-        let mut seat = self.join(socket, observer);
+        let mut slot = self.join(socket, observer);
         async move {
-            while let Some(newcomer) = seat.next_client(clock).await {
-                let mut session = seat.session(newcomer);
+            while let Some(accepted) = slot.next_client(clock).await {
+                let mut session = slot.session(accepted);
                 let buffers = Buffers { receive: &mut *receive, send: &mut *send };
-                let (socket, observer) = (&mut *seat.socket, &mut seat.observer);
+                let (socket, observer) = (&mut *slot.socket, &mut slot.observer);
                 let served = serve_writable(&mut session, socket, store, buffers, clock, observer);
-                let served = select(served, self.places.evicted(seat.number)).await;
-                seat.end_client(served, clock).await;
+                let served = select(served, self.places.evicted(slot.number)).await;
+                slot.end_client(served, clock).await;
             }
         }
     }
@@ -154,27 +154,27 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         &'s self,
         socket: &'s mut TcpSocket<'b>,
         observer: &'s mut O,
-    ) -> Seat<'s, 'b, 'c, O, SOCKETS, BUF> {
+    ) -> Slot<'s, 'b, 'c, O, SOCKETS, BUF> {
         let Some(number) = self.places.join() else { panic!("more sockets are served than the server has") };
         // Responses are written whole before the stack sends them, so that Nagle's algorithm would only delay them.
         socket.set_nagle_enabled(false);
         socket.set_timeout(None);
-        Seat { server: self, number, socket, observer: Seated { observer, places: &self.places, number } }
+        Slot { server: self, number, socket, observer: SlotObserver { observer, places: &self.places, number } }
     }
 }
 
 /// One socket of a server.
-struct Seat<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
+struct Slot<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
     server: &'s Server<'c, SOCKETS, BUF>,
     number: usize,
     socket: &'s mut TcpSocket<'b>,
-    observer: Seated<'s, O, SOCKETS>,
+    observer: SlotObserver<'s, O, SOCKETS>,
 }
 
-impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_, 'c, O, SOCKETS, BUF> {
+impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot<'_, '_, 'c, O, SOCKETS, BUF> {
     /// Waits for a client; `None` when the server stops. Its session is made by the caller, whose future would otherwise keep room
     /// for it twice.
-    async fn next_client(&mut self, clock: &impl Clock) -> Option<Newcomer> {
+    async fn next_client(&mut self, clock: &impl Clock) -> Option<Accepted> {
         let Server { port, places, .. } = self.server;
         if places.is_stopping() {
             return None;
@@ -187,10 +187,10 @@ impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_,
         let now = clock.now();
         let is_served = places.take(self.number, now);
         self.observer.observer.connected(self.socket.remote_endpoint(), is_served);
-        Some(Newcomer { is_served, now })
+        Some(Accepted { is_served, now })
     }
 
-    fn session(&self, Newcomer { is_served, now }: Newcomer) -> ServerSession<'c, [u8; BUF]> {
+    fn session(&self, Accepted { is_served, now }: Accepted) -> ServerSession<'c, [u8; BUF]> {
         let config = self.server.config;
         if is_served {
             ServerSession::new(config, [0; BUF], now)
@@ -212,20 +212,20 @@ impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Seat<'_, '_,
 }
 
 /// A client that has connected.
-struct Newcomer {
+struct Accepted {
     /// There is a place for it.
     is_served: bool,
     now: Instant,
 }
 
 /// The owner's observer, and what the server has to know.
-struct Seated<'s, O, const SOCKETS: usize> {
+struct SlotObserver<'s, O, const SOCKETS: usize> {
     observer: &'s mut O,
     places: &'s Places<SOCKETS>,
     number: usize,
 }
 
-impl<O: Observer, const SOCKETS: usize> Observer for Seated<'_, O, SOCKETS> {
+impl<O: Observer, const SOCKETS: usize> Observer for SlotObserver<'_, O, SOCKETS> {
     #[cfg(feature = "rights")]
     fn permit<'a>(&'a mut self, demand: &Demand<'_>) -> Permit<'a> {
         self.observer.permit(demand)

@@ -106,7 +106,7 @@ use parking::Parking;
 use proxy::Proxies;
 use queue_sweeper::sweep_queue;
 use registry::{AcceptorCommand, ConnectionRegistry, Phase};
-use worker::Staff;
+use worker::Workers;
 
 const LINGER_STACK_SIZE: usize = 64 * 1024;
 /// Time between two looks at whether the thread of lingering sockets has ended.
@@ -340,8 +340,8 @@ where
             let linger_thread = Builder::new().name("linger".to_owned()).stack_size(LINGER_STACK_SIZE);
             let linger_thread = linger_thread.spawn_scoped(scope, || lingering.run())?;
             let (parking, store) = (Arc::new(parking), server.store.clone());
-            let staff = Staff { scope, context: &context, parking: Arc::clone(&parking), store };
-            let outcome = run_threads(&staff, poll, server.limits.grace);
+            let workers = Workers { scope, context: &context, parking: Arc::clone(&parking), store };
+            let outcome = run_threads(&workers, poll, server.limits.grace);
             if outcome.is_err() {
                 server.store.stop_watching();
                 registry.stop(Phase::Aborting);
@@ -360,11 +360,11 @@ where
 }
 
 /// Starts the acceptors, and waits until the last connection of the stopped server has ended.
-fn run_threads<'env, S>(staff: &Staff<'_, 'env, S>, poll: Poll, grace: Option<Duration>) -> io::Result<Summary>
+fn run_threads<'env, S>(workers: &Workers<'_, 'env, S>, poll: Poll, grace: Option<Duration>) -> io::Result<Summary>
 where
     S: ServedStore + 'env,
 {
-    let Staff { scope, context, store, .. } = staff;
+    let Workers { scope, context, store, .. } = workers;
     let sweeper = context.registry.has_queue().then(|| {
         let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
         sweeper.spawn_scoped(scope, || sweep_queue(context))
@@ -380,12 +380,12 @@ where
     let mut watched = store.clone();
     let watcher = Builder::new().name("files".to_owned()).stack_size(worker::STACK_SIZE);
     watcher.spawn_scoped(scope, move || watched.watch())?;
-    staff.spawn_parking(poll)?;
+    workers.spawn_parking(poll)?;
     while let Some(command) = context.registry.next_command() {
         match command {
             AcceptorCommand::Start(listener) => {
                 report_listening(context, &listener);
-                staff.spawn_first(listener)?;
+                workers.spawn_first(listener)?;
             }
             AcceptorCommand::Closed(address) => context.emit(&Event::ListenerClosed { address }),
         }

@@ -26,14 +26,14 @@ use super::served_store::ServedStore;
 pub(super) const STACK_SIZE: usize = 128 * 1024;
 
 /// What the worker threads of a server need.
-pub(super) struct Staff<'scope, 'env, S> {
+pub(super) struct Workers<'scope, 'env, S> {
     pub scope: &'scope Scope<'scope, 'env>,
     pub context: &'env ServerContext<'env>,
     pub parking: Arc<Parking<'env>>,
     pub store: S,
 }
 
-impl<'scope, 'env, S> Staff<'scope, 'env, S>
+impl<'scope, 'env, S> Workers<'scope, 'env, S>
 where
     S: ServedStore + 'env,
 {
@@ -46,9 +46,9 @@ where
 
     /// Spawns the thread that looks after connections without one.
     pub(super) fn spawn_parking(&self, poll: Poll) -> io::Result<()> {
-        let staff = self.clone();
+        let workers = self.clone();
         let builder = Builder::new().name("waiting".to_owned()).stack_size(STACK_SIZE);
-        let run = move || staff.parking.run(staff.context, poll, &|| staff.spawn_worker(Worker::go_on));
+        let run = move || workers.parking.run(workers.context, poll, &|| workers.spawn_worker(Worker::go_on));
         builder.spawn_scoped(self.scope, run).map(drop)
     }
 
@@ -60,19 +60,19 @@ where
 
     fn spawn_worker(&self, run: impl FnOnce(Worker<'scope, 'env, S>) + Send + 'scope) -> io::Result<()> {
         let name = format!("client-{}", self.context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
-        let worker = Worker { staff: self.clone(), thread: name.as_str().into(), buffers: None };
+        let worker = Worker { workers: self.clone(), thread: name.as_str().into(), buffers: None };
         Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(self.scope, || run(worker)).map(drop)
     }
 }
 
-impl<S: Clone> Clone for Staff<'_, '_, S> {
+impl<S: Clone> Clone for Workers<'_, '_, S> {
     fn clone(&self) -> Self {
         Self { scope: self.scope, context: self.context, parking: Arc::clone(&self.parking), store: self.store.clone() }
     }
 }
 
 struct Worker<'scope, 'env, S> {
-    staff: Staff<'scope, 'env, S>,
+    workers: Workers<'scope, 'env, S>,
     /// Its name.
     thread: Arc<str>,
     buffers: Option<WorkerBuffers>,
@@ -114,7 +114,7 @@ where
 
     /// Serves connections that waited without a thread.
     fn go_on(mut self) {
-        while let Some(mut connection) = self.staff.parking.next() {
+        while let Some(mut connection) = self.workers.parking.next() {
             connection.wake();
             self.serve(connection);
             self.serve_queued();
@@ -139,7 +139,7 @@ where
 
     #[inline(never)]
     fn spawn(&self, acceptor: &Acceptor<'_>, first: Option<Newcomer>) -> io::Result<()> {
-        self.staff.spawn(Arc::clone(&acceptor.listener), first)
+        self.workers.spawn(Arc::clone(&acceptor.listener), first)
     }
 
     #[inline(never)]
@@ -205,7 +205,7 @@ where
                 self.give_up(&entry, &peer, DisconnectReason::ServerFault);
                 return self.close(entry, CloseHow::Abort);
             };
-            let Staff { store, parking, .. } = &mut self.staff;
+            let Workers { store, parking, .. } = &mut self.workers;
             let serve = || connection.serve(store, buffers, parking.wake_list());
             match catch_unwind(AssertUnwindSafe(serve)) {
                 Ok(Outcome::Ended(how)) => return self.close(entry, how),
@@ -261,7 +261,7 @@ where
     }
 
     const fn context(&self) -> &'env ServerContext<'env> {
-        self.staff.context
+        self.workers.context
     }
 
     fn peer(&self, entry: &ConnectionEntry) -> Peer {
