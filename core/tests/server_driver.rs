@@ -87,32 +87,6 @@ fn a_plain_stream_serves() {
     assert!(wire.0.limits.is_empty());
 }
 
-/// A connection is not left to wait without a thread where its transport would not wait, or broke before.
-#[cfg(feature = "wait")]
-#[test]
-fn a_connection_that_has_ended_does_not_wait_for_its_client() {
-    use coracle_core::blocking::{Served, serve_until_watch};
-    use coracle_core::exec::StoreExchange;
-
-    let config = ServerConfig::new();
-    // The beginning of another request holds the answer back, until there is nothing more to read.
-    let requests = [GET, "{"].concat();
-    for (requests, writes, expected) in
-        [(GET, vec![], DONE), (requests.as_str(), vec![Err(ErrorKind::BrokenPipe)], FAILED)]
-    {
-        let mut wire = asking(requests);
-        wire.writes = writes.into();
-        let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
-        let scratch = Buffers { receive: &mut [0; 64], send: &mut [0; 4_096] };
-        let (mut store, mut clock, exchange) =
-            (Shelf::new(FILE), || Instant::from_millis(0), StoreExchange::<_>::new());
-        let served =
-            serve_until_watch(&mut session, &mut wire, &mut store, scratch, 0..0, &mut clock, &mut (), exchange);
-        let Served::Closed(close) = served else { panic!("{served:?}") };
-        assert_eq!((close.how, close.why), expected);
-    }
-}
-
 /// K1, K2: interrupted calls and short writes.
 #[test]
 fn k1_k2_interrupted_and_short_calls_change_nothing() {

@@ -2,12 +2,13 @@
 
 mod driving;
 
+use coracle_core::blocking::{Buffers, Served, serve_until_watch};
 use coracle_core::exec::StoreExchange;
 use coracle_core::{
     Action, ClientAction, ClientRequest, ClientSession, CloseHow, CloseReason, FileInfo, FileName, GetRequest, Instant,
     Listed, Reply, ServerConfig, ServerSession, Store, StoreError, Timer, Version,
 };
-use driving::{Arrival, Log, Shelf, Wire, served_by};
+use driving::{Arrival, Log, Shelf, Wire, asking, served_by};
 use embedded_io::ErrorKind;
 
 const FILE: &[u8] = b"hello, world";
@@ -226,4 +227,28 @@ fn a_client_asks_for_it() {
     assert!(text.contains(r#""wait_ms":30000"#) && text.contains(r#""absolute":true"#), "{text}");
     let text = line(ClientRequest::Get(GetRequest::new(NAME)));
     assert!(!text.contains("wait_ms") && !text.contains("absolute"), "{text}");
+}
+
+/// A connection is not left to wait without a thread where its transport would not wait, or broke before.
+#[test]
+fn a_connection_that_has_ended_does_not_wait_for_its_client() {
+    const GET: &str = r#"{"type":"get","fileName":"a.txt"}"#;
+    let config = ServerConfig::new();
+    // The beginning of another request holds the answer back, until there is nothing more to read.
+    let requests = [GET, "{"].concat();
+    for (requests, writes, expected) in [
+        (GET, vec![], (CloseHow::Finish, CloseReason::Done)),
+        (requests.as_str(), vec![Err(ErrorKind::BrokenPipe)], (CloseHow::Abort, CloseReason::Transport)),
+    ] {
+        let mut wire = asking(requests);
+        wire.writes = writes.into();
+        let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
+        let scratch = Buffers { receive: &mut [0; 64], send: &mut [0; 4_096] };
+        let (mut store, mut clock, exchange) =
+            (Shelf::new(FILE), || Instant::from_millis(0), StoreExchange::<_>::new());
+        let served =
+            serve_until_watch(&mut session, &mut wire, &mut store, scratch, 0..0, &mut clock, &mut (), exchange);
+        let Served::Closed(close) = served else { panic!("{served:?}") };
+        assert_eq!((close.how, close.why), expected);
+    }
 }
