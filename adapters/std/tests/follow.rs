@@ -17,11 +17,14 @@ struct Board {
     address: SocketAddr,
 }
 
+#[derive(Default)]
 struct Ring {
     version: String,
     /// The first byte that is still there.
     first: usize,
     bytes: Vec<u8>,
+    /// The log that was there before, while it is kept for who reads it.
+    replaced: Option<Box<Ring>>,
     requests: Vec<Value>,
 }
 
@@ -35,7 +38,7 @@ impl Board {
     fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
-        let ring = Ring { version: "boot-1".to_owned(), first: 0, bytes: Vec::new(), requests: Vec::new() };
+        let ring = Ring { version: "boot-1".to_owned(), ..Ring::default() };
         let board = Self { log: Arc::new((Mutex::new(ring), Condvar::new())), address };
         let server = board.clone();
         thread::spawn(move || {
@@ -107,9 +110,12 @@ impl Board {
             let error = json!({ "type": "error", "code": code, "message": "refused", "first": ring.first });
             Ok(format!("{error}\n").into_bytes())
         };
-        if is_other(&ring) {
-            return error("changed");
-        }
+        let replaced = ring.replaced.as_deref().filter(|replaced| !is_other(replaced) && request["wait_ms"].is_null());
+        let ring = match replaced {
+            Some(replaced) if is_other(&ring) => replaced,
+            _ if is_other(&ring) => return error("changed"),
+            _ => &*ring,
+        };
         let from = number("digestFrom").unwrap_or(offset);
         if from < ring.first || offset > ring.end() {
             return error("badRange");
@@ -212,6 +218,31 @@ fn l4_a_board_that_restarts_begins_anew() {
     board.restart("boot-4", 1_000, "later\n");
     let told = [(); 3].map(|()| next(&mut follower));
     assert_eq!(told, ["begins anew, known to 4", "dropped 1000", "later\n"]);
+}
+
+/// A restart closes what was kept, maybe before it was read to its end: then the rest is told to be lost.
+#[test]
+fn l1_l4_a_replaced_file_that_is_no_longer_kept_is_not_known() {
+    let board = Board::new();
+    board.append("one\n");
+    let mut follower = board.follow(FollowFrom::Lines(1));
+    assert_eq!(next(&mut follower), "one\n");
+    board.change(|ring| {
+        let mut bytes = b"one\n".to_vec();
+        bytes.resize(1 << 20, b'x');
+        let before = Ring { version: "boot-1".to_owned(), bytes, ..Ring::default() };
+        *ring = Ring {
+            version: "boot-2".to_owned(),
+            bytes: b"new\n".to_vec(),
+            replaced: Some(before.into()),
+            ..Ring::default()
+        };
+    });
+    // One piece of it, from the last byte on that is known.
+    assert_eq!(next(&mut follower), "x".repeat((256 << 10) - 1));
+    board.change(|ring| ring.replaced = None);
+    let told = [(); 2].map(|()| next(&mut follower));
+    assert_eq!(told, ["begins anew, known to 262147", "new\n"]);
 }
 
 #[test]

@@ -83,8 +83,6 @@ pub struct Follower {
     names_version: bool,
     /// Whether to look at once whether the file is another one.
     is_in_doubt: bool,
-    /// Whether something of the old file came after it was replaced.
-    has_read_replaced: bool,
     /// What the server can do; `None` before it has said so.
     features: Option<FollowFeatures>,
     /// Answers with a wrong digest since the last right one.
@@ -153,7 +151,6 @@ impl Client {
             is_version_stable: true,
             names_version: false,
             is_in_doubt: false,
-            has_read_replaced: false,
             features: None,
             mismatches: 0,
             end: 0,
@@ -383,21 +380,21 @@ impl Follower {
                 if piece.bytes.is_empty() {
                     return self.begin_anew(false);
                 }
-                (self.fresh, self.has_read_replaced) = (piece.bytes, true);
+                self.fresh = piece.bytes;
                 Outcome::Bytes
             }
             Err(failed) if !matches!(failed.error, Error::Refused { .. } | Error::DigestMismatch) => {
                 Outcome::Failed(failed)
             }
-            // At its end, if the server has kept it.
-            _ => self.begin_anew(!self.has_read_replaced),
+            // The server has not kept it, or not to its end: a restart closes it, and so does time.
+            _ => self.begin_anew(true),
         }
     }
 
     fn begin_anew(&mut self, may_have_had_more: bool) -> Outcome {
         let known_to = may_have_had_more.then_some(self.window.position());
         (self.window, self.stage) = (Window::at(0), Stage::Read);
-        (self.is_version_stable, self.is_in_doubt, self.has_read_replaced) = (true, false, false);
+        (self.is_version_stable, self.is_in_doubt) = (true, false);
         Outcome::BeginsAnew { known_to }
     }
 
