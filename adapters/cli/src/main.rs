@@ -6,6 +6,7 @@ mod client_args;
 mod console;
 mod descriptor_limit;
 mod discovery;
+mod draw_target;
 mod exit;
 mod filter;
 mod find;

@@ -13,6 +13,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::draw_target;
 use crate::exit::print_error;
 use crate::signals;
 
@@ -58,7 +59,7 @@ impl ProgressDisplay {
     /// `is_quiet`.
     pub fn new(to_stdout: bool, is_quiet: bool) -> Self {
         let is_hidden = is_quiet || (to_stdout && std::io::stdout().is_terminal());
-        let target = if is_hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if is_hidden { ProgressDrawTarget::hidden() } else { draw_target::standard_error() };
         let bars = MultiProgress::with_draw_target(target);
         if !bars.is_hidden() {
             signals::end_line_on_signals();

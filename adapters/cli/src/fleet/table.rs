@@ -11,6 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::termios::tcgetwinsize;
 
 use super::state::State;
+use crate::draw_target;
 use crate::exit::print_error;
 use crate::progress::{columns, elided};
 
@@ -61,7 +62,7 @@ pub struct Row {
 impl Table {
     /// A table that is drawn on standard error, if that is a terminal and not `is_quiet`.
     pub fn new(title: &str, is_quiet: bool) -> Self {
-        let target = if is_quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = if is_quiet { ProgressDrawTarget::hidden() } else { draw_target::standard_error() };
         let bars = MultiProgress::with_draw_target(target);
         let height = tcgetwinsize(rustix::stdio::stderr()).map_or(24, |size| usize::from(size.ws_row));
         let count = if bars.is_hidden() { 0 } else { height.saturating_sub(OTHER_LINES).clamp(1, MAX_ROWS) + 2 };
