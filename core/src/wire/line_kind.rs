@@ -30,6 +30,21 @@ macro_rules! written {
     };
 }
 
+/// A piece of a template where a `put` may be durable later, or where each is at once.
+#[cfg(feature = "sync")]
+macro_rules! deferred {
+    ($text:literal, $otherwise:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "sync"))]
+macro_rules! deferred {
+    ($text:literal, $otherwise:literal) => {
+        $otherwise
+    };
+}
+
 /// What `hello` tells of files that are followed, behind the requests. With rights that is known only when it is asked.
 #[cfg(feature = "rights")]
 macro_rules! follow_words {
@@ -109,7 +124,9 @@ impl LineKind {
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(
                 r#"{"type":"end""#,
-                written!(r#"(W,"fileName":"$f","version":"$v")"#, ""),
+                written!(r#"(W,"fileName":"$f""#, ""),
+                deferred!(r#")(X"#, ""),
+                written!(r#","version":"$v")"#, ""),
                 r#"(x,"$k":"$x")}"#,
                 "\n"
             ),
@@ -150,7 +167,7 @@ impl LineKind {
 }
 
 macro_rules! hello {
-    ($features:literal, $digests:literal, $more:literal) => {
+    ($features:expr, $digests:literal, $more:literal) => {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
@@ -187,7 +204,10 @@ macro_rules! hello_with {
     ($digests:literal) => {
         if cfg!(feature = "manage") {
             hello!(
-                r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                concat!(
+                    r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                    deferred!(r#"(M,"sync")"#, "")
+                ),
                 $digests,
                 r#"(K,"actions":["$K"])"#
             )
@@ -245,7 +265,7 @@ mod tests {
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKNOPQRVW";
+                        let known = b"hjmpxyABCDEFGHIJKMNOPQRVWX";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }
