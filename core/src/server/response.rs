@@ -146,7 +146,7 @@ impl Session<'_> {
             RequestKind::Get | RequestKind::Hello => Request::Get {
                 name: name?,
                 digest,
-                #[cfg(feature = "wait")]
+                #[cfg(feature = "replaced")]
                 version: request.named_version(),
                 #[cfg(feature = "absolute")]
                 absolute: request.is_absolute,
@@ -218,6 +218,7 @@ impl Session<'_> {
         self.context.modified = info.modified;
         #[cfg(feature = "wait")]
         if rest == 0 {
+            #[cfg(feature = "replaced")]
             if info.is_replaced {
                 return self.refuse(buf, Code::Changed, Message::OtherVersion);
             }

@@ -4,7 +4,7 @@
 use super::request_kinds::RequestKind;
 #[cfg(feature = "absolute")]
 use super::request_reader::NAMES;
-#[cfg(feature = "wait")]
+#[cfg(feature = "replaced")]
 use super::request_reader::text;
 use super::request_reader::{ParsedRequest, RequestMembers};
 
@@ -15,8 +15,7 @@ const ABSOLUTE: usize = NAMES.len().saturating_sub(1);
 
 impl ParsedRequest {
     /// The version that the file has to have.
-    #[cfg(feature = "wait")]
-    #[inline(never)]
+    #[cfg(feature = "replaced")]
     pub(crate) fn named_version(&self) -> Option<&str> {
         self.is_versioned.then(|| text(&self.version, self.version_len))
     }
