@@ -53,14 +53,17 @@ struct State {
 }
 
 impl Writer {
-    /// Defers `commit`, or returns it where it has to be made now.
-    pub fn defer(self: &Arc<Self>, mut commit: Commit) -> Result<Deferral, Commit> {
+    /// Commits an upload that is prepared: later, or now where it cannot be later. Then there is no deferral.
+    pub fn commit_later(self: &Arc<Self>, mut commit: Commit) -> Option<Deferral> {
         if commit.size > LARGE || !self.commits.shares(&commit) {
-            return Err(commit);
+            self.commit(commit);
+            return None;
         }
         let mut state = self.deferred.lock();
         if state.outstanding.len() >= MAX_OUTSTANDING {
-            return Err(commit);
+            drop(state);
+            self.commit(commit);
+            return None;
         }
         state.last += 1;
         let number = state.last;
@@ -84,7 +87,7 @@ impl Writer {
                 self.hold();
             }
         }
-        Ok(deferral)
+        Some(deferral)
     }
 
     /// Waits for more to commit, and commits it.

@@ -111,14 +111,16 @@ impl Upload {
                 let commit = Commit::new(self.partial.clone(), Arc::clone(&self.file), put, sender);
                 commit.prepare()?;
                 let writer = &self.partial.writer;
-                let commit = if put.deferred { writer.defer(commit) } else { Err(commit) };
+                let deferral = if put.deferred {
+                    writer.commit_later(commit)
+                } else {
+                    writer.commit(commit);
+                    None
+                };
                 self.expected = None;
-                match commit {
-                    Ok(deferral) => {
-                        self.is_deferred = true;
-                        return Ok(Committed::Deferred(deferral));
-                    }
-                    Err(commit) => writer.commit(commit),
+                if let Some(deferral) = deferral {
+                    self.is_deferred = true;
+                    return Ok(Committed::Deferred(deferral));
                 }
                 self.commit.insert(receiver)
             }
