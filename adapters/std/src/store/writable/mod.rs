@@ -7,6 +7,7 @@ mod commit;
 mod commits;
 mod committer;
 mod deferred;
+mod deferring;
 mod hashing;
 mod options;
 mod place;
