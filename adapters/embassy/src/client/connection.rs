@@ -1,4 +1,4 @@
-//! A client's connection.
+//! Requests that read, over one connection.
 
 use core::convert::Infallible;
 use core::fmt;

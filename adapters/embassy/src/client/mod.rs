@@ -1,0 +1,5 @@
+//! A client's connection.
+
+mod connection;
+
+pub use connection::{Client, ClientError};
