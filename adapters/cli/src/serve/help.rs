@@ -11,6 +11,7 @@ Examples:
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve /srv/images --version-by mtime   one of several servers with the same files
+  coracle serve s3://images/boards          the objects of a bucket, on any number of servers
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
 
@@ -25,6 +26,7 @@ Examples:
   coracle serve /srv/images --console       shown and controlled on this terminal
   coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
   coracle serve /srv/images --version-by mtime   one of several servers with the same files
+  coracle serve s3://images/boards          the objects of a bucket, on any number of servers
   coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
   coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
 
@@ -40,6 +42,13 @@ mtime (for copies by rsync -a) or content: a download is continued at any of the
 'content' a file is hashed before it is served the first time, which .coracle-digests in the
 directory (or --digests) remembers, and a manifest of 'coracle index' saves; it is as good
 beside a copy. A file that changes, and one of --append, has versions of its own at each.
+
+The objects of s3://BUCKET/PREFIX are files with the rest of their keys as paths, and their
+ETags as versions. The keys to the service come from the environment as for AWS's own tools:
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile AWS_PROFILE
+in ~/.aws/credentials and ~/.aws/config. So do AWS_REGION, AWS_ENDPOINT_URL for a service
+other than AWS, and AWS_CA_BUNDLE for certificates of one's own. Clients are told 'busy'
+while the service cannot be reached, and come again.
 
 The first lines on standard output name the addresses that are listened on, with
 their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
@@ -95,7 +104,7 @@ Exit codes:
   0        stopped by a signal
   2        wrong usage
   3        an address cannot be listened on
-  5        the directory or file cannot be served, or a file of keys not be used
+  5        the directory, file or bucket cannot be served, or a file of keys not be used
   128 + N  stopped at once by a second signal N
 
 Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.

@@ -6,6 +6,7 @@ mod discovery;
 mod encryption;
 mod help;
 mod metrics_page;
+mod objects;
 mod passed_sockets;
 mod writing;
 
@@ -41,6 +42,7 @@ use discovery::AnnounceArgs;
 use encryption::EncryptionArgs;
 use help::{EXAMPLES, LONG_HELP};
 use metrics_page::MetricsPage;
+use objects::ObjectArgs;
 use writing::WriteArgs;
 
 /// What is opened before anything else.
@@ -51,12 +53,12 @@ struct Opened {
     sockets: Vec<TcpListener>,
 }
 
-/// Serve a directory, or one file
+/// Serve a directory, one file, or the objects of a bucket
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Serve {
-    /// The directory to serve; or a file, and nothing else that lies beside it
-    #[arg(value_name = "DIR|FILE", default_value = ".", value_hint = ValueHint::AnyPath)]
+    /// The directory to serve; or a file, and nothing else that lies beside it; or s3://BUCKET/PREFIX, the objects of a bucket
+    #[arg(value_name = "DIR|FILE|URL", default_value = ".", value_hint = ValueHint::AnyPath)]
     path: PathBuf,
     /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
     #[arg(long, short, value_name = "ADDR:PORT")]
@@ -120,6 +122,8 @@ pub struct Serve {
     #[command(flatten)]
     versions: VersionArgs,
     #[command(flatten)]
+    objects: ObjectArgs,
+    #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_page::parse_address)]
@@ -163,6 +167,9 @@ pub fn serve(args: &Serve) -> Exit {
 }
 
 fn serve_with(args: &Serve, opened: Opened) -> Exit {
+    if let Some(location) = objects::location(&args.path) {
+        return serve_objects(args, opened, location);
+    }
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -217,6 +224,34 @@ fn serve_with(args: &Serve, opened: Opened) -> Exit {
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
         serve_store(args, Server::writable(&store), opened, None, log)
     })
+}
+
+/// Serves the objects at `location`.
+fn serve_objects(args: &Serve, opened: Opened, location: &str) -> Exit {
+    let refused = match (args.writing.is_on(), args.console) {
+        (true, _) => Some("clients cannot write to a bucket: serve a directory for that"),
+        (_, true) => Some("the console shows a directory: a bucket is served without it"),
+        _ if args.append.is_given() || args.versions.is_given() => Some(
+            "objects have their ETags as versions: --append, --version-by, --manifest and --digests are for directories and files",
+        ),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return fail(Exit::Usage, &why);
+    }
+    #[cfg(feature = "s3")]
+    return match args.objects.open(location) {
+        Ok(store) => match open_log(args) {
+            Ok(log) => serve_store(args, Server::new(&store.with_hidden(args.hidden)), opened, None, log),
+            Err(exit) => exit,
+        },
+        Err((exit, why)) => fail(exit, &why),
+    };
+    #[cfg(not(feature = "s3"))]
+    {
+        drop(opened);
+        fail(Exit::Usage, &objects::missing(location))
+    }
 }
 
 fn open_log(args: &Serve) -> Result<Log, Exit> {
