@@ -150,6 +150,11 @@ impl Error {
         false
     }
 
+    /// Whether nothing listens at the address now, or what listens takes no more connections.
+    pub(super) fn is_refused_connection(&self) -> bool {
+        matches!(self, Self::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {
