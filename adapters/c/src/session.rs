@@ -42,6 +42,15 @@ pub(crate) struct Session {
     exchanges: u32,
 }
 
+/// Result of one step in the store.
+enum Step {
+    Done,
+    /// It has taken a while: the time is to be asked for again, and others are to have their turn.
+    Long,
+    /// There is none: the rest is the owner's.
+    Nothing,
+}
+
 impl Server {
     pub(crate) fn new(config: &Config, name: ServerName<'static>, callbacks: Callbacks) -> Self {
         let at_least_1 = |bytes| NonZeroU32::new(bytes).unwrap_or(NonZeroU32::MIN);
@@ -95,24 +104,29 @@ impl Session {
     /// Does what there is to do in the store, and returns what is left to the owner.
     pub(crate) fn poll(&mut self, now: Instant) -> Action {
         for _ in 0..STEPS {
-            let is_done = self.step(now);
+            let step = self.step(now);
             self.note_exchange();
-            if is_done {
-                return self.action();
+            match step {
+                Step::Done => {}
+                Step::Long => break,
+                Step::Nothing => return self.action(),
             }
         }
         Action::new(ActionKind::Again)
     }
 
-    /// Does one thing in the store; true where that is not what is to be done.
-    fn step(&mut self, now: Instant) -> bool {
+    /// Does one thing in the store.
+    fn step(&mut self, now: Instant) -> Step {
         match self.session.action() {
             CoreAction::Reply(_) => self.reply(now),
             CoreAction::Entry => {
                 let entry = self.exchange.entry(&mut self.callbacks);
                 self.session.entry(entry, now);
             }
-            CoreAction::Hash { offset, len } => self.hash(offset, len, now),
+            CoreAction::Hash { offset, len } => {
+                self.hash(offset, len, now);
+                return Step::Long;
+            }
             CoreAction::Finish { from, to } => match self.exchange.finish(&mut self.callbacks, from, to) {
                 Ok(finished) => self.session.finished(finished, now),
                 Err(_) => self.session.file_fault(now),
@@ -121,10 +135,11 @@ impl Session {
             CoreAction::Commit(put) => {
                 let reply = self.exchange.commit(&mut self.callbacks, &put, now);
                 self.session.reply(reply, now);
+                return Step::Long;
             }
-            _ => return true,
+            _ => return Step::Nothing,
         }
-        false
+        Step::Done
     }
 
     // Out of line, as `hash`: their frames are not to be beneath the other steps.

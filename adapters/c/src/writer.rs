@@ -8,8 +8,8 @@ use coracle_core::{
 use crate::ffi::callbacks::{Callbacks, Handle};
 use crate::store::{OpenFile, check, read_info};
 use crate::text::{CName, CText, CVersion};
-use crate::types::{FileInfo, Status, StatusValue, UNKNOWN, known};
-use crate::write_types::{Begun, BegunKind, DIGEST_LEN, DigestKind, Put, Replace};
+use crate::types::{DIGEST_LEN, DigestKind, FileInfo, Status, StatusValue, UNKNOWN, known};
+use crate::write_types::{Begun, BegunKind, Put, Replace};
 
 /// An upload, kept when it is dropped.
 pub(crate) struct OpenUpload {
