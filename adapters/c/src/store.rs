@@ -101,6 +101,7 @@ impl Drop for OpenListing {
 }
 
 /// What a callback has filled; `None` where that is no version.
+#[inline(never)]
 pub(crate) fn read_info(info: &FileInfo) -> Option<CoreFileInfo> {
     // `c_char` has a sign on some targets.
     let version = info.version.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
@@ -109,6 +110,7 @@ pub(crate) fn read_info(info: &FileInfo) -> Option<CoreFileInfo> {
 }
 
 /// What a callback that reads has returned.
+#[inline(never)]
 pub(crate) fn check(status: StatusValue) -> Result<(), StoreError> {
     Err(match status.0 {
         status if status == Status::Ok as u8 => return Ok(()),
