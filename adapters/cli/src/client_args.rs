@@ -142,6 +142,10 @@ impl NetworkArgs {
                 (_, true) => Some(AddressFamily::V6),
                 _ => None,
             });
+        let client = match server.locator.clone() {
+            Some(locator) => client.with_locator(move || locator.locate()),
+            None => client,
+        };
         match self.patience {
             Some(patience) => client.with_patience(patience.0),
             None => client,

@@ -50,6 +50,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -155,6 +156,14 @@ impl Client {
     #[must_use]
     pub fn with_channel(mut self, channel: Option<ClientChannel>) -> Self {
         self.requester.secure = channel.map(secure::Secure::new);
+        self
+    }
+
+    /// Sets who is asked where the host is when nobody answers at its address, or a server that is not trusted: for names that the
+    /// resolver does not know. `None` leaves it where it was; the addresses are in the order in which to try them.
+    #[must_use]
+    pub fn with_locator(mut self, locator: impl FnMut() -> Option<Vec<SocketAddr>> + Send + 'static) -> Self {
+        self.requester.locator = Some(Box::new(locator));
         self
     }
 

@@ -45,11 +45,18 @@ pub struct Requester {
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
+    /// Says where the host is now, where the resolver does not know it.
+    pub locator: Option<Locator>,
+    /// Whether it is asked before the next connection.
+    is_lost: bool,
     /// Called before the pause of each retry of a listing or a `stat`.
     pub on_retry: Option<RetryObserver>,
     /// The digest of files that are put, once the server has said which it computes.
     pub put_digest: Option<DigestKind>,
 }
+
+/// What [`Client::with_locator`](super::Client::with_locator) sets.
+pub type Locator = Box<dyn FnMut() -> Option<Vec<SocketAddr>> + Send>;
 
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
 pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
@@ -67,6 +74,8 @@ impl Requester {
             secure: None,
             connection: None,
             peer: None,
+            locator: None,
+            is_lost: false,
             on_retry: None,
             put_digest: None,
         }
@@ -211,8 +220,41 @@ impl Requester {
         Ok(Connection::new(session, ClientTransport::new(wire, limits), buf, clock))
     }
 
-    /// Connects, and makes the handshake where there is to be one.
+    /// Has the host looked for again before the next connection, since it may be elsewhere by now.
+    pub const fn lose(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// The address that was connected to last.
+    pub const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Connects, and makes the handshake where there is to be one. Where nobody is at the address, or another than is meant, the
+    /// host is looked for.
     fn wire(&mut self) -> Result<Wire, FailedAttempt> {
+        if std::mem::take(&mut self.is_lost) {
+            self.locate();
+        }
+        let made = match self.wire_there() {
+            Err(failed) if !failed.error.is_temporary() && self.locate() => self.wire_there(),
+            made => made,
+        };
+        self.is_lost = made.is_err();
+        made
+    }
+
+    /// Asks where the host is; whether that is somewhere else than before.
+    fn locate(&mut self) -> bool {
+        let Some(addresses) = self.locator.as_mut().and_then(|locate| locate()) else { return false };
+        let Some(first) = addresses.first() else { return false };
+        let address = self.address.clone().with_port(first.port()).with_addresses(&addresses);
+        let is_other = address != self.address;
+        self.address = address;
+        is_other
+    }
+
+    fn wire_there(&mut self) -> Result<Wire, FailedAttempt> {
         #[cfg(feature = "channel")]
         if let Some(mut secure) = self.secure.take() {
             let made = self.encrypted(&mut secure);
