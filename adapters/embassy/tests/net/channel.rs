@@ -11,7 +11,7 @@ use coracle_embassy::channel::{
 use coracle_embassy::net::{DisconnectReason, Encrypted, ServerObserver};
 use coracle_embassy::{AsyncStore, Buffers, Client, ClientError, Observer};
 use embassy_net::tcp::{State, TcpSocket};
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 
 use super::world::{TestClock, World, line, rest, run, send, wait_until};
 use super::{Awaited, MOTD, Memory, Shrunk, fetches, store};
@@ -166,7 +166,12 @@ fn who_has_no_key_gets_nothing() {
 
         let error = channel(&world, 8, OTHER).await.expect_err("another server");
         assert_eq!(error, ConnectError::OtherServer(*key(SERVER).public()));
-        wait_until(|| world.server.live() == 0).await;
+        wait_until(|| {
+            // The server waits for a client that is gone.
+            world.clock.advance(3_000);
+            world.server.live() == 0
+        })
+        .await;
         assert_eq!(told.take().len(), 1);
 
         let mut plain = world.connect().await;
@@ -252,8 +257,13 @@ fn an_encrypted_server_stops_gracefully() {
         let error = waiting.hello(|_| ()).await.expect_err("it stops");
         assert_eq!(error, ClientError::Failed(Failure::Ended(Code::ShuttingDown)));
         assert!(rest(&mut in_handshake).await.0.is_empty());
-        waiting.into_parts().0.into_inner().close();
         in_handshake.close();
+        wait_until(|| {
+            // For the client that is gone.
+            world.clock.advance(2_000);
+            world.tasks.iter().all(JoinHandle::is_finished)
+        })
+        .await;
         for task in world.tasks.drain(..) {
             task.await.expect("it ends");
         }

@@ -118,8 +118,11 @@ impl<const SOCKETS: usize> World<SOCKETS> {
             socket.set_nagle_enabled(false);
             match socket.connect((SERVER, PORT)).await {
                 Ok(()) => return socket,
-                // The server's sockets are closing.
-                Err(ConnectError::ConnectionReset) => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+                // The server's sockets wait for clients that are gone.
+                Err(ConnectError::ConnectionReset) => {
+                    self.clock.advance(2_000);
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
                 Err(error) => panic!("{error:?}"),
             }
         }
