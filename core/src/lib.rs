@@ -86,6 +86,7 @@
 //! - `manage`: files can be renamed, directories made; the room of a store; the owner's actions.
 //! - `rights`: the owner decides at each request whether this client may do that.
 //! - `wait`: a `get` at the end of its file waits until the file changes.
+//! - `replaced`: a file that has lost its name to another one is read to its end by who follows it, where the store keeps it.
 //! - `absolute`: offsets in logs that drop their head count from the log's beginning.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.

@@ -8,7 +8,7 @@ static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"
 const GET: Request<'static> = Request::Get {
     name: FileName::from_static("motd"),
     digest: Some(DigestKind::Crc32),
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     version: None,
     #[cfg(feature = "absolute")]
     absolute: false,

@@ -5,8 +5,8 @@ mod driving;
 use coracle_core::blocking::{Buffers, Served, serve_until_watch};
 use coracle_core::exec::StoreExchange;
 use coracle_core::{
-    Action, ClientAction, ClientRequest, ClientSession, CloseHow, CloseReason, FileInfo, FileName, GetRequest, Instant,
-    Listed, Reply, ServerConfig, ServerSession, Store, StoreError, Timer, Version,
+    Action, ClientAction, ClientRequest, ClientSession, CloseHow, CloseReason, FileInfo, FileName, Finished,
+    GetRequest, Instant, Listed, Reply, ServerConfig, ServerSession, Store, StoreError, Timer, Version,
 };
 use driving::{Arrival, Log, Shelf, Wire, asking, served_by};
 use embedded_io::ErrorKind;
@@ -212,6 +212,101 @@ fn a_wait_for_the_store_is_not_bounded_by_the_one_for_the_file() {
     session.look_again(at(29_999));
     look_up(&mut session, at(29_999));
     assert_eq!(session.deadline().map(|(_, timer)| timer), Some(Timer::Heartbeat));
+}
+
+/// Passes the file, with its end where the request begins, to a session that asks for it.
+fn reply_file(session: &mut ServerSession<'_, [u8; 512]>, now: Instant) {
+    let info = FileInfo::new(12, Version::new("v1").expect("good"));
+    session.reply(Reply::File { info: &info, known: None }, now);
+}
+
+/// Sends the rest of an answer, of a file that has not changed.
+fn answered(session: &mut ServerSession<'_, [u8; 512]>, now: Instant) -> String {
+    let header = sent(session, now);
+    session.finished(Finished::new(None, true), now);
+    header + &sent(session, now)
+}
+
+/// What a store needs to get ready is no time that the client has given it besides.
+#[test]
+fn a_wait_counts_from_its_request() {
+    let config = waits();
+    let at = Instant::from_millis;
+    for (ready, is_left) in [(9_000, true), (29_999, true), (30_000, false), (45_000, false)] {
+        let mut session = ServerSession::new(&config, [0; 512], at(0));
+        session.receive(WAITING.as_bytes(), at(0));
+        look_up(&mut session, at(0));
+        assert!(session.awaits_store());
+        session.look_again(at(ready));
+        reply_file(&mut session, at(ready));
+        if is_left {
+            assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, false));
+            while let Some((when, _)) = session.deadline().filter(|_| matches!(session.action(), Action::Watch { .. }))
+            {
+                session.handle_timeout(when);
+                sent(&mut session, when);
+            }
+            assert!(matches!(session.action(), Action::Reply(_)), "{:?}", session.action());
+            reply_file(&mut session, at(30_000));
+        }
+        assert_eq!(answered(&mut session, at(ready.max(30_000))), HEADER, "ready at {ready}");
+    }
+}
+
+/// A heartbeat is due 10 s after the client heard something, however often the file and the right to it are looked up meanwhile;
+/// while the owner decides or answers, none is.
+#[test]
+fn looks_delay_no_heartbeat() {
+    let config = waits();
+    #[cfg(feature = "rights")]
+    let config = config.with_permits(true);
+    let at = Instant::from_millis;
+    let mut session = ServerSession::new(&config, [0; 512], at(0));
+    session.receive(WAITING.as_bytes(), at(0));
+    let mut beats = Vec::new();
+    for now in (0..30_000).step_by(700) {
+        #[cfg(feature = "rights")]
+        {
+            assert_eq!(session.deadline(), None);
+            session.permit(coracle_core::Permit::Granted(coracle_core::Grant::ALL), at(now));
+        }
+        assert_eq!(session.deadline(), None);
+        reply_file(&mut session, at(now));
+        let due = session.deadline().expect("a heartbeat, or the end");
+        if due.0 < at(now + 700) && due.1 == Timer::Heartbeat {
+            session.handle_timeout(due.0);
+            assert_eq!(sent(&mut session, due.0), " ");
+            beats.push(due.0.as_millis());
+        }
+        session.look_again(at(now + 700));
+    }
+    assert_eq!(beats, [10_000, 20_000]);
+}
+
+/// A server that stops finishes the exchange under way: it waits for the store, and for nothing else.
+#[test]
+fn a_stop_ends_the_wait_for_the_file_and_not_that_for_the_store() {
+    let config = waits();
+    let at = Instant::from_millis;
+    for gives_way in [false, true] {
+        let mut session = ServerSession::new(&config, [0; 512], at(0));
+        session.receive(WAITING.as_bytes(), at(0));
+        look_up(&mut session, at(0));
+        if gives_way {
+            session.give_way(at(1_000))
+        } else {
+            session.stop(at(1_000))
+        }
+        assert_eq!((session.action(), session.awaits_store()), (Action::Watch { name: NAME }, true));
+        session.look_again(at(2_000));
+        look_up(&mut session, at(2_000));
+        assert!(session.awaits_store());
+        session.look_again(at(3_000));
+        reply_file(&mut session, at(3_000));
+        let text = answered(&mut session, at(3_000));
+        let code = if gives_way { "busy" } else { "shuttingDown" };
+        assert!(text.starts_with(HEADER) && text.contains(code), "{text}");
+    }
 }
 
 #[test]

@@ -257,7 +257,7 @@ fn a_confined_client_is_kept_from_links() {
     let get = Request::Get {
         name: NAME,
         digest: None,
-        #[cfg(feature = "wait")]
+        #[cfg(feature = "replaced")]
         version: None,
         #[cfg(feature = "absolute")]
         absolute: false,

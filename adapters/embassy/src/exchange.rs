@@ -99,7 +99,7 @@ impl<S: AsyncStore, U> Exchange<S, U> {
                     return Ok(None);
                 }
                 Target::File(name) => store.open(name).await.map_err(refused)?,
-                #[cfg(feature = "wait")]
+                #[cfg(feature = "replaced")]
                 Target::Version(name, version) => store.open_version(name, version).await.map_err(refused)?,
                 #[cfg(feature = "absolute")]
                 Target::Log(name) => store.open_absolute(name).await.map_err(refused)?,
@@ -242,7 +242,7 @@ enum Target<'a> {
     Directory(Option<FileName<'a>>),
     File(FileName<'a>),
     /// The file that has this version.
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     Version(FileName<'a>, &'a str),
     /// A file whose offsets count from its beginning.
     #[cfg(feature = "absolute")]
@@ -257,7 +257,7 @@ impl<'a> Target<'a> {
             Request::List { path } => Self::Directory(path),
             #[cfg(feature = "absolute")]
             Request::Stat { name, absolute: true, .. } | Request::Get { name, absolute: true, .. } => Self::Log(name),
-            #[cfg(feature = "wait")]
+            #[cfg(feature = "replaced")]
             Request::Get { name, version: Some(version), .. } => Self::Version(name, version),
             Request::Stat { name, .. } | Request::Get { name, .. } => Self::File(name),
             _ => Self::Nothing,
@@ -269,7 +269,7 @@ impl<'a> Target<'a> {
         match self {
             Self::Directory(path) => path,
             Self::File(name) => Some(name),
-            #[cfg(feature = "wait")]
+            #[cfg(feature = "replaced")]
             Self::Version(name, _) => Some(name),
             #[cfg(feature = "absolute")]
             Self::Log(name) => Some(name),

@@ -43,7 +43,7 @@ impl<S: Store> Store for SharedStore<'_, S> {
         self.0.borrow_mut().open(name)
     }
 
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<S::File, StoreError> {
         self.0.borrow_mut().open_version(name, version)
     }

@@ -27,7 +27,7 @@ pub trait AsyncStore {
     /// # Errors
     ///
     /// As [`Store::open`].
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     async fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Self::File, StoreError> {
         let _ = version;
         self.open(name).await
@@ -113,7 +113,7 @@ impl<S: Store> AsyncStore for S {
         Store::open(self, name)
     }
 
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     async fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<S::File, StoreError> {
         Store::open_version(self, name, version)
     }

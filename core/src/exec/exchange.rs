@@ -271,19 +271,19 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
 }
 
 /// Opens what a request is about.
-#[cfg(not(any(feature = "wait", feature = "absolute")))]
+#[cfg(not(any(feature = "replaced", feature = "absolute")))]
 fn open_file<S: Store>(store: &mut S, request: &Request<'_>) -> Result<S::File, StoreError> {
     store.open(request.name().ok_or(StoreError::BadName)?)
 }
 
-#[cfg(any(feature = "wait", feature = "absolute"))]
+#[cfg(any(feature = "replaced", feature = "absolute"))]
 fn open_file<S: Store>(store: &mut S, request: &Request<'_>) -> Result<S::File, StoreError> {
     match request {
         #[cfg(feature = "absolute")]
         Request::Stat { name, absolute: true, .. } | Request::Get { name, absolute: true, .. } => {
             store.open_absolute(*name)
         }
-        #[cfg(feature = "wait")]
+        #[cfg(feature = "replaced")]
         Request::Get { name, version: Some(version), .. } => store.open_version(*name, version),
         _ => store.open(request.name().ok_or(StoreError::BadName)?),
     }

@@ -130,7 +130,7 @@ pub enum Request<'a> {
         /// The digest to compute, with a new hasher.
         digest: Option<DigestKind>,
         /// The version that the file has to have: open it by `open_version`.
-        #[cfg(feature = "wait")]
+        #[cfg(feature = "replaced")]
         version: Option<&'a str>,
         /// Whether offsets count from the beginning of the log: open it by `open_absolute`.
         #[cfg(feature = "absolute")]
@@ -397,7 +397,7 @@ mod tests {
         let get = Request::Get {
             name,
             digest,
-            #[cfg(feature = "wait")]
+            #[cfg(feature = "replaced")]
             version: None,
             #[cfg(feature = "absolute")]
             absolute: false,

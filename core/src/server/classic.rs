@@ -138,7 +138,7 @@ impl Session<'_> {
                 }
             }
             #[cfg(feature = "wait")]
-            (Reply::Pending, RequestKind::Select) => self.await_store(),
+            (Reply::Pending, RequestKind::Select) => self.enter(State::AwaitStore),
             // A heartbeat would be the first byte of the body.
             #[cfg(feature = "wait")]
             (Reply::Pending, _) => self.fail_classic(Code::Busy),

@@ -1,27 +1,25 @@
 //! Heartbeats: spaces that tell a client that the server still works, or waits.
 
 use super::session::Session;
-#[cfg(any(feature = "write", feature = "wait"))]
 use super::state::State;
-#[cfg(any(feature = "write", feature = "wait"))]
-use super::timers::{HEARTBEAT_MS, NEVER};
-#[cfg(any(feature = "write", feature = "wait"))]
-use crate::types::time::{Instant, Timer};
+use super::timers::HEARTBEAT_MS;
+use crate::types::time::Timer;
 use crate::wire::line_kind::LineKind;
 
 impl Session<'_> {
-    /// Starts the timers of a state with heartbeats, which go on where the one before had them.
-    #[cfg(any(feature = "write", feature = "wait"))]
-    pub(super) fn keep_heartbeat(&mut self, heartbeat: Instant) {
-        if heartbeat < NEVER {
-            self.timers.set(Timer::Heartbeat, heartbeat);
-        } else if self.state.is_computing() {
-            self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS);
-        }
+    /// Starts the timers of `state`, which has heartbeats.
+    #[cfg_attr(not(feature = "wait"), expect(unused_variables, reason = "only a wait has one of its own"))]
+    pub(super) fn start_computing_timers(&mut self, state: State) {
+        // What comes and goes, such as a look at the file, delays no heartbeat.
+        #[cfg(any(feature = "write", feature = "wait"))]
+        let from = self.quiet_since;
+        #[cfg(not(any(feature = "write", feature = "wait")))]
+        let from = self.now;
+        self.timers.start(Timer::Heartbeat, from, HEARTBEAT_MS);
         #[cfg(feature = "write")]
         self.start_write_timers();
         #[cfg(feature = "wait")]
-        if self.state == State::Watch && !self.watch.awaits_store {
+        if state == State::Watch {
             self.timers.set(Timer::Wait, self.watch.until);
         }
     }

@@ -45,6 +45,8 @@ pub use demand::{Demand, Grant, Permit};
 pub use rights::{Rights, RightsError};
 
 use session::Session;
+#[cfg(feature = "wait")]
+use state::State;
 
 #[cfg(feature = "write")]
 use crate::store::WriteError;
@@ -240,7 +242,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
     /// Whether the request under way waits for its store, which was not ready ([`Reply::Pending`]), and not for its file to change.
     #[cfg(feature = "wait")]
     pub fn awaits_store(&self) -> bool {
-        self.session.watch.awaits_store
+        self.session.state == State::AwaitStore
     }
 
     /// Ends the session gracefully in favour of another client: finishes the exchange under way, which waits no longer for its file

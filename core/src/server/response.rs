@@ -2,8 +2,6 @@
 
 use super::session::Session;
 use super::state::State;
-#[cfg(feature = "wait")]
-use super::timers::NEVER;
 use crate::server::{CloseHow, CloseReason, Finished, Reply, Request, ServerEvent};
 use crate::store::{EntryKind, FileInfo, Listed, StoreError};
 use crate::types::digest::Digest;
@@ -34,7 +32,7 @@ impl Session<'_> {
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
             #[cfg(feature = "wait")]
-            (Reply::Pending, RequestKind::Stat | RequestKind::Get) => self.await_store(),
+            (Reply::Pending, RequestKind::Stat | RequestKind::Get) => self.enter(State::AwaitStore),
             _ => self.misuse(),
         }
     }
@@ -148,8 +146,8 @@ impl Session<'_> {
             RequestKind::Get | RequestKind::Hello => Request::Get {
                 name: name?,
                 digest,
-                #[cfg(feature = "wait")]
-                version: request.is_versioned.then(|| request_reader::text(&request.version, request.version_len)),
+                #[cfg(feature = "replaced")]
+                version: request.named_version(),
                 #[cfg(feature = "absolute")]
                 absolute: request.is_absolute,
             },
@@ -187,42 +185,56 @@ impl Session<'_> {
     /// Begins the response to a `get`, or to a `stat`, which is a `get` of the whole file without its body.
     pub(super) fn open(&mut self, buf: &mut [u8], info: &FileInfo, known: Option<Digest>) {
         let request = &self.context.request;
-        let offset = request.offset;
         let version = info.version.as_str().as_bytes();
         let is_versioned = request.is_versioned;
-        if is_versioned && request.version.get(..request.version_len) != Some(version) {
+        // What waits has one from its first look on.
+        let has_version = is_versioned || (cfg!(feature = "wait") && request.version_len > 0);
+        let is_other = has_version && request.version.get(..request.version_len) != Some(version);
+        if is_versioned && is_other {
             return self.refuse(buf, Code::Changed, Message::OtherVersion);
         }
+        // Another version of the same size is a change, too.
+        #[cfg(feature = "wait")]
+        if is_other {
+            self.watch.until = self.now;
+        }
+        self.set_version(&info.version);
         #[cfg(feature = "absolute")]
         if !self.has_kept(info) {
             return self.refuse(buf, Code::BadRange, Message::Dropped);
         }
         let request = &self.context.request;
-        let rest = info.size.checked_sub(offset);
-        let Some(rest) = rest else {
+        let offset = request.offset;
+        let Some(rest) = info.size.checked_sub(offset) else {
             return self.refuse(buf, Code::BadRange, Message::Offset);
         };
         if request.digest_from > offset {
             return self.refuse(buf, Code::BadRange, Message::DigestFrom);
-        }
-        #[cfg(feature = "wait")]
-        if rest == 0 && info.is_replaced {
-            return self.refuse(buf, Code::Changed, Message::OtherVersion);
-        }
-        #[cfg(feature = "wait")]
-        if rest == 0 && self.must_wait(info) {
-            return self.enter(State::Watch);
         }
         let request = &self.context.request;
         self.context.end = offset.wrapping_add(request.length.min(rest)); // at most the size
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
-        self.set_version(&info.version);
+        #[cfg(feature = "wait")]
+        if rest == 0 {
+            #[cfg(feature = "replaced")]
+            if info.is_replaced {
+                return self.refuse(buf, Code::Changed, Message::OtherVersion);
+            }
+            if self.now < self.watch.until {
+                return self.enter(State::Watch);
+            }
+        }
         let request = &self.context.request;
-        self.context.digest = known.filter(|digest| is_whole && Some(digest.kind()) == request.digest);
-        self.is_digest_known = self.context.digest.is_some();
         self.position = request.digest_from;
+        if let Some(digest) = known
+            && is_whole
+            && Some(digest.kind()) == request.digest
+        {
+            self.context.digest = Some(digest);
+            self.is_digest_known = true;
+        }
         self.hash_or_header(buf);
     }
 
@@ -354,10 +366,6 @@ impl Session<'_> {
     pub(super) fn end_exchange(&mut self) {
         self.exchanges = self.exchanges.saturating_add(1);
         self.context.modified = None;
-        #[cfg(feature = "wait")]
-        {
-            self.watch.until = NEVER;
-        }
     }
 
     /// Sends a refusal of the store as the response.

@@ -12,8 +12,6 @@ use super::line_ending::LineEnding;
 #[cfg(feature = "classic")]
 use super::selection::Selection;
 use super::state::State;
-#[cfg(not(any(feature = "write", feature = "wait")))]
-use super::timers::HEARTBEAT_MS;
 use super::timers::Timers;
 #[cfg(feature = "write")]
 use super::upload_state::Upload;
@@ -43,6 +41,9 @@ pub(super) struct Session<'c> {
     /// When sending the response began, and how many bytes of it were sent: the minimum rate is checked by them.
     pub(super) answer_began: Instant,
     pub(super) answer_len: u64,
+    /// When the request was complete, or bytes were sent last: a heartbeat is due some time after that.
+    #[cfg(any(feature = "write", feature = "wait"))]
+    pub(super) quiet_since: Instant,
     /// White space or part of a request has arrived since the last exchange.
     pub(super) has_begun: bool,
     /// Which line ending may follow that belongs to the previous request.
@@ -81,6 +82,8 @@ impl<'c> Session<'c> {
             timers: Timers::new(),
             answer_began: now,
             answer_len: 0,
+            #[cfg(any(feature = "write", feature = "wait"))]
+            quiet_since: now,
             has_begun: false,
             line_ending: LineEnding::Nothing,
             eof: false,
@@ -119,7 +122,7 @@ impl<'c> Session<'c> {
             #[cfg(feature = "write")]
             upload: Upload::new(),
             #[cfg(feature = "wait")]
-            watch: Watch::new(),
+            watch: Watch::new(now),
         };
         this.timers.start(Timer::Idle, now, config.idle_ms);
         this
@@ -136,7 +139,7 @@ impl<'c> Session<'c> {
             State::Commit => Action::Receive,
             State::AwaitReply => self.request(buf).map_or(Action::Receive, Action::Reply),
             #[cfg(feature = "wait")]
-            State::Watch => self.watch_action(buf),
+            State::Watch | State::AwaitStore => self.watch_action(buf),
             State::SendLine => Action::SendBytes {
                 bytes: buf.get(self.ready.clone()).unwrap_or_default(),
                 more: !self.line.is_done() || matches!(self.next, State::SelectEntry | State::SendBody),
@@ -354,16 +357,11 @@ impl<'c> Session<'c> {
     pub(super) fn enter(&mut self, state: State) {
         debug_assert!(self.state.may_become(state), "{:?} is not followed by {state:?}", self.state);
         self.state = state;
-        #[cfg(any(feature = "write", feature = "wait"))]
-        let heartbeat = self.timers.expiry(Timer::Heartbeat);
         self.timers.stop_all();
         match state {
             State::Receive => self.timers.start(Timer::Idle, self.now, self.context.config.idle_ms),
             _ if state.is_sending() => self.start_send_timers(),
-            #[cfg(any(feature = "write", feature = "wait"))]
-            _ if state.is_computing() || state.keeps_heartbeat() => self.keep_heartbeat(heartbeat),
-            #[cfg(not(any(feature = "write", feature = "wait")))]
-            _ if state.is_computing() => self.timers.start(Timer::Heartbeat, self.now, HEARTBEAT_MS),
+            _ if state.is_computing() => self.start_computing_timers(state),
             _ => {}
         }
     }
@@ -417,6 +415,12 @@ impl<'c> Session<'c> {
             #[cfg(feature = "write")]
             self.context.config.offered,
         );
+        #[cfg(any(feature = "write", feature = "wait"))]
+        {
+            self.quiet_since = self.now;
+        }
+        #[cfg(feature = "wait")]
+        self.begin_wait();
         self.scanner = Scanner::new();
         self.used = 0;
         self.has_begun = false;

@@ -7,7 +7,7 @@
 //!   hello    Receive ─ SendLine ─ Receive
 //!   list     Receive ─ AwaitReply ─ SelectEntry ⇄ SendLine ─ Receive
 //!   stat     Receive ─ AwaitReply ─ Hash ─ Finish ─ SendLine ─ Receive
-//!   get      Receive ─ AwaitReply (⇄ Watch) ─ Hash ─ SendLine ─ SendBody ─ Finish ─ SendLine ─ Receive
+//!   get      Receive ─ AwaitReply (⇄ Watch | AwaitStore) ─ Hash ─ SendLine ─ SendBody ─ Finish ─ SendLine ─ Receive
 //!   text     Receive ─ ShowText ─ (SendLine | SendFixedReply) ─ Receive
 //!   select   Receive ─ AwaitReply ─ SendLine ─ Receive
 //!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
@@ -15,11 +15,12 @@
 //!   delete   Receive ─ AwaitReply ─ SendLine ─ Receive                     rename, makeDir, space, do: the same
 //! ```
 //!
-//! With rights, a `Permit` comes before `AwaitReply` (behind a `Watch`, too) and the `SendLine` of a `hello`, and before `Commit`. `Hash` is skipped
-//! where nothing has to be hashed. A heartbeat interrupts `Hash`, `Finish` and `Watch` with a `SendLine`. An error
-//! is a `SendLine` in place of what would have followed, with `Receive` or `Closed` after it; inside a body there is none:
-//! the session closes. A `put` compares a file that is there by `Hash` and `Finish` before it asks for another reply, and sends
-//! heartbeats in all of its states. Every state may be followed by `Closed`, which is final.
+//! With rights, a `Permit` comes before `AwaitReply` (behind `Watch` and `AwaitStore`, too) and the `SendLine` of a `hello`, and before
+//! `Commit`. `Hash` is skipped where nothing has to be hashed. A `stat` and a `select` may come to `AwaitStore` as a `get` may. A heartbeat
+//! interrupts `Hash`, `Finish`, `Watch` and `AwaitStore` with a `SendLine`. An error is a `SendLine` in place of what would have
+//! followed, with `Receive` or `Closed` after it; inside a body there is none: the session closes. A `put` compares a file that is
+//! there by `Hash` and `Finish` before it asks for another reply, and sends heartbeats in all of its states. Every state may be
+//! followed by `Closed`, which is final.
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,9 @@ pub(super) enum State {
     /// Waits until the file of a `get` may have changed.
     #[cfg(feature = "wait")]
     Watch,
+    /// Waits for the store, which was not ready.
+    #[cfg(feature = "wait")]
+    AwaitStore,
     /// Waits before it asks the store again.
     #[cfg(feature = "write")]
     AwaitTurn,
@@ -82,11 +86,11 @@ impl State {
             #[cfg(all(feature = "rights", feature = "write"))]
             Self::AwaitTurn | Self::Finish if matches!(next, Self::Permit) => true,
             #[cfg(feature = "wait")]
-            Self::AwaitReply | Self::SendLine if matches!(next, Self::Watch) => true,
+            Self::AwaitReply | Self::SendLine if matches!(next, Self::Watch | Self::AwaitStore) => true,
             #[cfg(all(feature = "wait", feature = "rights"))]
-            Self::Watch if matches!(next, Self::Permit) => true,
+            Self::Watch | Self::AwaitStore if matches!(next, Self::Permit) => true,
             #[cfg(feature = "wait")]
-            Self::Watch => matches!(next, Self::AwaitReply | Self::SendLine),
+            Self::Watch | Self::AwaitStore => matches!(next, Self::AwaitReply | Self::SendLine),
             #[cfg(feature = "write")]
             Self::AwaitReply if matches!(next, Self::AwaitTurn) => true,
             #[cfg(feature = "write")]
@@ -133,17 +137,6 @@ impl State {
         }
     }
 
-    /// Whether heartbeats go on where the state before had them, though none begin.
-    #[cfg(any(feature = "write", feature = "wait"))]
-    pub(super) const fn keeps_heartbeat(self) -> bool {
-        match self {
-            Self::AwaitReply => true,
-            #[cfg(feature = "rights")]
-            Self::Permit => true,
-            _ => false,
-        }
-    }
-
     /// Whether bytes wait to be sent.
     pub(super) const fn is_sending(self) -> bool {
         match self {
@@ -159,7 +152,7 @@ impl State {
         match self {
             Self::Hash | Self::Finish => true,
             #[cfg(feature = "wait")]
-            Self::Watch => true,
+            Self::Watch | Self::AwaitStore => true,
             #[cfg(feature = "write")]
             Self::AwaitTurn | Self::ReceiveBody | Self::Commit => true,
             _ => false,
@@ -183,6 +176,8 @@ mod tests {
         Finish,
         #[cfg(feature = "wait")]
         Watch,
+        #[cfg(feature = "wait")]
+        AwaitStore,
         #[cfg(feature = "write")]
         AwaitTurn,
         #[cfg(feature = "write")]
@@ -258,14 +253,14 @@ mod tests {
         }
     }
 
-    /// Whether `next` may follow in a session that waits for a file to change.
+    /// Whether `next` may follow in a session that waits for a file to change, or for the store.
     #[cfg(feature = "wait")]
     const fn is_of_a_wait(state: State, next: State) -> bool {
         match state {
-            AwaitReply | SendLine => matches!(next, Watch),
+            AwaitReply | SendLine => matches!(next, Watch | AwaitStore),
             #[cfg(feature = "rights")]
-            Watch if matches!(next, Permit) => true,
-            Watch => matches!(next, AwaitReply | SendLine | Closed),
+            Watch | AwaitStore if matches!(next, Permit) => true,
+            Watch | AwaitStore => matches!(next, AwaitReply | SendLine | Closed),
             _ => false,
         }
     }

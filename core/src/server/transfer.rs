@@ -27,6 +27,10 @@ impl Session<'_> {
     /// Restarts the stall timer, and the rate timer by the number of bytes sent so far.
     pub(super) fn start_send_timers(&mut self) {
         let config = self.context.config;
+        #[cfg(any(feature = "write", feature = "wait"))]
+        {
+            self.quiet_since = self.now;
+        }
         self.timers.start(Timer::Stall, self.now, config.stall_ms);
         if config.min_rate > 0 {
             let (earned_ms, _) = div_rem(self.answer_len.min(u64::MAX / 1000) * 1000, config.min_rate);

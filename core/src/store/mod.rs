@@ -37,7 +37,7 @@ pub struct FileInfo {
     /// earlier.
     pub modified: Option<u64>,
     /// Whether its name belongs to another file now, and nothing is added to it any more.
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     pub is_replaced: bool,
     /// The first byte that is still there, of a file that was opened by [`Store::open_absolute`]; else 0.
     #[cfg(feature = "absolute")]
@@ -52,7 +52,7 @@ impl FileInfo {
             size,
             version,
             modified: None,
-            #[cfg(feature = "wait")]
+            #[cfg(feature = "replaced")]
             is_replaced: false,
             #[cfg(feature = "absolute")]
             first: 0,
@@ -60,7 +60,7 @@ impl FileInfo {
     }
 
     /// Sets [`FileInfo::is_replaced`].
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     #[must_use]
     pub fn with_replaced(self, is_replaced: bool) -> Self {
         Self { is_replaced, ..self }
@@ -223,7 +223,7 @@ pub trait Store {
     /// # Errors
     ///
     /// As [`Store::open`].
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Self::File, StoreError> {
         let _ = version;
         self.open(name)

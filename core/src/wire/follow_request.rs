@@ -4,6 +4,8 @@
 use super::request_kinds::RequestKind;
 #[cfg(feature = "absolute")]
 use super::request_reader::NAMES;
+#[cfg(feature = "replaced")]
+use super::request_reader::text;
 use super::request_reader::{ParsedRequest, RequestMembers};
 
 #[cfg(feature = "wait")]
@@ -12,10 +14,17 @@ const WAIT_MS: usize = super::request_reader::BEFORE_WAIT;
 const ABSOLUTE: usize = NAMES.len().saturating_sub(1);
 
 impl ParsedRequest {
-    /// Reads how long a `get` waits at the end of its file.
+    /// The version that the file has to have.
+    #[cfg(feature = "replaced")]
+    pub(crate) fn named_version(&self) -> Option<&str> {
+        self.is_versioned.then(|| text(&self.version, self.version_len))
+    }
+
+    /// Reads how long a `get` waits at the end of its file; not at all where it asks for no byte.
     #[cfg(feature = "wait")]
     pub(super) fn read_wait(&mut self, members: &mut RequestMembers<'_>) {
-        self.wait_ms = members.number(WAIT_MS, 0);
+        let wait_ms = u32::try_from(members.number(WAIT_MS, 0)).unwrap_or(u32::MAX);
+        self.wait_ms = if self.length > 0 { wait_ms } else { 0 };
     }
 
     /// Reads whether offsets are absolute, and returns whether the digest can be told of such a file: not that of all of it, since

@@ -41,14 +41,14 @@ macro_rules! follow_words {
 #[cfg(all(feature = "wait", not(feature = "rights")))]
 macro_rules! follow_words {
     () => {
-        concat!(r#"(O,"wait")"#, absolute!(r#"(R,"absolute")"#))
+        concat!(r#"(Z,"wait")"#, absolute!(r#"(Y,"absolute")"#))
     };
 }
 
 #[cfg(not(any(feature = "wait", feature = "rights")))]
 macro_rules! follow_words {
     () => {
-        absolute!(r#"(R,"absolute")"#)
+        absolute!(r#"(Y,"absolute")"#)
     };
 }
 
@@ -245,7 +245,7 @@ mod tests {
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKNOPQRVW";
+                        let known = b"hjmpxyABCDEFGHIJKNPQVWYZ";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

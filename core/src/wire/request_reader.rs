@@ -28,7 +28,7 @@ pub(crate) struct ParsedRequest {
     pub digest: Option<DigestKind>,
     /// How long to wait at the end of the file, in milliseconds.
     #[cfg(feature = "wait")]
-    pub wait_ms: u64,
+    pub wait_ms: u32,
     /// Whether offsets count from the beginning of a log that may have dropped its head.
     #[cfg(feature = "absolute")]
     pub is_absolute: bool,
@@ -265,6 +265,7 @@ impl ParsedRequest {
 }
 
 /// The name that [`ParsedRequest::read`] has checked and left at the front of `buf`; `None` where there was none.
+#[cfg_attr(feature = "wait", inline(never))]
 pub(crate) fn known_name(buf: &[u8], name_len: usize) -> Option<FileName<'_>> {
     let name = text(buf, name_len);
     (!name.is_empty()).then(|| FileName::known(name))

@@ -15,6 +15,9 @@ use crate::wire::request_reader::ParsedRequest;
 /// Maximum length of the name in an error message, in bytes.
 const EXCERPT_LEN: usize = 64;
 
+/// Whether `hello` may tell that files can be followed.
+const FOLLOWS: bool = cfg!(any(feature = "wait", feature = "absolute"));
+
 /// A line being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineWriter {
@@ -171,10 +174,6 @@ impl ResponseContext<'_> {
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
             #[cfg(feature = "rights")]
             b'L' | b'N' => return self.array(letter),
-            #[cfg(all(feature = "wait", not(feature = "rights")))]
-            b'O' => return (config.wait_max_ms > 0).then_some(Value::Text(&[])),
-            #[cfg(all(feature = "absolute", not(feature = "rights")))]
-            b'R' => return config.is_absolute.then_some(Value::Text(&[])),
             #[cfg(feature = "absolute")]
             b'P' => return self.first.map(Value::Number),
             #[cfg(feature = "absolute")]
@@ -218,10 +217,15 @@ impl ResponseContext<'_> {
                     b'r' => config.request_ms.into(),
                     b's' => config.stall_ms.into(),
                     b'u' => self.count.into(),
+                    #[cfg(all(feature = "absolute", not(feature = "rights")))]
+                    b'Y' => config.is_absolute.into(),
+                    #[cfg(all(feature = "wait", not(feature = "rights")))]
+                    b'Z' => config.wait_max_ms.into(),
                     _ => self.size, // z
                 };
                 // What is 0 here is left out.
-                return Some(Value::Number(number)).filter(|_| number > 0 || !matches!(letter, b'h' | b'j' | b'p'));
+                let is_left_out = matches!(letter, b'h' | b'j' | b'p') || (FOLLOWS && matches!(letter, b'Y' | b'Z'));
+                return Some(Value::Number(number)).filter(|_| number > 0 || !is_left_out);
             }
         };
         Some(Value::Text(text))

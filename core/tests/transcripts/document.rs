@@ -123,6 +123,8 @@ pub struct StoreLine {
     pub unnameable: Option<usize>,
     /// How many bytes a log has dropped.
     pub first: Option<u64>,
+    /// Whether a file that was replaced is kept.
+    pub kept: bool,
     /// The Unix time when a transcript begins, by the store's clock.
     pub clock: Option<u64>,
 }

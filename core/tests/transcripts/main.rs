@@ -40,6 +40,7 @@ fn is_playable(transcript: &Transcript) -> bool {
     let has_rights = transcript.rights.is_some() || transcript.unknown.is_some();
     let is_encrypted = transcript.refusing.as_deref() == Some("encrypted");
     (cfg!(feature = "rights") || !has_rights && !is_encrypted)
+        && (cfg!(feature = "replaced") || transcript.store != "kept")
         && transcript.features.iter().all(|word| match word.as_str() {
             "sha256" => DigestKind::Sha256.is_supported(),
             "classic" => cfg!(feature = "classic"),

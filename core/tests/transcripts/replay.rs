@@ -327,7 +327,7 @@ impl Owner<'_> {
                     Request::Stat { absolute: true, .. } | Request::Get { absolute: true, .. } => {
                         self.store.open_absolute(name)
                     }
-                    #[cfg(feature = "wait")]
+                    #[cfg(feature = "replaced")]
                     Request::Get { version: Some(version), .. } => self.store.open_version(name, version),
                     _ => self.store.open(name),
                 };

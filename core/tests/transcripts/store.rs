@@ -34,7 +34,7 @@ pub struct Open {
     contents: Vec<u8>,
     /// Where the contents begin.
     first: u64,
-    #[cfg_attr(not(feature = "wait"), expect(dead_code, reason = "a server that does not wait has no use for it"))]
+    #[cfg_attr(not(feature = "replaced"), expect(dead_code, reason = "a server that keeps no file has no use for it"))]
     is_replaced: bool,
     was_asked: Cell<bool>,
 }
@@ -82,7 +82,8 @@ impl ScriptedStore {
                 }
                 Change::Replace { version, text, .. } => {
                     let new = StoreLine { version, text: Some(text), ..line.clone() };
-                    self.replaced.push(std::mem::replace(line, new));
+                    let old = std::mem::replace(line, new);
+                    self.replaced.extend(Some(old).filter(|old| old.kept));
                 }
             }
         }
@@ -137,7 +138,7 @@ impl Store for ScriptedStore {
         self.open_as(name, None, false)
     }
 
-    #[cfg(feature = "wait")]
+    #[cfg(feature = "replaced")]
     fn open_version(&mut self, name: FileName<'_>, version: &str) -> Result<Open, StoreError> {
         self.open_as(name, Some(version), false)
     }
@@ -154,7 +155,7 @@ impl Store for ScriptedStore {
         };
         let version = Version::new(version).map_err(|_| StoreError::Io)?;
         let info = FileInfo::new(file.first + file.contents.len() as u64, version).with_modified(file.line.modified);
-        #[cfg(feature = "wait")]
+        #[cfg(feature = "replaced")]
         let info = info.with_replaced(file.is_replaced);
         #[cfg(feature = "absolute")]
         let info = info.with_first(file.first);

@@ -324,6 +324,8 @@ fn answer(session: &mut ServerSession<'_, [u8; BUF_LEN]>) {
         #[cfg(not(feature = "get-only"))]
         0 => session.reply(Reply::Listing, now()),
         1 => session.reply(Reply::Refuse(code()), now()),
+        #[cfg(feature = "wait")]
+        2 => session.reply(Reply::Pending, now()),
         _ => {
             if let Some(info) = info() {
                 session.reply(Reply::File { info: &info, known: known() }, now());
@@ -337,8 +339,6 @@ fn info() -> Option<FileInfo> {
     let mut text = [0; 64];
     let version = text_of(receive(&mut text)).and_then(|text| Version::new(text).ok())?;
     let info = FileInfo::new(wide(), version).with_modified(time());
-    #[cfg(feature = "wait")]
-    let info = info.with_replaced(input() == 0);
     #[cfg(feature = "absolute")]
     let info = info.with_first(wide());
     Some(info)

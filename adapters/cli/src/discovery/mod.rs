@@ -1,5 +1,6 @@
 //! Hosts that are found by name in the local network, or were found before.
 
+mod again;
 mod last_known;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use coracle::client::Address;
 use coracle::discover::{DiscoverError, Found, Search, Service};
 use coracle::local::Escaped;
 
+pub use again::locate_again;
 pub use last_known::{LastKnown, LastKnownHost};
 
 /// How long a host has to answer that a command is for.
