@@ -249,7 +249,7 @@ fn what_earlier_connections_left_is_read_back_and_goes_on() {
 }
 
 #[test]
-fn other_contents_are_discarded_and_an_unfinished_upload_is_kept() {
+fn i3_other_contents_are_discarded_and_an_unfinished_upload_is_kept() {
     let mut medium = Medium::new();
     let output = serve(&mut medium, PUT, b"0123456780");
     assert!(output.contains(r#""code":"corrupt""#), "{output}");
