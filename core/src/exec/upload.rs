@@ -131,7 +131,7 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             if let (Some(digest), Open::File { file, info }) =
                 (digest, core::mem::replace(&mut self.open, Open::Nothing))
             {
-                // Whoever puts it once more need not wait for that again.
+                // The same put again does not wait for that.
                 store.remember_digest(&file, &info, &digest);
                 if digest == put.digest {
                     return self.stored(info);

@@ -90,7 +90,7 @@ impl Space {
 ///          └─ Wait ───── begin                         └─ discard          they are gone
 /// ```
 ///
-/// An upload collects bytes that nobody sees: no listing has them, no name opens them. At most one exists for a name, and
+/// An upload collects bytes that no client sees: no listing has them, no name opens them. At most one exists for a name, and
 /// at most one connection sends it. An upload that was [kept](WritableStore::keep) is found again by `begin` of the same
 /// [`Put::name`], [`Put::size`] and [`Put::digest`], after a restart too where the medium allows it; `begin` of other contents
 /// for the same name drops it, unless a connection is sending it ([`WriteError::InUse`]). A value that is dropped instead, with its
@@ -101,7 +101,7 @@ impl Space {
 /// - Before `commit` has returned [`Committed::Done`], the file that had the name is untouched, also by a power cut at any
 ///   moment; who has it open goes on reading it. A power cut inside of `commit` leaves the old file or the new one, whole.
 /// - After it, contents *and* name survive a power cut. So do those of a file that is there already, before `begin` returns
-///   [`Begun::Stored`] or [`Begun::Compare`]: whoever put it there may not have synced it.
+///   [`Begun::Stored`] or [`Begun::Compare`]: it may have been put there without a sync.
 /// - A commit that was [deferred](Put) (feature `sync`) is not done yet: the file has its name, durably, once `sync` says so. It may
 ///   have it before, and then whole, a power cut at any moment included: contents are durable before they have a name. Until then
 ///   the upload counts as one that is being committed, whether or not its connection lives.

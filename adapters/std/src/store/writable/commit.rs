@@ -49,7 +49,7 @@ pub(super) struct Commit {
 #[derive(Debug)]
 enum Outcome {
     Connection(Sender<Result<FileInfo, WriteError>>),
-    /// Whoever syncs, of the commit with this number.
+    /// The syncs that ask, of the commit with this number.
     Sync(u64),
     /// It was told.
     Told,
@@ -155,14 +155,14 @@ impl Commit {
     /// Makes the contents durable.
     pub fn sync(&self) -> Result<(), WriteError> {
         self.file()?.sync_all().map_err(|error| {
-            // What is read back from now on may not be what is on the disk: nobody may continue it.
+            // What is read back from now on may not be what is on the disk: it must not be continued.
             let _ = self.partial.place.remove(&self.partial.unfinished.name);
             write_error(&error)
         })
     }
 
     /// Gives the file its name, if it still may have it. The name is durable once the directory is synced. Returns what the file
-    /// is now, unless nobody is told.
+    /// is now, where a connection waits for it.
     pub fn rename(&self) -> Result<Option<FileInfo>, WriteError> {
         let (directory, leaf, partial) =
             (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);

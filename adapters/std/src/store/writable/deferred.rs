@@ -13,7 +13,7 @@ use crate::local::{Identity, SystemDirectory};
 /// The most that waits, and the most that is committed and not done: so much may be in vain if the power fails.
 const MAX_WAITING: usize = 4_096;
 const MAX_OUTSTANDING: usize = 2 * MAX_WAITING;
-/// The same of the bytes that wait: they are written out meanwhile by nobody but the kernel.
+/// The same of the bytes that wait: the kernel alone writes them out meanwhile.
 const MAX_BYTES: u64 = 64 << 20;
 /// Commits wait no longer for a sync, so that files have their names soon whatever becomes of the client.
 const MAX_HOLD: Duration = Duration::from_secs(1);
