@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn u18_what_was_deferred_has_its_names_after_a_sync() {
         let root = tempfile::tempdir().expect("a directory");
-        // More wait than uploads are allowed that nobody completes.
+        // More wait than there may be unfinished uploads.
         let store = store(root.path(), WriteOptions::new().with_max_uploads(8));
         thread::scope(|scope| {
             for client in 0..8 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_syncs_has_its_name_soon_nevertheless() {
+    fn what_is_not_synced_has_its_name_soon_nevertheless() {
         let root = tempfile::tempdir().expect("a directory");
         let store = store(root.path(), WriteOptions::new());
         deferral(put(&store, &request("a", b"abc"), b"abc"));
