@@ -47,7 +47,9 @@ fn python() -> &'static Path {
         let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("littlefs-python-{VERSION}"));
         let python = place.join("bin/python");
         if !place.join("complete").exists() {
-            let _ = std::fs::remove_dir_all(&place);
+            if place.exists() {
+                std::fs::remove_dir_all(&place).expect("what was not completed is removed");
+            }
             run(Command::new("python3").args(["-m", "venv"]).arg(&place), "apt-get install python3-venv");
             let package = format!("littlefs-python=={VERSION}");
             run(Command::new(&python).args(["-m", "pip", "install", "--quiet", &package]), "it needs a package index");
