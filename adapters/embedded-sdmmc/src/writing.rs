@@ -6,6 +6,7 @@ use crate::slot::SlotPlace;
 pub(crate) const MAX_EDITS: usize = 10;
 /// Length of the file: what the others are for, and these.
 pub(crate) const JOURNAL_BLOCKS: u32 = 11;
+
 /// What is needed to write to a volume.
 pub(crate) struct Writing {
     /// The first block of the file.
