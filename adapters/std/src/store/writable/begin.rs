@@ -78,7 +78,8 @@ impl Writer {
             let name = target.partial_name(put.size, &put.digest);
             (target, name)
         });
-        let limits = (self.options.max_uploads.saturating_add(self.deferred.len()), || self.room_for_uploads());
+        // Counted while no other upload begins: those that are deferred are complete.
+        let limits = (|| self.options.max_uploads.saturating_add(self.deferred.len()), || self.room_for_uploads());
         let claim = self.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced

@@ -115,7 +115,7 @@ impl Uploads {
         target: &Target,
         name: &OsStr,
         size: u64,
-        (max_uploads, room): (usize, impl FnOnce() -> u64),
+        (max_uploads, room): (impl FnOnce() -> usize, impl FnOnce() -> u64),
         attempt: PutAttempt,
         now: Instant,
     ) -> Result<Claim, WriteError> {
@@ -145,7 +145,7 @@ impl Uploads {
             }
             Some(upload) if upload.turn().is_free() => displaced = Some(upload.name.clone()),
             Some(_) => return Err(WriteError::InUse),
-            None if uploads.len() >= max_uploads => return Err(WriteError::NoSpace { free: None }),
+            None if uploads.len() >= max_uploads() => return Err(WriteError::NoSpace { free: None }),
             None => {}
         }
         check_room()?;
@@ -265,7 +265,7 @@ mod tests {
     fn u2_other_contents_displace_only_what_nobody_sends() {
         let (uploads, target) = (Uploads::default(), Target::new(DIRECTORY, OsStr::new("a")));
         let attempt = PutAttempt::new(Instant::from_millis(0), false);
-        let limits = |max| (max, || u64::MAX);
+        let limits = |max| (move || max, || u64::MAX);
         let claim = |name: &str, max| uploads.claim(&target, OsStr::new(name), 5, limits(max), attempt, attempt.asked);
         let Ok(Claim::Granted { upload, ticket, displaced: None }) = claim("one", 1) else { panic!("it is free") };
         assert_eq!(claim("two", 1).err(), Some(WriteError::InUse));
@@ -286,12 +286,12 @@ mod tests {
         let uploads = Uploads::default();
         let attempt = PutAttempt::new(Instant::from_millis(0), false);
         let claim = |target: &Target, size| {
-            uploads.claim(target, OsStr::new("name"), size, (9, || 100), attempt, attempt.asked).map(
-                |claim| match claim {
+            uploads.claim(target, OsStr::new("name"), size, (|| 9, || 100), attempt, attempt.asked).map(|claim| {
+                match claim {
                     Claim::Granted { upload, ticket, .. } => upload.turn().release(ticket),
                     Claim::Wait => panic!("it is free"),
-                },
-            )
+                }
+            })
         };
         let [one, two] = ["one", "two"].map(|name| Target::new(DIRECTORY, OsStr::new(name)));
         assert_eq!(claim(&one, 60), Ok(()));
