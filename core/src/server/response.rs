@@ -180,6 +180,10 @@ impl Session<'_> {
         {
             self.context.first = None;
         }
+        #[cfg(feature = "replaced")]
+        {
+            self.context.next = None;
+        }
     }
 
     /// Begins the response to a `get`, or to a `stat`, which is a `get` of the whole file without its body.
@@ -216,6 +220,10 @@ impl Session<'_> {
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
+        #[cfg(feature = "replaced")]
+        {
+            self.context.next = info.next.clone();
+        }
         #[cfg(feature = "wait")]
         if rest == 0 {
             #[cfg(feature = "replaced")]
