@@ -31,6 +31,7 @@ mod abortable_store;
 mod acceptor;
 mod address_limits;
 mod admission;
+mod arrivals;
 mod connection;
 mod context;
 #[cfg(feature = "channel")]
