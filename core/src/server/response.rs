@@ -71,8 +71,14 @@ impl Session<'_> {
     }
 
     pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
-        if self.state != State::Finish {
-            return self.misuse();
+        match self.state {
+            State::Finish => {}
+            #[cfg(feature = "write")]
+            State::Hash if self.is_put() => return self.file_fault(buf),
+            // It cannot be read: it may have shrunk.
+            State::Hash if !finished.same_version => return self.refuse(buf, Code::Changed, Message::Changed),
+            State::Hash => return self.file_fault(buf),
+            _ => return self.misuse(),
         }
         #[cfg(feature = "write")]
         if self.is_put() {
