@@ -15,6 +15,11 @@ pub struct AppendArgs {
 }
 
 impl AppendArgs {
+    /// Whether there are any.
+    pub fn is_given(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// Tells `store` which of its files these are.
     pub fn apply(&self, store: DirectoryStore) -> DirectoryStore {
         if self.patterns.is_empty() {

@@ -34,6 +34,11 @@ enum Kind {
 }
 
 impl VersionArgs {
+    /// Whether any of them is given, and not as it is by default.
+    pub fn is_given(&self) -> bool {
+        self.version_by != Kind::Inode || self.manifest.is_some() || self.digests.is_some()
+    }
+
     /// Checks the arguments against each other; `is_writing`: clients may write.
     pub fn check(&self, is_writing: bool) -> Result<(), String> {
         if is_writing && self.version_by != Kind::Inode {

@@ -6,7 +6,8 @@ use embedded_io_async::{ErrorType, Read, Write};
 ///
 /// **`read` must be cancel-safe**: a future of it that is dropped before it completes has taken no bytes, since at a session's deadline
 /// it is dropped and called again. (`embedded-io-async` only encourages that; embassy-net's sockets and the sockets of tokio
-/// keep to it, a UART that receives by DMA may not.) A `write` or `flush` that is dropped is followed by the end of the connection.
+/// keep to it, a UART that receives by DMA may not.) A `write` or `flush` that is dropped is followed by the end of the connection,
+/// but for the `write` of a client's `put`: one that is dropped at a deadline has taken no bytes, and may be called again.
 /// `read` that returns `Ok(0)` means that the peer will send no more. An error whose kind is `Interrupted` is tried again, any other
 /// one ends the connection.
 #[allow(async_fn_in_trait, reason = "tasks of boards stay on their executor")]

@@ -26,7 +26,7 @@
 //! ```
 //!
 //! - [`server`]: limits, events and the log of a server, and the handle that controls it
-//! - [`store`]: directories as stores, confined to their root, and single files
+//! - [`store`]: directories as stores, confined to their root, single files, and objects of S3 (feature `s3`)
 //! - [`client`]: retries, resumed downloads, progress
 //! - [`local`]: where downloads get their names, and text that is safe for a terminal
 //! - [`rate_limit`]: a limit of bytes a second, for one connection or many

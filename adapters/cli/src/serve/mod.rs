@@ -4,7 +4,9 @@ mod admission;
 mod announcement;
 mod discovery;
 mod encryption;
+mod help;
 mod metrics_page;
+mod objects;
 mod passed_sockets;
 mod writing;
 
@@ -38,7 +40,9 @@ use crate::{console, descriptor_limit};
 use admission::AdmissionArgs;
 use discovery::AnnounceArgs;
 use encryption::EncryptionArgs;
+use help::{EXAMPLES, LONG_HELP};
 use metrics_page::MetricsPage;
+use objects::ObjectArgs;
 use writing::WriteArgs;
 
 /// What is opened before anything else.
@@ -49,12 +53,12 @@ struct Opened {
     sockets: Vec<TcpListener>,
 }
 
-/// Serve a directory, or one file
+/// Serve a directory, one file, or the objects of a bucket
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = LONG_HELP)]
 pub struct Serve {
-    /// The directory to serve; or a file, and nothing else that lies beside it
-    #[arg(value_name = "DIR|FILE", default_value = ".", value_hint = ValueHint::AnyPath)]
+    /// The directory to serve; or a file, and nothing else that lies beside it; or s3://BUCKET/PREFIX, the objects of a bucket
+    #[arg(value_name = "DIR|FILE|URL", default_value = ".", value_hint = ValueHint::AnyPath)]
     path: PathBuf,
     /// Listen on this address; may be given more than once. ADDR alone is port 8888, :PORT is every address [default: [::]:8888, which takes IPv4 too]
     #[arg(long, short, value_name = "ADDR:PORT")]
@@ -118,6 +122,8 @@ pub struct Serve {
     #[command(flatten)]
     versions: VersionArgs,
     #[command(flatten)]
+    objects: ObjectArgs,
+    #[command(flatten)]
     encryption: EncryptionArgs,
     /// Serve metrics for Prometheus at http://ADDR:PORT/metrics
     #[arg(long, value_name = "ADDR:PORT", value_parser = metrics_page::parse_address)]
@@ -141,105 +147,6 @@ enum Format {
     Json,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  coracle serve                             this directory, on port 8888 of every address
-  coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
-  coracle serve boot.log                    one file, and nothing beside it
-  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
-  coracle serve logs --announce=bench-7     found by that name in the local network
-  coracle serve /srv/images --console       shown and controlled on this terminal
-  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
-  coracle serve /srv/images --version-by mtime   one of several servers with the same files
-  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
-  coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys";
-
-const LONG_HELP: &str = "\
-Examples:
-  coracle serve                             this directory, on port 8888 of every address
-  coracle serve /srv/images -l 127.0.0.1:0  only for this machine, on a free port
-  coracle serve boot.log                    one file, and nothing beside it
-  coracle serve --max-clients 16 --idle-timeout 5m --name bench-7
-  coracle serve logs --announce=bench-7     found by that name in the local network
-  coracle serve /srv/images --console       shown and controlled on this terminal
-  coracle serve /var/log --append '*.log'   logs, which are fetched while they grow
-  coracle serve /srv/images --version-by mtime   one of several servers with the same files
-  coracle serve logs --write-only in/ --allow-plain-writes   boards put their logs into logs/in
-  coracle serve --key server.key --psk bench.psk --authorized clients   encrypted, for known keys
-
-One file is opened anew for each request, so that one which replaces it is served at once.
-
-A file that changes while it is fetched is fetched again, three times at most. With
---append '*.log' the logs among the files are fetched while they grow: as much as there
-was when the request came. It is your promise that they are only appended to; one that is
-truncated or replaced is noticed, and counts as another file from then on.
-
-Several servers with copies of the same files are one to their clients with --version-by
-mtime (for copies by rsync -a) or content: a download is continued at any of them. With
-'content' a file is hashed before it is served the first time, which .coracle-digests in the
-directory (or --digests) remembers, and a manifest of 'coracle index' saves; it is as good
-beside a copy. A file that changes, and one of --append, has versions of its own at each.
-
-The first lines on standard output name the addresses that are listened on, with
-their real ports: 'listening on 127.0.0.1:40123'. The log is on standard error.
-
-With --console the terminal shows them instead, and the log is written to standard error
-only where that is not a terminal, as with --console 2>log.
-
-When all places are taken, a new client takes the place of the oldest one that has
-been idle for over a second; where there is none, the new client is told to try again.
-With --admission queue new clients wait instead, and are served in order of arrival;
---max-clients 1 then serves strictly one after another.
-
---max-clients-per-address 8 keeps one host from taking all places: its ninth client
-is told to try again at once, and so is one that would wait with --admission queue.
-There is no such limit by default, since all clients behind one address translator or
-proxy have one address. Of an IPv6 address the first 64 bits count, since a host can
-have all addresses of a /64; link-local addresses count singly.
-
-Behind a balancer all clients have its address. With --proxy-protocol 10.0.0.5 each
-connection from there has to begin with a PROXY header of version 2, as 'send-proxy-v2' of
-HAProxy makes it, which names the client; without one it is refused, and the log says why.
-Connections from elsewhere are served as they are, and cannot pretend to be another's.
-
---on-text 'reply:got it' answers clients that send plain text, once for each piece
-that arrives, and --on-text echo sends it back; each piece is logged.
-
---metrics 127.0.0.1:9100 serves counters at http://127.0.0.1:9100/metrics to everybody
-who can reach that port; its address is printed after the listening ones.
-
-With --key all connections are encrypted. A file for --authorized has a line for each
-client that is known: its public key ('coracle key show'), what it may do, its name.
-
-  ck1... read                            # bench-7
-  ck1... read write=in/ do=restart       # Ada's laptop
-  plain read=public/
-
-What it may do are the words read, write, delete (with =DIRECTORY/ behind them for what
-lies beneath that directory alone; no links are followed then) and do=ACTION. Replacing a
-file needs write, renaming one write and delete. 'plain' is who comes without encryption,
-with --encrypt offer. The list and the pre-shared keys are read again when their files
-change; if one of them is wrong then, the log says so, and the old ones stay in force.
-At the start a file that is wrong, missing, or open to others is an error.
-
-Sockets that systemd passes on for a socket unit are listened on in place of the default
-address.
-
-SIGINT (Ctrl-C) and SIGTERM stop the server: it finishes the answers under way, for --grace
-at most, and tells new clients to come again. A second signal stops it at once. SIGHUP does
-the same where the server has a terminal, which has hung up then. Where it has none, as a
-service, and under nohup, SIGHUP changes nothing: files of keys are read again by themselves.
-
-Exit codes:
-  0        stopped by a signal
-  2        wrong usage
-  3        an address cannot be listened on
-  5        the directory or file cannot be served, or a file of keys not be used
-  128 + N  stopped at once by a second signal N
-
-Durations are numbers with a unit (500ms, 10s, 2m); 0 is never.
-Sizes are bytes, or numbers with a unit: 64KiB is 65536, 64k or 64kB is 64000.";
-
 pub fn serve(args: &Serve) -> Exit {
     let encryption = &args.encryption;
     let checked = encryption.check(args.writing.is_on()).and_then(|()| encryption.check_places(&args.path));
@@ -260,6 +167,9 @@ pub fn serve(args: &Serve) -> Exit {
 }
 
 fn serve_with(args: &Serve, opened: Opened) -> Exit {
+    if let Some(location) = objects::location(&args.path) {
+        return serve_objects(args, opened, location);
+    }
     // What is missing is taken for a directory.
     if fs::metadata(&args.path).is_ok_and(|metadata| !metadata.is_dir()) {
         return match SingleFileStore::open(&args.path) {
@@ -314,6 +224,34 @@ fn serve_with(args: &Serve, opened: Opened) -> Exit {
         scope.spawn(|| args.writing.sweep(&store, &{ stopped }));
         serve_store(args, Server::writable(&store), opened, None, log)
     })
+}
+
+/// Serves the objects at `location`.
+fn serve_objects(args: &Serve, opened: Opened, location: &str) -> Exit {
+    let refused = match (args.writing.is_on(), args.console) {
+        (true, _) => Some("clients cannot write to a bucket: serve a directory for that"),
+        (_, true) => Some("the console shows a directory: a bucket is served without it"),
+        _ if args.append.is_given() || args.versions.is_given() => Some(
+            "objects have their ETags as versions: --append, --version-by, --manifest and --digests are for directories and files",
+        ),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        return fail(Exit::Usage, &why);
+    }
+    #[cfg(feature = "s3")]
+    return match args.objects.open(location) {
+        Ok(store) => match open_log(args) {
+            Ok(log) => serve_store(args, Server::new(&store.with_hidden(args.hidden)), opened, None, log),
+            Err(exit) => exit,
+        },
+        Err((exit, why)) => fail(exit, &why),
+    };
+    #[cfg(not(feature = "s3"))]
+    {
+        drop(opened);
+        fail(Exit::Usage, &objects::missing(location))
+    }
 }
 
 fn open_log(args: &Serve) -> Result<Log, Exit> {

@@ -110,8 +110,10 @@ impl Client {
     }
 
     /// Sets the longest sum of the pauses before the retries of a request, as long as none makes progress; `None` for no limit.
-    /// By default only the pauses for a server that has no place or restarts have one, of 10 minutes; such retries do not
-    /// count among those of [`Client::with_retries`], and are made when the server says.
+    /// A server that has no place, restarts or refuses connections is then waited for as long; such retries do not count among
+    /// those of [`Client::with_retries`], and are made when the server says. By default it is 10 minutes for one that has no place or
+    /// restarts, 30 s for one that only resets handshakes, 10 s for one that refuses connections though it answered before or there is
+    /// a [`ClientChannel`] to it; and the other retries are limited by their number alone.
     #[must_use]
     pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
         self.requester.policy = self.requester.policy.with_patience(patience);

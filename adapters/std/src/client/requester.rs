@@ -200,7 +200,7 @@ impl Requester {
         let error = convert(error, connection, &self.address);
         let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
         let first = connection.refusal().and_then(|refusal| refusal.first);
-        FailedAttempt { error, retry_ms, first, was_reused, is_final: false }
+        FailedAttempt { retry_ms, first, was_reused, ..FailedAttempt::new(error) }
     }
 
     fn session(&self) -> ClientSession<Box<[u8]>> {
@@ -261,13 +261,13 @@ impl Requester {
             self.secure = Some(secure);
             return made;
         }
-        self.tcp().map(Wire::Plain)
+        self.tcp(false).map(Wire::Plain)
     }
 
     #[cfg(feature = "channel")]
     fn encrypted(&mut self, secure: &mut Secure) -> Result<Wire, FailedAttempt> {
         loop {
-            let transport = self.tcp()?;
+            let transport = self.tcp(true)?;
             match secure.handshake(transport, self.limits.bounded(self.connect_timeout), &self.address) {
                 Ok(Handshaken::Done(wire)) => return Ok(wire),
                 Ok(Handshaken::Again) => {}
@@ -279,17 +279,20 @@ impl Requester {
         }
     }
 
-    fn tcp(&mut self) -> Result<TcpTransport<Socket>, FailedAttempt> {
+    /// Connects. `has_key` says whether the user has a key of the server.
+    fn tcp(&mut self, has_key: bool) -> Result<TcpTransport<Socket>, FailedAttempt> {
         if self.limits.is_over() {
             return Err(FailedAttempt::new(Error::OutOfTime));
         }
         let timeout = self.limits.bounded(self.connect_timeout);
+        let is_server_known = has_key || self.peer.is_some();
         connect(&self.address, timeout, self.family, &mut self.peer).map_err(|error| {
-            FailedAttempt::new(if self.limits.is_over() {
+            let error = if self.limits.is_over() {
                 Error::OutOfTime
             } else {
                 Error::Connect { peer: self.address.to_string(), error }
-            })
+            };
+            FailedAttempt { is_server_known, ..FailedAttempt::new(error) }
         })
     }
 

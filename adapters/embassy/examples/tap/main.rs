@@ -1,9 +1,14 @@
-//! The server on a TAP device of this PC, as on a board. As root:
+//! Server and client on a TAP device of this PC, as on a board. As root:
 //!
 //!     ip tuntap add dev tap0 mode tap && ip address add 10.69.0.1/24 dev tap0 && ip link set tap0 up
-//!     cargo run -p coracle-embassy --example tap -- tap0 &
+//!     cargo run -p coracle-embassy --example tap -- tap0 serve &
 //!     coracle get -r 10.69.0.2
+//!
+//! In place of `serve`, beside a server of this PC (`coracle serve --writable -a 10.69.0.1`): `put FILE` or `follow NAME`.
 
+mod client;
+
+use client::Task;
 use coracle_core::{ServerConfig, StaticFile, StaticStore};
 use coracle_embassy::net::Server;
 use coracle_embassy::{Buffers, EmbassyClock};
@@ -39,15 +44,24 @@ async fn serve(stack: Stack<'static>, server: &'static Server<'static, SOCKETS>)
 
 #[embassy_executor::main]
 async fn main(spawner: Spawner) {
-    let name = std::env::args().nth(1).expect("an argument: the name of a TAP device");
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().expect("an argument: the name of a TAP device");
     let device = TunTapDevice::new(&name).expect("a TAP device");
     let address = Ipv4Cidr::new(Ipv4Address::new(10, 69, 0, 2), 24);
     let config = Config::ipv4_static(StaticConfigV4 { address, gateway: None, dns_servers: Default::default() });
     let (stack, runner) = embassy_net::new(device, config, RESOURCES.init(StackResources::new()), 17);
     spawner.spawn(run_network(runner).expect("its only task"));
-    let server = SERVER.init(Server::new(&CONFIG, 8888));
-    for _ in 0..SOCKETS {
-        spawner.spawn(serve(stack, server).expect("a task for each socket"));
-    }
-    println!("listening on 10.69.0.2:8888");
+    let task = match (arguments.next().as_deref(), arguments.next()) {
+        (Some("serve"), _) => {
+            let server = SERVER.init(Server::new(&CONFIG, 8888));
+            for _ in 0..SOCKETS {
+                spawner.spawn(serve(stack, server).expect("a task for each socket"));
+            }
+            return println!("listening on 10.69.0.2:8888");
+        }
+        (Some("put"), Some(name)) => Task::Put(name),
+        (Some("follow"), Some(name)) => Task::Follow(name),
+        _ => panic!("what to do behind the device's name: serve, put FILE, or follow NAME"),
+    };
+    spawner.spawn(client::run(stack, task).expect("its only task"));
 }
