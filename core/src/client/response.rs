@@ -122,7 +122,7 @@ fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<
         #[cfg(feature = "absolute")]
         first: follow_response::first(line)?.filter(|_| expectation.is_absolute),
         #[cfg(feature = "replaced")]
-        next: follow_response::next(line)?,
+        next: response_reader::next(line)?,
     };
     Ok((next, ClientEvent::Header(header)))
 }
