@@ -562,10 +562,6 @@ typedef struct coracle_file_info {
      * file may have grown.
      */
     char version[CORACLE_VERSION_SIZE];
-    /**
-     * Whether the file's name belongs to another file now, and nothing is added to it any more.
-     */
-    bool is_replaced;
 } coracle_file_info;
 
 /**
@@ -634,6 +630,11 @@ typedef struct coracle_store {
      * Ends a listing.
      */
     void (*end_list)(void *user, void *listing);
+    /**
+     * Stores the digest of all of the file, from the first to the last byte of the size that `stat` has told, in `digest`,
+     * CORACLE_DIGEST_LEN bytes, if it is known without reading; else returns false. NULL: none is.
+     */
+    bool (*known_digest)(void *user, void *file, coracle_digest_kind kind, uint8_t *digest);
     /**
      * The time now, in seconds since 1970-01-01 00:00 UTC; CORACLE_UNKNOWN where there is no clock. NULL: there is none.
      */

@@ -297,7 +297,10 @@ where
     fn wrote(&mut self, outcome: Either<Result<usize, T::Error>, ()>) {
         match outcome {
             Either::First(Ok(0)) => self.session.send_failed(),
-            Either::First(Ok(len)) => self.sent(len),
+            Either::First(Ok(len)) => {
+                self.is_unflushed = true;
+                self.sent(len);
+            }
             Either::First(Err(error)) => self.fail(error.kind()),
             Either::Second(()) => self.expired(),
         }
@@ -342,7 +345,7 @@ where
 
     /// Flushes the transport, before the session waits; false if the session has ended meanwhile.
     async fn flush(&mut self) -> bool {
-        while self.is_unflushed && !T::IS_BUFFERED {
+        while self.is_unflushed && T::NEEDS_FLUSH {
             let until = self.until();
             let outcome = select(self.transport.flush(), self.clock.sleep_until(until)).await;
             self.now = self.clock.now();

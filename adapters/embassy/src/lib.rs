@@ -5,6 +5,8 @@
 #![allow(clippy::manual_async_fn, reason = "the future of an `async fn` keeps its arguments twice")]
 
 mod access;
+#[cfg(feature = "channel")]
+pub mod channel;
 mod client;
 mod clock;
 mod discard;

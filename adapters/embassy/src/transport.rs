@@ -12,9 +12,11 @@ use embedded_io_async::{ErrorType, Read, Write};
 /// one ends the connection.
 #[allow(async_fn_in_trait, reason = "tasks of boards stay on their executor")]
 pub trait Transport: Read + Write {
-    /// Whether `write` only copies into a buffer, which the transport sends by itself and hands out by
-    /// [`Transport::write_with`]. Otherwise the bytes of a response are collected first, and written in few calls.
+    /// Whether `write` only copies into a buffer, which the transport hands out by [`Transport::write_with`], and sends by
+    /// itself or when it is flushed. Otherwise the bytes of a response are collected first, and written in few calls.
     const IS_BUFFERED: bool = false;
+    /// Whether `flush` has to be called before bytes are waited for, since what was written may not leave without it.
+    const NEEDS_FLUSH: bool = !Self::IS_BUFFERED;
 
     /// Waits for room in the transport's buffer, passes it to `fill`, and takes over as many bytes of it as `fill` says first.
     /// Called only where [`Transport::IS_BUFFERED`]. Default: no room.
@@ -32,6 +34,15 @@ pub trait Transport: Read + Write {
 /// `read` has to be cancel-safe, see there.
 #[derive(Debug)]
 pub struct Stream<T>(pub T);
+
+impl<T: Transport> Transport for &mut T {
+    const IS_BUFFERED: bool = T::IS_BUFFERED;
+    const NEEDS_FLUSH: bool = T::NEEDS_FLUSH;
+
+    async fn write_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Self::Error> {
+        (**self).write_with(fill).await
+    }
+}
 
 impl<T: ErrorType> ErrorType for Stream<T> {
     type Error = T::Error;

@@ -9,7 +9,7 @@ use coracle_core::FileName;
 #[cfg(feature = "write")]
 use crate::text::CVersion;
 use crate::text::{CName, CText};
-use crate::types::{Entry, FileInfo, Status, StatusValue};
+use crate::types::{DIGEST_LEN, DigestKind, Entry, FileInfo, Status, StatusValue};
 #[cfg(feature = "write")]
 use crate::write_types::{Begun, DeleteKind, Put};
 
@@ -48,6 +48,10 @@ pub struct Store {
     pub next: Option<unsafe extern "C" fn(user: *mut c_void, listing: *mut c_void, entry: *mut Entry) -> StatusValue>,
     /// Ends a listing.
     pub end_list: Option<unsafe extern "C" fn(user: *mut c_void, listing: *mut c_void)>,
+    /// Stores the digest of all of the file, from the first to the last byte of the size that `stat` has told, in `digest`,
+    /// CORACLE_DIGEST_LEN bytes, if it is known without reading; else returns false. NULL: none is.
+    pub known_digest:
+        Option<unsafe extern "C" fn(user: *mut c_void, file: *mut c_void, kind: DigestKind, digest: *mut u8) -> bool>,
     /// The time now, in seconds since 1970-01-01 00:00 UTC; CORACLE_UNKNOWN where there is no clock. NULL: there is none.
     pub unix_time: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
 }
@@ -216,6 +220,13 @@ impl Callbacks {
             // SAFETY: as the type says.
             unsafe { end_list(self.store.user, listing.0) }
         }
+    }
+
+    pub(crate) fn known_digest(&self, file: Handle, kind: DigestKind) -> Option<[u8; DIGEST_LEN]> {
+        let mut digest = [0; DIGEST_LEN];
+        let known_digest = self.store.known_digest?;
+        // SAFETY: as the type says.
+        unsafe { known_digest(self.store.user, file.0, kind, digest.as_mut_ptr()) }.then_some(digest)
     }
 
     pub(crate) fn unix_time(&self) -> Option<u64> {

@@ -244,7 +244,7 @@ where
         let sending = async {
             let len = self.transport.write(bytes).await?;
             // A transport with a buffer sends by itself; flushing one waits for the peer's acknowledgement.
-            let mut is_flushed = len < bytes.len() || T::IS_BUFFERED;
+            let mut is_flushed = len < bytes.len() || !T::NEEDS_FLUSH;
             while !is_flushed {
                 match self.transport.flush().await {
                     Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),

@@ -127,7 +127,7 @@ where
 
     /// Flushes the transport, where it does not send by itself.
     async fn flush(&mut self) {
-        if T::IS_BUFFERED {
+        if !T::NEEDS_FLUSH {
             return;
         }
         loop {
