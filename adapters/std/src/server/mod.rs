@@ -32,6 +32,7 @@ mod acceptor;
 mod acceptor_threads;
 mod address_limits;
 mod admission;
+mod arrivals;
 mod connection;
 mod context;
 #[cfg(feature = "channel")]
