@@ -127,6 +127,36 @@ fn v4_a_cut_at_any_write_leaves_the_old_or_the_new() {
     }
 }
 
+/// A card that fails for a moment: the store goes on.
+#[test]
+fn v4_a_failure_at_any_write_is_made_up_for_without_a_restart() {
+    for (kib, options) in [(2_200, "-F 16 -s 1"), (34_000, "-F 32 -s 1")] {
+        let maker = Maker::new(kib, options).with_tree(&tree());
+        let image = maker.image();
+        let checker = Checker::new(maker);
+        writable(&image).expect("prepared");
+        let (what, change, after) = changes().into_iter().next().expect("a change");
+        let whole = image.copy();
+        change(&mut writable(&whole).expect("writable")).expect("changed");
+        for failure in 0..whole.writes.get() {
+            let image = image.copy();
+            let mut store = writable(&image).expect("writable");
+            image.power.set(failure);
+            let failed = change(&mut store);
+            image.power.set(u64::MAX);
+            let (found, _) = everything(&mut store).expect("readable");
+            assert!(found == tree() || found == after, "{what}, {failure}: {failed:?}");
+            change(&mut store).expect("again");
+            while !store.tidy().expect("tidy") {}
+            let (found, _) = everything(&mut store).expect("readable");
+            assert!(found == after, "{what}, {failure}: {:?}", found.keys());
+            let space = store.space().expect("known");
+            assert_eq!(space, writable(&image).expect("writable").space().expect("known"), "{what}, {failure}");
+            assert_eq!(checker.fsck(&image), "", "{what}, {failure}");
+        }
+    }
+}
+
 /// A card that is changed on a PC between a cut and the next start.
 #[test]
 fn v4_what_another_system_has_changed_since_a_cut_is_left_as_it_is() {
