@@ -276,6 +276,7 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
             Some(active) => self.volume.append(active, bytes),
             None => Err(StoreError::Io.into()),
         };
+        self.forget_torn();
         self.turn.leave(upload.ticket, true, now);
         done
     }
@@ -304,7 +305,9 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
         if !self.tidy()? {
             return Ok(Committed::Pending);
         }
-        let place = self.give_name(&target, current, first, size, put.modified)?;
+        let place = self.give_name(&target, current, first, size, put.modified);
+        self.forget_torn();
+        let place = place?;
         self.active = None;
         self.turn.release(upload.ticket);
         // What was replaced is freed later where it is large.
@@ -375,6 +378,13 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
 }
 
 impl<D: BlockDevice> FatStore<D> {
+    /// Gives up the upload where the volume failed in the middle of a change: its clusters may have another file by then.
+    fn forget_torn(&mut self) {
+        if self.volume.writing.as_ref().is_some_and(|writing| writing.is_torn) {
+            self.active = None;
+        }
+    }
+
     /// Begins or continues the upload; its length so far, or `None` where room is still being made.
     fn begin_granted(&mut self, put: &Put<'_>, size: u32, is_same: bool) -> Result<Option<u32>, WriteError> {
         if !is_same {

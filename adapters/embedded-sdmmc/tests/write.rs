@@ -208,3 +208,31 @@ fn a_change_costs_as_many_writes_as_the_readme_says() {
     let writes = image.writes.get() - before;
     assert_eq!(writes, 1 + 22);
 }
+
+/// The same driver's own file system, on a disk with partitions.
+#[test]
+fn embedded_sdmmc_reads_what_was_written() {
+    struct NoClock;
+
+    impl embedded_sdmmc::TimeSource for NoClock {
+        fn get_timestamp(&self) -> embedded_sdmmc::Timestamp {
+            embedded_sdmmc::Timestamp::from_calendar(2026, 1, 1, 0, 0, 0).expect("a time")
+        }
+    }
+
+    for (kib, options) in VOLUMES {
+        let image = Maker::new(kib, options).disk();
+        let bytes = sample(7, 30_000);
+        put(&mut writable(&image), "DIR/A.TXT", &bytes).expect("put");
+        let manager = embedded_sdmmc::VolumeManager::new(&image, NoClock);
+        let volume = manager.open_volume(embedded_sdmmc::VolumeIdx(1)).expect("a volume");
+        let directory = volume.open_root_dir().expect("the root").open_dir("DIR").expect("a directory");
+        let file = directory.open_file_in_dir("A.TXT", embedded_sdmmc::Mode::ReadOnly).expect("a file");
+        let mut found = vec![0; 40_000];
+        let mut len = 0;
+        while let read @ 1.. = file.read(&mut found[len..]).expect("readable") {
+            len += read;
+        }
+        assert!(found[..len] == bytes, "{options}: other bytes");
+    }
+}
