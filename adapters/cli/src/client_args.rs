@@ -36,12 +36,14 @@ pub struct NetworkArgs {
     channel: ChannelArgs,
 
     /// How many retries without progress may follow each other, after growing pauses; 0: none at all. Those for a server that
-    /// is busy or restarts are not counted
+    /// is busy, restarts or, where --patience tells to wait for that, refuses connections are not counted
     #[arg(long, value_name = "N", default_value_t = 3, value_hint = ValueHint::Other, help_heading = "Network")]
     retries: u32,
 
-    /// How long to wait in all, without progress, for a server that is busy or restarts; as given, for the pauses of
-    /// --retries too; 0 for as long as it takes [default: 10m, or 30s where it says nothing but resets encrypted connections]
+    /// How long to wait in all, without progress, for a server that is busy, restarts or refuses connections; as given, for the
+    /// pauses of --retries too; 0 for as long as it takes [default: 10m; 30s where it says nothing but resets encrypted connections;
+    /// 10s where it refuses them though it answered before, or a key of it is given; --retries where it refuses and nothing is known
+    /// of it]
     #[arg(long, value_name = "DURATION", value_hint = ValueHint::Other, help_heading = "Network")]
     patience: Option<DurationArg>,
 
@@ -114,7 +116,7 @@ impl ClientArgs {
 }
 
 impl NetworkArgs {
-    /// Asks nobody about a server whose key is not known, and does not trust it.
+    /// Does not ask the user about a server whose key is not known, and does not trust it.
     pub fn asking_nobody(mut self) -> Self {
         self.channel.ask_nobody();
         self
@@ -142,6 +144,10 @@ impl NetworkArgs {
                 (_, true) => Some(AddressFamily::V6),
                 _ => None,
             });
+        let client = match server.locator.clone() {
+            Some(locator) => client.with_locator(move || locator.locate()),
+            None => client,
+        };
         match self.patience {
             Some(patience) => client.with_patience(patience.0),
             None => client,

@@ -26,7 +26,7 @@ use crate::transport::Transport;
 
 /// Maximum number of actions without a pause for the other tasks.
 const ACTIONS_A_TURN: u8 = 16;
-/// How often a file that a client waits for is looked at, in milliseconds, where nobody tells of changes.
+/// How often a file that a client waits for is looked at, in milliseconds, where changes are not reported.
 #[cfg(feature = "wait")]
 const LOOK_MS: u64 = 1_000;
 
@@ -304,7 +304,10 @@ where
     fn wrote(&mut self, outcome: Either<Result<usize, T::Error>, ()>) {
         match outcome {
             Either::First(Ok(0)) => self.session.send_failed(),
-            Either::First(Ok(len)) => self.sent(len),
+            Either::First(Ok(len)) => {
+                self.is_unflushed = true;
+                self.sent(len);
+            }
             Either::First(Err(error)) => self.fail(error.kind()),
             Either::Second(()) => self.expired(),
         }
@@ -349,7 +352,7 @@ where
 
     /// Flushes the transport, before the session waits; false if the session has ended meanwhile.
     async fn flush(&mut self) -> bool {
-        while self.is_unflushed && !T::IS_BUFFERED {
+        while self.is_unflushed && T::NEEDS_FLUSH {
             let until = self.until();
             let outcome = select(self.transport.flush(), self.clock.sleep_until(until)).await;
             self.now = self.clock.now();

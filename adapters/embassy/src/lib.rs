@@ -5,6 +5,8 @@
 #![allow(clippy::manual_async_fn, reason = "the future of an `async fn` keeps its arguments twice")]
 
 mod access;
+#[cfg(feature = "channel")]
+pub mod channel;
 mod client;
 mod clock;
 mod discard;
@@ -18,6 +20,8 @@ mod put_state;
 mod serve;
 mod shared;
 mod sink;
+#[cfg(feature = "write")]
+mod source;
 mod store;
 mod transport;
 #[cfg(feature = "write")]
@@ -26,6 +30,8 @@ mod upload;
 mod writable;
 
 pub use client::{Client, ClientError};
+#[cfg(feature = "wait")]
+pub use client::{FollowFrom, Followed, Follower};
 pub use clock::Clock;
 #[cfg(feature = "embassy-time")]
 pub use clock::EmbassyClock;
@@ -36,6 +42,8 @@ pub use serve::serve_writable;
 pub use serve::{Buffers, serve};
 pub use shared::SharedStore;
 pub use sink::AsyncSink;
+#[cfg(feature = "write")]
+pub use source::AsyncSource;
 pub use store::AsyncStore;
 pub use transport::{Stream, Transport};
 #[cfg(feature = "write")]

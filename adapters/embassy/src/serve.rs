@@ -4,7 +4,7 @@ use core::future::Future;
 
 use coracle_core::{Close, ServerSession};
 
-use crate::access::ReadOnly;
+use crate::access::{Access, ReadOnly};
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::observer::Observer;
@@ -86,8 +86,7 @@ where
     C: Clock,
     O: Observer,
 {
-    let Buffers { receive, send } = buffers;
-    Driver::<_, _, _, ReadOnly, _, _>::new(session, transport, store, (receive, send), clock, observer).run()
+    serve_with::<ReadOnly, _, _, _, _, _>(session, transport, store, buffers, clock, observer)
 }
 
 /// Serves like [`serve`], from a store that clients may write to. What is offered to them is a matter of the session's
@@ -108,6 +107,25 @@ where
     C: Clock,
     O: Observer,
 {
-    let Buffers { receive, send } = buffers;
-    Driver::<_, _, _, ReadWrite, _, _>::new(session, transport, store, (receive, send), clock, observer).run()
+    serve_with::<ReadWrite, _, _, _, _, _>(session, transport, store, buffers, clock, observer)
+}
+
+/// Serves with the access `A` to the store.
+pub(crate) fn serve_with<'f, A, B, T, S, C, O>(
+    session: &'f mut ServerSession<'_, B>,
+    transport: &'f mut T,
+    store: &'f mut S,
+    Buffers { receive, send }: Buffers<'f>,
+    clock: &'f C,
+    observer: &'f mut O,
+) -> impl Future<Output = Close>
+where
+    A: Access<S>,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+    T: Transport,
+    S: AsyncStore,
+    C: Clock,
+    O: Observer,
+{
+    Driver::<_, _, _, A, _, _>::new(session, transport, store, (receive, send), clock, observer).run()
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -26,6 +27,8 @@ struct Ring {
     /// The log that was there before, while it is kept for who reads it.
     replaced: Option<Box<Ring>>,
     requests: Vec<Value>,
+    /// Answers nothing, and closes connections.
+    is_down: bool,
 }
 
 impl Ring {
@@ -87,6 +90,9 @@ impl Board {
         let (ring, changed) = &*self.log;
         let mut ring = ring.lock().expect("the log");
         ring.requests.push(request.clone());
+        if ring.is_down {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         if request["type"] == "hello" {
             let hello = json!({
                 "type": "hello", "protocol": 1, "server": "test", "name": "", "maxRequest": 512, "chunkSize": 1024, "idle_ms": 0,
@@ -102,9 +108,12 @@ impl Board {
         let waits = offset == ring.end() && !is_other(&ring);
         if let Some(wait_ms) = number("wait_ms").filter(|_| waits) {
             let version = ring.version.clone();
-            let is_same = |ring: &mut Ring| ring.end() == offset && ring.version == version;
+            let is_same = |ring: &mut Ring| ring.end() == offset && ring.version == version && !ring.is_down;
             let limit = Duration::from_millis(wait_ms as u64);
             ring = changed.wait_timeout_while(ring, limit, is_same).expect("the log").0;
+            if ring.is_down {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
         }
         let error = |code: &str| {
             let error = json!({ "type": "error", "code": code, "message": "refused", "first": ring.first });
@@ -243,6 +252,30 @@ fn l1_l4_a_replaced_file_that_is_no_longer_kept_is_not_known() {
     board.change(|ring| ring.replaced = None);
     let told = [(); 2].map(|()| next(&mut follower));
     assert_eq!(told, ["begins anew, known to 262147", "new\n"]);
+}
+
+/// One that is found by its name is looked for again, once it does not answer.
+#[test]
+fn l4_a_board_that_comes_back_at_another_address_is_followed_there() {
+    let boards = [Board::new(), Board::new()];
+    boards[0].append("one\n");
+    let (asked, place) = (Arc::new(AtomicUsize::new(0)), boards[1].address);
+    let count = Arc::clone(&asked);
+    let client = Client::new(boards[0].address.to_string().parse().expect("an address"));
+    let client = client.with_locator(move || {
+        // It has not announced itself yet at first.
+        (count.fetch_add(1, Ordering::SeqCst) > 1).then(|| vec![place])
+    });
+    let mut follower = client.follow(FileName::from_static("boot.log"), FollowOptions::new());
+    assert_eq!(next(&mut follower), "one\n");
+    boards[0].append("two\n");
+    assert_eq!((next(&mut follower), asked.load(Ordering::SeqCst)), ("two\n".to_owned(), 0));
+    boards[1].append("one\ntwo\nthree\n");
+    boards[0].change(|ring| ring.is_down = true);
+    let told = [(); 3].map(|()| next(&mut follower));
+    assert!(told[0].starts_with("Waiting"), "{told:?}");
+    assert_eq!(told[1], format!("Resumed {{ moved_to: Some({place}) }}"));
+    assert_eq!((told[2].as_str(), asked.load(Ordering::SeqCst)), ("three\n", 3));
 }
 
 #[test]

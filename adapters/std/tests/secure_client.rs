@@ -1,7 +1,7 @@
 //! A `Client` over the encrypted channel: what it asks, what it never says, and those who stand in between.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use coracle::channel::{
     AcceptDeadlines, HandshakeCause, HandshakeError, HandshakeFailure, KeyPair, Psk, PublicKey, SecretKey, accept,
 };
-use coracle::client::{Address, Client, ClientChannel, Error, ErrorKind, GetOptions, ServerTrust};
+use coracle::client::{Address, Client, ClientChannel, Error, ErrorKind, GetOptions, ProgressEvent, ServerTrust};
 use coracle::transport::{TcpTransport, TransportError};
 use coracle::{FileName, StaticFile, StaticStore};
 use coracle_core::blocking::{Buffers, serve};
 use coracle_core::{Instant as CoreInstant, ServerConfig, ServerSession};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 const NAME: FileName<'_> = FileName::from_static("payroll-of-2026.txt");
 
@@ -170,14 +171,18 @@ fn resetting(server: SocketAddr, count: usize) -> SocketAddr {
             stream.read_exact(&mut [0; 52]).expect("message 1");
             socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("an option");
         }
-        let mut client = listener.accept().expect("a client").0;
-        let mut upstream = TcpStream::connect(server).expect("the server");
-        let (mut from_client, mut to_server) =
-            (client.try_clone().expect("a copy"), upstream.try_clone().expect("a copy"));
-        thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
-        std::io::copy(&mut upstream, &mut client)
+        relay(&listener, server)
     });
     address
+}
+
+/// Passes on what the next client and the server send.
+fn relay(listener: &TcpListener, server: SocketAddr) -> io::Result<u64> {
+    let mut client = listener.accept()?.0;
+    let mut upstream = TcpStream::connect(server)?;
+    let (mut from_client, mut to_server) = (client.try_clone()?, upstream.try_clone()?);
+    thread::spawn(move || io::copy(&mut from_client, &mut to_server));
+    io::copy(&mut upstream, &mut client)
 }
 
 #[test]
@@ -195,6 +200,36 @@ fn e7_a_server_that_resets_handshakes_is_tried_until_it_has_a_place() {
     let mut hasty = client(resetting(server.address, 2), channel(0x51)).with_retries(0);
     let error = hasty.hello(|_| ()).expect_err("no place");
     assert!(error.is_busy() && error.is_temporary() && error.kind() == ErrorKind::Network, "{error}");
+}
+
+/// A listener that refuses connections until its client has been refused `times`.
+fn refusing(server: SocketAddr, times: usize) -> (SocketAddr, impl FnMut(&ProgressEvent<'_>) + Send) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SockAddr::from(SocketAddr::from(([127, 0, 0, 1], 0)))).expect("bind");
+    let address = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("an address");
+    let mut refused = 0;
+    let observe = move |event: &ProgressEvent<'_>| {
+        assert!(event.to_string().contains("refused"), "{event}");
+        refused += 1;
+        if refused == times {
+            socket.listen(8).expect("listen");
+            let listener = TcpListener::from(socket.try_clone().expect("a copy"));
+            thread::spawn(move || relay(&listener, server));
+        }
+    };
+    (address, observe)
+}
+
+#[test]
+fn e7_a_server_whose_key_is_known_and_that_refuses_connections_is_tried_until_it_has_a_place() {
+    let server = Server::start(b"");
+    let (address, observe) = refusing(server.address, 3);
+    // More refusals than retries.
+    let mut patient = client(address, channel(0x51)).with_retries(1).with_retry_observer(observe);
+    patient.hello(|_| ()).expect("a place");
+    let (address, _held) = refusing(server.address, 1);
+    let error = client(address, channel(0x51)).with_retries(0).hello(|_| ()).expect_err("no place");
+    assert!(matches!(error, Error::Connect { .. }), "{error}");
 }
 
 #[test]

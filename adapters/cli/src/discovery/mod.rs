@@ -1,5 +1,6 @@
 //! Hosts that are found by name in the local network, or were found before.
 
+mod again;
 mod last_known;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use coracle::client::Address;
 use coracle::discover::{DiscoverError, Found, Search, Service};
 use coracle::local::Escaped;
 
+pub use again::locate_again;
 pub use last_known::{LastKnown, LastKnownHost};
 
 /// How long a host has to answer that a command is for.
@@ -31,7 +33,7 @@ pub struct Located {
 /// Why a host cannot be located.
 #[derive(Debug)]
 pub enum LocateError {
-    /// Nobody says where it is.
+    /// Its address is not known.
     Unknown { host: String, resolver: String, mdns: String },
     /// More than one host has the name.
     Ambiguous { host: String, addresses: Vec<SocketAddr> },

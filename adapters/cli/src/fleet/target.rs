@@ -25,8 +25,8 @@ pub struct Target {
 /// Where a host is.
 #[derive(Debug)]
 enum Server {
-    Known(Resolved),
-    /// Nobody says where it is now.
+    Known(Box<Resolved>),
+    /// Its address is not known now.
     Unknown(String),
 }
 
@@ -67,7 +67,7 @@ pub fn targets(members: Vec<Member>, network: &NetworkArgs, jobs: usize) -> Resu
     let mut all_addresses = Vec::with_capacity(members.len());
     for (member, place) in members.into_iter().zip(places) {
         let (server, addresses) = match place {
-            Ok((server, addresses)) => (Server::Known(server), addresses),
+            Ok((server, addresses)) => (Server::Known(Box::new(server)), addresses),
             Err(ResolveError::Network(why)) => (Server::Unknown(why), Vec::new()),
             Err(error) => return Err(report(&error)),
         };

@@ -17,7 +17,7 @@ use super::lines::FileProblem;
 use super::paths::own;
 use super::pins::{Pin, Pins};
 use super::trust::Trust;
-use crate::discovery::{Located, locate};
+use crate::discovery::{Located, locate, locate_again};
 
 /// A host has a pre-shared key and the next one.
 const MAX_PSKS: usize = 2;
@@ -54,7 +54,7 @@ pub struct ChannelArgs {
     #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, help_heading = "Encryption")]
     pin: Vec<PublicKey>,
 
-    /// Whether nobody is asked about a server that is not known.
+    /// Whether the user is not asked about a server that is not known.
     #[arg(skip)]
     asks_nobody: bool,
 }
@@ -64,8 +64,18 @@ pub struct ChannelArgs {
 pub struct Resolved {
     pub address: Address,
     pub channel: Option<ClientChannel>,
+    /// Where it was not the resolver that knew the host.
+    pub locator: Option<Locator>,
     /// What the user should know of how it was found.
     pub note: Option<String>,
+}
+
+/// Finds a host again that was found in the local network.
+#[derive(Clone, Debug)]
+pub struct Locator {
+    host: HostArg,
+    address: Address,
+    has_line: bool,
 }
 
 /// Why it is not known how to talk to a server.
@@ -75,7 +85,7 @@ pub enum ResolveError {
     Usage(String),
     /// A file cannot be read, or is malformed.
     File(String),
-    /// Nobody knows where the server is, or more than one has its name.
+    /// The server's address is not known, or more than one has its name.
     Network(String),
 }
 
@@ -116,8 +126,16 @@ impl HostArg {
     }
 }
 
+impl Locator {
+    /// The addresses that the host has now, in the order in which to try them; `None` where nobody says.
+    pub fn locate(&self) -> Option<Vec<SocketAddr>> {
+        let located = locate_again(&self.address)?;
+        Some(self.host.at(self.address.clone(), located, self.has_line).1.addresses)
+    }
+}
+
 impl ChannelArgs {
-    /// Asks nobody about a server that is not known.
+    /// Does not ask the user about a server that is not known.
     pub fn ask_nobody(&mut self) {
         self.asks_nobody = true;
     }
@@ -148,8 +166,10 @@ impl ChannelArgs {
         let hosts = Hosts::load()?;
         let pins = Pins::open().map_or_else(|| Ok(Vec::new()), |pins| pins.load())?;
         let (address, server, line) = host.look_up(&hosts);
+        let mut locator = None;
         let (address, located) = match locate(&address)? {
             Some(located) => {
+                locator = Some(Locator { host: host.clone(), address: address.clone(), has_line: line.is_some() });
                 let (address, located) = host.at(address, located, line.is_some());
                 (address, Some(located))
             }
@@ -170,7 +190,7 @@ impl ChannelArgs {
         };
         let key_file = self.key.as_ref().or_else(|| line?.key.as_ref());
         if keys.is_empty() && psk_files.is_empty() && key_file.is_none() {
-            return Ok(Resolved { address, channel: None, note });
+            return Ok(Resolved { address, channel: None, locator, note });
         }
         let mut known: Vec<_> = pins.into_iter().map(|pin| (pin.server, pin.key)).collect();
         for host in hosts.iter() {
@@ -189,7 +209,7 @@ impl ChannelArgs {
             }
             None => IS_NAMELESS.store(true, Ordering::Relaxed),
         }
-        Ok(Resolved { address, channel: Some(channel), note })
+        Ok(Resolved { address, channel: Some(channel), locator, note })
     }
 }
 

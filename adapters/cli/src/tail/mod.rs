@@ -42,7 +42,7 @@ order, and what cannot be is told on standard error:
   -- boot.log begins anew --              it was truncated, replaced or rewritten
   -- what boot.log had behind byte 5,321 is not known --   where that was not read in time
   -- 1,204 bytes dropped before they could be read --      by a log that drops its head
-  -- unreachable, trying again --         the server, for as long as it takes
+  -- unreachable, trying again --         the server, for as long as it takes, and wherever its name leads then
 A file that is not there is waited for. End it with Ctrl-C, --until or --max-time.
 
 Of several hosts each line has the name of its host in front, and is printed when it is complete."
@@ -209,7 +209,7 @@ fn follow(client: Client, options: FollowOptions, mut printer: Printer) -> Ended
             Ok(Some(FollowEvent::BeginsAnew { known_to })) => printer.notice(&Notice::BeginsAnew { known_to }),
             Ok(Some(FollowEvent::Dropped { bytes })) => printer.notice(&Notice::Dropped { bytes }),
             Ok(Some(FollowEvent::Waiting { error })) => printer.notice(&Notice::Waiting(error)),
-            Ok(Some(FollowEvent::Resumed)) => printer.notice(&Notice::Resumed),
+            Ok(Some(FollowEvent::Resumed { moved_to })) => printer.notice(&Notice::Resumed { moved_to }),
             Ok(Some(_)) => Ok(()),
             Ok(None) => match printer.finish() {
                 Ok(()) if printer.is_unmet() => return Ended::Unmet,

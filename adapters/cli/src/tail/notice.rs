@@ -1,6 +1,7 @@
 //! What is told of a followed file beside its contents.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use coracle::client::Error;
 use coracle::local::Escaped;
@@ -13,7 +14,7 @@ pub enum Notice {
     BeginsAnew { known_to: Option<u64> },
     Dropped { bytes: u64 },
     Waiting(Error),
-    Resumed,
+    Resumed { moved_to: Option<SocketAddr> },
 }
 
 impl Notice {
@@ -37,7 +38,8 @@ impl Notice {
             Self::Waiting(error @ Error::Refused { .. }) => vec![format!("-- {error}, trying again --")],
             Self::Waiting(error) if error.is_busy() => vec!["-- busy, trying again --".to_owned()],
             Self::Waiting(error) => vec![error.to_string(), "-- unreachable, trying again --".to_owned()],
-            Self::Resumed => vec!["-- going on --".to_owned()],
+            Self::Resumed { moved_to: None } => vec!["-- going on --".to_owned()],
+            Self::Resumed { moved_to: Some(address) } => vec![format!("-- going on, at {address} --")],
         }
     }
 
@@ -51,12 +53,15 @@ impl Notice {
             Self::Waiting(Error::Refused { .. }) => "refused",
             Self::Waiting(error) if error.is_busy() => "busy",
             Self::Waiting(_) => "unreachable",
-            Self::Resumed => "resumed",
+            Self::Resumed { .. } => "resumed",
         };
         object.insert("notice".into(), word.into());
         match self {
             Self::BeginsAnew { known_to: Some(bytes) } => drop(object.insert("knownTo".into(), (*bytes).into())),
             Self::Dropped { bytes } => drop(object.insert("bytes".into(), (*bytes).into())),
+            Self::Resumed { moved_to: Some(address) } => {
+                drop(object.insert("address".into(), address.to_string().into()))
+            }
             Self::Waiting(error) => drop(object.insert("reason".into(), error.to_string().into())),
             _ => {}
         }
@@ -109,7 +114,8 @@ mod tests {
             (Notice::Dropped { bytes: 1_204 }, &["-- 1,204 bytes dropped before they could be read --"]),
             (refused(Code::NotFound, "not found"), &["-- boot.log is not there, waiting for it --"]),
             (refused(Code::Denied, "permission denied"), &["-- permission denied, trying again --"]),
-            (Notice::Resumed, &["-- going on --"]),
+            (Notice::Resumed { moved_to: None }, &["-- going on --"]),
+            (Notice::Resumed { moved_to: Some(([10, 0, 0, 9], 8888).into()) }, &["-- going on, at 10.0.0.9:8888 --"]),
         ] {
             assert_eq!(notice.lines("boot.log"), lines);
         }

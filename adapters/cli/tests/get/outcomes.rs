@@ -177,6 +177,10 @@ fn nobody_there_is_network_trouble_after_the_retries() {
         .run(&["get", "no.such.host.invalid", "a", "--retries", "0"])
         .exits_with(3)
         .prints_error("no.such.host.invalid");
+    // Who is patient waits for it, whatever the number of retries.
+    let patient = local.run(&["get", &address, "a", "--retries", "1", "--patience", "2s"]);
+    patient.exits_with(3);
+    assert!(patient.stderr.matches("trying again in").count() > 2, "{}", patient.stderr);
     assert!(local.names().is_empty());
 }
 

@@ -3,6 +3,8 @@
 use coracle_core::Close;
 use embassy_net::IpEndpoint;
 
+#[cfg(feature = "channel")]
+use crate::channel::{HandshakeFailure, PublicKey};
 use crate::observer::Observer;
 
 /// Observes the connections of one socket of a [`Server`](super::Server).
@@ -10,6 +12,13 @@ pub trait ServerObserver: Observer {
     /// A client has connected. `is_served` is false for one that is told `busy`.
     fn connected(&mut self, peer: Option<IpEndpoint>, is_served: bool) {
         let (_, _) = (peer, is_served);
+    }
+
+    /// The client has shown who it is, by its handshake; `None` for one without encryption, where that is offered. `psk` is the place of
+    /// its pre-shared key among those that are accepted. What it may do is asked at each request ([`Observer::permit`]).
+    #[cfg(feature = "channel")]
+    fn identified(&mut self, client: Option<&PublicKey>, psk: Option<usize>) {
+        let (_, _) = (client, psk);
     }
 
     /// The session has ended. Its socket is still to be closed.
@@ -29,4 +38,7 @@ pub enum DisconnectReason {
     Closed(Close),
     /// It had made no request for a second when another client needed the place.
     Evicted,
+    /// Its handshake failed.
+    #[cfg(feature = "channel")]
+    Handshake(HandshakeFailure),
 }

@@ -2,22 +2,22 @@
 
 use core::future::Future;
 
-use coracle_core::{Close, CloseHow, Code, FileInfo, Instant, Request, ServerConfig, ServerSession};
-#[cfg(feature = "rights")]
-use coracle_core::{Demand, Permit};
-use embassy_futures::select::{Either, select};
+use coracle_core::ServerConfig;
 use embassy_net::tcp::TcpSocket;
 
-use super::close::close;
-use super::listen::accept;
-use super::observer::{DisconnectReason, ServerObserver};
+#[cfg(feature = "channel")]
+use super::encrypted::Encrypted;
+use super::observer::ServerObserver;
 use super::places::Places;
+use super::slot::Slot;
+use crate::access::ReadOnly;
+#[cfg(feature = "channel")]
+use crate::channel::ChannelKeys;
 use crate::clock::Clock;
-use crate::observer::Observer;
-#[cfg(feature = "write")]
-use crate::serve::serve_writable;
-use crate::serve::{Buffers, serve};
+use crate::serve::Buffers;
 use crate::store::AsyncStore;
+#[cfg(feature = "write")]
+use crate::upload::ReadWrite;
 #[cfg(feature = "write")]
 use crate::writable::AsyncWritableStore;
 
@@ -103,18 +103,7 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         C: Clock,
         O: ServerObserver,
     {
-        let Buffers { receive, send } = buffers;
-        let mut slot = self.join(socket, observer);
-        async move {
-            while let Some(accepted) = slot.next_client(clock).await {
-                let mut session = slot.session(accepted);
-                let buffers = Buffers { receive: &mut *receive, send: &mut *send };
-                let (socket, observer) = (&mut *slot.socket, &mut slot.observer);
-                let served = serve(&mut session, socket, store, buffers, clock, observer);
-                let served = select(served, self.places.evicted(slot.number)).await;
-                slot.end_client(served, clock).await;
-            }
-        }
+        self.slot(socket, observer).run::<ReadOnly, _, _>(store, buffers, clock)
     }
 
     /// The same from a store that clients may write to.
@@ -136,135 +125,82 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         C: Clock,
         O: ServerObserver,
     {
-        let Buffers { receive, send } = buffers;
-        let mut slot = self.join(socket, observer);
-        async move {
-            while let Some(accepted) = slot.next_client(clock).await {
-                let mut session = slot.session(accepted);
-                let buffers = Buffers { receive: &mut *receive, send: &mut *send };
-                let (socket, observer) = (&mut *slot.socket, &mut slot.observer);
-                let served = serve_writable(&mut session, socket, store, buffers, clock, observer);
-                let served = select(served, self.places.evicted(slot.number)).await;
-                slot.end_client(served, clock).await;
-            }
-        }
+        self.slot(socket, observer).run::<ReadWrite, _, _>(store, buffers, clock)
     }
 
-    fn join<'s, 'b, O>(
+    /// Serves clients as [`Server::serve`] does, over the encrypted channel. The handshakes of several sockets take turns, a step of
+    /// computing each. A client for which there is no place is told `busy` encrypted, too.
+    ///
+    /// ```
+    /// use coracle_core::StaticStore;
+    /// use coracle_embassy::channel::{ChannelBuffers, ChannelKeys};
+    /// use coracle_embassy::net::{Encrypted, Server};
+    /// use coracle_embassy::{Buffers, EmbassyClock};
+    /// use embassy_net::Stack;
+    /// use embassy_net::tcp::TcpSocket;
+    ///
+    /// async fn serve_files(stack: Stack<'static>, server: &'static Server<'static, 5>, keys: &impl ChannelKeys) {
+    ///     let (mut received, mut to_send) = ([0; 1024], [0; 2048]);
+    ///     let mut socket = TcpSocket::new(stack, &mut received, &mut to_send);
+    ///     let buffers = Buffers { receive: &mut [0; 64], send: &mut [0; 256] };
+    ///     let (mut arriving, mut leaving) = ([0; 530], [0; 1024]);
+    ///     let encrypted = Encrypted { keys, buffers: ChannelBuffers::new(&mut arriving[..], &mut leaving[..]) };
+    ///     let mut store = StaticStore::new(&[]);
+    ///     server.serve_encrypted(&mut socket, &mut store, buffers, encrypted, &EmbassyClock, &mut ()).await
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`Server::serve`].
+    #[cfg(feature = "channel")]
+    pub fn serve_encrypted<'s, S, C, O, K>(
+        &'s self,
+        socket: &'s mut TcpSocket<'_>,
+        store: &'s mut S,
+        buffers: Buffers<'s>,
+        encrypted: Encrypted<'s, K>,
+        clock: &'s C,
+        observer: &'s mut O,
+    ) -> impl Future<Output = ()>
+    where
+        S: AsyncStore,
+        C: Clock,
+        O: ServerObserver,
+        K: ChannelKeys,
+    {
+        self.slot(socket, observer).run_encrypted::<ReadOnly, _, _, _>(store, buffers, encrypted, clock)
+    }
+
+    /// The same from a store that clients may write to.
+    ///
+    /// # Panics
+    ///
+    /// As [`Server::serve`].
+    #[cfg(all(feature = "channel", feature = "write"))]
+    pub fn serve_writable_encrypted<'s, S, C, O, K>(
+        &'s self,
+        socket: &'s mut TcpSocket<'_>,
+        store: &'s mut S,
+        buffers: Buffers<'s>,
+        encrypted: Encrypted<'s, K>,
+        clock: &'s C,
+        observer: &'s mut O,
+    ) -> impl Future<Output = ()>
+    where
+        S: AsyncWritableStore,
+        C: Clock,
+        O: ServerObserver,
+        K: ChannelKeys,
+    {
+        self.slot(socket, observer).run_encrypted::<ReadWrite, _, _, _>(store, buffers, encrypted, clock)
+    }
+
+    fn slot<'s, 'b, O: ServerObserver>(
         &'s self,
         socket: &'s mut TcpSocket<'b>,
         observer: &'s mut O,
     ) -> Slot<'s, 'b, 'c, O, SOCKETS, BUF> {
-        let Some(number) = self.places.join() else { panic!("more sockets are served than the server has") };
-        // Responses are written whole before the stack sends them, so that Nagle's algorithm would only delay them.
-        socket.set_nagle_enabled(false);
-        socket.set_timeout(None);
-        Slot { server: self, number, socket, observer: SlotObserver { observer, places: &self.places, number } }
-    }
-}
-
-/// One socket of a server.
-struct Slot<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
-    server: &'s Server<'c, SOCKETS, BUF>,
-    number: usize,
-    socket: &'s mut TcpSocket<'b>,
-    observer: SlotObserver<'s, O, SOCKETS>,
-}
-
-impl<'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot<'_, '_, 'c, O, SOCKETS, BUF> {
-    /// Waits for a client; `None` when the server stops. Its session is made by the caller, whose future would otherwise keep room
-    /// for it twice.
-    async fn next_client(&mut self, clock: &impl Clock) -> Option<Accepted> {
-        let Server { port, places, .. } = self.server;
-        if places.is_stopping() {
-            return None;
-        }
-        let client = select(places.stopped(self.number), accept(self.socket, *port, clock)).await;
-        if let Either::First(()) = client {
-            close(self.socket, CloseHow::Abort, clock).await;
-            return None;
-        }
-        let now = clock.now();
-        let is_served = places.take(self.number, now);
-        self.observer.observer.connected(self.socket.remote_endpoint(), is_served);
-        Some(Accepted { is_served, now })
-    }
-
-    fn session(&self, Accepted { is_served, now }: Accepted) -> ServerSession<'c, [u8; BUF]> {
-        let config = self.server.config;
-        if is_served {
-            ServerSession::new(config, [0; BUF], now)
-        } else {
-            ServerSession::refusing(Code::Busy, config, [0; BUF], now)
-        }
-    }
-
-    /// Closes the connection.
-    async fn end_client(&mut self, served: Either<Close, ()>, clock: &impl Clock) {
-        self.server.places.leave(self.number);
-        let (why, how) = match served {
-            Either::First(close) => (DisconnectReason::Closed(close), close.how),
-            Either::Second(()) => (DisconnectReason::Evicted, CloseHow::Abort),
-        };
-        self.observer.observer.disconnected(why);
-        close(self.socket, how, clock).await;
-    }
-}
-
-/// A client that has connected.
-struct Accepted {
-    /// There is a place for it.
-    is_served: bool,
-    now: Instant,
-}
-
-/// The owner's observer, and what the server has to know.
-struct SlotObserver<'s, O, const SOCKETS: usize> {
-    observer: &'s mut O,
-    places: &'s Places<SOCKETS>,
-    number: usize,
-}
-
-impl<O: Observer, const SOCKETS: usize> Observer for SlotObserver<'_, O, SOCKETS> {
-    #[cfg(feature = "rights")]
-    fn permit<'a>(&'a mut self, demand: &Demand<'_>) -> Permit<'a> {
-        self.observer.permit(demand)
-    }
-
-    fn request(&mut self, request: &Request<'_>) {
-        self.places.note_request(self.number);
-        self.observer.request(request);
-    }
-
-    fn opened(&mut self, info: &FileInfo) {
-        self.observer.opened(info);
-    }
-
-    fn body(&mut self, len: usize) {
-        self.observer.body(len);
-    }
-
-    #[cfg(feature = "write")]
-    fn stored(&mut self, info: &FileInfo) {
-        self.observer.stored(info);
-    }
-
-    #[cfg(feature = "manage")]
-    fn perform(&mut self, action: &str) -> Result<(), coracle_core::StoreError> {
-        self.observer.perform(action)
-    }
-
-    fn exchange(&mut self, exchange: &coracle_core::Exchange) {
-        self.places.note_request(self.number);
-        self.observer.exchange(exchange);
-    }
-
-    async fn stopped(&self) {
-        select(self.places.stopped(self.number), self.observer.stopped()).await;
-    }
-
-    #[cfg(feature = "wait")]
-    async fn changed(&self, name: coracle_core::FileName<'_>) {
-        self.observer.changed(name).await;
+        Slot::new((self.config, self.port), &self.places, socket, observer)
     }
 }

@@ -1,10 +1,13 @@
 //! A server over the sockets of embassy-net, and clients of it, on a link in memory.
 
+#[cfg(feature = "channel")]
+mod channel;
 mod link;
 mod world;
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::sync::LazyLock;
 
 use coracle_core::exec::Sink;
@@ -13,7 +16,7 @@ use coracle_core::{
     StoreError,
 };
 use coracle_embassy::net::Server;
-use coracle_embassy::{AsyncStore, Buffers, Client, ClientError, SharedStore};
+use coracle_embassy::{AsyncStore, Buffers, Client, ClientError, SharedStore, Transport};
 use embassy_net::tcp::{State, TcpSocket};
 use world::{TestClock, World, line, rest, run, send, wait_until};
 
@@ -114,7 +117,10 @@ impl Store for Shrunk {
 }
 
 async fn fetches_all(world: World<2>) {
-    let mut client = client(&world, world.connect().await);
+    fetches(&mut client(&world, world.connect().await)).await;
+}
+
+async fn fetches<T: Transport<Error: Debug + PartialEq>>(client: &mut Client<[u8; 1024], [u8; 512], T, TestClock>) {
     let mut names = Vec::new();
     let listing = client.list(None, |entry| {
         names.push(entry.name.as_str().to_owned());

@@ -11,7 +11,7 @@ use coracle_embassy::net::Server;
 use coracle_embassy::{AsyncStore, Buffers, Clock};
 use embassy_futures::join::join_array;
 use embassy_net::Stack;
-use embassy_net::tcp::TcpSocket;
+use embassy_net::tcp::{ConnectError, TcpSocket};
 use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 
@@ -56,7 +56,7 @@ impl Clock for TestClock {
 }
 
 /// One socket, served.
-type Serving = Pin<Box<dyn Future<Output = ()>>>;
+pub type Serving = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A server with `SOCKETS` sockets.
 pub struct World<const SOCKETS: usize> {
@@ -85,31 +85,47 @@ impl<const SOCKETS: usize> World<SOCKETS> {
         store: impl Fn() -> S,
         spawn: impl FnOnce([Serving; SOCKETS]) -> Vec<JoinHandle<()>>,
     ) -> Self {
-        let [(stack, mut server_host), (clients, mut client_host)] = hosts();
-        spawn_local(async move { server_host.run().await });
-        spawn_local(async move { client_host.run().await });
-        let server: &Server<'_, SOCKETS> = Box::leak(Box::new(Server::new(&CONFIG, PORT)));
-        let clock = TestClock::default();
-        let serve = |mut store: S| -> Serving {
-            let clock = clock.clone();
+        Self::serving(spawn, |stack, server, clock: TestClock| {
+            let mut store = store();
             Box::pin(async move {
                 let (mut received, mut to_send) = ([0; 512], [0; 2048]);
                 let mut socket = TcpSocket::new(stack, &mut received, &mut to_send);
                 let buffers = Buffers { receive: &mut [0; 64], send: &mut [0; 256] };
                 server.serve(&mut socket, &mut store, buffers, &clock, &mut ()).await;
             })
-        };
-        let tasks = spawn(std::array::from_fn(|_| serve(store())));
+        })
+    }
+
+    /// With a future of `serve` for each socket.
+    pub fn serving(
+        spawn: impl FnOnce([Serving; SOCKETS]) -> Vec<JoinHandle<()>>,
+        serve: impl Fn(Stack<'static>, &'static Server<'static, SOCKETS>, TestClock) -> Serving,
+    ) -> Self {
+        let [(stack, mut server_host), (clients, mut client_host)] = hosts();
+        spawn_local(async move { server_host.run().await });
+        spawn_local(async move { client_host.run().await });
+        let server: &Server<'_, SOCKETS> = Box::leak(Box::new(Server::new(&CONFIG, PORT)));
+        let clock = TestClock::default();
+        let tasks = spawn(std::array::from_fn(|_| serve(stack, server, clock.clone())));
         Self { server, clock, tasks, clients }
     }
 
     /// A client, connected.
     pub async fn connect(&self) -> TcpSocket<'static> {
-        let (received, to_send) = (Box::leak(Box::new([0; 4096])), Box::leak(Box::new([0; 4096])));
-        let mut socket = TcpSocket::new(self.clients, received, to_send);
-        socket.set_nagle_enabled(false);
-        socket.connect((SERVER, PORT)).await.expect("connected");
-        socket
+        loop {
+            let (received, to_send) = (Box::leak(Box::new([0; 4096])), Box::leak(Box::new([0; 4096])));
+            let mut socket = TcpSocket::new(self.clients, received, to_send);
+            socket.set_nagle_enabled(false);
+            match socket.connect((SERVER, PORT)).await {
+                Ok(()) => return socket,
+                // The server's sockets wait for clients that are gone.
+                Err(ConnectError::ConnectionReset) => {
+                    self.clock.advance(2_000);
+                    tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                }
+                Err(error) => panic!("{error:?}"),
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod over_tokio;
 #[path = "../../../../core/tests/transcripts/settings.rs"]
 #[allow(dead_code)]
 mod settings;
+mod socket;
 #[path = "../../../../core/tests/transcripts/store.rs"]
 #[allow(dead_code)]
 mod store;

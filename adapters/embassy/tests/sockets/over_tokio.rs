@@ -6,61 +6,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant as Moment};
 
-use coracle_core::{CloseHow, Instant, ServerConfig, ServerSession};
+use coracle_core::{CloseHow, ServerConfig, ServerSession};
 use coracle_embassy::{AsyncStore, Buffers, Clock, Observer, Stream, discard, serve};
 use embedded_io_adapters::tokio_1::FromTokio;
-use embedded_io_async::{ErrorType, Read, Write};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::task::{LocalSet, spawn_local};
 
-/// The time of this machine.
-struct TokioClock(Moment);
-
-impl Clock for TokioClock {
-    fn now(&self) -> Instant {
-        Instant::from_millis(u64::try_from(self.0.elapsed().as_millis()).expect("soon"))
-    }
-
-    async fn sleep_until(&self, when: Instant) {
-        match self.0.checked_add(Duration::from_millis(when.as_millis())) {
-            Some(when) => tokio::time::sleep_until(when.into()).await,
-            None => std::future::pending().await,
-        }
-    }
-}
-
-/// A client's socket, which breaks after so many bytes were written.
-struct Socket {
-    stream: FromTokio<TcpStream>,
-    left: usize,
-}
-
-impl ErrorType for Socket {
-    type Error = std::io::Error;
-}
-
-impl Read for Socket {
-    async fn read(&mut self, buf: &mut [u8]) -> Result<usize, std::io::Error> {
-        self.stream.read(buf).await
-    }
-}
-
-impl Write for Socket {
-    async fn write(&mut self, buf: &[u8]) -> Result<usize, std::io::Error> {
-        let len = buf.len().min(self.left);
-        if len == 0 {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        }
-        let len = self.stream.write(&buf[..len]).await?;
-        self.left -= len;
-        Ok(len)
-    }
-
-    async fn flush(&mut self) -> Result<(), std::io::Error> {
-        self.stream.flush().await
-    }
-}
+use super::socket::{Socket, TokioClock};
 
 /// Serves every client of a new address in a thread of its own, until the process ends. `connection` makes the store and the observer
 /// of each one, and says after how many bytes it breaks.

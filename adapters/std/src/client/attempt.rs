@@ -12,6 +12,8 @@ pub struct FailedAttempt {
     /// It was made on the connection of an earlier request. The server may have closed that long ago, so it does not count as
     /// an attempt.
     pub was_reused: bool,
+    /// The server answered this client before, or the user has a key of it: where it refuses connections, it may have no place.
+    pub is_server_known: bool,
     /// No other attempt may follow, whatever the error is.
     pub is_final: bool,
 }
@@ -19,6 +21,6 @@ pub struct FailedAttempt {
 impl FailedAttempt {
     /// One on a new connection.
     pub fn new(error: Error) -> Self {
-        Self { error, retry_ms: None, first: None, was_reused: false, is_final: false }
+        Self { error, retry_ms: None, first: None, was_reused: false, is_server_known: false, is_final: false }
     }
 }

@@ -21,6 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const RESET_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause then, by the number of attempts: who is about to get a place has to be there.
 const RESET_GROWTHS: u32 = 3;
+/// How long a server is waited for that refuses connections, as a small one does while all its places are taken.
+const REFUSED_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the pauses grow then, until so many were made: as many as [`REFUSED_PATIENCE`] has room for. A place is free for moments
+/// only, so that rare attempts would miss it.
+const REFUSED_GROWTHS: u32 = 2;
+const REFUSED_PAUSES: u32 = 20;
 
 /// How often failed requests are made again, and how long that may take. Shared by all requests of a client.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +37,10 @@ pub struct RetryPolicy {
     pub busy_patience: Option<Duration>,
     /// The longest sum of the pauses for a server that has reset a handshake and said nothing; `None`: no limit.
     pub reset_patience: Option<Duration>,
+    /// The longest sum of the pauses for a server that is expected to be there and refuses connections; `None`: no limit.
+    pub refused_patience: Option<Duration>,
+    /// Whether a server that refuses connections is waited for as well where nothing is known of it.
+    pub waits_when_refused: bool,
     /// The longest sum of all pauses; `None`: no limit.
     pub patience: Option<Duration>,
     /// Whether a server that has no place is waited for.
@@ -38,12 +48,14 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// 3 retries, 10 minutes for a server without a place, 30 s for one that resets handshakes.
+    /// 3 retries, 10 minutes for a server without a place, 30 s for one that resets handshakes, 10 s for one that refuses connections.
     pub const fn new() -> Self {
         Self {
             retries: 3,
             busy_patience: Some(PATIENCE),
             reset_patience: Some(RESET_PATIENCE),
+            refused_patience: Some(REFUSED_PATIENCE),
+            waits_when_refused: false,
             patience: None,
             waits_when_busy: true,
         }
@@ -51,14 +63,22 @@ impl RetryPolicy {
 
     /// The same with the user's own patience, which bounds all pauses.
     pub const fn with_patience(self, patience: Option<Duration>) -> Self {
-        Self { busy_patience: patience, reset_patience: patience, patience, ..self }
+        Self {
+            busy_patience: patience,
+            reset_patience: patience,
+            refused_patience: patience,
+            waits_when_refused: true,
+            patience,
+            ..self
+        }
     }
 }
 
 /// The failed attempts of one request. What is counted starts over with each attempt that made progress.
 ///
-/// Not counted among the retries is an attempt that found the server busy, or about to restart, or that was reset in its
-/// handshake: it is repeated when the server says, or after growing pauses, as long as the patience lasts.
+/// Not counted among the retries is an attempt that found the server busy, or about to restart, that was reset in its handshake, or
+/// refused by a server that is expected to be there: it is repeated when the server says, or after growing pauses, as long as the
+/// patience lasts.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
     policy: RetryPolicy,
@@ -74,7 +94,7 @@ pub struct Backoff {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Expected {
-    /// Nobody knows.
+    /// Nothing tells.
     Unknown,
     /// A handshake was reset, so that something is there.
     Reset,
@@ -118,17 +138,24 @@ impl Backoff {
             None if failed.error.is_reset_handshake() => Expected::Reset,
             None => Expected::Unknown,
         });
+        let is_refused = failed.error.is_refused_connection()
+            && self.expected == Expected::Unknown
+            && (failed.is_server_known || self.policy.waits_when_refused);
         let is_away = self.expected > Expected::Unknown && matches!(failed.error, Error::Connect { .. });
-        let is_busy = told_ms.is_some() || failed.error.is_busy() || is_away;
+        let is_busy = told_ms.is_some() || failed.error.is_busy() || is_away || is_refused;
         let (pause, busy_rest) = match told_ms {
             Some(told_ms) => {
                 self.untold = 0;
-                (told_pause(told_ms), self.rest_when_busy())
+                (told_pause(told_ms), self.rest_when_busy(self.policy.busy_patience))
             }
             None if is_busy => {
                 self.untold = self.untold.saturating_add(1);
-                let growths = if self.expected == Expected::Reset { RESET_GROWTHS } else { u32::MAX };
-                (with_jitter(pause(self.untold.min(growths))), self.rest_when_busy())
+                let (growths, limit) = match self.expected {
+                    _ if is_refused => (refused_growths(self.untold), self.policy.refused_patience),
+                    Expected::Reset => (self.untold.min(RESET_GROWTHS), self.policy.reset_patience),
+                    Expected::Unknown | Expected::Told => (self.untold, self.policy.busy_patience),
+                };
+                (with_jitter(pause(growths)), self.rest_when_busy(limit))
             }
             None => {
                 self.failures = if progressed { 0 } else { self.failures.saturating_add(1) };
@@ -151,11 +178,7 @@ impl Backoff {
         Some(pause)
     }
 
-    fn rest_when_busy(&self) -> Duration {
-        let limit = match self.expected {
-            Expected::Reset => self.policy.reset_patience,
-            _ => self.policy.busy_patience,
-        };
+    fn rest_when_busy(&self, limit: Option<Duration>) -> Duration {
         limit.map_or(Duration::MAX, |limit| limit.saturating_sub(self.waited_busy))
     }
 }
@@ -167,6 +190,11 @@ pub fn change_pause(times: u32) -> Duration {
 
 fn pause(failures: u32) -> Duration {
     SHORTEST.saturating_mul(GROWTH.saturating_pow(failures)).min(LONGEST)
+}
+
+/// How often the pause has grown where the server has refused connections `times` times.
+const fn refused_growths(times: u32) -> u32 {
+    if times <= REFUSED_GROWTHS { times } else { REFUSED_GROWTHS + times.saturating_sub(REFUSED_PAUSES) }
 }
 
 /// The pause on the word of a server, with a jitter of a fifth both ways: many clients may have been told the same.
@@ -194,7 +222,10 @@ mod tests {
 
     use coracle_core::{Code, Failure};
 
-    use super::{Backoff, LONGEST, LONGEST_TOLD, PATIENCE, RetryPolicy, SHORTEST, pause, told_pause, with_jitter};
+    use super::{
+        Backoff, LONGEST, LONGEST_TOLD, PATIENCE, REFUSED_PATIENCE, RetryPolicy, SHORTEST, pause, told_pause,
+        with_jitter,
+    };
     use crate::client::attempt::FailedAttempt;
     use crate::client::error::Error;
 
@@ -210,6 +241,10 @@ mod tests {
     fn unreachable() -> FailedAttempt {
         let error = io::ErrorKind::ConnectionRefused.into();
         FailedAttempt::new(Error::Connect { peer: "there".to_owned(), error })
+    }
+
+    fn known_and_refusing() -> FailedAttempt {
+        FailedAttempt { is_server_known: true, ..unreachable() }
     }
 
     /// How often `failed` is repeated, up to 10,000 times, and how long that takes.
@@ -290,6 +325,36 @@ mod tests {
         assert!(waits(&mut backoff, &reset(2)).1 > RESET_PATIENCE * 2);
         let none = RetryPolicy { waits_when_busy: false, ..RetryPolicy::new() };
         assert_eq!(Backoff::new(none).next_pause(&reset(2), false), None);
+    }
+
+    #[test]
+    fn e7_a_known_server_that_refuses_connections_is_waited_for_a_while() {
+        let (count, waited) = waits(&mut Backoff::new(RetryPolicy::new()), &known_and_refusing());
+        assert!((10..=22).contains(&count) && waited == REFUSED_PATIENCE, "{count} attempts in {waited:?}");
+        // Refusals do not use the retries up, nor do they make others be waited for.
+        let mut backoff = Backoff::new(RetryPolicy::new());
+        assert!(backoff.next_pause(&known_and_refusing(), false).is_some());
+        assert_eq!(waits(&mut backoff, &broken()).0, 3);
+        // With a word of its own it is waited for longer.
+        let mut backoff = Backoff::new(RetryPolicy::new());
+        assert_eq!(waits(&mut backoff, &known_and_refusing()).1, REFUSED_PATIENCE);
+        assert!(waits(&mut backoff, &ended(Failure::Ended(Code::Busy), None)).1 > REFUSED_PATIENCE * 10);
+        let error = io::ErrorKind::TimedOut.into();
+        let silent = FailedAttempt::new(Error::Connect { peer: "there".to_owned(), error });
+        let silent = FailedAttempt { is_server_known: true, ..silent };
+        assert_eq!(waits(&mut Backoff::new(RetryPolicy::new()), &silent).0, 3);
+        // The user's patience is for any server, and as long as it is.
+        let limit = Duration::from_secs(120);
+        for failed in [unreachable(), known_and_refusing()] {
+            let patient = RetryPolicy::new().with_patience(Some(limit));
+            let (count, waited) = waits(&mut Backoff::new(patient), &failed);
+            assert!((18..=36).contains(&count) && waited == limit, "{count} attempts in {waited:?}");
+            let endless = RetryPolicy::new().with_patience(None);
+            let (count, waited) = waits(&mut Backoff::new(endless), &failed);
+            assert!(count == 10_000 && waited > LONGEST * 4_000, "{count} attempts in {waited:?}");
+            let none = RetryPolicy { retries: 0, ..RetryPolicy::new() };
+            assert_eq!(Backoff::new(none).next_pause(&failed, false), None);
+        }
     }
 
     #[test]

@@ -150,6 +150,21 @@ impl Error {
         false
     }
 
+    /// Whether nothing listens at the address now, or what listens takes no more connections.
+    pub(super) fn is_refused_connection(&self) -> bool {
+        matches!(self, Self::Connect { error, .. } if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    /// Whether who answers may be another server than the one that is meant.
+    pub(super) const fn is_of_another_server(&self) -> bool {
+        match self {
+            Self::Violation(_) => true,
+            #[cfg(feature = "channel")]
+            Self::Handshake { .. } | Self::Untrusted { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether a retry may succeed.
     #[must_use]
     pub const fn is_temporary(&self) -> bool {

@@ -50,6 +50,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -109,8 +110,10 @@ impl Client {
     }
 
     /// Sets the longest sum of the pauses before the retries of a request, as long as none makes progress; `None` for no limit.
-    /// By default only the pauses for a server that has no place or restarts have one, of 10 minutes; such retries do not
-    /// count among those of [`Client::with_retries`], and are made when the server says.
+    /// A server that has no place, restarts or refuses connections is then waited for as long; such retries do not count among
+    /// those of [`Client::with_retries`], and are made when the server says. By default it is 10 minutes for one that has no place or
+    /// restarts, 30 s for one that only resets handshakes, 10 s for one that refuses connections though it answered before or there is
+    /// a [`ClientChannel`] to it; and the other retries are limited by their number alone.
     #[must_use]
     pub fn with_patience(mut self, patience: Option<Duration>) -> Self {
         self.requester.policy = self.requester.policy.with_patience(patience);
@@ -155,6 +158,14 @@ impl Client {
     #[must_use]
     pub fn with_channel(mut self, channel: Option<ClientChannel>) -> Self {
         self.requester.secure = channel.map(secure::Secure::new);
+        self
+    }
+
+    /// Sets who is asked where the host is when nobody answers at its address, or a server that is not trusted: for names that the
+    /// resolver does not know. `None` leaves it where it was; the addresses are in the order in which to try them.
+    #[must_use]
+    pub fn with_locator(mut self, locator: impl FnMut() -> Option<Vec<SocketAddr>> + Send + 'static) -> Self {
+        self.requester.locator = Some(Box::new(locator));
         self
     }
 

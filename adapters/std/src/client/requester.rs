@@ -45,11 +45,18 @@ pub struct Requester {
     connection: Option<ClientConnection>,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
+    /// Says where the host is now, where the resolver does not know it.
+    pub locator: Option<Locator>,
+    /// Whether it is asked before the next connection.
+    is_lost: bool,
     /// Called before the pause of each retry of a listing or a `stat`.
     pub on_retry: Option<RetryObserver>,
     /// The digest of files that are put, once the server has said which it computes.
     pub put_digest: Option<DigestKind>,
 }
+
+/// What [`Client::with_locator`](super::Client::with_locator) sets.
+pub type Locator = Box<dyn FnMut() -> Option<Vec<SocketAddr>> + Send>;
 
 /// What [`Client::with_retry_observer`](super::Client::with_retry_observer) sets.
 pub type RetryObserver = Box<dyn FnMut(&ProgressEvent<'_>) + Send>;
@@ -67,6 +74,8 @@ impl Requester {
             secure: None,
             connection: None,
             peer: None,
+            locator: None,
+            is_lost: false,
             on_retry: None,
             put_digest: None,
         }
@@ -191,7 +200,7 @@ impl Requester {
         let error = convert(error, connection, &self.address);
         let retry_ms = connection.refusal().and_then(|refusal| refusal.retry_ms);
         let first = connection.refusal().and_then(|refusal| refusal.first);
-        FailedAttempt { error, retry_ms, first, was_reused, is_final: false }
+        FailedAttempt { retry_ms, first, was_reused, ..FailedAttempt::new(error) }
     }
 
     fn session(&self) -> ClientSession<Box<[u8]>> {
@@ -211,21 +220,54 @@ impl Requester {
         Ok(Connection::new(session, ClientTransport::new(wire, limits), buf, clock))
     }
 
-    /// Connects, and makes the handshake where there is to be one.
+    /// Has the host looked for again before the next connection, since it may be elsewhere by now.
+    pub const fn lose(&mut self) {
+        self.is_lost = true;
+    }
+
+    /// The address that was connected to last.
+    pub const fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Connects, and makes the handshake where there is to be one. Where nobody is at the address, or another than is meant, the
+    /// host is looked for.
     fn wire(&mut self) -> Result<Wire, FailedAttempt> {
+        if std::mem::take(&mut self.is_lost) {
+            self.locate();
+        }
+        let made = match self.wire_there() {
+            Err(failed) if !failed.error.is_temporary() && self.locate() => self.wire_there(),
+            made => made,
+        };
+        self.is_lost = made.is_err();
+        made
+    }
+
+    /// Asks where the host is; whether that is somewhere else than before.
+    fn locate(&mut self) -> bool {
+        let Some(addresses) = self.locator.as_mut().and_then(|locate| locate()) else { return false };
+        let Some(first) = addresses.first() else { return false };
+        let address = self.address.clone().with_port(first.port()).with_addresses(&addresses);
+        let is_other = address != self.address;
+        self.address = address;
+        is_other
+    }
+
+    fn wire_there(&mut self) -> Result<Wire, FailedAttempt> {
         #[cfg(feature = "channel")]
         if let Some(mut secure) = self.secure.take() {
             let made = self.encrypted(&mut secure);
             self.secure = Some(secure);
             return made;
         }
-        self.tcp().map(Wire::Plain)
+        self.tcp(false).map(Wire::Plain)
     }
 
     #[cfg(feature = "channel")]
     fn encrypted(&mut self, secure: &mut Secure) -> Result<Wire, FailedAttempt> {
         loop {
-            let transport = self.tcp()?;
+            let transport = self.tcp(true)?;
             match secure.handshake(transport, self.limits.bounded(self.connect_timeout), &self.address) {
                 Ok(Handshaken::Done(wire)) => return Ok(wire),
                 Ok(Handshaken::Again) => {}
@@ -237,17 +279,20 @@ impl Requester {
         }
     }
 
-    fn tcp(&mut self) -> Result<TcpTransport<Socket>, FailedAttempt> {
+    /// Connects. `has_key` says whether the user has a key of the server.
+    fn tcp(&mut self, has_key: bool) -> Result<TcpTransport<Socket>, FailedAttempt> {
         if self.limits.is_over() {
             return Err(FailedAttempt::new(Error::OutOfTime));
         }
         let timeout = self.limits.bounded(self.connect_timeout);
+        let is_server_known = has_key || self.peer.is_some();
         connect(&self.address, timeout, self.family, &mut self.peer).map_err(|error| {
-            FailedAttempt::new(if self.limits.is_over() {
+            let error = if self.limits.is_over() {
                 Error::OutOfTime
             } else {
                 Error::Connect { peer: self.address.to_string(), error }
-            })
+            };
+            FailedAttempt { is_server_known, ..FailedAttempt::new(error) }
         })
     }
 

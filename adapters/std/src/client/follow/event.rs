@@ -1,5 +1,7 @@
 //! What a follower yields, and what it is told to do.
 
+use std::net::SocketAddr;
+
 use super::super::error::Error;
 use super::start::FollowFrom;
 
@@ -27,7 +29,10 @@ pub enum FollowEvent<'a> {
         error: Error,
     },
     /// The server has answered again.
-    Resumed,
+    Resumed {
+        /// Where it is, if that is another address than before.
+        moved_to: Option<SocketAddr>,
+    },
 }
 
 /// What a [`Follower`](super::Follower) does.

@@ -10,6 +10,7 @@ mod piece;
 mod start;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use coracle_core::{Code, End, FileName, Hello, Version};
@@ -63,7 +64,7 @@ const MISMATCHES: u32 = 2;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps one connection, and at most 1 MiB: while nobody calls [`Follower::next_event`], nothing is asked for.
+/// It keeps one connection, and at most 1 MiB: between calls of [`Follower::next_event`] nothing is asked for.
 pub struct Follower {
     requester: Requester,
     name: String,
@@ -94,6 +95,8 @@ pub struct Follower {
     has_begun: bool,
     /// Whether a [`FollowEvent::Waiting`] was the last word on the server.
     is_waiting: bool,
+    /// Where the server was before that.
+    peer: Option<SocketAddr>,
     /// What came with the answer that ended it.
     held_back: Option<Outcome>,
     /// Before the next request.
@@ -157,6 +160,7 @@ impl Client {
             backoff: Backoff::new(requester.policy),
             has_begun: false,
             is_waiting: false,
+            peer: None,
             held_back: None,
             pause: Duration::ZERO,
             idle_pause: SHORTEST_PAUSE,
@@ -197,9 +201,14 @@ impl Follower {
             let outcome = self.ask();
             if !matches!(outcome, Outcome::Failed(_)) {
                 self.backoff = Backoff::new(self.requester.policy);
+                if self.peer.is_none() {
+                    self.peer = self.requester.peer();
+                }
                 if std::mem::take(&mut self.is_waiting) {
                     self.held_back = Some(outcome);
-                    return Ok(Some(FollowEvent::Resumed));
+                    let before = std::mem::replace(&mut self.peer, self.requester.peer());
+                    let moved_to = self.peer.filter(|_| before.is_some() && before != self.peer);
+                    return Ok(Some(FollowEvent::Resumed { moved_to }));
                 }
             }
             next = Some(outcome);
@@ -412,8 +421,12 @@ impl Follower {
                 }
                 self.pause_longer();
             }
-            None if failed.error.is_temporary() => {
+            None if failed.error.is_temporary() || self.may_be_another(&failed.error) => {
                 let Some(pause) = self.backoff.next_pause(&failed, false) else { return Err(failed.error) };
+                if !failed.error.is_busy() {
+                    // Another host may have its address, and answer there.
+                    self.requester.lose();
+                }
                 // The connection was an old one.
                 if pause.is_zero() {
                     return Ok(None);
@@ -426,6 +439,11 @@ impl Follower {
         }
         let is_first = !std::mem::replace(&mut self.is_waiting, true);
         Ok(Some(failed.error).filter(|_| is_first))
+    }
+
+    /// Whether another host may have the address of this one, which is elsewhere or not back yet.
+    fn may_be_another(&self, error: &Error) -> bool {
+        self.has_begun && self.options.follows && self.requester.locator.is_some() && error.is_of_another_server()
     }
 
     fn again_soon(&mut self) -> Outcome {

@@ -1,4 +1,4 @@
-//! A client's connection.
+//! Requests that read, over one connection.
 
 use core::convert::Infallible;
 use core::fmt;
@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::sink::AsyncSink;
 use crate::transport::Transport;
 
-/// Why a request failed. `T` is the transport's error, `S` that of the sink or of the closure that receives entries.
+/// Why a request failed. `T` is the transport's error, `S` that of the sink, of the source, or of the closure that receives entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
@@ -28,9 +28,9 @@ pub enum ClientError<T, S = Infallible> {
     Failed(Failure),
     /// The transport failed.
     Transport(T),
-    /// The sink or the closure failed.
+    /// The sink, the source or the closure failed.
     Sink(S),
-    /// [`AsyncSink::read_back`] has fewer bytes than the request's offset says.
+    /// [`AsyncSink::read_back`] has fewer bytes than the request's offset says, or a source fewer than its size.
     TooFewToReadBack,
 }
 
@@ -58,12 +58,12 @@ pub enum ClientError<T, S = Infallible> {
 /// completed takes no other.
 #[derive(Debug)]
 pub struct Client<B, R, T, C> {
-    session: ClientSession<B>,
-    transport: T,
-    receive: R,
+    pub(super) session: ClientSession<B>,
+    pub(super) transport: T,
+    pub(super) receive: R,
     /// The part of `receive` that the session has not taken.
-    arrived: Range<usize>,
-    clock: C,
+    pub(super) arrived: Range<usize>,
+    pub(super) clock: C,
 }
 
 impl<B, R, T, C> Client<B, R, T, C>
@@ -124,11 +124,18 @@ where
         digest: Option<DigestKind>,
     ) -> Result<Header, ClientError<T::Error>> {
         self.start(ClientRequest::Stat { name, digest }).await?;
-        let handler = Now(|event: ClientEvent<'_>| match event {
-            ClientEvent::Header(header) => Ok(Some(header)),
-            _ => Ok(None),
-        });
-        self.run(handler).await
+        self.run(Now(header)).await
+    }
+
+    /// Describes the log `name`, with offsets that count from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// See [`ClientError`].
+    #[cfg(feature = "absolute")]
+    pub async fn stat_absolute(&mut self, name: FileName<'_>) -> Result<Header, ClientError<T::Error>> {
+        self.start(ClientRequest::StatAbsolute { name }).await?;
+        self.run(Now(header)).await
     }
 
     /// Fetches a file into `sink`.
@@ -165,7 +172,7 @@ where
         (self.transport, self.session.into_buf(), self.receive)
     }
 
-    async fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
+    pub(super) async fn start<S>(&mut self, request: ClientRequest<'_>) -> Result<(), ClientError<T::Error, S>> {
         if !self.arrived.is_empty() && self.is_idle() {
             // It can only be an error that ends the connection.
             self.run(Now(|_: ClientEvent<'_>| Ok(None::<Infallible>))).await?;
@@ -197,7 +204,10 @@ where
     }
 
     /// Performs the session's actions until `handler` returns a value for an event.
-    async fn run<H: Handler>(&mut self, mut handler: H) -> Result<H::Output, ClientError<T::Error, H::Error>> {
+    pub(super) async fn run<H: Handler>(
+        &mut self,
+        mut handler: H,
+    ) -> Result<H::Output, ClientError<T::Error, H::Error>> {
         let mut now = self.clock.now();
         loop {
             match self.session.action() {
@@ -234,7 +244,7 @@ where
         let sending = async {
             let len = self.transport.write(bytes).await?;
             // A transport with a buffer sends by itself; flushing one waits for the peer's acknowledgement.
-            let mut is_flushed = len < bytes.len() || T::IS_BUFFERED;
+            let mut is_flushed = len < bytes.len() || !T::NEEDS_FLUSH;
             while !is_flushed {
                 match self.transport.flush().await {
                     Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -269,7 +279,7 @@ where
     }
 
     /// The session's deadline; as late as can be where it has none.
-    fn until(&self) -> Instant {
+    pub(super) fn until(&self) -> Instant {
         self.session.deadline().map_or(Instant::from_millis(u64::MAX), |(when, _)| when)
     }
 
@@ -283,8 +293,16 @@ where
     }
 }
 
+/// The response to a `stat`.
+fn header(event: ClientEvent<'_>) -> Result<Option<Header>, Infallible> {
+    match event {
+        ClientEvent::Header(header) => Ok(Some(header)),
+        _ => Ok(None),
+    }
+}
+
 /// What is done with the events of a response.
-trait Handler {
+pub(super) trait Handler {
     /// The result of the request.
     type Output;
     type Error;
@@ -293,7 +311,7 @@ trait Handler {
 }
 
 /// A function that does not wait.
-struct Now<F>(F);
+pub(super) struct Now<F>(pub F);
 
 impl<A, E, F: FnMut(ClientEvent<'_>) -> Result<Option<A>, E>> Handler for Now<F> {
     type Output = A;
