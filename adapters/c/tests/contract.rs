@@ -104,7 +104,7 @@ fn answer(answers: &Answers, request: &[u8]) -> String {
 }
 
 #[test]
-fn a_server_is_made_of_what_is_complete() {
+fn i1_a_server_is_made_of_what_is_complete() {
     let (mut server, config, store) = ([0; 512], coracle_config_default(), store(&GOOD));
     let place = &raw mut server;
     let long = [b'x'; 33].map(|byte| c_char::from_ne_bytes([byte]));
@@ -127,7 +127,7 @@ fn a_server_is_made_of_what_is_complete() {
 }
 
 #[test]
-fn a_session_is_not_made_in_memory_that_is_too_small() {
+fn i1_a_session_is_not_made_in_memory_that_is_too_small() {
     let (mut server, mut session, store) = ([0; 512], [0_u64; 512], store(&GOOD));
     assert_eq!(init(&raw mut server, SIZE, &coracle_config_default(), &store), Outcome::Ok);
     let (server, place) = ((&raw const server).cast(), (&raw mut session).cast());
@@ -142,7 +142,7 @@ fn a_session_is_not_made_in_memory_that_is_too_small() {
 }
 
 #[test]
-fn a_session_that_has_ended_is_closed_and_null_is_too() {
+fn i1_a_session_that_has_ended_is_closed_and_null_is_too() {
     let (mut server, mut session, store) = ([0; 512], [0; 512], store(&GOOD));
     assert_eq!(init(&raw mut server, SIZE, &coracle_config_default(), &store), Outcome::Ok);
     let session = (&raw mut session).cast();
@@ -166,7 +166,7 @@ fn a_session_that_has_ended_is_closed_and_null_is_too() {
 }
 
 #[test]
-fn what_callbacks_return_is_checked() {
+fn i2_what_callbacks_return_is_checked() {
     let stat = br#"{"type":"stat","fileName":"a","digest":"none"}"#;
     let list = br#"{"type":"list"}"#;
     for (answers, request, expected) in [

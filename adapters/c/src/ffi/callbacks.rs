@@ -63,7 +63,8 @@ pub struct Store {
 #[derive(Clone, Copy, Debug)]
 pub struct Writer {
     /// Begins an upload, or continues the one with the same name, size and digest that was kept; fills `*begun`. PENDING where
-    /// another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents.
+    /// another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents. Before it
+    /// answers STORED or COMPARE, what is there has to be durable.
     pub begin:
         Option<unsafe extern "C" fn(user: *mut c_void, put: *const Put, begun: *mut Begun, now_ms: u64) -> StatusValue>,
     /// Stores some of the `len` bytes at `offset` of the file, and sets `*taken` to how many; 0 means none yet. They come in

@@ -60,12 +60,12 @@ fn play_all(pieces: &Pieces) {
 }
 
 #[test]
-fn whole() {
+fn i3_whole() {
     play_all(&Pieces::Whole);
 }
 
 #[test]
-fn byte_by_byte() {
+fn i3_byte_by_byte() {
     play_all(&Pieces::Each(1));
 }
 
