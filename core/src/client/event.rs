@@ -304,8 +304,8 @@ pub struct Ready {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Stored {
-    /// Its version now.
-    pub version: Version,
+    /// Its version now; `None` where that was [deferred](crate::Put) (feature `sync`): it has its name once a sync has succeeded.
+    pub version: Option<Version>,
     /// Whether the very file was there already, and nothing was sent.
     pub was_there: bool,
 }

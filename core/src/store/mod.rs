@@ -1,5 +1,7 @@
 //! The traits of what a server serves and writes, and a store of byte slices.
 
+#[cfg(feature = "sync")]
+mod deferral;
 mod static_store;
 #[cfg(feature = "write")]
 mod turn;
@@ -10,6 +12,8 @@ mod write_error;
 #[cfg(feature = "write")]
 mod write_requests;
 
+#[cfg(feature = "sync")]
+pub use deferral::{Deferral, Synced};
 pub use static_store::{StaticFile, StaticListing, StaticStore};
 #[cfg(feature = "write")]
 pub use turn::{UploadClaim, UploadTicket, UploadTurn};

@@ -45,6 +45,21 @@ macro_rules! written {
     };
 }
 
+/// A piece of a template where a `put` may be durable later, or where each is at once.
+#[cfg(feature = "sync")]
+macro_rules! deferred {
+    ($text:literal, $otherwise:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "sync"))]
+macro_rules! deferred {
+    ($text:literal, $otherwise:literal) => {
+        $otherwise
+    };
+}
+
 /// What `hello` tells of files that are followed, behind the requests. With rights that is known only when it is asked.
 #[cfg(feature = "rights")]
 macro_rules! follow_words {
@@ -125,7 +140,9 @@ impl LineKind {
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(
                 r#"{"type":"end""#,
-                written!(r#"(W,"fileName":"$f","version":"$v")"#, ""),
+                written!(r#"(W,"fileName":"$f""#, ""),
+                deferred!(r#")(X"#, ""),
+                written!(r#","version":"$v")"#, ""),
                 r#"(x,"$k":"$x")}"#,
                 "\n"
             ),
@@ -166,7 +183,7 @@ impl LineKind {
 }
 
 macro_rules! hello {
-    ($features:literal, $digests:literal, $more:literal) => {
+    ($features:expr, $digests:literal, $more:literal) => {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
@@ -203,7 +220,10 @@ macro_rules! hello_with {
     ($digests:literal) => {
         if cfg!(feature = "manage") {
             hello!(
-                r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                concat!(
+                    r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                    deferred!(r#"(M,"sync")"#, "")
+                ),
                 $digests,
                 r#"(K,"actions":["$K"])"#
             )
@@ -261,7 +281,7 @@ mod tests {
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKNOPQVWYZ";
+                        let known = b"hjmpxyABCDEFGHIJKMNOPQVWXYZ";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

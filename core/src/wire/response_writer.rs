@@ -194,6 +194,11 @@ impl ResponseContext<'_> {
                 let is_put = request.kind == RequestKind::Put;
                 return (is_put == (letter == b'W')).then_some(Value::Text(&[]));
             }
+            // Of a file that is not durable yet none is known.
+            #[cfg(feature = "sync")]
+            b'X' => return (request.kind == RequestKind::Put && request.version_len > 0).then_some(Value::Text(&[])),
+            #[cfg(all(feature = "sync", not(feature = "rights")))]
+            b'M' => return config.offered.has(RequestKind::Sync).then_some(Value::Text(&[])),
             #[cfg(feature = "write")]
             b'A'..=b'K' => return self.write_value(letter),
             _ => {

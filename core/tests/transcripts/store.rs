@@ -26,6 +26,11 @@ pub struct ScriptedStore {
     /// How many files were put.
     #[cfg(feature = "manage")]
     pub puts: u32,
+    /// Uploads that are stored by a sync, with their times; and how many of them failed.
+    #[cfg(feature = "sync")]
+    pub deferred: Vec<(String, Option<u64>)>,
+    #[cfg(feature = "sync")]
+    pub failures: u64,
 }
 
 /// An open file.
@@ -67,6 +72,10 @@ impl ScriptedStore {
             uploads: super::uploads::left(lines),
             #[cfg(feature = "manage")]
             puts: 0,
+            #[cfg(feature = "sync")]
+            deferred: Vec::new(),
+            #[cfg(feature = "sync")]
+            failures: 0,
         }
     }
 

@@ -2,8 +2,8 @@
 //! for seconds, and nothing else would tell the thread; and it has files that were replaced while clients followed them.
 
 use coracle_core::{
-    Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Rename, Space,
-    Store, StoreError, WritableStore, WriteError,
+    Begun, Committed, Deferral, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt,
+    Rename, Space, Store, StoreError, Synced, WritableStore, WriteError,
 };
 
 use std::sync::PoisonError;
@@ -180,5 +180,10 @@ impl<S: WritableStore> WritableStore for AbortableStore<'_, S> {
 
     fn space(&mut self) -> Result<Space, WriteError> {
         self.store.space()
+    }
+
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        self.check()?;
+        self.store.sync(deferral)
     }
 }
