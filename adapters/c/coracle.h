@@ -562,10 +562,6 @@ typedef struct coracle_file_info {
      * file may have grown.
      */
     char version[CORACLE_VERSION_SIZE];
-    /**
-     * Whether the file's name belongs to another file now, and nothing is added to it any more.
-     */
-    bool is_replaced;
 } coracle_file_info;
 
 /**
@@ -634,6 +630,11 @@ typedef struct coracle_store {
      * Ends a listing.
      */
     void (*end_list)(void *user, void *listing);
+    /**
+     * Stores the digest of all of the file, from the first to the last byte of the size that `stat` has told, in `digest`,
+     * CORACLE_DIGEST_LEN bytes, if it is known without reading; else returns false. NULL: none is.
+     */
+    bool (*known_digest)(void *user, void *file, coracle_digest_kind kind, uint8_t *digest);
     /**
      * The time now, in seconds since 1970-01-01 00:00 UTC; CORACLE_UNKNOWN where there is no clock. NULL: there is none.
      */
@@ -723,7 +724,8 @@ typedef struct coracle_begun {
 typedef struct coracle_writer {
     /**
      * Begins an upload, or continues the one with the same name, size and digest that was kept; fills `*begun`. PENDING where
-     * another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents.
+     * another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents. Before it
+     * answers STORED or COMPARE, what is there has to be durable.
      */
     coracle_status (*begin)(void *user, const struct coracle_put *put, struct coracle_begun *begun, uint64_t now_ms);
     /**
@@ -989,7 +991,8 @@ void coracle_session_end(struct coracle_session *session);
 
 #if defined(CORACLE_PANIC_HANDLER)
 /**
- * Defined by the firmware: logs, or resets the board. It may not return.
+ * Defined by the firmware, and called when the library finds itself in a state that cannot be: logs, or resets the board. It
+ * may not return.
  */
 extern void coracle_panic(void);
 #endif
@@ -1006,10 +1009,4 @@ _Static_assert(sizeof(coracle_server) == CORACLE_SERVER_WORDS * 8 + CORACLE_SERV
 _Static_assert(sizeof(coracle_session) == CORACLE_SESSION_WORDS * 8 + CORACLE_SESSION_POINTERS * sizeof(void *),
                "the size that the library counts on");
 _Static_assert(sizeof(coracle_status) == 1, "a byte, as the callbacks return it");
-#endif
-
-#if defined(CORACLE_PANIC_HANDLER)
-/* Defined by the firmware, and called when the library finds itself in a state that cannot be: logs, or resets the board. It may
- * not return. */
-void coracle_panic(void);
 #endif

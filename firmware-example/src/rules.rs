@@ -22,7 +22,7 @@ pub struct Rules {
 
 impl Rules {
     /// The rules of a board that runs from `running`. With `takes_any_file` clients may put any small file.
-    // Without signatures nobody asks what runs.
+    // Without signatures it does not matter what runs.
     #[cfg_attr(not(feature = "signed"), allow(unused_variables))]
     pub fn new<F: NorFlash>(slots: &mut ImageSlots<F>, running: Slot, takes_any_file: bool) -> Self {
         Self {

@@ -27,9 +27,9 @@ class Bench:
         self.servers = {server.name: server for server in [
             rivals.coracle("coracle", program, root),
             rivals.coracle("coracle, text", program, root, "--on-text", "reply:" + SENTENCE),
-            rivals.coracle("coracle, idle", program, root),
+            rivals.coracle("coracle, idle", program, root, "--idle-timeout", "10m"),
             rivals.coracle("coracle, 64 places", program, root, clients=64),
-            rivals.coracle("coracle, followed", program, self.followed, "--append", "*.log"),
+            rivals.coracle("coracle, followed", program, self.followed, "--append", "*.log", "--idle-timeout", "10m"),
             rivals.bare_threads("bare threads", client),
             rivals.encrypted_coracle("coracle, encrypted", program, root),
             rivals.nginx("nginx", root),

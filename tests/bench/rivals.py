@@ -191,7 +191,7 @@ class Server:
 def coracle(name, program, files, *arguments, host=LOCAL, prefix=(), clients=MOST_CLIENTS):
     def make(host, _, __):
         return [program, "serve", files, "--listen", f"{host}:0", "--max-clients", str(clients),
-                "--idle-timeout", "10m", "--quiet", *arguments]
+                "--quiet", *arguments]
 
     return Server(name, "coracle", make, host, prefix, says_port=True)
 

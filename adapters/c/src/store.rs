@@ -1,12 +1,13 @@
 //! The callbacks as the store of a session.
 
 use coracle_core::{
-    EntryKind as CoreEntryKind, FileInfo as CoreFileInfo, FileName, Listed, Store, StoreError, Version,
+    Digest, DigestKind as CoreDigestKind, EntryKind as CoreEntryKind, FileInfo as CoreFileInfo, FileName, Listed,
+    Store, StoreError, Version,
 };
 
 use crate::ffi::callbacks::{Callbacks, Handle};
 use crate::text::text_in;
-use crate::types::{Entry, EntryKind, EntryKindValue, FileInfo, Status, StatusValue, UNKNOWN, known};
+use crate::types::{DigestKind, Entry, EntryKind, EntryKindValue, FileInfo, Status, StatusValue, UNKNOWN, known};
 
 /// An open file, closed when it is dropped.
 pub(crate) struct OpenFile {
@@ -68,6 +69,20 @@ impl Store for Callbacks {
         Ok(name.map_or(Listed::Unnameable, |name| Listed::Entry(coracle_core::Entry::new(name, kind))))
     }
 
+    fn known_digest(&mut self, file: &OpenFile, kind: CoreDigestKind) -> Option<Digest> {
+        let c_kind = match kind {
+            CoreDigestKind::Crc32 => DigestKind::Crc32,
+            CoreDigestKind::Sha256 => DigestKind::Sha256,
+            _ => return None,
+        };
+        let bytes = Callbacks::known_digest(self, file.handle, c_kind)?;
+        let [a, b, c, d, ..] = bytes;
+        Some(match c_kind {
+            DigestKind::Crc32 => Digest::Crc32(u32::from_be_bytes([a, b, c, d])),
+            DigestKind::Sha256 => Digest::Sha256(bytes),
+        })
+    }
+
     fn unix_time(&mut self) -> Option<u64> {
         Callbacks::unix_time(self)
     }
@@ -86,17 +101,16 @@ impl Drop for OpenListing {
 }
 
 /// What a callback has filled; `None` where that is no version.
+#[inline(never)]
 pub(crate) fn read_info(info: &FileInfo) -> Option<CoreFileInfo> {
     // `c_char` has a sign on some targets.
     let version = info.version.map(|character| u8::from_ne_bytes(character.to_ne_bytes()));
     let version = Version::new(text_in(&version)?).ok()?;
-    let read = CoreFileInfo::new(info.size, version).with_modified(known(info.modified));
-    #[cfg(feature = "wait")]
-    let read = read.with_replaced(info.is_replaced);
-    Some(read)
+    Some(CoreFileInfo::new(info.size, version).with_modified(known(info.modified)))
 }
 
 /// What a callback that reads has returned.
+#[inline(never)]
 pub(crate) fn check(status: StatusValue) -> Result<(), StoreError> {
     Err(match status.0 {
         status if status == Status::Ok as u8 => return Ok(()),

@@ -9,6 +9,9 @@ pub const UNKNOWN: u64 = u64::MAX;
 /// Bytes of the longest version of a file, and the 0 behind it.
 pub const VERSION_SIZE: usize = 65;
 
+/// Bytes of the longest digest.
+pub const DIGEST_LEN: usize = 32;
+
 /// Whether a server or a session was made.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,8 +182,6 @@ pub struct FileInfo {
     /// 1 to 64 characters from 0x21 to 0x7E that end with 0. While the version is the same, no existing byte has changed; the
     /// file may have grown.
     pub version: [c_char; VERSION_SIZE],
-    /// Whether the file's name belongs to another file now, and nothing is added to it any more.
-    pub is_replaced: bool,
 }
 
 /// What a step of a listing has met.
@@ -215,6 +216,16 @@ pub struct Entry {
     pub size: u64,
     /// FILE: as in coracle_file_info.
     pub modified: u64,
+}
+
+/// Which digest.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestKind {
+    /// CRC-32/ISO-HDLC, 4 bytes, the most significant first.
+    Crc32 = 0,
+    /// SHA-256, 32 bytes.
+    Sha256 = 1,
 }
 
 /// The number that C stored in the place of an [`EntryKind`].
@@ -257,7 +268,7 @@ impl Action {
 
 impl FileInfo {
     /// What a callback finds.
-    pub(crate) const EMPTY: Self = Self { size: 0, modified: UNKNOWN, version: [0; VERSION_SIZE], is_replaced: false };
+    pub(crate) const EMPTY: Self = Self { size: 0, modified: UNKNOWN, version: [0; VERSION_SIZE] };
 }
 
 /// A number that is known.

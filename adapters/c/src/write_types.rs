@@ -2,20 +2,7 @@
 
 use core::ffi::{c_char, c_void};
 
-use crate::types::{FileInfo, UNKNOWN};
-
-/// Bytes of the longest digest.
-pub const DIGEST_LEN: usize = 32;
-
-/// Which digest.
-#[repr(u8)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DigestKind {
-    /// CRC-32/ISO-HDLC, 4 bytes, the most significant first.
-    Crc32 = 0,
-    /// SHA-256, 32 bytes.
-    Sha256 = 1,
-}
+use crate::types::{DIGEST_LEN, DigestKind, FileInfo, UNKNOWN};
 
 /// What a file that is put may replace.
 #[repr(u8)]

@@ -8,8 +8,8 @@ use coracle_core::{
 use crate::ffi::callbacks::{Callbacks, Handle};
 use crate::store::{OpenFile, check, read_info};
 use crate::text::{CName, CText, CVersion};
-use crate::types::{FileInfo, Status, StatusValue, UNKNOWN, known};
-use crate::write_types::{Begun, BegunKind, DIGEST_LEN, DigestKind, Put, Replace};
+use crate::types::{DIGEST_LEN, DigestKind, FileInfo, Status, StatusValue, UNKNOWN, known};
+use crate::write_types::{Begun, BegunKind, Put, Replace};
 
 /// An upload, kept when it is dropped.
 pub(crate) struct OpenUpload {
@@ -30,7 +30,7 @@ impl WritableStore for Callbacks {
         now: Instant,
     ) -> Result<CoreBegun<OpenUpload, OpenFile>, WriteError> {
         let mut begun = Begun::NOTHING;
-        let status = pass(put, attempt, |put| Callbacks::begin(self, put, &mut begun, now.as_millis()));
+        let status = pass(put, attempt, &mut |put| Callbacks::begin(self, put, &mut begun, now.as_millis()));
         if status.0 == Status::Pending as u8 {
             return Ok(CoreBegun::Wait);
         }
@@ -74,7 +74,7 @@ impl WritableStore for Callbacks {
     fn commit(&mut self, upload: &mut OpenUpload, put: &CorePut<'_>, now: Instant) -> Result<Committed, WriteError> {
         let (handle, mut info) = (upload.handle()?, FileInfo::EMPTY);
         let attempt = PutAttempt::new(upload.asked, false);
-        let status = pass(put, attempt, |put| Callbacks::commit(self, handle, put, &mut info, now.as_millis()));
+        let status = pass(put, attempt, &mut |put| Callbacks::commit(self, handle, put, &mut info, now.as_millis()));
         if status.0 == Status::Pending as u8 {
             return Ok(Committed::Pending);
         }
@@ -113,9 +113,9 @@ impl Drop for OpenUpload {
 }
 
 /// Calls `callback` with what a client puts, as C sees it.
-// Out of line, since its frame has the name.
+// Once for both callbacks, and out of line, since its frame has the name.
 #[inline(never)]
-fn pass(put: &CorePut<'_>, attempt: PutAttempt, callback: impl FnOnce(&Put) -> StatusValue) -> StatusValue {
+fn pass(put: &CorePut<'_>, attempt: PutAttempt, callback: &mut dyn FnMut(&Put) -> StatusValue) -> StatusValue {
     let mut digest = [0; DIGEST_LEN];
     let digest_kind = match put.digest {
         Digest::Crc32(crc) => {
@@ -150,6 +150,7 @@ fn pass(put: &CorePut<'_>, attempt: PutAttempt, callback: impl FnOnce(&Put) -> S
 }
 
 /// What a callback that writes has returned, with the number that it gave.
+#[inline(never)]
 fn check_written(status: StatusValue, limit: Option<u64>) -> Result<(), WriteError> {
     Err(match status.0 {
         status if status == Status::Exists as u8 => WriteError::Exists,

@@ -1,4 +1,4 @@
-//! What a handshake needs that nobody can predict.
+//! The unpredictable bytes that a handshake needs.
 
 use core::fmt;
 
@@ -7,7 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::key_derivation::{expand, hkdf};
 use crate::keys::{BlankKey, SecretKey, is_blank};
 
-/// 32 bytes that nobody can predict, for one handshake: they become its ephemeral key. Used up by it, and wiped.
+/// 32 unpredictable bytes for one handshake: they become its ephemeral key. Used up by it, and wiped.
 ///
 /// On a PC they come from the operating system, on a board from its hardware source; where there is none, from
 /// [`BoardEntropy`].
@@ -19,7 +19,7 @@ impl Entropy {
     ///
     /// # Errors
     ///
-    /// [`BlankKey`] if the source gave nothing: a server serves nobody then.
+    /// [`BlankKey`] if the source gave nothing: a server then serves no client.
     pub fn new(bytes: [u8; 32]) -> Result<Self, BlankKey> {
         if is_blank(&bytes) { Err(BlankKey) } else { Ok(Self(bytes)) }
     }
@@ -41,7 +41,7 @@ impl fmt::Debug for Entropy {
 ///
 /// # Contract
 ///
-/// A repeated ephemeral key lets whoever recorded both connections read them. So the owner holds to this:
+/// A repeated ephemeral key lets a listener who recorded both connections read them. So the owner holds to this:
 ///
 /// - The seed is 32 random bytes of a PC, new at *every* provisioning. Reflashing may set the counter back, not the seed.
 /// - The counter of boots is greater than at any earlier boot since. It is kept in two records of flash that are written in

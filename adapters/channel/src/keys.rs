@@ -116,7 +116,7 @@ impl fmt::Debug for KeyPair {
     }
 }
 
-/// A pre-shared key: a server answers nobody who lacks it. Wiped when it is dropped.
+/// A pre-shared key: a server does not answer clients without it. Wiped when it is dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Psk([u8; 32]);
 

@@ -3,8 +3,8 @@
 //! of the specification), always: nothing is negotiated.
 //!
 //! Both ends show a static key, encrypted, and prove that they have its secret half: so a client recognises its server, and a
-//! server its clients. A server with a pre-shared key answers nobody who lacks it, and computes hardly anything for them.
-//! Nobody has audited this crate; its handshake is tested against the published vectors and against `snow`.
+//! server its clients. A server with a pre-shared key does not answer clients without it, and computes hardly anything for them.
+//! This crate has not been audited; its handshake is tested against the published vectors and against `snow`.
 //!
 //! # On the wire
 //!
@@ -29,7 +29,7 @@
 //! - Records are numbered from 0 in each direction, and the number is the nonce. Before records 65,536, 131,072 and so on that
 //!   direction's key is replaced by Noise's REKEY.
 //! - A record without plaintext is the authenticated end of its direction. TCP's end without it is [`RecordError::Truncated`]:
-//!   somebody may have cut something off.
+//!   an attacker may have cut something off.
 //! - Whatever else arrives, the connection is closed. A handshake that fails ends without a byte.
 //!
 //! # In a program

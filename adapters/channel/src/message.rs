@@ -66,7 +66,7 @@ impl RecordLimit {
 #[non_exhaustive]
 pub enum HandshakeError {
     /// The peer's first byte begins no handshake. It was not taken: the plain line of a server that is busy or shutting down,
-    /// which nobody has authenticated, or another program.
+    /// which is not authenticated, or another program.
     NotEncrypted,
     /// The client asks for a suite that this is not.
     Suite(u8),

@@ -21,7 +21,7 @@ pub enum RecordError {
     Authentication,
     /// Bytes behind the end.
     AfterEnd,
-    /// TCP's end without the authenticated one: somebody may have cut off the rest.
+    /// TCP's end without the authenticated one: an attacker may have cut off the rest.
     Truncated,
 }
 

@@ -59,7 +59,7 @@ impl FromStr for PublicKey {
 }
 
 impl SecretKey {
-    /// The key as text, to be written into a file that nobody else can read. A secret is never shown by accident: it has no
+    /// The key as text, to be written into a file that only its owner can read. A secret is never shown by accident: it has no
     /// `Display` of its own.
     pub fn reveal(&self) -> impl fmt::Display + '_ {
         Revealed(SECRET, self.as_bytes())
@@ -75,7 +75,7 @@ impl FromStr for SecretKey {
 }
 
 impl Psk {
-    /// The key as text, to be written into a file that nobody else can read.
+    /// The key as text, to be written into a file that only its owner can read.
     pub fn reveal(&self) -> impl fmt::Display + '_ {
         Revealed(PRE_SHARED, self.as_bytes())
     }

@@ -116,7 +116,7 @@ impl ClientArgs {
 }
 
 impl NetworkArgs {
-    /// Asks nobody about a server whose key is not known, and does not trust it.
+    /// Does not ask the user about a server whose key is not known, and does not trust it.
     pub fn asking_nobody(mut self) -> Self {
         self.channel.ask_nobody();
         self

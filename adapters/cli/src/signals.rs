@@ -53,8 +53,8 @@ pub fn stop_signals() -> Vec<i32> {
     signals
 }
 
-/// The signals to stop a server on. Without a terminal nobody has hung up who sends SIGHUP: as to other services, it means to read
-/// files again, and a server does that by itself. It is caught then, and nothing else happens.
+/// The signals to stop a server on. SIGHUP says that the terminal has hung up; without one it tells a service to read its files
+/// again, which a server does by itself. It is caught then, and nothing else happens.
 ///
 /// # Errors
 ///

@@ -2,6 +2,8 @@
 
 #[path = "../../embassy/tests/sockets/over_tokio.rs"]
 mod over_tokio;
+#[path = "../../embassy/tests/sockets/socket.rs"]
+mod socket;
 
 use std::collections::BTreeMap;
 use std::fs;

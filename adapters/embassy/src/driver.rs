@@ -26,7 +26,7 @@ use crate::transport::Transport;
 
 /// Maximum number of actions without a pause for the other tasks.
 const ACTIONS_A_TURN: u8 = 16;
-/// How often a file that a client waits for is looked at, in milliseconds, where nobody tells of changes.
+/// How often a file that a client waits for is looked at, in milliseconds, where changes are not reported.
 #[cfg(feature = "wait")]
 const LOOK_MS: u64 = 1_000;
 

@@ -3,19 +3,20 @@
 //!     cargo run -p coracle-embedded-sdmmc --example fat_image -- card.img 127.0.0.1:8888 &
 //!     coracle get -r 127.0.0.1
 
-use std::fs::File;
-use std::io;
-use std::net::TcpListener;
-use std::os::unix::fs::FileExt;
-use std::time::Instant as Time;
+use std::{fs::File, io, net::TcpListener, os::unix::fs::FileExt, time::Instant as Time};
 
-use coracle_core::blocking::{Buffers, NoTimeout, serve};
-use coracle_core::{Instant, ServerConfig, ServerSession};
+use coracle_core::blocking::{Buffers, NoTimeout, serve_writable};
+use coracle_core::{Instant, RequestKind, ServerConfig, ServerSession};
 use coracle_embedded_sdmmc::{FatStore, FatVolume};
 use embedded_io_adapters::std::FromStd;
 use embedded_sdmmc_types::{Block, BlockCount, BlockDevice, BlockIdx};
 
-static CONFIG: ServerConfig<'static> = ServerConfig::new();
+static CONFIG: ServerConfig<'static> = ServerConfig::new()
+    .with_offered(RequestKind::Put)
+    .with_offered(RequestKind::Delete)
+    .with_offered(RequestKind::Rename)
+    .with_offered(RequestKind::MakeDir)
+    .with_offered(RequestKind::Space);
 
 /// An image as a card. On a board this is the driver of the card's slot.
 struct Card(File);
@@ -40,19 +41,18 @@ impl BlockDevice for Card {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(path), Some(address)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: fat_image IMAGE ADDRESS:PORT".into());
-    };
-    let mut store = FatStore::new(FatVolume::new(Card(File::open(path)?))?);
-    let listener = TcpListener::bind(address)?;
+    let usage = "usage: fat_image IMAGE ADDRESS:PORT";
+    let card = Card(File::options().read(true).write(true).open(arguments.next().ok_or(usage)?)?);
+    // A board counts its starts instead.
+    let mut store = FatStore::writable(FatVolume::new(card)?, std::process::id())?;
+    let listener = TcpListener::bind(arguments.next().ok_or(usage)?)?;
     println!("listening on {}", listener.local_addr()?);
     let start = Time::now();
     let mut clock = || Instant::from_millis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
     loop {
-        let (stream, _) = listener.accept()?;
-        let mut session = ServerSession::new(&CONFIG, [0; 512], clock());
-        let (mut receive, mut send) = ([0; 512], [0; 4_096]);
-        let buffers = Buffers { receive: &mut receive, send: &mut send };
-        serve(&mut session, &mut NoTimeout(FromStd::new(stream)), &mut store, buffers, &mut clock, &mut ());
+        let mut transport = NoTimeout(FromStd::new(listener.accept()?.0));
+        let mut session = ServerSession::new(&CONFIG, [0; 1_024], clock());
+        let buffers = Buffers { receive: &mut [0; 512], send: &mut [0; 4_096] };
+        serve_writable(&mut session, &mut transport, &mut store, buffers, &mut clock, &mut ());
     }
 }

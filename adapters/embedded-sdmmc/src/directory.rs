@@ -5,7 +5,7 @@ use embedded_sdmmc_types::BlockDevice;
 
 use crate::layout::{MAX_SLOTS, Root, SLOTS_PER_BLOCK};
 use crate::name::NameBuf;
-use crate::slot::{SLOT_LEN, Slot, SlotKind};
+use crate::slot::{SLOT_LEN, Slot, SlotKind, SlotPlace};
 use crate::volume::{FatVolume, Link};
 
 /// A directory.
@@ -26,12 +26,17 @@ pub(crate) struct Cursor {
     is_over: bool,
 }
 
-/// Where an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotPlace {
-    pub block: u32,
-    /// Its number in the block.
-    pub index: u32,
+#[cfg(feature = "write")]
+impl Cursor {
+    /// The cluster that was reached.
+    pub fn cluster(&self) -> Option<u32> {
+        self.cluster
+    }
+
+    /// Number of slots that were passed.
+    pub fn slots(&self) -> u32 {
+        self.slot
+    }
 }
 
 /// A file or directory.
@@ -92,7 +97,7 @@ impl<D: BlockDevice> FatVolume<D> {
     }
 
     /// The entry of `directory` with this name.
-    fn find_in(&mut self, directory: Directory, component: &str) -> Result<Option<DirEntry>, StoreError> {
+    pub(crate) fn find_in(&mut self, directory: Directory, component: &str) -> Result<Option<DirEntry>, StoreError> {
         let mut cursor = self.cursor(directory);
         let mut name = NameBuf::new(None);
         while let Some(entry) = self.next_entry(&mut cursor, &mut name)? {
@@ -113,7 +118,7 @@ impl<D: BlockDevice> FatVolume<D> {
 
     /// The directory that `slot`, an entry of `parent`, names. It has to know itself and its parent: so directories of a damaged
     /// volume cannot lead in a circle.
-    fn enter(&mut self, parent: Directory, slot: &Slot) -> Result<Directory, StoreError> {
+    pub(crate) fn enter(&mut self, parent: Directory, slot: &Slot) -> Result<Directory, StoreError> {
         let kind = self.layout.kind;
         let cluster = slot.cluster(kind);
         let block = self.layout.block_of(cluster, 0).ok_or(StoreError::Io)?;
@@ -130,7 +135,7 @@ impl<D: BlockDevice> FatVolume<D> {
     }
 
     /// The entry at `cursor`, in use or not, which moves on; `None` at the end of the directory.
-    fn next_slot(&mut self, cursor: &mut Cursor) -> Result<Option<(SlotPlace, Slot)>, StoreError> {
+    pub(crate) fn next_slot(&mut self, cursor: &mut Cursor) -> Result<Option<(SlotPlace, Slot)>, StoreError> {
         let blocks = cursor.slot / SLOTS_PER_BLOCK;
         if cursor.is_over {
             return Ok(None);

@@ -78,6 +78,12 @@ pub(crate) struct Layout {
     pub blocks_per_cluster: u32,
     /// The first block of the FAT that is read.
     pub fat: u32,
+    /// Length of a FAT, in blocks.
+    pub fat_blocks: u32,
+    /// Number of FATs that are kept equal, each behind the one before.
+    pub fat_copies: u32,
+    /// The block that counts free clusters, on FAT32.
+    pub info: Option<u32>,
     pub root: Root,
     /// The first block of cluster 2.
     data: u32,
@@ -123,7 +129,10 @@ impl Layout {
                 FatKind::Fat16 => Root::Blocks { first: root, count: Some(root_blocks).filter(|count| *count > 0)? },
                 FatKind::Fat32 => Root::Cluster(u32_at(boot, 44)),
             };
-            let layout = Self { kind, blocks_per_cluster, fat, root, data, clusters };
+            let fat_copies = if flags & 0x80 == 0 { fats } else { 1 };
+            let info = Some(u32::from(u16_at(boot, 48))).filter(|info| is_fat32 && (1..reserved).contains(info));
+            let info = info.map(|info| first + info);
+            let layout = Self { kind, blocks_per_cluster, fat, fat_blocks, fat_copies, info, root, data, clusters };
             let is_root_inside = match root {
                 Root::Blocks { .. } => true,
                 Root::Cluster(cluster) => layout.has_cluster(cluster),
@@ -144,6 +153,12 @@ impl Layout {
     /// Whether the volume has a cluster of this number.
     pub const fn has_cluster(&self, cluster: u32) -> bool {
         cluster >= 2 && cluster - 2 < self.clusters
+    }
+
+    /// The block of the FAT that has the entry of `cluster`, and the entry's number in there.
+    pub fn entry_of(&self, cluster: u32) -> (u32, usize) {
+        let per_block = self.kind.entries_per_block();
+        (self.fat + cluster / per_block, usize::try_from(cluster % per_block).unwrap_or(0))
     }
 
     /// The block with index `index` of `cluster`; `None` where there is no such cluster.

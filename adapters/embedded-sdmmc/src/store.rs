@@ -3,10 +3,10 @@
 use coracle_core::{Entry, EntryKind, FileInfo, FileName, Listed, Store, StoreError, Version};
 use embedded_sdmmc_types::BlockDevice;
 
-use crate::directory::{Cursor, DirEntry, Found, SlotPlace};
+use crate::directory::{Cursor, DirEntry, Found};
 use crate::layout::BLOCK_LEN;
 use crate::name::NameBuf;
-use crate::slot::{Slot, SlotKind};
+use crate::slot::{Slot, SlotKind, SlotPlace};
 use crate::version::version_of;
 use crate::volume::FatVolume;
 
@@ -20,8 +20,16 @@ use crate::volume::FatVolume;
 /// A version is made of where a file begins, its size and its times. A damaged volume leads to errors of what is damaged, never to
 /// a loop: chains of clusters are followed no further than the size of their file, directories no further than 65,536 entries.
 pub struct FatStore<D> {
-    volume: FatVolume<D>,
+    pub(crate) volume: FatVolume<D>,
     clock: fn() -> Option<u64>,
+    /// The upload under way, and the connection that may send it.
+    #[cfg(feature = "write")]
+    pub(crate) active: Option<crate::upload::Active>,
+    #[cfg(feature = "write")]
+    pub(crate) turn: coracle_core::UploadTurn,
+    /// A number that no file has got before.
+    #[cfg(feature = "write")]
+    pub(crate) stamps: u64,
 }
 
 /// An open file of a [`FatStore`].
@@ -48,10 +56,19 @@ pub struct FatListing {
 }
 
 impl<D: BlockDevice> FatStore<D> {
-    /// A store of the files of `volume`, without a clock.
+    /// A store of the files of `volume`, without a clock. Clients cannot write to it.
     #[must_use]
     pub const fn new(volume: FatVolume<D>) -> Self {
-        Self { volume, clock: || None }
+        Self {
+            volume,
+            clock: || None,
+            #[cfg(feature = "write")]
+            active: None,
+            #[cfg(feature = "write")]
+            turn: coracle_core::UploadTurn::new(),
+            #[cfg(feature = "write")]
+            stamps: 0,
+        }
     }
 
     /// Sets the clock that the times of files come from: seconds since 1970-01-01 00:00 UTC, `None` while it is not set.
@@ -87,10 +104,16 @@ impl<D: BlockDevice> FatStore<D> {
 }
 
 impl FatFile {
-    fn new<D: BlockDevice>(entry: &DirEntry, volume: &FatVolume<D>) -> Self {
+    pub(crate) fn new<D: BlockDevice>(entry: &DirEntry, volume: &FatVolume<D>) -> Self {
         let mut file = Self { place: entry.place, slot: entry.slot, position: Position { index: 0, cluster: 0 } };
         file.position = file.beginning(volume);
         file
+    }
+
+    /// Length in bytes, when it was opened.
+    #[cfg(feature = "write")]
+    pub(crate) fn len(&self) -> u32 {
+        self.slot.size()
     }
 
     fn beginning<D: BlockDevice>(&self, volume: &FatVolume<D>) -> Position {

@@ -31,6 +31,48 @@ impl DosTime {
         let seconds = u64::from(hour) * 3_600 + u64::from(minute) * 60 + u64::from(second);
         (days > 0 || seconds > 0).then_some((DAYS_BEFORE + days) * 86_400 + seconds)
     }
+
+    /// A time, with hundredths of a second, that stands for a number below 2^38.
+    #[cfg(feature = "write")]
+    pub fn numbered(number: u64) -> (Self, u8) {
+        let mut rest = number;
+        let mut digit = |base: u64| {
+            let digit = rest % base;
+            rest /= base;
+            u16::try_from(digit).unwrap_or(0)
+        };
+        let hundredths = digit(200);
+        let time = digit(30) | digit(60) << 5 | digit(24) << 11;
+        let date = (digit(28) + 1) | (digit(12) + 1) << 5 | digit(128) << 9;
+        (Self { date, time }, u8::try_from(hundredths).unwrap_or(0))
+    }
+
+    /// The time nearest to this many seconds since 1970-01-01.
+    #[cfg(feature = "write")]
+    pub fn from_unix_time(seconds: u64) -> Self {
+        let (mut days, seconds) = ((seconds / 86_400).saturating_sub(DAYS_BEFORE), seconds % 86_400);
+        let (mut year, mut month): (u64, u64) = (0, 1);
+        let is_leap = |year: u64| year.is_multiple_of(4) && year != 120;
+        while let len = 365 + u64::from(is_leap(year))
+            && days >= len
+            && year < 127
+        {
+            days -= len;
+            year += 1;
+        }
+        let days_of = |month: u64| match month {
+            2 => 28 + u64::from(is_leap(year)),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        while days >= days_of(month) && month < 12 {
+            days -= days_of(month);
+            month += 1;
+        }
+        let date = year << 9 | month << 5 | (days.min(30) + 1);
+        let time = ((seconds / 3_600) << 11) | ((seconds % 3_600 / 60) << 5) | (seconds % 60 / 2);
+        Self { date: u16::try_from(date).unwrap_or(u16::MAX), time: u16::try_from(time).unwrap_or(0) }
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +98,8 @@ mod tests {
             (at(2107, 12, 31, 23, 59, 58), Some(4_354_819_198)),
         ] {
             assert_eq!(time.unix_time(), expected, "{time:?}");
+            #[cfg(feature = "write")]
+            assert_eq!(expected.map_or(time, DosTime::from_unix_time), time);
         }
     }
 

@@ -13,6 +13,9 @@ pub struct FatVolume<D> {
     pub(crate) layout: Layout,
     fat: CachedBlock,
     data: CachedBlock,
+    /// Once it may be written to.
+    #[cfg(feature = "write")]
+    pub(crate) writing: Option<crate::writing::Writing>,
 }
 
 struct CachedBlock {
@@ -50,7 +53,14 @@ impl<D: BlockDevice> FatVolume<D> {
         }
         let block = fat.read(&device, first).map_err(|_| MountError::Device)?;
         let layout = Layout::parse(block, first, blocks)?;
-        Ok(Self { device, layout, fat, data: CachedBlock::new() })
+        Ok(Self {
+            device,
+            layout,
+            fat,
+            data: CachedBlock::new(),
+            #[cfg(feature = "write")]
+            writing: None,
+        })
     }
 
     /// The width of the entries of its file allocation table.
@@ -73,9 +83,8 @@ impl<D: BlockDevice> FatVolume<D> {
         if !self.layout.has_cluster(cluster) {
             return Err(StoreError::Io);
         }
-        let per_block = self.layout.kind.entries_per_block();
-        let block = self.fat.read(&self.device, self.layout.fat + cluster / per_block)?;
-        let index = usize::try_from(cluster % per_block).unwrap_or(0);
+        let (number, index) = self.layout.entry_of(cluster);
+        let block = self.fat.read(&self.device, number)?;
         let (next, bad) = match self.layout.kind {
             FatKind::Fat16 => (u32::from(u16_at(block, index * 2)), 0xfff7),
             FatKind::Fat32 => (u32_at(block, index * 4) & 0x0fff_ffff, 0x0fff_fff7),
@@ -86,6 +95,20 @@ impl<D: BlockDevice> FatVolume<D> {
             next if self.layout.has_cluster(next) => Link::Next(next),
             _ => Link::Bad,
         })
+    }
+
+    /// Writes `contents` to block `number`, at once.
+    #[cfg(feature = "write")]
+    pub(crate) fn write_block(&mut self, number: u32, contents: &[u8; 512]) -> Result<(), StoreError> {
+        for cached in [&mut self.fat, &mut self.data] {
+            if cached.number == Some(number) {
+                cached.number = None;
+            }
+        }
+        let mut block = [Block::new()];
+        let [only] = &mut block;
+        only.contents = *contents;
+        self.device.write(&block, BlockIdx(number)).map_err(|_| StoreError::Io)
     }
 
     /// The cluster behind `cluster` in its chain, which has to go on.

@@ -97,7 +97,7 @@ impl<F: NorFlash> Record<'_, F> {
     /// The header; `None` where there is none, or only a part of one. A flash that corrects errors may fail to read what a
     /// power cut left, so that is no different.
     pub fn header(&mut self) -> Option<Header> {
-        // The copies first, since they were written by whoever had read back the image.
+        // The copies first, since they were written after the image was read back.
         (1..HEADER_PLACES).chain([0]).find_map(|place| self.header_in(place))
     }
 

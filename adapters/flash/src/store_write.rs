@@ -288,7 +288,7 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
         self.current(put.name).map(Committed::Done).ok_or(StoreError::Io.into())
     }
 
-    /// Drops an unfinished upload that nobody sends.
+    /// Drops an unfinished upload that no client is sending.
     fn delete_partial(&mut self, name: FileName<'_>) -> Result<(), WriteError> {
         self.check_name(name)?;
         if name == IMAGE {

@@ -145,7 +145,7 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         self.session.give_way(now);
     }
 
-    /// Answers `hello` only from now on, or everything again: whoever has no place of its own is held.
+    /// Answers `hello` only from now on, or everything again: a client without a place of its own is held.
     #[cfg(feature = "wait")]
     pub(crate) const fn hold(&mut self, is_held: bool) {
         self.is_held = is_held;

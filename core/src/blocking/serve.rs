@@ -125,7 +125,7 @@ where
     drive(session, transport, store, buffers, unread, clock, observer, exchange, true)
 }
 
-/// Serves a connection until its session ends. Requests that could wait are answered at once, since nobody would tell that a file
+/// Serves a connection until its session ends. Requests that could wait are answered at once, since nothing would tell that a file
 /// has changed.
 #[cfg(feature = "wait")]
 fn serve_without_waiting<B, T, S, A, C, O>(

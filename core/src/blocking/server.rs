@@ -318,7 +318,7 @@ where
         let now = self.out.now;
         match read {
             // A server that is stopping shuts down the input to wake its threads.
-            Ok(0) if self.observer.should_stop() => {
+            Ok(0) if !self.is_stopping && self.observer.should_stop() => {
                 self.is_stopping = true;
                 self.out.session.stop(now);
             }

@@ -72,7 +72,7 @@ impl Session<'_> {
         }
     }
 
-    /// Whether the request is to be refused, with the code and message of the context, whoever sent it.
+    /// Whether the request is to be refused, with the code and message of the context, from any client.
     fn is_refused(&self) -> bool {
         self.next == State::SendLine
     }

@@ -109,7 +109,7 @@ impl UploadTurn {
         }
     }
 
-    /// The holder's `commit` begins or goes on: nobody takes over now.
+    /// The holder's `commit` begins or goes on: no other upload takes over now.
     ///
     /// # Errors
     ///

@@ -85,7 +85,7 @@ impl Space {
 ///          └─ Wait ───── begin                         └─ discard          they are gone
 /// ```
 ///
-/// An upload collects bytes that nobody sees: no listing has them, no name opens them. At most one exists for a name, and
+/// An upload collects bytes that no client sees: no listing has them, no name opens them. At most one exists for a name, and
 /// at most one connection sends it. An upload that was [kept](WritableStore::keep) is found again by `begin` of the same
 /// [`Put::name`], [`Put::size`] and [`Put::digest`], after a restart too where the medium allows it; `begin` of other contents
 /// for the same name drops it, unless a connection is sending it ([`WriteError::InUse`]). A value that is dropped instead, with its
@@ -96,7 +96,7 @@ impl Space {
 /// - Before `commit` has returned [`Committed::Done`], the file that had the name is untouched, also by a power cut at any
 ///   moment; who has it open goes on reading it. A power cut inside of `commit` leaves the old file or the new one, whole.
 /// - After it, contents *and* name survive a power cut. So do those of a file that is there already, before `begin` returns
-///   [`Begun::Stored`] or [`Begun::Compare`]: whoever put it there may not have synced it.
+///   [`Begun::Stored`] or [`Begun::Compare`]: it may have been put there without a sync.
 /// - The caller commits only what it has verified: every byte, also those of earlier connections, was read back or hashed when it
 ///   was written, and the digest is that of the [`Put`]. What was stored but not committed need not be durable, and is
 ///   not trusted: bytes that a power cut replaced by others are noticed.

@@ -114,7 +114,7 @@ impl PutAttempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delete<'a> {
-    /// A file, and an unfinished upload to its name that nobody is sending.
+    /// A file, and an unfinished upload to its name that no client is sending.
     File {
         /// Which file.
         name: FileName<'a>,

@@ -76,7 +76,7 @@ fn announce(handover: [u32; 4]) {
 fn say(words: &[&str]) {
     let Ok(mut stderr) = semihosting::io::stderr() else { return };
     for word in words {
-        // There is nobody else to tell.
+        // There is no other place to report it.
         let _ = semihosting::io::Write::write_all(&mut stderr, word.as_bytes());
     }
 }

@@ -25,7 +25,7 @@ use crate::slots::Flash;
 static PAGE: ConstStaticCell<[u8; PAGE_LEN]> = ConstStaticCell::new([0; PAGE_LEN]);
 static TRUST: StaticCell<Trust> = StaticCell::new();
 
-/// Reads the keys and counts this boot. Where anything of it is missing nobody is served: nothing is spoken in plain.
+/// Reads the keys and counts this boot. Where anything of it is missing no client is served: nothing is spoken in plain.
 // Not inlined, so that it takes no stack while the board serves.
 #[inline(never)]
 pub fn open(flash: Flash) -> (&'static Trust, BoardKeys) {
@@ -52,7 +52,7 @@ pub fn open(flash: Flash) -> (&'static Trust, BoardKeys) {
     (trust, BoardKeys::new(trust, key, entropy))
 }
 
-/// The source of what nobody can predict, for this boot.
+/// The source of unpredictable bytes for this boot.
 fn entropy(page: &KeyPage<'_>, flash: Flash) -> Option<BoardEntropy> {
     BoardEntropy::new(&page.secret()?, page.seed, count_boot(flash)?).ok()
 }

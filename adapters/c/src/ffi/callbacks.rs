@@ -9,7 +9,7 @@ use coracle_core::FileName;
 #[cfg(feature = "write")]
 use crate::text::CVersion;
 use crate::text::{CName, CText};
-use crate::types::{Entry, FileInfo, Status, StatusValue};
+use crate::types::{DIGEST_LEN, DigestKind, Entry, FileInfo, Status, StatusValue};
 #[cfg(feature = "write")]
 use crate::write_types::{Begun, DeleteKind, Put};
 
@@ -48,6 +48,10 @@ pub struct Store {
     pub next: Option<unsafe extern "C" fn(user: *mut c_void, listing: *mut c_void, entry: *mut Entry) -> StatusValue>,
     /// Ends a listing.
     pub end_list: Option<unsafe extern "C" fn(user: *mut c_void, listing: *mut c_void)>,
+    /// Stores the digest of all of the file, from the first to the last byte of the size that `stat` has told, in `digest`,
+    /// CORACLE_DIGEST_LEN bytes, if it is known without reading; else returns false. NULL: none is.
+    pub known_digest:
+        Option<unsafe extern "C" fn(user: *mut c_void, file: *mut c_void, kind: DigestKind, digest: *mut u8) -> bool>,
     /// The time now, in seconds since 1970-01-01 00:00 UTC; CORACLE_UNKNOWN where there is no clock. NULL: there is none.
     pub unix_time: Option<unsafe extern "C" fn(user: *mut c_void) -> u64>,
 }
@@ -59,7 +63,8 @@ pub struct Store {
 #[derive(Clone, Copy, Debug)]
 pub struct Writer {
     /// Begins an upload, or continues the one with the same name, size and digest that was kept; fills `*begun`. PENDING where
-    /// another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents.
+    /// another connection has this upload and may be dead, IN_USE where that one is alive or sends other contents. Before it
+    /// answers STORED or COMPARE, what is there has to be durable.
     pub begin:
         Option<unsafe extern "C" fn(user: *mut c_void, put: *const Put, begun: *mut Begun, now_ms: u64) -> StatusValue>,
     /// Stores some of the `len` bytes at `offset` of the file, and sets `*taken` to how many; 0 means none yet. They come in
@@ -216,6 +221,13 @@ impl Callbacks {
             // SAFETY: as the type says.
             unsafe { end_list(self.store.user, listing.0) }
         }
+    }
+
+    pub(crate) fn known_digest(&self, file: Handle, kind: DigestKind) -> Option<[u8; DIGEST_LEN]> {
+        let mut digest = [0; DIGEST_LEN];
+        let known_digest = self.store.known_digest?;
+        // SAFETY: as the type says.
+        unsafe { known_digest(self.store.user, file.0, kind, digest.as_mut_ptr()) }.then_some(digest)
     }
 
     pub(crate) fn unix_time(&self) -> Option<u64> {

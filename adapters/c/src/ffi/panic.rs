@@ -2,7 +2,8 @@
 
 // SAFETY: it is declared as in coracle.h.
 unsafe extern "C" {
-    /// Defined by the firmware: logs, or resets the board. It may not return.
+    /// Defined by the firmware, and called when the library finds itself in a state that cannot be: logs, or resets the board. It
+    /// may not return.
     fn coracle_panic() -> !;
 }
 

@@ -33,7 +33,7 @@ pub struct Located {
 /// Why a host cannot be located.
 #[derive(Debug)]
 pub enum LocateError {
-    /// Nobody says where it is.
+    /// Its address is not known.
     Unknown { host: String, resolver: String, mdns: String },
     /// More than one host has the name.
     Ambiguous { host: String, addresses: Vec<SocketAddr> },

@@ -26,7 +26,7 @@ pub struct Target {
 #[derive(Debug)]
 enum Server {
     Known(Box<Resolved>),
-    /// Nobody says where it is now.
+    /// Its address is not known now.
     Unknown(String),
 }
 

@@ -210,7 +210,7 @@ impl Queue {
         let told = if context.json { tell(context, task, &outcome) } else { Ok(()) };
         let mut state = self.lock();
         if let Err(error) = told {
-            // Nobody learns what becomes of the others.
+            // The report has ended: what becomes of the others cannot be told.
             state.is_over = true;
             state.first_failure.get_or_insert_with(|| report::cannot_tell(error));
         }

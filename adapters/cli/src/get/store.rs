@@ -29,7 +29,7 @@ pub struct Store {
     fsync: Fsync,
     checksum: bool,
     force: bool,
-    /// What was fetched to the root by earlier runs and by this one; `None` where nobody asks.
+    /// What was fetched to the root by earlier runs and by this one; `None` where it is not asked for.
     index: Option<Mutex<Index>>,
     /// Where files of a batch are written, once there was one.
     staging: OnceLock<Option<Arc<Staging>>>,

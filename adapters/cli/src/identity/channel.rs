@@ -54,7 +54,7 @@ pub struct ChannelArgs {
     #[arg(long, value_name = "KEY", value_hint = ValueHint::Other, help_heading = "Encryption")]
     pin: Vec<PublicKey>,
 
-    /// Whether nobody is asked about a server that is not known.
+    /// Whether the user is not asked about a server that is not known.
     #[arg(skip)]
     asks_nobody: bool,
 }
@@ -85,7 +85,7 @@ pub enum ResolveError {
     Usage(String),
     /// A file cannot be read, or is malformed.
     File(String),
-    /// Nobody knows where the server is, or more than one has its name.
+    /// The server's address is not known, or more than one has its name.
     Network(String),
 }
 
@@ -135,7 +135,7 @@ impl Locator {
 }
 
 impl ChannelArgs {
-    /// Asks nobody about a server that is not known.
+    /// Does not ask the user about a server that is not known.
     pub fn ask_nobody(&mut self) {
         self.asks_nobody = true;
     }

@@ -64,7 +64,7 @@ impl Pins {
         Ok(forgotten)
     }
 
-    /// Replaces the file by a changed one, while nobody else does.
+    /// Replaces the file by a changed one, while no other process does.
     fn change(&self, change: impl FnOnce(&[Pin], &mut String)) -> Result<(), FileProblem> {
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         let problem = |path: &Path| {

@@ -37,7 +37,7 @@ pub struct Derive {
     #[arg(value_hint = ValueHint::FilePath, conflicts_with = "rust")]
     file: Option<PathBuf>,
 
-    /// Write no file, and print the secret as an array of Rust: for nobody else's eyes
+    /// Write no file, and print the secret as an array of Rust, which is to stay secret
     #[arg(long, conflicts_with = "json")]
     rust: bool,
 

@@ -187,7 +187,7 @@ impl PutQueue for Worker<'_> {
             state.is_over |= exit == Exit::Network;
         }
         if told.is_err() {
-            // Nobody learns what is done.
+            // The report has ended: what is done cannot be told.
             state.first_failure.get_or_insert(Exit::LocalFile);
             state.is_over = true;
         }

@@ -18,7 +18,7 @@ pub struct EncryptionArgs {
     /// Answer only clients that have this pre-shared key, from 'coracle key new --psk FILE'; may be given up to eight times, the old one and the next for example
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "key")]
     psk: Vec<PathBuf>,
-    /// The clients that are known, and what each may do [default: whoever connects encrypted may read]
+    /// The clients that are known, and what each may do [default: every client that connects encrypted may read]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "key")]
     authorized: Option<PathBuf>,
     /// Whether clients may also connect without encryption [default: only with --key, else no]
@@ -37,7 +37,7 @@ enum Encrypt {
 }
 
 impl EncryptionArgs {
-    /// Whether nobody is served without encryption.
+    /// Whether clients without encryption are refused.
     pub fn is_only(&self) -> bool {
         self.key.is_some() && self.encrypt.is_none_or(|encrypt| encrypt == Encrypt::Only)
     }
@@ -66,7 +66,7 @@ impl EncryptionArgs {
 
     /// Checks that none of the files lies in what is served: clients could fetch the keys, or replace the list.
     pub fn check_places(&self, served: &Path) -> Result<(), String> {
-        // What cannot be found is told by whoever opens it.
+        // A path that cannot be found is reported where it is opened.
         let Ok(served) = served.canonicalize() else { return Ok(()) };
         for file in self.key.iter().chain(&self.psk).chain(&self.authorized) {
             if file.canonicalize().is_ok_and(|file| file.starts_with(&served)) {

@@ -246,7 +246,7 @@ fn delete_absent(args: &Sync, root: Option<FileName<'_>>) -> Result<(Exit, Liste
     Ok((exit, listed))
 }
 
-/// Ends the run where nobody learns what it does.
+/// Ends the run where its report cannot be written.
 fn told(told: io::Result<()>) -> Result<(), Exit> {
     told.map_err(report::cannot_tell)
 }

@@ -318,7 +318,7 @@ fn file_name(name: &str) -> Result<FileName<'_>, Error> {
     FileName::new(name).map_err(|_| Error::Read(io::ErrorKind::InvalidFilename.into()))
 }
 
-/// Ends the run where nobody learns what it does.
+/// Ends the run where its report cannot be written.
 fn told(told: io::Result<()>) -> Result<(), Exit> {
     told.map_err(|_| Exit::LocalFile)
 }

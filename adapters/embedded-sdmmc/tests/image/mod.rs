@@ -3,7 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
 
@@ -96,6 +97,9 @@ pub struct Image {
     base: Rc<Vec<[u8; 512]>>,
     changed: RefCell<BTreeMap<u32, [u8; 512]>>,
     pub reads: Cell<u64>,
+    pub writes: Cell<u64>,
+    /// Number of writes until the power is cut.
+    pub power: Cell<u64>,
 }
 
 /// The device has no such block.
@@ -113,12 +117,17 @@ impl std::error::Error for Outside {}
 impl Image {
     pub fn new(bytes: &[u8]) -> Self {
         let base = bytes.chunks(512).map(|block| block.try_into().expect("whole blocks")).collect();
-        Self { base: Rc::new(base), changed: RefCell::default(), reads: Cell::new(0) }
+        Self::over(Rc::new(base), BTreeMap::new())
     }
 
     /// Another device with the contents of this one.
     pub fn copy(&self) -> Self {
-        Self { base: Rc::clone(&self.base), changed: self.changed.clone(), reads: Cell::new(0) }
+        Self::over(Rc::clone(&self.base), self.changed.borrow().clone())
+    }
+
+    fn over(base: Rc<Vec<[u8; 512]>>, changed: BTreeMap<u32, [u8; 512]>) -> Self {
+        let (reads, writes, power) = (Cell::new(0), Cell::new(0), Cell::new(u64::MAX));
+        Self { base, changed: RefCell::new(changed), reads, writes, power }
     }
 
     pub fn bytes(&self) -> Vec<u8> {
@@ -132,10 +141,6 @@ impl Image {
     pub fn set_byte(&self, at: usize, byte: u8) {
         let number = at / 512;
         self.changed.borrow_mut().entry(number as u32).or_insert(self.base[number])[at % 512] = byte;
-    }
-
-    pub fn write_to(&self, path: &Path) {
-        std::fs::write(path, self.bytes()).expect("written");
     }
 
     pub fn store(&self) -> FatStore<&Self> {
@@ -155,12 +160,71 @@ impl BlockDevice for &Image {
         Ok(())
     }
 
-    fn write(&self, _: &[Block], _: BlockIdx) -> Result<(), Outside> {
-        Err(Outside)
+    fn write(&self, blocks: &[Block], start: BlockIdx) -> Result<(), Outside> {
+        for (number, block) in (start.0..).zip(blocks) {
+            self.power.set(self.power.get().checked_sub(1).ok_or(Outside)?);
+            self.writes.set(self.writes.get() + 1);
+            self.base.get(number as usize).ok_or(Outside)?;
+            self.changed.borrow_mut().insert(number, block.contents);
+        }
+        Ok(())
     }
 
     fn num_blocks(&self) -> Result<BlockCount, Outside> {
         Ok(BlockCount(u32::try_from(self.base.len()).expect("small")))
+    }
+}
+
+/// Images as a file, for programs that check them.
+pub struct Checker(Maker);
+
+impl Checker {
+    /// For images that were made by `maker`.
+    pub fn new(maker: Maker) -> Self {
+        Self(maker)
+    }
+
+    /// What fsck.fat says of `image`; empty where nothing is wrong.
+    pub fn fsck(&self, image: &Image) -> String {
+        self.with(image, |path| {
+            let done = Command::new("fsck.fat").args(["-n", path]).output().expect("apt-get install dosfstools");
+            if done.status.success() { String::new() } else { String::from_utf8_lossy(&done.stdout).into_owned() }
+        })
+    }
+
+    /// The files as mtools read them, without the store's own.
+    pub fn tree(&self, image: &Image) -> Tree {
+        let target = tempfile::tempdir().expect("a directory");
+        let place = target.path().display().to_string();
+        self.with(image, |path| run("mcopy", "mtools", &["-i", path, "-s", "-Q", "-m", "-n", "::/*", &place]));
+        let mut tree = Tree::new();
+        for extension in ["JNL", "TMP", "DEL"] {
+            std::fs::remove_file(target.path().join(format!("CORACLE.{extension}"))).expect("the store's own");
+        }
+        let mut directories = vec![target.path().to_path_buf()];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path())
+            {
+                if entry.is_dir() {
+                    directories.push(entry);
+                } else {
+                    let name = entry.strip_prefix(target.path()).expect("beneath it").to_str().expect("UTF-8");
+                    tree.insert(name.into(), std::fs::read(&entry).expect("readable"));
+                }
+            }
+        }
+        tree
+    }
+
+    fn with<T>(&self, image: &Image, work: impl FnOnce(&str) -> T) -> T {
+        let file = std::fs::OpenOptions::new().write(true).open(self.0.path()).expect("the image");
+        let changed = image.changed.borrow();
+        let write =
+            |number: u32, block: &[u8; 512]| file.write_all_at(block, u64::from(number) * 512).expect("written");
+        changed.iter().for_each(|(number, block)| write(*number, block));
+        let result = work(&self.0.path().display().to_string());
+        changed.keys().for_each(|number| write(*number, &image.base[*number as usize]));
+        result
     }
 }
 

@@ -6,7 +6,7 @@ use core::num::NonZeroU32;
 /// How many are remembered; beyond that the one is forgotten that came longest ago.
 const COUNT: usize = 64;
 
-/// What tells one message 1 from another: the last bytes of its authentication tag, which nobody can choose without the pre-shared
+/// What tells one message 1 from another: the last bytes of its authentication tag, which cannot be chosen without the pre-shared
 /// key. Two of honest clients are the same once in 4 billion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FirstId(NonZeroU32);

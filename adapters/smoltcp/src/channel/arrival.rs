@@ -86,7 +86,7 @@ impl Arrival {
             (Ok(true), stage) => {
                 let first = FirstId::new(bytes);
                 if answered.is_repeated(first) {
-                    // At once, since whoever sent it would keep the socket for as long as it could.
+                    // At once, since its sender would keep the socket for as long as it could.
                     return Look::Over(CloseHow::Abort, DisconnectReason::Handshake(HandshakeFailure::Repeated));
                 }
                 let since = if let Stage::Whole(since) = stage { since } else { now };

@@ -5,7 +5,8 @@ use coracle_channel::{Entropy, HandshakeError, KeyPair, Psk, PublicKey};
 /// The keys of a server, and who may use it: what a [`Server`](crate::Server) asks of its owner for the encrypted channel.
 ///
 /// Who may do what is the [`Observer`](crate::Observer)'s to say, which is asked where the server's settings have
-/// [`with_permits`](coracle_core::ServerConfig::with_permits); without it whoever completes the handshake may do everything.
+/// [`with_permits`](coracle_core::ServerConfig::with_permits); without it every client that completes the handshake may do
+/// everything.
 ///
 /// They are asked for at each step, so that they may change while the server runs.
 pub trait ChannelKeys {
@@ -15,7 +16,7 @@ pub trait ChannelKeys {
     /// The pre-shared keys that are accepted now. Without any the key is 32 bytes of zero, as for a client without one.
     fn psks(&self) -> &[Psk];
 
-    /// What nobody can predict, for the next handshake: of the board's source of noise, or of
+    /// Unpredictable bytes for the next handshake: of the board's source of noise, or of
     /// [`BoardEntropy`](coracle_channel::BoardEntropy). `None`: no client is served encrypted.
     fn entropy(&mut self) -> Option<Entropy>;
 
@@ -67,6 +68,6 @@ pub enum HandshakeFailure {
     TimedOut,
     /// The client was silent for more than a second when another address asked for the handshake's place.
     GaveWay,
-    /// There is no static key, or no entropy: nobody is served encrypted.
+    /// There is no static key, or no entropy: no client is served encrypted.
     NoKeys,
 }

@@ -101,7 +101,7 @@ fn find(name: Name<'_>, own: &Identity) -> Option<Subject> {
     subjects.iter().copied().find(|subject| name.is(Name::of(own.name(*subject))))
 }
 
-/// The record that is known already to whoever asks.
+/// The record that the asker knows already.
 fn known_answer(subject: Subject, part: &Part<'_>, own: &Identity) -> Records {
     let (record, target) = match subject {
         Subject::Types => (Records::TYPE, Subject::Service),

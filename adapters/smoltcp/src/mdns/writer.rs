@@ -132,7 +132,7 @@ impl<'a> Writer<'a> {
         Self { buf, len: 0 }
     }
 
-    /// Writes the question whether somebody has the names (RFC 6762, section 8.1). Returns the length.
+    /// Writes the question whether another host has the names (RFC 6762, section 8.1). Returns the length.
     pub(super) fn probe(mut self, own: &Identity) -> usize {
         self.numbers(&[0, 0, 2, 0, 2, 0]);
         for subject in &[Subject::Instance, Subject::Host] {
@@ -142,8 +142,8 @@ impl<'a> Writer<'a> {
         self.records(own, Records::SRV.with(Records::ADDRESS), CLASS_IN, None)
     }
 
-    /// Writes an answer. `question` is what it answers, for whoever wants it repeated: its message's number, name and type. Returns the
-    /// length.
+    /// Writes an answer. `question` is what it answers, for an asker that wants it repeated: its message's number, name and type.
+    /// Returns the length.
     pub(super) fn answer(
         mut self,
         own: &Identity,

@@ -127,13 +127,13 @@ impl fmt::Display for LineError {
 impl std::error::Error for AuthorizedError {}
 
 impl Authorized {
-    /// Nobody.
+    /// No client.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whoever completes the handshake may read; nobody without encryption.
+    /// Every client that completes the handshake may read; none without encryption.
     #[must_use]
     pub fn everybody() -> Self {
         Self { is_open: true, ..Self::default() }

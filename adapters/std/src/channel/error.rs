@@ -59,8 +59,8 @@ pub struct HandshakeFailure<E> {
     pub message: u8,
     /// What went wrong.
     pub cause: HandshakeCause<E>,
-    /// What a client received in place of message 2: the plain line of a server that is busy or shutting down, perhaps. Nobody
-    /// has authenticated it.
+    /// What a client received in place of message 2: the plain line of a server that is busy or shutting down, perhaps. It is
+    /// not authenticated.
     pub received: Vec<u8>,
 }
 

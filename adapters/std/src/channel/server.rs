@@ -15,7 +15,7 @@ pub const MAX_PSKS: usize = 8;
 
 /// The encrypted side of a server.
 ///
-/// Without anything else, whoever reaches the port and completes the handshake may read, and nobody is served without
+/// Without anything else, every client that completes the handshake may read, and none is served without
 /// encryption.
 ///
 /// ```
@@ -111,7 +111,7 @@ impl ServerFiles {
         self
     }
 
-    /// Sets the file of the list of clients. Without it, whoever completes the handshake may read.
+    /// Sets the file of the list of clients. Without it, every client that completes the handshake may read.
     #[must_use]
     pub fn with_authorized(self, path: impl Into<PathBuf>) -> Self {
         Self { authorized: Some(path.into()), ..self }
@@ -188,7 +188,7 @@ impl ServerChannel {
         Ok(self)
     }
 
-    /// Sets the clients that are known. Default: whoever completes the handshake may read.
+    /// Sets the clients that are known. Default: every client that completes the handshake may read.
     #[must_use]
     pub fn with_clients(self, clients: Authorized) -> Self {
         self.set_clients(clients);

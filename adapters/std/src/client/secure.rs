@@ -30,7 +30,7 @@ pub trait ServerTrust: Send + Sync {
     /// but that it has the pre-shared key.
     fn is_trusted(&self, key: &PublicKey) -> bool;
 
-    /// Decides on the key of a server that was not trusted. The connection is closed, so this may ask somebody.
+    /// Decides on the key of a server that was not trusted. The connection is closed, so this may ask the user.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl Secure {
 
     fn failed(&self, failure: HandshakeFailure<TransportError>, address: &Address) -> FailedAttempt {
         if let Some((code, retry_ms)) = plain_word(&failure.received) {
-            // Somebody on the way may have said it. It costs a pause at most.
+            // An attacker on the way may have said it. It costs a pause at most.
             let peer = format!("{address}, unauthenticated");
             let error = Error::Connection { peer, error: None, failure: Failure::Ended(code) };
             return FailedAttempt { retry_ms, ..FailedAttempt::new(error) };

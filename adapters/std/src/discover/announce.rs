@@ -90,7 +90,7 @@ impl Announce {
         Self { name: name.to_owned(), port, addresses: None, observer: Box::new(|_| {}) }
     }
 
-    /// Sets the addresses that are announced, of those that this machine has when somebody asks; unspecified ones stand for all of
+    /// Sets the addresses that are announced, of those that this machine has when it is asked; unspecified ones stand for all of
     /// their family.
     pub fn with_addresses(mut self, addresses: Vec<IpAddr>) -> Self {
         self.addresses = Some(addresses);

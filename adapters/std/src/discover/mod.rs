@@ -1,7 +1,7 @@
 //! Finding servers by name in the local network, and being found: multicast DNS (RFC 6762) with service discovery (RFC 6763).
 //!
-//! A server is announced as an instance of `_coracle._tcp` with its name, its addresses and its port, and nothing else. Whoever
-//! can send in the network can announce anything: a name that was found says where to ask, never whom one talks to. That is
+//! A server is announced as an instance of `_coracle._tcp` with its name, its addresses and its port, and nothing else. Every
+//! host of the network can announce anything: a name that was found says where to ask, never whom one talks to. That is
 //! what the keys of a [`channel`](crate::channel) are for.
 //!
 //! ```no_run

@@ -34,7 +34,7 @@ pub struct Found {
     pub services: Vec<Service>,
     /// The interfaces that were asked on.
     pub interfaces: Interfaces,
-    /// Whether the search ended early, since more was announced than can be: somebody floods the network.
+    /// Whether the search ended early, since more was announced than can be: the network is being flooded.
     pub is_flooded: bool,
 }
 
@@ -61,7 +61,7 @@ impl Search {
     ///
     /// # Errors
     ///
-    /// Nobody can be asked: [`DiscoverError::NoInterface`], [`DiscoverError::System`].
+    /// The network cannot be asked: [`DiscoverError::NoInterface`], [`DiscoverError::System`].
     pub fn run(&self) -> Result<Found, DiscoverError> {
         let mut found = Found { interfaces: Interfaces::now(), ..Found::default() };
         if found.interfaces.used.is_empty() {

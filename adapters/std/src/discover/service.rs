@@ -41,7 +41,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
 }
 
 impl Service {
-    /// The service as it was announced; `None` where nobody can connect to it.
+    /// The service as it was announced; `None` where it cannot be connected to.
     pub(super) fn new(resolved: &ResolvedService) -> Option<Self> {
         let name = instance(&resolved.fullname)?;
         if resolved.port == 0 {

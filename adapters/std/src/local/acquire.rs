@@ -116,7 +116,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             other => other,
         };
         let (name, file) = match staging.create_file() {
-            // Somebody removed its directory.
+            // Its directory was removed.
             Err(error) if is_kind(&error, io::ErrorKind::NotFound) => return Ok(None),
             created => created.map_err(renamed)?,
         };
@@ -167,7 +167,7 @@ impl<D: DirectoryHandle> DownloadTarget<D> {
             SidecarState::Valid(Sidecar { part: None, .. }) if len == 0 => None,
             SidecarState::Valid(Sidecar { part: Some(_), .. }) => return Err(LocalError::Foreign(self.part_path())),
             SidecarState::Damaged => None,
-            // Somebody's file; or a power cut took what was written to the sidecar, and not what was written to the part.
+            // Another program's file; or a power cut took what was written to the sidecar, and not what was written to the part.
             SidecarState::Valid(_) | SidecarState::Foreign | SidecarState::Empty => return self.set_aside(),
         };
         let place = Place::Beside { sidecar_file, identity };

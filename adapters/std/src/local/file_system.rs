@@ -70,7 +70,7 @@ pub trait DirectoryHandle: Debug + Sized {
     fn remove(&self, name: &OsStr) -> io::Result<()>;
 
     /// Gives `file` the mode, owner and group of the regular file `name`, as far as that is allowed, without set-id
-    /// bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its owner
+    /// bits, and never so that a user can read it who could not read the other one. Until it `is_complete`, its owner
     /// may read and write it. Does nothing on file systems without owners.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Index of what was fetched to a directory: which version each file is, and how to tell that nobody has changed it since.
+//! Index of what was fetched to a directory: which version each file is, and how to tell that it was not changed since.
 //!
 //! It is a file of JSON lines. Without it, or without some of its lines, nothing is lost: files are asked for that need not
 //! be, and are not replaced unasked.
@@ -358,7 +358,7 @@ mod tests {
         let read = Index::read(&directory);
         assert_eq!((read.get("a"), read.announced("a")), (Some(&fetched(&directory, "a")), &[][..]));
         assert_eq!((read.get("c"), read.announced("c")), (None, &expected[..]));
-        // Somebody's file is no index.
+        // Another program's file is no index.
         fs::write(&path, "notes\n").expect("write");
         Index::read(&directory).announce(&directory, [("a".to_owned(), announced)]).expect("nothing to do");
         assert_eq!(fs::read(&path).expect("read"), b"notes\n");

@@ -61,7 +61,7 @@ impl<D: DirectoryHandle> Place<D> {
         }
     }
 
-    /// Whether the part lies there still. Nobody else uses the directory of a batch.
+    /// Whether the part lies there still. No other program uses the directory of a batch.
     pub fn is_ours(&self, target: &DownloadTarget<D>) -> Result<bool, LocalError> {
         match self {
             Self::Beside { identity, .. } => Ok(target.part_identity()? == Some(*identity)),

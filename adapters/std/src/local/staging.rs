@@ -149,7 +149,7 @@ fn claim<D: DirectoryHandle>(
                 created => created?,
             }
         }
-        // A link is nobody's directory for batches, whatever it leads to.
+        // A link is no directory for batches, whatever it leads to.
         match handle.status(name)? {
             None if creates => continue,
             Some(status) if status.kind == FileKind::Other => {}
@@ -199,7 +199,7 @@ fn remove<D: DirectoryHandle>(root: &Directory<D>, directory: &Directory<D>, nam
     let _ = root.handle().remove_directory(name);
 }
 
-/// Removes the files of batches from `directory`. What else somebody put there stays.
+/// Removes the files of batches from `directory`. Other files in it stay.
 fn clear<D: DirectoryHandle>(directory: &Directory<D>) {
     let names = directory.handle().names().unwrap_or_default();
     let is_of_batch = |name: &OsString| name.as_encoded_bytes().iter().all(u8::is_ascii_digit);

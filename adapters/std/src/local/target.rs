@@ -21,7 +21,7 @@ const DIGEST_BUF_LEN: usize = 256 * 1024;
 pub enum Replace {
     /// No file.
     Nothing,
-    /// The file that has this stamp: one that was fetched, and that nobody has changed.
+    /// The file that has this stamp: one that was fetched and not changed since.
     Unchanged(Stamp),
     /// Any regular file.
     Anything,

@@ -112,7 +112,7 @@ impl<'c> Connection<'c> {
         };
         #[cfg(feature = "channel")]
         let peer = peer.with_client(asker.as_ref().and_then(Asker::client));
-        #[cfg_attr(not(feature = "channel"), expect(unused_mut, reason = "nobody is known"))]
+        #[cfg_attr(not(feature = "channel"), expect(unused_mut, reason = "no client is known by a key"))]
         let mut bridge = EventBridge::new(context, entry, peer);
         #[cfg(feature = "channel")]
         bridge.set_asker(asker);

@@ -32,7 +32,7 @@ pub(super) struct Encryption<'c> {
 /// Who asks.
 #[derive(Debug)]
 pub(super) enum Asker {
-    /// Somebody without encryption.
+    /// A client without encryption.
     Plain,
     /// Who has this key, which is also here as text.
     Known(PublicKey, Arc<ClientIdentity>),

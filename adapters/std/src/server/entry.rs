@@ -27,6 +27,8 @@ pub(super) struct ConnectionEntry {
     /// The client has made the handshake of an encrypted connection, or comes without.
     is_introduced: AtomicBool,
     forced_close: AtomicU8,
+    /// The client is sending a body, which a server that stops lets it finish.
+    is_sending: Mutex<bool>,
     /// Its place is needed for another client.
     is_displaced: AtomicBool,
     /// Came when all places were taken: the one that has waited longest for a file gives way when it has made a request.
@@ -61,6 +63,7 @@ impl ConnectionEntry {
             is_proxy,
             is_introduced,
             forced_close: AtomicU8::new(0),
+            is_sending: Mutex::new(false),
             is_displaced,
             is_spare,
             wait: AtomicU64::new(0),
@@ -110,10 +113,21 @@ impl ConnectionEntry {
     /// Closes the connection from another thread than the one that serves it.
     pub(super) fn force_close(&self, why: ForcedClose) {
         self.forced_close.store(why as u8, Ordering::Release);
-        let how = if why == ForcedClose::Stopping { Shutdown::Read } else { Shutdown::Both };
+        // Held, so that no body begins meanwhile.
+        let is_sending = self.is_sending();
         // Fails where the client is gone already: then its thread does not wait for it either.
-        drop(self.socket.shutdown(how));
+        match why {
+            ForcedClose::Stopping if *is_sending => {}
+            ForcedClose::Stopping => drop(self.socket.shutdown(Shutdown::Read)),
+            ForcedClose::Evicted | ForcedClose::Aborted => drop(self.socket.shutdown(Shutdown::Both)),
+        }
+        drop(is_sending);
         self.wake();
+    }
+
+    /// The client has begun to send a body, or has sent it.
+    pub(super) fn set_sending(&self, is_sending: bool) {
+        *self.is_sending() = is_sending;
     }
 
     /// Sets the number of the wait that its request has begun.
@@ -149,6 +163,10 @@ impl ConnectionEntry {
         if let Some(list) = &*self.waiting() {
             list.add(self.id);
         }
+    }
+
+    fn is_sending(&self) -> MutexGuard<'_, bool> {
+        self.is_sending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Arc<WakeList>>> {

@@ -206,6 +206,9 @@ impl SessionObserver for EventBridge<'_> {
             // The same request, of which the file is looked up again.
             return;
         }
+        if let Request::Put(_) = request {
+            self.entry.set_sending(true);
+        }
         let is_seen = self.context.sees_requests;
         if is_seen {
             self.name.clear();
@@ -248,6 +251,9 @@ impl SessionObserver for EventBridge<'_> {
 
     fn exchange(&mut self, exchange: &Exchange) {
         self.entry.mark_active();
+        if exchange.kind == Some(RequestKind::Put) {
+            self.entry.set_sending(false);
+        }
         let outcome = exchange.error.map_or(RequestOutcome::Done, RequestOutcome::Refused);
         self.request_finished(exchange.kind, exchange.body_len, outcome);
     }

@@ -20,12 +20,12 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const KEPT: Duration = Duration::from_secs(60);
 /// How long a name may belong to no file before clients are told: between the two steps of a rotation it is a moment.
 const GONE: Duration = Duration::from_millis(100);
-/// Files that are kept without anybody who waits. Those of which nobody heard longest give way.
+/// Files that are kept open without a client that waits. Those that no client has waited for longest give way.
 const MAX_IDLE: usize = 128;
 
 /// The files of a store for which clients wait.
 pub(super) struct FollowedFiles<F> {
-    /// `None` where the system has no descriptor for it: then nobody can wait.
+    /// `None` where the system has no descriptor for it: then no client can wait.
     watcher: Option<FileWatcher>,
     state: Mutex<State<F>>,
 }
@@ -43,7 +43,7 @@ struct Followed<F> {
     seen: Option<(Shared<F>, FileInfo)>,
     /// Since when its name has belonged to no file.
     missing: Option<Instant>,
-    /// Clients were told so, and nobody else waits.
+    /// Clients were told so, and no other one waits.
     is_told_missing: bool,
     watch: Option<WatchId>,
     looked: Option<Instant>,
@@ -237,7 +237,7 @@ impl<F: KernelFile> FollowedFiles<F> {
 }
 
 impl<F> State<F> {
-    /// Closes what nobody has waited for in a while.
+    /// Closes what no client has waited for in a while.
     fn forget(&mut self, now: Instant, watcher: &FileWatcher) {
         self.replaced.retain(|kept| now < kept.until);
         self.files.retain(|_, file| {
@@ -249,7 +249,7 @@ impl<F> State<F> {
         });
     }
 
-    /// Has the file closed soon that nobody has waited for longest, where there are many.
+    /// Has the file closed soon that no client has waited for longest, where there are many.
     fn make_room(&mut self) {
         let idle = self.files.values_mut().filter(|file| file.followers.is_empty());
         let mut idle: Vec<_> = idle.collect();

@@ -12,7 +12,7 @@ const MAX_FAILURES: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 /// For how long.
 const BAR: Duration = Duration::from_secs(10);
-/// Addresses that are counted at a time. With more, those whose window began first are forgotten: whoever has so many addresses
+/// Addresses that are counted at a time. With more, those whose window began first are forgotten: an attacker with so many addresses
 /// is not kept off by counting them.
 const MAX_ADDRESSES: usize = 16 * 1024;
 

@@ -56,7 +56,7 @@ struct LingeringSocket {
     until: Instant,
     /// Bytes that may still be read off.
     rest: usize,
-    /// Its input was shut down, so that it looks as if it had always ended.
+    /// Its input may have been shut down, so that it looks as if it had always ended.
     is_blind: bool,
 }
 
@@ -67,7 +67,7 @@ impl LingeringSockets {
     }
 
     /// Shuts down the sending side of `socket`, and keeps the socket unless the client has closed already. `is_blind`:
-    /// the receiving side was shut down.
+    /// the receiving side may have been shut down.
     pub(super) fn add(&self, socket: Socket, is_blind: bool) {
         if socket.shutdown(Shutdown::Write).is_err() {
             return;
@@ -123,7 +123,11 @@ impl LingeringSockets {
             let mut readable = readable.into_iter();
             sockets.retain_mut(|socket| {
                 if socket.is_blind {
-                    return now < socket.until || !socket.drain(&mut buf);
+                    let is_over = now >= socket.until;
+                    if is_over {
+                        socket.drain(&mut buf);
+                    }
+                    return !is_over;
                 }
                 let is_readable = readable.next().unwrap_or(false);
                 now < socket.until && !(is_readable && socket.drain(&mut buf))

@@ -3,11 +3,11 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
+use super::acceptor_threads::AcceptorThreads;
 use super::limits::Limits;
 use super::shared_accept::SharedAccept;
 use crate::sys;
@@ -16,8 +16,6 @@ use crate::sys;
 /// `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 const DEFAULT_PORT: u16 = 8888;
-/// A thread that would wait for a client beside so many ends.
-const MAX_WAITING: usize = 64;
 
 /// The address that is listened on unless one is named: all of this machine's, IPv6 and IPv4, port 8888.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), DEFAULT_PORT);
@@ -31,8 +29,8 @@ pub(super) struct Listener {
     is_closed: AtomicBool,
     /// Of a socket that other processes have, too.
     shared: Option<SharedAccept>,
-    /// Threads that wait for a client, or will when they have spawned others. A thread that is not counted does not accept.
-    waiting: Mutex<usize>,
+    /// Those that have nothing to serve.
+    threads: AcceptorThreads,
     /// Options that the system refused; the listener does without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
 }
@@ -80,7 +78,7 @@ impl Listener {
         let refused_options = refused.into_iter().chain(set_options(&socket, timeouts)).collect();
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
-        Self::over(socket, None, refused_options)
+        Self::over(socket, None, timeouts, refused_options)
     }
 
     /// Takes over a socket that listens, and that other processes may have, too: a service manager, or the one that served
@@ -90,17 +88,18 @@ impl Listener {
         listener.set_nonblocking(true)?;
         let socket = Socket::from(listener);
         let refused_options = set_options(&socket, timeouts).collect();
-        Self::over(socket, Some(SharedAccept::new(timeouts.read)?), refused_options)
+        Self::over(socket, Some(SharedAccept::new(timeouts.read)?), timeouts, refused_options)
     }
 
     fn over(
         socket: Socket,
         shared: Option<SharedAccept>,
+        timeouts: SocketTimeouts,
         refused_options: Vec<(&'static str, io::Error)>,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let (is_closed, waiting) = (AtomicBool::new(false), Mutex::new(0));
-        Ok(Self { socket, address, is_closed, shared, waiting, refused_options })
+        let (is_closed, threads) = (AtomicBool::new(false), AcceptorThreads::new(timeouts.read));
+        Ok(Self { socket, address, is_closed, shared, threads, refused_options })
     }
 
     /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
@@ -116,35 +115,21 @@ impl Listener {
     /// Accepts at most `max` clients that have connected, without waiting for one. The calling thread is one that waits: where
     /// another one does, nothing is accepted here, since it may take the client that is there.
     pub(super) fn accept_pending(&self, max: usize, mut accepted: impl FnMut((Socket, SocketAddr))) {
-        // Held, so that no thread begins to wait meanwhile.
-        let waiting = self.waiting();
-        if *waiting > 1 {
-            return;
-        }
-        for _ in 0..max {
+        self.threads.accept_alone(|| {
             // What fails here fails again in `accept`, whose caller handles it.
-            match self.has_pending().then(|| self.accept()) {
-                Some(Ok(client)) => accepted(client),
-                _ => return,
-            }
-        }
+            let pending = std::iter::from_fn(|| self.has_pending().then(|| self.accept())?.ok());
+            pending.take(max).for_each(&mut accepted);
+        });
     }
 
-    /// Counts the calling thread as one that waits for a client; false where there are enough. Making a thread takes longer
-    /// than serving a small file, so some stay when their connection has ended.
+    /// Counts the calling thread as one that waits for a client, at once or when it has rested; false where there are enough.
     pub(super) fn enter_waiting(&self) -> bool {
-        let mut waiting = self.waiting();
-        let is_needed = *waiting < MAX_WAITING;
-        *waiting += usize::from(is_needed);
-        is_needed
+        self.threads.enter()
     }
 
-    /// Counts it no longer; false where no other one waits: then it has to go on waiting.
+    /// Counts it no longer; false where no other one waits or rests: then it has to go on waiting.
     pub(super) fn leave_waiting(&self) -> bool {
-        let mut waiting = self.waiting();
-        let has_others = *waiting > 1;
-        *waiting -= usize::from(has_others);
-        has_others
+        self.threads.leave()
     }
 
     /// Whether a client waits to be accepted.
@@ -165,11 +150,8 @@ impl Listener {
             // Fails only where it is no longer listening, which is what is wanted.
             drop(self.socket.shutdown(std::net::Shutdown::Both));
         }
+        self.threads.close();
         is_first
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, usize> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -232,7 +214,7 @@ mod tests {
     use std::net::{SocketAddr, TcpListener, TcpStream};
     use std::time::Duration;
 
-    use super::{Listener, MAX_WAITING, SocketTimeouts, bind_listeners};
+    use super::{Listener, SocketTimeouts, bind_listeners};
 
     const TIMEOUTS: SocketTimeouts =
         SocketTimeouts { read: Duration::from_millis(1500), write: Duration::from_secs(7) };
@@ -364,19 +346,5 @@ mod tests {
                 assert!(thread.join().expect("no panic").is_err());
             }
         });
-    }
-
-    #[test]
-    fn one_thread_always_waits_and_a_bounded_number_stays() {
-        let listener = bind("127.0.0.1:0");
-        assert!(!listener.leave_waiting());
-        for _ in 0..MAX_WAITING {
-            assert!(listener.enter_waiting());
-        }
-        assert!(!listener.enter_waiting());
-        for _ in 1..MAX_WAITING {
-            assert!(listener.leave_waiting());
-        }
-        assert!(!listener.leave_waiting());
     }
 }

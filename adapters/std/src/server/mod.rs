@@ -29,6 +29,7 @@
 
 mod abortable_store;
 mod acceptor;
+mod acceptor_threads;
 mod address_limits;
 mod admission;
 mod connection;

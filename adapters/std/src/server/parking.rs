@@ -231,7 +231,7 @@ impl<'c> Parking<'c> {
 }
 
 impl<'c> State<'c> {
-    /// How long nothing has to be looked at, if nobody wakes the thread.
+    /// How long nothing has to be looked at, if nothing wakes the thread.
     fn next_look(&mut self, now: Instant) -> Option<Duration> {
         let soon = now.after(LOOK_INTERVAL_MS);
         let due = self.deadlines.first().map(|(deadline, _)| soon.max(*deadline));

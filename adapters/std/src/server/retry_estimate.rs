@@ -3,7 +3,7 @@
 //! Every such client is given an appointment: they follow each other as places become free, so that a crowd comes one after
 //! the other rather than all at once. How often a place becomes free follows from how long connections last on average, over
 //! the latest ones, and from the number of places (Little's law). Appointments are a little closer together than that, since a
-//! place that nobody comes for is lost, and a client who comes too early is only given another one.
+//! place that no client comes for is lost, and a client who comes too early is only given another one.
 
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, RawMode, Uid, fchmod, fchown, fstat, statat};
 
-/// Whoever owns a file may read and write it until it is complete.
+/// The owner of a file may read and write it until it is complete.
 const OWNER: RawMode = 0o600;
 
 /// The kernel gives no longer attribute, and no longer list of their names.
@@ -15,7 +15,7 @@ const OWNER: RawMode = 0o600;
 const MAX_ATTRIBUTE_LEN: usize = 64 * 1024;
 
 /// Gives `file` the mode, owner, group and user attributes of the regular file `name` in `directory`, as far as this process may:
-/// without set-id bits, and never so that somebody can read it who could not read the other one. Until it `is_complete`, its
+/// without set-id bits, and never so that a user can read it who could not read the other one. Until it `is_complete`, its
 /// owner may read and write it.
 pub(crate) fn copy_access(directory: BorrowedFd<'_>, name: &OsStr, file: &File, is_complete: bool) -> io::Result<()> {
     let old = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;

@@ -55,7 +55,7 @@ impl ConfinedDirectory {
         }
     }
 
-    /// Whether no component of `path` that exists is a link. What is looked up later may be another one: whoever can make links
+    /// Whether no component of `path` that exists is a link. What is looked up later may be another one: a user who can make links
     /// in the directory can win that race.
     #[cfg(feature = "channel")]
     pub(crate) fn is_linkless(&self, path: &str) -> bool {

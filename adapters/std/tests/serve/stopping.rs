@@ -1,8 +1,13 @@
 //! Stopping a server.
 
+use std::fs;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{Running, code, settled};
+use coracle::server::Server;
+use coracle::store::{DirectoryStore, WritableDirectoryStore, WriteOptions};
+
+use crate::fixture::{Client, Running, code, settled};
 
 #[test]
 fn c11_responses_under_way_are_finished() {
@@ -92,4 +97,37 @@ fn all_threads_end() {
     server.handle.stop();
     // `run` joins all threads before it returns.
     assert_eq!(server.join().aborted, 0);
+}
+
+#[test]
+fn c11_a_body_that_arrives_is_stored_before_the_server_has_stopped() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = DirectoryStore::open(directory.path()).expect("a directory");
+    let store = WritableDirectoryStore::new(store, WriteOptions::new()).expect("it can be read");
+    let server = Server::writable(&store).with_address("127.0.0.1:0".parse().expect("an address"));
+    let server = server.bind().expect("bound");
+    let (address, handle) = (server.addresses()[0], server.handle());
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.run());
+        let [mut client, mut gone] = ["a.txt", "b.txt"].map(|name| {
+            let mut client = Client::new(address);
+            let put = format!(r#"{{"type":"put","fileName":"{name}","fileSize":10,"crc32":"a684c7c6"}}"#);
+            client.send(put + "\n");
+            let line = client.line();
+            assert!(line.contains(r#""type":"ready""#), "{line}");
+            client.send("01234");
+            client
+        });
+        handle.stop();
+        // Its other half never comes: without its end being seen, the server would wait for it for ever.
+        gone.half_close();
+        assert_eq!(code(&Client::new(address).rest()), "shuttingDown");
+        client.send("56789");
+        let line = client.line();
+        assert!(line.contains(r#""type":"end""#), "{line}");
+        assert_eq!(code(&client.rest()), "shuttingDown");
+        running.join().expect("no panic").expect("served");
+    });
+    assert_eq!(fs::read(directory.path().join("a.txt")).expect("stored"), b"0123456789");
+    assert!(!directory.path().join("b.txt").exists());
 }

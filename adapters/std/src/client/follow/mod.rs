@@ -64,7 +64,7 @@ const MISMATCHES: u32 = 2;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It keeps one connection, and at most 1 MiB: while nobody calls [`Follower::next_event`], nothing is asked for.
+/// It keeps one connection, and at most 1 MiB: between calls of [`Follower::next_event`] nothing is asked for.
 pub struct Follower {
     requester: Requester,
     name: String,

@@ -1,4 +1,4 @@
-//! Connections of proxies whose header has not arrived: they have no place yet, since nobody knows whose they are.
+//! Connections of proxies whose header has not arrived: they have no place yet, since it is not known whose they are.
 
 use std::collections::HashMap;
 use std::io;

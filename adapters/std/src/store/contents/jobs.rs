@@ -14,7 +14,7 @@ use crate::sys::FileStamp;
 
 /// Files that are hashed at a time: more would only take turns at the disk.
 const MAX_THREADS: usize = 2;
-/// For how long a file waits that nobody has asked for since, and for how long it is known how one ended.
+/// For how long a file waits that no client has asked for since, and for how long it is known how one ended.
 const KEPT: Duration = Duration::from_secs(10);
 
 /// What became of a file.
@@ -80,7 +80,7 @@ impl Jobs {
                 // Until its changes show, it may have been another one then.
                 Stage::Done { was_settled: false, .. } if is_same && asked.is_settled => {}
                 Stage::Done { digest, .. } if is_same => return Ok(Outcome::Done(digest)),
-                // Whoever changes it goes on with that, as far as one can tell.
+                // It is being changed, and that may go on.
                 Stage::Done { .. } | Stage::Running if !is_same => return Ok(Outcome::Done(None)),
                 _ => {
                     (job.stamp, job.seen) = (asked.stamp, now);
@@ -117,7 +117,7 @@ impl Jobs {
 }
 
 impl State {
-    /// Forgets what nobody has asked for in a while, and how others ended.
+    /// Forgets what no client has asked for in a while, and how others ended.
     fn forget(&mut self, now: Instant) {
         let is_running = |job: &Job| matches!(job.stage, Stage::Running);
         self.jobs.retain(|_, job| is_running(job) || now.duration_since(job.seen) < KEPT);

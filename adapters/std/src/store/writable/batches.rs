@@ -53,7 +53,7 @@ impl<T> Batches<T> {
 
     /// What is done next. Each batch takes about as long, however much is in it. So this waits for what is expected: a quarter
     /// of `patience` for all of it, and all of `patience` while more is expected than waits. `None` where nothing waits and
-    /// `is_done`: then nobody leads any more.
+    /// `is_done`: then no thread leads any more.
     pub fn next(&self, is_done: bool, patience: Duration) -> Option<Vec<T>> {
         let began = Instant::now();
         let mut queue = self.lock();
@@ -76,7 +76,7 @@ impl<T> Batches<T> {
         Some(queue.waiting.drain(..len).collect())
     }
 
-    /// Drops what waits where the thread that leads has ended early: nobody else would do it.
+    /// Drops what waits where the thread that leads has ended early: no other thread would do it.
     pub fn give_up(&self) {
         let mut queue = self.lock();
         (queue.is_led, queue.held_until) = (false, None);

@@ -40,7 +40,7 @@ impl Writer {
             && self.may_compare(put, attempt)
             && let Some(begun) = compare(store, put, current)?
         {
-            // Told that it is there, the client counts on it: whoever stored it may not have synced it, or not yet.
+            // Told that it is there, the client counts on it: it may have been stored without a sync, or not be synced yet.
             current.as_std().sync_all().map_err(|error| write_error(&error))?;
             place.sync()?;
             return Ok(begun);

@@ -109,7 +109,7 @@ impl Writer {
         place.sync()
     }
 
-    /// Removes the unfinished uploads of a directory that is empty without them, since nobody sees them.
+    /// Removes the unfinished uploads of a directory that is empty without them, since they are hidden.
     fn remove_uploads_in(&self, place: &Place) -> Result<(), WriteError> {
         let io = |error: io::Error| write_error(&error);
         let name = place.leaf.to_str().ok_or(StoreError::BadName)?;

@@ -104,7 +104,7 @@ impl Commit {
     /// Makes the contents durable.
     pub fn sync(&self) -> Result<(), WriteError> {
         self.partial.file.sync_all().map_err(|error| {
-            // What is read back from now on may not be what is on the disk: nobody may continue it.
+            // What is read back from now on may not be what is on the disk: it must not be continued.
             let _ = self.partial.place.remove(&self.partial.unfinished.name);
             write_error(&error)
         })

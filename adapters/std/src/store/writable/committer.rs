@@ -133,7 +133,7 @@ impl Directories {
     }
 }
 
-/// Lets the commits that wait fail where the thread that leads panics: nobody else would commit them.
+/// Lets the commits that wait fail where the thread that leads panics: no other thread would commit them.
 struct Leading<'c>(&'c Commits);
 
 impl Drop for Leading<'_> {

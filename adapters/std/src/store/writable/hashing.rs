@@ -92,7 +92,7 @@ impl Drop for Hashing {
     fn drop(&mut self) {
         self.shared.end();
         if let Some(thread) = self.thread.take() {
-            // Nobody needs the digest.
+            // The digest is not needed.
             let _ = thread.join();
         }
     }
@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-/// Lets nobody wait for a thread that has ended.
+/// Ends the waits for a thread that has ended.
 struct Over<'s>(&'s Shared);
 
 impl Drop for Over<'_> {
@@ -217,7 +217,7 @@ mod tests {
     fn what_cannot_be_read_or_is_not_complete_has_no_digest() {
         let file = file();
         let hashing = Hashing::begin(&file, MAX_BEHIND + WAKE_LEN, KIND).expect("begun");
-        // Nothing is there. The thread has ended, and nobody waits for it.
+        // Nothing is there. The thread has ended, and no other one waits for it.
         hashing.wrote(MAX_BEHIND + 1);
         hashing.wrote(MAX_BEHIND + WAKE_LEN);
         assert!(hashing.finish().is_err());

@@ -53,7 +53,7 @@ use writer::Writer;
 ///   system has it.
 /// - Names resolve as for reading, and directories on the way may be links that stay inside; the last component is never
 ///   followed.
-/// - [`WritableDirectoryStore::sweep`] removes what was left unfinished; whoever serves calls it now and then.
+/// - [`WritableDirectoryStore::sweep`] removes what was left unfinished; the server's owner calls it now and then.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -92,7 +92,7 @@ impl WritableDirectoryStore {
         Ok(store)
     }
 
-    /// Removes unfinished uploads that nobody has written to for `age` and that nobody is sending, and counts the bytes of all
+    /// Removes unfinished uploads that were not written to for `age` and that no client is sending, and counts the bytes of all
     /// files again where there is a quota. Files that cannot be looked at are left alone.
     ///
     /// # Errors

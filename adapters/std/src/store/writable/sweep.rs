@@ -1,4 +1,4 @@
-//! Removes unfinished uploads that nobody continues, and counts what there is.
+//! Removes unfinished uploads that no client continues, and counts what there is.
 
 use std::ffi::OsStr;
 use std::io;
@@ -56,7 +56,7 @@ impl Sweep<'_> {
                 FileKind::Other => {
                     let inside = name.to_str().and_then(|name| directory.open_directory(name).ok());
                     if let Some(inside) = inside.filter(|_| depth > 0) {
-                        // What cannot be read, nobody can have written to.
+                        // What cannot be read cannot have been written to.
                         let _ = self.walk(&inside, depth - 1);
                     }
                 }

@@ -167,7 +167,7 @@ impl Uploads {
     }
 
     /// Decides on the file `name` of `len` bytes that a sweep has found: removes it by `remove` if it was displaced, or
-    /// `is_old` and nobody is sending it; otherwise it can be continued. Returns whether it was removed.
+    /// `is_old` and no client is sending it; otherwise it can be continued. Returns whether it was removed.
     pub fn sweep(
         &self,
         target: Target,
@@ -176,7 +176,7 @@ impl Uploads {
         is_old: bool,
         remove: impl FnOnce() -> io::Result<()>,
     ) -> bool {
-        // The lock is held while the file is removed: nobody can continue it meanwhile.
+        // The lock is held while the file is removed: no client can continue it meanwhile.
         let mut uploads = self.lock();
         let is_unused = match uploads.get(&target) {
             Some(upload) if upload.name == name => is_old && upload.turn().is_free(),
@@ -199,7 +199,7 @@ impl Uploads {
         target: &Target,
         remove: impl FnOnce(&OsStr) -> Result<T, WriteError>,
     ) -> Result<Option<T>, WriteError> {
-        // The lock is held while the file is removed: nobody can continue it meanwhile.
+        // The lock is held while the file is removed: no client can continue it meanwhile.
         let mut uploads = self.lock();
         let Some(upload) = uploads.get(target) else { return Ok(None) };
         if !upload.turn().is_free() {

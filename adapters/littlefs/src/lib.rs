@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod chain;
+mod medium;
+mod metadata;
+mod store;
+mod tag;
+mod volume;
+
+pub use store::{LittleFile, LittleListing, LittleStore};
+pub use volume::{LittleVolume, MountError};
