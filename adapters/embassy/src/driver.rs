@@ -384,11 +384,13 @@ where
         let Action::SendFile { offset, len, hash, .. } = self.session.action() else { return true };
         let until = self.until();
         let (exchange, store) = (&mut self.exchange, &mut *self.store);
-        let sent = self.transport.write_with(|room| {
+        let mut fill = |room: &mut [u8]| {
             let len = len.min(room.len());
             let read = exchange.read_now(store, offset, room.get_mut(..len).unwrap_or_default(), hash);
             (read.and_then(Result::ok).unwrap_or(0), read)
-        });
+        };
+        // By reference, since each function that it passes through keeps a copy.
+        let sent = self.transport.write_with(&mut fill);
         let outcome = select(sent, self.clock.sleep_until(until)).await;
         self.now = self.clock.now();
         match outcome {
@@ -459,7 +461,7 @@ where
         self.now = self.clock.now();
         match outcome {
             Either3::First(()) => self.stop(),
-            Either3::Third(()) if deadline <= self.now => self.expired(),
+            Either3::Third(()) if self.until() <= self.now => self.expired(),
             Either3::Second(()) | Either3::Third(()) => self.session.look_again(self.now),
         }
     }
