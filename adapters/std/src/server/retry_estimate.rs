@@ -61,7 +61,9 @@ impl RetryEstimate {
     pub(crate) fn is_soon(&self, held: usize, now: Instant) -> bool {
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         let is_moving = self.freed.is_some_and(|freed| now.saturating_duration_since(freed) < HELD);
-        is_moving && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
+        // Where others were told to come later, so is this one: it would overtake them.
+        let is_early = self.booked.saturating_duration_since(now) < HELD;
+        is_moving && is_early && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
     }
 
     /// When a client comes again that found all places taken, and `queued` clients waiting for one.
