@@ -80,13 +80,14 @@ for package in json.load(sys.stdin)["packages"]:
 }
 
 # Subsets of the arguments behind the first one, one a line, joined by commas: those of at most $1 of them, and those that lack at
-# most $1. The first line is empty. `manage` includes `write`.
+# most $1. The first line is empty. `manage` includes `write`, and `sync` includes `manage`.
 subsets() {
     python3 -c '
 import itertools, sys
 few, names = int(sys.argv[1]), sys.argv[2:]
 for size in range(len(names) + 1):
     for subset in itertools.combinations(names, size):
-        if min(size, len(names) - size) <= few and not ("manage" in subset and "write" not in subset):
+        lacks = ("manage" in subset and "write" not in subset) or ("sync" in subset and "manage" not in subset)
+        if min(size, len(names) - size) <= few and not lacks:
             print(",".join(subset))' "$@"
 }

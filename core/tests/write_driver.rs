@@ -188,7 +188,7 @@ fn a_file_is_sent_from_where_the_server_wants_it() {
         let mut connection = connection(scripted);
         let mut source = Sent::new();
         let stored = connection.put(&put(), &mut &mut source, &mut [0; 3]).expect("stored");
-        assert_eq!((stored.version.as_str(), stored.was_there), ("w1", false));
+        assert_eq!((stored.version.as_ref().expect("it is stored").as_str(), stored.was_there), ("w1", false));
         assert_eq!(source.begun_at, Some(offset as u64));
         let sent = connection.transport_mut().sent.clone();
         assert_eq!(sent, [REQUEST.as_bytes(), &FILE[offset..]].concat());
@@ -247,14 +247,14 @@ fn the_next_put_behind_a_body() {
         let mut behind = NextPut::new(next.as_ref());
         let mut source = Sent { most: 10, ..Sent::new() };
         let stored = connection.finish_put(&mut source, &mut [0; 200], &mut behind).expect("stored");
-        assert_eq!(stored.version.as_str(), "w1");
+        assert_eq!(stored.version.as_ref().expect("it is stored").as_str(), "w1");
         assert_eq!(behind.is_sent(), sent > 0, "{writes:?}");
         let expected = [REQUEST.as_bytes(), FILE, &request.as_bytes()[..sent]].concat();
         assert_eq!(connection.transport_mut().sent, expected);
         if let (Some(next), true) = (next, sent == all) {
             connection.start_sent(ClientRequest::Write(WriteRequest::Put(next))).expect("started");
             let stored = connection.finish_put(&mut source, &mut [0; 200], &mut NextPut::new(None)).expect("there");
-            assert_eq!((stored.version.as_str(), stored.was_there), ("w2", true));
+            assert_eq!((stored.version.as_ref().expect("it is stored").as_str(), stored.was_there), ("w2", true));
         }
     }
 }

@@ -21,6 +21,7 @@ struct Scripted {
     /// The version at each `info`; after the last one it fails.
     versions: VecDeque<&'static str>,
     known: Option<Digest>,
+    remembered: Vec<Digest>,
     /// Of uploads that it hashes itself; where there are none it hashes nothing.
     own: VecDeque<Result<Digest, StoreError>>,
     attempts: Vec<PutAttempt>,
@@ -74,6 +75,10 @@ impl Store for Scripted {
 
     fn known_digest(&mut self, (): &(), _: DigestKind) -> Option<Digest> {
         self.known
+    }
+
+    fn remember_digest(&mut self, (): &(), _: &FileInfo, digest: &Digest) {
+        self.remembered.push(*digest);
     }
 }
 
@@ -163,6 +168,8 @@ fn a_file_of_the_same_size_is_compared() {
         assert_eq!(matches!(reply, Reply::Stored { .. }), is_stored, "{reply:?}");
         let compares: Vec<bool> = store.attempts.iter().map(|attempt| attempt.may_compare).collect();
         assert_eq!(compares, if is_stored { vec![true] } else { vec![true, false] });
+        // Of contents that changed meanwhile there is none.
+        assert_eq!(store.remembered, if is_stored { Vec::from_iter(equal) } else { vec![] });
     }
 }
 

@@ -118,7 +118,9 @@ impl<'f> Client<'f> {
             let (taken, event) = self.session.receive(&piece, now);
             match event {
                 Some(ClientEvent::Ready(ready)) => self.resumed_at = Some(ready.offset),
-                Some(ClientEvent::Stored(stored)) => self.stored = Some((stored.version, stored.was_there)),
+                Some(ClientEvent::Stored(stored)) => {
+                    self.stored = stored.version.map(|version| (version, stored.was_there));
+                }
                 Some(ClientEvent::Refused(refusal)) => self.refused = refusal.code,
                 Some(ClientEvent::ServerClosing(code)) => self.refused = Some(code),
                 None => {}

@@ -15,10 +15,14 @@ from system_calls import EXEMPT, HARMLESS, faults
 from tracer import Traced
 
 NEW = checks.noise(200_000, 5)
+# So much that the server hashes it in a thread of its own.
+LARGE_NEW = checks.noise(5 << 20, 7)
 OLD = checks.noise(1_000, 6)
 # What is there before: nothing, an older file, or an older file and half of the upload.
 FRESH, REPLACED, RESUMED = "fresh", "replaced", "resumed"
 KINDS = [FRESH, REPLACED, RESUMED]
+# An older file, and an upload that is durable later, or a large one.
+DEFERRED, LARGE = "deferred", "large"
 DONE, REFUSED, NETWORK, LOCAL_FILE = 0, 1, 3, 5
 # A close that was interrupted may have lost bytes; a descriptor that is duplicated is not interrupted.
 NEVER_INTERRUPTED = ("close", "fcntl")
@@ -32,19 +36,27 @@ class Files:
         self.program = program
         self.here = tempfile.mkdtemp(prefix="coracle-put-", dir=checks.memory())
         self.source = os.path.join(self.here, "new")
-        with open(self.source, "wb") as file:
-            file.write(NEW)
+        self.new = None
+        self.become(NEW)
         self.root = root or os.path.join(self.here, "served")
         os.makedirs(self.root, exist_ok=True)
         self.partial = None
+        self.fsync = "file"
         self.stall_timeout = "10s"
 
     def remove(self):
         shutil.rmtree(self.here)
 
+    def become(self, new):
+        """Sends these contents from now on."""
+        if self.new is not new:
+            self.new = new
+            with open(self.source, "wb") as file:
+                file.write(new)
+
     def arguments(self, address):
         return [self.program, "put", address, self.source, "-o", "a", "--force", "--retries", "0", "--patience", "1s",
-                "--stall-timeout", self.stall_timeout]
+                "--stall-timeout", self.stall_timeout, "--fsync", self.fsync]
 
     def put(self, address):
         """Sends the file; the exit code, and what was said."""
@@ -54,6 +66,8 @@ class Files:
             return code, output.read().decode()
 
     def prepare(self, kind):
+        self.fsync = "batch" if kind == DEFERRED else "file"
+        self.become(LARGE_NEW if kind == LARGE else NEW)
         for name in os.listdir(self.root):
             if name != "lost+found":
                 os.unlink(os.path.join(self.root, name))
@@ -83,7 +97,7 @@ class Files:
                 found = file.read()
         except FileNotFoundError:
             return "old" if kind == FRESH else "gone"
-        return "new" if found == NEW else "old" if found == OLD and kind != FRESH else "wrong"
+        return "new" if found == self.new else "old" if found == OLD and kind != FRESH else "wrong"
 
     def judge(self, kind, code, said, what):
         """The file is the old or the new one, and what the client was told agrees."""
@@ -150,8 +164,8 @@ def numbered(made):
 
 def u18_a_server_that_is_killed_at_every_call_of_a_put(program, long):
     with WrittenTo(program) as service:
-        for number, kind in enumerate(KINDS):
-            step = 1 if long else 13
+        for number, kind in enumerate([*KINDS, DEFERRED, LARGE]):
+            step = 1 if long else 60 if kind == LARGE else 13
             stops = killed_server(service, kind, None)
             for at in range(1 + number % step, stops + 1, step):
                 killed_server(service, kind, at)

@@ -8,9 +8,11 @@ import tempfile
 import checks
 from disk import LOOSE, STRICT, WITH_JOURNAL, WITH_NOTHING, Disk
 from download import spawn
-from upload import DONE, FRESH, NEW, REPLACED, RESUMED, WRITING, WrittenTo
+from upload import DONE, FRESH, LARGE, REPLACED, RESUMED, WRITING, WrittenTo
 
-TREE = "tree"
+# A tree whose files the server stores one by one, or many at a time.
+TREE, DEFERRED = "tree", "deferred tree"
+TREES = (TREE, DEFERRED)
 TREE_FILES = {f"tree/{'below/' * (number % 3 == 0)}{number}": checks.noise(400 * number, number) for number in range(14)}
 # How far the server is with the file, by what it has made durable.
 UNSYNCED, FILE_SYNCED, ALL_SYNCED, OVER = "unsynced", "file synced", "all synced", "over"
@@ -73,14 +75,15 @@ class Scene(WrittenTo):
     def send(self, kind, address):
         """Runs a client; its exit code, what it said, and the names that it said are stored."""
         arguments = self.files.arguments(address)
-        if kind == TREE:
+        if kind in TREES:
+            fsync = "file" if kind == TREE else "batch"
             arguments = [self.program, "put", "-r", address, os.path.join(self.files.here, "tree"), "--json", "--retries", "0",
-                         "--force"]
+                         "--force", "--fsync", fsync]
         with tempfile.TemporaryFile() as output:
             code = spawn(arguments, output)
             output.seek(0)
             said = output.read().decode()
-        if kind != TREE:
+        if kind not in TREES:
             return code, said, ["a"] if code == DONE else []
         # At most the last line is cut.
         lines = [json.loads(line) for line in said.splitlines() if line.startswith("{") and line.endswith("}")]
@@ -90,7 +93,7 @@ class Scene(WrittenTo):
         """Cuts at the `number`th stop of a phase, or at the end where there are fewer. Returns how many there were."""
         self.disk.mount(options)
         self.clear()
-        self.files.prepare(FRESH if kind == TREE else kind)
+        self.files.prepare(FRESH if kind in TREES else kind)
         self.disk.write_out()
         self.begin(phase, number, how, goes_on)
         outcome = None
@@ -116,7 +119,7 @@ class Scene(WrittenTo):
         self.disk.unmount()
         self.disk.mount(options)
         self.cuts[self.cut_in] += 1
-        if kind == TREE:
+        if kind in TREES:
             for name, new in TREE_FILES.items():
                 found = contents(os.path.join(self.root, name))
                 state = "new" if found == new else "old" if found is None else "wrong"
@@ -134,7 +137,7 @@ class Scene(WrittenTo):
         with checks.Server(self.program, self.root, "-q", *WRITING) as server:
             code, said, _ = self.send(kind, server.address)
         checks.same(code, DONE, f"{what}: the next run, {said}")
-        wanted = TREE_FILES if kind == TREE else {"a": NEW}
+        wanted = TREE_FILES if kind in TREES else {"a": self.files.new}
         left = {os.path.relpath(os.path.join(folder, name), self.root) for folder, _, names in os.walk(self.root) for name in names}
         checks.same(left, set(wanted), f"{what}: what is there after the next run")
         for name, new in wanted.items():
@@ -164,24 +167,32 @@ def contents(path):
 
 def u18_power_cuts_of_a_server_that_is_written_to(program, long):
     with Scene(program, "is written to") as scene:
-        kinds = [REPLACED, FRESH, RESUMED] if long else [REPLACED]
+        kinds = [REPLACED, FRESH, RESUMED, LARGE] if long else [REPLACED, LARGE]
         for kind in kinds:
             for phase in PHASES:
                 stops = scene.cut_at(kind, STRICT, WITH_JOURNAL, phase, 10**9)
                 assert stops > 0, f"the server never was in the phase {phase!r}"
-                if phase == FILE_SYNCED:
+                if phase == FILE_SYNCED and (long or kind != LARGE):
                     # Every stop there is.
                     for number in range(stops):
                         scene.cut_at(kind, STRICT, WITH_JOURNAL, phase, number)
                 # The last stops before a phase ends are those that a wrong order would show.
-                for _ in range(100 if long else 5):
+                for _ in range(100 if long else 2 if kind == LARGE else 5):
                     number = scene.random.choice([scene.random.randrange(stops), max(0, stops - 1 - scene.random.randrange(8))])
                     scene.cut_at(kind, *scene.any_way(), phase, number, scene.random.random() < 0.5)
 
 
 def u18_power_cuts_while_a_tree_is_put(program, long):
-    with Scene(program, "a tree is put to") as scene:
+    cuts_of_a_tree(program, long, TREE, "a tree is put to")
+
+
+def u18_power_cuts_while_a_tree_is_put_that_is_durable_later(program, long):
+    cuts_of_a_tree(program, long, DEFERRED, "a tree is put to that is durable later")
+
+
+def cuts_of_a_tree(program, long, kind, what):
+    with Scene(program, what) as scene:
         for phase in PHASES:
-            stops = scene.cut_at(TREE, STRICT, WITH_JOURNAL, phase, 10**9)
+            stops = scene.cut_at(kind, STRICT, WITH_JOURNAL, phase, 10**9)
             for _ in range(100 if long else 6):
-                scene.cut_at(TREE, *scene.any_way(), phase, scene.random.randrange(stops), scene.random.random() < 0.5)
+                scene.cut_at(kind, *scene.any_way(), phase, scene.random.randrange(stops), scene.random.random() < 0.5)

@@ -128,14 +128,7 @@ where
             Action::SendBytes { .. } => self.send_bytes().await,
             Action::SendFile { .. } => self.send_file().await,
             Action::Hash { .. } => self.hash().await,
-            Action::Finish { from, to } => {
-                let finished = self.exchange.finish(self.store, from, to).await;
-                self.now = self.clock.now();
-                match finished {
-                    Ok(finished) => self.session.finished(finished, self.now),
-                    Err(_) => self.body_fault().await,
-                }
-            }
+            Action::Finish { from, to } => self.finish(from, to).await,
             #[cfg(feature = "write")]
             Action::Commit(put) => {
                 let answer = A::commit(&mut self.exchange, self.store, &put, self.now).await;
@@ -418,6 +411,15 @@ where
         }
     }
 
+    async fn finish(&mut self, from: u64, to: u64) {
+        let finished = self.exchange.finish(self.store, from, to).await;
+        self.now = self.clock.now();
+        match finished {
+            Ok(finished) => self.session.finished(finished, self.now),
+            Err(_) => self.body_fault().await,
+        }
+    }
+
     /// Hashes bytes before the header is sent.
     async fn hash(&mut self) {
         if !self.write_out().await || !self.flush().await {
@@ -438,7 +440,7 @@ where
             Err(error) if matches!(self.exchange.open, Open::Upload { .. }) => {
                 self.session.store_failed(error, self.now)
             }
-            Err(_) => self.file_fault(),
+            Err(_) => self.finish(offset, offset).await,
         }
     }
 

@@ -54,7 +54,7 @@ fn is_playable(transcript: &Transcript) -> bool {
         && transcript.rights.is_none()
         && transcript.unknown.is_none()
         && transcript.refusing.as_ref().is_none_or(|code| code == "busy")
-        && !transcript.features.iter().any(|word| word == "classic")
+        && !transcript.features.iter().any(|word| word == "classic" || word == "sync")
 }
 
 fn play(transcript: &Transcript, store: &[StoreLine], pieces: Pieces) -> Result<(), String> {

@@ -219,6 +219,10 @@ pub struct Header {
     /// what is there.
     #[cfg(feature = "absolute")]
     pub first: Option<u64>,
+    /// The version of the file that got the name of this one at once; `None` where this one has it still, or the server does not
+    /// know.
+    #[cfg(feature = "replaced")]
+    pub next: Option<Version>,
 }
 
 /// How a body ended. All of its bytes were received.
@@ -300,8 +304,8 @@ pub struct Ready {
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Stored {
-    /// Its version now.
-    pub version: Version,
+    /// Its version now; `None` where that was [deferred](crate::Put) (feature `sync`): it has its name once a sync has succeeded.
+    pub version: Option<Version>,
     /// Whether the very file was there already, and nothing was sent.
     pub was_there: bool,
 }

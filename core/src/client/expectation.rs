@@ -60,6 +60,9 @@ pub(super) struct Expectation {
     /// The digest of a file that is put; its size is the length.
     #[cfg(feature = "write")]
     pub(super) put_digest: Option<Digest>,
+    /// Whether the server may leave out the version of a file that is put, since it is durable later.
+    #[cfg(feature = "sync")]
+    pub(super) is_deferred: bool,
 }
 
 impl Expectation {
@@ -77,6 +80,8 @@ impl Expectation {
             is_absolute: false,
             #[cfg(feature = "write")]
             put_digest: None,
+            #[cfg(feature = "sync")]
+            is_deferred: false,
         }
     }
 

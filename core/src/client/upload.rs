@@ -42,6 +42,10 @@ impl Expectation {
                 self.awaited = AwaitedLine::Ready;
                 self.length = Some(put.size);
                 self.put_digest = Some(put.digest);
+                #[cfg(feature = "sync")]
+                {
+                    self.is_deferred = put.deferred;
+                }
                 return Some(put.name);
             }
             WriteRequest::Space => self.awaited = AwaitedLine::Space,
@@ -110,6 +114,13 @@ fn stored(line: &[u8], expectation: &Expectation, was_there: bool) -> Result<(St
     let (version, told) = write_response::stored(line, &expectation.name, digest.kind())?;
     if told != digest {
         return Err(Failure::Violation(Violation::Digest));
+    }
+    #[cfg(feature = "sync")]
+    let may_lack_version = expectation.is_deferred;
+    #[cfg(not(feature = "sync"))]
+    let may_lack_version = false;
+    if version.is_none() && !may_lack_version {
+        return Err(Failure::Violation(Violation::Member));
     }
     Ok((State::Idle, ClientEvent::Stored(Stored { version, was_there })))
 }

@@ -25,4 +25,8 @@ pub enum WriteRequest<'a> {
         /// The action.
         action: &'a str,
     },
+    /// Makes durable what was put over this connection with [`Put::deferred`], and gives it its names. An error of the server's
+    /// means that some of it may not have them: to put each file again tells which.
+    #[cfg(feature = "sync")]
+    Sync,
 }

@@ -5,6 +5,8 @@ use core::convert::Infallible;
 use crate::store::Store;
 #[cfg(feature = "write")]
 use crate::store::{Begun, Committed, Delete, Put, PutAttempt, StoreError, WritableStore, WriteError};
+#[cfg(feature = "sync")]
+use crate::store::{Deferral, Synced};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
 #[cfg(feature = "write")]
@@ -74,6 +76,8 @@ pub trait Writer<S: Store, U> {
     fn make_dir(store: &mut S, path: FileName<'_>) -> Result<(), WriteError>;
     #[cfg(feature = "manage")]
     fn space(store: &mut S) -> Result<Space, WriteError>;
+    #[cfg(feature = "sync")]
+    fn sync(store: &mut S, deferral: Deferral) -> Result<Synced, WriteError>;
 }
 
 #[cfg(feature = "write")]
@@ -130,6 +134,11 @@ impl<S: Store> Writer<S, Infallible> for ReadOnly {
 
     #[cfg(feature = "manage")]
     fn space(_: &mut S) -> Result<Space, WriteError> {
+        Err(WriteError::Unsupported)
+    }
+
+    #[cfg(feature = "sync")]
+    fn sync(_: &mut S, _: Deferral) -> Result<Synced, WriteError> {
         Err(WriteError::Unsupported)
     }
 }
@@ -206,5 +215,10 @@ impl<S: WritableStore> Writer<S, S::Upload> for ReadWrite {
     #[cfg(feature = "manage")]
     fn space(store: &mut S) -> Result<Space, WriteError> {
         store.space()
+    }
+
+    #[cfg(feature = "sync")]
+    fn sync(store: &mut S, deferral: Deferral) -> Result<Synced, WriteError> {
+        store.sync(deferral)
     }
 }

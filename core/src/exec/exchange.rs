@@ -230,7 +230,8 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
         let now = store.info(file)?;
         let same_version = now.version == info.version;
         #[cfg(feature = "write")]
-        if self.note_compared(same_version) {
+        // One that has grown is another one.
+        if self.note_compared(same_version && now.size == info.size) {
             return Ok(Finished::new(None, same_version));
         }
         let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };

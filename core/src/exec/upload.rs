@@ -4,6 +4,8 @@ use super::access::{Access, Writer};
 use super::exchange::{Open, StoreExchange};
 use super::put_state::{Progress, PutState};
 use crate::server::{Reply, Request};
+#[cfg(feature = "sync")]
+use crate::store::Synced;
 use crate::store::{Begun, Committed, Put, PutAttempt, Store, StoreError, WriteError};
 use crate::types::digest::{DigestKind, Hasher};
 use crate::types::time::Instant;
@@ -27,6 +29,11 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
             Request::Space => return A::Writer::space(store).map_or_else(Reply::Failed, Reply::Space),
             #[cfg(feature = "manage")]
             Request::Do { .. } => Err(WriteError::Unsupported),
+            #[cfg(feature = "sync")]
+            Request::Sync { deferral } => match A::Writer::sync(store, *deferral) {
+                Ok(Synced::Pending) => return Reply::Pending,
+                synced => synced.map(|_| ()),
+            },
             _ => return self.open(store, request),
         };
         done.map_or_else(Reply::Failed, |()| Reply::Done)
@@ -79,6 +86,8 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
         match A::Writer::commit(store, upload, put, now) {
             Ok(Committed::Pending) => Reply::Pending,
             Ok(Committed::Done(info)) => self.stored(info),
+            #[cfg(feature = "sync")]
+            Ok(Committed::Deferred(deferral)) => Reply::Deferred(deferral),
             Err(error) => {
                 if error == WriteError::Corrupt {
                     *progress = Progress::Hashed;
@@ -118,9 +127,15 @@ impl<S: Store, A: Access<S>> StoreExchange<S, A> {
         let state = self.put.get_or_insert(PutState { attempt: PutAttempt::new(now, may_compare), is_compared: false });
         if state.is_compared {
             (state.is_compared, state.attempt.may_compare) = (false, false);
-            let is_equal = self.hasher.take().is_some_and(|hasher| hasher.finish() == put.digest);
-            if let (true, Open::File { info, .. }) = (is_equal, core::mem::replace(&mut self.open, Open::Nothing)) {
-                return self.stored(info);
+            let digest = self.hasher.take().map(Hasher::finish);
+            if let (Some(digest), Open::File { file, info }) =
+                (digest, core::mem::replace(&mut self.open, Open::Nothing))
+            {
+                // The same put again does not wait for that.
+                store.remember_digest(&file, &info, &digest);
+                if digest == put.digest {
+                    return self.stored(info);
+                }
             }
         }
         let Some(state) = &mut self.put else { return Reply::Failed(WriteError::Unsupported) };

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "rights")]
 use super::demand::Demand;
+#[cfg(feature = "sync")]
+use crate::store::Deferral;
 use crate::store::FileInfo;
 #[cfg(feature = "write")]
 use crate::store::{Delete, Put, WriteError};
@@ -46,7 +48,7 @@ pub enum Action<'a> {
         hash: bool,
     },
     /// Read up to `len` bytes of the file from `offset` on, feed them to this exchange's hasher, and report how many with
-    /// `hashed`; or `file_fault`.
+    /// `hashed`. Where that fails, report with `finished` whether the file still has its version, or `file_fault`.
     Hash {
         /// Where in the file, in bytes.
         offset: u64,
@@ -61,7 +63,8 @@ pub enum Action<'a> {
         /// Behind the last byte that the digest covers.
         to: u64,
     },
-    /// Give the verified upload its name, and answer with `reply`: [`Reply::Stored`], [`Reply::Pending`] or [`Reply::Failed`].
+    /// Give the verified upload its name, and answer with `reply`: [`Reply::Stored`], [`Reply::Pending`] or [`Reply::Failed`];
+    /// `Reply::Deferred` where it is [deferred](Put) (feature `sync`).
     #[cfg(feature = "write")]
     Commit(Put<'a>),
     /// Do nothing before the session's deadline, or before bytes or the end of input arrive.
@@ -161,6 +164,12 @@ pub enum Request<'a> {
         /// One of [`ServerConfig::with_actions`](crate::ServerConfig::with_actions).
         action: &'a str,
     },
+    /// What was put with [`Put::deferred`] is to be durable: [`Reply::Done`], [`Reply::Pending`] or [`Reply::Failed`].
+    #[cfg(feature = "sync")]
+    Sync {
+        /// Which commits have to be done.
+        deferral: Deferral,
+    },
     /// Classic: the file that a bare name will request: [`Reply::File`] or [`Reply::Refuse`].
     #[cfg(feature = "classic")]
     Select {
@@ -195,6 +204,8 @@ impl<'a> Request<'a> {
             Self::Space => RequestKind::Space,
             #[cfg(feature = "manage")]
             Self::Do { .. } => RequestKind::Do,
+            #[cfg(feature = "sync")]
+            Self::Sync { .. } => RequestKind::Sync,
             #[cfg(feature = "classic")]
             Self::Select { .. } => RequestKind::Select,
             #[cfg(feature = "classic")]
@@ -218,6 +229,8 @@ impl<'a> Request<'a> {
             Self::MakeDir { path } => Some(*path),
             #[cfg(feature = "manage")]
             Self::Space | Self::Do { .. } => None,
+            #[cfg(feature = "sync")]
+            Self::Sync { .. } => None,
             #[cfg(feature = "classic")]
             Self::Select { name } | Self::Confirm { name } => Some(*name),
         }
@@ -268,6 +281,9 @@ pub enum Reply<'a> {
         /// What it is now.
         info: &'a FileInfo,
     },
+    /// The file of a `put` that allows it is verified, and gets its name later.
+    #[cfg(feature = "sync")]
+    Deferred(Deferral),
     /// Not yet: ask again. After [`Action::Reply`] to a `put` the session waits a while before the action comes again; to a request
     /// that reads, [`Action::Watch`] follows.
     #[cfg(any(feature = "write", feature = "wait"))]

@@ -11,7 +11,7 @@ use crate::wire::request_kinds::{RequestKind, RequestKinds};
 /// | word | may |
 /// | --- | --- |
 /// | `read` | `list`, `stat`, `get` |
-/// | `write` | `put`, also in place of what is there, `makeDir`, `space` |
+/// | `write` | `put`, also in place of what is there, `makeDir`, `space`, `sync` |
 /// | `delete` | `delete`; with `write` also `rename` |
 /// | `do=WORD` | `do` this action |
 ///
@@ -146,6 +146,8 @@ impl<'a> Rights<'a> {
             RequestKind::Space => self.has(Right::Write).then_some(false),
             #[cfg(feature = "manage")]
             RequestKind::Do => self.may_do(subject).then_some(false),
+            #[cfg(feature = "sync")]
+            RequestKind::Sync => self.has(Right::Write).then_some(false),
         };
         let Some(confined) = confined else { return Permit::Denied };
         // A right to read that follows no links does not show what a right to write has followed some to.
@@ -208,6 +210,8 @@ impl<'a> Rights<'a> {
         add(self.has(Right::Delete), &[RequestKind::Delete]);
         #[cfg(feature = "manage")]
         add(self.has(Right::Write), &[RequestKind::MakeDir, RequestKind::Space]);
+        #[cfg(feature = "sync")]
+        add(self.has(Right::Write), &[RequestKind::Sync]);
         #[cfg(feature = "manage")]
         add(self.has(Right::Write) && self.has(Right::Delete), &[RequestKind::Rename]);
         #[cfg(feature = "manage")]

@@ -13,6 +13,7 @@
 //!   confirm  Receive ─ AwaitReply ─ SendBody ─ Receive
 //!   put      Receive ─ AwaitReply (⇄ AwaitTurn) ─ Hash ─ SendLine ─ ReceiveBody ─ Hash ─ Finish ─ Commit ─ SendLine ─ Receive
 //!   delete   Receive ─ AwaitReply ─ SendLine ─ Receive                     rename, makeDir, space, do: the same
+//!   sync     Receive ─ AwaitReply (─ Commit) ─ SendLine ─ Receive
 //! ```
 //!
 //! With rights, a `Permit` comes before `AwaitReply` (behind `Watch` and `AwaitStore`, too) and the `SendLine` of a `hello`, and before
@@ -54,7 +55,7 @@ pub(super) enum State {
     /// Waits for the bytes of a file that is put.
     #[cfg(feature = "write")]
     ReceiveBody,
-    /// Waits until the file that was put has its name.
+    /// Waits until the file that was put has its name, or all that were put are durable.
     #[cfg(feature = "write")]
     Commit,
     /// Shows the owner bytes that are not a request.
@@ -93,6 +94,8 @@ impl State {
             Self::Watch | Self::AwaitStore => matches!(next, Self::AwaitReply | Self::SendLine),
             #[cfg(feature = "write")]
             Self::AwaitReply if matches!(next, Self::AwaitTurn) => true,
+            #[cfg(feature = "sync")]
+            Self::AwaitReply if matches!(next, Self::Commit) => true,
             #[cfg(feature = "write")]
             Self::AwaitTurn | Self::Commit if matches!(next, Self::SendLine) => true,
             #[cfg(feature = "write")]
@@ -265,6 +268,12 @@ mod tests {
         }
     }
 
+    /// Whether `next` may follow in a session that makes durable what was put.
+    #[cfg(feature = "sync")]
+    const fn is_of_a_sync(state: State, next: State) -> bool {
+        matches!((state, next), (AwaitReply, Commit))
+    }
+
     #[test]
     fn transitions_are_those_of_the_picture() {
         for state in ALL {
@@ -272,6 +281,8 @@ mod tests {
                 let is_listed = followers(*state).contains(next);
                 #[cfg(feature = "wait")]
                 let is_listed = is_listed || is_of_a_wait(*state, *next);
+                #[cfg(feature = "sync")]
+                let is_listed = is_listed || is_of_a_sync(*state, *next);
                 assert_eq!(state.may_become(*next), is_listed, "{state:?} to {next:?}");
             }
         }

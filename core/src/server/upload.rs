@@ -6,6 +6,8 @@ use super::state::State;
 use super::timers::NEVER;
 use super::upload_state::Stage;
 use crate::server::{Action, CloseHow, CloseReason, Finished, Reply, Request};
+#[cfg(feature = "sync")]
+use crate::store::Deferral;
 use crate::store::{Delete, FileInfo, Put, Replace, WriteError};
 #[cfg(feature = "manage")]
 use crate::store::{Rename, Space};
@@ -67,6 +69,12 @@ impl Session<'_> {
         #[cfg(feature = "manage")]
         match request.kind {
             RequestKind::Space => return Action::Reply(Request::Space),
+            #[cfg(feature = "sync")]
+            RequestKind::Sync => {
+                // Where there is none, the session answers by itself.
+                let deferral = self.upload.deferral.unwrap_or(Deferral::new(0, 0));
+                return Action::Reply(Request::Sync { deferral });
+            }
             RequestKind::Do => {
                 return Action::Reply(Request::Do { action: request_reader::text(buf, request.name_len) });
             }
@@ -84,7 +92,16 @@ impl Session<'_> {
                 };
                 let modified = request.write.is_dated.then_some(request.digest_from);
                 let WriteMembers { parents, digest, .. } = request.write;
-                let put = Put { name, size: request.length, digest, replace, parents, modified };
+                let put = Put {
+                    name,
+                    size: request.length,
+                    digest,
+                    replace,
+                    parents,
+                    modified,
+                    #[cfg(feature = "sync")]
+                    deferred: request.write.deferred && self.context.config.offered.has(RequestKind::Sync),
+                };
                 if self.state == State::Commit {
                     return Action::Commit(put);
                 }
@@ -115,6 +132,8 @@ impl Session<'_> {
             RequestKind::Delete if request.name_len == 0 => self.refuse(buf, Code::Denied, Message::Denied),
             #[cfg(feature = "manage")]
             RequestKind::MakeDir if request.name_len == 0 => self.write_end(buf),
+            #[cfg(feature = "sync")]
+            RequestKind::Sync if self.upload.deferral.is_none() => self.write_end(buf),
             #[cfg(feature = "manage")]
             RequestKind::Do => {
                 if self.context.config.actions.has(request_reader::text(buf, request.name_len)) {
@@ -131,8 +150,23 @@ impl Session<'_> {
     pub(super) fn reply_write(&mut self, buf: &mut [u8], reply: Reply<'_>) {
         let (is_put, is_commit) = (self.is_put(), self.state == State::Commit);
         match reply {
-            Reply::Failed(error) => self.refuse_write(buf, error),
+            Reply::Failed(error) => {
+                #[cfg(feature = "sync")]
+                if self.is_sync() {
+                    self.upload.deferral = None;
+                }
+                self.refuse_write(buf, error);
+            }
             Reply::Stored { info } if is_put => self.end_put(buf, info),
+            #[cfg(feature = "sync")]
+            Reply::Deferred(deferral) if is_put && is_commit => self.end_deferred(buf, deferral),
+            #[cfg(feature = "sync")]
+            Reply::Pending if self.is_sync() && !is_commit => self.enter(State::Commit),
+            #[cfg(feature = "sync")]
+            Reply::Done if self.is_sync() => {
+                self.upload.deferral = None;
+                self.write_end(buf);
+            }
             Reply::Pending if is_commit => self.send_heartbeat_when_due(buf),
             _ if is_commit => self.misuse(),
             #[cfg(feature = "manage")]
@@ -169,6 +203,21 @@ impl Session<'_> {
         self.context.digest = Some(self.context.request.write.digest);
         self.set_version(&info.version);
         self.write(buf, LineKind::BodyEnd, State::Receive);
+    }
+
+    /// Ends a `put` whose file is durable later. What version it has then is not known.
+    #[cfg(feature = "sync")]
+    fn end_deferred(&mut self, buf: &mut [u8], deferral: Deferral) {
+        let earlier = self.upload.deferral;
+        self.upload.deferral = Some(earlier.map_or(deferral, |earlier| earlier.with(deferral)));
+        self.context.digest = Some(self.context.request.write.digest);
+        self.context.request.version_len = 0;
+        self.write(buf, LineKind::BodyEnd, State::Receive);
+    }
+
+    #[cfg(feature = "sync")]
+    fn is_sync(&self) -> bool {
+        self.context.request.kind == RequestKind::Sync
     }
 
     #[cfg(feature = "manage")]

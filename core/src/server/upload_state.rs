@@ -1,5 +1,7 @@
 //! How far a `put` is.
 
+#[cfg(feature = "sync")]
+use crate::store::Deferral;
 use crate::types::time::Instant;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
@@ -13,6 +15,9 @@ pub(super) struct Upload {
     pub(super) unended: Option<Result<(), (Code, Message)>>,
     /// When bytes of the body last arrived, or were last offered to the store.
     pub(super) received: Instant,
+    /// What was put since the last sync and is durable later.
+    #[cfg(feature = "sync")]
+    pub(super) deferral: Option<Deferral>,
 }
 
 /// What is hashed or received for a `put`.
@@ -29,6 +34,13 @@ pub(super) enum Stage {
 
 impl Upload {
     pub(super) const fn new() -> Self {
-        Self { stage: Stage::Compare, reads_back: false, unended: None, received: Instant::from_millis(0) }
+        Self {
+            stage: Stage::Compare,
+            reads_back: false,
+            unended: None,
+            received: Instant::from_millis(0),
+            #[cfg(feature = "sync")]
+            deferral: None,
+        }
     }
 }

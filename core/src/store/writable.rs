@@ -1,5 +1,7 @@
 //! The trait of a store that can be written to.
 
+#[cfg(feature = "sync")]
+use super::deferral::{Deferral, Synced};
 use super::{Delete, FileInfo, Put, PutAttempt, Rename, Store, StoreError, WriteError};
 use crate::types::digest::Digest;
 use crate::types::file_name::FileName;
@@ -33,6 +35,9 @@ pub enum Committed {
     Pending,
     /// It is done: the stored file, as [`Store::info`] tells it from now on.
     Done(FileInfo),
+    /// It is done by [`WritableStore::sync`] at the latest. Only where [`Put::deferred`] allows it.
+    #[cfg(feature = "sync")]
+    Deferred(Deferral),
 }
 
 /// The room of a store, in bytes; `None`: not known.
@@ -97,6 +102,9 @@ impl Space {
 ///   moment; who has it open goes on reading it. A power cut inside of `commit` leaves the old file or the new one, whole.
 /// - After it, contents *and* name survive a power cut. So do those of a file that is there already, before `begin` returns
 ///   [`Begun::Stored`] or [`Begun::Compare`]: it may have been put there without a sync.
+/// - A commit that was [deferred](Put) (feature `sync`) is not done yet: the file has its name, durably, once `sync` says so. It may
+///   have it before, and then whole, a power cut at any moment included: contents are durable before they have a name. Until then
+///   the upload counts as one that is being committed, whether or not its connection lives.
 /// - The caller commits only what it has verified: every byte, also those of earlier connections, was read back or hashed when it
 ///   was written, and the digest is that of the [`Put`]. What was stored but not committed need not be durable, and is
 ///   not trusted: bytes that a power cut replaced by others are noticed.
@@ -240,6 +248,18 @@ pub trait WritableStore: Store {
     fn make_dir(&mut self, path: FileName<'_>) -> Result<(), WriteError> {
         let _ = path;
         Err(WriteError::Unsupported)
+    }
+
+    /// Completes the commits that `deferral` names: their files have their names, durably. Called again while it returns
+    /// [`Synced::Pending`]. The default has deferred nothing.
+    ///
+    /// # Errors
+    ///
+    /// At least one of them may have failed, for whatever reason: to put each of the files again tells which, and why.
+    #[cfg(feature = "sync")]
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        let _ = deferral;
+        Ok(Synced::Done)
     }
 
     /// The room that there is. The default does not know.

@@ -32,13 +32,26 @@ pub struct Put<'a> {
     /// When its contents last changed, in seconds since 1970-01-01 00:00 UTC, to be set on the stored file; `None`: as the
     /// store sees fit.
     pub modified: Option<u64>,
+    /// Whether it may get its name, and be durable, later: at the next [`WritableStore::sync`](super::WritableStore::sync) of
+    /// the same connection at the latest. A store that cannot do that makes it durable at once.
+    #[cfg(feature = "sync")]
+    pub deferred: bool,
 }
 
 impl<'a> Put<'a> {
     /// The new file `name` of `size` bytes with this digest: nothing is replaced, no directory is made.
     #[must_use]
     pub const fn new(name: FileName<'a>, size: u64, digest: Digest) -> Self {
-        Self { name, size, digest, replace: Replace::Nothing, parents: false, modified: None }
+        Self {
+            name,
+            size,
+            digest,
+            replace: Replace::Nothing,
+            parents: false,
+            modified: None,
+            #[cfg(feature = "sync")]
+            deferred: false,
+        }
     }
 
     /// Sets [`Put::replace`].
@@ -57,6 +70,13 @@ impl<'a> Put<'a> {
     #[must_use]
     pub fn with_modified(self, modified: Option<u64>) -> Self {
         Self { modified, ..self }
+    }
+
+    /// Sets [`Put::deferred`].
+    #[cfg(feature = "sync")]
+    #[must_use]
+    pub fn with_deferred(self, deferred: bool) -> Self {
+        Self { deferred, ..self }
     }
 }
 

@@ -15,6 +15,21 @@ macro_rules! absolute {
     };
 }
 
+/// A piece of a template, where files that were replaced are kept.
+#[cfg(feature = "replaced")]
+macro_rules! replaced {
+    ($text:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "replaced"))]
+macro_rules! replaced {
+    ($text:literal) => {
+        ""
+    };
+}
+
 /// A piece of a template where there may be a `put`, or where there is none.
 #[cfg(feature = "write")]
 macro_rules! written {
@@ -25,6 +40,21 @@ macro_rules! written {
 
 #[cfg(not(feature = "write"))]
 macro_rules! written {
+    ($text:literal, $otherwise:literal) => {
+        $otherwise
+    };
+}
+
+/// A piece of a template where a `put` may be durable later, or where each is at once.
+#[cfg(feature = "sync")]
+macro_rules! deferred {
+    ($text:literal, $otherwise:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "sync"))]
+macro_rules! deferred {
     ($text:literal, $otherwise:literal) => {
         $otherwise
     };
@@ -101,6 +131,7 @@ impl LineKind {
                 r#","readCnt":$c,"lastSize":$t,"version":"$v","digest":"$d""#,
                 written!(")", ""),
                 absolute!(r#"(P,"first":$P)"#),
+                replaced!(r#"(O,"next":"$O")"#),
                 r#"(m,"modified":$m)(y,"$k":"$x")}"#,
                 "\n"
             ),
@@ -109,7 +140,9 @@ impl LineKind {
             Self::LinkEntry => concat!(r#"{"type":"entry","fileName":"$f","directory":true,"link":true}"#, "\n"),
             Self::BodyEnd => concat!(
                 r#"{"type":"end""#,
-                written!(r#"(W,"fileName":"$f","version":"$v")"#, ""),
+                written!(r#"(W,"fileName":"$f""#, ""),
+                deferred!(r#")(X"#, ""),
+                written!(r#","version":"$v")"#, ""),
                 r#"(x,"$k":"$x")}"#,
                 "\n"
             ),
@@ -150,7 +183,7 @@ impl LineKind {
 }
 
 macro_rules! hello {
-    ($features:literal, $digests:literal, $more:literal) => {
+    ($features:expr, $digests:literal, $more:literal) => {
         concat!(
             r#"{"type":"hello","protocol":1,"server":"coracle/"#,
             env!("CARGO_PKG_VERSION"),
@@ -187,7 +220,10 @@ macro_rules! hello_with {
     ($digests:literal) => {
         if cfg!(feature = "manage") {
             hello!(
-                r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                concat!(
+                    r#""list","stat","get"(F,"put")(G,"delete")(H,"rename")(I,"makeDir")(J,"space")(K,"do")"#,
+                    deferred!(r#"(M,"sync")"#, "")
+                ),
                 $digests,
                 r#"(K,"actions":["$K"])"#
             )
@@ -241,11 +277,11 @@ mod tests {
                         assert!(
                             bytes
                                 .next()
-                                .is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNPQT".contains(&letter))
+                                .is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNOPQT".contains(&letter))
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKNPQVWYZ";
+                        let known = b"hjmpxyABCDEFGHIJKMNOPQVWXYZ";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -1,4 +1,4 @@
-//! Reads what `rename`, `makeDir`, `space` and `do` have that no other request has.
+//! Reads what `rename`, `makeDir`, `space`, `do` and `sync` have that no other request has.
 
 use core::ops::Range;
 
@@ -14,6 +14,8 @@ impl RequestKind {
     pub(super) const fn managed_member(self) -> Option<usize> {
         match self {
             Self::Space => Some(NO_FAULT),
+            #[cfg(feature = "sync")]
+            Self::Sync => Some(NO_FAULT),
             Self::Do => Some(ACTION),
             Self::MakeDir => Some(PATH),
             _ => None,

@@ -33,6 +33,9 @@ pub enum RequestKind {
     /// One of the owner's actions.
     #[cfg(feature = "manage")]
     Do,
+    /// Makes durable what was put with less.
+    #[cfg(feature = "sync")]
+    Sync,
     /// Classic: selects a file.
     #[cfg(feature = "classic")]
     Select,
@@ -60,6 +63,8 @@ impl RequestKind {
         Self::Space,
         #[cfg(feature = "manage")]
         Self::Do,
+        #[cfg(feature = "sync")]
+        Self::Sync,
     ];
 
     /// Whether the request may name the version of its file.
@@ -88,7 +93,9 @@ impl RequestKind {
 }
 
 /// The words on the wire in the order of [`RequestKind`].
-const WORDS: TextTable = TextTable::new(if cfg!(feature = "manage") {
+const WORDS: TextTable = TextTable::new(if cfg!(feature = "sync") {
+    "hello\nlist\nstat\nget\nput\ndelete\nrename\nmakeDir\nspace\ndo\nsync"
+} else if cfg!(feature = "manage") {
     "hello\nlist\nstat\nget\nput\ndelete\nrename\nmakeDir\nspace\ndo"
 } else if cfg!(feature = "write") {
     "hello\nlist\nstat\nget\nput\ndelete"

@@ -282,7 +282,9 @@ pub(crate) fn text(buf: &[u8], len: usize) -> &str {
 }
 
 /// How many members are read here, by `write_request` and by `manage_request`.
-pub(super) const BEFORE_WAIT: usize = if cfg!(feature = "manage") {
+pub(super) const BEFORE_WAIT: usize = if cfg!(feature = "sync") {
+    17
+} else if cfg!(feature = "manage") {
     16
 } else if cfg!(feature = "write") {
     14
@@ -316,6 +318,8 @@ pub(super) const NAMES: [&str; BEFORE_WAIT + cfg!(feature = "wait") as usize + c
     "to",
     #[cfg(feature = "manage")]
     "action",
+    #[cfg(feature = "sync")]
+    "deferred",
     #[cfg(feature = "wait")]
     "wait_ms",
     #[cfg(feature = "absolute")]

@@ -2,6 +2,8 @@
 
 use crate::server::ServerConfig;
 use crate::types::digest::{Digest, DigestKind};
+#[cfg(feature = "replaced")]
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
@@ -48,6 +50,9 @@ pub(crate) struct ResponseContext<'c> {
     /// The first byte of a file with absolute offsets.
     #[cfg(feature = "absolute")]
     pub first: Option<u64>,
+    /// The version of the file that has the name of this one now.
+    #[cfg(feature = "replaced")]
+    pub next: Option<Version>,
     pub code: Code,
     pub message: Message,
     /// What `hello` tells as permitted.
@@ -174,6 +179,8 @@ impl ResponseContext<'_> {
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
             #[cfg(feature = "rights")]
             b'L' | b'N' => return self.array(letter),
+            #[cfg(feature = "replaced")]
+            b'O' => self.next.as_ref()?.as_str().as_bytes(),
             #[cfg(feature = "absolute")]
             b'P' => return self.first.map(Value::Number),
             #[cfg(feature = "absolute")]
@@ -187,6 +194,11 @@ impl ResponseContext<'_> {
                 let is_put = request.kind == RequestKind::Put;
                 return (is_put == (letter == b'W')).then_some(Value::Text(&[]));
             }
+            // Of a file that is not durable yet none is known.
+            #[cfg(feature = "sync")]
+            b'X' => return (request.kind == RequestKind::Put && request.version_len > 0).then_some(Value::Text(&[])),
+            #[cfg(all(feature = "sync", not(feature = "rights")))]
+            b'M' => return config.offered.has(RequestKind::Sync).then_some(Value::Text(&[])),
             #[cfg(feature = "write")]
             b'A'..=b'K' => return self.write_value(letter),
             _ => {

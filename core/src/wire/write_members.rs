@@ -14,6 +14,9 @@ pub(crate) struct WriteMembers {
     /// Whether a `put` has a time.
     pub is_dated: bool,
     pub parents: bool,
+    /// Whether a `put` may be durable later.
+    #[cfg(feature = "sync")]
+    pub deferred: bool,
     pub partial: bool,
     /// Whether a `delete` has a `path`.
     pub is_directory: bool,
@@ -27,6 +30,8 @@ impl WriteMembers {
             to_len: 0,
             is_dated: false,
             parents: false,
+            #[cfg(feature = "sync")]
+            deferred: false,
             partial: false,
             is_directory: false,
         }

@@ -1,4 +1,4 @@
-//! Reads the requests that write: `put`, `delete`, `rename`, `makeDir`, `space` and `do`.
+//! Reads the requests that write: `put`, `delete`, `rename`, `makeDir`, `space`, `do` and `sync`.
 
 use super::request_kinds::RequestKind;
 use super::request_reader::{FILE_NAME, PATH, ParsedRequest, Refusal, RequestMembers};
@@ -16,6 +16,8 @@ impl RequestKind {
             Self::Put | Self::Delete => true,
             #[cfg(feature = "manage")]
             Self::Rename | Self::MakeDir | Self::Space | Self::Do => true,
+            #[cfg(feature = "sync")]
+            Self::Sync => true,
             _ => false,
         }
     }
@@ -27,6 +29,8 @@ const SHA256: usize = 10;
 const PARENTS: usize = 11;
 const MODIFIED: usize = 12;
 const PARTIAL: usize = 13;
+#[cfg(feature = "sync")]
+const DEFERRED: usize = 16;
 
 impl ParsedRequest {
     /// Reads what a `delete` says of its file. Exactly one of a path and a name may be there.
@@ -41,6 +45,10 @@ impl ParsedRequest {
     /// Reads what a `put` says of its file, and returns whether this build can compute its digest.
     pub(super) fn read_put(&mut self, members: &mut RequestMembers<'_>) -> bool {
         self.write.parents = members.flag(PARENTS);
+        #[cfg(feature = "sync")]
+        {
+            self.write.deferred = members.flag(DEFERRED);
+        }
         self.write.is_dated = members.has(MODIFIED);
         self.digest_from = members.number(MODIFIED, 0);
         self.length = members.number(FILE_SIZE, 0);

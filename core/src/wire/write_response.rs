@@ -33,14 +33,15 @@ pub(crate) fn ready(line: &[u8], name: &str) -> Result<ReadyResponse, Violation>
     Ok(ReadyResponse { size, offset, length })
 }
 
-/// Reads the `end` line of a `put` of the file `name`, with a digest of the kind `kind`.
-pub(crate) fn stored(line: &[u8], name: &str, kind: DigestKind) -> Result<(Version, Digest), Violation> {
+/// Reads the `end` line of a `put` of the file `name`, with a digest of the kind `kind`. One that is durable later has no version.
+pub(crate) fn stored(line: &[u8], name: &str, kind: DigestKind) -> Result<(Option<Version>, Digest), Violation> {
     let [file_name, version] = find(line, &["fileName", "version"]);
-    let (file_name, version) = (text(&file_name)?, text(&version)?);
+    let file_name = text(&file_name)?;
+    let version = optional(&version, text(&version))?;
     if !unescape_eq(bytes(line, file_name), name) {
         return Err(Violation::Name);
     }
-    let version = read_version(bytes(line, version))?;
+    let version = version.map(|version| read_version(bytes(line, version))).transpose()?;
     Ok((version, digest(line, kind)?.ok_or(Violation::Digest)?))
 }
 

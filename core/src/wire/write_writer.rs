@@ -26,6 +26,8 @@ pub(crate) fn write(request: &WriteRequest<'_>, buf: &mut [u8]) -> Option<usize>
         },
         WriteRequest::MakeDir { path } => Line { path: Some(path.as_str()), ..Line::new("makeDir") },
         WriteRequest::Space => Line::new("space"),
+        #[cfg(feature = "sync")]
+        WriteRequest::Sync => Line::new("sync"),
         WriteRequest::Do { action } => Line { action: Some(action), ..Line::new("do") },
     };
     json::write(&line, buf)
@@ -48,6 +50,8 @@ fn write_put(put: &Put<'_>, buf: &mut [u8]) -> Option<usize> {
         },
         parents: put.parents,
         modified: put.modified,
+        #[cfg(feature = "sync")]
+        deferred: put.deferred,
     };
     json::write(&line, buf)
 }
@@ -74,6 +78,9 @@ struct PutLine<'a> {
     parents: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     modified: Option<u64>,
+    #[cfg(feature = "sync")]
+    #[serde(skip_serializing_if = "is_false")]
+    deferred: bool,
 }
 
 /// Every other request.
@@ -155,6 +162,10 @@ mod tests {
             ),
             (WriteRequest::MakeDir { path: to }, r#"{"type":"makeDir","path":"c"}"#.into()),
             (WriteRequest::Space, r#"{"type":"space"}"#.into()),
+            #[cfg(feature = "sync")]
+            (WriteRequest::Put(put.with_deferred(true)), std::format!(r#"{start},"deferred":true}}"#)),
+            #[cfg(feature = "sync")]
+            (WriteRequest::Sync, r#"{"type":"sync"}"#.into()),
             (WriteRequest::Do { action: "confirm" }, r#"{"type":"do","action":"confirm"}"#.into()),
         ] {
             assert_eq!(written(&request), line);
@@ -168,6 +179,8 @@ mod tests {
         let name = FileName::new(&name).expect("good");
         let put = Put::new(name, u64::MAX, Digest::Sha256([0; 32]));
         let put = put.with_replace(Replace::Version(&version)).with_parents(true).with_modified(Some(u64::MAX));
+        #[cfg(feature = "sync")]
+        let put = put.with_deferred(true);
         assert!(written(&WriteRequest::Put(put)).len() <= 640);
         assert!(written(&WriteRequest::Rename(Rename::new(name, name).with_version(Some(&version)))).len() <= 768);
     }

@@ -17,12 +17,13 @@ const REQUESTS: &[(&str, &[&str])] = &[
     ("list", &["path"]),
     ("stat", &["fileName", "digest", "absolute"]),
     ("get", &["fileName", "offset", "length", "version", "digest", "digestFrom", "wait_ms", "absolute"]),
-    ("put", &["fileName", "fileSize", "crc32", "sha256", "version", "parents", "modified"]),
+    ("put", &["fileName", "fileSize", "crc32", "sha256", "version", "parents", "modified", "deferred"]),
     ("delete", &["fileName", "path", "version", "partial"]),
     ("rename", &["fileName", "to", "version"]),
     ("makeDir", &["path"]),
     ("space", &[]),
     ("do", &["action"]),
+    ("sync", &[]),
 ];
 
 /// The server's lines and their members besides `type`.
@@ -58,6 +59,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "version",
             "digest",
             "first",
+            "next",
             "modified",
             "crc32",
             "sha256",

@@ -47,6 +47,7 @@ fn is_playable(transcript: &Transcript) -> bool {
             "!classic" => !cfg!(feature = "classic"),
             "wait" => cfg!(feature = "wait"),
             "absolute" => cfg!(feature = "absolute"),
+            "sync" => cfg!(feature = "sync"),
             word if WRITING.contains(&word) => cfg!(feature = "manage"),
             _ => true,
         })

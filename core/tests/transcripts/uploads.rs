@@ -7,6 +7,9 @@ use coracle_core::{
     UploadClaim, UploadTicket, UploadTurn, Version, WritableStore, WriteError,
 };
 
+#[cfg(feature = "sync")]
+use coracle_core::{Deferral, Synced};
+
 use super::document::StoreLine;
 use super::store::{Open, ScriptedStore, child};
 
@@ -20,6 +23,8 @@ pub fn offering<'a>(config: ServerConfig<'a>, features: &[String]) -> ServerConf
         "delete" => config.with_offered(RequestKind::Delete),
         "rename" => config.with_offered(RequestKind::Rename),
         "makeDir" => config.with_offered(RequestKind::MakeDir),
+        #[cfg(feature = "sync")]
+        "sync" => config.with_offered(RequestKind::Sync),
         "space" => config.with_offered(RequestKind::Space),
         "do" => config.with_actions(ActionWords::new("confirm restart calibrate").expect("good words")),
         _ => config,
@@ -71,6 +76,10 @@ impl Writing {
     /// The reply to a request that writes.
     pub fn answer(&mut self, store: &mut ScriptedStore, request: &Request<'_>, now: Instant) -> Option<Reply<'_>> {
         self.is_active = !matches!(request.kind(), RequestKind::List | RequestKind::Stat | RequestKind::Get);
+        #[cfg(feature = "sync")]
+        if matches!(request, Request::Sync { .. }) {
+            return Some(self.exchange.answer(store, request, now));
+        }
         match request {
             Request::Do { action } => Some(match perform(action) {
                 Ok(()) => Reply::Done,
@@ -323,6 +332,11 @@ impl WritableStore for ScriptedStore {
         let partial = self.upload(&upload.name)?;
         partial.turn.commit(upload.ticket)?;
         assert_eq!(partial.bytes.len() as u64, put.size, "only what is complete is committed");
+        #[cfg(feature = "sync")]
+        if put.deferred {
+            self.deferred.push((upload.name.clone(), put.modified));
+            return Ok(Committed::Deferred(Deferral::new(self.deferred.len() as u64, self.failures)));
+        }
         if let Some(word) = &partial.script.commit_fails {
             return Err(error(word));
         }
@@ -336,6 +350,10 @@ impl WritableStore for ScriptedStore {
     }
 
     fn keep(&mut self, upload: Upload) {
+        #[cfg(feature = "sync")]
+        if self.deferred.iter().any(|(name, _)| *name == upload.name) {
+            return;
+        }
         if let Ok(partial) = self.upload(&upload.name) {
             partial.turn.release(upload.ticket);
         }
@@ -404,6 +422,27 @@ impl WritableStore for ScriptedStore {
             self.lines.push(StoreLine { directory: Some(name.to_owned()), ..StoreLine::default() });
         }
         Ok(())
+    }
+
+    #[cfg(feature = "sync")]
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        while let Some((name, modified)) = self.deferred.first().cloned() {
+            let now = self.now();
+            let partial = self.upload(&name)?;
+            if partial.script.commit_fails.is_some() {
+                partial.turn = UploadTurn::new();
+                self.failures += 1;
+            } else {
+                let since = *partial.committing_since.get_or_insert(now);
+                if now < since + partial.script.commit_ms {
+                    self.pass(STEP_MS);
+                    return Ok(Synced::Pending);
+                }
+                self.store(&name, modified);
+            }
+            self.deferred.remove(0);
+        }
+        if self.failures == deferral.failures { Ok(Synced::Done) } else { Err(StoreError::Io.into()) }
     }
 
     fn space(&mut self) -> Result<Space, WriteError> {

@@ -8,7 +8,7 @@ pub mod tree;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueHint};
+use clap::{Args, ValueEnum, ValueHint};
 use coracle::client::{PutOptions, PutReplace};
 use coracle_core::Version;
 
@@ -53,6 +53,10 @@ pub struct Put {
     #[arg(short, long, value_name = "N", value_hint = ValueHint::Other, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
 
+    /// When the server makes small files durable: [default: batch with -r, else file; file with --json]
+    #[arg(long, value_enum, value_name = "WHEN", hide_default_value = true)]
+    fsync: Option<PutFsync>,
+
     /// Write a line of JSON for each file, and one at the end; --help describes them
     #[arg(long)]
     json: bool,
@@ -60,6 +64,15 @@ pub struct Put {
     /// Print errors only: no progress, no notes
     #[arg(short, long)]
     quiet: bool,
+}
+
+/// When the server makes files durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PutFsync {
+    /// Many together, where it can do that. None counts as sent before it is durable; what version it has is not known
+    Batch,
+    /// Each by itself: slower for many small files
+    File,
 }
 
 const EXAMPLES: &str = "\
@@ -88,9 +101,11 @@ pub fn run(args: &Put) -> Exit {
         None => PutReplace::Nothing,
     };
     let is_tree = args.recursive;
+    let fsync = args.fsync.unwrap_or(if is_tree && !args.json { PutFsync::Batch } else { PutFsync::File });
+    let options = PutOptions::new().with_replace(replace).with_parents(args.parents || is_tree);
     let transfer = Transfer {
         client_args: &args.client_args,
-        options: PutOptions::new().with_replace(replace).with_parents(args.parents || is_tree),
+        options: options.with_deferred(fsync == PutFsync::Batch),
         display: if is_tree { ProgressDisplay::of_tree(args.quiet) } else { ProgressDisplay::new(false, args.quiet) },
         json: args.json,
         tells_each: !is_tree,
@@ -142,7 +157,7 @@ fn plan(args: &Put) -> Result<Vec<Job>, Exit> {
         } else {
             parse_file_name(&name)?;
             let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-            jobs.push(Job { path: path.clone(), name, size });
+            jobs.push(Job::new(path.clone(), name, size));
         }
     }
     Ok(jobs)

@@ -14,8 +14,8 @@ use crate::standard_output;
 /// What the help of `--json` says.
 pub const HELP: &str = "\
 With --json a line stands on standard output for each file, with fileName and outcome:
-  'sent' and 'equal': path, fileSize, resumed (bytes of an earlier run), version, and sha256 or
-    crc32; of what sync did not send fileSize alone
+  'sent' and 'equal': path, fileSize, resumed (bytes of an earlier run), sha256 or crc32, and
+    version, but with --fsync batch; of what sync did not send fileSize alone
   'wouldSend', with --dry-run of sync: path, fileSize, and reason, which is 'new' or 'changed'
   'deleted' and, with --dry-run, 'wouldDelete', of sync
   'failed': reason, which is the protocol's word ('exists', 'denied', ...), or 'changed',
@@ -31,7 +31,8 @@ pub fn describe(path: &Path, name: &str, summary: &PutSummary) -> String {
         (_, resumed) => format!(", resumed at {resumed}"),
     };
     let (path, name, kind) = (escape_path(path), Escaped(name), digest.kind());
-    format!("{path} -> {name}: {size} bytes, {kind} {digest}, version {version}{how}")
+    let version = version.as_ref().map(|version| format!(", version {version}")).unwrap_or_default();
+    format!("{path} -> {name}: {size} bytes, {kind} {digest}{version}{how}")
 }
 
 /// A file was stored.
@@ -43,8 +44,10 @@ pub fn sent(name: &str, path: &Path, summary: &PutSummary) -> io::Result<()> {
         "path": path.to_string_lossy(),
         "fileSize": summary.size,
         "resumed": summary.resumed,
-        "version": summary.version.as_str(),
     });
+    if let Some(version) = &summary.version {
+        line["version"] = version.as_str().into();
+    }
     line[summary.digest.kind().as_str()] = summary.digest.to_string().into();
     write(&line)
 }

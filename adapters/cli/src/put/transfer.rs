@@ -25,6 +25,14 @@ pub struct Job {
     pub name: String,
     /// Its size in bytes when it was found; 0 where that is unknown.
     pub size: u64,
+    /// What was sent of it before; then the server is to store it at once.
+    pub first: Option<PutSummary>,
+}
+
+impl Job {
+    pub const fn new(path: PathBuf, name: String, size: u64) -> Self {
+        Self { path, name, size, first: None }
+    }
 }
 
 /// How files are sent.
@@ -166,7 +174,13 @@ impl PutQueue for Worker<'_> {
         Some((job, request))
     }
 
+    fn again(&mut self, mut job: Job, first: PutSummary) {
+        job.first = Some(first);
+        self.shared.lock().jobs.push_front(job);
+    }
+
     fn done(&mut self, job: Job, outcome: Result<PutSummary, Error>) -> ControlFlow<()> {
+        let outcome = outcome.map(|summary| with_first(summary, job.first.as_ref()));
         let is_busy = outcome.as_ref().is_err_and(Error::is_busy);
         // A small server may not even take the connection, or what stands before it closes it.
         let is_refused = !self.has_place && matches!(outcome, Err(Error::Connect { .. } | Error::Handshake { .. }));
@@ -198,8 +212,23 @@ impl PutQueue for Worker<'_> {
 fn request(transfer: &Transfer<'_>, job: &Job) -> Result<PutRequest<FileBar>, Error> {
     let name = FileName::new(&job.name).map_err(|_| Error::Read(io::ErrorKind::InvalidFilename.into()))?;
     let file = open(&job.path).map_err(Error::Read)?;
-    let options = transfer.options.clone().with_time(job.path != Path::new("-"));
+    let mut options = transfer.options.clone().with_time(job.path != Path::new("-"));
+    if job.first.is_some() {
+        options = options.with_deferred(false);
+    }
     Ok(PutRequest::new(name, file, options, transfer.display.bar(name.as_str())))
+}
+
+/// What was done of a file that was sent again, and of which it was not known whether the server had it.
+fn with_first(summary: PutSummary, first: Option<&PutSummary>) -> PutSummary {
+    match first {
+        Some(first) if summary.was_there && first.digest == summary.digest => {
+            let mut whole = first.clone();
+            whole.version = summary.version;
+            whole
+        }
+        _ => summary,
+    }
 }
 
 /// Opens a regular file. Of standard input and devices the length is unknown, so they are copied to a file first.

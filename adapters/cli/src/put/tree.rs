@@ -59,7 +59,7 @@ pub fn files(directory: &Path, top: &str) -> Result<Vec<Job>, Exit> {
     let mut jobs = Vec::new();
     for Entry { path, name, kind } in walked.entries {
         match kind {
-            Kind::File { size, .. } => jobs.push(Job { path, name: join(top, &name), size }),
+            Kind::File { size, .. } => jobs.push(Job::new(path, join(top, &name), size)),
             Kind::Directory => {}
             Kind::Other => {
                 print_error(format_args!("{} is neither a file nor a directory, and is left out", escape_path(&path)));

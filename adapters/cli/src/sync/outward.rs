@@ -251,7 +251,7 @@ fn work(outward: &Outward<'_>, walked: &mut Walked, listed: &Listed) -> Work {
             }
             (Kind::File { size, .. }, there) => {
                 let reason = if there.is_some() { "changed" } else { "new" };
-                work.jobs.push((Job { path, name: full_name(outward, &name), size }, reason));
+                work.jobs.push((Job::new(path, full_name(outward, &name), size), reason));
             }
         }
     }
@@ -287,7 +287,11 @@ fn preview(outward: &Outward<'_>, work: &Work) -> Summary {
 fn send(outward: &Outward<'_>, jobs: Vec<Job>) -> (Summary, Option<Exit>) {
     let transfer = Transfer {
         client_args: outward.client_args,
-        options: PutOptions::new().with_replace(PutReplace::Anything).with_parents(true),
+        // What is told tells versions, which are not known of what is durable later.
+        options: PutOptions::new()
+            .with_replace(PutReplace::Anything)
+            .with_parents(true)
+            .with_deferred(!outward.telling.json),
         display: ProgressDisplay::of_tree(outward.telling.quiet),
         json: outward.telling.json,
         tells_each: false,

@@ -39,7 +39,7 @@ fn document() -> Document {
 fn is_playable(transcript: &Transcript) -> bool {
     transcript.text.is_none()
         && !transcript.steps.contains(&Step::Displace)
-        && !transcript.features.iter().any(|word| word == "classic")
+        && !transcript.features.iter().any(|word| word == "classic" || word == "sync")
 }
 
 fn store_of<'d>(document: &'d Document, transcript: &Transcript) -> &'d [StoreLine] {

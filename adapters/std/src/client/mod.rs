@@ -43,6 +43,7 @@ mod requester;
 #[cfg(feature = "channel")]
 mod secure;
 mod stream;
+mod unsettled;
 mod upload;
 mod wire;
 
@@ -348,7 +349,8 @@ impl Client {
     }
 
     /// Sends the files of `queue` over one connection, the request of each right behind the body of the one before. Each has the
-    /// outcome that [`Client::put`] would have. Returns the tag of the file that was taken and is not done, where the queue ended
+    /// outcome that [`Client::put`] would have; where that was [deferred](PutOptions::with_deferred), many are told together.
+    /// Returns the tag of the file that was taken and is not done, where the queue ended
     /// it.
     pub fn put_all<Q: PutQueue>(&mut self, queue: &mut Q) -> Option<Q::Tag> {
         put_queue::run(&mut self.requester, queue)

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::outgoing::{Outgoing, READ_LEN};
 use super::progress::Progress;
 use super::requester::Requester;
+use super::unsettled::Unsettled;
 use super::upload::{Ahead, PutOptions, PutSummary, digest_kind, request, send};
 
 /// Files of at most so many bytes are hashed before the file ahead of them is sent, and kept in memory.
@@ -36,6 +37,11 @@ const AHEAD_MAX: u64 = 1 << 20;
 ///         Some((name, file.map(|file| PutRequest::new(FileName::from_static("logs/a.txt"), file, PutOptions::new(), ()))))
 ///     }
 ///
+///     fn again(&mut self, name: &'static str, _: PutSummary) {
+///         // Nothing is deferred here.
+///         self.0.push(name);
+///     }
+///
 ///     fn done(&mut self, name: &'static str, outcome: Result<PutSummary, Error>) -> ControlFlow<()> {
 ///         match outcome {
 ///             Ok(summary) => println!("{name}: {} bytes", summary.size),
@@ -53,6 +59,10 @@ pub trait PutQueue {
 
     /// The next file, or why it cannot be sent; `None` where there are no more. Called while the file before is not sent yet.
     fn next(&mut self) -> Option<QueuedPut<Self::Tag, Self::Progress>>;
+
+    /// Takes back a file that was sent [deferred](PutOptions::with_deferred), and whose connection broke, or whose server failed, before
+    /// it was known to be durable. It is to be sent once more, and not deferred: that ends at once where it is stored.
+    fn again(&mut self, tag: Self::Tag, first: PutSummary);
 
     /// Takes the outcome of a file. `Break` ends the queue.
     fn done(&mut self, tag: Self::Tag, outcome: Result<PutSummary, Error>) -> ControlFlow<()>;
@@ -100,25 +110,28 @@ enum Taken<T, P> {
 }
 
 pub(super) fn run<Q: PutQueue>(requester: &mut Requester, queue: &mut Q) -> Option<Q::Tag> {
-    let mut run = Run { requester, queue, buf: vec![0; READ_LEN], was_sent: false };
+    let mut run = Run { requester, queue, buf: vec![0; READ_LEN], was_sent: false, unsettled: Unsettled::new() };
     let mut waiting = None;
     while run.step(&mut waiting).is_continue() {}
     if run.was_sent {
         // Nothing else may be asked before that is answered.
         run.requester.drop_connection();
     }
+    // The queue has ended already.
+    let _ = run.settle();
     waiting.map(|taken| match taken {
         Taken::Ready(ready) => ready.tag,
         Taken::Large(tag, _) => tag,
     })
 }
 
-struct Run<'a, Q> {
+struct Run<'a, Q: PutQueue> {
     requester: &'a mut Requester,
     queue: &'a mut Q,
     buf: Vec<u8>,
     /// The request of the next file was sent behind the body of the last one.
     was_sent: bool,
+    unsettled: Unsettled<Q::Tag>,
 }
 
 type TakenOf<Q> = Taken<<Q as PutQueue>::Tag, <Q as PutQueue>::Progress>;
@@ -131,7 +144,9 @@ impl<Q: PutQueue> Run<'_, Q> {
             Some(taken) => taken,
             None => match self.take()? {
                 Some(taken) => taken,
-                None => return ControlFlow::Break(()),
+                None if self.unsettled.is_empty() => return ControlFlow::Break(()),
+                // Then there may be more.
+                None => return self.settle(),
             },
         };
         let Some(current) = self.hash(taken)? else { return ControlFlow::Continue(()) };
@@ -142,7 +157,23 @@ impl<Q: PutQueue> Run<'_, Q> {
                 return ControlFlow::Break(());
             }
         }
-        self.send(current, waiting.as_ref())
+        self.send(current, waiting.as_ref())?;
+        if self.unsettled.is_full() && !self.was_sent { self.settle() } else { ControlFlow::Continue(()) }
+    }
+
+    /// Lets the server make durable what was deferred, and tells the outcomes.
+    fn settle(&mut self) -> ControlFlow<()> {
+        let (done, again) = self.unsettled.settle(self.requester);
+        for (tag, first) in again {
+            self.queue.again(tag, first);
+        }
+        let mut flow = ControlFlow::Continue(());
+        for (tag, summary) in done {
+            if self.queue.done(tag, Ok(summary)).is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        flow
     }
 
     /// The next file that can be sent. A small one is hashed, unless the connection is busy: what digest the server takes has to
@@ -185,7 +216,8 @@ impl<Q: PutQueue> Run<'_, Q> {
 
     fn send(&mut self, mut current: ReadyOf<Q>, next: Option<&TakenOf<Q>>) -> ControlFlow<()> {
         let next = match next {
-            Some(Taken::Ready(ready)) => ready.put().ok(),
+            // Nothing else may be asked while the answer to one that is sent ahead is awaited.
+            Some(Taken::Ready(ready)) if !self.unsettled.is_almost_full() => ready.put().ok(),
             _ => None,
         };
         let mut ahead = Ahead { was_sent: self.was_sent, next: next.as_ref() };
@@ -195,7 +227,14 @@ impl<Q: PutQueue> Run<'_, Q> {
         });
         self.was_sent = ahead.was_sent;
         drop(current.progress);
-        self.queue.done(current.tag, outcome)
+        self.unsettled.note_connection(self.requester);
+        match outcome {
+            Ok(summary) if summary.version.is_none() => {
+                self.unsettled.add(current.tag, summary);
+                ControlFlow::Continue(())
+            }
+            outcome => self.queue.done(current.tag, outcome),
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Requester {
     #[cfg(feature = "channel")]
     pub secure: Option<Secure>,
     connection: Option<ClientConnection>,
+    /// How many connections were made.
+    pub connections: u64,
     /// The address that was connected to last.
     peer: Option<SocketAddr>,
     /// Says where the host is now, where the resolver does not know it.
@@ -73,6 +75,7 @@ impl Requester {
             #[cfg(feature = "channel")]
             secure: None,
             connection: None,
+            connections: 0,
             peer: None,
             locator: None,
             is_lost: false,
@@ -217,6 +220,7 @@ impl Requester {
     ) -> Result<ClientConnection, FailedAttempt> {
         let limits = TransferLimits { window: self.stall_timeout.unwrap_or(RATE_WINDOW), ..self.limits.clone() };
         let wire = self.wire()?;
+        self.connections += 1;
         Ok(Connection::new(session, ClientTransport::new(wire, limits), buf, clock))
     }
 

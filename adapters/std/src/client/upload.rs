@@ -26,6 +26,7 @@ pub struct PutOptions {
     replace: PutReplace,
     parents: bool,
     keeps_time: bool,
+    deferred: bool,
 }
 
 /// What a file that is sent may replace.
@@ -51,8 +52,8 @@ pub struct PutSummary {
     pub resumed: u64,
     /// The digest by which the server verified it.
     pub digest: Digest,
-    /// The version that the file has at the server now.
-    pub version: Version,
+    /// The version that the file has at the server now; `None` where that was [deferred](PutOptions::with_deferred).
+    pub version: Option<Version>,
     /// Whether the very file was there already, and nothing was sent.
     pub was_there: bool,
 }
@@ -60,7 +61,7 @@ pub struct PutSummary {
 impl PutOptions {
     /// Nothing is replaced, no directory is made, and the file keeps its time.
     pub const fn new() -> Self {
-        Self { replace: PutReplace::Nothing, parents: false, keeps_time: true }
+        Self { replace: PutReplace::Nothing, parents: false, keeps_time: true, deferred: false }
     }
 
     /// Sets what may be replaced.
@@ -76,6 +77,12 @@ impl PutOptions {
     /// Sets whether the server gives the file the time of the last modification that it has here.
     pub fn with_time(self, keeps_time: bool) -> Self {
         Self { keeps_time, ..self }
+    }
+
+    /// Sets whether [`Client::put_all`](super::Client::put_all) lets the server store small files many at a time, which takes less
+    /// time than one by one. A file counts as done no sooner for that. What version it has then is not known.
+    pub fn with_deferred(self, deferred: bool) -> Self {
+        Self { deferred, ..self }
     }
 }
 
@@ -96,7 +103,8 @@ pub(super) fn put(
     let kind = digest_kind(requester)?;
     let mut buf = vec![0; READ_LEN];
     let file = Outgoing::hash(file.try_clone().map_err(Error::Read)?, kind, &mut buf, 0)?;
-    send(requester, &request(name, &file, options), &file, progress, &mut buf, &mut Ahead::default())
+    let put = request(name, &file, options).with_deferred(false);
+    send(requester, &put, &file, progress, &mut buf, &mut Ahead::default())
 }
 
 /// What is sent ahead of its turn.
@@ -117,7 +125,7 @@ pub(super) fn request<'a>(name: FileName<'a>, file: &Outgoing, options: &'a PutO
         PutReplace::Version(version) => Replace::Version(version.as_str()),
     });
     let modified = u64::try_from(file.status.modified_ns.div_euclid(1_000_000_000)).ok();
-    put.with_modified(modified.filter(|_| options.keeps_time))
+    put.with_modified(modified.filter(|_| options.keeps_time)).with_deferred(options.deferred)
 }
 
 /// Sends `file` by the request `put`, and the request of `ahead` behind it. Afterwards `ahead.was_sent` is that one's.

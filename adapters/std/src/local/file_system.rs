@@ -288,7 +288,7 @@ pub enum FileKind {
 }
 
 /// Identity of a file on this machine, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// Number of the mounted file system, which may change with the next mount.
     pub device: u64,

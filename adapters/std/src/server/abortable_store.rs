@@ -2,14 +2,14 @@
 //! for seconds, and nothing else would tell the thread; and it has files that were replaced while clients followed them.
 
 use coracle_core::{
-    Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Rename, Space,
-    Store, StoreError, WritableStore, WriteError,
+    Begun, Committed, Deferral, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt,
+    Rename, Space, Store, StoreError, Synced, WritableStore, WriteError,
 };
 
 use std::sync::PoisonError;
 
 use super::entry::{ConnectionEntry, ForcedClose};
-use super::followed::FollowedFiles;
+use super::followed::{FollowedFiles, Kept};
 use super::served_file::ServedFile;
 
 /// `store`, as long as the connection of `entry` was not evicted or aborted.
@@ -44,8 +44,8 @@ impl<S: Store> Store for AbortableStore<'_, S> {
             return opened.map(ServedFile::Own);
         }
         let is_replaced = opened.is_ok();
-        match self.followed.replaced(name, version) {
-            Some(file) => Ok(ServedFile::Kept { file, is_replaced }),
+        match self.followed.kept(name, version, is_replaced)? {
+            Some(Kept { file, next }) => Ok(ServedFile::Kept { file, is_replaced, next }),
             None => opened.map(ServedFile::Own),
         }
     }
@@ -57,9 +57,9 @@ impl<S: Store> Store for AbortableStore<'_, S> {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         match file {
             ServedFile::Own(file) => self.store.info(file),
-            ServedFile::Kept { file, is_replaced } => {
+            ServedFile::Kept { file, is_replaced, next } => {
                 let info = self.store.info(&file.lock().unwrap_or_else(PoisonError::into_inner))?;
-                Ok(info.with_replaced(*is_replaced))
+                Ok(info.with_replaced(*is_replaced).with_next(next.clone()))
             }
         }
     }
@@ -180,5 +180,10 @@ impl<S: WritableStore> WritableStore for AbortableStore<'_, S> {
 
     fn space(&mut self) -> Result<Space, WriteError> {
         self.store.space()
+    }
+
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        self.check()?;
+        self.store.sync(deferral)
     }
 }

@@ -111,8 +111,8 @@ where
     S: WritableStore<File: KernelFile + Send> + Clone + Send,
 {
     fn offer<'c>(&self, config: ServerConfig<'c>) -> ServerConfig<'c> {
-        use coracle_core::RequestKind::{Delete, MakeDir, Put, Rename, Space};
-        [Put, Delete, Rename, MakeDir, Space].into_iter().fold(self.0.offer(config), ServerConfig::with_offered)
+        use coracle_core::RequestKind::{Delete, MakeDir, Put, Rename, Space, Sync};
+        [Put, Delete, Rename, MakeDir, Space, Sync].into_iter().fold(self.0.offer(config), ServerConfig::with_offered)
     }
 
     fn serve(&mut self, connection: ServedConnection<'_, '_>, clock: &mut impl Clock) -> Served {

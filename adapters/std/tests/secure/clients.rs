@@ -33,7 +33,7 @@ fn a_file_is_put_and_deleted_through_the_channel() {
     let put = ada.put(name, &file, &PutOptions::new(), &mut ()).expect("put");
     assert!(!put.was_there && fs::read(running.directory.path().join("in/new.bin")).expect("read") == contents);
     assert!(ada.put(name, &file, &PutOptions::new(), &mut ()).expect("put again").was_there);
-    ada.delete(Delete::File { name, version: Some(put.version.as_str()) }).expect("deleted");
+    ada.delete(Delete::File { name, version: put.version.as_ref().map(|version| version.as_str()) }).expect("deleted");
     assert!(!running.directory.path().join("in/new.bin").exists());
     let motd = FileName::new("motd").expect("a name");
     let refused = ada.put(motd, &file, &PutOptions::new(), &mut ()).expect_err("outside of in/");

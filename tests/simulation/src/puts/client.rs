@@ -2,7 +2,10 @@
 
 use std::rc::Rc;
 
-use coracle_core::{ClientAction, ClientEvent, ClientSession, Code, DigestKind, End, Instant, ServerConfig, Version};
+use coracle_core::{
+    ClientAction, ClientEvent, ClientRequest, ClientSession, Code, DigestKind, End, Instant, ServerConfig, Version,
+    WriteRequest,
+};
 
 use super::job::{Job, PATHS, Precondition, What, digest, version};
 use super::server::Connection;
@@ -35,6 +38,8 @@ pub struct Client {
     /// What it has read of a file.
     read: Vec<u8>,
     outcome: Option<Outcome>,
+    /// The file was sent, and is to be durable.
+    is_syncing: bool,
     errors_before: u64,
     calm_attempts: u32,
 }
@@ -48,7 +53,11 @@ enum State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    Stored { was_there: bool },
+    Stored {
+        was_there: bool,
+    },
+    /// It is stored later: by a sync at the latest.
+    Deferred,
     Deleted,
     Read,
     Refused(Code),
@@ -72,6 +81,7 @@ impl Client {
             ready_at: None,
             read: Vec::new(),
             outcome: None,
+            is_syncing: false,
             errors_before: 0,
             calm_attempts: 0,
         }
@@ -231,8 +241,15 @@ impl Client {
             Some(ClientEvent::Ready(ready)) => self.ready_at = Some(ready.offset),
             Some(ClientEvent::Stored(stored)) => {
                 let contents = self.job.as_ref().and_then(|job| job.result()).expect("a file that is put");
-                assert_eq!(stored.version, version(contents), "another version was stored");
-                self.outcome = Some(Outcome::Stored { was_there: stored.was_there });
+                self.outcome = Some(match stored.version {
+                    Some(stored) if stored != version(contents) => panic!("another version was stored"),
+                    Some(_) => Outcome::Stored { was_there: stored.was_there },
+                    None => Outcome::Deferred,
+                });
+            }
+            Some(ClientEvent::Done) if self.is_syncing => {
+                scene.counts.synced += 1;
+                self.outcome = Some(Outcome::Stored { was_there: false });
             }
             Some(ClientEvent::Done) => self.outcome = Some(Outcome::Deleted),
             Some(ClientEvent::Refused(refusal)) => {
@@ -258,8 +275,20 @@ impl Client {
 
     /// Decides what follows an attempt.
     fn finish(&mut self, server: &mut Server<'_>, scene: &mut Scene) {
-        let outcome = self.outcome.take().unwrap_or(Outcome::Broken);
+        let mut outcome = self.outcome.take().unwrap_or(Outcome::Broken);
         let job = self.job.clone().expect("a job");
+        if outcome == Outcome::Deferred && self.session.action() == ClientAction::Idle && !scene.random.chance(100) {
+            let sync = ClientRequest::Write(WriteRequest::Sync);
+            self.session.start(sync, Instant::from_millis(scene.now)).expect("an idle session starts");
+            (self.is_syncing, self.moved_at) = (true, scene.now);
+            return;
+        }
+        let is_uncertain = std::mem::take(&mut self.is_syncing) && !matches!(outcome, Outcome::Stored { .. });
+        if is_uncertain || outcome == Outcome::Deferred {
+            // Nobody has said that it is durable, nor why not.
+            outcome = Outcome::Broken;
+            self.job = Some(Rc::new(job.at_once()));
+        }
         trace!(scene, "client {}: {outcome:?} for {}, from {:?}", self.number, describe(&job), self.ready_at);
         if self.session.action() != ClientAction::Idle || scene.random.chance(500) {
             self.leave(server, true, scene);
@@ -322,7 +351,7 @@ impl Client {
                 scene.counts.in_use += 1;
                 return false;
             }
-            Outcome::Refused(Code::Timeout | Code::ShuttingDown) | Outcome::Broken => return false,
+            Outcome::Refused(Code::Timeout | Code::ShuttingDown) | Outcome::Broken | Outcome::Deferred => return false,
             Outcome::Refused(code) => panic!("'{}': refused: {code:?}", job.path),
         }
         true
@@ -372,8 +401,9 @@ fn choose(others: &[Rc<Job>], scene: &mut Scene) -> Job {
         _ => Precondition::Version(current.unwrap_or_else(unknown)),
     };
     let parents = random.chance(850);
+    let deferred = random.chance(400);
     if let Some(What::Put { contents, digest, .. }) = other.map(|other| other.what.clone()) {
-        return Job { path, what: What::Put { contents, digest, replace, parents } };
+        return Job { path, what: What::Put { contents, digest, replace, parents, deferred } };
     }
     let len = match random.below(8) {
         0 => 0,
@@ -386,7 +416,7 @@ fn choose(others: &[Rc<Job>], scene: &mut Scene) -> Job {
     let contents = if len == 0 { Vec::new() } else { contents };
     let kind = if random.chance(800) { DigestKind::Sha256 } else { DigestKind::Crc32 };
     let digest = digest(&contents, kind);
-    Job { path, what: What::Put { contents: contents.into(), digest, replace, parents } }
+    Job { path, what: What::Put { contents: contents.into(), digest, replace, parents, deferred } }
 }
 
 fn describe(job: &Job) -> String {

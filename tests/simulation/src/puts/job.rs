@@ -22,7 +22,7 @@ pub struct Job {
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub enum What {
-    Put { contents: Bytes, digest: Digest, replace: Precondition, parents: bool },
+    Put { contents: Bytes, digest: Digest, replace: Precondition, parents: bool, deferred: bool },
     Delete { version: Option<Version> },
     Get,
 }
@@ -43,17 +43,29 @@ impl Job {
     /// The request for a client's session.
     pub fn request(&self) -> ClientRequest<'_> {
         match &self.what {
-            What::Put { contents, digest, replace, parents } => {
-                let put = Put::new(self.name(), contents.len() as u64, *digest);
-                let put = put.with_replace(replace.as_replace()).with_parents(*parents);
-                ClientRequest::Write(WriteRequest::Put(put))
-            }
+            What::Put { .. } => ClientRequest::Write(WriteRequest::Put(self.put())),
             What::Delete { version } => {
                 let version = version.as_ref().map(Version::as_str);
                 ClientRequest::Write(WriteRequest::Delete(Delete::File { name: self.name(), version }))
             }
             What::Get => ClientRequest::Get(GetRequest::new(self.name())),
         }
+    }
+
+    /// The request of one that puts.
+    pub fn put(&self) -> Put<'_> {
+        let What::Put { contents, digest, replace, parents, deferred } = &self.what else { panic!("it puts nothing") };
+        let put = Put::new(self.name(), contents.len() as u64, *digest);
+        put.with_replace(replace.as_replace()).with_parents(*parents).with_deferred(*deferred)
+    }
+
+    /// The same one, durable at once.
+    pub fn at_once(&self) -> Self {
+        let mut job = self.clone();
+        if let What::Put { deferred, .. } = &mut job.what {
+            *deferred = false;
+        }
+        job
     }
 
     /// What has the name when it is done; `None` for nothing.

@@ -39,6 +39,8 @@ counts! {
     /// Answers to clients.
     stored: "files stored",
     were_there: "of them there already",
+    deferred: "uploads that may be durable later",
+    synced: "of them durable by a sync",
     deleted: "files deleted",
     read: "files read meanwhile",
     refused: "preconditions that did not hold",
@@ -52,6 +54,13 @@ counts! {
     power_cuts: "servers without power",
     stops: "servers stopped while they stored",
     visits: "files of other programs on the server",
+}
+
+/// An upload that the server stores later.
+#[derive(Debug)]
+struct Deferred {
+    number: u64,
+    job: Rc<Job>,
 }
 
 /// State that a whole run shares.
@@ -91,6 +100,8 @@ struct Server<'c> {
     starts_at: u64,
     is_stopping: bool,
     reads_back: bool,
+    /// What its process stores later.
+    deferred: Vec<Deferred>,
 }
 
 /// Runs the simulation of `seed`.
@@ -104,10 +115,18 @@ pub fn run(seed: u64, is_traced: bool) -> PutCounts {
     let config = ServerConfig::new()
         .with_offered(RequestKind::Put)
         .with_offered(RequestKind::Delete)
+        .with_offered(RequestKind::Sync)
         .with_idle_ms(IDLE_MS)
         .with_stall_ms(STALL_MS);
     let reads_back = scene.random.chance(250);
-    let mut server = Server { store: None, connections: Vec::new(), starts_at: 0, is_stopping: false, reads_back };
+    let mut server = Server {
+        store: None,
+        connections: Vec::new(),
+        starts_at: 0,
+        is_stopping: false,
+        reads_back,
+        deferred: Vec::new(),
+    };
     let mut clients: Vec<Client> =
         (0..1 + scene.random.below(4)).map(|number| Client::new(number, &mut scene)).collect();
     let calm_after = 6 + scene.random.below(30) as u64;
@@ -223,11 +242,16 @@ impl Server<'_> {
         let mut has_moved = false;
         for index in 0..self.connections.len() {
             let store = self.store.as_mut().expect("it runs");
-            has_moved |= self.connections[index].step(store, scene);
+            has_moved |= self.connections[index].step(store, &mut self.deferred, scene);
             if scene.disk.is_stopped() {
                 let is_power = scene.random.chance(600);
                 return self.end(is_power, scene);
             }
+        }
+        has_moved |= self.store_deferred(scene);
+        if scene.disk.is_stopped() {
+            let is_power = scene.random.chance(600);
+            return self.end(is_power, scene);
         }
         let before = self.connections.len();
         self.connections.retain(|connection| connection.has_client || !connection.is_over());
@@ -236,6 +260,24 @@ impl Server<'_> {
             self.end(false, scene);
         }
         has_moved
+    }
+
+    /// Does a step of the commit of an upload that is stored later, as a thread of the server's would; false where there is none.
+    fn store_deferred(&mut self, scene: &mut Scene) -> bool {
+        let store = self.store.as_mut().expect("it runs");
+        let Some(number) = store.next_deferred() else { return false };
+        if !scene.is_calm && scene.random.chance(50) {
+            scene.disk.stop_after(Some(scene.random.below(9)));
+        }
+        let index = self.deferred.iter().position(|deferred| deferred.number == number).expect("it was noted");
+        let job = self.deferred[index].job.clone();
+        let is_over = store.commit_deferred(number, &job);
+        let has_changed = scene.ledger.observe(&scene.disk, &job);
+        scene.counts.named += u64::from(has_changed);
+        if is_over {
+            self.deferred.remove(index);
+        }
+        true
     }
 
     fn start(&mut self, scene: &mut Scene) -> bool {
@@ -255,6 +297,7 @@ impl Server<'_> {
     fn end(&mut self, is_power: bool, scene: &mut Scene) -> bool {
         trace!(scene, "the server {}", if is_power { "loses its power" } else { "ends" });
         self.store = None;
+        self.deferred.clear();
         self.connections.iter_mut().for_each(|connection| connection.crash(!is_power, scene));
         self.connections.retain(|connection| connection.has_client);
         if is_power {
@@ -277,7 +320,8 @@ impl Server<'_> {
 
     /// When it has something to do by itself.
     fn next_event(&self, now: u64) -> Option<u64> {
+        let deferred = (!self.deferred.is_empty()).then_some(now + 1_000);
         let start = self.store.is_none().then_some(self.starts_at);
-        self.connections.iter().filter_map(|connection| connection.next_event(now)).chain(start).min()
+        self.connections.iter().filter_map(|connection| connection.next_event(now)).chain(start).chain(deferred).min()
     }
 }

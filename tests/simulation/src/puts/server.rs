@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use coracle_core::exec::{ReadWrite, StoreExchange};
-use coracle_core::{Action, Instant, Reply, Request, ServerConfig, ServerEvent, ServerSession};
+use coracle_core::{Action, Deferral, Instant, Reply, Request, ServerConfig, ServerEvent, ServerSession};
 
-use super::Scene;
 use super::job::Job;
 use super::store::DiskStore;
+use super::{Deferred, Scene};
 use crate::context::trace;
 use crate::link::Pipe;
 use crate::server::is_reset;
@@ -126,7 +126,7 @@ impl<'c> Connection<'c> {
     }
 
     /// Steps the server's end; false where there is nothing to do.
-    pub fn step(&mut self, store: &mut DiskStore, scene: &mut Scene) -> bool {
+    pub fn step(&mut self, store: &mut DiskStore, deferred: &mut Vec<Deferred>, scene: &mut Scene) -> bool {
         let Some(mut end) = self.end.take() else { return false };
         let now = Instant::from_millis(scene.now);
         let mut has_moved = std::mem::take(&mut self.server_knows);
@@ -138,7 +138,7 @@ impl<'c> Connection<'c> {
             self.late_ms = scene.random.millis(scene.lateness);
             has_moved = true;
         }
-        has_moved |= self.act(&mut end, store, scene);
+        has_moved |= self.act(&mut end, store, deferred, scene);
         self.up.check();
         self.down.check();
         let close = if let Action::Close(close) = end.session.action() { Some(close) } else { None };
@@ -195,13 +195,19 @@ impl<'c> Connection<'c> {
     }
 
     /// Executes the session's action, as far as the link allows; false where there is nothing to do.
-    fn act(&mut self, end: &mut End<'_>, store: &mut DiskStore, scene: &mut Scene) -> bool {
+    fn act(
+        &mut self,
+        end: &mut End<'_>,
+        store: &mut DiskStore,
+        deferred: &mut Vec<Deferred>,
+        scene: &mut Scene,
+    ) -> bool {
         let now = Instant::from_millis(scene.now);
         let End { session, exchange, .. } = end;
         match session.action() {
             Action::Receive | Action::Wait => return self.receive(end, store, scene),
             Action::Reply(request) => {
-                let is_change = matches!(request, Request::Put(_) | Request::Delete(_));
+                let is_change = matches!(request, Request::Put(_) | Request::Delete(_) | Request::Sync { .. });
                 let is_delete = matches!(request, Request::Delete(_));
                 let reply = exchange.answer(store, &request, now);
                 let is_done = matches!(reply, Reply::Done | Reply::Stored { .. });
@@ -217,6 +223,10 @@ impl<'c> Connection<'c> {
                 }
                 let reply = exchange.commit(store, &put, now);
                 let is_done = matches!(reply, Reply::Stored { .. });
+                if let Reply::Deferred(Deferral { number, .. }) = reply {
+                    deferred.push(Deferred { number, job: self.job.clone() });
+                    scene.counts.deferred += 1;
+                }
                 session.reply(reply, now);
                 let has_changed = scene.ledger.observe(&scene.disk, &self.job);
                 scene.counts.named += u64::from(has_changed);

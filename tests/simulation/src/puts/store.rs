@@ -12,11 +12,11 @@ use std::rc::Rc;
 
 use coracle::local::{Access, DirectoryHandle, FileHandle, FileSystemHandle, Opened};
 use coracle_core::{
-    Begun, Committed, Delete, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Replace, Store, StoreError,
-    UploadClaim, UploadTurn, WritableStore, WriteError,
+    Begun, Committed, Deferral, Delete, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Replace, Store,
+    StoreError, Synced, UploadClaim, UploadTurn, WritableStore, WriteError,
 };
 
-use super::job::{digest, version};
+use super::job::{Job, digest, version};
 use super::upload::{Upload, partial_name, target_of};
 use crate::disk::{Disk, DiskDirectory};
 use crate::random::Random;
@@ -31,6 +31,12 @@ pub struct DiskStore {
     pub random: Random,
     /// Whether all of an upload is read back before it is committed.
     reads_back: bool,
+    /// Uploads that are committed later, with their numbers.
+    deferred: Vec<(u64, Upload)>,
+    /// The number of the last one, and how many have failed.
+    last: u64,
+    failures: u64,
+    is_asked: bool,
 }
 
 /// An upload that is not complete. Connections that lost it keep it, so that it is told from a later one of the same contents.
@@ -64,7 +70,8 @@ impl DiskStore {
         if let Some(system) = root.file_system()? {
             system.sync()?;
         }
-        let mut store = Self { root, uploads: Vec::new(), random, reads_back };
+        let (uploads, deferred) = (Vec::new(), Vec::new());
+        let mut store = Self { root, uploads, random, reads_back, deferred, last: 0, failures: 0, is_asked: false };
         store.find_uploads("")?;
         Ok(store)
     }
@@ -87,6 +94,32 @@ impl DiskStore {
     /// Forgets the upload, whose file is gone.
     pub fn forget(&mut self, gone: &Rc<Unfinished>) {
         self.uploads.retain(|upload| !Rc::ptr_eq(upload, gone));
+    }
+
+    /// The next upload whose commit has to go on; `None` where nobody is in a hurry.
+    pub fn next_deferred(&mut self) -> Option<u64> {
+        if self.deferred.is_empty() || !self.is_asked && !self.random.chance(20) {
+            return None;
+        }
+        let index = self.random.below(self.deferred.len());
+        Some(self.deferred[index].0)
+    }
+
+    /// Does a step of the commit of the upload with this number, of `job`. Returns whether it is over.
+    pub fn commit_deferred(&mut self, number: u64, job: &Job) -> bool {
+        let index = self.deferred.iter().position(|(other, _)| *other == number).expect("it is deferred");
+        let (_, mut upload) = self.deferred.swap_remove(index);
+        let outcome = upload.commit(self, &job.put().with_deferred(false));
+        match outcome {
+            Ok(Committed::Pending) => self.deferred.push((number, upload)),
+            Ok(_) => {}
+            Err(_) => {
+                self.failures += 1;
+                upload.keep(self);
+            }
+        }
+        self.is_asked &= !self.deferred.is_empty();
+        self.deferred.iter().all(|(other, _)| *other != number)
     }
 
     fn place(&self, name: FileName<'_>) -> io::Result<Place> {
@@ -338,11 +371,27 @@ impl WritableStore for DiskStore {
     }
 
     fn commit(&mut self, upload: &mut Upload, put: &Put<'_>, _: Instant) -> Result<Committed, WriteError> {
+        if put.deferred && !upload.is_committing() && self.random.chance(800) {
+            self.last += 1;
+            upload.defer(self.last)?;
+            return Ok(Committed::Deferred(Deferral::new(self.last, self.failures)));
+        }
         upload.commit(self, put)
     }
 
     fn keep(&mut self, upload: Upload) {
-        upload.keep(self);
+        match upload.number() {
+            Some(number) => self.deferred.push((number, upload.undeferred())),
+            None => upload.keep(self),
+        }
+    }
+
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        if self.deferred.iter().any(|(number, _)| *number <= deferral.number) {
+            self.is_asked = true;
+            return Ok(Synced::Pending);
+        }
+        if self.failures == deferral.failures { Ok(Synced::Done) } else { Err(StoreError::Io.into()) }
     }
 
     fn discard(&mut self, upload: Upload) {

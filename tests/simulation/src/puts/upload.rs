@@ -21,6 +21,8 @@ pub struct Upload {
     file: DiskFile,
     ticket: UploadTicket,
     stage: Stage,
+    /// Of a commit that is made later.
+    number: Option<u64>,
 }
 
 /// How far its commit is.
@@ -45,7 +47,27 @@ pub fn target_of(name: &str) -> Option<&str> {
 
 impl Upload {
     pub const fn new(unfinished: Rc<Unfinished>, place: Place, file: DiskFile, ticket: UploadTicket) -> Self {
-        Self { unfinished, place, file, ticket, stage: Stage::Open }
+        Self { unfinished, place, file, ticket, stage: Stage::Open, number: None }
+    }
+
+    pub fn is_committing(&self) -> bool {
+        self.stage != Stage::Open
+    }
+
+    /// Leaves the commit for later.
+    pub fn defer(&mut self, number: u64) -> Result<(), WriteError> {
+        self.unfinished.turn(|turn| turn.commit(self.ticket))?;
+        self.number = Some(number);
+        Ok(())
+    }
+
+    pub const fn number(&self) -> Option<u64> {
+        self.number
+    }
+
+    /// The same one, whose commit is made now.
+    pub fn undeferred(self) -> Self {
+        Self { number: None, ..self }
     }
 
     pub fn write(&self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {

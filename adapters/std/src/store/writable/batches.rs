@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most that is done together.
-const MAX_LEN: usize = 256;
+const MAX_LEN: usize = 4_096;
 
 /// What waits to be done, and how much more is expected.
 #[derive(Debug)]
@@ -45,8 +45,13 @@ impl<T> Batches<T> {
 
     /// Adds something. Returns whether the caller has to lead: to call [`Batches::next`] until that returns `None`.
     pub fn push(&self, item: T) -> bool {
+        self.push_all([item])
+    }
+
+    /// The same for several at once.
+    pub fn push_all(&self, items: impl IntoIterator<Item = T>) -> bool {
         let mut queue = self.lock();
-        queue.waiting.push(item);
+        queue.waiting.extend(items);
         self.let_go(&queue);
         !mem::replace(&mut queue.is_led, true)
     }

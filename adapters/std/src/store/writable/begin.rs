@@ -51,9 +51,12 @@ impl Writer {
             (target, name)
         });
         if let Some((target, name)) = &names
-            && !self.uploads.is_available(target, name, attempt, now)?
+            && let available = self.uploads.is_available(target, name, attempt, now)
+            && available != Ok(true)
         {
-            return Ok(Begun::Wait);
+            // It may be one that nobody has asked for yet.
+            self.deferred.hurry();
+            return available.map(|_| Begun::Wait);
         }
         let version = current.as_ref().map(File::info).transpose()?.map(|info| info.version);
         put.replace.check(version.as_ref())?;
@@ -75,7 +78,7 @@ impl Writer {
             let name = target.partial_name(put.size, &put.digest);
             (target, name)
         });
-        let limits = (self.options.max_uploads, || self.room_for_uploads());
+        let limits = (self.options.max_uploads.saturating_add(self.deferred.len()), || self.room_for_uploads());
         let claim = self.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced
@@ -92,9 +95,8 @@ impl Writer {
                     target,
                     unfinished: upload,
                     ticket,
-                    file: Arc::new(file),
                 };
-                let upload = Upload::new(partial, put);
+                let upload = Upload::new(partial, Arc::new(file), put);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {

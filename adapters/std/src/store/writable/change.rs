@@ -119,6 +119,7 @@ impl Writer {
         for name in directory.names().map_err(io)? {
             let target = Target::of_partial(identity, &name).ok_or(WriteError::NotEmpty)?;
             if self.uploads.is_in_use(&target) {
+                self.deferred.hurry();
                 return Err(WriteError::InUse);
             }
             found.push((target, name));
@@ -133,7 +134,11 @@ impl Writer {
     }
 
     fn check_unused(&self, place: &Place) -> Result<(), WriteError> {
-        if self.uploads.is_in_use(&place.target()) { Err(WriteError::InUse) } else { Ok(()) }
+        if !self.uploads.is_in_use(&place.target()) {
+            return Ok(());
+        }
+        self.deferred.hurry();
+        Err(WriteError::InUse)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::File as SystemFile;
 use std::io;
+use std::mem;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +13,7 @@ use super::super::file::File;
 use super::place::{Place, write_error};
 use super::uploads::{Target, Unfinished};
 use super::writer::Writer;
-use crate::local::{DirectoryHandle, FileHandle, Identity};
+use crate::local::{Access, DirectoryHandle, FileHandle, Identity, Opened, SystemDirectory};
 
 /// The file of an unfinished upload that a connection has, and its right to it.
 #[derive(Clone, Debug)]
@@ -22,8 +23,7 @@ pub(super) struct Partial {
     pub target: Target,
     pub unfinished: Arc<Unfinished>,
     pub ticket: UploadTicket,
-    pub file: Arc<SystemFile>,
-    /// Of `file`.
+    /// Of its file.
     pub identity: Identity,
     /// How many bytes were there when the connection began.
     pub have: u64,
@@ -35,12 +35,24 @@ pub(super) struct Partial {
 #[derive(Debug)]
 pub(super) struct Commit {
     partial: Partial,
+    /// `None` where it was closed, since many may wait.
+    file: Option<Arc<SystemFile>>,
     pub size: u64,
     modified: Option<u64>,
     replace: Precondition,
     /// The contents are on the disk.
     pub is_synced: bool,
-    outcome: Sender<Result<FileInfo, WriteError>>,
+    outcome: Outcome,
+}
+
+/// Who learns how a commit has ended.
+#[derive(Debug)]
+enum Outcome {
+    Connection(Sender<Result<FileInfo, WriteError>>),
+    /// The syncs that ask, of the commit with this number.
+    Sync(u64),
+    /// It was told.
+    Told,
 }
 
 /// [`Replace`], owned.
@@ -52,10 +64,16 @@ enum Precondition {
 }
 
 impl Commit {
-    /// The commit of `partial`, whose outcome is sent by `outcome`.
-    pub fn new(partial: Partial, put: &Put<'_>, outcome: Sender<Result<FileInfo, WriteError>>) -> Self {
+    /// The commit of `partial`, which is `file`, whose outcome is sent by `outcome`.
+    pub fn new(
+        partial: Partial,
+        file: Arc<SystemFile>,
+        put: &Put<'_>,
+        outcome: Sender<Result<FileInfo, WriteError>>,
+    ) -> Self {
         Self {
             partial,
+            file: Some(file),
             size: put.size,
             modified: put.modified,
             replace: match put.replace {
@@ -64,8 +82,19 @@ impl Commit {
                 Replace::Version(version) => Precondition::Version(version.to_owned()),
             },
             is_synced: false,
-            outcome,
+            outcome: Outcome::Connection(outcome),
         }
+    }
+
+    /// The same commit, with this number, for a sync. Its file is closed.
+    pub fn defer(&mut self, number: u64) {
+        (self.file, self.outcome) = (None, Outcome::Sync(number));
+    }
+
+    /// Uses `directory` in place of the own handle of that directory.
+    pub fn share_directory(&mut self, directory: &Arc<SystemDirectory>) {
+        let place = &self.partial.place;
+        self.partial.place = Arc::new(place.with_directory(directory));
     }
 
     /// Where the file gets its name.
@@ -79,42 +108,64 @@ impl Commit {
     }
 
     /// Ends the commit.
-    pub fn finish(self, outcome: Result<FileInfo, WriteError>) {
+    pub fn finish(mut self, outcome: Result<Option<FileInfo>, WriteError>) {
         if outcome.is_ok() {
             self.partial.writer.uploads.forget(&self.partial.target, &self.partial.unfinished);
         }
+        self.tell(outcome);
+    }
+
+    fn tell(&mut self, outcome: Result<Option<FileInfo>, WriteError>) {
         self.partial.unfinished.turn().release(self.partial.ticket);
-        // The connection may have ended meanwhile; the file has its name nevertheless.
-        let _ = self.outcome.send(outcome);
+        match mem::replace(&mut self.outcome, Outcome::Told) {
+            // The connection may have ended meanwhile; the file has its name nevertheless.
+            Outcome::Connection(sender) => {
+                drop(sender.send(outcome.and_then(|info| info.ok_or(StoreError::Io.into()))));
+            }
+            Outcome::Sync(number) => self.partial.writer.deferred.finished(number, outcome.is_ok()),
+            Outcome::Told => {}
+        }
     }
 
     /// Completes what has to be on the disk before the file gets its name.
     pub fn prepare(&self) -> Result<(), WriteError> {
         if self.partial.have > 0 {
             // It may have been longer.
-            FileHandle::set_len(&*self.partial.file, self.size).map_err(|error| write_error(&error))?;
+            FileHandle::set_len(&*self.file()?, self.size).map_err(|error| write_error(&error))?;
         }
         if let Some(time) = self.modified.and_then(|secs| UNIX_EPOCH.checked_add(Duration::from_secs(secs))) {
             // Not every file system can hold every time.
-            let _ = self.partial.file.set_modified(time);
+            let _ = self.file()?.set_modified(time);
         }
         Ok(())
     }
 
+    /// The file of the upload; opened by its name where it was closed.
+    fn file(&self) -> Result<Arc<SystemFile>, WriteError> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let opened = self.partial.place.directory.open(&self.partial.unfinished.name, Access::ReadWrite);
+        match opened.map_err(|error| write_error(&error))? {
+            Opened::File(file) => Ok(Arc::new(file)),
+            _ => Err(StoreError::Io.into()),
+        }
+    }
+
     /// Makes the contents durable.
     pub fn sync(&self) -> Result<(), WriteError> {
-        self.partial.file.sync_all().map_err(|error| {
+        self.file()?.sync_all().map_err(|error| {
             // What is read back from now on may not be what is on the disk: it must not be continued.
             let _ = self.partial.place.remove(&self.partial.unfinished.name);
             write_error(&error)
         })
     }
 
-    /// Gives the file its name, if it still may have it. The name is durable once the directory is synced.
-    pub fn rename(&self) -> Result<FileInfo, WriteError> {
+    /// Gives the file its name, if it still may have it. The name is durable once the directory is synced. Returns what the file
+    /// is now, where a connection waits for it.
+    pub fn rename(&self) -> Result<Option<FileInfo>, WriteError> {
         let (directory, leaf, partial) =
             (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);
-        let file = self.partial.file.try_clone().map_err(|_| StoreError::Io)?;
         let _lock = self.partial.writer.names.lock().unwrap_or_else(PoisonError::into_inner);
         let is_ours = directory.status(partial).map_err(|error| write_error(&error))?.map(|status| status.identity)
             == Some(self.partial.identity);
@@ -128,7 +179,7 @@ impl Commit {
         let renamed = if current.is_some() {
             self.partial.place.check_writable()?;
             // There may be neither modes nor owners here.
-            let _ = directory.copy_access(leaf, &file, true);
+            let _ = directory.copy_access(leaf, &*self.file()?, true);
             directory.rename(partial, directory, leaf)
         } else {
             self.rename_to_free_name()
@@ -136,7 +187,8 @@ impl Commit {
         renamed.map_err(|error| name_error(&error))?;
         self.partial.writer.change_used(replaced_len, self.size);
         // A rename changes the version.
-        Ok(self.partial.place.as_named(file)?.info()?)
+        let file = self.file.as_ref().map(|file| file.try_clone().map_err(|_| StoreError::Io)).transpose()?;
+        Ok(file.map(|file| self.partial.place.as_named(file)?.info()).transpose()?)
     }
 
     /// Other programs may take the name at any moment.
@@ -162,7 +214,7 @@ fn name_error(error: &io::Error) -> WriteError {
 impl Drop for Commit {
     fn drop(&mut self) {
         // Of one that has not finished.
-        self.partial.unfinished.turn().release(self.partial.ticket);
+        self.tell(Err(StoreError::Io.into()));
     }
 }
 

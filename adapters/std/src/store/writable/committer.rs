@@ -23,11 +23,8 @@ const MIN_SHARED: usize = 3;
 const MAX_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Writer {
-    /// Commits an upload, in another thread.
+    /// Commits an upload that is prepared, in another thread.
     pub fn commit(self: &Arc<Self>, commit: Commit) {
-        if let Err(error) = commit.prepare() {
-            return commit.finish(Err(error));
-        }
         let writer = Arc::clone(self);
         if commit.size > LARGE {
             // Where there can be no thread, the commit ends with an error, since it is dropped.
@@ -47,6 +44,13 @@ impl Writer {
                 }
             }
             Err(error) => commit.finish(Err(error)),
+        }
+    }
+
+    /// Commits `deferred` together, in this thread.
+    pub fn commit_deferred(&self, deferred: Vec<Commit>) {
+        if self.commits.batches.push_all(deferred) {
+            self.lead();
         }
     }
 
@@ -93,7 +97,7 @@ impl Writer {
 }
 
 /// A file that has its name, which is not durable yet.
-type Named = (Commit, FileInfo);
+type Named = (Commit, Option<FileInfo>);
 
 /// The directories that have to be synced for names to be durable.
 struct Directories {

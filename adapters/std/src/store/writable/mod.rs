@@ -6,6 +6,8 @@ mod change;
 mod commit;
 mod commits;
 mod committer;
+mod deferred;
+mod deferring;
 mod hashing;
 mod options;
 mod place;
@@ -21,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_core::{
-    Begun, Committed, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt, Rename, Space,
-    Store, StoreError, WritableStore, WriteError,
+    Begun, Committed, Deferral, Delete, Digest, DigestKind, FileInfo, FileName, Instant, Listed, Put, PutAttempt,
+    Rename, Space, Store, StoreError, Synced, WritableStore, WriteError,
 };
 
 pub use options::WriteOptions;
@@ -48,6 +50,8 @@ use writer::Writer;
 /// - A file that is complete and verified is synced, renamed and its directory synced, in another thread. Files that wait for
 ///   that at the same time are synced together, by `syncfs(2)` where that promises the same. A replaced file's mode, owner,
 ///   access control list and user attributes are kept as far as allowed, set-id bits never. Who has the old file open keeps it.
+/// - Files that clients allow to be durable later wait for a second, for a sync, or for enough of them; then they are committed
+///   together. A client that has gone does not change that.
 /// - Preconditions are checked under a lock that all writers of this store share. Other programs can write to the same directory;
 ///   they do not know the lock, but a name that must be free is given by an operation that never replaces, where the file
 ///   system has it.
@@ -210,5 +214,9 @@ impl WritableStore for &WritableDirectoryStore {
 
     fn space(&mut self) -> Result<Space, WriteError> {
         self.writer.space()
+    }
+
+    fn sync(&mut self, deferral: Deferral) -> Result<Synced, WriteError> {
+        self.writer.deferred.sync(deferral)
     }
 }

@@ -16,7 +16,7 @@ use crate::sys::{is_out_of_space, is_read_only, may_write, store_error};
 /// A name in an open directory.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub directory: SystemDirectory,
+    pub directory: Arc<SystemDirectory>,
     pub identity: Identity,
     pub leaf: OsString,
     /// What the versions of the file come from where it is only appended to.
@@ -29,7 +29,18 @@ impl Place {
         let directory = root.open_directory(parent(name).unwrap_or(".")).map_err(|error| write_error(&error))?;
         let status = directory.status(OsStr::new(".")).map_err(|error| write_error(&error))?;
         let identity = status.ok_or(StoreError::NotFound)?.identity;
-        Ok(Self { directory, identity, leaf: name.last().into(), generations: append_only.generations(name) })
+        Ok(Self {
+            directory: Arc::new(directory),
+            identity,
+            leaf: name.last().into(),
+            generations: append_only.generations(name),
+        })
+    }
+
+    /// The same place, by another handle of its directory.
+    pub fn with_directory(&self, directory: &Arc<SystemDirectory>) -> Self {
+        let (directory, leaf, generations) = (Arc::clone(directory), self.leaf.clone(), self.generations.clone());
+        Self { directory, identity: self.identity, leaf, generations }
     }
 
     pub fn target(&self) -> Target {

@@ -1,6 +1,8 @@
 //! An upload that a connection sends, and its file.
 
+use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ const WRITE_OUT_LEN: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct Upload {
     partial: Partial,
+    file: Arc<File>,
     /// A small file is soon complete; then it shares a sync with others.
     expected: Option<Expected<Commit>>,
     /// Of a large file that begins here.
@@ -32,21 +35,24 @@ pub struct Upload {
     /// Up to where the disk was told to begin.
     written_out: u64,
     commit: Option<Receiver<Result<FileInfo, WriteError>>>,
+    /// The commit goes on without this.
+    is_deferred: bool,
 }
 
 impl Upload {
-    pub(super) fn new(partial: Partial, put: &Put<'_>) -> Self {
+    /// The upload whose file is `file`.
+    pub(super) fn new(partial: Partial, file: Arc<File>, put: &Put<'_>) -> Self {
         let is_large = put.size > LARGE;
         let expected = (!is_large).then(|| partial.writer.commits.batches.expect());
         let is_hashed = is_large && partial.have == 0;
         // Where there can be no thread, the caller hashes.
-        let hashing = is_hashed.then(|| Hashing::begin(&partial.file, put.size, put.digest.kind()).ok()).flatten();
-        Self { partial, expected, hashing, written_out: 0, commit: None }
+        let hashing = is_hashed.then(|| Hashing::begin(&file, put.size, put.digest.kind()).ok()).flatten();
+        Self { partial, file, expected, hashing, written_out: 0, commit: None, is_deferred: false }
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
         self.partial.unfinished.turn().enter(self.partial.ticket)?;
-        let written = FileHandle::write_at(&*self.partial.file, bytes, offset);
+        let written = FileHandle::write_at(&*self.file, bytes, offset);
         self.partial.unfinished.turn().leave(self.partial.ticket, true, now);
         match written {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(0),
@@ -69,7 +75,7 @@ impl Upload {
     fn write_out(&mut self, end: u64) {
         let begin = self.written_out;
         if end.saturating_sub(begin) >= WRITE_OUT_LEN {
-            begin_to_write_out(&self.partial.file, begin, end - begin);
+            begin_to_write_out(&self.file, begin, end - begin);
             self.written_out = end;
         }
     }
@@ -86,7 +92,7 @@ impl Upload {
     pub(super) fn read_back(&self, offset: u64, buf: &mut [u8], now: Instant) -> Result<usize, WriteError> {
         self.partial.unfinished.turn().enter(self.partial.ticket)?;
         let read = loop {
-            match FileHandle::read_at(&*self.partial.file, buf, offset) {
+            match FileHandle::read_at(&*self.file, buf, offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read,
             }
@@ -95,15 +101,27 @@ impl Upload {
         read.map_err(|_| StoreError::Io.into())
     }
 
-    /// Lets another thread commit, since nothing bounds the time that a disk takes.
+    /// Lets another thread commit, since nothing bounds the time that a disk takes; now, or later where `put` allows it.
     pub(super) fn commit(&mut self, put: &Put<'_>) -> Result<Committed, WriteError> {
         let receiver = match &self.commit {
             Some(receiver) => receiver,
             None => {
                 self.partial.unfinished.turn().commit(self.partial.ticket)?;
                 let (sender, receiver) = mpsc::channel();
-                self.partial.writer.commit(Commit::new(self.partial.clone(), put, sender));
+                let commit = Commit::new(self.partial.clone(), Arc::clone(&self.file), put, sender);
+                commit.prepare()?;
+                let writer = &self.partial.writer;
+                let deferral = if put.deferred {
+                    writer.commit_later(commit)
+                } else {
+                    writer.commit(commit);
+                    None
+                };
                 self.expected = None;
+                if let Some(deferral) = deferral {
+                    self.is_deferred = true;
+                    return Ok(Committed::Deferred(deferral));
+                }
                 self.commit.insert(receiver)
             }
         };
@@ -118,7 +136,10 @@ impl Upload {
     }
 
     pub(super) fn discard(self) {
-        if self.commit.is_none() && self.partial.unfinished.turn().enter(self.partial.ticket).is_ok() {
+        if self.commit.is_none()
+            && !self.is_deferred
+            && self.partial.unfinished.turn().enter(self.partial.ticket).is_ok()
+        {
             // What cannot be removed is removed by a sweep.
             let _ = self.partial.place.remove(&self.partial.unfinished.name);
             self.partial.writer.uploads.forget(&self.partial.target, &self.partial.unfinished);
@@ -129,7 +150,7 @@ impl Upload {
 impl Drop for Upload {
     fn drop(&mut self) {
         // A commit under way ends by itself, and releases the upload then.
-        if self.commit.is_none() {
+        if self.commit.is_none() && !self.is_deferred {
             self.partial.unfinished.turn().release(self.partial.ticket);
         }
     }

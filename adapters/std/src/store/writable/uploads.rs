@@ -120,7 +120,10 @@ impl Uploads {
         now: Instant,
     ) -> Result<Claim, WriteError> {
         let mut uploads = self.lock();
-        let left = room().saturating_sub(reserved_by_others(&uploads, Some(target)));
+        let left = match room() {
+            u64::MAX => u64::MAX,
+            room => room.saturating_sub(reserved_by_others(&uploads, Some(target))),
+        };
         let check_room = || if size > left { Err(WriteError::NoSpace { free: Some(left) }) } else { Ok(()) };
         let mut displaced = None;
         match uploads.get(target) {

@@ -9,6 +9,7 @@ use coracle_core::{FileName, Put, Space, StoreError, WriteError};
 use super::super::append_only::AppendOnly;
 use super::super::directory::DirectoryStore;
 use super::commits::Commits;
+use super::deferred::DeferredCommits;
 use super::options::WriteOptions;
 use super::place::write_error;
 use super::uploads::{Target, Uploads};
@@ -25,6 +26,7 @@ pub(super) struct Writer {
     pub options: WriteOptions,
     pub uploads: Uploads,
     pub commits: Commits,
+    pub deferred: DeferredCommits,
     /// Held while a name is given, taken or removed, from the check of its precondition on.
     pub names: Mutex<()>,
     /// Bytes of all files beneath the directory, unfinished uploads left out; counted where there is a quota.
@@ -41,6 +43,7 @@ impl Writer {
             root,
             options,
             uploads: Uploads::default(),
+            deferred: DeferredCommits::default(),
             names: Mutex::new(()),
             used: AtomicU64::new(0),
             is_hidden_served: store.is_hidden_served(),
