@@ -7,7 +7,7 @@ use coracle_core::{
 use embedded_sdmmc_types::BlockDevice;
 
 use crate::directory::{DirEntry, Directory, Found};
-use crate::entries::NoRoom;
+use crate::entries::{NoRoom, Room};
 use crate::new_name::NewName;
 use crate::slot::{DIRECTORY, Slot, SlotKind, SlotPlace};
 use crate::store::{FatFile, FatStore};
@@ -109,6 +109,12 @@ impl<D: BlockDevice> FatStore<D> {
         slot.with_times(modified, created)
     }
 
+    /// Room for the entry of `target`, and the attempt of its short name.
+    fn find_room(&mut self, target: &Target<'_>) -> Result<(Room, u8), WriteError> {
+        let attempt = self.volume.choose_short_name(target.directory, &target.name)?;
+        Ok((self.volume.find_room(target.directory, target.name.slots(attempt))?, attempt))
+    }
+
     fn make_parents(&mut self, name: FileName<'_>) -> Result<(), WriteError> {
         for (at, _) in name.as_str().match_indices('/') {
             let path = name.as_str().get(..at).and_then(|path| FileName::new(path).ok()).ok_or(StoreError::BadName)?;
@@ -129,13 +135,13 @@ impl<D: BlockDevice> FatStore<D> {
             Some(_) => return Err(WriteError::Exists),
             None => {}
         }
-        let room = self.volume.find_room(target.directory, target.name.slots())?;
+        let (room, attempt) = self.find_room(&target)?;
         let slot = self.stamp(Slot::new(b"           ", DIRECTORY), None);
         self.volume.begin_change()?;
         let taken = self.volume.take(None, 1)?.ok_or(NoRoom::Full)?;
         self.volume.write_directory(taken.first, target.directory, slot)?;
         let slot = slot.with_contents(taken.first, 0);
-        self.volume.write_entry(target.directory, &room, &target.name, slot)?;
+        self.volume.write_entry(&room, &target.name, attempt, slot)?;
         Ok(self.volume.commit_change()?)
     }
 
@@ -357,9 +363,9 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
         if rename.version.is_some_and(|version| version_of(&entry.slot).is_ok_and(|now| now.as_str() != version)) {
             return Err(WriteError::Changed);
         }
-        let room = self.volume.find_room(to.directory, to.name.slots())?;
+        let (room, attempt) = self.find_room(&to)?;
         self.volume.begin_change()?;
-        self.volume.write_entry(to.directory, &room, &to.name, entry.slot)?;
+        self.volume.write_entry(&room, &to.name, attempt, entry.slot)?;
         self.volume.remove_entry(from.directory, entry.place)?;
         Ok(self.volume.commit_change()?)
     }
@@ -437,7 +443,7 @@ impl<D: BlockDevice> FatStore<D> {
     ) -> Result<SlotPlace, WriteError> {
         let room = match current {
             Some(_) => None,
-            None => Some(self.volume.find_room(target.directory, target.name.slots())?),
+            None => Some(self.find_room(target)?),
         };
         // The attribute that backups look at.
         let slot = current.map_or(Slot::new(b"           ", 0x20), |entry| entry.slot);
@@ -449,7 +455,7 @@ impl<D: BlockDevice> FatStore<D> {
                 self.throw_away(&entry.slot, entry.slot.size())?;
                 entry.place
             }
-            (None, Some(room)) => self.volume.write_entry(target.directory, room, &target.name, slot)?,
+            (None, Some((room, attempt))) => self.volume.write_entry(room, &target.name, *attempt, slot)?,
             (None, None) => return Err(StoreError::Io.into()),
         };
         let own = self.volume.writing()?.upload;

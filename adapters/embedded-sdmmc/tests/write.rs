@@ -70,6 +70,24 @@ fn files_are_put_replaced_renamed_and_deleted() {
     }
 }
 
+/// A name that another file has as its short one, beside its own.
+#[test]
+fn a_name_may_be_the_short_one_of_another_file() {
+    let maker = Maker::new(8_192, "-F 16 -s 1");
+    let image = maker.image();
+    let checker = Checker::new(maker);
+    let mut store = writable(&image);
+    put(&mut store, "a long name.text", b"long").expect("put");
+    let bytes = image.bytes();
+    let at = bytes.windows(5).position(|bytes| bytes == b"~1TEX").expect("its short name");
+    let short = String::from_utf8_lossy(&bytes[at - 6..at + 2]).into_owned() + ".TEX";
+    assert!(short.starts_with("AL"), "{short}");
+    put(&mut store, &short, b"short").expect("put");
+    put(&mut store, &short, b"again").expect("put");
+    let tree = Tree::from([("a long name.text".into(), b"long".into()), (short, b"again".into())]);
+    judge(&checker, &image, &tree);
+}
+
 #[test]
 fn what_cannot_be_written_is_refused() {
     let maker = Maker::new(8_192, "-F 16 -s 1").with_tree(&Tree::from([("dir/file".into(), vec![1])]));
