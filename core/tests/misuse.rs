@@ -71,7 +71,7 @@ fn a_report_to_a_server_that_matches_another_action() {
         (get, 0, &["reply"]),
         (r#"{"type":"list"}"#, 1, &["entry"]),
         (r#"{"type":"hello"}"#, 0, &["sent"]),
-        (get, 1, &["hashed", "file_fault"]),
+        (get, 1, &["hashed", "finished", "file_fault"]),
         (get, 3, &["sent", "file_fault"]),
         (r#"{"type":"stat","fileName":"a.txt","digest":"crc32"}"#, 2, &["working", "finished", "file_fault"]),
     ];

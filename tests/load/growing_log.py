@@ -20,6 +20,8 @@ class File:
         self.lines = []
         self.starts = []
         self.size = 0
+        # Whether its name was given to another file; otherwise it was written anew in place.
+        self.is_renamed = False
 
     def add(self, line):
         self.lines.append(line)
@@ -80,6 +82,7 @@ class GrowingLog:
             self.append()
             yield
         os.close(self.descriptor)
+        self.files[-1].is_renamed = True
         self.descriptor = self.create(os.O_EXCL)
         self.append()
 
@@ -151,8 +154,9 @@ class Printed:
     def explain(self):
         """Finds for each gap what was told of it: a file that begins anew, and maybe others of which nothing was read.
 
-        Where the rest of a file is missing, the first has to name the byte up to which it was printed. Where it was read to its
-        end, files that came and went before the next look are known to nobody.
+        Where the rest of a file is missing, or a file was renamed of which nothing was read, one has to name the byte up to which
+        the one before was printed. Otherwise it was read to its end, and what was written anew in place before the first look at
+        it is known to nobody.
         """
         told, used = self.beginnings, {0}
         for gap in self.gaps:
@@ -162,8 +166,10 @@ class Printed:
                     gap.is_told |= told[index] is not None
                     after.add(index := index + 1)
                     while index < len(told) and told[index] in (None, 0):
+                        gap.is_told |= told[index] is not None
                         after.add(index := index + 1)
             assert after, f"{gap} is not told: {told[min(used):max(used) + 3]} of {len(told)}"
+            assert gap.is_told or not gap.renamed, f"{gap} of {gap.renamed} files that were renamed is not told"
             used = after
         assert len(told) in used, f"{len(self.gaps)} gaps, and {len(told)} times it is told to begin anew"
 
@@ -177,6 +183,7 @@ class Gap:
         self.positions = [position] if is_cut else [position, position - 1]
         self.rest_len = files[before].size - position
         self.is_told = False
+        self.renamed = sum(file.is_renamed for file in files[before + 1:after])
         self.between_len = sum(file.size for file in files[before + 1:after])
 
     def __str__(self):

@@ -1,5 +1,7 @@
 //! The clock of a session's owner.
 
+use core::future::Future;
+
 use coracle_core::Instant;
 
 /// A clock that can be awaited.
@@ -18,8 +20,8 @@ impl<C: Clock> Clock for &C {
         (**self).now()
     }
 
-    async fn sleep_until(&self, when: Instant) {
-        (**self).sleep_until(when).await;
+    fn sleep_until(&self, when: Instant) -> impl Future<Output = ()> {
+        (**self).sleep_until(when)
     }
 }
 
@@ -34,8 +36,8 @@ impl Clock for EmbassyClock {
         Instant::from_millis(embassy_time::Instant::now().as_millis())
     }
 
-    async fn sleep_until(&self, when: Instant) {
+    fn sleep_until(&self, when: Instant) -> impl Future<Output = ()> {
         let when = embassy_time::Instant::try_from_millis(when.as_millis());
-        embassy_time::Timer::at(when.unwrap_or(embassy_time::Instant::MAX)).await;
+        embassy_time::Timer::at(when.unwrap_or(embassy_time::Instant::MAX))
     }
 }

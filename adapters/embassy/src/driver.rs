@@ -128,14 +128,7 @@ where
             Action::SendBytes { .. } => self.send_bytes().await,
             Action::SendFile { .. } => self.send_file().await,
             Action::Hash { .. } => self.hash().await,
-            Action::Finish { from, to } => {
-                let finished = self.exchange.finish(self.store, from, to).await;
-                self.now = self.clock.now();
-                match finished {
-                    Ok(finished) => self.session.finished(finished, self.now),
-                    Err(_) => self.body_fault().await,
-                }
-            }
+            Action::Finish { from, to } => self.finish(from, to).await,
             #[cfg(feature = "write")]
             Action::Commit(put) => {
                 let answer = A::commit(&mut self.exchange, self.store, &put, self.now).await;
@@ -391,11 +384,13 @@ where
         let Action::SendFile { offset, len, hash, .. } = self.session.action() else { return true };
         let until = self.until();
         let (exchange, store) = (&mut self.exchange, &mut *self.store);
-        let sent = self.transport.write_with(|room| {
+        let mut fill = |room: &mut [u8]| {
             let len = len.min(room.len());
             let read = exchange.read_now(store, offset, room.get_mut(..len).unwrap_or_default(), hash);
             (read.and_then(Result::ok).unwrap_or(0), read)
-        });
+        };
+        // By reference, since each function that it passes through keeps a copy.
+        let sent = self.transport.write_with(&mut fill);
         let outcome = select(sent, self.clock.sleep_until(until)).await;
         self.now = self.clock.now();
         match outcome {
@@ -415,6 +410,15 @@ where
     async fn body_fault(&mut self) {
         if self.write_out().await {
             self.file_fault();
+        }
+    }
+
+    async fn finish(&mut self, from: u64, to: u64) {
+        let finished = self.exchange.finish(self.store, from, to).await;
+        self.now = self.clock.now();
+        match finished {
+            Ok(finished) => self.session.finished(finished, self.now),
+            Err(_) => self.body_fault().await,
         }
     }
 
@@ -438,7 +442,7 @@ where
             Err(error) if matches!(self.exchange.open, Open::Upload { .. }) => {
                 self.session.store_failed(error, self.now)
             }
-            Err(_) => self.file_fault(),
+            Err(_) => self.finish(offset, offset).await,
         }
     }
 
@@ -457,7 +461,7 @@ where
         self.now = self.clock.now();
         match outcome {
             Either3::First(()) => self.stop(),
-            Either3::Third(()) if deadline <= self.now => self.expired(),
+            Either3::Third(()) if self.until() <= self.now => self.expired(),
             Either3::Second(()) | Either3::Third(()) => self.session.look_again(self.now),
         }
     }

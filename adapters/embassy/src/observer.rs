@@ -1,6 +1,6 @@
 //! What a session tells and asks its owner.
 
-use core::future::pending;
+use core::future::{Future, pending};
 
 #[cfg(feature = "wait")]
 use coracle_core::FileName;
@@ -61,16 +61,17 @@ pub trait Observer {
 
     /// Completes when the session has to end gracefully: after the exchange under way the client is told `shuttingDown`. May be
     /// dropped and called again, and completes again then. Default: never.
-    async fn stopped(&self) {
-        pending().await
+    // No `async fn`, whose futures keep their arguments, twice.
+    fn stopped(&self) -> impl Future<Output = ()> {
+        pending()
     }
 
     /// Completes when the file `name`, which a client waits for, may have changed. The session looks each second, too. May be
     /// dropped and called again. Default: never.
     #[cfg(feature = "wait")]
-    async fn changed(&self, name: FileName<'_>) {
+    fn changed(&self, name: FileName<'_>) -> impl Future<Output = ()> {
         let _ = name;
-        pending().await
+        pending()
     }
 }
 
@@ -108,12 +109,12 @@ impl<O: Observer> Observer for &mut O {
         (**self).exchange(exchange);
     }
 
-    async fn stopped(&self) {
-        (**self).stopped().await;
+    fn stopped(&self) -> impl Future<Output = ()> {
+        (**self).stopped()
     }
 
     #[cfg(feature = "wait")]
-    async fn changed(&self, name: FileName<'_>) {
-        (**self).changed(name).await;
+    fn changed(&self, name: FileName<'_>) -> impl Future<Output = ()> {
+        (**self).changed(name)
     }
 }

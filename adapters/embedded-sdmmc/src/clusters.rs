@@ -115,7 +115,7 @@ impl<D: BlockDevice> FatVolume<D> {
         for cluster in 2..self.layout.clusters + 2 {
             free += u32::from(self.link(cluster)? == Link::Free);
         }
-        self.writing()?.free = free;
+        self.writing()?.free_before = free;
         Ok(())
     }
 

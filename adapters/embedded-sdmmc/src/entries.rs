@@ -92,22 +92,24 @@ impl<D: BlockDevice> FatVolume<D> {
         Ok((room.len == wanted).then_some(room))
     }
 
-    /// Writes `slot` under `name` to `room`, with a short name that no other entry of `directory` has. Returns where it is.
-    pub(crate) fn write_entry(
-        &mut self,
-        directory: Directory,
-        room: &Room,
-        name: &NewName<'_>,
-        slot: Slot,
-    ) -> Result<SlotPlace, StoreError> {
-        // Another short name takes another number of slots only where the name is its own.
-        let mut attempt = u8::from(name.slots() == 1 && room.places().count() > 1);
-        while self.has_short_name(directory, &name.short(attempt))? {
-            attempt += 1;
-            if attempt == TRIES {
-                return Err(StoreError::Io);
+    /// The attempt whose short name for `name` no other entry of `directory` has.
+    pub(crate) fn choose_short_name(&mut self, directory: Directory, name: &NewName<'_>) -> Result<u8, StoreError> {
+        for attempt in 0..TRIES {
+            if self.find_short(directory, &name.short(attempt))?.is_none() {
+                return Ok(attempt);
             }
         }
+        Err(StoreError::Io)
+    }
+
+    /// Writes `slot` under `name` to `room`, with the short name of attempt `attempt`. Returns where it is.
+    pub(crate) fn write_entry(
+        &mut self,
+        room: &Room,
+        name: &NewName<'_>,
+        attempt: u8,
+        slot: Slot,
+    ) -> Result<SlotPlace, StoreError> {
         let slot = slot.with_short_name(&name.short(attempt));
         let mut at = None;
         for (place, entry) in room.places().zip(name.entries(slot, attempt)) {
@@ -180,16 +182,12 @@ impl<D: BlockDevice> FatVolume<D> {
 
     /// Whether `name` is that of one of this crate's own files.
     pub(crate) fn is_own_name(&mut self, directory: Directory, name: &NewName<'_>) -> Result<bool, StoreError> {
-        let is_single = name.slots() == 1 && directory == Directory::Root;
+        let is_single = name.slots(0) == 1 && directory == Directory::Root;
         if !is_single {
             return Ok(false);
         }
         let found = self.find_short(directory, &name.short(0))?;
         Ok(found.is_some_and(|entry| entry.slot.kind() == SlotKind::Other))
-    }
-
-    fn has_short_name(&mut self, directory: Directory, name: &[u8; 11]) -> Result<bool, StoreError> {
-        Ok(self.find_short(directory, name)?.is_some())
     }
 
     fn edit_slot(&mut self, place: SlotPlace, change: impl FnOnce(&mut [u8; SLOT_LEN])) -> Result<(), StoreError> {

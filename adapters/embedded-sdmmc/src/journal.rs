@@ -25,8 +25,11 @@ impl<D: BlockDevice> FatVolume<D> {
     pub(crate) fn begin_change(&mut self) -> Result<(), StoreError> {
         if self.writing()?.is_torn {
             self.replay()?;
+            self.count_free()?;
         }
-        self.writing()?.count = 0;
+        let writing = self.writing()?;
+        // One that was not made has taken and freed nothing.
+        (writing.count, writing.free) = (0, writing.free_before);
         Ok(())
     }
 
@@ -69,23 +72,28 @@ impl<D: BlockDevice> FatVolume<D> {
         // Whatever fails from here on, the change is made or not when it is looked at next.
         writing.is_torn = true;
         self.write_block(journal, &header)?;
-        self.replay()
+        if !self.replay()? {
+            return Err(StoreError::Io);
+        }
+        let writing = self.writing()?;
+        writing.free_before = writing.free;
+        Ok(())
     }
 
-    /// Makes a change that was begun, where all of its blocks are as they were before or after it.
-    fn replay(&mut self) -> Result<(), StoreError> {
+    /// Makes a change that was begun, where all of its blocks are as they were before or after it; whether they are.
+    fn replay(&mut self) -> Result<bool, StoreError> {
         let journal = self.writing()?.journal;
         let mut header = *self.block(journal)?;
         let sum = u32_at(&header, CHECKSUM);
         header[CHECKSUM..].fill(0);
         let count = usize::try_from(u32_at(&header, 8)).unwrap_or(usize::MAX);
         let is_whole = header.starts_with(MAGIC) && sum == checksum(&header) && count <= MAX_EDITS;
+        let mut is_possible = is_whole;
         if is_whole {
             let items = header[LIST..].chunks_exact(ITEM_LEN).take(count);
             let edits = items.zip(journal + 1..).map(|(item, copy)| {
                 (copy, Edit { block: u32_at(item, 0), old: u32_at(item, 4), new: u32_at(item, 8) })
             });
-            let mut is_possible = true;
             for (copy, edit) in edits.clone() {
                 let now = checksum(self.block(edit.block)?);
                 is_possible = is_possible && (now == edit.old || now == edit.new);
@@ -102,7 +110,7 @@ impl<D: BlockDevice> FatVolume<D> {
             self.write_block(journal, &[0; 512])?;
         }
         self.writing()?.is_torn = false;
-        Ok(())
+        Ok(is_possible)
     }
 }
 

@@ -22,9 +22,14 @@ impl<'a> NewName<'a> {
         is_good.then(|| Self { text, short: as_short(text) })
     }
 
-    /// Number of slots that it takes.
-    pub fn slots(&self) -> usize {
-        if self.short.is_some() { 1 } else { self.text.encode_utf16().count().div_ceil(13) + 1 }
+    /// Number of slots that it takes with the short name of attempt `attempt`.
+    pub fn slots(&self, attempt: u8) -> usize {
+        self.pieces(attempt) + 1
+    }
+
+    /// Number of pieces of its long name: none where it is the short one.
+    fn pieces(&self, attempt: u8) -> usize {
+        if self.short.is_some() && attempt == 0 { 0 } else { self.text.encode_utf16().count().div_ceil(13) }
     }
 
     /// The short name that is tried in attempt `attempt`, which is of no use where another entry has it.
@@ -48,9 +53,7 @@ impl<'a> NewName<'a> {
 
     /// The entries, in their order, that name `slot`, whose short name is set.
     pub fn entries(&self, slot: Slot, attempt: u8) -> impl Iterator<Item = Slot> {
-        let pieces =
-            if self.short.is_some() && attempt == 0 { 0 } else { self.text.encode_utf16().count().div_ceil(13) };
-        let last = u8::try_from(pieces).unwrap_or(0);
+        let last = u8::try_from(self.pieces(attempt)).unwrap_or(0);
         let text = self.text;
         let checksum = slot.checksum();
         let pieces =
@@ -96,7 +99,7 @@ mod tests {
 
     fn short(text: &str) -> (usize, [u8; 11]) {
         let name = NewName::new(text).expect("a name");
-        (name.slots(), name.short(0))
+        (name.slots(0), name.short(0))
     }
 
     #[test]

@@ -35,8 +35,7 @@ impl<D: BlockDevice> FatVolume<D> {
         }
         let block = self.layout.block_of(first, 0).ok_or(StoreError::Io)?;
         self.writing = Some(Writing::new(block, upload, trash));
-        self.begin_change()?;
-        Ok(self.count_free()?)
+        Ok(self.begin_change()?)
     }
 
     fn journal_clusters(&self) -> u32 {

@@ -7,7 +7,7 @@ use coracle_core::{
 use embedded_sdmmc_types::BlockDevice;
 
 use crate::directory::{DirEntry, Directory, Found};
-use crate::entries::NoRoom;
+use crate::entries::{NoRoom, Room};
 use crate::new_name::NewName;
 use crate::slot::{DIRECTORY, Slot, SlotKind, SlotPlace};
 use crate::store::{FatFile, FatStore};
@@ -109,6 +109,12 @@ impl<D: BlockDevice> FatStore<D> {
         slot.with_times(modified, created)
     }
 
+    /// Room for the entry of `target`, and the attempt of its short name.
+    fn find_room(&mut self, target: &Target<'_>) -> Result<(Room, u8), WriteError> {
+        let attempt = self.volume.choose_short_name(target.directory, &target.name)?;
+        Ok((self.volume.find_room(target.directory, target.name.slots(attempt))?, attempt))
+    }
+
     fn make_parents(&mut self, name: FileName<'_>) -> Result<(), WriteError> {
         for (at, _) in name.as_str().match_indices('/') {
             let path = name.as_str().get(..at).and_then(|path| FileName::new(path).ok()).ok_or(StoreError::BadName)?;
@@ -129,13 +135,13 @@ impl<D: BlockDevice> FatStore<D> {
             Some(_) => return Err(WriteError::Exists),
             None => {}
         }
-        let room = self.volume.find_room(target.directory, target.name.slots())?;
+        let (room, attempt) = self.find_room(&target)?;
         let slot = self.stamp(Slot::new(b"           ", DIRECTORY), None);
         self.volume.begin_change()?;
         let taken = self.volume.take(None, 1)?.ok_or(NoRoom::Full)?;
         self.volume.write_directory(taken.first, target.directory, slot)?;
         let slot = slot.with_contents(taken.first, 0);
-        self.volume.write_entry(target.directory, &room, &target.name, slot)?;
+        self.volume.write_entry(&room, &target.name, attempt, slot)?;
         Ok(self.volume.commit_change()?)
     }
 
@@ -276,6 +282,7 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
             Some(active) => self.volume.append(active, bytes),
             None => Err(StoreError::Io.into()),
         };
+        self.forget_torn();
         self.turn.leave(upload.ticket, true, now);
         done
     }
@@ -304,7 +311,9 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
         if !self.tidy()? {
             return Ok(Committed::Pending);
         }
-        let place = self.give_name(&target, current, first, size, put.modified)?;
+        let place = self.give_name(&target, current, first, size, put.modified);
+        self.forget_torn();
+        let place = place?;
         self.active = None;
         self.turn.release(upload.ticket);
         // What was replaced is freed later where it is large.
@@ -354,9 +363,9 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
         if rename.version.is_some_and(|version| version_of(&entry.slot).is_ok_and(|now| now.as_str() != version)) {
             return Err(WriteError::Changed);
         }
-        let room = self.volume.find_room(to.directory, to.name.slots())?;
+        let (room, attempt) = self.find_room(&to)?;
         self.volume.begin_change()?;
-        self.volume.write_entry(to.directory, &room, &to.name, entry.slot)?;
+        self.volume.write_entry(&room, &to.name, attempt, entry.slot)?;
         self.volume.remove_entry(from.directory, entry.place)?;
         Ok(self.volume.commit_change()?)
     }
@@ -375,6 +384,13 @@ impl<D: BlockDevice> WritableStore for FatStore<D> {
 }
 
 impl<D: BlockDevice> FatStore<D> {
+    /// Gives up the upload where the volume failed in the middle of a change: its clusters may have another file by then.
+    fn forget_torn(&mut self) {
+        if self.volume.writing.as_ref().is_some_and(|writing| writing.is_torn) {
+            self.active = None;
+        }
+    }
+
     /// Begins or continues the upload; its length so far, or `None` where room is still being made.
     fn begin_granted(&mut self, put: &Put<'_>, size: u32, is_same: bool) -> Result<Option<u32>, WriteError> {
         if !is_same {
@@ -427,7 +443,7 @@ impl<D: BlockDevice> FatStore<D> {
     ) -> Result<SlotPlace, WriteError> {
         let room = match current {
             Some(_) => None,
-            None => Some(self.volume.find_room(target.directory, target.name.slots())?),
+            None => Some(self.find_room(target)?),
         };
         // The attribute that backups look at.
         let slot = current.map_or(Slot::new(b"           ", 0x20), |entry| entry.slot);
@@ -439,7 +455,7 @@ impl<D: BlockDevice> FatStore<D> {
                 self.throw_away(&entry.slot, entry.slot.size())?;
                 entry.place
             }
-            (None, Some(room)) => self.volume.write_entry(target.directory, room, &target.name, slot)?,
+            (None, Some((room, attempt))) => self.volume.write_entry(room, &target.name, *attempt, slot)?,
             (None, None) => return Err(StoreError::Io.into()),
         };
         let own = self.volume.writing()?.upload;

@@ -17,6 +17,8 @@ pub(crate) struct Writing {
     /// Where the search for free clusters begins, and how many there are.
     pub next_free: u32,
     pub free: u32,
+    /// How many there were before the change that is being collected.
+    pub free_before: u32,
     /// The change that is being collected.
     pub edits: [Edit; MAX_EDITS],
     pub count: usize,
@@ -35,7 +37,17 @@ pub(crate) struct Edit {
 impl Writing {
     pub const fn new(journal: u32, upload: SlotPlace, trash: SlotPlace) -> Self {
         let none = Edit { block: 0, old: 0, new: 0 };
-        Self { journal, upload, trash, next_free: 2, free: 0, edits: [none; MAX_EDITS], count: 0, is_torn: true }
+        Self {
+            journal,
+            upload,
+            trash,
+            next_free: 2,
+            free: 0,
+            free_before: 0,
+            edits: [none; MAX_EDITS],
+            count: 0,
+            is_torn: true,
+        }
     }
 
     pub fn edits(&self) -> &[Edit] {

@@ -127,6 +127,58 @@ fn v4_a_cut_at_any_write_leaves_the_old_or_the_new() {
     }
 }
 
+/// A card that fails for a moment: the store goes on.
+#[test]
+fn v4_a_failure_at_any_write_is_made_up_for_without_a_restart() {
+    for (kib, options) in [(2_200, "-F 16 -s 1"), (34_000, "-F 32 -s 1")] {
+        let maker = Maker::new(kib, options).with_tree(&tree());
+        let image = maker.image();
+        let checker = Checker::new(maker);
+        writable(&image).expect("prepared");
+        let (what, change, after) = changes().into_iter().next().expect("a change");
+        let whole = image.copy();
+        change(&mut writable(&whole).expect("writable")).expect("changed");
+        for failure in 0..whole.writes.get() {
+            let image = image.copy();
+            let mut store = writable(&image).expect("writable");
+            image.power.set(failure);
+            let failed = change(&mut store);
+            image.power.set(u64::MAX);
+            let (found, _) = everything(&mut store).expect("readable");
+            assert!(found == tree() || found == after, "{what}, {failure}: {failed:?}");
+            change(&mut store).expect("again");
+            while !store.tidy().expect("tidy") {}
+            let (found, _) = everything(&mut store).expect("readable");
+            assert!(found == after, "{what}, {failure}: {:?}", found.keys());
+            let space = store.space().expect("known");
+            assert_eq!(space, writable(&image).expect("writable").space().expect("known"), "{what}, {failure}");
+            assert_eq!(checker.fsck(&image), "", "{what}, {failure}");
+        }
+    }
+}
+
+/// A card that is changed on a PC between a cut and the next start.
+#[test]
+fn v4_what_another_system_has_changed_since_a_cut_is_left_as_it_is() {
+    let image = Maker::new(2_200, "-F 16 -s 1").with_tree(&tree()).image();
+    writable(&image).expect("prepared");
+    let whole = image.copy();
+    put(&mut writable(&whole).expect("writable"), "old", &sample(9, 4_000)).expect("put");
+    let entry = image.bytes().windows(11).position(|bytes| bytes == b"OLD        ").expect("the entry");
+    for cut in 0..whole.writes.get() {
+        let image = image.copy();
+        image.power.set(cut);
+        let done = writable(&image).and_then(|mut store| put(&mut store, "old", &sample(9, 4_000)));
+        image.power.set(u64::MAX);
+        // The date of the last access, which no one else sets.
+        let at = entry + 18;
+        let byte = image.bytes()[at] ^ 0x55;
+        image.set_byte(at, byte);
+        writable(&image).expect("writable");
+        assert_eq!(image.bytes()[at], byte, "{cut}: {:?}", done.map(|_| ()));
+    }
+}
+
 /// The first start on a volume that another system made.
 #[test]
 fn v5_a_cut_while_the_volume_is_prepared_can_be_made_up_for() {

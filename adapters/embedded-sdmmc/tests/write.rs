@@ -70,6 +70,24 @@ fn files_are_put_replaced_renamed_and_deleted() {
     }
 }
 
+/// A name that another file has as its short one, beside its own.
+#[test]
+fn a_name_may_be_the_short_one_of_another_file() {
+    let maker = Maker::new(8_192, "-F 16 -s 1");
+    let image = maker.image();
+    let checker = Checker::new(maker);
+    let mut store = writable(&image);
+    put(&mut store, "a long name.text", b"long").expect("put");
+    let bytes = image.bytes();
+    let at = bytes.windows(5).position(|bytes| bytes == b"~1TEX").expect("its short name");
+    let short = String::from_utf8_lossy(&bytes[at - 6..at + 2]).into_owned() + ".TEX";
+    assert!(short.starts_with("AL"), "{short}");
+    put(&mut store, &short, b"short").expect("put");
+    put(&mut store, &short, b"again").expect("put");
+    let tree = Tree::from([("a long name.text".into(), b"long".into()), (short, b"again".into())]);
+    judge(&checker, &image, &tree);
+}
+
 #[test]
 fn what_cannot_be_written_is_refused() {
     let maker = Maker::new(8_192, "-F 16 -s 1").with_tree(&Tree::from([("dir/file".into(), vec![1])]));
@@ -207,4 +225,32 @@ fn a_change_costs_as_many_writes_as_the_readme_says() {
     put(&mut store, "file", b"new").expect("put");
     let writes = image.writes.get() - before;
     assert_eq!(writes, 1 + 22);
+}
+
+/// The same driver's own file system, on a disk with partitions.
+#[test]
+fn embedded_sdmmc_reads_what_was_written() {
+    struct NoClock;
+
+    impl embedded_sdmmc::TimeSource for NoClock {
+        fn get_timestamp(&self) -> embedded_sdmmc::Timestamp {
+            embedded_sdmmc::Timestamp::from_calendar(2026, 1, 1, 0, 0, 0).expect("a time")
+        }
+    }
+
+    for (kib, options) in VOLUMES {
+        let image = Maker::new(kib, options).disk();
+        let bytes = sample(7, 30_000);
+        put(&mut writable(&image), "DIR/A.TXT", &bytes).expect("put");
+        let manager = embedded_sdmmc::VolumeManager::new(&image, NoClock);
+        let volume = manager.open_volume(embedded_sdmmc::VolumeIdx(1)).expect("a volume");
+        let directory = volume.open_root_dir().expect("the root").open_dir("DIR").expect("a directory");
+        let file = directory.open_file_in_dir("A.TXT", embedded_sdmmc::Mode::ReadOnly).expect("a file");
+        let mut found = vec![0; 40_000];
+        let mut len = 0;
+        while let read @ 1.. = file.read(&mut found[len..]).expect("readable") {
+            len += read;
+        }
+        assert!(found[..len] == bytes, "{options}: other bytes");
+    }
 }

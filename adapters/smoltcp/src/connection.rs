@@ -392,13 +392,13 @@ impl<'c, S: Store, A: ServerAccess<S>, const BUF: usize> Connection<'c, S, A, BU
         #[cfg(not(feature = "write"))]
         match self.exchange.read(store, offset, slot, true) {
             Ok(read) => self.session.hashed(read, now),
-            Err(_) => self.session.file_fault(now),
+            Err(_) => self.finish(store, offset, offset, now),
         }
         #[cfg(feature = "write")]
         match self.exchange.hash(store, offset, slot, now) {
             Ok(read) => self.session.hashed(read, now),
             Err(error) if self.exchange.is_upload() => self.session.store_failed(error, now),
-            Err(_) => self.session.file_fault(now),
+            Err(_) => self.finish(store, offset, offset, now),
         }
     }
 

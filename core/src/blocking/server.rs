@@ -412,7 +412,7 @@ where
             Ok(len) => self.out.session.hashed(len, self.out.now),
             #[cfg(feature = "write")]
             Err(error) if self.exchange.is_upload() => self.out.session.store_failed(error, self.out.now),
-            Err(_) => self.out.file_fault(),
+            Err(_) => self.finish(offset, offset),
         }
     }
 

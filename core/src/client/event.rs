@@ -219,6 +219,10 @@ pub struct Header {
     /// what is there.
     #[cfg(feature = "absolute")]
     pub first: Option<u64>,
+    /// The version of the file that got the name of this one at once; `None` where this one has it still, or the server does not
+    /// know.
+    #[cfg(feature = "replaced")]
+    pub next: Option<Version>,
 }
 
 /// How a body ended. All of its bytes were received.

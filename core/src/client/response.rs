@@ -121,6 +121,8 @@ fn header(line: &[u8], expectation: &Expectation, awaited: AwaitedLine) -> Read<
         digest,
         #[cfg(feature = "absolute")]
         first: follow_response::first(line)?.filter(|_| expectation.is_absolute),
+        #[cfg(feature = "replaced")]
+        next: response_reader::next(line)?,
     };
     Ok((next, ClientEvent::Header(header)))
 }

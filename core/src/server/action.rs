@@ -48,7 +48,7 @@ pub enum Action<'a> {
         hash: bool,
     },
     /// Read up to `len` bytes of the file from `offset` on, feed them to this exchange's hasher, and report how many with
-    /// `hashed`; or `file_fault`.
+    /// `hashed`. Where that fails, report with `finished` whether the file still has its version, or `file_fault`.
     Hash {
         /// Where in the file, in bytes.
         offset: u64,

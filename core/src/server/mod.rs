@@ -187,7 +187,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
         session.working(buf);
     }
 
-    /// Answers [`Action::Finish`].
+    /// Answers [`Action::Finish`], or [`Action::Hash`] where the file cannot be read: if it has changed, that is why.
     pub fn finished(&mut self, finished: Finished, now: Instant) {
         let (session, buf) = self.at(now);
         session.finished(buf, finished);

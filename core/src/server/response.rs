@@ -71,8 +71,14 @@ impl Session<'_> {
     }
 
     pub(super) fn finished(&mut self, buf: &mut [u8], finished: Finished) {
-        if self.state != State::Finish {
-            return self.misuse();
+        match self.state {
+            State::Finish => {}
+            #[cfg(feature = "write")]
+            State::Hash if self.is_put() => return self.file_fault(buf),
+            // It cannot be read: it may have shrunk.
+            State::Hash if !finished.same_version => return self.refuse(buf, Code::Changed, Message::Changed),
+            State::Hash => return self.file_fault(buf),
+            _ => return self.misuse(),
         }
         #[cfg(feature = "write")]
         if self.is_put() {
@@ -180,6 +186,10 @@ impl Session<'_> {
         {
             self.context.first = None;
         }
+        #[cfg(feature = "replaced")]
+        {
+            self.context.next = None;
+        }
     }
 
     /// Begins the response to a `get`, or to a `stat`, which is a `get` of the whole file without its body.
@@ -216,6 +226,10 @@ impl Session<'_> {
         let is_whole = request.digest_from == 0 && self.context.end == info.size;
         self.context.size = info.size;
         self.context.modified = info.modified;
+        #[cfg(feature = "replaced")]
+        {
+            self.context.next = info.next.clone();
+        }
         #[cfg(feature = "wait")]
         if rest == 0 {
             #[cfg(feature = "replaced")]

@@ -104,6 +104,8 @@ impl<'c> Session<'c> {
                 unnameable: 0,
                 #[cfg(feature = "absolute")]
                 first: None,
+                #[cfg(feature = "replaced")]
+                next: None,
                 code: Code::BadRequest,
                 message: Message::Json,
                 #[cfg(feature = "rights")]

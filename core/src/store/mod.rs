@@ -43,6 +43,10 @@ pub struct FileInfo {
     /// Whether its name belongs to another file now, and nothing is added to it any more.
     #[cfg(feature = "replaced")]
     pub is_replaced: bool,
+    /// The version of the file that got its name at once, as it was first; `None` where that is not known, or another one may
+    /// have had the name in between.
+    #[cfg(feature = "replaced")]
+    pub next: Option<Version>,
     /// The first byte that is still there, of a file that was opened by [`Store::open_absolute`]; else 0.
     #[cfg(feature = "absolute")]
     pub first: u64,
@@ -58,6 +62,8 @@ impl FileInfo {
             modified: None,
             #[cfg(feature = "replaced")]
             is_replaced: false,
+            #[cfg(feature = "replaced")]
+            next: None,
             #[cfg(feature = "absolute")]
             first: 0,
         }
@@ -68,6 +74,13 @@ impl FileInfo {
     #[must_use]
     pub fn with_replaced(self, is_replaced: bool) -> Self {
         Self { is_replaced, ..self }
+    }
+
+    /// Sets [`FileInfo::next`].
+    #[cfg(feature = "replaced")]
+    #[must_use]
+    pub fn with_next(self, next: Option<Version>) -> Self {
+        Self { next, ..self }
     }
 
     /// Sets [`FileInfo::first`].

@@ -15,6 +15,21 @@ macro_rules! absolute {
     };
 }
 
+/// A piece of a template, where files that were replaced are kept.
+#[cfg(feature = "replaced")]
+macro_rules! replaced {
+    ($text:literal) => {
+        $text
+    };
+}
+
+#[cfg(not(feature = "replaced"))]
+macro_rules! replaced {
+    ($text:literal) => {
+        ""
+    };
+}
+
 /// A piece of a template where there may be a `put`, or where there is none.
 #[cfg(feature = "write")]
 macro_rules! written {
@@ -116,6 +131,7 @@ impl LineKind {
                 r#","readCnt":$c,"lastSize":$t,"version":"$v","digest":"$d""#,
                 written!(")", ""),
                 absolute!(r#"(P,"first":$P)"#),
+                replaced!(r#"(O,"next":"$O")"#),
                 r#"(m,"modified":$m)(y,"$k":"$x")}"#,
                 "\n"
             ),
@@ -261,11 +277,11 @@ mod tests {
                         assert!(
                             bytes
                                 .next()
-                                .is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNPQT".contains(&letter))
+                                .is_some_and(|letter| b"abcdefghijklmnopqrstuvwxzABCDEKLNOPQT".contains(&letter))
                         );
                     }
                     b'(' => {
-                        let known = b"hjmpxyABCDEFGHIJKMNPQVWXYZ";
+                        let known = b"hjmpxyABCDEFGHIJKMNOPQVWXYZ";
                         assert!(!is_open && bytes.next().is_some_and(|letter| known.contains(&letter)), "{kind:?}");
                         is_open = true;
                     }

@@ -231,6 +231,13 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
     Ok(FileResponse { size, offset, length, chunk_size, version, modified })
 }
 
+/// The version of the file that has the name now, of a `file` line; `None` where it does not tell.
+#[cfg(feature = "replaced")]
+pub(crate) fn next(line: &[u8]) -> Result<Option<Version>, Violation> {
+    let [next] = find(line, &["next"]);
+    optional(&next, text(&next))?.map(|next| read_version(bytes(line, next))).transpose()
+}
+
 /// Reads the digest of the kind `kind` from a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
     // The member of the other kind is ignored.

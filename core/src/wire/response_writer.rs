@@ -2,6 +2,8 @@
 
 use crate::server::ServerConfig;
 use crate::types::digest::{Digest, DigestKind};
+#[cfg(feature = "replaced")]
+use crate::types::version::Version;
 use crate::wire::code::Code;
 use crate::wire::decimal::{decimal, div_rem};
 use crate::wire::escape::escape_piece;
@@ -48,6 +50,9 @@ pub(crate) struct ResponseContext<'c> {
     /// The first byte of a file with absolute offsets.
     #[cfg(feature = "absolute")]
     pub first: Option<u64>,
+    /// The version of the file that has the name of this one now.
+    #[cfg(feature = "replaced")]
+    pub next: Option<Version>,
     pub code: Code,
     pub message: Message,
     /// What `hello` tells as permitted.
@@ -174,6 +179,8 @@ impl ResponseContext<'_> {
             b'y' => return self.digest.as_ref().filter(|_| request.kind == RequestKind::Stat).map(Value::Digest),
             #[cfg(feature = "rights")]
             b'L' | b'N' => return self.array(letter),
+            #[cfg(feature = "replaced")]
+            b'O' => self.next.as_ref()?.as_str().as_bytes(),
             #[cfg(feature = "absolute")]
             b'P' => return self.first.map(Value::Number),
             #[cfg(feature = "absolute")]

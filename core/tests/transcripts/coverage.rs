@@ -59,6 +59,7 @@ const ANSWERS: &[(&str, &[&str])] = &[
             "version",
             "digest",
             "first",
+            "next",
             "modified",
             "crc32",
             "sha256",

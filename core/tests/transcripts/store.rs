@@ -41,6 +41,9 @@ pub struct Open {
     first: u64,
     #[cfg_attr(not(feature = "replaced"), expect(dead_code, reason = "a server that keeps no file has no use for it"))]
     is_replaced: bool,
+    /// The version of the file that took its name.
+    #[cfg_attr(not(feature = "replaced"), expect(dead_code, reason = "a server that keeps no file has no use for it"))]
+    next: Option<String>,
     was_asked: Cell<bool>,
 }
 
@@ -102,8 +105,11 @@ impl ScriptedStore {
     fn open_as(&mut self, name: FileName<'_>, version: Option<&str>, is_absolute: bool) -> Result<Open, StoreError> {
         self.catch_up();
         let has_name = |line: &&StoreLine| line.file_name.as_deref() == Some(name.as_str());
-        let replaced = self.replaced.iter().filter(has_name).find(|line| Some(&line.version[..]) == version);
-        let found = replaced.or_else(|| self.lines.iter().find(has_name));
+        let mut kept = self.replaced.iter().filter(has_name).skip_while(|line| Some(&line.version[..]) != version);
+        let replaced = kept.next();
+        let current = self.lines.iter().find(has_name);
+        let next = kept.next().or(current).filter(|_| replaced.is_some()).map(|line| line.version.clone());
+        let found = replaced.or(current);
         match found {
             Some(line) => match line.refused.as_deref().and_then(Code::from_word) {
                 Some(Code::Denied) => Err(StoreError::Denied),
@@ -115,7 +121,7 @@ impl ScriptedStore {
                         line.version = format!("{}.{dropped}", line.version);
                     }
                     let (first, is_replaced, was_asked) = (first.unwrap_or(0), replaced.is_some(), Cell::new(false));
-                    Ok(Open { line, contents, first, is_replaced, was_asked })
+                    Ok(Open { line, contents, first, is_replaced, next, was_asked })
                 }
             },
             None if self.is_directory(name.as_str()) => Err(StoreError::NotFile),
@@ -165,7 +171,9 @@ impl Store for ScriptedStore {
         let version = Version::new(version).map_err(|_| StoreError::Io)?;
         let info = FileInfo::new(file.first + file.contents.len() as u64, version).with_modified(file.line.modified);
         #[cfg(feature = "replaced")]
-        let info = info.with_replaced(file.is_replaced);
+        let next = file.next.as_deref().map(Version::new).transpose().map_err(|_| StoreError::Io)?;
+        #[cfg(feature = "replaced")]
+        let info = info.with_replaced(file.is_replaced).with_next(next);
         #[cfg(feature = "absolute")]
         let info = info.with_first(file.first);
         Ok(info)

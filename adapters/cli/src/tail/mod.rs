@@ -40,7 +40,7 @@ Examples:
 With -f a file is followed by its name, whatever happens: what it has is printed once, in its
 order, and what cannot be is told on standard error:
   -- boot.log begins anew --              it was truncated, replaced or rewritten
-  -- what boot.log had behind byte 5,321 is not known --   where that was not read in time
+  -- what boot.log had behind byte 5,321 is not known --   where that was not read in time, or a file in between
   -- 1,204 bytes dropped before they could be read --      by a log that drops its head
   -- unreachable, trying again --         the server, for as long as it takes, and wherever its name leads then
 A file that is not there is waited for. End it with Ctrl-C, --until or --max-time.

@@ -317,8 +317,8 @@ fn x7_a_long_listing_takes_no_more_memory_than_a_short_one() {
         }
         exchange.line(&json!({"type": "end", "count": COUNT}));
     });
-    // 16 MB of names do not fit into the limit of memory, of which the program itself takes two thirds.
-    let command = format!("ulimit -v 25000 && {} ls {} -l | wc -l", env!("CARGO_BIN_EXE_coracle"), server.address);
+    // 25 MB of names do not fit into the limit of memory, of which the program itself takes three quarters.
+    let command = format!("ulimit -v 40000 && {} ls {} -l | wc -l", env!("CARGO_BIN_EXE_coracle"), server.address);
     let output =
         std::process::Command::new("sh").args(["-c", &command]).current_dir(local.root.path()).output().expect("sh");
     let text = String::from_utf8_lossy(&output.stdout);

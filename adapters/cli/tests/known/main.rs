@@ -1,6 +1,7 @@
 //! Servers that are known by their keys: `--pin`, `--key`, `--psk`, pins and the hosts file.
 
 mod asking;
+mod commands;
 mod support;
 
 use std::fs;

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::{LOG, Serve};
 
 /// As the owner promises nothing, and as he promises that logs are only appended to.
@@ -76,6 +78,49 @@ fn l1_whatever_happens_to_a_log_each_line_comes_once() {
         add("linked\n");
         tail.tells("-- boot.log begins anew --", 5);
     }
+}
+
+/// The server keeps each that it has seen, and says which came next.
+#[test]
+fn l1_a_log_that_is_renamed_again_and_again_is_read_file_by_file() {
+    let serve = Serve::new(&["--append", "*.log"]);
+    serve.write(LOG, "first\n");
+    let tail = serve.follow(&["-n", "all"]);
+    tail.prints("first\n");
+    serve.watches();
+    tail.signal(Signal::STOP);
+    for (number, line) in ["second\n", "third\n", "", "fourth\n"].iter().enumerate() {
+        serve.append(format!("end of {number}\n"));
+        fs::rename(serve.path(LOG), serve.path(&format!("old.{number}"))).expect("renamed");
+        serve.write(LOG, line);
+        serve.has_open(LOG);
+    }
+    tail.signal(Signal::CONT);
+    tail.prints("first\nend of 0\nsecond\nend of 1\nthird\nend of 2\nend of 3\nfourth\n");
+    tail.tells("-- boot.log begins anew --", 4);
+    tail.tells("is not known", 0);
+    serve.append("more\n");
+    tail.prints("first\nend of 0\nsecond\nend of 1\nthird\nend of 2\nend of 3\nfourth\nmore\n");
+}
+
+#[test]
+fn l1_a_file_that_nobody_has_seen_is_told_to_be_missing() {
+    let serve = Serve::new(&["--append", "*.log"]);
+    serve.write(LOG, "first\n");
+    let tail = serve.follow(&["-n", "all"]);
+    tail.prints("first\n");
+    serve.watches();
+    // It came and went before the server could look.
+    serve.signal(Signal::STOP);
+    serve.append("end\n");
+    fs::rename(serve.path(LOG), serve.path("old.1")).expect("renamed");
+    serve.write(LOG, "unseen\n");
+    fs::remove_file(serve.path(LOG)).expect("removed");
+    serve.write(LOG, "second\n");
+    serve.signal(Signal::CONT);
+    tail.prints("first\nend\nsecond\n");
+    tail.tells("-- what boot.log had behind byte 10 is not known --\n-- boot.log begins anew --\n", 1);
+    tail.tells("begins anew", 1);
 }
 
 /// To the very offset, and past it: neither the size nor a request beyond it tells.

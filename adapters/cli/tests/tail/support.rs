@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// What takes longer hangs, however slow the machine is.
@@ -65,6 +66,24 @@ impl Serve {
             assert!(begin.elapsed() < TIMEOUT, "no file is watched");
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Waits until the server has the file open that has this name now.
+    #[track_caller]
+    pub fn has_open(&self, name: &str) {
+        let (begin, path) = (Instant::now(), self.path(name).canonicalize().expect("it is there"));
+        let is_open = || {
+            let descriptors = fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").flatten();
+            descriptors.filter_map(|descriptor| fs::read_link(descriptor.path()).ok()).any(|open| open == path)
+        };
+        while !is_open() {
+            assert!(begin.elapsed() < TIMEOUT, "{name} is not opened");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("sent");
     }
 
     /// Kills the server.
@@ -171,6 +190,12 @@ impl Tail {
             }
             thread::sleep(Duration::from_millis(2));
         }
+    }
+}
+
+impl Tail {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("sent");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which sockets serve a client, and what tells them to end it.
 
 use core::cell::RefCell;
-use core::future::poll_fn;
+use core::future::{Future, poll_fn};
 use core::task::{Context, Poll};
 
 use coracle_core::Instant;
@@ -95,13 +95,13 @@ impl<const SOCKETS: usize> Places<SOCKETS> {
     }
 
     /// Completes when the client of socket `number` is evicted.
-    pub(super) async fn evicted(&self, number: usize) {
-        poll_fn(|context| self.poll(number, context, |_, place| place.client == Client::Evicted)).await;
+    pub(super) fn evicted(&self, number: usize) -> impl Future<Output = ()> {
+        poll_fn(move |context| self.poll(number, context, |_, place| place.client == Client::Evicted))
     }
 
     /// Completes when the server stops.
-    pub(super) async fn stopped(&self, number: usize) {
-        poll_fn(|context| self.poll(number, context, |is_stopping, _| is_stopping)).await;
+    pub(super) fn stopped(&self, number: usize) -> impl Future<Output = ()> {
+        poll_fn(move |context| self.poll(number, context, |is_stopping, _| is_stopping))
     }
 
     fn poll(&self, number: usize, context: &Context<'_>, is_so: impl Fn(bool, &Place) -> bool) -> Poll<()> {

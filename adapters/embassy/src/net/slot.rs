@@ -20,8 +20,6 @@ use crate::store::AsyncStore;
 pub(super) struct Slot<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
     pub(super) config: &'c ServerConfig<'c>,
     pub(super) port: u16,
-    pub(super) places: &'s Places<SOCKETS>,
-    pub(super) number: usize,
     pub(super) socket: &'s mut TcpSocket<'b>,
     pub(super) observer: SlotObserver<'s, O, SOCKETS>,
 }
@@ -42,7 +40,7 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
         // Responses are written whole before the stack sends them, so that Nagle's algorithm would only delay them.
         socket.set_nagle_enabled(false);
         socket.set_timeout(None);
-        Self { config, port, places, number, socket, observer: SlotObserver { observer, places, number } }
+        Self { config, port, socket, observer: SlotObserver { observer, places, number } }
     }
 
     /// Serves clients until the server stops.
@@ -59,11 +57,12 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
     {
         async move {
             while let Some(accepted) = self.next_client(clock).await {
+                let (places, number) = (self.observer.places, self.observer.number);
                 let mut session = self.session(accepted);
                 let buffers = Buffers { receive: &mut *receive, send: &mut *send };
                 let (socket, observer) = (&mut *self.socket, &mut self.observer);
                 let served = serve_with::<A, _, _, _, _, _>(&mut session, socket, store, buffers, clock, observer);
-                let served = select(served, self.places.evicted(self.number)).await;
+                let served = select(served, places.evicted(number)).await;
                 self.end_client(served, clock).await;
             }
         }
@@ -72,16 +71,17 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
     /// Waits for a client; `None` when the server stops. Its session is made by the caller, whose future would otherwise keep room
     /// for it twice.
     pub(super) async fn next_client(&mut self, clock: &impl Clock) -> Option<Accepted> {
-        if self.places.is_stopping() {
+        let SlotObserver { places, number, .. } = self.observer;
+        if places.is_stopping() {
             return None;
         }
-        let client = select(self.places.stopped(self.number), accept(self.socket, self.port, clock)).await;
+        let client = select(places.stopped(number), accept(self.socket, self.port, clock)).await;
         if let Either::First(()) = client {
             close(self.socket, CloseHow::Abort, clock).await;
             return None;
         }
         let now = clock.now();
-        let is_served = self.places.take(self.number, now);
+        let is_served = self.observer.places.take(self.observer.number, now);
         self.observer.observer.connected(self.socket.remote_endpoint(), is_served);
         Some(Accepted { is_served, now })
     }
@@ -105,7 +105,7 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
 
     /// Gives the place back, and closes the connection.
     pub(super) async fn disconnect(&mut self, why: DisconnectReason, how: CloseHow, clock: &impl Clock) {
-        self.places.leave(self.number);
+        self.observer.places.leave(self.observer.number);
         self.observer.observer.disconnected(why);
         close(self.socket, how, clock).await;
     }

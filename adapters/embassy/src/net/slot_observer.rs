@@ -2,6 +2,9 @@
 
 #[cfg(feature = "rights")]
 use coracle_core::{Demand, Permit};
+#[cfg(feature = "wait")]
+use core::future::Future;
+
 use coracle_core::{FileInfo, Request};
 use embassy_futures::select::select;
 
@@ -54,7 +57,7 @@ impl<O: Observer, const SOCKETS: usize> Observer for SlotObserver<'_, O, SOCKETS
     }
 
     #[cfg(feature = "wait")]
-    async fn changed(&self, name: coracle_core::FileName<'_>) {
-        self.observer.changed(name).await;
+    fn changed(&self, name: coracle_core::FileName<'_>) -> impl Future<Output = ()> {
+        self.observer.changed(name)
     }
 }

@@ -1,5 +1,7 @@
 //! A socket as a transport.
 
+use core::future::Future;
+
 use embassy_net::tcp::{Error, TcpSocket};
 
 use crate::transport::Transport;
@@ -8,7 +10,7 @@ use crate::transport::Transport;
 impl Transport for TcpSocket<'_> {
     const IS_BUFFERED: bool = true;
 
-    async fn write_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
-        TcpSocket::write_with(self, fill).await
+    fn write_with<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> impl Future<Output = Result<R, Error>> {
+        TcpSocket::write_with(self, fill)
     }
 }

@@ -314,5 +314,5 @@ fn the_future_is_small() {
     let size = size_of_val(&server.serve(&mut socket, &mut store, buffers, &clock, &mut observer));
     let session = size_of::<coracle_core::ServerSession<'static, [u8; 512]>>();
     println!("{size} bytes, {session} of them the session");
-    assert!(size <= session + 896, "{size} bytes");
+    assert!(size <= session + 712, "{size} bytes");
 }

@@ -9,7 +9,7 @@ use coracle_core::{
 use std::sync::PoisonError;
 
 use super::entry::{ConnectionEntry, ForcedClose};
-use super::followed::FollowedFiles;
+use super::followed::{FollowedFiles, Kept};
 use super::served_file::ServedFile;
 
 /// `store`, as long as the connection of `entry` was not evicted or aborted.
@@ -44,8 +44,8 @@ impl<S: Store> Store for AbortableStore<'_, S> {
             return opened.map(ServedFile::Own);
         }
         let is_replaced = opened.is_ok();
-        match self.followed.replaced(name, version) {
-            Some(file) => Ok(ServedFile::Kept { file, is_replaced }),
+        match self.followed.kept(name, version, is_replaced)? {
+            Some(Kept { file, next }) => Ok(ServedFile::Kept { file, is_replaced, next }),
             None => opened.map(ServedFile::Own),
         }
     }
@@ -57,9 +57,9 @@ impl<S: Store> Store for AbortableStore<'_, S> {
     fn info(&mut self, file: &Self::File) -> Result<FileInfo, StoreError> {
         match file {
             ServedFile::Own(file) => self.store.info(file),
-            ServedFile::Kept { file, is_replaced } => {
+            ServedFile::Kept { file, is_replaced, next } => {
                 let info = self.store.info(&file.lock().unwrap_or_else(PoisonError::into_inner))?;
-                Ok(info.with_replaced(*is_replaced))
+                Ok(info.with_replaced(*is_replaced).with_next(next.clone()))
             }
         }
     }

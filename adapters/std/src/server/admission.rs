@@ -11,7 +11,7 @@ use socket2::Socket;
 
 use super::entry::{ConnectionEntry, ForcedClose};
 use super::proxy::{Arriving, HeaderReader};
-use super::queue::{Dismissal, Queue};
+use super::queue::Dismissal;
 use super::registry::{ConnectionRegistry, Phase, State};
 
 /// A connection that has sent no request for this long may be evicted in favour of a new client.
@@ -55,32 +55,35 @@ impl ConnectionRegistry {
         if state.address_limits.is_exhausted(address.ip()) {
             return AdmissionDecision::Refused { socket, code: Code::Busy, is_over_address_limit: true };
         }
-        let is_full = state.live.len() >= self.max_clients;
-        if let Some(queue) = &mut state.queue {
-            // Where clients wait, a free place is the first one's, who is about to take it.
-            if is_full || queue.len() > 0 {
-                return match queue.push(socket, address) {
-                    Ok(waiting) => {
-                        if is_full {
-                            state.displace_longest();
-                        }
-                        state.address_limits.acquire(address.ip());
-                        self.queue_changed.notify_one();
-                        AdmissionDecision::Queued(waiting)
-                    }
-                    Err(socket) => refuse(socket, Code::Busy),
-                };
-            }
-        } else if is_full && !state.evict_oldest(Instant::now()) {
+        let now = Instant::now();
+        let is_full = |state: &State| state.live.len() >= self.max_clients;
+        if !state.queue.is_for_all() && is_full(&state) && !state.evict_oldest(now) {
             // One newcomer at a time stands in a spare place, until it is worth that of a connection that waits.
-            if state.live.len() > self.max_clients || !state.has_waiting() {
+            if state.live.len() <= self.max_clients && state.has_waiting() {
+                let entry = state.insert(socket, address);
+                entry.is_spare.store(true, Ordering::Relaxed);
+                return AdmissionDecision::Admitted(entry);
+            }
+            if !state.retry_estimate.is_soon(state.queue.len(), now) {
                 return refuse(socket, Code::Busy);
             }
-            let entry = state.insert(socket, address);
-            entry.is_spare.store(true, Ordering::Relaxed);
-            return AdmissionDecision::Admitted(entry);
         }
-        AdmissionDecision::Admitted(state.insert(socket, address))
+        let is_full = is_full(&state);
+        if !is_full && state.queue.len() == 0 {
+            return AdmissionDecision::Admitted(state.insert(socket, address));
+        }
+        // Where clients wait, a free place is the first one's, who is about to take it.
+        match state.queue.push(socket, address) {
+            Ok(waiting) => {
+                if is_full && state.queue.is_for_all() {
+                    state.displace_longest();
+                }
+                state.address_limits.acquire(address.ip());
+                self.queue_changed.notify_one();
+                AdmissionDecision::Queued(waiting)
+            }
+            Err(socket) => refuse(socket, Code::Busy),
+        }
     }
 
     /// Counts a connection of a proxy at `address`, whose header `reader` has begun to read. Given back is one that is
@@ -132,7 +135,7 @@ impl ConnectionRegistry {
         if let Some(limit) = state.address_limits.limit().filter(|_| is_over_address_limit) {
             return state.retry_estimate.share(limit);
         }
-        let queued = state.queue.as_ref().map_or(0, Queue::len);
+        let queued = state.queue.len();
         state.retry_estimate.book(queued, Instant::now())
     }
 
@@ -142,7 +145,7 @@ impl ConnectionRegistry {
         let mut state = self.state();
         state.remove(entry);
         let is_last = state.live.is_empty();
-        let dismissed = state.queue.as_mut().filter(|_| is_last).map_or_else(Vec::new, |queue| queue.clear(Code::Busy));
+        let dismissed = if is_last { state.queue.clear(Code::Busy) } else { Vec::new() };
         state.release_dismissed(&dismissed);
         dismissed
     }
@@ -154,7 +157,7 @@ impl ConnectionRegistry {
         if state.phase != Phase::Running || state.live.len() >= self.max_clients {
             return (None, gone);
         }
-        let client = state.queue.as_mut().and_then(|queue| queue.pop(&mut gone));
+        let client = state.queue.pop(&mut gone);
         state.release_dismissed(&gone);
         let Some(client) = client else { return (None, gone) };
         state.address_limits.release(client.address.ip());
@@ -168,7 +171,7 @@ impl ConnectionRegistry {
         let mut state = self.state();
         loop {
             let is_running = state.phase == Phase::Running;
-            let queue = state.queue.as_mut()?;
+            let queue = &mut state.queue;
             let dismissed = if is_running { queue.sweep() } else { queue.clear(Code::ShuttingDown) };
             if !dismissed.is_empty() {
                 state.release_dismissed(&dismissed);
@@ -237,8 +240,9 @@ impl State {
 mod tests {
     use std::net::{SocketAddr, TcpStream};
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
+    use coracle_core::Code;
     use socket2::{Domain, Socket, Type};
 
     #[cfg(feature = "channel")]
@@ -247,7 +251,8 @@ mod tests {
     use crate::server::entry::{ConnectionEntry, ForcedClose};
     use crate::server::limits::{Admission, Limits};
     use crate::server::listener::{Listener, SocketTimeouts};
-    use crate::server::registry::{AcceptorCommand, ConnectionRegistry};
+    use crate::server::registry::{AcceptorCommand, ConnectionRegistry, Phase};
+    use crate::server::retry_estimate::HELD;
 
     /// A registry with one place, and the connection that has it.
     fn full(has_keys: bool) -> (ConnectionRegistry, Arc<ConnectionEntry>) {
@@ -284,6 +289,41 @@ mod tests {
         let (registry, entry) = full(true);
         entry.mark_introduced();
         assert!(is_evicted_at(MIN_EVICTABLE_AGE, &registry, &entry));
+    }
+
+    /// While places become free, a newcomer is held; where they do not, or would not in time, it is refused.
+    #[test]
+    fn c20_a_client_is_held_for_a_place_that_is_about_to_become_free() {
+        let limits = Limits { max_clients: 4, ..Limits::default() };
+        let arrive = |registry: &ConnectionRegistry| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+            registry.admit(socket, SocketAddr::from(([192, 0, 2, 1], 50_000)))
+        };
+        let taken = |registry: &ConnectionRegistry| match arrive(registry) {
+            AdmissionDecision::Admitted(entry) => entry,
+            other => panic!("there is a place: {other:?}"),
+        };
+        // On a machine that is busy for half a second in between, it is tried again.
+        let held = (0..100).find_map(|_| {
+            let registry = ConnectionRegistry::new(&limits, false);
+            let entries = [(); 4].map(|()| taken(&registry));
+            let AdmissionDecision::Refused { code: Code::Busy, .. } = arrive(&registry) else { panic!("none is free") };
+            let began = Instant::now();
+            registry.remove(&entries[0]);
+            let _last = taken(&registry);
+            // By the first guess one becomes free each quarter of a second.
+            let decisions = [arrive(&registry), arrive(&registry), arrive(&registry)];
+            (began.elapsed() < HELD / 2).then_some((registry, decisions, entries))
+        });
+        let (registry, decisions, entries) = held.expect("in time once");
+        let is_refused = |decision: &AdmissionDecision| matches!(decision, AdmissionDecision::Refused { .. });
+        assert!(matches!(decisions[0], AdmissionDecision::Queued(1)), "{decisions:?}");
+        assert!(is_refused(&decisions[2]), "{decisions:?}");
+        registry.remove(&entries[1]);
+        assert!(matches!(arrive(&registry), AdmissionDecision::Queued(_)), "the place is for the first one");
+        registry.stop(Phase::Stopping);
+        let dismissed = registry.next_dismissals().expect("they would wait for ever");
+        assert!(dismissed.len() >= 2);
     }
 
     /// Between the end of one connection and the admission of the next queued client, a new client finds a free place that

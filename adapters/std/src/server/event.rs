@@ -74,8 +74,8 @@ pub enum Event<'a> {
         /// How many clients the server knows.
         clients: usize,
     },
-    /// A client waits in the queue ([`Admission::Queue`](super::Admission::Queue)). [`Event::Dequeued`] follows, though
-    /// another thread may report it earlier.
+    /// A client waits in the queue, as [`Admission`](super::Admission) says. [`Event::Dequeued`] follows, though another thread
+    /// may report it earlier.
     Queued {
         /// The client; it has no number and no thread yet.
         address: SocketAddr,

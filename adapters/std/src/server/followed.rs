@@ -3,15 +3,16 @@
 //! One thread watches each of them, however many clients wait for it, and wakes their connections. A look at the file each second
 //! finds what no watch tells: another file with its name, and changes where the system has no watch to give.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use coracle_core::{FileInfo, FileName, Store, StoreError, Version};
 
+use super::arrivals::Arrivals;
 use super::wake_list::ConnectionWaker;
-use crate::sys::{FileWatcher, WatchId};
+use crate::sys::{Changes, FileWatcher, WatchId};
 use crate::transport::KernelFile;
 
 /// Between two looks at a file.
@@ -33,6 +34,8 @@ pub(super) struct FollowedFiles<F> {
 struct State<F> {
     files: HashMap<String, Followed<F>>,
     replaced: Vec<Replaced<F>>,
+    /// Watches of files that have changed since they were looked at.
+    changed: HashSet<WatchId>,
     last_id: u64,
     is_closed: bool,
 }
@@ -46,6 +49,7 @@ struct Followed<F> {
     /// Clients were told so, and no other one waits.
     is_told_missing: bool,
     watch: Option<WatchId>,
+    arrivals: Arrivals,
     looked: Option<Instant>,
     followers: HashMap<u64, Arc<Follower>>,
     /// When the last follower left.
@@ -57,7 +61,16 @@ struct Replaced<F> {
     name: String,
     version: Version,
     file: Shared<F>,
+    /// The version of the one that has it, where no third one had it in between.
+    next: Option<Version>,
     until: Instant,
+}
+
+/// A file that was kept.
+pub(super) struct Kept<F> {
+    pub file: Shared<F>,
+    /// The version of the one that has its name, as far as that is known.
+    pub next: Option<Version>,
 }
 
 /// A file that several threads read.
@@ -88,7 +101,13 @@ trait FollowedNames: Send + Sync {
 
 impl<F> FollowedFiles<F> {
     pub(super) fn new() -> Self {
-        let state = State { files: HashMap::new(), replaced: Vec::new(), last_id: 0, is_closed: false };
+        let state = State {
+            files: HashMap::new(),
+            replaced: Vec::new(),
+            changed: HashSet::new(),
+            last_id: 0,
+            is_closed: false,
+        };
         Self { watcher: FileWatcher::new().ok(), state: Mutex::new(state) }
     }
 
@@ -117,7 +136,7 @@ impl<F> FollowedFiles<F> {
         if !state.files.contains_key(name.as_str()) {
             state.make_room();
         }
-        let file = state.files.entry(name.as_str().to_owned()).or_insert_with(Followed::new);
+        let file = state.files.entry(name.as_str().to_owned()).or_insert_with(|| Followed::new(name.as_str()));
         file.followers.insert(id, Arc::clone(&follower));
         let is_known = !file.is_told_missing && file.seen.as_ref().is_some_and(|(_, seen)| follower.knows(seen));
         if !is_known {
@@ -131,15 +150,31 @@ impl<F> FollowedFiles<F> {
         Following { files, name: name.as_str().to_owned(), id, follower }
     }
 
-    /// The file that was called `name` when it had this version.
-    pub(super) fn replaced(&self, name: FileName<'_>, version: &str) -> Option<Shared<F>> {
-        let state = self.state();
+    /// The file that was called `name` when it had this version; `is_other` where another one has the name now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NotReady`] until the thread that watches has seen that.
+    pub(super) fn kept(
+        &self,
+        name: FileName<'_>,
+        version: &str,
+        is_other: bool,
+    ) -> Result<Option<Kept<F>>, StoreError> {
+        let mut state = self.state();
         let is_it = |known: &str, its: &Version| known == name.as_str() && its.as_str() == version;
-        let kept = state.replaced.iter().find(|kept| is_it(&kept.name, &kept.version)).map(|kept| &kept.file);
-        // Where the thread that watches has not seen yet that it was replaced.
-        let followed = state.files.get(name.as_str()).and_then(|file| file.seen.as_ref());
-        let followed = followed.filter(|(_, info)| is_it(name.as_str(), &info.version)).map(|(file, _)| file);
-        kept.or(followed).map(Arc::clone)
+        if let Some(kept) = state.replaced.iter().rfind(|kept| is_it(&kept.name, &kept.version)) {
+            return Ok(Some(Kept { file: Arc::clone(&kept.file), next: kept.next.clone() }));
+        }
+        let is_closed = state.is_closed;
+        let followed = state.files.get_mut(name.as_str());
+        let Some(followed) = followed.filter(|file| file.has_version(version)) else { return Ok(None) };
+        if let (true, false, Some(watcher)) = (is_other, is_closed, &self.watcher) {
+            followed.looked = None;
+            watcher.wake();
+            return Err(StoreError::NotReady);
+        }
+        Ok(followed.seen.as_ref().map(|(file, _)| Kept { file: Arc::clone(file), next: None }))
     }
 
     /// Ends [`FollowedFiles::run`].
@@ -161,13 +196,15 @@ impl<F: KernelFile> FollowedFiles<F> {
         let Some(watcher) = &self.watcher else { return };
         let mut timeout = None;
         loop {
-            let changed = watcher.wait(timeout);
+            let changes = watcher.wait(timeout);
             let mut state = self.state();
             if state.is_closed {
                 return;
             }
+            state.note(&changes);
             let now = Instant::now();
             state.forget(now, watcher);
+            let changed = std::mem::take(&mut state.changed);
             let is_due = |file: &Followed<F>| {
                 file.watch.is_some_and(|watch| changed.contains(&watch))
                     || file.looked.is_none_or(|looked| now.duration_since(looked) >= file.look_interval())
@@ -178,32 +215,50 @@ impl<F: KernelFile> FollowedFiles<F> {
             for name in due {
                 self.look(store, watcher, &name);
             }
-            timeout = self.state().files.values().map(Followed::look_interval).min();
+            let state = self.state();
+            let is_due = !state.changed.is_empty() || state.files.values().any(|file| file.looked.is_none());
+            timeout =
+                if is_due { Some(Duration::ZERO) } else { state.files.values().map(Followed::look_interval).min() };
         }
     }
 
     /// Looks at the file `name`, and wakes those for whom it is another one than they know.
     fn look(&self, store: &mut impl Store<File = F>, watcher: &FileWatcher, name: &str) {
         let Ok(file_name) = FileName::new(name) else { return };
-        let opened = store.open(file_name).and_then(|file| {
+        let mut open = || {
+            let file = store.open(file_name)?;
             // Watched before it is looked at, so that nothing is missed in between. The first answer is of when it was opened.
             let watch = file.followed_file().and_then(|file| watcher.watch(file));
             store.info(&file)?;
             Ok((store.info(&file)?, file, watch))
-        });
+        };
+        let mut before = self.note(watcher, name);
+        let mut opened = open();
+        if let Ok((_, file, _)) = &opened
+            && self.is_newly_watched(watcher, name, file)
+        {
+            // What was opened before that may have lost its name unnoticed.
+            before = self.note(watcher, name);
+            opened = open();
+        }
+        self.note(watcher, name);
         let mut state = self.state();
         let State { files, replaced, .. } = &mut *state;
         let Some(followed) = files.get_mut(name) else { return };
         followed.looked = Some(Instant::now());
         let info = match opened {
             Ok((info, file, watch)) => {
-                if let Some((old, before)) = followed.seen.take_if(|(_, before)| before.version != info.version) {
+                if let Some((old, seen)) = followed.seen.take_if(|(_, seen)| seen.version != info.version) {
+                    let is_next = followed.arrivals.is_next(before);
                     let then = store.info(&old.lock().unwrap_or_else(PoisonError::into_inner));
                     // Otherwise it is the same file, changed.
-                    if then.is_ok_and(|then| then.version == before.version) {
-                        let until = Instant::now() + KEPT;
-                        replaced.push(Replaced { name: name.to_owned(), version: before.version, file: old, until });
+                    if then.is_ok_and(|then| then.version == seen.version) {
+                        let (next, until) = (is_next.then(|| info.version.clone()), Instant::now() + KEPT);
+                        let (name, version) = (name.to_owned(), seen.version);
+                        replaced.push(Replaced { name, version, file: old, next, until });
                     }
+                } else {
+                    followed.arrivals.is_same(before);
                 }
                 if let Some(old) = followed.watch.filter(|old| Some(*old) != watch) {
                     watcher.unwatch(old);
@@ -236,17 +291,57 @@ impl<F: KernelFile> FollowedFiles<F> {
     }
 }
 
+impl<F> FollowedFiles<F> {
+    /// Takes note of what has happened by now, and returns how many files have got the name `name`.
+    fn note(&self, watcher: &FileWatcher, name: &str) -> u32 {
+        let mut state = self.state();
+        state.note(&watcher.changes());
+        state.files.get(name).map_or(0, |file| file.arrivals.count())
+    }
+
+    /// Watches where the name of `file` is given to others, unless that is watched.
+    fn is_newly_watched(&self, watcher: &FileWatcher, name: &str, file: &F) -> bool
+    where
+        F: KernelFile,
+    {
+        let mut state = self.state();
+        let Some(followed) = state.files.get_mut(name) else { return false };
+        let leaf = followed.arrivals.leaf();
+        let directory = file.followed_file().and_then(|file| watcher.watch_directory(file, leaf));
+        !followed.arrivals.set_directory(directory) && directory.is_some()
+    }
+}
+
 impl<F> State<F> {
+    fn note(&mut self, changes: &Changes) {
+        if changes.is_empty() {
+            return;
+        }
+        self.changed.extend(&changes.files);
+        for file in self.files.values_mut() {
+            if file.arrivals.note(changes) {
+                file.looked = None;
+            }
+        }
+    }
+
     /// Closes what no client has waited for in a while.
     fn forget(&mut self, now: Instant, watcher: &FileWatcher) {
         self.replaced.retain(|kept| now < kept.until);
+        let mut left = HashSet::new();
         self.files.retain(|_, file| {
             let is_kept = !file.followers.is_empty() || now.duration_since(file.left) < KEPT;
             if let (false, Some(watch)) = (is_kept, file.watch) {
                 watcher.unwatch(watch);
             }
+            left.extend(file.arrivals.directory().filter(|_| !is_kept));
             is_kept
         });
+        for directory in left {
+            if self.files.values().all(|file| file.arrivals.directory() != Some(directory)) {
+                watcher.unwatch(directory);
+            }
+        }
     }
 
     /// Has the file closed soon that no client has waited for longest, where there are many.
@@ -264,8 +359,9 @@ impl<F> State<F> {
 }
 
 impl<F> Followed<F> {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         Self {
+            arrivals: Arrivals::new(name),
             seen: None,
             missing: None,
             is_told_missing: false,
@@ -274,6 +370,10 @@ impl<F> Followed<F> {
             followers: HashMap::new(),
             left: Instant::now(),
         }
+    }
+
+    fn has_version(&self, version: &str) -> bool {
+        self.seen.as_ref().is_some_and(|(_, info)| info.version.as_str() == version)
     }
 
     /// Between two looks.

@@ -61,8 +61,9 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Admission {
-    /// The oldest connection that has sent no request for more than a second is closed in its favour; where there is none,
-    /// it is refused with `busy`.
+    /// The oldest connection that has sent no request for more than a second is closed in its favour. Where there is none, it is
+    /// refused with `busy`; but while places become free so fast that one is about to be its own, it waits for that, for half a
+    /// second at most, and 512 clients do so at a time.
     #[default]
     Busy,
     /// It waits until a connection ends; clients are served in the order in which they connected. No connection is closed

@@ -25,13 +25,14 @@
 //!
 //! Threads: one worker for each connection and some that wait for one (`worker`, `acceptor`), one for lingering sockets
 //! (`linger`), one for the files that clients follow (`followed`), one for their connections, which wait without a thread
-//! (`parking`), and one for the queue where there is one (`queue_sweeper`). They share a `context`.
+//! (`parking`), and one for the queue (`queue_sweeper`). They share a `context`.
 
 mod abortable_store;
 mod acceptor;
 mod acceptor_threads;
 mod address_limits;
 mod admission;
+mod arrivals;
 mod connection;
 mod context;
 #[cfg(feature = "channel")]
@@ -366,11 +367,8 @@ where
     S: ServedStore + 'env,
 {
     let Workers { scope, context, store, .. } = workers;
-    let sweeper = context.registry.has_queue().then(|| {
-        let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
-        sweeper.spawn_scoped(scope, || sweep_queue(context))
-    });
-    let sweeper = sweeper.transpose()?;
+    let sweeper = Builder::new().name("queue".to_owned()).stack_size(worker::STACK_SIZE);
+    let sweeper = sweeper.spawn_scoped(scope, || sweep_queue(context))?;
     #[cfg(feature = "channel")]
     if let Some(channel) =
         context.encryption.as_ref().map(|encryption| encryption.channel).filter(|one| one.has_files())
@@ -395,8 +393,7 @@ where
     context.registry.close_for_good();
     store.stop_watching();
     // Clients that it refuses linger, too.
-    let ended = sweeper.map_or(Ok(()), |sweeper| sweeper.join());
-    ended.map_err(|_| io::Error::other("a panic in the server's queue"))?;
+    sweeper.join().map_err(|_| io::Error::other("a panic in the server's queue"))?;
     Ok(summary)
 }
 

@@ -10,6 +10,7 @@ use socket2::Socket;
 
 use super::event::DequeueReason;
 use super::limits::Admission;
+use super::retry_estimate::{HELD, MAX_HELD};
 use crate::sys;
 
 /// Time between two sweeps, and a little more for each client, so that sweeping takes a small part of the time.
@@ -19,6 +20,8 @@ const SWEEP_INTERVAL_EACH: Duration = Duration::from_micros(50);
 /// The clients that wait. It has no lock and starts no thread.
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// Whether every client waits that finds no place, and not only one for which a place is about to become free.
+    is_for_all: bool,
     length: usize,
     timeout: Option<Duration>,
     waiting: VecDeque<QueuedClient>,
@@ -40,12 +43,16 @@ pub(super) struct Dismissal {
 }
 
 impl Queue {
-    /// `None` with [`Admission::Busy`].
-    pub(super) fn new(admission: Admission) -> Option<Self> {
+    pub(super) fn new(admission: Admission) -> Self {
+        let waiting = VecDeque::new();
         match admission {
-            Admission::Busy => None,
-            Admission::Queue { length, timeout } => Some(Self { length, timeout, waiting: VecDeque::new() }),
+            Admission::Busy => Self { is_for_all: false, length: MAX_HELD, timeout: Some(HELD), waiting },
+            Admission::Queue { length, timeout } => Self { is_for_all: true, length, timeout, waiting },
         }
+    }
+
+    pub(super) const fn is_for_all(&self) -> bool {
+        self.is_for_all
     }
 
     pub(super) fn len(&self) -> usize {
@@ -133,7 +140,7 @@ mod tests {
     use super::{Admission, DequeueReason, Queue, QueuedClient};
 
     fn queue(length: usize, timeout: Option<Duration>) -> Queue {
-        Queue::new(Admission::Queue { length, timeout }).expect("a queue")
+        Queue::new(Admission::Queue { length, timeout })
     }
 
     /// Puts a client into `queue`.

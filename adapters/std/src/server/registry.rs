@@ -24,7 +24,6 @@ pub(super) struct ConnectionRegistry {
     changed: Condvar,
     /// A client was queued, or the server is being stopped.
     pub(super) queue_changed: Condvar,
-    has_queue: bool,
     /// Whether the phase is past [`Phase::Running`]; a worker thread looks at it at each step.
     is_stopping: AtomicBool,
 }
@@ -43,8 +42,8 @@ pub(super) struct State {
     /// gone on since.
     pub(super) waiting: VecDeque<(Weak<ConnectionEntry>, u64)>,
     pub(super) last_wait: u64,
-    /// Clients that wait to be admitted, with [`Admission::Queue`](super::limits::Admission::Queue).
-    pub(super) queue: Option<Queue>,
+    /// Clients that wait to be admitted.
+    pub(super) queue: Queue,
     /// Connections and queued clients by address.
     pub(super) address_limits: AddressLimits,
     pub(super) retry_estimate: RetryEstimate,
@@ -77,7 +76,6 @@ impl ConnectionRegistry {
         let queue = Queue::new(limits.admission);
         Self {
             max_clients: limits.max_clients.max(1),
-            has_queue: queue.is_some(),
             state: Mutex::new(State {
                 listeners: Vec::new(),
                 commands: VecDeque::new(),
@@ -141,13 +139,9 @@ impl ConnectionRegistry {
         }
     }
 
-    pub(super) const fn has_queue(&self) -> bool {
-        self.has_queue
-    }
-
     /// Clients in the queue.
     pub(super) fn queued(&self) -> usize {
-        self.state().queue.as_ref().map_or(0, Queue::len)
+        self.state().queue.len()
     }
 
     /// Removes a connection, unless it was evicted before. Returns how many are left.

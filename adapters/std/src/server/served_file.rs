@@ -2,6 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
+use coracle_core::Version;
+
 use super::followed::Shared;
 use crate::transport::KernelFile;
 
@@ -13,6 +15,8 @@ pub(super) enum ServedFile<F> {
         file: Shared<F>,
         /// Whether another file has its name.
         is_replaced: bool,
+        /// The version of the one that got it at once.
+        next: Option<Version>,
     },
 }
 

@@ -1,21 +1,40 @@
-//! Tells when open files change.
+//! Tells when open files change, and when their names are given to others.
 
 use std::collections::HashSet;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, OwnedFd};
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 #[cfg(target_os = "linux")]
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
 use super::poll_readable;
 
-/// A file that is watched: several descriptors of one file share it.
+/// A file or directory that is watched: several descriptors of one file share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct WatchId(i32);
+
+/// What has happened.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Files that have changed.
+    pub files: HashSet<WatchId>,
+    /// Names that were given to files, each with its directory.
+    pub arrivals: Vec<(WatchId, Vec<u8>)>,
+    /// There was more than the system has kept.
+    pub is_incomplete: bool,
+}
+
+impl Changes {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.arrivals.is_empty() && !self.is_incomplete
+    }
+}
 
 /// Watches open files, as far as the system can. Any thread may watch one while another waits.
 #[derive(Debug)]
@@ -53,7 +72,24 @@ impl FileWatcher {
         None
     }
 
-    /// No longer watches that file.
+    /// Watches which files get names in the directory of `file`; `None` where `file` has another name there than `leaf`, as behind a
+    /// link, or the system cannot.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watch_directory(&self, file: BorrowedFd<'_>, leaf: &str) -> Option<WatchId> {
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        let directory =
+            path.parent().filter(|_| path.file_name().is_some_and(|name| name.as_bytes() == leaf.as_bytes()))?;
+        // Of events that follow each other and are the same the system keeps one: so what comes between two arrivals is told, too.
+        let changes = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE | WatchFlags::MOVED_FROM;
+        inotify::add_watch(self.inotify.as_ref()?, directory, changes | WatchFlags::ONLYDIR).ok().map(WatchId)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn watch_directory(&self, _: BorrowedFd<'_>, _: &str) -> Option<WatchId> {
+        None
+    }
+
+    /// No longer watches that file or directory.
     pub(crate) fn unwatch(&self, watch: WatchId) {
         #[cfg(target_os = "linux")]
         if let Some(inotify) = &self.inotify {
@@ -70,14 +106,14 @@ impl FileWatcher {
         drop((&self.waker).write(&[0]));
     }
 
-    /// Waits until a watched file changes or [`FileWatcher::wake`] is called; `None`: for ever. Returns which files have changed.
-    pub(crate) fn wait(&self, timeout: Option<Duration>) -> HashSet<WatchId> {
+    /// Waits until something changes or [`FileWatcher::wake`] is called; `None`: for ever. Returns what has changed.
+    pub(crate) fn wait(&self, timeout: Option<Duration>) -> Changes {
         let descriptors = [Some(self.woken.as_fd()), self.descriptor()];
         if poll_readable(descriptors.into_iter().flatten(), timeout).is_err() {
-            return HashSet::new();
+            return Changes::default();
         }
         while (&self.woken).read(&mut [0; 64]).is_ok_and(|len| len > 0) {}
-        self.changed()
+        self.changes()
     }
 
     #[cfg(target_os = "linux")]
@@ -90,22 +126,30 @@ impl FileWatcher {
         None
     }
 
+    /// What has changed by now.
     #[cfg(target_os = "linux")]
-    fn changed(&self) -> HashSet<WatchId> {
-        let mut changed = HashSet::new();
+    pub(crate) fn changes(&self) -> Changes {
+        let mut changes = Changes::default();
         let mut buf = [std::mem::MaybeUninit::uninit(); 4096];
         if let Some(inotify) = &self.inotify {
             let mut events = inotify::Reader::new(inotify, &mut buf);
             while let Ok(event) = events.next() {
-                changed.insert(WatchId(event.wd()));
+                let watch = WatchId(event.wd());
+                let is_arrival = event.events().intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO);
+                match event.file_name() {
+                    Some(name) if is_arrival => changes.arrivals.push((watch, name.to_bytes().to_vec())),
+                    Some(_) => {}
+                    None if event.events().contains(ReadFlags::QUEUE_OVERFLOW) => changes.is_incomplete = true,
+                    None => drop(changes.files.insert(watch)),
+                }
             }
         }
-        changed
+        changes
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn changed(&self) -> HashSet<WatchId> {
-        HashSet::new()
+    pub(crate) fn changes(&self) -> Changes {
+        Changes::default()
     }
 }
 
@@ -129,9 +173,9 @@ mod tests {
         let watch = watcher.watch(file.as_fd()).expect("this system can");
         assert_eq!(watcher.watch(fs::File::open(&path).expect("again").as_fd()), Some(watch));
         file.write_all(b"1\n").expect("written");
-        assert!(watcher.wait(LONG).contains(&watch));
+        assert!(watcher.wait(LONG).files.contains(&watch));
         fs::rename(&path, directory.path().join("b.log")).expect("renamed");
-        assert!(watcher.wait(LONG).contains(&watch));
+        assert!(watcher.wait(LONG).files.contains(&watch));
         watcher.wake();
         assert!(watcher.wait(LONG).is_empty());
         watcher.unwatch(watch);
@@ -141,5 +185,26 @@ mod tests {
         let _ = watcher.wait(LONG);
         file.write_all(b"3\n").expect("written");
         assert!(watcher.wait(Some(Duration::ZERO)).is_empty());
+    }
+
+    #[test]
+    fn names_that_are_given_to_files_are_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [log, old] = ["a.log", "a.log.1"].map(|name| directory.path().join(name));
+        let file = fs::File::create(&log).expect("a file");
+        let watcher = FileWatcher::new().expect("a watcher");
+        let watch = watcher.watch_directory(file.as_fd(), "a.log").expect("this system can");
+        assert_eq!(watcher.watch_directory(file.as_fd(), "b.log"), None);
+        fs::rename(&log, &old).expect("renamed");
+        fs::write(&log, "1\n").expect("written");
+        fs::remove_file(&log).expect("removed");
+        fs::write(&log, "2\n").expect("written");
+        fs::write(&log, "3\n").expect("written");
+        fs::rename(&old, &log).expect("renamed");
+        let changes = watcher.wait(LONG);
+        assert!(changes.files.is_empty() && !changes.is_incomplete, "{changes:?}");
+        let names: Vec<_> = changes.arrivals.iter().map(|(_, name)| String::from_utf8_lossy(name)).collect();
+        assert_eq!(names, ["a.log.1", "a.log", "a.log", "a.log"]);
+        assert!(changes.arrivals.iter().all(|(directory, _)| *directory == watch));
     }
 }

@@ -12,7 +12,7 @@ mod unix_changes;
 mod unix_directory;
 
 pub(crate) use access::copy_access;
-pub(crate) use file_watcher::{FileWatcher, WatchId};
+pub(crate) use file_watcher::{Changes, FileWatcher, WatchId};
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,

@@ -387,7 +387,7 @@ impl Follower {
                 }
                 piece.bytes.drain(..known);
                 if piece.bytes.is_empty() {
-                    return self.begin_anew(false);
+                    return self.go_on(piece.header.and_then(|header| header.next));
                 }
                 self.fresh = piece.bytes;
                 Outcome::Bytes
@@ -398,6 +398,15 @@ impl Follower {
             // The server has not kept it, or not to its end: a restart closes it, and so does time.
             _ => self.begin_anew(true),
         }
+    }
+
+    /// Goes on with the file that got the name of one that was read to its end. Where the server does not know it, others may have
+    /// had the name in between.
+    fn go_on(&mut self, next: Option<Version>) -> Outcome {
+        let outcome = self.begin_anew(next.is_none());
+        self.names_version = next.is_some();
+        self.version = next;
+        outcome
     }
 
     fn begin_anew(&mut self, may_have_had_more: bool) -> Outcome {
