@@ -144,6 +144,22 @@ fn a_store_that_says_that_the_file_is_there() {
     assert_eq!((store.kept, store.discarded), (0, 0));
 }
 
+/// It may not be said to have changed: the client may replace any version.
+#[test]
+fn a_file_that_cannot_be_compared_to_its_end_is_unreadable() {
+    let config = ServerConfig::new().with_offered(RequestKind::Put);
+    let mut session = ServerSession::new(&config, [0; 768], NOW);
+    let put = format!(r#"{{"type":"put","fileName":"a.bin","fileSize":10,"sha256":"{}"}}"#, "0".repeat(64));
+    session.receive(put.as_bytes(), NOW);
+    session.receive(b"\n", NOW);
+    assert!(matches!(session.action(), Action::Reply(Request::Put(_))), "{:?}", session.action());
+    session.reply(Reply::Compare, NOW);
+    assert!(matches!(session.action(), Action::Hash { offset: 0, .. }), "{:?}", session.action());
+    session.finished(Finished::new(None, false), NOW);
+    let Action::SendBytes { bytes, .. } = session.action() else { panic!("{:?}", session.action()) };
+    assert!(bytes.starts_with(br#"{"type":"error","code":"io""#), "{:?}", str::from_utf8(bytes));
+}
+
 /// What is there is compared by its digest: known, computed, or of contents that changed meanwhile.
 #[test]
 fn a_file_of_the_same_size_is_compared() {
