@@ -48,6 +48,8 @@ fn what_does_not_fit_the_request_is_a_violation() {
         (PUT, READY, "ready", "space", Violation::Type),
         (PUT, STORED, "a.txt", "b.txt", Violation::Name),
         (PUT, STORED, "a684c7c6", "a684c7c7", Violation::Digest),
+        // Only what was deferred may have no version yet.
+        (PUT, STORED, r#""version":"w1","#, "", Violation::Member),
         (PUT, STORED, r#","crc32":"a684c7c6""#, "", Violation::Digest),
         (DELETE, STORED, "end", "ready", Violation::Type),
         (SPACE, STORED, "end", "file", Violation::Type),

@@ -254,6 +254,13 @@ fn an_action_is_the_owners() {
     assert!(UploadTurn::default().is_free());
 }
 
+#[cfg(feature = "sync")]
+#[test]
+fn a_store_that_defers_nothing_has_synced_it() {
+    let deferral = coracle_core::Deferral::new(1, 0);
+    assert_eq!(Scripted::default().sync(deferral), Ok(coracle_core::Synced::Done));
+}
+
 /// A client whose rights end at a directory may follow no link out of it: where the store cannot tell, it may not go there.
 #[cfg(feature = "rights")]
 #[test]

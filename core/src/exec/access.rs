@@ -222,3 +222,18 @@ impl<S: WritableStore> Writer<S, S::Upload> for ReadWrite {
         store.sync(deferral)
     }
 }
+
+#[cfg(all(test, feature = "sync"))]
+mod tests {
+    use core::convert::Infallible;
+
+    use super::{ReadOnly, Writer};
+    use crate::store::{Deferral, StaticStore, WriteError};
+
+    #[test]
+    fn a_store_that_is_only_read_has_nothing_to_sync() {
+        let synced =
+            <ReadOnly as Writer<StaticStore<'_>, Infallible>>::sync(&mut StaticStore::new(&[]), Deferral::new(1, 0));
+        assert_eq!(synced, Err(WriteError::Unsupported));
+    }
+}

@@ -289,6 +289,14 @@ mod tests {
         assert_eq!(Rights::new("read raed write").map_err(|error| error.word()), Err("raed"));
     }
 
+    #[cfg(feature = "sync")]
+    #[test]
+    fn a_client_that_may_write_may_sync() {
+        for (words, is_permitted) in [("write", true), ("read write=a/", true), ("read delete", false), ("", false)] {
+            assert_eq!(is_granted(words, RequestKind::Sync, ""), is_permitted, "{words}");
+        }
+    }
+
     #[test]
     fn a_directory_limits_a_right() {
         use RequestKind::{Get, List, Stat};
