@@ -1,11 +1,13 @@
 //! How much memory a task needs beside its session and its buffers.
 
-use coracle_core::{Instant, ServerConfig, ServerSession, StaticStore};
+use coracle_core::{FileInfo, Instant, ServerConfig, ServerSession, StaticStore};
 use coracle_embassy::{Buffers, Clock, Stream, serve};
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 
-/// The most, in bytes, where pointers have 64 bits.
+/// The most on a board, in bytes, where pointers have 64 bits.
 const LIMIT: usize = 640;
+/// What is known of a file there. These tests are built with the core of a server on a PC, which knows more; a task holds it twice.
+const FILE_INFO_LEN: usize = 104;
 
 struct Wire;
 
@@ -54,5 +56,6 @@ fn of_a_session_over_a_stream() {
     let serving = serve(&mut session, &mut transport, &mut store, buffers, &Timed, &mut observer);
     let size = size_of_val(&serving);
     println!("{size} bytes");
-    assert!(size <= LIMIT, "{size} bytes");
+    let more = 2 * (size_of::<FileInfo>() - FILE_INFO_LEN);
+    assert!(size <= LIMIT + more, "{size} bytes");
 }

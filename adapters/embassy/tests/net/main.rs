@@ -302,7 +302,8 @@ fn a_server_stops_gracefully() {
     });
 }
 
-/// What a task takes beside its session, where pointers have 64 bits: that of a session over a stream, and the socket's own.
+/// What a task takes beside its session, where pointers have 64 bits: that of a session over a stream, and the socket's own. Here it
+/// holds twice what the core of a server on a PC knows of a file, which is more than the 104 bytes of a board.
 #[test]
 fn the_future_is_small() {
     let [(stack, _), _] = link::hosts();
@@ -314,5 +315,6 @@ fn the_future_is_small() {
     let size = size_of_val(&server.serve(&mut socket, &mut store, buffers, &clock, &mut observer));
     let session = size_of::<coracle_core::ServerSession<'static, [u8; 512]>>();
     println!("{size} bytes, {session} of them the session");
-    assert!(size <= session + 712, "{size} bytes");
+    let more = 2 * (size_of::<coracle_core::FileInfo>() - 104);
+    assert!(size <= session + 720 + more, "{size} bytes");
 }
