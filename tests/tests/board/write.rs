@@ -40,7 +40,7 @@ const OTHERWISE: [(&str, &str); 24] = [
     ("encrypted-connections-only", "it is not encrypted"),
 ];
 /// What it does not offer.
-const NOT_OFFERED: [&str; 2] = ["rename", "makeDir"];
+const NOT_OFFERED: [&str; 3] = ["rename", "makeDir", "sync"];
 /// What clients put in the transcripts.
 const PUT: [&str; 6] = ["a.txt", "big.bin", "cfg.json", "led.json", "left.txt", "rotten.txt"];
 
