@@ -495,7 +495,7 @@ typedef uint8_t coracle_begun_kind;
  */
 typedef struct coracle_config {
     /**
-     * The name that the server tells: at most 32 bytes of UTF-8 that end with 0, kept by whoever made it for as long as the
+     * The name that the server tells: at most 32 bytes of UTF-8 that end with 0, kept by its owner for as long as the
      * server. NULL: none.
      */
     const char *name;

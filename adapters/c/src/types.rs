@@ -148,7 +148,7 @@ pub struct Action {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
-    /// The name that the server tells: at most 32 bytes of UTF-8 that end with 0, kept by whoever made it for as long as the
+    /// The name that the server tells: at most 32 bytes of UTF-8 that end with 0, kept by its owner for as long as the
     /// server. NULL: none.
     pub name: *const c_char,
     /// The chunk size of bodies, in bytes; 0 counts as 1. Default: 1,024.

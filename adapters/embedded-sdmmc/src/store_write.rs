@@ -145,7 +145,7 @@ impl<D: BlockDevice> FatStore<D> {
         Ok(self.volume.commit_change()?)
     }
 
-    /// Gives up the upload that nobody is sending.
+    /// Gives up the upload that no client is sending.
     fn drop_upload(&mut self) -> Result<(), StoreError> {
         self.active = None;
         self.tidy().map(|_| ())

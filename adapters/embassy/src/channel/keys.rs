@@ -5,7 +5,7 @@ use coracle_channel::{Entropy, KeyPair, Psk};
 /// The keys of a server, and who may use it.
 ///
 /// What a client may do is the observer's to say, which is asked where the server's settings have
-/// [`with_permits`](coracle_core::ServerConfig::with_permits); without it whoever completes the handshake may do everything.
+/// [`with_permits`](coracle_core::ServerConfig::with_permits); without it a client that completes the handshake may do everything.
 ///
 /// They are asked for at each step, so that they may change while the server runs.
 pub trait ChannelKeys {
