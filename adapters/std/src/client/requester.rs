@@ -234,8 +234,8 @@ impl Requester {
         self.peer
     }
 
-    /// Connects, and makes the handshake where there is to be one. Where nobody is at the address, or another than is meant, the
-    /// host is looked for.
+    /// Connects, and makes the handshake where there is to be one. Where no server is at the address, or another than is meant,
+    /// the host is looked for.
     fn wire(&mut self) -> Result<Wire, FailedAttempt> {
         if std::mem::take(&mut self.is_lost) {
             self.locate();

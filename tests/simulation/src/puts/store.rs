@@ -96,7 +96,7 @@ impl DiskStore {
         self.uploads.retain(|upload| !Rc::ptr_eq(upload, gone));
     }
 
-    /// The next upload whose commit has to go on; `None` where nobody is in a hurry.
+    /// The next upload whose commit has to go on; `None` where none has to.
     pub fn next_deferred(&mut self) -> Option<u64> {
         if self.deferred.is_empty() || !self.is_asked && !self.random.chance(20) {
             return None;
