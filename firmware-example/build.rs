@@ -15,10 +15,14 @@ const IMAGE_LEN: usize = 1 << 20;
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("set by cargo"));
-    for input in ["memory/flash.x", "memory/slot.x", "device.x", "files", "build.rs"] {
+    for input in ["memory", "device.x", "files", "build.rs"] {
         println!("cargo:rerun-if-changed={input}");
     }
-    let memory = if env::var_os("CARGO_FEATURE_SLOTS").is_some() { "memory/slot.x" } else { "memory/flash.x" };
+    let memory = if env::var_os("CARGO_FEATURE_SLOTS").is_some() {
+        "memory/mps2-an385/slot.x"
+    } else {
+        "memory/mps2-an385/flash.x"
+    };
     for (from, to) in [(memory, "memory.x"), ("device.x", "device.x")] {
         fs::copy(root.join(from), out.join(to)).expect("OUT_DIR can be written");
     }

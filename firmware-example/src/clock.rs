@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::hardware::{CLOCK_HZ, COUNTER, Registers};
+use crate::board::hardware::{CLOCK_HZ, COUNTER, Registers};
 
 /// The timestamp of log lines, in milliseconds.
 static UPTIME_MS: AtomicU32 = AtomicU32::new(0);

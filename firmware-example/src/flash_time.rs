@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
-use crate::hardware;
+use crate::board::hardware;
 
 static TICKS: AtomicU32 = AtomicU32::new(0);
 

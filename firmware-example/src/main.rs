@@ -4,6 +4,7 @@
 
 #[cfg(feature = "mdns")]
 mod announce;
+mod board;
 mod boot_log;
 mod clock;
 mod config;
@@ -11,10 +12,8 @@ mod fault;
 mod files;
 #[cfg(feature = "slots")]
 mod flash_time;
-mod hardware;
 #[cfg(feature = "channel")]
 mod keys;
-mod lan9118;
 mod network;
 #[cfg(feature = "slots")]
 mod rules;
@@ -23,12 +22,14 @@ mod signature;
 #[cfg(feature = "slots")]
 mod slots;
 mod status;
-mod watchdog;
 mod watcher;
 
 use core::cell::RefCell;
 use core::num::NonZeroU32;
 
+use board::hardware::{self, Board};
+use board::lan9118::Lan9118;
+use board::watchdog::Watchdog;
 use boot_log::Line;
 use clock::Clock;
 use config::{Arguments, Configurator, Settings};
@@ -36,14 +37,11 @@ use coracle_core::{ServerConfig, ServerName};
 use coracle_smoltcp::Fetch;
 use defmt_semihosting as _;
 use files::Files;
-use hardware::Board;
-use lan9118::Lan9118;
 use network::Network;
 use smoltcp::iface::{SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp;
 use static_cell::{ConstStaticCell, StaticCell};
 use status::Shared;
-use watchdog::Watchdog;
 use watcher::Watcher;
 
 /// The protocol's default port.

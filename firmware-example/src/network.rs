@@ -6,7 +6,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr};
 use static_cell::StaticCell;
 
-use crate::lan9118::{Lan9118, StartError};
+use crate::board::lan9118::{Lan9118, StartError};
 
 /// The address without DHCP, or when DHCP times out.
 const FALLBACK_ADDRESS: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(10, 0, 2, 15), 24);

@@ -11,11 +11,11 @@ use coracle_flash::{FlashStore, ImageSlots, ImageState, SharedFlash, Slot, Small
 use coracle_smoltcp::Server;
 use static_cell::StaticCell;
 
+use crate::board::hardware;
 use crate::boot_log::Line;
 use crate::config::{Arguments, CONFIG, CONFIG_LEN, Settings};
 use crate::files::Files;
 use crate::flash_time::Timed;
-use crate::hardware;
 use crate::rules::Rules;
 use crate::status::Shared;
 

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use crate::board::hardware;
 use crate::boot_log::BootLog;
-use crate::hardware;
 
 /// The maximum length of `status.json`, in bytes, with every number at its largest.
 pub const STATUS_LEN: usize = if cfg!(feature = "slots") { 288 } else { 256 };

@@ -5,21 +5,19 @@
 // It uses only a part of the firmware's modules.
 #![allow(dead_code)]
 
+#[path = "../board/mod.rs"]
+mod board;
 #[path = "../clock.rs"]
 mod clock;
 #[path = "../fault.rs"]
 mod fault;
-#[path = "../hardware.rs"]
-mod hardware;
-#[path = "../lan9118.rs"]
-mod lan9118;
 #[path = "../network.rs"]
 mod network;
 
+use board::hardware::{self, Board};
+use board::lan9118::Lan9118;
 use clock::Clock;
 use defmt_semihosting as _;
-use hardware::Board;
-use lan9118::Lan9118;
 use network::Network;
 use smoltcp::iface::{SocketSet, SocketStorage};
 use smoltcp::socket::tcp;

@@ -4,19 +4,19 @@
 // It uses only a part of the firmware's modules.
 #![allow(dead_code)]
 
+#[path = "../board/mod.rs"]
+mod board;
 #[path = "../clock.rs"]
 mod clock;
 #[path = "../fault.rs"]
 mod fault;
-#[path = "../hardware.rs"]
-mod hardware;
 
+use board::hardware::{self, Board};
 use clock::Clock;
 use coracle_channel::{
     Channel, Entropy, HandshakeAction, KeyPair, PLAINTEXT_OFFSET, Psk, RecordLimit, SecretKey, ServerHandshake,
 };
 use defmt_semihosting as _;
-use hardware::Board;
 use static_cell::StaticCell;
 
 /// Messages 1 and 3 of a client with the key of 32 bytes 0x52, the PSK of 0x53 and the entropy 0x62, for the server below.

@@ -1,6 +1,6 @@
 //! The CMSDK watchdog: an interrupt, then a reset, when the main loop hangs.
 
-use crate::hardware::{CLOCK_HZ, Registers};
+use crate::board::hardware::{CLOCK_HZ, Registers};
 
 const LOAD: usize = 0x000;
 const CONTROL: usize = 0x008;

@@ -5,7 +5,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 use static_cell::ConstStaticCell;
 
-use crate::hardware::Registers;
+use crate::board::hardware::Registers;
 
 /// Registers of the bus interface, as byte offsets.
 mod register {
