@@ -28,6 +28,11 @@ pub trait StoreRules {
         true
     }
 
+    /// Whether clients may put and delete images. Where they may not, `image` is `denied` before its body is sent.
+    fn takes_images(&mut self) -> bool {
+        true
+    }
+
     /// Whether an image may be started, by its signature or the board that it is for. `read` is as in
     /// [`StoreRules::accepts`]. Called before the image is committed, again and again until it is no longer
     /// [`ImageCheck::Pending`]: a call takes no longer than the watchdog and the other clients can wait, so that an owner that

@@ -132,8 +132,9 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> WritableStore for FlashS
     }
 
     fn space(&mut self) -> Result<Space, WriteError> {
-        let slot_len = u64::from(self.slots.layout().slot_len());
-        Ok(Space::new().with_free(Some(self.small.free(SMALL_NAME_LEN).into())).with_max_file(Some(slot_len)))
+        let free = u64::from(self.small.free(SMALL_NAME_LEN));
+        let max_file = if self.rules.takes_images() { self.slots.layout().slot_len().into() } else { free };
+        Ok(Space::new().with_free(Some(free)).with_max_file(Some(max_file)))
     }
 }
 
@@ -141,7 +142,7 @@ impl<S: Store, I: NorFlash, C: NorFlash, R: StoreRules> FlashStore<S, I, C, R> {
     /// Whether a client may write a file of this name.
     fn check_name(&mut self, name: FileName<'_>) -> Result<(), WriteError> {
         if name == IMAGE {
-            return Ok(());
+            return if self.rules.takes_images() { Ok(()) } else { Err(StoreError::Denied.into()) };
         }
         if name == RUNNING || !self.rules.may_write(name.as_str()) || name.as_str().contains('/') {
             return Err(StoreError::Denied.into());

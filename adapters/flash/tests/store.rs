@@ -29,6 +29,8 @@ struct Rules {
     changed: Vec<String>,
     /// How often an image is not yet checked.
     image_checks: u32,
+    /// Whether images come otherwise than by clients.
+    refuses_images: bool,
 }
 
 impl StoreRules for Rules {
@@ -39,6 +41,10 @@ impl StoreRules for Rules {
     fn accepts(&mut self, _: &str, size: u32, read: &mut dyn FnMut(u32, &mut [u8]) -> usize) -> bool {
         let mut first = [0];
         size == 0 || read(0, &mut first) == 1 && first != *b"!"
+    }
+
+    fn takes_images(&mut self) -> bool {
+        !self.refuses_images
     }
 
     fn accepts_image(
@@ -268,6 +274,22 @@ fn o2_o6_images_that_may_not_be_put() {
     let running = slots(&chip).choose(|_| true).expect("an image").slot;
     let mut files = store(&chip, running);
     assert_eq!(put(&mut files, "image", &image(3, 500)), Err(WriteError::Store(StoreError::Denied)));
+}
+
+/// Where images come otherwise, none is put or deleted, before a byte of it is sent; the room told is that of small files.
+#[test]
+fn images_that_come_otherwise_are_neither_put_nor_deleted() {
+    let chip = chip();
+    let mut store = store(&chip, Slot::A);
+    let with_images = store.space().expect("it is known").max_file;
+    store.rules.refuses_images = true;
+    let image = image(2, 700);
+    let begun = store.begin(&request("image", &image), PutAttempt::new(at(0), true), at(0));
+    assert_eq!(begun.err(), Some(StoreError::Denied.into()));
+    assert_eq!(store.delete(&Delete::File { name: name("image"), version: None }), Err(StoreError::Denied.into()));
+    put(&mut store, "config", b"small").expect("small files are put");
+    let space = store.space().expect("it is known");
+    assert!(space.max_file == space.free && space.max_file < with_images, "{space:?}");
 }
 
 #[test]
