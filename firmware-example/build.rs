@@ -1,4 +1,4 @@
-//! Copies a memory map to where the linker finds it, and compiles in the files of `files/`, with digests and versions.
+//! Copies the board's memory map to where the linker finds it, and compiles in the files of `files/`, with digests and versions.
 //!
 //! The environment variable `CORACLE_FILES` names another folder to compile in; then there is no `image.bin`.
 
@@ -9,8 +9,20 @@ use std::path::{Path, PathBuf};
 
 use coracle_core::{DigestKind, FileName, Hasher};
 
-/// Larger than any buffer on the board; generated, so that it need not be in the repository.
-const IMAGE_LEN: usize = 1 << 20;
+/// A board, as far as its image differs.
+struct Board {
+    memory: &'static str,
+    /// Length of `image.bin`: larger than any buffer on the board; generated, so that it need not be in the repository.
+    image_len: usize,
+}
+
+impl Board {
+    fn of_this_build() -> Self {
+        let has = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+        let memory = if has("SLOTS") { "memory/mps2-an385-slot.x" } else { "memory/mps2-an385.x" };
+        Self { memory, image_len: 1 << 20 }
+    }
+}
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
@@ -18,12 +30,8 @@ fn main() {
     for input in ["memory", "device.x", "files", "build.rs"] {
         println!("cargo:rerun-if-changed={input}");
     }
-    let memory = if env::var_os("CARGO_FEATURE_SLOTS").is_some() {
-        "memory/mps2-an385/slot.x"
-    } else {
-        "memory/mps2-an385/flash.x"
-    };
-    for (from, to) in [(memory, "memory.x"), ("device.x", "device.x")] {
+    let board = Board::of_this_build();
+    for (from, to) in [(board.memory, "memory.x"), ("device.x", "device.x")] {
         fs::copy(root.join(from), out.join(to)).expect("OUT_DIR can be written");
     }
     println!("cargo:rustc-link-search={}", out.display());
@@ -41,7 +49,7 @@ fn main() {
         }
         None => {
             let image = out.join("image.bin");
-            fs::write(&image, image_bytes()).expect("OUT_DIR can be written");
+            fs::write(&image, image_bytes(board.image_len)).expect("OUT_DIR can be written");
             files.push(("image.bin".to_owned(), image));
             let ours = root.join("files");
             collect(&ours, "", &mut files);
@@ -90,7 +98,7 @@ fn digest(kind: DigestKind, bytes: &[u8]) -> String {
 }
 
 /// Marsaglia's xorshift32, seed 1, the most significant byte of each number.
-fn image_bytes() -> Vec<u8> {
+fn image_bytes(len: usize) -> Vec<u8> {
     let mut state: u32 = 1;
     let next = || {
         state ^= state << 13;
@@ -98,5 +106,5 @@ fn image_bytes() -> Vec<u8> {
         state ^= state << 5;
         state.to_be_bytes()[0]
     };
-    std::iter::repeat_with(next).take(IMAGE_LEN).collect()
+    std::iter::repeat_with(next).take(len).collect()
 }

@@ -41,7 +41,7 @@ pub fn start(name: &str, port: u16, network: &mut Network, sockets: &mut SocketS
 }
 
 /// Tells the others that the board goes, since it is about to restart.
-#[cfg(feature = "slots")]
+#[cfg(feature = "put")]
 pub fn stop(responder: &mut Responder) {
     if responder.is_established() {
         responder.stop();

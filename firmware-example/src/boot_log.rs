@@ -2,8 +2,10 @@
 
 use heapless::{String, Vec};
 
+use crate::board::LOG_LEN;
+
 /// Size of the log, in bytes. When it is full, its oldest lines make room.
-pub const CAPACITY: usize = 8 * 1024;
+const CAPACITY: usize = LOG_LEN;
 /// How many bytes are dropped at a time, at least: seldom many rather than often few, since the version changes with it, and who
 /// fetches the log without absolute offsets has to begin anew.
 const DROP_LEN: usize = CAPACITY / 4;

@@ -2,24 +2,24 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use crate::board::hardware::{CLOCK_HZ, COUNTER, Registers};
+use crate::board::{CLOCK_HZ, Counter};
 
 /// The timestamp of log lines, in milliseconds.
 static UPTIME_MS: AtomicU32 = AtomicU32::new(0);
 
 defmt::timestamp!("{=u32:tms}", UPTIME_MS.load(Ordering::Relaxed));
 
-/// Extends the 32-bit counter to 64 bits. Has to be read at least every 171 s, when the counter wraps.
+/// Extends the board's counter to 64 bits. Has to be read more often than that wraps.
 pub struct Clock {
-    registers: Registers,
+    counter: Counter,
     last: u32,
     ticks: u64,
 }
 
 impl Clock {
-    pub fn new(registers: Registers) -> Self {
-        let last = registers.read(COUNTER);
-        Self { registers, last, ticks: 0 }
+    pub fn new(counter: Counter) -> Self {
+        let last = counter.read();
+        Self { counter, last, ticks: 0 }
     }
 
     /// Milliseconds since start-up.
@@ -32,8 +32,8 @@ impl Clock {
 
     /// Ticks of [`CLOCK_HZ`] since start-up.
     pub fn ticks(&mut self) -> u64 {
-        let counter = self.registers.read(COUNTER);
-        self.ticks += u64::from(counter.wrapping_sub(self.last));
+        let counter = self.counter.read();
+        self.ticks += u64::from(counter.wrapping_sub(self.last) & Counter::MASK);
         self.last = counter;
         self.ticks
     }

@@ -33,7 +33,7 @@ pub struct Arguments {
     /// `made=off`: serves only the files in flash, without `boot.log` and `status.json`.
     pub has_made: bool,
     /// `write=any`: clients may put any small file, unchecked.
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     pub takes_any_file: bool,
     /// `fail=panic`, `fail=fault` or `fail=stall`: fails in that way once it serves.
     pub fail: Option<Reason>,
@@ -56,7 +56,7 @@ impl Arguments {
             server: Some(DEFAULT_SERVER.into()),
             use_dhcp: true,
             has_made: true,
-            #[cfg(feature = "slots")]
+            #[cfg(feature = "put")]
             takes_any_file: false,
             fail: None,
             fails_to_start: false,
@@ -83,9 +83,9 @@ impl Arguments {
                 Some(("address", text)) => this.address = text.parse().ok(),
                 #[cfg(feature = "mdns")]
                 Some(("name", text)) => this.name = String::try_from(text).unwrap_or_default(),
-                #[cfg(feature = "slots")]
+                #[cfg(feature = "put")]
                 Some(("write", "any")) => this.takes_any_file = true,
-                #[cfg(feature = "slots")]
+                #[cfg(feature = "put")]
                 Some(("flash" | "factory", _)) => {}
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),
             }

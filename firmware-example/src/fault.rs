@@ -14,7 +14,7 @@ pub enum Reason {
 #[cfg_attr(feature = "slots", allow(unused_variables))]
 pub fn exit(reason: Reason) -> ! {
     #[cfg(feature = "slots")]
-    crate::board::hardware::restart();
+    crate::board::restart();
     #[cfg(not(feature = "slots"))]
     semihosting::process::exit(reason as i32)
 }
@@ -23,7 +23,7 @@ pub fn exit(reason: Reason) -> ! {
 pub fn provoke(reason: Reason) -> ! {
     match reason {
         Reason::Panic => panic!("asked for"),
-        Reason::HardFault => crate::board::hardware::undefined_instruction(),
+        Reason::HardFault => crate::board::undefined_instruction(),
         Reason::Watchdog => loop {
             core::hint::spin_loop();
         },

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use embedded_storage::nor_flash::{ErrorType, NorFlash, ReadNorFlash};
 
-use crate::board::hardware;
+use crate::board;
 
 static TICKS: AtomicU32 = AtomicU32::new(0);
 
@@ -23,9 +23,9 @@ impl<F> Timed<F> {
     }
 
     fn time<T>(&mut self, operation: impl FnOnce(&mut F) -> T) -> T {
-        let began = hardware::counter();
+        let began = board::counter();
         let result = operation(&mut self.0);
-        let ticks = hardware::counter().wrapping_sub(began);
+        let ticks = board::counter().wrapping_sub(began) & board::Counter::MASK;
         // There is one thread, and no interrupt uses the flash.
         TICKS.store(TICKS.load(Ordering::Relaxed).wrapping_add(ticks), Ordering::Relaxed);
         result

@@ -10,26 +10,26 @@ mod clock;
 mod config;
 mod fault;
 mod files;
-#[cfg(feature = "slots")]
+#[cfg(feature = "put")]
 mod flash_time;
 #[cfg(feature = "channel")]
 mod keys;
 mod network;
-#[cfg(feature = "slots")]
+#[cfg(feature = "put")]
 mod rules;
 #[cfg(feature = "signed")]
 mod signature;
 #[cfg(feature = "slots")]
 mod slots;
 mod status;
+#[cfg(feature = "put")]
+mod updates;
 mod watcher;
 
 use core::cell::RefCell;
 use core::num::NonZeroU32;
 
-use board::hardware::{self, Board};
-use board::lan9118::Lan9118;
-use board::watchdog::Watchdog;
+use board::{Board, Ethernet, RECEIVE_LEN, SEND_LEN, SESSIONS, Watchdog};
 use boot_log::Line;
 use clock::Clock;
 use config::{Arguments, Configurator, Settings};
@@ -46,24 +46,17 @@ use watcher::Watcher;
 
 /// The protocol's default port.
 const PORT: u16 = 8888;
-/// Clients served at once.
-const SESSIONS: usize = 4;
-/// Length of a receive buffer: enough for the longest request, and where clients write for two segments, since a shorter window
-/// makes them send shorter ones.
-const RECEIVE_LEN: usize = if cfg!(feature = "slots") { 2_920 } else { 512 };
-/// Length of a transmit buffer: the maximum sent in a round trip.
-const SEND_LEN: usize = 4_096;
 
-#[cfg(feature = "slots")]
-use slots::BoardServer;
+#[cfg(feature = "put")]
+use updates::BoardServer;
 /// The server.
-#[cfg(not(feature = "slots"))]
+#[cfg(not(feature = "put"))]
 type BoardServer<const N: usize> = coracle_smoltcp::Server<'static, Files<'static>, N>;
 
 /// Maximum size of a session, without its socket's buffers, in bytes.
 const SESSION_BUDGET: usize = if cfg!(feature = "channel") {
     2_816
-} else if cfg!(feature = "slots") {
+} else if cfg!(feature = "put") {
     2_048
 } else {
     1_536
@@ -91,21 +84,21 @@ static SETTINGS: ConstStaticCell<Settings> = ConstStaticCell::new(Settings::new(
 static CONFIGURATOR: StaticCell<Configurator> = StaticCell::new();
 static FETCH_BUF: ConstStaticCell<[u8; Fetch::BUF_LEN]> = ConstStaticCell::new([0; Fetch::BUF_LEN]);
 static CONFIG: StaticCell<ServerConfig<'static>> = StaticCell::new();
-#[cfg(feature = "slots")]
-static STORE: StaticCell<slots::ServedStore> = StaticCell::new();
+#[cfg(feature = "put")]
+static STORE: StaticCell<updates::ServedStore> = StaticCell::new();
 static SERVER: ConstStaticCell<BoardServer<SESSIONS>> = ConstStaticCell::new(BoardServer::new());
 
-#[cortex_m_rt::entry]
+#[board::entry]
 fn main() -> ! {
     let Some(mut board) = Board::take() else { panic!("main runs once") };
     board.start_ticks();
-    let mut clock = Clock::new(board.counters);
+    let mut clock = Clock::new(board.counter);
     let mut watchdog = Watchdog::start(board.watchdog);
     let arguments = Arguments::read();
     let boot = unique_number();
 
     let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
-    let started = Lan9118::start(board.ethernet)
+    let started = Ethernet::start(board.ethernet)
         .and_then(|device| Network::start(device, &mut sockets, arguments.use_dhcp, boot));
     let network = match started {
         Ok(network) => network,
@@ -114,14 +107,14 @@ fn main() -> ! {
     let shared: &'static RefCell<Shared> = SHARED.take();
     let settings = SETTINGS.take();
 
-    #[cfg(feature = "slots")]
-    let updates = slots::Updates::open();
+    #[cfg(feature = "put")]
+    let updates = updates::Updates::open();
     if arguments.fails_to_start {
         fault::provoke(fault::Reason::Watchdog);
     }
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     let has_config = updates.load_config(settings);
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     let arguments = Arguments { server: arguments.server.filter(|_| !has_config), ..arguments };
 
     #[cfg(feature = "mdns")]
@@ -140,35 +133,36 @@ fn main() -> ! {
         .with_busy_retry_ms(BUSY_RETRY_MS)
         .with_wait_max_ms(WAIT_MAX_MS)
         .with_absolute(true);
-    #[cfg(feature = "slots")]
-    let config = slots::Updates::offer(config);
+    #[cfg(feature = "put")]
+    let config = updates::Updates::offer(config);
     #[cfg(feature = "channel")]
     let config = config.with_permits(true);
     let config: &'static ServerConfig<'static> = CONFIG.init(config);
     let mut rings = RINGS.take().iter_mut().map(|(receive, send)| add_socket(&mut sockets, receive, send));
-    let spare = rings.next();
-    let handles = core::array::from_fn(|_| rings.next());
-    let (Some(spare), [Some(a), Some(b), Some(c), Some(d)]) = (spare, handles) else {
-        panic!("there are rings for every socket")
+    let mut next_socket = || match rings.next() {
+        Some(socket) => socket,
+        None => panic!("there are rings for every socket"),
     };
+    let spare = next_socket();
+    let handles = core::array::from_fn(|_| next_socket());
     let server = SERVER.take();
-    server.bind(config, PORT, [a, b, c, d], spare);
+    server.bind(config, PORT, handles, spare);
     let files = Files::new(shared, settings.name(), arguments.has_made, boot);
-    #[cfg(not(feature = "slots"))]
+    #[cfg(not(feature = "put"))]
     let (store, mut watcher) = (&mut { files }, Watcher::new(shared, SESSIONS));
     #[cfg(feature = "channel")]
     let (trust, mut keys) = keys::open(updates.flash());
     #[cfg(feature = "channel")]
     let store = open_store(updates, files, &arguments, |store| keys::KeyedStore::new(store, trust));
-    #[cfg(all(feature = "slots", not(feature = "channel")))]
+    #[cfg(all(feature = "put", not(feature = "channel")))]
     let store = open_store(updates, files, &arguments, |store| store);
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     let mut watcher = Watcher::new(shared, SESSIONS, updates);
     #[cfg(feature = "channel")]
     watcher.ask(trust);
     note_start(shared, clock.millis(), settings);
     #[cfg(feature = "slots")]
-    updates.note_start(shared, clock.millis());
+    updates.image.note_start(shared, clock.millis());
     let mut is_announced = false;
     #[cfg(feature = "mdns")]
     let (responder, mut is_found) = (announce::start(arguments.name_or(settings), PORT, network, &mut sockets), false);
@@ -187,7 +181,7 @@ fn main() -> ! {
         #[cfg(feature = "channel")]
         let next = server.poll_encrypted(now, &mut sockets, store, &mut watcher, &mut keys);
         let is_serving = next.is_some_and(|next| next <= now);
-        #[cfg(all(feature = "mdns", feature = "slots"))]
+        #[cfg(all(feature = "mdns", feature = "put"))]
         if updates.is_restarting() {
             announce::stop(responder);
         }
@@ -203,7 +197,7 @@ fn main() -> ! {
         if is_serving || network.device.frames != frames {
             shared.borrow_mut().busy_ticks += clock.ticks() - began;
         }
-        #[cfg(feature = "slots")]
+        #[cfg(feature = "put")]
         updates.poll(now_ms);
         if !is_announced {
             is_announced = true;
@@ -212,20 +206,20 @@ fn main() -> ! {
                 fault::provoke(reason);
             }
         }
-        hardware::sleep_unless(|| is_busy || network.device.has_frame());
+        board::sleep_unless(|| is_busy || network.device.has_frame());
     }
 }
 
 /// What clients read and write.
 // Not inlined, and not on the stack of `main`: that is below everything that the board does.
-#[cfg(feature = "slots")]
+#[cfg(feature = "put")]
 #[inline(never)]
 fn open_store(
-    updates: &slots::Updates,
+    updates: &updates::Updates,
     files: Files<'static>,
     arguments: &Arguments,
-    complete: impl FnOnce(slots::BoardStore) -> slots::ServedStore,
-) -> &'static mut slots::ServedStore {
+    complete: impl FnOnce(updates::BoardStore) -> updates::ServedStore,
+) -> &'static mut updates::ServedStore {
     STORE.init_with(|| complete(updates.store(files, arguments)))
 }
 
@@ -254,7 +248,7 @@ fn configure(
             }
         }
         is_busy |= network.flush(now_ms, sockets);
-        hardware::sleep_unless(|| is_busy || network.device.has_frame());
+        board::sleep_unless(|| is_busy || network.device.has_frame());
     }
 }
 

@@ -6,7 +6,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{IpCidr, Ipv4Address, Ipv4Cidr};
 use static_cell::StaticCell;
 
-use crate::board::lan9118::{Lan9118, StartError};
+use crate::board::{Ethernet, StartError};
 
 /// The address without DHCP, or when DHCP times out.
 const FALLBACK_ADDRESS: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(10, 0, 2, 15), 24);
@@ -22,7 +22,7 @@ static NETWORK: StaticCell<Network> = StaticCell::new();
 
 /// Controller, TCP/IP stack and DHCP client.
 pub struct Network {
-    pub device: Lan9118,
+    pub device: Ethernet,
     pub interface: Interface,
     dhcp: Option<SocketHandle>,
     has_address: bool,
@@ -44,7 +44,7 @@ impl Network {
     // Not inlined: it is built on the stack once and moved to its static.
     #[inline(never)]
     pub fn start(
-        mut device: Lan9118,
+        mut device: Ethernet,
         sockets: &mut SocketSet<'_>,
         use_dhcp: bool,
         seed: u64,

@@ -1,7 +1,10 @@
-//! What clients may write: `config.json`, and images that can run here.
+//! What clients may write: `config.json`, and images that can run here, where they run from slots.
 
+#[cfg(feature = "slots")]
 use coracle_core::WriteError;
-use coracle_flash::{Image, ImageCheck, ImageSlots, Slot, StoreRules};
+#[cfg(feature = "slots")]
+use coracle_flash::{Image, ImageCheck};
+use coracle_flash::{ImageSlots, Slot, StoreRules};
 use embedded_storage::nor_flash::NorFlash;
 
 use crate::config::{CONFIG, CONFIG_LEN, Settings};
@@ -9,9 +12,12 @@ use crate::config::{CONFIG, CONFIG_LEN, Settings};
 use crate::signature::SignatureCheck;
 
 /// Where images run, and their stacks are: an image for another board has other addresses.
-const RUN_START: u32 = 0x0010_0000;
-const RUN_END: u32 = 0x0040_0000;
-const STACK_END: u32 = 0x2000_4000;
+#[cfg(feature = "slots")]
+mod image {
+    pub const RUN_START: u32 = 0x0010_0000;
+    pub const RUN_END: u32 = 0x0040_0000;
+    pub const STACK_END: u32 = 0x2000_4000;
+}
 
 /// What clients may write.
 pub struct Rules {
@@ -47,6 +53,12 @@ impl StoreRules for Rules {
         read(0, json) == json.len() && Settings::new().apply(json).is_ok()
     }
 
+    #[cfg(not(feature = "slots"))]
+    fn takes_images(&mut self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "slots")]
     fn accepts_image(
         &mut self,
         image: &Image,
@@ -56,8 +68,9 @@ impl StoreRules for Rules {
         let len = read(0, &mut start);
         let [a, b, c, d, e, f, g, h] = start;
         let (stack, reset) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
-        let is_inside = (RUN_START..RUN_END.min(RUN_START.saturating_add(image.size))).contains(&reset);
-        if len < start.len() || stack != STACK_END || !is_inside {
+        let is_inside =
+            (image::RUN_START..image::RUN_END.min(image::RUN_START.saturating_add(image.size))).contains(&reset);
+        if len < start.len() || stack != image::STACK_END || !is_inside {
             defmt::warn!("an image is refused: it is for another board");
             return Err(WriteError::Corrupt);
         }

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::board::hardware;
+use crate::board;
 use crate::boot_log::BootLog;
 
 /// The maximum length of `status.json`, in bytes, with every number at its largest.
-pub const STATUS_LEN: usize = if cfg!(feature = "slots") { 288 } else { 256 };
+pub const STATUS_LEN: usize = if cfg!(feature = "put") { 288 } else { 256 };
 
 /// State that the server's observer writes and the store reads.
 pub struct Shared {
@@ -38,7 +38,7 @@ impl Shared {
 
     /// Writes `status.json` and returns its length; 0 where it does not fit.
     pub fn write(&self, name: &str, buf: &mut [u8; STATUS_LEN]) -> usize {
-        let stack = hardware::stack_use();
+        let stack = board::stack_use();
         let status = Status {
             name,
             uptime_ms: self.now_ms,
@@ -48,7 +48,7 @@ impl Shared {
             exchanges: self.exchanges,
             bytes_served: self.bytes_served,
             busy_ticks: self.busy_ticks,
-            #[cfg(feature = "slots")]
+            #[cfg(feature = "put")]
             flash_ticks: crate::flash_time::ticks(),
             stack_size: stack.size,
             stack_high_water: stack.high_water,
@@ -71,7 +71,7 @@ struct Status<'a> {
     exchanges: u32,
     bytes_served: u64,
     busy_ticks: u64,
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     flash_ticks: u32,
     stack_size: usize,
     stack_high_water: usize,

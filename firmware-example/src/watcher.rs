@@ -14,8 +14,8 @@ use crate::status::Shared;
 /// Updates the counters, `boot.log` and the developer's log.
 pub struct Watcher<'a> {
     shared: &'a RefCell<Shared>,
-    #[cfg(feature = "slots")]
-    updates: &'a crate::slots::Updates,
+    #[cfg(feature = "put")]
+    updates: &'a crate::updates::Updates,
     /// Who the clients are, once that is known, and room for a stranger's key.
     #[cfg(feature = "channel")]
     trust: Option<(&'a crate::keys::Trust, heapless::String<64>)>,
@@ -28,14 +28,14 @@ pub struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     /// Observes a server with `sessions` sessions.
-    #[cfg(not(feature = "slots"))]
+    #[cfg(not(feature = "put"))]
     pub const fn new(shared: &'a RefCell<Shared>, sessions: usize) -> Self {
         Self { shared, spare: sessions, is_of_log: [false; SESSIONS] }
     }
 
     /// Observes a server with `sessions` sessions, and does what its clients ask for.
-    #[cfg(feature = "slots")]
-    pub const fn new(shared: &'a RefCell<Shared>, sessions: usize, updates: &'a crate::slots::Updates) -> Self {
+    #[cfg(feature = "put")]
+    pub const fn new(shared: &'a RefCell<Shared>, sessions: usize, updates: &'a crate::updates::Updates) -> Self {
         Self {
             shared,
             updates,
@@ -81,7 +81,7 @@ impl Observer for Watcher<'_> {
         defmt::info!("client {=usize} connected", place);
     }
 
-    #[cfg(feature = "slots")]
+    #[cfg(feature = "put")]
     fn perform(&mut self, place: usize, action: &str) -> Result<(), coracle_core::StoreError> {
         defmt::info!("client {=usize}: do {=str}", place, action);
         #[cfg(feature = "channel")]

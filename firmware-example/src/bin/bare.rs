@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 // It uses only a part of the firmware's modules.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../board/mod.rs"]
 mod board;
@@ -14,8 +14,7 @@ mod fault;
 #[path = "../network.rs"]
 mod network;
 
-use board::hardware::{self, Board};
-use board::lan9118::Lan9118;
+use board::{Board, Ethernet};
 use clock::Clock;
 use defmt_semihosting as _;
 use network::Network;
@@ -35,14 +34,14 @@ static TRAILER: &[u8] = b"{\"type\":\"end\"}\n";
 static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 2]> = ConstStaticCell::new([SocketStorage::EMPTY; 2]);
 static RINGS: ConstStaticCell<([u8; 512], [u8; 4_096])> = ConstStaticCell::new(([0; 512], [0; 4_096]));
 
-#[cortex_m_rt::entry]
+#[board::entry]
 fn main() -> ! {
     let Some(mut board) = Board::take() else { panic!("main runs once") };
     board.start_ticks();
-    let mut clock = Clock::new(board.counters);
+    let mut clock = Clock::new(board.counter);
     let mut sockets = SocketSet::new(&mut SOCKETS.take()[..]);
     let started =
-        Lan9118::start(board.ethernet).and_then(|device| Network::start(device, &mut sockets, true, clock.ticks()));
+        Ethernet::start(board.ethernet).and_then(|device| Network::start(device, &mut sockets, true, clock.ticks()));
     let Ok(network) = started else { panic!("there is an Ethernet controller") };
     let (receive, send) = RINGS.take();
     let mut socket = tcp::Socket::new(tcp::SocketBuffer::new(&mut receive[..]), tcp::SocketBuffer::new(&mut send[..]));
@@ -85,7 +84,7 @@ fn main() -> ! {
             is_announced = true;
             defmt::info!("listening on port 8888");
         }
-        hardware::sleep_unless(|| is_busy || network.device.has_frame());
+        board::sleep_unless(|| is_busy || network.device.has_frame());
     }
 }
 

@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 // It uses only a part of the firmware's modules.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 #[path = "../board/mod.rs"]
 mod board;
@@ -11,7 +11,7 @@ mod clock;
 #[path = "../fault.rs"]
 mod fault;
 
-use board::hardware::{self, Board};
+use board::Board;
 use clock::Clock;
 use coracle_channel::{
     Channel, Entropy, HandshakeAction, KeyPair, PLAINTEXT_OFFSET, Psk, RecordLimit, SecretKey, ServerHandshake,
@@ -42,14 +42,14 @@ const TEXT_LEN: usize = 512;
 /// So many records are two KiB.
 const RECORDS: usize = 4;
 
-#[cortex_m_rt::entry]
+#[board::entry]
 fn main() -> ! {
     let Some(board) = Board::take() else { panic!("main runs once") };
-    let mut clock = Clock::new(board.counters);
-    let before = hardware::stack_use().high_water;
+    let mut clock = Clock::new(board.counter);
+    let before = board::stack_use().high_water;
     let Some(channel) = handshake(&mut clock) else { panic!("these are the client's messages") };
     // What it took beside what is always there.
-    defmt::info!("stack of a handshake: {=usize} bytes", hardware::stack_use().high_water - before);
+    defmt::info!("stack of a handshake: {=usize} bytes", board::stack_use().high_water - before);
     seal(&mut clock, channel);
     semihosting::process::exit(0)
 }

@@ -1,5 +1,27 @@
-//! The board that the firmware is built for: its drivers, and what of the application fits it.
+//! The board that the firmware is built for: its drivers, and how much of the application fits it.
+//!
+//! Each board has a module with the same items, of which a build has one:
+//!
+//! - `Board`, the peripherals that it starts with, `entry`, `sleep_unless`, `stack_use`, `undefined_instruction` and `restart`;
+//! - `Ethernet`, the controller as a smoltcp device, `Counter`, a free-running counter at `CLOCK_HZ`, and `Watchdog`;
+//! - what fits: `SESSIONS`, `RECEIVE_LEN`, `SEND_LEN` and `LOG_LEN`.
 
+mod arm;
 mod mps2_an385;
+mod registers;
+mod stack;
+mod watchdog;
 
 pub use mps2_an385::*;
+
+/// An Ethernet frame without its check sequence: header and 1,500 bytes.
+const MAX_FRAME_LEN: usize = 1_514;
+
+/// Why the Ethernet controller cannot be used.
+#[derive(Clone, Copy, defmt::Format)]
+pub enum StartError {
+    /// There is none where it should be.
+    NotFound,
+    /// It does not do what its data sheet says.
+    Stuck,
+}

@@ -20,7 +20,7 @@ use psks::Psks;
 pub use store::KeyedStore;
 pub use trust::{PROMOTE, Trust};
 
-use crate::slots::Flash;
+use crate::updates::Flash;
 
 static PAGE: ConstStaticCell<[u8; PAGE_LEN]> = ConstStaticCell::new([0; PAGE_LEN]);
 static TRUST: StaticCell<Trust> = StaticCell::new();

@@ -7,7 +7,7 @@ use coracle_core::{StoreError, WriteError};
 use coracle_flash::RecordPair;
 use heapless::Vec;
 
-use crate::slots::Flash;
+use crate::updates::Flash;
 
 /// One byte that says what the second key is, and the keys.
 const RECORD_LEN: usize = 1 + 32 + 32;

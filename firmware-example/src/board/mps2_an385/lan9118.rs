@@ -5,7 +5,8 @@ use smoltcp::time::Instant;
 use smoltcp::wire::EthernetAddress;
 use static_cell::ConstStaticCell;
 
-use crate::board::hardware::Registers;
+use crate::board::registers::Registers;
+use crate::board::{MAX_FRAME_LEN, StartError};
 
 /// Registers of the bus interface, as byte offsets.
 mod register {
@@ -36,21 +37,10 @@ mod mac {
 
 /// The value of `BYTE_TEST` if bus and controller agree on the byte order.
 const BYTE_TEST_VALUE: u32 = 0x8765_4321;
-/// An Ethernet frame without its check sequence: header and 1,500 bytes.
-const MAX_FRAME_LEN: usize = 1_514;
 const CHECK_SEQUENCE_LEN: usize = 4;
 const FRAME_WORDS: usize = (MAX_FRAME_LEN + CHECK_SEQUENCE_LEN).div_ceil(4);
 /// Maximum number of reads of a bit that the controller clears itself: by the data sheet a reset takes 10 ms.
 const MAX_READS: u32 = 1_000_000;
-
-/// Why the controller cannot be used.
-#[derive(Clone, Copy, defmt::Format)]
-pub enum StartError {
-    /// There is no LAN9118 at that address.
-    NotFound,
-    /// It does not complete its reset.
-    Stuck,
-}
 
 /// The controller, running, with room for one frame each way.
 pub struct Lan9118 {

@@ -1,6 +1,7 @@
-//! The CMSDK watchdog: an interrupt, then a reset, when the main loop hangs.
+//! Arm's watchdog SP805, which many chips have: an interrupt, then a reset, when the main loop hangs.
 
-use crate::board::hardware::{CLOCK_HZ, Registers};
+use super::CLOCK_HZ;
+use super::registers::Registers;
 
 const LOAD: usize = 0x000;
 const CONTROL: usize = 0x008;
