@@ -19,6 +19,9 @@ struct Board {
 impl Board {
     fn of_this_build() -> Self {
         let has = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
+        if has("LM3S6965EVB") {
+            return Self { memory: "memory/lm3s6965evb.x", image_len: 32 << 10 };
+        }
         let memory = if has("SLOTS") { "memory/mps2-an385-slot.x" } else { "memory/mps2-an385.x" };
         Self { memory, image_len: 1 << 20 }
     }

@@ -7,12 +7,21 @@
 //! - what fits: `SESSIONS`, `RECEIVE_LEN`, `SEND_LEN` and `LOG_LEN`.
 
 mod arm;
+#[cfg(feature = "lm3s6965evb")]
+mod lm3s6965evb;
+#[cfg(not(feature = "lm3s6965evb"))]
 mod mps2_an385;
 mod registers;
 mod stack;
 mod watchdog;
 
+#[cfg(feature = "lm3s6965evb")]
+pub use lm3s6965evb::*;
+#[cfg(not(feature = "lm3s6965evb"))]
 pub use mps2_an385::*;
+
+#[cfg(all(feature = "slots", feature = "lm3s6965evb"))]
+compile_error!("only mps2-an385 has a boot loader that starts images from slots");
 
 /// An Ethernet frame without its check sequence: header and 1,500 bytes.
 const MAX_FRAME_LEN: usize = 1_514;
