@@ -19,10 +19,15 @@ struct Board {
 impl Board {
     fn of_this_build() -> Self {
         let has = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
-        if has("LM3S6965EVB") {
+        let memory = if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "riscv32") {
+            "memory/virt.x"
+        } else if has("LM3S6965EVB") {
             return Self { memory: "memory/lm3s6965evb.x", image_len: 32 << 10 };
-        }
-        let memory = if has("SLOTS") { "memory/mps2-an385-slot.x" } else { "memory/mps2-an385.x" };
+        } else if has("SLOTS") {
+            "memory/mps2-an385-slot.x"
+        } else {
+            "memory/mps2-an385.x"
+        };
         Self { memory, image_len: 1 << 20 }
     }
 }

@@ -6,21 +6,29 @@
 //! - `Ethernet`, the controller as a smoltcp device, `Counter`, a free-running counter at `CLOCK_HZ`, and `Watchdog`;
 //! - what fits: `SESSIONS`, `RECEIVE_LEN`, `SEND_LEN` and `LOG_LEN`.
 
+#[cfg(target_arch = "arm")]
 mod arm;
-#[cfg(feature = "lm3s6965evb")]
+#[cfg(all(target_arch = "arm", feature = "lm3s6965evb"))]
 mod lm3s6965evb;
-#[cfg(not(feature = "lm3s6965evb"))]
+#[cfg(all(target_arch = "arm", not(feature = "lm3s6965evb")))]
 mod mps2_an385;
 mod registers;
 mod stack;
+#[cfg(target_arch = "riscv32")]
+mod virt;
+#[cfg(target_arch = "arm")]
 mod watchdog;
 
-#[cfg(feature = "lm3s6965evb")]
+#[cfg(all(target_arch = "arm", feature = "lm3s6965evb"))]
 pub use lm3s6965evb::*;
-#[cfg(not(feature = "lm3s6965evb"))]
+#[cfg(all(target_arch = "arm", not(feature = "lm3s6965evb")))]
 pub use mps2_an385::*;
+#[cfg(target_arch = "riscv32")]
+pub use virt::*;
 
-#[cfg(all(feature = "slots", feature = "lm3s6965evb"))]
+#[cfg(all(target_arch = "riscv32", feature = "lm3s6965evb"))]
+compile_error!("lm3s6965evb is a Cortex-M3");
+#[cfg(all(feature = "slots", any(target_arch = "riscv32", feature = "lm3s6965evb")))]
 compile_error!("only mps2-an385 has a boot loader that starts images from slots");
 
 /// An Ethernet frame without its check sequence: header and 1,500 bytes.

@@ -21,3 +21,18 @@ pub(super) fn measure(paint: u32) -> StackUse {
     let untouched = (0..size / 4).take_while(|&word| unsafe { lowest.add(word).read_volatile() } == paint);
     StackUse { size, high_water: size - untouched.count() * 4 }
 }
+
+/// Paints the stack below the caller's frames, where the start-up code does not.
+#[cfg(target_arch = "riscv32")]
+#[inline(never)]
+pub(super) fn paint_below(paint: u32) {
+    /// What this function itself may use, in bytes.
+    const OWN: usize = 256;
+    let here = 0_u32;
+    let lowest = &raw mut _stack_end;
+    let words = ((&raw const here).addr() - OWN).saturating_sub(lowest.addr()) / 4;
+    for word in 0..words {
+        // SAFETY: these words are of the stack, and below what is in use.
+        unsafe { lowest.add(word).write_volatile(paint) };
+    }
+}
