@@ -29,13 +29,16 @@ class Board:
             self.address = f"127.0.0.1:{probe.getsockname()[1]}"
         self.network = f"user,hostfwd=tcp:{self.address}-:8888"
 
-    def start(self):
+    def command(self):
         arguments = ["firmware", f"flash={self.chip}", f"factory={self.image}", "config=none", "dhcp=off", "write=any"]
         semihosting = "enable=on,target=native," + ",".join(f"arg={argument}" for argument in arguments)
+        command = ["qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-monitor", "none", "-serial", "none"]
+        command += [*EMULATOR, "-semihosting-config", semihosting, "-nic", self.network]
+        return [*command, "-kernel", BUILT / "loader"]
+
+    def start(self):
         self.process = subprocess.Popen(
-            ["qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-monitor", "none", "-serial", "none", *EMULATOR]
-            + ["-semihosting-config", semihosting, "-nic", self.network]
-            + ["-kernel", BUILT / "loader"],
+            self.command(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -127,7 +130,7 @@ def keys(program, directory):
     for name in ("first", "second", "wrong"):
         key("new", "--psk", f"{name}.psk")
     (directory / "authorized").write_text(
-        f"{public['writer']} read write delete do=psk-next # writer\n{public['reader']} read # reader\n"
+        f"{public['writer']} read write delete do=psk-next do=restart # writer\n{public['reader']} read # reader\n"
     )
     return public
 
@@ -136,8 +139,13 @@ def provisioned(program, directory, kind=Board):
     """A board with keys of its own that is not started, its image, and what makes a client with the keys of these names."""
     image = directory / "image"
     subprocess.run(["llvm-objcopy", "-O", "binary", BUILT / "firmware", image], check=True)
-    public = keys(program, directory)
     board = kind(directory, image)
+    return board, image, provision(program, directory, board)
+
+
+def provision(program, directory, board):
+    """Makes keys, and gives the board its own; returns what makes a client with the keys of these names."""
+    public = keys(program, directory)
     files = [f"--{name}={directory / file}" for name, file in
              (("key", "board.key"), ("psk", "first.psk"), ("authorized", "authorized"))]
     subprocess.run([HERE / "provision", *files, board.chip], check=True)
@@ -145,4 +153,4 @@ def provisioned(program, directory, kind=Board):
     def client(key, psk="first", pin="board"):
         return Client(program, board, directory, directory / f"{key}.key", directory / f"{psk}.psk", public[pin])
 
-    return board, image, client
+    return client
