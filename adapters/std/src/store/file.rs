@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -143,11 +142,11 @@ impl File {
 }
 
 impl KernelFile for File {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| self.as_std().as_fd())
+    fn kernel_file(&self) -> Option<&std::fs::File> {
+        self.is_settled().then(|| self.as_std())
     }
 
-    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_std().as_fd())
+    fn followed_file(&self) -> Option<&std::fs::File> {
+        Some(self.as_std())
     }
 }

@@ -1,6 +1,7 @@
 //! Tells when open files change, and when their names are given to others.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(target_os = "linux")]
@@ -61,21 +62,21 @@ impl FileWatcher {
 
     /// Watches `file`; `None` where the system cannot: its limit is reached, or it has no such thing.
     #[cfg(target_os = "linux")]
-    pub(crate) fn watch(&self, file: BorrowedFd<'_>) -> Option<WatchId> {
+    pub(crate) fn watch(&self, file: &File) -> Option<WatchId> {
         let changes = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         inotify::add_watch(self.inotify.as_ref()?, path, changes).ok().map(WatchId)
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn watch(&self, _: BorrowedFd<'_>) -> Option<WatchId> {
+    pub(crate) fn watch(&self, _: &File) -> Option<WatchId> {
         None
     }
 
     /// Watches which files get names in the directory of `file`; `None` where `file` has another name there than `leaf`, as behind a
     /// link, or the system cannot.
     #[cfg(target_os = "linux")]
-    pub(crate) fn watch_directory(&self, file: BorrowedFd<'_>, leaf: &str) -> Option<WatchId> {
+    pub(crate) fn watch_directory(&self, file: &File, leaf: &str) -> Option<WatchId> {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
         let directory =
             path.parent().filter(|_| path.file_name().is_some_and(|name| name.as_bytes() == leaf.as_bytes()))?;
@@ -85,7 +86,7 @@ impl FileWatcher {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn watch_directory(&self, _: BorrowedFd<'_>, _: &str) -> Option<WatchId> {
+    pub(crate) fn watch_directory(&self, _: &File, _: &str) -> Option<WatchId> {
         None
     }
 
@@ -157,7 +158,6 @@ impl FileWatcher {
 mod tests {
     use std::fs;
     use std::io::Write;
-    use std::os::fd::AsFd;
     use std::time::Duration;
 
     use super::FileWatcher;
@@ -170,8 +170,8 @@ mod tests {
         let path = directory.path().join("a.log");
         let mut file = fs::File::create(&path).expect("a file");
         let watcher = FileWatcher::new().expect("a watcher");
-        let watch = watcher.watch(file.as_fd()).expect("this system can");
-        assert_eq!(watcher.watch(fs::File::open(&path).expect("again").as_fd()), Some(watch));
+        let watch = watcher.watch(&file).expect("this system can");
+        assert_eq!(watcher.watch(&fs::File::open(&path).expect("again")), Some(watch));
         file.write_all(b"1\n").expect("written");
         assert!(watcher.wait(LONG).files.contains(&watch));
         fs::rename(&path, directory.path().join("b.log")).expect("renamed");
@@ -193,8 +193,8 @@ mod tests {
         let [log, old] = ["a.log", "a.log.1"].map(|name| directory.path().join(name));
         let file = fs::File::create(&log).expect("a file");
         let watcher = FileWatcher::new().expect("a watcher");
-        let watch = watcher.watch_directory(file.as_fd(), "a.log").expect("this system can");
-        assert_eq!(watcher.watch_directory(file.as_fd(), "b.log"), None);
+        let watch = watcher.watch_directory(&file, "a.log").expect("this system can");
+        assert_eq!(watcher.watch_directory(&file, "b.log"), None);
         fs::rename(&log, &old).expect("renamed");
         fs::write(&log, "1\n").expect("written");
         fs::remove_file(&log).expect("removed");

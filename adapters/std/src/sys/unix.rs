@@ -253,8 +253,8 @@ pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
 
 /// Sends up to `len` bytes of a file; 0 at its end. [`io::ErrorKind::InvalidInput`] and
 /// [`io::ErrorKind::Unsupported`] mean that this file cannot be sent so.
-pub(crate) fn send_file(socket: &Socket, file: BorrowedFd<'_>, offset: usize, len: NonZeroUsize) -> io::Result<usize> {
-    socket.sendfile(&file, offset, Some(len))
+pub(crate) fn send_file(socket: &Socket, file: &File, offset: usize, len: NonZeroUsize) -> io::Result<usize> {
+    socket.sendfile(file, offset, Some(len))
 }
 
 /// Whether an error of [`send_file`] is the file's rather than the socket's.
