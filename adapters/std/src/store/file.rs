@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -12,6 +11,7 @@ use super::append_only::Generations;
 use super::contents::Asked;
 use super::version::VersionBy;
 use super::versions::{Identity, Versions};
+use crate::local::FileHandle;
 use crate::sys::{FileKind, FileStamp, stamp};
 use crate::transport::KernelFile;
 
@@ -113,7 +113,7 @@ impl File {
             return Ok(0);
         }
         loop {
-            match self.file.read_at(buf, offset) {
+            match FileHandle::read_at(&self.file, buf, offset) {
                 Ok(len) => return Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(StoreError::Io),
