@@ -66,14 +66,10 @@ class Windows:
 class Server:
     """`coracle serve` in Windows, which is ended as by TerminateProcess."""
 
-    def __init__(self, windows, folder, *arguments, companion=False):
+    def __init__(self, windows, folder, *arguments):
         command = [windows.program, "serve", windows_path(folder), "--listen", "127.0.0.1:0", *arguments]
-        options = {}
-        if companion:
-            command = [windows.companion, "interrupt", *command]
-            options["stdin"] = subprocess.PIPE
         self.log = tempfile.TemporaryFile("w+")
-        self.process = windows.start(*command, stderr=self.log, **options)
+        self.process = windows.start(*command, stderr=self.log)
         line = self.process.stdout.readline()
         found = re.match(r"listening on (127\.0\.0\.1):(\d+)$", line)
         if not found:

@@ -111,7 +111,9 @@ impl DirectoryHandle for SystemDirectory {
     }
 
     fn rename(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
-        repeat_shared(|| fs::rename(self.path.join(from), into.path.join(to)))
+        // What keeps the old file open is told as a lack of permission here.
+        let is_held = |error: &io::Error| is_shared_badly(error) || error.kind() == io::ErrorKind::PermissionDenied;
+        repeat_while(is_held, || fs::rename(self.path.join(from), into.path.join(to)))
     }
 
     fn rename_no_replace(&self, from: &OsStr, into: &Self, to: &OsStr) -> io::Result<()> {
@@ -233,10 +235,14 @@ fn is_missing(error: &io::Error) -> bool {
 }
 
 /// Calls again what fails because another program has the file open.
-fn repeat_shared<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+fn repeat_shared<T>(call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    repeat_while(is_shared_badly, call)
+}
+
+fn repeat_while<T>(is_held: impl Fn(&io::Error) -> bool, mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..MAX_TRIES {
         match call() {
-            Err(error) if is_shared_badly(&error) => sleep(TRY_INTERVAL),
+            Err(error) if is_held(&error) => sleep(TRY_INTERVAL),
             done => return done,
         }
     }
