@@ -46,7 +46,8 @@ beside a copy. A file that changes, and one of --append, has versions of its own
 The objects of s3://BUCKET/PREFIX are files with the rest of their keys as paths, and their
 ETags as versions. The keys to the service come from the environment as for AWS's own tools:
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile AWS_PROFILE
-in ~/.aws/credentials and ~/.aws/config. So do AWS_REGION, AWS_ENDPOINT_URL for a service
+in ~/.aws/credentials and ~/.aws/config, or the role of a task of ECS or a pod of EKS, whose
+variables are set there. So do AWS_REGION, AWS_ENDPOINT_URL for a service
 other than AWS, and AWS_CA_BUNDLE for certificates of one's own. Clients are told 'busy'
 while the service cannot be reached, and come again.
 
