@@ -59,7 +59,7 @@ only where that is not a terminal, as with --console 2>log.
 
 When all places are taken, a new client takes the place of the oldest one that has
 been idle for over a second; where there is none, the new client is told to try again. While
-places become free so fast that it would get one within half a second, it waits for that.
+places become free so fast that it would get one within a second, it waits for that.
 With --admission queue new clients wait in any case, and are served in order of arrival;
 --max-clients 1 then serves strictly one after another.
 

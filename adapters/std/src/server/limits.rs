@@ -64,8 +64,8 @@ pub struct Limits {
 #[non_exhaustive]
 pub enum Admission {
     /// The oldest connection that has sent no request for more than a second is closed in its favour. Where there is none, it is
-    /// refused with `busy`; but while places become free so fast that one is about to be its own, it waits for that, for half a
-    /// second at most, and 512 clients do so at a time.
+    /// refused with `busy`; but while places change hands so fast that one is about to be its own, it waits for that, for a second at
+    /// most, and 512 clients do so at a time.
     #[default]
     Busy,
     /// It waits until a connection ends; clients are served in the order in which they connected. No connection is closed
