@@ -30,6 +30,8 @@ pub(crate) struct RetryEstimate {
     places: u32,
     /// How long connections last, on average.
     lasting: Duration,
+    /// Whether one has ended, so that this is no guess.
+    is_known: bool,
     /// When the number of connections changed last.
     changed: Instant,
     /// The last appointment.
@@ -40,7 +42,7 @@ impl RetryEstimate {
     /// For a server with `places`, from `now` on.
     pub(crate) fn new(places: usize, now: Instant) -> Self {
         let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
-        Self { places, lasting: FIRST_GUESS, changed: now, booked: now }
+        Self { places, lasting: FIRST_GUESS, is_known: false, changed: now, booked: now }
     }
 
     /// A connection was admitted.
@@ -51,6 +53,7 @@ impl RetryEstimate {
     /// A connection has ended after `lasted`.
     pub(crate) fn freed(&mut self, lasted: Duration, now: Instant) {
         self.lasting = self.lasting - self.lasting / SHARE + lasted / SHARE;
+        self.is_known = true;
         self.changed = now;
     }
 
@@ -59,7 +62,7 @@ impl RetryEstimate {
     pub(crate) fn is_soon(&self, held: usize, now: Instant) -> bool {
         let held = u32::try_from(held).unwrap_or(u32::MAX);
         let is_moving = now.saturating_duration_since(self.changed) < HELD;
-        is_moving && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
+        self.is_known && is_moving && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
     }
 
     /// When a client comes again that found all places taken, and `queued` clients waiting for one.
@@ -128,6 +131,8 @@ mod tests {
     fn a_place_is_soon_free_while_places_become_free() {
         let began = Instant::now();
         let mut estimate = RetryEstimate::new(64, began);
+        estimate.taken(began);
+        assert!(!estimate.is_soon(0, began), "none has become free yet");
         for _ in 0..200 {
             estimate.freed(Duration::from_millis(128), began);
         }
