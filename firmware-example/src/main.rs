@@ -14,6 +14,8 @@ mod files;
 mod flash_time;
 #[cfg(feature = "channel")]
 mod keys;
+#[cfg(feature = "media")]
+mod media;
 mod network;
 #[cfg(feature = "put")]
 mod rules;
@@ -54,7 +56,9 @@ use updates::BoardServer;
 type BoardServer<const N: usize> = coracle_smoltcp::Server<'static, Files<'static>, N>;
 
 /// Maximum size of a session, without its socket's buffers, in bytes.
-const SESSION_BUDGET: usize = if cfg!(feature = "channel") {
+const SESSION_BUDGET: usize = if cfg!(feature = "media") {
+    3_584
+} else if cfg!(feature = "channel") {
     2_816
 } else if cfg!(feature = "put") {
     2_048

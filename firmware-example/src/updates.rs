@@ -23,8 +23,13 @@ use crate::slots::RunningImage;
 
 /// The chip, shared by all that is in it.
 pub type Flash = SharedFlash<'static, Timed<Chip>>;
+/// What clients read and write of the chip, and the board's own files.
+type OwnStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
 /// What clients read and write.
-pub type BoardStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
+#[cfg(not(feature = "media"))]
+pub type BoardStore = OwnStore;
+#[cfg(feature = "media")]
+pub type BoardStore = crate::media::Media<OwnStore>;
 /// The server; a session's buffer holds the longest request that writes.
 pub type BoardServer<const N: usize> = Server<'static, ServedStore, N, ReadWrite, 640>;
 /// What clients read and write, with the keys where there are any.
@@ -112,7 +117,12 @@ impl Updates {
         #[cfg(not(feature = "slots"))]
         let running = Slot::A;
         let rules = Rules::new(&mut slots, running, arguments.takes_any_file);
-        FlashStore::new(files, slots, running, self.small_files(), rules)
+        #[cfg(feature = "media")]
+        let boot = files.boot();
+        let store = FlashStore::new(files, slots, running, self.small_files(), rules);
+        #[cfg(feature = "media")]
+        let store = crate::media::Media::open(store, boot as u32);
+        store
     }
 
     /// The chip.
@@ -131,6 +141,8 @@ impl Updates {
     }
 
     /// Does one of the owner's actions, or notes it.
+    // Without slots there is one.
+    #[cfg_attr(not(feature = "slots"), allow(unused_variables))]
     pub fn perform(&self, action: &str) -> Result<(), StoreError> {
         #[cfg(feature = "slots")]
         match action {
@@ -142,8 +154,6 @@ impl Updates {
             }
             _ => {}
         }
-        #[cfg(not(feature = "slots"))]
-        let _: &str = action;
         self.asked.set(Some(Asked::Restart));
         Ok(())
     }
