@@ -69,6 +69,7 @@ fn store(answers: &Answers) -> Store {
         end_list: Some(close),
         known_digest: None,
         unix_time: None,
+        is_linkless: None,
     }
 }
 
