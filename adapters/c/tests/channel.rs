@@ -370,6 +370,10 @@ fn a_client_that_is_not_known_is_told_its_key() {
     let (answer, has_ended) = asked(&mut server, None, br#"{"type":"hello"}"#);
     let answer = String::from_utf8(answer).expect("text");
     assert!(answer.contains(&key_pair(0x52).public().to_string()) && has_ended, "{answer}");
+}
+
+#[test]
+fn i5_words_that_are_no_rights_leave_none() {
     let mut server = Server::new(Device { rights: Some(c"raed"), ..Device::new() }, false).connected();
     let (answer, _) = asked(&mut server, None, br#"{"type":"list"}"#);
     assert!(String::from_utf8_lossy(&answer).contains(r#""code":"denied""#));
