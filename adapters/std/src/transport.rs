@@ -2,9 +2,9 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,9 @@ use crate::sys;
 
 /// Bodies of at least so many bytes leave in whole segments, which takes two system calls.
 const MIN_LARGE: usize = 256 * 1024;
+/// What the first `sendfile` of a connection is given: a file of the usual size leaves by one call, and a slow peer, of which nothing
+/// is known yet, is sent less from the second on.
+const FIRST_SENDFILE: usize = 1024 * 1024;
 /// As much as the kernel's send buffer takes at most, unless `net.ipv4.tcp_wmem` was changed.
 const MAX_SENDFILE: usize = 4 * 1024 * 1024;
 
@@ -53,7 +56,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             write_timeout_ms: None,
             can_sendfile: true,
             is_corked: false,
-            sendfile_len: MIN_LARGE,
+            sendfile_len: FIRST_SENDFILE,
             send_limits: Vec::new(),
             last_error: None,
             option_error: None,
@@ -313,13 +316,13 @@ fn next_sendfile_len(len: usize, took: Duration) -> usize {
 pub trait KernelFile {
     /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read: because it is
     /// none of the kernel's, or because it may be changing, and a digest has to cover the very bytes that are sent.
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+    fn kernel_file(&self) -> Option<&File> {
         None
     }
 
     /// The file to watch for clients that wait until it changes, whether or not its bytes have to be read; `None`: it is looked at
     /// once a second.
-    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+    fn followed_file(&self) -> Option<&File> {
         None
     }
 }
