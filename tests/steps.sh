@@ -1,14 +1,15 @@
 # What the steps of tests/run and tests/long share; sourced at the top of the repository.
 # $NOTES is a directory of the run's own.
 
-# What cargo makes of the program. Steps that have a target directory of their own use these, too.
+# The package of the program, and what cargo makes of it. Steps that have a target directory of their own use these, too.
+PROGRAM_PACKAGE=coracle-cli
 TARGET_OF_ALL=${CARGO_TARGET_DIR:-target}
 PROGRAM=$TARGET_OF_ALL/debug/coracle
 CHECKED_PROGRAM=$TARGET_OF_ALL/checked/coracle
 CHECKED_SIMULATION=$TARGET_OF_ALL/checked/simulation
 RELEASED_PROGRAM=$TARGET_OF_ALL/release/coracle
 # Which packages are named decides on the features of what they share: the same ones everywhere, or it is built again.
-CHECKED_PACKAGES=(-p coracle-cli -p coracle-bench -p coracle-simulation)
+CHECKED_PACKAGES=(-p "$PROGRAM_PACKAGE" -p coracle-bench -p coracle-simulation)
 
 # Dependencies have the features that tests want where an example is built, too: so it is the one that the tests have built.
 build_program() {
@@ -22,7 +23,7 @@ build_checked() {
 
 # What users get.
 build_release() {
-    run cargo build --release --locked -p coracle-cli -p coracle-bench
+    run cargo build --release --locked -p "$PROGRAM_PACKAGE" -p coracle-bench
 }
 
 # Prints a command, notes it for the report of a failure, runs it, and notes the time where it only compiles.
