@@ -51,7 +51,7 @@ impl Writer {
             (target, name)
         });
         if let Some((target, name)) = &names
-            && let available = self.uploads.is_available(target, name, attempt, now)
+            && let available = self.shared.uploads.is_available(target, name, attempt, now)
             && available != Ok(true)
         {
             // It may be one that nobody has asked for yet.
@@ -80,7 +80,7 @@ impl Writer {
         });
         // Counted while no other upload begins: those that are deferred are complete.
         let limits = (|| self.options.max_uploads.saturating_add(self.deferred.len()), || self.room_for_uploads());
-        let claim = self.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
+        let claim = self.shared.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced
             .map_or(Ok(()), |displaced| place.remove(&displaced))
@@ -91,18 +91,18 @@ impl Writer {
                     share: self.commits.share(place.identity, have),
                     identity,
                     have,
-                    writer: Arc::clone(self),
+                    shared: Arc::clone(&self.shared),
                     place: Arc::new(place),
                     target,
                     unfinished: upload,
                     ticket,
                 };
-                let upload = Upload::new(partial, Arc::new(file), put);
+                let upload = Upload::new(Arc::clone(self), partial, Arc::new(file), put);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {
                 upload.turn().release(ticket);
-                self.uploads.forget(&target, &upload);
+                self.shared.uploads.forget(&target, &upload);
                 Err(error)
             }
         }
