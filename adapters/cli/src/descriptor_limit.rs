@@ -1,12 +1,13 @@
 //! The limit of open file descriptors.
 
 use coracle::server::SPARE_DESCRIPTORS;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::sys;
 
 /// Raises the limit to the maximum that the system allows. Returns a warning where that is too low for so many clients, and so
 /// many more that wait to be served.
 pub fn raise(clients: usize, waiting: usize) -> Option<String> {
-    let allowed = raise_to_maximum();
+    let allowed = sys::raise_descriptor_limit();
     let needed = needed(clients, waiting);
     let allowed = allowed.filter(|allowed| *allowed < needed)?;
     let waiting = if waiting == 0 { String::new() } else { format!(", and {waiting} that wait,") };
@@ -19,17 +20,4 @@ pub fn raise(clients: usize, waiting: usize) -> Option<String> {
 fn needed(clients: usize, waiting: usize) -> u64 {
     let needed = clients.saturating_mul(2).saturating_add(waiting).saturating_add(SPARE_DESCRIPTORS);
     u64::try_from(needed).unwrap_or(u64::MAX)
-}
-
-/// Raises the limit to the maximum that the system allows, and returns it; `None` where there is none.
-pub fn raise_to_maximum() -> Option<u64> {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let mut allowed = current;
-    if current < maximum || (maximum.is_none() && current.is_some()) {
-        // Where raising is refused, the current limit stays.
-        if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
-            allowed = maximum;
-        }
-    }
-    allowed
 }

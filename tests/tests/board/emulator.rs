@@ -48,7 +48,10 @@ pub fn programs() -> &'static Programs {
         let tool = Command::new("qemu-system-arm").arg("--version").output();
         let is_there = tool.is_ok_and(|output| output.status.success());
         assert!(is_there, "qemu-system-arm is missing. This installs it: sudo apt-get install qemu-system-arm");
-        run(cargo().args(["build", "--quiet", "--locked", "-p", "coracle-cli", "-p", "coracle-defmt-log"]));
+        // With what the tests have built of the workspace: the example brings the features that tests want.
+        run(cargo()
+            .args(["build", "--quiet", "--locked", "--workspace", "--example", "fat_image"])
+            .args(["coracle", "coracle-defmt-log"].map(|name| format!("--bin={name}"))));
         let built = target().join("debug");
         Programs {
             firmware: firmware(None, "firmware.elf"),
@@ -72,13 +75,13 @@ pub struct InSlot {
 }
 
 impl InSlot {
-    /// Builds it with the files of `folder`, and its boot loader.
+    /// Builds it with the files of `folder`, what serves a card, and its boot loader.
     pub fn build(folder: &Path) -> Self {
         let tool = Command::new("llvm-objcopy").arg("--version").output();
         let is_there = tool.is_ok_and(|output| output.status.success());
         assert!(is_there, "llvm-objcopy is missing. This installs it: sudo apt-get install llvm");
         let loader = build(&["-p", "coracle-firmware-loader"], None, "loader", "loader.elf");
-        let firmware = build(&["--bin", "firmware", "--features", "slots"], Some(folder), "firmware", "in-slot.elf");
+        let firmware = build(&["--bin", "firmware", "--features", "media"], Some(folder), "firmware", "in-slot.elf");
         let image = firmware.with_extension("bin");
         run(Command::new("llvm-objcopy").args(["-O", "binary"]).args([&firmware, &image]));
         Self { loader, firmware, image }
