@@ -15,7 +15,7 @@ use super::upload::Upload;
 use super::uploads::Claim;
 use super::writer::Writer;
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, Identity, Opened};
-use crate::sys::reserve;
+use crate::sys::{reserve, sync_contents};
 
 /// Room is reserved for files of more bytes. A shorter one is here at once, so that the write itself tells of a full disk; and
 /// many of them are stored in less time without.
@@ -41,7 +41,7 @@ impl Writer {
             && let Some(begun) = compare(store, put, current)?
         {
             // Told that it is there, the client counts on it: it may have been stored without a sync, or not be synced yet.
-            current.as_std().sync_all().map_err(|error| write_error(&error))?;
+            sync_contents(current.as_std()).map_err(|error| write_error(&error))?;
             place.sync()?;
             return Ok(begun);
         }
