@@ -264,22 +264,30 @@ class Crowds(unittest.TestCase):
         figure(f"one address takes all 64 places: {served[None]} of 100 others served; with a limit of 16 {served[16]} of 100")
 
     def test_c20_2000_clients_within_a_second(self):
-        """64 places and 2,000 of the library's clients, a mebibyte for each: all are served, and none waits for a place it has missed."""
-        fetches, places = amount(500, 2000, 5000), 64
-        content = os.urandom(1 << 20)
-        with Server("-q", "--max-clients", str(places)) as server:
-            server.write("mebibyte.bin", content)
+        """64 places and 2,000 of the library's clients, at a server whose link takes 6 s for what all of them fetch: all are served
+        about as fast as the link allows, and none waits much longer than most."""
+        fetches, places, link_s = amount(500, 2000, 5000), 64, 6
+        content = os.urandom(1 << 17)
+        rate = fetches * len(content) // link_s
+        with Server("-q", "--max-clients", str(places), "--limit-rate", str(rate)) as server:
+            server.write("content.bin", content)
             # A file that was just modified is served more carefully, and its digest is not remembered.
             time.sleep(2.1)
-            command = [bench_client(), "crowd", "--dialect", "coracle-crc32", "--address", server.host, "--name", "mebibyte.bin",
+            command = [bench_client(), "crowd", "--dialect", "coracle-crc32", "--address", server.host, "--name", "content.bin",
                        "--size", str(len(content)), "--crc32", f"{zlib.crc32(content):08x}", "--fetches", str(fetches)]
-            steady, crowd = (json.loads(subprocess.run([*command, *clients], check=True, stdout=subprocess.PIPE).stdout)
-                             for clients in (["--clients", str(places)], []))
-            self.assertEqual((steady["fetches"], crowd["fetches"]), (fetches, fetches))
-            self.assertGreater(server.number("refused_total") + server.number("wait_seconds_count"), 0, "no client has found all places taken")
-        figure(f"{fetches} clients within a second at {places} places, 1 MiB each: all served, in {crowd['seconds']:.2f} s, "
-               f"{crowd['seconds'] / steady['seconds']:.2f} x what {places} steady ones take; the slowest "
-               f"{crowd['slowest_seconds'] / crowd['median_seconds']:.2f} x the median")
+            # Again where this machine is too slow for it.
+            for _ in range(5):
+                crowd = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+                self.assertEqual(crowd["fetches"], fetches)
+                total, slowest = crowd["seconds"] / link_s, crowd["slowest_seconds"] / crowd["median_seconds"]
+                if total < 1.3 and slowest < 3:
+                    break
+            self.assertGreater(server.number("refused_total"), 0, "no client has found all places taken")
+        said = (f"{fetches} clients within a second at {places} places, 128 KiB each: all served, in {crowd['seconds']:.2f} s, "
+                f"{total:.2f} x what the link takes; the slowest {slowest:.2f} x the median")
+        figure(said)
+        self.assertLess(total, 1.3, said)
+        self.assertLess(slowest, 3, said)
 
     def test_f3_endless_lines(self):
         """A line without an end, of any kind, costs an answer and no memory, and slows no other client down."""

@@ -104,19 +104,21 @@ def connect(served):
         return None
 
 
-def asks_hello(served):
-    with Client(served) as client:
-        try:
-            return client.ask(type="hello")["type"] == "hello"
-        except (OSError, ValueError):
-            # It was told `busy`, and reset before it could read that.
-            return False
-
-
 def admitted(served):
-    """A client that has a place: those of the clients before may still be closing."""
-    checks.wait_for("a place", lambda: asks_hello(served))
-    return Client(served)
+    """A client that has a place, and was answered: those of the clients before may still be closing."""
+    return checks.wait_for("a place", lambda: answered(served))
+
+
+def answered(served):
+    client = Client(served)
+    try:
+        if client.ask(type="hello")["type"] == "hello":
+            return client
+    except (OSError, ValueError):
+        # It was told `busy`, and reset before it could read that.
+        pass
+    client.close()
+    return None
 
 
 def run(program, served, command, *arguments, code=0):
@@ -215,9 +217,7 @@ def waits_for_half_a_request_no_longer_than_that(_program, served, _directory):
 
 def tells_one_client_too_many_that_it_is_busy(_program, served, _directory):
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(admitted(served) if place == 0 else Client(served)) for place in range(served.clients)]
-        for client in clients:
-            checks.same(client.ask(type="hello")["type"], "hello", "the answer")
+        clients = [stack.enter_context(admitted(served)) for _ in range(served.clients)]
         with Client(served) as another:
             checks.same(another.line()["code"], "busy", "what one more is told")
             checks.same(another.file.read(), b"", "what follows")
@@ -225,7 +225,7 @@ def tells_one_client_too_many_that_it_is_busy(_program, served, _directory):
             _, body, _ = client.get(fileName=served.small())
             checks.same(body, served.files[served.small()], "what those have that were there")
         clients[0].close()
-        checks.wait_for("a place for the next one", lambda: asks_hello(served))
+        stack.enter_context(admitted(served))
 
 
 def outlives_clients_that_vanish_or_talk_nonsense(program, served, _directory):
@@ -236,7 +236,7 @@ def outlives_clients_that_vanish_or_talk_nonsense(program, served, _directory):
     with admitted(served) as client:
         client.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
         checks.same(client.line()["code"], "badRequest", "what nonsense is told")
-    checks.wait_for("a place", lambda: asks_hello(served))
+    admitted(served).close()
     checks.same(fetch(program, served, served.small()), served.files[served.small()], "a file after that")
 
 

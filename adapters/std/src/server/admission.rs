@@ -56,8 +56,9 @@ impl ConnectionRegistry {
             return AdmissionDecision::Refused { socket, code: Code::Busy, is_over_address_limit: true };
         }
         let now = Instant::now();
-        let is_full = |state: &State| state.live.len() >= self.max_clients;
-        if !state.queue.is_for_all() && is_full(&state) && !state.evict_oldest(now) {
+        // Those that wait come first: a place that is made for one of them is not this client's.
+        let clients = state.queue.len() + 1;
+        if !state.queue.is_for_all() && !state.make_room(clients, self.max_clients, now) {
             // One newcomer at a time stands in a spare place, until it is worth that of a connection that waits.
             if state.live.len() <= self.max_clients && state.has_waiting() {
                 let entry = state.insert(socket, address);
@@ -68,7 +69,7 @@ impl ConnectionRegistry {
                 return refuse(socket, Code::Busy);
             }
         }
-        let is_full = is_full(&state);
+        let is_full = state.live.len() >= self.max_clients;
         if !is_full && state.queue.len() == 0 {
             return AdmissionDecision::Admitted(state.insert(socket, address));
         }
@@ -171,6 +172,11 @@ impl ConnectionRegistry {
         let mut state = self.state();
         loop {
             let is_running = state.phase == Phase::Running;
+            let waiting = state.queue.len();
+            if is_running && waiting > 0 && !state.queue.is_for_all() {
+                // Some that send no request may be old enough now. Who serves them admits those that wait.
+                let _ = state.make_room(waiting, self.max_clients, Instant::now());
+            }
             let queue = &mut state.queue;
             let dismissed = if is_running { queue.sweep() } else { queue.clear(Code::ShuttingDown) };
             if !dismissed.is_empty() {
@@ -212,6 +218,17 @@ impl State {
             self.remove(&entry);
             entry.displace();
         }
+    }
+
+    /// Makes room for so many more `clients` where `max` are served, by closing connections that may be evicted at `now`; false
+    /// where there are too few.
+    fn make_room(&mut self, clients: usize, max: usize, now: Instant) -> bool {
+        while self.live.len().saturating_add(clients) > max {
+            if !self.evict_oldest(now) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Closes the oldest connection that may be evicted at `now`; false where there is none.
@@ -291,18 +308,44 @@ mod tests {
         assert!(is_evicted_at(MIN_EVICTABLE_AGE, &registry, &entry));
     }
 
+    fn arrive(registry: &ConnectionRegistry) -> AdmissionDecision {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        registry.admit(socket, SocketAddr::from(([192, 0, 2, 1], 50_000)))
+    }
+
+    fn taken(registry: &ConnectionRegistry) -> Arc<ConnectionEntry> {
+        match arrive(registry) {
+            AdmissionDecision::Admitted(entry) => entry,
+            other => panic!("there is a place: {other:?}"),
+        }
+    }
+
+    /// Otherwise the place that it makes is theirs, and it is refused after a while.
+    #[test]
+    fn x3_a_newcomer_makes_room_for_those_too_that_wait_before_it() {
+        let limits = Limits { max_clients: 4, ..Limits::default() };
+        // On a machine that is too slow, it is tried again.
+        let held = (0..100).find_map(|_| {
+            let registry = ConnectionRegistry::new(&limits, false);
+            registry.remove(&taken(&registry));
+            let began = Instant::now();
+            let silent = [(); 4].map(|()| taken(&registry));
+            let decisions = [arrive(&registry), arrive(&registry)];
+            (began.elapsed() < MIN_EVICTABLE_AGE / 2).then_some((registry, decisions, silent))
+        });
+        let (registry, decisions, silent) = held.expect("in time once");
+        assert!(decisions.iter().all(|one| matches!(one, AdmissionDecision::Queued(_))), "{decisions:?}");
+        std::thread::sleep(MIN_EVICTABLE_AGE);
+        assert!(matches!(arrive(&registry), AdmissionDecision::Queued(3)));
+        assert_eq!(registry.live(), 1, "one place for each of the three");
+        assert!(silent.iter().take(3).all(|entry| entry.forced_close() == Some(ForcedClose::Evicted)));
+        assert_eq!(silent[3].forced_close(), None);
+    }
+
     /// While places change hands, a newcomer is held; where they do not, or would not in time, it is refused.
     #[test]
     fn c20_a_client_is_held_for_a_place_that_is_about_to_become_free() {
         let limits = Limits { max_clients: 4, ..Limits::default() };
-        let arrive = |registry: &ConnectionRegistry| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-            registry.admit(socket, SocketAddr::from(([192, 0, 2, 1], 50_000)))
-        };
-        let taken = |registry: &ConnectionRegistry| match arrive(registry) {
-            AdmissionDecision::Admitted(entry) => entry,
-            other => panic!("there is a place: {other:?}"),
-        };
         // On a machine that is busy for half of that in between, it is tried again.
         let held = (0..100).find_map(|_| {
             let registry = ConnectionRegistry::new(&limits, false);
