@@ -124,9 +124,12 @@ pub use store::{
     Begun, Committed, Delete, Put, PutAttempt, Rename, Replace, Space, UploadClaim, UploadTicket, UploadTurn,
     WritableStore, WriteError,
 };
+pub use store::{
+    CountedFile, CountedStore, Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store,
+    StoreError,
+};
 #[cfg(feature = "sync")]
 pub use store::{Deferral, Synced};
-pub use store::{Entry, EntryKind, FileInfo, Listed, StaticFile, StaticListing, StaticStore, Store, StoreError};
 pub use types::digest::{Digest, DigestKind, Hasher, Hex};
 pub use types::file_name::{FileName, NameError};
 pub use types::time::{Instant, Timer};

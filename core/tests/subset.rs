@@ -11,6 +11,9 @@ mod client;
 mod client_driver;
 #[path = "client_lies.rs"]
 mod client_lies;
+#[cfg(feature = "write")]
+#[path = "counted.rs"]
+mod counted;
 #[path = "deadlines.rs"]
 mod deadlines;
 #[path = "exec.rs"]

@@ -87,6 +87,8 @@ impl Arguments {
                 Some(("write", "any")) => this.takes_any_file = true,
                 #[cfg(feature = "slots")]
                 Some(("flash" | "factory", _)) => {}
+                #[cfg(feature = "media")]
+                Some(("card" | "littlefs", _)) => {}
                 _ => defmt::warn!("an argument that is not known: {=str}", argument),
             }
         }

@@ -58,6 +58,12 @@ impl<'a> Files<'a> {
         Self { flash: StaticStore::new(&FILES), shared, name, has_made, boot, told: 0 }
     }
 
+    /// The number of this start.
+    #[cfg(feature = "media")]
+    pub const fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// The version of a file in RAM, of which `kind` is the first character, in state `number` since this start.
     fn version(&self, kind: u8, number: u32) -> Result<Version, StoreError> {
         let mut text = [kind; 1 + 16 + 8];

@@ -15,6 +15,8 @@ mod hardware;
 #[cfg(feature = "channel")]
 mod keys;
 mod lan9118;
+#[cfg(feature = "media")]
+mod media;
 mod network;
 #[cfg(feature = "slots")]
 mod rules;
@@ -63,7 +65,9 @@ use slots::BoardServer;
 type BoardServer<const N: usize> = coracle_smoltcp::Server<'static, Files<'static>, N>;
 
 /// Maximum size of a session, without its socket's buffers, in bytes.
-const SESSION_BUDGET: usize = if cfg!(feature = "channel") {
+const SESSION_BUDGET: usize = if cfg!(feature = "media") {
+    3_584
+} else if cfg!(feature = "channel") {
     2_816
 } else if cfg!(feature = "slots") {
     2_048

@@ -21,8 +21,13 @@ use crate::status::Shared;
 
 /// The chip, shared by all that is in it.
 pub type Flash = SharedFlash<'static, Timed<Chip>>;
+/// What clients read and write of the chip, and the board's own files.
+type OwnStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
 /// What clients read and write.
-pub type BoardStore = FlashStore<Files<'static>, Flash, Flash, Rules>;
+#[cfg(not(feature = "media"))]
+pub type BoardStore = OwnStore;
+#[cfg(feature = "media")]
+pub type BoardStore = crate::media::Media<OwnStore>;
 /// The server; a session's buffer holds the longest request that writes.
 pub type BoardServer<const N: usize> = Server<'static, ServedStore, N, ReadWrite, 640>;
 /// What clients read and write, with the keys where there are any.
@@ -122,7 +127,12 @@ impl Updates {
     pub fn store(&self, files: Files<'static>, arguments: &Arguments) -> BoardStore {
         let (mut slots, running) = (self.slots(), self.handover.slot);
         let rules = Rules::new(&mut slots, running, arguments.takes_any_file);
-        FlashStore::new(files, slots, running, self.small_files(), rules)
+        #[cfg(feature = "media")]
+        let boot = files.boot();
+        let store = FlashStore::new(files, slots, running, self.small_files(), rules);
+        #[cfg(feature = "media")]
+        let store = crate::media::Media::open(store, boot as u32);
+        store
     }
 
     /// The chip.

@@ -7,6 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use coracle::client::AddressFamily;
 use coracle::server::DEFAULT_ADDRESS;
 
+use crate::sys;
+
 /// A host's address or name, and a port, not yet resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
@@ -106,17 +108,8 @@ impl fmt::Display for ShownAddress {
 }
 
 /// The name of the network interface `index`; its number where it has none.
-#[cfg(target_os = "linux")]
 fn zone_name(index: u32) -> String {
-    let name = std::net::UdpSocket::bind("127.0.0.1:0")
-        .ok()
-        .and_then(|socket| rustix::net::netdevice::index_to_name(&socket, index).ok());
-    name.unwrap_or_else(|| index.to_string())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn zone_name(index: u32) -> String {
-    index.to_string()
+    sys::zone_name(index).unwrap_or_else(|| index.to_string())
 }
 
 /// Whether `host` is an IP address, with a zone or without.

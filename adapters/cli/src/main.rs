@@ -29,6 +29,7 @@ mod signals;
 mod standard_output;
 mod stat;
 mod sync;
+mod sys;
 mod tail;
 mod values;
 mod versions;
@@ -118,7 +119,7 @@ fn main() -> ExitCode {
     };
     // A server catches them itself.
     if !matches!(program.command, Command::Serve(_))
-        && let Err(error) = signals::end_on_signals_as_init()
+        && let Err(error) = sys::end_on_signals_as_init()
     {
         exit::print_error(format_args!("cannot catch signals: {error}"));
     }

@@ -10,12 +10,11 @@ use std::time::Duration;
 use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use rustix::termios::tcgetwinsize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::draw_target;
 use crate::exit::print_error;
-use crate::signals;
+use crate::sys;
 
 /// What stands behind a name, and how many columns it takes with the space in front of it: on a terminal of 80 columns 46
 /// are left for the name.
@@ -62,7 +61,7 @@ impl ProgressDisplay {
         let target = if is_hidden { ProgressDrawTarget::hidden() } else { draw_target::standard_error() };
         let bars = MultiProgress::with_draw_target(target);
         if !bars.is_hidden() {
-            signals::end_line_on_signals();
+            sys::end_line_on_signals();
         }
         Self { bars, is_quiet, tree: None }
     }
@@ -241,8 +240,7 @@ fn fitted(name: &str) -> String {
 
 /// The width of the terminal.
 pub fn columns() -> usize {
-    tcgetwinsize(rustix::stdio::stderr())
-        .map_or(80, |size| if size.ws_col == 0 { 80 } else { usize::from(size.ws_col) })
+    sys::size_of_terminal().map_or(80, |(columns, _)| if columns == 0 { 80 } else { usize::from(columns) })
 }
 
 /// `name` in at most `width` columns: of a longer one the middle is left out, since its end tells most, and then its

@@ -129,8 +129,10 @@ impl<D: BlockDevice> FatVolume<D> {
             (Directory::Root, Root::Cluster(root), above) => above == 0 || above == root,
             (Directory::Root, Root::Blocks { .. }, above) => above == 0,
         };
+        // An entry of the root's own cluster would be the root in itself.
+        let is_root = self.layout.root == Root::Cluster(cluster);
         let are_names = itself.short_name() == b".          " && above.short_name() == b"..         ";
-        let is_directory = are_names && itself.cluster(kind) == cluster && is_parent;
+        let is_directory = !is_root && are_names && itself.cluster(kind) == cluster && is_parent;
         if is_directory { Ok(Directory::At(cluster)) } else { Err(StoreError::Io) }
     }
 

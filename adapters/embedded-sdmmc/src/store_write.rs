@@ -8,6 +8,7 @@ use embedded_sdmmc_types::BlockDevice;
 
 use crate::directory::{DirEntry, Directory, Found};
 use crate::entries::{NoRoom, Room};
+use crate::layout::{MAX_SLOTS, SLOTS_PER_BLOCK};
 use crate::new_name::NewName;
 use crate::slot::{DIRECTORY, Slot, SlotKind, SlotPlace};
 use crate::store::{FatFile, FatStore};
@@ -200,7 +201,8 @@ impl<D: BlockDevice> FatStore<D> {
         let mut cluster = entry.slot.cluster(self.volume.layout.kind);
         while let Link::Next(next) = self.volume.link(cluster)? {
             (cluster, len) = (next, len + 1);
-            if len > self.volume.layout.clusters {
+            // It leads in a circle.
+            if len > MAX_SLOTS / SLOTS_PER_BLOCK {
                 return Err(StoreError::Io.into());
             }
         }

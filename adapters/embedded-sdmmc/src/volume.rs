@@ -68,6 +68,16 @@ impl<D: BlockDevice> FatVolume<D> {
         self.layout.kind
     }
 
+    /// Forgets the blocks that are kept in memory, after the device was written to by other means. Gives up an upload under way.
+    pub const fn refresh(&mut self) {
+        (self.fat.number, self.data.number) = (None, None);
+        #[cfg(feature = "write")]
+        if let Some(writing) = &mut self.writing {
+            // What is free is counted again before the next change.
+            writing.is_torn = true;
+        }
+    }
+
     /// Ends the use of the volume.
     pub fn into_device(self) -> D {
         self.device

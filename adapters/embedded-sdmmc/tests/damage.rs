@@ -167,6 +167,52 @@ fn v2_directories_in_a_circle_are_errors() {
     }
 }
 
+/// The root's first two entries say that it is a directory in itself.
+#[test]
+fn v2_a_root_in_itself_is_an_error() {
+    let mut bytes = Maker::new(34_000, "-F 32 -s 1").with_tree(&Tree::from([("d/f".into(), vec![1])])).image().bytes();
+    let root = usize::try_from(u32::from_le_bytes(bytes[44..48].try_into().expect("four bytes"))).expect("small");
+    let data = 32 + 2 * usize::try_from(u32::from_le_bytes(bytes[36..40].try_into().expect("four"))).expect("small");
+    let start = (data + root - 2) * 512;
+    let entry = bytes.windows(11).position(|bytes| bytes == b"D          ").expect("the entry");
+    let mut slot: [u8; 32] = bytes[entry..][..32].try_into().expect("an entry");
+    slot[12] = 0;
+    slot[26..28].copy_from_slice(&(root as u16).to_le_bytes());
+    for (index, name) in [b".          ", b"..         ", b"SELF       "].into_iter().enumerate() {
+        slot[..11].copy_from_slice(name);
+        bytes[start + 32 * index..][..32].copy_from_slice(&slot);
+    }
+    bytes[start + 96] = 0;
+    let image = Image::new(&bytes);
+    let mut store = image.store();
+    let mut listing = store.list(None).expect("a listing");
+    assert!(matches!(store.next(&mut listing), Ok(Listed::Entry(entry)) if entry.name.as_str() == "SELF"));
+    assert_eq!(store.list(Some(name("SELF"))).err(), Some(StoreError::Io));
+    assert_eq!(store.open(name("SELF/SELF/SELF")).err(), Some(StoreError::Io));
+}
+
+/// What is emptied in a call is no longer than a directory can be.
+#[test]
+fn v3_a_directory_without_end_is_not_deleted() {
+    let whole = Maker::new(34_000, "-F 32 -s 1").with_tree(&Tree::from([("D/F".into(), vec![1])])).image();
+    put(&mut FatStore::writable(FatVolume::new(&whole).expect("a volume"), 1).expect("a writable one"), "x", b"1")
+        .expect("put");
+    let mut bytes = whole.bytes();
+    patch(&mut bytes, b"F          ", 0, &[0]);
+    let (first, other) = (cluster(&bytes, b"D          "), cluster(&bytes, b"CORACLE JNL"));
+    // To a cluster whose entry lies in another block of the table, and back.
+    let fat = 32 * 512;
+    let far = u16::from_le_bytes(other) + 5_000;
+    for (from, to) in [(u16::from_le_bytes(first), far), (far, u16::from_le_bytes(first))] {
+        bytes[fat + 4 * usize::from(from)..][..4].copy_from_slice(&u32::from(to).to_le_bytes());
+    }
+    let image = Image::new(&bytes);
+    let mut store = FatStore::writable(FatVolume::new(&image).expect("a volume"), 2).expect("a writable one");
+    let reads = image.reads.get();
+    assert_eq!(store.delete(&Delete::Directory { path: name("D") }), Err(StoreError::Io.into()));
+    assert!(image.reads.get() - reads < 5_000, "{}", image.reads.get() - reads);
+}
+
 #[test]
 fn v3_chains_in_a_circle_end() {
     let tree = Tree::from([("f".into(), sample(1, 3_000)), ("d/x".into(), vec![1])]);

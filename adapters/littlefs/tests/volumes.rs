@@ -1,18 +1,13 @@
 //! Volumes made by PyPI's littlefs-python, read whole, and damaged.
 
+mod python;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 
 use coracle_core::{EntryKind, FileName, Listed, Store, StoreError};
 use coracle_littlefs::{LittleStore, LittleVolume, MountError};
 use embedded_storage::nor_flash::{ErrorType, NorFlashErrorKind, ReadNorFlash};
-
-const VERSION: &str = "0.19.0";
-
-type Tree = BTreeMap<String, Vec<u8>>;
+use python::Tree;
 
 /// A flash in memory that counts its reads.
 struct Flash<'a> {
@@ -40,30 +35,6 @@ impl ReadNorFlash for Flash<'_> {
     }
 }
 
-/// The Python with littlefs-python, installed on the first call.
-fn python() -> &'static Path {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    PYTHON.get_or_init(|| {
-        let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("littlefs-python-{VERSION}"));
-        let python = place.join("bin/python");
-        if !place.join("complete").exists() {
-            if place.exists() {
-                std::fs::remove_dir_all(&place).expect("what was not completed is removed");
-            }
-            run(Command::new("python3").args(["-m", "venv"]).arg(&place), "apt-get install python3-venv");
-            let package = format!("littlefs-python=={VERSION}");
-            run(Command::new(&python).args(["-m", "pip", "install", "--quiet", &package]), "it needs a package index");
-            std::fs::write(place.join("complete"), "").expect("a file");
-        }
-        python
-    })
-}
-
-fn run(command: &mut Command, hint: &str) {
-    let done = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; {hint}"));
-    assert!(done.status.success(), "{command:?}: {}; {hint}", String::from_utf8_lossy(&done.stderr));
-}
-
 /// A volume with `tree`.
 fn volume(tree: &Tree, block_len: u32, blocks: u32, version: &str) -> Vec<u8> {
     changed(None, tree, block_len, blocks, version)
@@ -72,19 +43,12 @@ fn volume(tree: &Tree, block_len: u32, blocks: u32, version: &str) -> Vec<u8> {
 /// A volume to which `tree` was written, new or not.
 fn changed(before: Option<&[u8]>, tree: &Tree, block_len: u32, blocks: u32, version: &str) -> Vec<u8> {
     let home = tempfile::tempdir().expect("a directory");
-    let top = home.path().join("tree");
-    for (name, bytes) in tree {
-        let path = top.join(name);
-        std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
-        std::fs::write(path, bytes).expect("a file");
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/make_volume.py");
-    let image = home.path().join("image");
+    let (image, top) = (home.path().join("image"), home.path().join("tree"));
+    python::plant(&top, tree);
     if let Some(before) = before {
         std::fs::write(&image, before).expect("the image");
     }
-    let numbers = [block_len.to_string(), blocks.to_string(), version.to_owned()];
-    run(Command::new(python()).arg(script).arg(&image).args(numbers).arg(top), "see above");
+    python::make_volume(&image, block_len, blocks, version, &top);
     std::fs::read(image).expect("the image")
 }
 

@@ -35,37 +35,28 @@
 //! - `discover`: finding servers in the local network, and being found (feature `discover`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
 
-#[cfg(all(unix, feature = "channel"))]
+#[cfg(not(any(unix, windows)))]
+compile_error!("this crate knows the files and sockets of Unix systems and of Windows");
+
+#[cfg(feature = "channel")]
 pub mod channel;
-#[cfg(unix)]
 pub mod client;
-#[cfg(all(unix, feature = "discover"))]
+#[cfg(feature = "discover")]
 pub mod discover;
-#[cfg(unix)]
 pub mod local;
-#[cfg(all(unix, feature = "metrics"))]
+#[cfg(feature = "metrics")]
 pub mod metrics;
-#[cfg(unix)]
 pub mod rate_limit;
-#[cfg(unix)]
 pub mod server;
-#[cfg(unix)]
 pub mod store;
-#[cfg(unix)]
 mod sys;
-#[cfg(unix)]
 pub mod transport;
 
-#[cfg(unix)]
 pub use client::{Address, Client, GetOptions};
-#[cfg(unix)]
 pub use coracle_core::{
     Digest, DigestKind, Entry, EntryKind, FileInfo, FileName, Header, Listed, Listing, ServerName, StaticFile,
     StaticStore, Store, StoreError, Version,
 };
-#[cfg(unix)]
 pub use local::{Escaped, escape_json};
-#[cfg(unix)]
 pub use server::{BoundServer, Event, Limits, Observer, Server, ServerHandle, Summary};
-#[cfg(unix)]
 pub use store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore, WriteOptions};

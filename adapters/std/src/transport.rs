@@ -2,9 +2,9 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -313,13 +313,13 @@ fn next_sendfile_len(len: usize, took: Duration) -> usize {
 pub trait KernelFile {
     /// The file for `sendfile(2)`, whose position means nothing; `None` where its bytes have to be read: because it is
     /// none of the kernel's, or because it may be changing, and a digest has to cover the very bytes that are sent.
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+    fn kernel_file(&self) -> Option<&File> {
         None
     }
 
     /// The file to watch for clients that wait until it changes, whether or not its bytes have to be read; `None`: it is looked at
     /// once a second.
-    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+    fn followed_file(&self) -> Option<&File> {
         None
     }
 }

@@ -1,5 +1,8 @@
 //! The traits of what a server serves and writes, and a store of byte slices.
 
+mod counted;
+#[cfg(feature = "write")]
+mod counted_write;
 #[cfg(feature = "sync")]
 mod deferral;
 mod static_store;
@@ -12,6 +15,7 @@ mod write_error;
 #[cfg(feature = "write")]
 mod write_requests;
 
+pub use counted::{CountedFile, CountedStore};
 #[cfg(feature = "sync")]
 pub use deferral::{Deferral, Synced};
 pub use static_store::{StaticFile, StaticListing, StaticStore};

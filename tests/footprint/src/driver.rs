@@ -1,21 +1,38 @@
-//! The blocking driver, with the register as its transport and files in flash.
+//! The blocking driver, with the register as its transport, and files in flash or on a volume.
 
-use coracle_core::blocking::{Buffers, NoTimeout, serve};
-use coracle_core::{Instant, ServerConfig, ServerSession, StaticFile, StaticStore};
+#[cfg(not(feature = "fat-put"))]
+use coracle_core::blocking::serve;
+#[cfg(feature = "fat-put")]
+use coracle_core::blocking::serve_writable as serve;
+use coracle_core::blocking::{Buffers, NoTimeout};
+use coracle_core::{Instant, ServerConfig, ServerSession};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 
 use crate::board;
+#[cfg(feature = "fat")]
+use crate::card::open;
+#[cfg(feature = "littlefs")]
+use crate::flash::open;
 
-static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+#[cfg(not(any(feature = "fat", feature = "littlefs")))]
+fn open() -> Option<coracle_core::StaticStore<'static>> {
+    use coracle_core::{StaticFile, StaticStore};
+    static FILES: [StaticFile<'static>; 1] = [StaticFile::new("motd", "build-17", b"Mind the step.\n")];
+    Some(StaticStore::new(&FILES))
+}
 
 pub fn run() {
+    let Some(mut store) = open() else { return };
     let config = ServerConfig::new();
+    #[cfg(feature = "fat-put")]
+    let config =
+        config.with_offered(coracle_core::RequestKind::Put).with_offered(coracle_core::RequestKind::Delete);
     let mut clock = || Instant::from_millis(u64::from(board::input()));
     let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
     let mut transport = NoTimeout(Register);
     let (mut receive, mut send) = ([0; 256], [0; 256]);
     let scratch = Buffers { receive: &mut receive, send: &mut send };
-    let close = serve(&mut session, &mut transport, &mut StaticStore::new(&FILES), scratch, &mut clock, &mut ());
+    let close = serve(&mut session, &mut transport, &mut store, scratch, &mut clock, &mut ());
     board::output(close.how as u32);
 }
 

@@ -9,6 +9,8 @@ mod absent;
 #[cfg(feature = "channel-absent")]
 mod absent_channel;
 mod board;
+#[cfg(feature = "fat")]
+mod card;
 #[cfg(any(feature = "channel-server", feature = "channel-client"))]
 mod channel;
 #[cfg(feature = "client")]
@@ -17,6 +19,8 @@ mod client;
 mod driver;
 #[cfg(feature = "embassy")]
 mod embassy;
+#[cfg(feature = "littlefs")]
+mod flash;
 #[cfg(feature = "mdns")]
 mod mdns;
 #[cfg(feature = "server")]

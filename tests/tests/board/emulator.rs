@@ -72,13 +72,13 @@ pub struct InSlot {
 }
 
 impl InSlot {
-    /// Builds it with the files of `folder`, and its boot loader.
+    /// Builds it with the files of `folder`, what serves a card, and its boot loader.
     pub fn build(folder: &Path) -> Self {
         let tool = Command::new("llvm-objcopy").arg("--version").output();
         let is_there = tool.is_ok_and(|output| output.status.success());
         assert!(is_there, "llvm-objcopy is missing. This installs it: sudo apt-get install llvm");
         let loader = build(&["-p", "coracle-firmware-loader"], None, "loader", "loader.elf");
-        let firmware = build(&["--bin", "firmware", "--features", "slots"], Some(folder), "firmware", "in-slot.elf");
+        let firmware = build(&["--bin", "firmware", "--features", "media"], Some(folder), "firmware", "in-slot.elf");
         let image = firmware.with_extension("bin");
         run(Command::new("llvm-objcopy").args(["-O", "binary"]).args([&firmware, &image]));
         Self { loader, firmware, image }

@@ -6,10 +6,13 @@ mod document;
 mod emulator;
 mod follow;
 mod hostile;
+mod media;
 #[path = "../../../core/tests/transcripts/other_server.rs"]
 mod other_server;
 #[path = "../../../core/tests/transcripts/over_tcp.rs"]
 mod over_tcp;
+#[path = "../../../adapters/littlefs/tests/python/mod.rs"]
+mod python;
 mod restart;
 mod serve;
 mod write;

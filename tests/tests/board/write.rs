@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use coracle_core::DigestKind;
 use serde_json::json;
@@ -47,22 +48,10 @@ const PUT: [&str; 6] = ["a.txt", "big.bin", "cfg.json", "led.json", "left.txt", 
 /// The transcripts of PROTOCOL.md that write, on a board with their store: whole, byte by byte, and in pieces.
 #[test]
 fn the_transcripts_that_write_are_played() {
-    let mut document = Document::default();
-    for text in [include_str!("../../../core/PROTOCOL.md"), include_str!("../../../core/TRANSCRIPTS.md")] {
-        document.read(text).expect("the notation is kept");
-    }
-    let desk = document.store("desk").expect("the store is described");
-    let folder = tempfile::tempdir().expect("a fresh directory");
-    // What cannot be written, and lies in directories, is compiled in.
-    for (name, line) in files(desk).filter(|(name, line)| name.contains('/') || line.unwritable.is_some()) {
-        let path = folder.path().join(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("created");
-        fs::write(path, line.contents()).expect("written");
-    }
-    programs();
-    let in_slot = InSlot::build(folder.path());
+    let document = document();
+    let in_slot = in_slot();
     let chips = tempfile::tempdir().expect("a fresh directory");
-    let board = Board::boot_chip(&in_slot, &chips.path().join("chip"), &["config=none", "made=off", "write=any"]);
+    let board = Board::boot_chip(in_slot, &chips.path().join("chip"), &["config=none", "made=off", "write=any"]);
     board.wait_for("listening on port 8888");
     let address: SocketAddr = board.address().parse().expect("an address");
 
@@ -88,6 +77,32 @@ fn the_transcripts_that_write_are_played() {
         let is_there = document.transcripts.iter().any(|transcript| transcript.name == name);
         assert!(is_there, "there is no transcript {name} ({why})");
     }
+}
+
+fn document() -> Document {
+    let mut document = Document::default();
+    for text in [include_str!("../../../core/PROTOCOL.md"), include_str!("../../../core/TRANSCRIPTS.md")] {
+        document.read(text).expect("the notation is kept");
+    }
+    document
+}
+
+/// The firmware in a slot, with the files of the transcripts' store that clients do not write; built once.
+pub fn in_slot() -> &'static InSlot {
+    static IN_SLOT: OnceLock<InSlot> = OnceLock::new();
+    IN_SLOT.get_or_init(|| {
+        let document = document();
+        let desk = document.store("desk").expect("the store is described");
+        let folder = tempfile::tempdir().expect("a fresh directory");
+        // What cannot be written, and lies in directories, is compiled in.
+        for (name, line) in files(desk).filter(|(name, line)| name.contains('/') || line.unwritable.is_some()) {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("a directory")).expect("created");
+            fs::write(path, line.contents()).expect("written");
+        }
+        programs();
+        InSlot::build(folder.path())
+    })
 }
 
 fn is_of_a_client_that_writes(transcript: &Transcript) -> bool {

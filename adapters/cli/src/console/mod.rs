@@ -14,7 +14,7 @@ mod view;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
@@ -23,14 +23,12 @@ use std::time::{Duration, Instant};
 use coracle::client::AddressFamily;
 use coracle::server::{Event, Log, LogFormat, LogLevel, ReadOnly, Server, ServerHandle, Summary};
 use coracle::store::{DirectoryStore, SwappableStore};
-use signal_hook::consts::{SIGCONT, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::iterator::{Handle, Signals};
-use signal_hook::low_level::raise;
 
 use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
-use crate::signals::{stop_on_signals, stop_signals};
+use crate::signals::stop_on_signals;
+use crate::sys::{Continued, SignalsHandle, StopSignals, raise_interrupt, raise_termination};
 use crate::versions::VersionArgs;
 use model::{Command, ConsoleModel};
 use screen::Screen;
@@ -97,9 +95,7 @@ pub fn run(server: Server<'_, ReadOnly<SwappableStore>>, store: &SwappableStore,
         }
     }
     let server = server.bind_later();
-    let mut wanted = stop_signals();
-    wanted.push(SIGQUIT);
-    let mut signals = match Signals::new(wanted) {
+    let mut signals = match StopSignals::catch_for_console() {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot catch signals: {error}")),
     };
@@ -144,7 +140,7 @@ fn fail(message: &str) -> Exit {
 /// Stops the server and the wait for signals when dropped, so that a panic does not wait for their threads for ever.
 struct StopOnDrop<'h> {
     handle: &'h ServerHandle,
-    signals: Handle,
+    signals: SignalsHandle,
 }
 
 impl Drop for StopOnDrop<'_> {
@@ -204,11 +200,10 @@ impl Console {
     /// Draws the state and handles keys until the server has ended.
     fn run(&mut self, screen: &mut Screen, running: &ScopedJoinHandle<'_, io::Result<Summary>>) -> io::Result<()> {
         let keys = screen::spawn_key_reader()?;
-        let was_continued = Arc::new(AtomicBool::new(false));
-        signal_hook::flag::register(SIGCONT, was_continued.clone())?;
+        let continued = Continued::watch()?;
         while !running.is_finished() {
             let now = Instant::now();
-            if was_continued.swap(false, Ordering::Relaxed) {
+            if continued.take() {
                 screen.continued();
             }
             {
@@ -235,8 +230,8 @@ impl Console {
     fn execute(&mut self, command: Command) -> io::Result<()> {
         let is_serving = self.shared.lock().stage == Stage::Serving;
         match command {
-            Command::Interrupt => raise(SIGINT)?,
-            Command::Quit if is_serving => raise(SIGTERM)?,
+            Command::Interrupt => raise_interrupt()?,
+            Command::Quit if is_serving => raise_termination()?,
             Command::ToggleListening if is_serving => {
                 if self.handle.addresses().is_empty() {
                     self.listen();

@@ -13,12 +13,8 @@ use ratatui::crossterm::event::{self, DisableBracketedPaste, EnableBracketedPast
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{cursor, execute};
 use ratatui::{Frame, Terminal};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
-use rustix::process::getpgrp;
-use rustix::termios::tcgetpgrp;
-use signal_hook::consts::SIGTSTP;
-use signal_hook::low_level::raise;
+
+use crate::sys::{KeyWait, can_draw, is_foreground, suspend, wait_for_key};
 
 /// How often a program in the background looks whether it is in the foreground again, where keys are pressed.
 const BACKGROUND_PAUSE: Duration = Duration::from_millis(100);
@@ -49,8 +45,7 @@ pub fn spawn_key_reader() -> io::Result<Receiver<io::Result<Event>>> {
 
 /// Whether there is a terminal to draw on and to read keys from.
 pub fn is_available() -> bool {
-    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
-    io::stdin().is_terminal() && io::stdout().is_terminal() && !is_dumb
+    io::stdin().is_terminal() && io::stdout().is_terminal() && can_draw()
 }
 
 impl Screen {
@@ -64,7 +59,7 @@ impl Screen {
     /// Gives the terminal back to the shell and stops the program, until the shell continues it.
     pub fn suspend(&mut self) -> io::Result<()> {
         restore_terminal();
-        raise(SIGTSTP)
+        suspend()
     }
 
     /// Notes that the program was stopped and continued: the terminal is as the shell left it.
@@ -110,27 +105,16 @@ fn take_terminal() -> io::Result<()> {
     execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)
 }
 
-/// Whether the terminal is this program's, and not that of the shell that runs it in the background: who writes to it
-/// or reads from it there is stopped.
-fn is_foreground() -> bool {
-    tcgetpgrp(io::stdin()).is_ok_and(|group| group == getpgrp())
-}
-
 fn read_keys(sender: &Sender<io::Result<Event>>) -> io::Result<()> {
-    let stdin = io::stdin();
     loop {
-        let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
-        match poll(&mut polled, None) {
-            Err(Errno::INTR) => continue,
-            result => drop(result?),
-        }
-        if !is_foreground() && !polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            thread::sleep(BACKGROUND_PAUSE);
-            continue;
-        }
-        // crossterm would spin on a terminal that is gone.
-        if polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone"));
+        match wait_for_key()? {
+            KeyWait::Pressed => {}
+            KeyWait::InBackground => {
+                thread::sleep(BACKGROUND_PAUSE);
+                continue;
+            }
+            // crossterm would spin on it.
+            KeyWait::Gone => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the terminal is gone")),
         }
         while event::poll(Duration::ZERO)? {
             if sender.send(Ok(event::read()?)).is_err() {

@@ -16,11 +16,11 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::state::State;
 use crate::exit::Exit;
+use crate::sys;
 
 /// What a version of this program that cannot read a journal must not continue.
 const VERSION: u32 = 1;
@@ -113,9 +113,11 @@ impl Journal {
             let mut file = tempfile::NamedTempFile::new_in(directory)?;
             file.write_all(&bytes(&line)?)?;
             file.as_file().sync_all()?;
-            flock(file.as_file(), FlockOperation::NonBlockingLockExclusive)?;
+            if !sys::try_lock(file.as_file())? {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let file = file.persist_noclobber(path).map_err(|error| error.error)?;
-            File::open(directory)?.sync_all()?;
+            sys::sync_directory(directory)?;
             Ok::<File, io::Error>(file)
         })();
         match created {
@@ -136,9 +138,8 @@ impl Journal {
     pub fn open(path: &Path) -> Result<(Self, Header, Past), String> {
         let problem = |what: &dyn std::fmt::Display| format!("{}: {what}", path.display());
         let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(|error| problem(&error))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(problem(&"another run has this journal")),
-            locked => locked.map_err(|error| problem(&error))?,
+        if !sys::try_lock(&file).map_err(|error| problem(&error))? {
+            return Err(problem(&"another run has this journal"));
         }
         let mut text = Vec::new();
         file.read_to_end(&mut text).map_err(|error| problem(&error))?;

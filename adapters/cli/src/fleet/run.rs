@@ -5,9 +5,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
-
 use super::journal::{Ended, Journal, Past};
 use super::operation::{Begun, Operation, Visit, unwritten};
 use super::state::{Outcome, State};
@@ -15,7 +12,7 @@ use super::table::{Table, counts};
 use super::target::Target;
 use crate::client_args::NetworkArgs;
 use crate::exit::Exit;
-use crate::signals::stop_signals;
+use crate::sys::{self, StopSignals};
 
 /// The time between two pictures of the table.
 const PICTURE: Duration = Duration::from_millis(200);
@@ -76,10 +73,10 @@ impl Run<'_> {
         }
         let shared = Shared { run: &self, state: Mutex::new(state), changed: Condvar::new() };
         shared.show(&shared.lock());
-        let signals = Signals::new(stop_signals());
+        let signals = StopSignals::catch();
         thread::scope(|scope| {
             let ticker = self.table.is_drawn().then(|| scope.spawn(|| shared.draw()));
-            let handle = signals.as_ref().ok().map(Signals::handle);
+            let handle = signals.as_ref().ok().map(StopSignals::handle);
             if let Ok(mut signals) = signals {
                 let shared = &shared;
                 scope.spawn(move || shared.stop_on(&mut signals));
@@ -397,12 +394,12 @@ impl Shared<'_> {
     }
 
     /// Lets no more begin after the first signal, and ends the program after the second.
-    fn stop_on(&self, signals: &mut Signals) {
+    fn stop_on(&self, signals: &mut StopSignals) {
         let mut is_stopping = false;
         for signal in signals.forever() {
             if is_stopping {
                 // Where that fails the program goes on.
-                drop(emulate_default_handler(signal));
+                drop(sys::end_by(signal));
             }
             is_stopping = true;
             let mut state = self.lock();

@@ -13,9 +13,9 @@ use super::run::{Plan, Run};
 use super::state::worst;
 use super::table::Table;
 use super::target::{Target, targets};
-use crate::descriptor_limit;
 use crate::exit::{Exit, print_error};
 use crate::inventory::{HostsArg, InventoryError, members};
+use crate::sys;
 
 /// Open files that a host may need at once: sockets to two of its addresses, a directory, a file, its temporary file and what
 /// describes that.
@@ -150,7 +150,7 @@ fn try_start<'o>(
 
 /// How many hosts can be talked to at once, of `wanted`.
 fn jobs(wanted: usize, is_quiet: bool) -> usize {
-    let Some(limit) = descriptor_limit::raise_to_maximum() else { return wanted.max(1) };
+    let Some(limit) = sys::raise_descriptor_limit() else { return wanted.max(1) };
     let possible = limit.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_A_HOST;
     let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
     if possible < wanted && !is_quiet {

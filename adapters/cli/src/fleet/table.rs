@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use coracle::client::{Progress, ProgressEvent};
 use coracle::local::Escaped;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rustix::termios::tcgetwinsize;
 
 use super::state::State;
 use crate::draw_target;
 use crate::exit::print_error;
 use crate::progress::{columns, elided};
+use crate::sys;
 
 /// As many hosts are shown at most.
 const MAX_ROWS: usize = 12;
@@ -64,7 +64,7 @@ impl Table {
     pub fn new(title: &str, is_quiet: bool) -> Self {
         let target = if is_quiet { ProgressDrawTarget::hidden() } else { draw_target::standard_error() };
         let bars = MultiProgress::with_draw_target(target);
-        let height = tcgetwinsize(rustix::stdio::stderr()).map_or(24, |size| usize::from(size.ws_row));
+        let height = sys::size_of_terminal().map_or(24, |(_, rows)| usize::from(rows));
         let count = if bars.is_hidden() { 0 } else { height.saturating_sub(OTHER_LINES).clamp(1, MAX_ROWS) + 2 };
         let line = |_| {
             let style = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());

@@ -21,7 +21,6 @@ mod worker;
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,6 +42,7 @@ use crate::filter::{self, Filter};
 use crate::names::{parse_file_name, parse_path, tidy};
 use crate::progress::ProgressDisplay;
 use crate::standard_output;
+use crate::sys;
 use crate::values::parse_size;
 
 /// Fetch files, resume and verify them, and only then give them their names
@@ -380,8 +380,7 @@ fn files<'a>(args: &Get, names: &'a [String]) -> Result<Vec<FileName<'a>>, Exit>
 
 /// Whether `output` is standard output, a device or a FIFO, to which nothing can be renamed.
 fn is_stream(output: &Path) -> bool {
-    let is_device = |kind: fs::FileType| kind.is_char_device() || kind.is_fifo();
-    is_stdout(output) || fs::metadata(output).is_ok_and(|metadata| is_device(metadata.file_type()))
+    is_stdout(output) || fs::metadata(output).is_ok_and(|metadata| sys::is_device(metadata.file_type()))
 }
 
 /// Whether `output` is standard output. By its name in the file system it could be opened a second time only, which would

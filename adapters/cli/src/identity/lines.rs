@@ -3,13 +3,12 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use crate::sys;
 
 /// More than any such file has.
 const MAX_LEN: u64 = 16 << 20;
-/// Of a file's mode: everybody may write it.
-const OTHERS_WRITE: u32 = 0o002;
 
 /// A file, or one of its lines, that is not as it must be.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ pub fn read(path: &Path) -> Result<String, FileProblem> {
     if !metadata.is_file() {
         return Err(FileProblem::new(path, "is no regular file"));
     }
-    if metadata.mode() & OTHERS_WRITE != 0 {
+    if sys::is_writable_by_all(&metadata) {
         return Err(FileProblem::new(path, "everybody can write it, and it says whom you trust: chmod o-w"));
     }
     let mut bytes = Vec::new();

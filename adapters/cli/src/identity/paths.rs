@@ -1,13 +1,13 @@
-//! Where the user's own files are, by the XDG Base Directory Specification.
+//! Where the user's own files are.
 
 use std::env;
 use std::path::{Path, PathBuf};
 
+use crate::sys;
+
 /// The user's own file `name`; `None` where the environment has no place for it.
 pub fn own(name: &str) -> Option<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let configuration = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
-    Some(configuration.join("coracle").join(name))
+    Some(sys::configuration()?.join("coracle").join(name))
 }
 
 /// A path as it stands in the file `named_in`: `~/` is the user's home, anything else lies beside that file.

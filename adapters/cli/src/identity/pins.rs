@@ -1,15 +1,14 @@
 //! The keys that servers are known by.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use coracle::channel::PublicKey;
-use rustix::fs::{FlockOperation, flock};
 
 use super::lines::{FileProblem, read, words};
 use super::paths::own;
+use crate::sys;
 
 /// A line of the file: `HOST:PORT ck1...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +70,8 @@ impl Pins {
             let path = path.to_owned();
             move |error: io::Error| FileProblem::new(&path, error)
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(problem(directory))?;
-        let lock = File::open(directory).map_err(problem(directory))?;
-        flock(&lock, FlockOperation::LockExclusive).map_err(|error| FileProblem::new(directory, error))?;
+        sys::create_own_directory(directory).map_err(problem(directory))?;
+        let _lock = sys::lock(directory).map_err(problem(directory))?;
         let before = read(&self.path)?;
         let mut text = before.clone();
         change(&parse(&self.path, &before)?, &mut text);
@@ -82,7 +80,7 @@ impl Pins {
         }
         let new = self.path.with_extension("new");
         write(&new, &text).and_then(|()| fs::rename(&new, &self.path)).map_err(problem(&self.path))?;
-        lock.sync_all().map_err(problem(directory))
+        sys::sync_directory(directory).map_err(problem(directory))
     }
 }
 
@@ -92,7 +90,7 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = sys::for_owner(OpenOptions::new().write(true).create_new(true)).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle::client::Progress;
+use coracle::local::FileHandle;
 use coracle::store::{DirectoryStore, File};
 use coracle_core::{Digest, DigestKind, FileName, Hasher, Store, StoreError};
+
+use crate::sys;
 
 /// After so long, a later change has another time, on every file system.
 const SETTLING: Duration = Duration::from_secs(2);
@@ -46,7 +48,7 @@ pub fn open(mut store: &DirectoryStore, name: FileName<'_>) -> Result<File, Unre
 
 /// Seconds and nanoseconds.
 pub fn modified(metadata: &Metadata) -> (i64, i64) {
-    (metadata.mtime(), metadata.mtime_nsec())
+    sys::modified(metadata)
 }
 
 /// Whether a change from now on shows in the time.
@@ -67,8 +69,9 @@ pub fn wait_until_settled(metadata: &Metadata) -> Result<bool, Unread> {
 fn unsettled_for(metadata: &Metadata) -> Option<Duration> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     // One before 1970 is long ago.
-    let seconds = u64::try_from(metadata.mtime()).ok()?;
-    let nanos = u32::try_from(metadata.mtime_nsec()).unwrap_or(0);
+    let (seconds, nanos) = modified(metadata);
+    let seconds = u64::try_from(seconds).ok()?;
+    let nanos = u32::try_from(nanos).unwrap_or(0);
     let until = Duration::new(seconds, 0).saturating_add(Duration::new(0, nanos)).saturating_add(SETTLING);
     until.checked_sub(now).filter(|time| !time.is_zero())
 }
@@ -80,7 +83,7 @@ pub fn contents_of(file: &File, before: &Metadata, progress: &mut impl Progress)
     let mut position = 0;
     progress.started(before.len(), 0);
     loop {
-        match file.as_std().read_at(&mut buf, position) {
+        match FileHandle::read_at(file.as_std(), &mut buf, position) {
             Ok(0) => break,
             Ok(len) => {
                 hasher.update(buf.get(..len).unwrap_or_default());

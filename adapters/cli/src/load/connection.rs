@@ -15,6 +15,7 @@ use embedded_io::{ErrorType, Read, Write};
 use socket2::Socket;
 
 use super::plan::{Plan, RequestKind};
+use crate::sys;
 
 /// The size of the receive buffer, in bytes.
 const RECEIVE_LEN: usize = 64 * 1024;
@@ -118,7 +119,7 @@ fn exchange_text(stream: &mut TcpStream, text: &str) -> Result<u64, String> {
     };
     let mut reply = [0; 4096];
     // The rest of a reply to the previous text may have arrived meanwhile.
-    while let Ok((_, 1..)) = rustix::net::recv(&*stream, &mut reply, rustix::net::RecvFlags::DONTWAIT) {}
+    while let Ok(1..) = sys::receive_now(stream, &mut reply) {}
     stream.write_all(text.as_bytes()).map_err(kind)?;
     let len = loop {
         match stream.read(&mut reply) {

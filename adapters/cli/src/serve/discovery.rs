@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::{Args, ValueHint};
 use coracle::discover::{Announce, AnnounceEvent, Announcement, Interfaces, check_name};
-use rustix::system::uname;
 
 use crate::exit::print_error;
+use crate::sys;
 
 /// Whether and by which name the server is announced.
 #[derive(Debug, Args)]
@@ -69,7 +69,7 @@ fn default_name(server_name: &str) -> Result<String, String> {
     if check_name(server_name).is_ok() {
         return Ok(server_name.to_owned());
     }
-    let node = uname().nodename().to_string_lossy().into_owned();
+    let node = sys::host_name();
     let name = node.split('.').next().unwrap_or_default();
     check_name(name)
         .map(|()| name.to_owned())

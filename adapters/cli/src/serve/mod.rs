@@ -28,12 +28,12 @@ use coracle::metrics::Metrics;
 use coracle::server::{Limits, Log, LogFormat, LogLevel, ServedStore, Server};
 use coracle::store::{DirectoryStore, SingleFileStore, SwappableStore, WritableDirectoryStore};
 use coracle_core::{FileName, ServerName};
-use signal_hook::iterator::Signals;
 
 use crate::append::AppendArgs;
 use crate::exit::{Exit, print_error};
 use crate::listen_address::ListenAddress;
-use crate::signals::{server_stop_signals, stop_on_signals};
+use crate::signals::stop_on_signals;
+use crate::sys::StopSignals;
 use crate::values::{DurationArg, parse_chunk_size, parse_limit, parse_rate};
 use crate::versions::VersionArgs;
 use crate::{console, descriptor_limit};
@@ -287,7 +287,7 @@ where
         Err(error) => return fail(Exit::Network, &error),
     };
     // Caught before the announcement, which tells others that signals may be sent.
-    let mut signals = match server_stop_signals().and_then(Signals::new) {
+    let mut signals = match StopSignals::catch_for_server() {
         Ok(signals) => signals,
         Err(error) => return fail(Exit::LocalFile, &format!("cannot catch signals: {error}")),
     };

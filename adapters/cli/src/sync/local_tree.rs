@@ -1,23 +1,17 @@
 //! The local directory of a mirror: what is in it, and how that is deleted. No symbolic link beneath it is followed, so that
 //! nothing outside of it is looked at or deleted, whatever other programs do meanwhile.
 
-use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Component, Path, PathBuf};
-
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
-use rustix::io::Errno;
+use std::path::{Path, PathBuf};
 
 use super::plan::{Deletion, LocalEntry, LocalKind};
+use crate::sys::{EntryKind, OpenDirectory};
 
 /// The local directory, held open.
 pub struct LocalTree {
-    root: OwnedFd,
-    device: u64,
+    root: OpenDirectory,
     /// The directory of the last deletion.
-    parent: Option<(PathBuf, OwnedFd)>,
+    parent: Option<(PathBuf, OpenDirectory)>,
 }
 
 /// What [`LocalTree::walk`] found.
@@ -32,13 +26,7 @@ pub struct Walked {
 impl LocalTree {
     /// Opens `path`, and follows symbolic links in it; `None` where there is no such directory.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = match openat(CWD, path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            root => root?,
-        };
-        let device = fstat(&root)?.st_dev;
-        Ok(Some(Self { root, device, parent: None }))
+        Ok(OpenDirectory::open(path)?.map(|root| Self { root, parent: None }))
     }
 
     /// Reads the directory and all that is beneath it.
@@ -67,60 +55,32 @@ impl LocalTree {
     pub fn delete(&mut self, deletion: &Deletion) -> io::Result<()> {
         let parent = deletion.path.parent().unwrap_or(Path::new(""));
         if self.parent.as_ref().is_none_or(|(path, _)| path != parent) {
-            self.parent = Some((parent.to_owned(), self.open_below(parent)?));
+            self.parent = Some((parent.to_owned(), self.root.open_below(parent)?));
         }
         let (Some((_, directory)), Some(leaf)) = (&self.parent, deletion.path.file_name()) else { return Ok(()) };
-        let flags = if deletion.is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        match unlinkat(directory, leaf, flags) {
-            Err(Errno::NOENT) => Ok(()),
-            deleted => Ok(deleted?),
+        match directory.remove(leaf, deletion.is_directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            deleted => deleted,
         }
     }
 
     fn read(&self, path: &Path, entries: &mut Vec<LocalEntry>, waiting: &mut Vec<PathBuf>) -> io::Result<()> {
-        let directory = self.open_below(path)?;
-        for entry in Dir::read_from(&directory)? {
-            let entry = entry?;
-            let name = OsStr::from_bytes(entry.file_name().to_bytes());
-            if name == "." || name == ".." {
-                continue;
-            }
-            let kind = match self.kind(&directory, name, entry.file_type()) {
-                Err(Errno::NOENT) => continue,
-                kind => kind?,
-            };
+        let directory = self.root.open_below(path)?;
+        for entry in directory.entries()? {
+            let (name, kind) = entry?;
             let path = path.join(name);
+            let kind = match kind {
+                EntryKind::File => LocalKind::File,
+                EntryKind::Directory => LocalKind::Directory,
+                EntryKind::Mount => LocalKind::Closed,
+                EntryKind::Other => LocalKind::Other,
+            };
             if kind == LocalKind::Directory {
                 waiting.push(path.clone());
             }
             entries.push(LocalEntry { path, kind });
         }
         Ok(())
-    }
-
-    fn kind(&self, directory: &OwnedFd, name: &OsStr, told: FileType) -> Result<LocalKind, Errno> {
-        if !matches!(told, FileType::Directory | FileType::Unknown) {
-            return Ok(if told == FileType::RegularFile { LocalKind::File } else { LocalKind::Other });
-        }
-        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory if stat.st_dev == self.device => LocalKind::Directory,
-            FileType::Directory => LocalKind::Closed,
-            FileType::RegularFile => LocalKind::File,
-            _ => LocalKind::Other,
-        })
-    }
-
-    /// Opens the directory `path`, no component of which may be a symbolic link.
-    fn open_below(&self, path: &Path) -> io::Result<OwnedFd> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut directory = openat(&self.root, ".", flags, Mode::empty())?;
-        for component in path.components() {
-            let Component::Normal(name) = component else { return Err(io::ErrorKind::InvalidInput.into()) };
-            let name: OsString = name.to_owned();
-            directory = openat(&directory, &name, flags, Mode::empty())?;
-        }
-        Ok(directory)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::filter::Filter;
@@ -111,7 +110,7 @@ pub fn plan(source: &Source, local: &[LocalEntry], filter: &Filter) -> Plan {
 fn judge(source: &Source, filter: &Filter, entry: &LocalEntry, around: Inside) -> (Inside, bool) {
     const KEPT: (Inside, bool) = (Inside::Kept, false);
     let is_directory = matches!(entry.kind, LocalKind::Directory | LocalKind::Closed);
-    let name = entry.path.file_name().map_or(&b""[..], OsStr::as_bytes);
+    let name = entry.path.file_name().map_or(&b""[..], OsStr::as_encoded_bytes);
     let is_temporary = name.get(..TEMPORARY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(TEMPORARY));
     if is_temporary || entry.kind == LocalKind::Closed || filter.excludes(&entry.path, is_directory) {
         return KEPT;

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use coracle_channel::{KeyTextError, PublicKey};
 use coracle_core::{Demand, Permit, Rights, RightsError};
+
+use crate::sys;
 
 /// The longest list, in bytes: some 100,000 clients.
 const MAX_LEN: u64 = 16 << 20;
@@ -198,14 +199,14 @@ impl Authorized {
     /// As [`Authorized::read`] and `parse_with`.
     pub(crate) fn read_with(path: &Path, allows_plain_changes: bool) -> Result<Self, AuthorizedError> {
         // A pipe must not be waited for.
-        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(AuthorizedError::File)?;
+        let mut options = OpenOptions::new();
+        let file = sys::without_waiting(options.read(true)).open(path).map_err(AuthorizedError::File)?;
         let metadata = file.metadata().map_err(AuthorizedError::File)?;
         if !metadata.is_file() {
             return Err(AuthorizedError::NotFile);
         }
-        if metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(AuthorizedError::Exposed(metadata.mode() & 0o7777));
+        if let Some(mode) = sys::mode(&metadata).filter(|mode| mode & WRITABLE_BY_OTHERS != 0) {
+            return Err(AuthorizedError::Exposed(mode & 0o7777));
         }
         let mut text = Vec::new();
         file.take(MAX_LEN + 1).read_to_end(&mut text).map_err(AuthorizedError::File)?;

@@ -2,10 +2,8 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use coracle_channel::{KeyPair, KeyTextError, Psk, SecretKey};
@@ -94,14 +92,13 @@ pub fn create_psk(path: &Path, psk: &Psk) -> Result<(), KeyFileError> {
 
 fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     // A pipe must not be waited for.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let file = sys::without_waiting(OpenOptions::new().read(true)).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(KeyFileError::NotFile);
     }
-    if metadata.mode() & OTHERS != 0 {
-        return Err(KeyFileError::Exposed(metadata.mode() & 0o7777));
+    if let Some(mode) = sys::mode(&metadata).filter(|mode| mode & OTHERS != 0) {
+        return Err(KeyFileError::Exposed(mode & 0o7777));
     }
     let mut text = Zeroizing::new(String::with_capacity(4096));
     file.take(MAX_LEN).read_to_string(&mut text).map_err(|error| match error.kind() {
@@ -127,23 +124,16 @@ fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
     other_name.push(name);
     other_name.push(format!(".{}.new", std::process::id()));
     let other = path.with_file_name(&other_name);
-    let directory =
-        File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-    let named = write(&other, text).and_then(|()| {
-        match sys::rename_no_replace(directory.as_fd(), &other_name, directory.as_fd(), name) {
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => fs::hard_link(&other, path),
-            renamed => renamed,
-        }
-    });
-    match fs::remove_file(&other) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => named.and(Err(error)),
-        _ => named,
-    }?;
-    Ok(directory.sync_all()?)
+    let named = write(&other, text).and_then(|()| sys::name_new_file(&other, path));
+    if named.is_err() {
+        // It is there where it was not renamed; the error that is told is the first one.
+        let _ = fs::remove_file(&other);
+    }
+    Ok(named?)
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = sys::for_owner(OpenOptions::new().write(true).create_new(true)).open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }

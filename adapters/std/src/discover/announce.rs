@@ -10,6 +10,7 @@ use mdns_sd::{DaemonEvent, DnsNameChange, RRType, Receiver, RecvTimeoutError, Se
 use super::daemon::{Daemon, system};
 use super::service::{MAX_NAME_LEN, check_name, instance};
 use super::{DiscoverError, SERVICE};
+use crate::sys;
 
 /// How often it is looked how much is remembered of what others send.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -296,7 +297,7 @@ fn numbered(base: &str, number: u32) -> String {
 
 /// The name of this host that addresses are announced for: not the one that the system itself announces.
 fn host_name() -> String {
-    let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let node = sys::host_name();
     let label = node.split('.').next().unwrap_or_default();
     let letters = label.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-');
     let host: String = letters.take(MAX_HOST_LEN).collect();

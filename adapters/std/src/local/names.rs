@@ -1,9 +1,10 @@
 //! Names of downloads: the temporary ones, and which served names cannot be file names on this machine.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use coracle_core::{Digest, DigestKind, Hasher};
+
+use crate::sys;
 
 /// The longest file name that common file systems take, in bytes.
 const MAX_LEN: usize = 255;
@@ -51,25 +52,25 @@ impl Names {
     #[must_use]
     pub fn new(target: &OsStr) -> Self {
         const MAX_STEM: usize = MAX_LEN - PREFIX.len() - SUFFIX.len() - SIDECAR.len() - SPARE;
-        let mut part = PREFIX.as_bytes().to_vec();
+        let mut part = OsString::from(PREFIX);
         if target.len() > MAX_STEM {
-            let hash = format!("~{}", short_hash(target.as_bytes()));
-            part.extend_from_slice(&target.as_bytes()[..boundary(target, MAX_STEM - hash.len())]);
-            part.extend_from_slice(hash.as_bytes());
+            let hash = format!("~{}", short_hash(target.as_encoded_bytes()));
+            part.push(sys::beginning(target, boundary(target, MAX_STEM - hash.len())));
+            part.push(hash);
         } else {
-            part.extend_from_slice(target.as_bytes());
+            part.push(target);
         }
-        part.extend_from_slice(SUFFIX.as_bytes());
+        part.push(SUFFIX);
         let mut sidecar = part.clone();
-        sidecar.extend_from_slice(SIDECAR.as_bytes());
-        Self { target: target.to_owned(), part: OsString::from_vec(part), sidecar: OsString::from_vec(sidecar) }
+        sidecar.push(SIDECAR);
+        Self { target: target.to_owned(), part, sidecar }
     }
 }
 
 /// Whether `name` may be that of an unfinished download or of a sidecar.
 #[must_use]
 pub fn is_temporary(name: &OsStr) -> bool {
-    let name = name.as_bytes();
+    let name = name.as_encoded_bytes();
     let name = name.strip_suffix(SIDECAR.as_bytes()).unwrap_or(name);
     name.starts_with(PREFIX.as_bytes()) && name.ends_with(SUFFIX.as_bytes())
 }

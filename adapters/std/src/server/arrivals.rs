@@ -71,7 +71,6 @@ const MANY: u32 = u32::MAX / 2;
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::fd::AsFd;
     use std::path::Path;
 
     use super::Arrivals;
@@ -93,7 +92,7 @@ mod tests {
         let watcher = FileWatcher::new().expect("a watcher");
         let mut arrivals = Arrivals::new("logs/a.log");
         assert_eq!(arrivals.leaf(), LOG);
-        assert!(!arrivals.set_directory(watcher.watch_directory(file.as_fd(), LOG)));
+        assert!(!arrivals.set_directory(watcher.watch_directory(&file, LOG)));
         // Nothing is known of what was there before.
         assert!(!arrivals.is_next(0));
         for (before, after, is_next) in

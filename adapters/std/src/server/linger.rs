@@ -4,15 +4,14 @@
 //! reads such connections off, a bounded number for a bounded time, so that neither acceptors nor workers wait for them.
 
 use std::collections::VecDeque;
-use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::Socket;
 
-use crate::sys;
+use crate::sys::{self, AsFd, WakeReader, WakeWriter};
 
 /// Bytes that are read off at most.
 const MAX_DRAINED: usize = 1 << 20;
@@ -26,8 +25,8 @@ const MAX_SOCKETS: usize = 1024;
 #[derive(Debug)]
 pub(super) struct LingeringSockets {
     state: Mutex<State>,
-    reader: PipeReader,
-    writer: PipeWriter,
+    reader: WakeReader,
+    writer: WakeWriter,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +61,7 @@ struct LingeringSocket {
 
 impl LingeringSockets {
     pub(super) fn new() -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = sys::wake_pipe()?;
         Ok(Self { state: Mutex::default(), reader, writer })
     }
 

@@ -26,8 +26,9 @@ pub(super) struct Listener {
     socket: Socket,
     /// With the real port.
     pub address: SocketAddr,
+    timeouts: SocketTimeouts,
     is_closed: AtomicBool,
-    /// Of a socket that other processes have, too.
+    /// Of a socket that cannot be shut down, or not for all: other processes may have it, too.
     shared: Option<SharedAccept>,
     /// Those that have nothing to serve.
     threads: AcceptorThreads,
@@ -74,21 +75,28 @@ impl Listener {
             socket.set_only_v6(only_v6 || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
         }
         // A restart must not wait for the connections of before.
-        let refused = socket.set_reuse_address(true).err().map(|error| ("SO_REUSEADDR", error));
+        let refused = sys::allow_restart(&socket).err().map(|error| ("SO_REUSEADDR", error));
         let refused_options = refused.into_iter().chain(set_options(&socket, timeouts)).collect();
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
-        Self::over(socket, None, timeouts, refused_options)
+        let shared = if sys::ENDS_ACCEPT { None } else { Some(Self::share(&socket, timeouts)?) };
+        Self::over(socket, shared, timeouts, refused_options)
     }
 
     /// Takes over a socket that listens, and that other processes may have, too: a service manager, or the one that served
     /// before.
     pub(super) fn adopt(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<Self> {
-        // Another process may take the client that made it readable.
-        listener.set_nonblocking(true)?;
         let socket = Socket::from(listener);
+        let shared = Self::share(&socket, timeouts)?;
         let refused_options = set_options(&socket, timeouts).collect();
-        Self::over(socket, Some(SharedAccept::new(timeouts.read)?), timeouts, refused_options)
+        Self::over(socket, Some(shared), timeouts, refused_options)
+    }
+
+    /// For a socket that cannot be shut down to wake the threads that wait for its clients.
+    fn share(socket: &Socket, timeouts: SocketTimeouts) -> io::Result<SharedAccept> {
+        // Another process, or thread, may take the client that made it readable.
+        socket.set_nonblocking(true)?;
+        SharedAccept::new(timeouts.read)
     }
 
     fn over(
@@ -99,7 +107,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (is_closed, threads) = (AtomicBool::new(false), AcceptorThreads::new(timeouts.read));
-        Ok(Self { socket, address, is_closed, shared, threads, refused_options })
+        Ok(Self { socket, address, timeouts, is_closed, shared, threads, refused_options })
     }
 
     /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
@@ -108,6 +116,7 @@ impl Listener {
             None => self.socket.accept()?,
             Some(shared) => shared.accept(&self.socket)?,
         };
+        sys::complete_accepted(&socket, self.timeouts.read, self.timeouts.write)?;
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
         Ok((socket, SocketAddr::new(address.ip().to_canonical(), address.port())))
     }

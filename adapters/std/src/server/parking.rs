@@ -5,19 +5,18 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{self, Duration};
 
 use coracle_core::Instant;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use super::connection::Connection;
 use super::context::ServerContext;
 use super::event::Event;
 use super::wake_list::WakeList;
+use crate::sys;
 
 /// Between two looks at what is due: what comes a little late is done together.
 const LOOK_INTERVAL_MS: u64 = 20;
@@ -207,9 +206,9 @@ impl<'c> Parking<'c> {
             return true;
         }
         let entry = connection.entry();
-        let registered = usize::try_from(entry.id).map_err(io::Error::other).and_then(|id| {
-            self.sockets.register(&mut SourceFd(&entry.socket.as_raw_fd()), Token(id), Interest::READABLE)
-        });
+        let registered = usize::try_from(entry.id)
+            .map_err(io::Error::other)
+            .and_then(|id| sys::register(&self.sockets, &entry.socket, Token(id)));
         connection.is_listening = registered.is_ok();
         if registered.is_err() {
             connection.keep_thread();
@@ -220,7 +219,7 @@ impl<'c> Parking<'c> {
     fn stop_listening(&self, mut connection: Box<Connection<'c>>) -> Box<Connection<'c>> {
         if std::mem::take(&mut connection.is_listening) {
             // What could still come of it is a connection that is woken for nothing.
-            drop(self.sockets.deregister(&mut SourceFd(&connection.entry().socket.as_raw_fd())));
+            drop(sys::deregister(&self.sockets, &connection.entry().socket));
         }
         connection
     }

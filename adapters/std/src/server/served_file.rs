@@ -1,6 +1,6 @@
 //! An open file of a server: the store's own, or one whose name belongs to another file by now.
 
-use std::os::fd::BorrowedFd;
+use std::fs::File;
 
 use coracle_core::Version;
 
@@ -21,7 +21,7 @@ pub(super) enum ServedFile<F> {
 }
 
 impl<F: KernelFile> KernelFile for ServedFile<F> {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+    fn kernel_file(&self) -> Option<&File> {
         match self {
             Self::Own(file) => file.kernel_file(),
             Self::Kept { .. } => None,

@@ -3,28 +3,27 @@
 //! It cannot be shut down to wake the threads that wait, since it would end for all. One thread at a time waits for the
 //! socket or a pipe, the others for their turn, so that one client wakes one thread.
 
-use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::AsFd;
+use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::{SockAddr, Socket};
 
-use crate::sys;
+use crate::sys::{self, AsFd, WakeReader, WakeWriter};
 
 #[derive(Debug)]
 pub(super) struct SharedAccept {
     turn: Mutex<()>,
-    reader: PipeReader,
+    reader: WakeReader,
     /// Dropped when no more clients are accepted.
-    writer: Mutex<Option<PipeWriter>>,
+    writer: Mutex<Option<WakeWriter>>,
     timeout: Duration,
 }
 
 impl SharedAccept {
     /// `timeout`: how long a thread waits for a client.
     pub(super) fn new(timeout: Duration) -> io::Result<Self> {
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = sys::wake_pipe()?;
         Ok(Self { turn: Mutex::new(()), reader, writer: Mutex::new(Some(writer)), timeout })
     }
 

@@ -7,13 +7,13 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use coracle_core::{Digest, DigestKind, FileName, Hasher, StoreError, Version};
 use lru::LruCache;
 
+use crate::local::FileHandle;
 use crate::sys::{FileStamp, stamp};
 
 /// The bytes at the beginning, and before the end, that are compared each time that a file has changed.
@@ -139,7 +139,8 @@ impl Window {
         let mut done = 0;
         while done < len {
             let room = usize::try_from(len.saturating_sub(done)).map_or(buf.len(), |rest| rest.min(buf.len()));
-            match file.read_at(buf.get_mut(..room).unwrap_or_default(), from.saturating_add(done)) {
+            let buf = buf.get_mut(..room).unwrap_or_default();
+            match FileHandle::read_at(file, buf, from.saturating_add(done)) {
                 Ok(0) => break,
                 Ok(len) => {
                     hasher.update(buf.get(..len).unwrap_or_default());

@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::sys;
+
 /// Writes the file `path`, which has its old contents until the new ones are on the disk.
 ///
 /// # Errors
@@ -21,7 +23,7 @@ pub(super) fn write(path: &Path, contents: impl FnOnce(&mut BufWriter<&File>) ->
         .and_then(|()| writer.flush())
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| File::open(&directory)?.sync_all());
+        .and_then(|()| sys::sync_directory(&directory));
     if written.is_err() {
         // The error that is told is the first one.
         let _ = fs::remove_file(&temporary);

@@ -177,7 +177,7 @@ impl DirectoryStore {
 
     /// The directory itself, for writing beneath it.
     pub(super) fn to_system_directory(&self) -> io::Result<SystemDirectory> {
-        Ok(SystemDirectory::new(self.root.try_clone_dir()?))
+        SystemDirectory::new(self.root.try_clone_dir()?)
     }
 
     /// Opens what `path` names, whatever it is, and blocks on none of it.

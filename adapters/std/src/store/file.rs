@@ -2,8 +2,6 @@
 
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,6 +11,7 @@ use super::append_only::Generations;
 use super::contents::Asked;
 use super::version::VersionBy;
 use super::versions::{Identity, Versions};
+use crate::local::FileHandle;
 use crate::sys::{FileKind, FileStamp, stamp};
 use crate::transport::KernelFile;
 
@@ -114,7 +113,7 @@ impl File {
             return Ok(0);
         }
         loop {
-            match self.file.read_at(buf, offset) {
+            match FileHandle::read_at(&self.file, buf, offset) {
                 Ok(len) => return Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Err(StoreError::Io),
@@ -143,11 +142,11 @@ impl File {
 }
 
 impl KernelFile for File {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
-        self.is_settled().then(|| self.as_std().as_fd())
+    fn kernel_file(&self) -> Option<&std::fs::File> {
+        self.is_settled().then(|| self.as_std())
     }
 
-    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.as_std().as_fd())
+    fn followed_file(&self) -> Option<&std::fs::File> {
+        Some(self.as_std())
     }
 }

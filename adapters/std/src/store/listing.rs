@@ -1,9 +1,7 @@
 //! A directory's entries, one at a time.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
@@ -66,7 +64,7 @@ impl Listing {
             };
             if let Some(SkipObserver(observer)) = observer {
                 let directory = self.path.get(..self.directory_len).unwrap_or_default();
-                let path = Path::new(directory).join(OsStr::from_bytes(entry.name().to_bytes()));
+                let path = Path::new(directory).join(entry.name());
                 observer(&SkippedEntry { path: &path, reason });
             }
             return Ok(if reason.is_name() { Listed::Unnameable } else { Listed::Skipped });
@@ -76,19 +74,19 @@ impl Listing {
     }
 
     fn step(&mut self, entry: &DirectoryEntry, root: &ConfinedDirectory) -> Result<Step, StoreError> {
-        let bytes = entry.name().to_bytes();
+        let bytes = entry.name().as_encoded_bytes();
         if matches!(bytes, b"." | b"..") {
             return Ok(Step::LeftOut);
         }
-        let text = str::from_utf8(bytes);
+        let text = entry.name().to_str();
         // Files that are not complete have no name yet.
-        if text.is_ok_and(|text| name_restriction(text).is_some()) {
+        if text.is_some_and(|text| name_restriction(text).is_some()) {
             return Ok(Step::LeftOut);
         }
         if bytes.starts_with(b".") && !self.hidden {
             return Ok(Step::Hidden);
         }
-        let Ok(text) = text else { return Ok(self.step_without_name(entry)) };
+        let Some(text) = text else { return Ok(self.step_without_name(entry)) };
         self.path.truncate(self.directory_len);
         self.path.push_str(text);
         match entry.kind() {

@@ -1,6 +1,6 @@
 //! A directory store that can be replaced while it is served.
 
-use std::os::fd::BorrowedFd;
+use std::fs;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use coracle_core::{Digest, DigestKind, FileInfo, FileName, Listed, Store, StoreError};
@@ -108,11 +108,11 @@ impl Store for SwappableStore {
 }
 
 impl KernelFile for SwappableFile {
-    fn kernel_file(&self) -> Option<BorrowedFd<'_>> {
+    fn kernel_file(&self) -> Option<&fs::File> {
         self.file.kernel_file()
     }
 
-    fn followed_file(&self) -> Option<BorrowedFd<'_>> {
+    fn followed_file(&self) -> Option<&fs::File> {
         self.file.followed_file()
     }
 }

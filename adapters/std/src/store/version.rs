@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle_core::{Digest, DigestKind, Hasher, Version};
@@ -44,7 +43,7 @@ pub(super) struct InodeNumbers {
 impl InodeNumbers {
     /// Those of the file system of `directory`.
     pub(super) fn of(directory: &File) -> io::Result<Self> {
-        Ok(Self { device: stamp(directory)?.0.device, are_lasting: has_lasting_inodes(directory.as_fd()) })
+        Ok(Self { device: stamp(directory)?.0.device, are_lasting: has_lasting_inodes(directory) })
     }
 
     /// Whether those of the device are lasting; `None` where it is another one.

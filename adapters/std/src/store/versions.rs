@@ -1,7 +1,6 @@
 //! How the files of a store are identified: by what their versions are made of, and what is known of their contents.
 
 use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -55,7 +54,7 @@ impl Versions {
     /// Whether `file`, which lies on `device`, keeps its inode number.
     pub fn has_lasting_inode(&self, file: &File, device: u64) -> bool {
         let known = self.inodes.and_then(|inodes| inodes.are_lasting(device));
-        known.unwrap_or_else(|| has_lasting_inodes(file.as_fd()))
+        known.unwrap_or_else(|| has_lasting_inodes(file))
     }
 
     /// What `file` is, which was opened as `name` in the state `stamp`.

@@ -22,6 +22,15 @@ pub(crate) fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Whether to shut down a listener ends the calls that wait for its clients.
+pub(crate) const ENDS_ACCEPT: bool = true;
+
+/// Does nothing: accepted sockets have the time-outs of their listener, and block.
+#[allow(clippy::unnecessary_wraps, reason = "other systems make calls for it")]
+pub(crate) const fn complete_accepted(_: &Socket, _: Duration, _: Duration) -> io::Result<()> {
+    Ok(())
+}
+
 /// Whether a segment that is not full waits for more bytes (`TCP_CORK`, tcp(7)).
 pub(crate) fn hold_partial_segments(socket: &Socket, is_held: bool) -> io::Result<()> {
     socket.set_tcp_cork(is_held)
@@ -77,10 +86,10 @@ pub(crate) fn is_generated(file: &File) -> bool {
 
 /// Whether a file keeps its inode number for as long as it exists. File systems that store none make one up when they look
 /// at the file for the first time after it was forgotten.
-pub(crate) fn has_lasting_inodes(directory: BorrowedFd<'_>) -> bool {
+pub(crate) fn has_lasting_inodes(directory: impl AsFd) -> bool {
     /// FAT, exFAT, FUSE, CIFS, SMB2, 9p.
     const KINDS: [u64; 6] = [0x4d44, 0x2011_bab0, 0x6573_5546, 0xff53_4d42, 0xfe53_4d42, 0x0102_1997];
-    file_system_kind(directory).is_none_or(|kind| !KINDS.contains(&kind))
+    file_system_kind(directory.as_fd()).is_none_or(|kind| !KINDS.contains(&kind))
 }
 
 /// Whether `syncfs` promises what a sync of each file and directory does: it writes all out, flushes the disk's own cache, and

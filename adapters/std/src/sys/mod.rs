@@ -1,34 +1,116 @@
 //! What each operating system does in its own way, behind one interface: confined opening, files that downloads are
 //! written to, sockets, the clock.
 //!
-//! `unix` has what Unix systems share, `linux` what only Linux has. Other modules call what is exported here.
+//! `unix*` have what Unix systems share, `linux*` what only Linux has, `other_unix` what the others do without that, `windows*`
+//! what Windows has, `plain*` what the standard library is enough for. Other modules call what is exported here.
 
+mod file_changes;
+mod types;
+
+#[cfg(unix)]
 mod access;
-mod file_watcher;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(target_os = "linux")]
+mod linux_file_watcher;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod other_unix;
+#[cfg(not(target_os = "linux"))]
+mod plain_file_watcher;
+#[cfg(unix)]
 mod unix;
+#[cfg(unix)]
 mod unix_changes;
+#[cfg(unix)]
 mod unix_directory;
+#[cfg(unix)]
+mod unix_files;
+#[cfg(unix)]
+mod unix_sockets;
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+mod windows_calls;
+#[cfg(windows)]
+mod windows_changes;
+#[cfg(windows)]
+mod windows_directory;
+#[cfg(windows)]
+mod windows_files;
+#[cfg(windows)]
+mod windows_sockets;
 
-pub(crate) use access::copy_access;
-pub(crate) use file_watcher::{Changes, FileWatcher, WatchId};
+#[cfg(unix)]
+pub(crate) use std::os::fd::AsFd;
+
+pub(crate) use file_changes::{Changes, WatchId};
+pub(crate) use types::{AcceptError, FileKind, FileStamp, Metadata};
+
+#[cfg(unix)]
+use access::copy_access;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,
-    is_generated, monotonic, preallocate, rename_no_replace, sync_file_system,
+    ENDS_ACCEPT, begin_to_write_out, complete_accepted, has_lasting_inodes, hold_partial_segments, monotonic,
 };
-#[cfg(feature = "channel")]
-pub(crate) use unix::peek;
-pub(crate) use unix::{
-    AcceptError, ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, FileStamp, Metadata, accept_error,
-    is_connecting, is_file_error, is_readable, is_without_ipv6, open_any, peek_now, poll_connected, poll_readable,
-    poll_ready, receive, receive_now, send, send_file, send_now, stamp, store_error, timed_out,
+#[cfg(target_os = "linux")]
+use linux::{
+    has_file_system_sync, inherited_attributes, is_generated, preallocate, rename_no_replace, sync_file_system,
+};
+#[cfg(target_os = "linux")]
+pub(crate) use linux_file_watcher::FileWatcher;
+#[cfg(all(unix, not(target_os = "linux")))]
+pub(crate) use other_unix::{
+    ENDS_ACCEPT, begin_to_write_out, complete_accepted, has_lasting_inodes, hold_partial_segments, monotonic,
+};
+#[cfg(all(unix, not(target_os = "linux")))]
+use other_unix::{
+    has_file_system_sync, inherited_attributes, is_generated, preallocate, rename_no_replace, sync_file_system,
 };
 #[cfg(not(target_os = "linux"))]
-pub(crate) use unix::{
-    begin_to_write_out, has_file_system_sync, has_lasting_inodes, hold_partial_segments, inherited_attributes,
-    is_generated, monotonic, preallocate, rename_no_replace, sync_file_system,
-};
+pub(crate) use plain_file_watcher::FileWatcher;
+#[cfg(windows)]
+pub(crate) use rustix::fd::AsFd;
+#[cfg(unix)]
+pub(crate) use unix::{ConfinedDirectory, DirectoryEntry, DirectoryReader, open_any, stamp, store_error};
+#[cfg(unix)]
 pub(crate) use unix_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
+#[cfg(unix)]
 pub use unix_directory::{SystemDirectory, SystemFileSystem};
+#[cfg(all(unix, feature = "discover"))]
+pub(crate) use unix_files::host_name;
+#[cfg(unix)]
+pub(crate) use unix_files::{WakeReader, WakeWriter, beginning, for_owner, sync_directory, wake_pipe, without_links};
+#[cfg(all(unix, feature = "channel"))]
+pub(crate) use unix_files::{mode, name_new_file, path_stamp, without_waiting};
+#[cfg(all(unix, feature = "channel"))]
+pub(crate) use unix_sockets::peek;
+#[cfg(unix)]
+pub(crate) use unix_sockets::{
+    accept_error, allow_restart, deregister, is_connecting, is_file_error, is_readable, is_without_ipv6, peek_now,
+    poll_connected, poll_readable, poll_ready, receive, receive_now, register, send, send_file, send_now, timed_out,
+};
+#[cfg(windows)]
+pub(crate) use windows::{
+    ConfinedDirectory, DirectoryEntry, DirectoryReader, has_lasting_inodes, open_any, stamp, store_error,
+};
+#[cfg(windows)]
+pub(crate) use windows_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
+#[cfg(windows)]
+pub use windows_directory::{SystemDirectory, SystemFileSystem};
+#[cfg(all(windows, feature = "discover"))]
+pub(crate) use windows_files::host_name;
+#[cfg(windows)]
+pub(crate) use windows_files::{
+    WakeReader, WakeWriter, begin_to_write_out, beginning, for_owner, monotonic, sync_directory, wake_pipe,
+    without_links,
+};
+#[cfg(all(windows, feature = "channel"))]
+pub(crate) use windows_files::{mode, name_new_file, path_stamp, without_waiting};
+#[cfg(all(windows, feature = "channel"))]
+pub(crate) use windows_sockets::peek;
+#[cfg(windows)]
+pub(crate) use windows_sockets::{
+    ENDS_ACCEPT, accept_error, allow_restart, complete_accepted, deregister, hold_partial_segments, is_connecting,
+    is_file_error, is_readable, is_without_ipv6, peek_now, poll_connected, poll_readable, poll_ready, receive,
+    receive_now, register, send, send_file, send_now, timed_out,
+};

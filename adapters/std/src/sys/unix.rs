@@ -1,24 +1,19 @@
-//! What Unix systems share.
+//! Files and directories that are served, as Unix systems have them.
 
-use std::ffi::CStr;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, MetadataExt, OpenOptions, OpenOptionsExt};
 use coracle_core::StoreError;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, DirEntry, FileType, OFlags, Stat, fstat, statat};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
-use socket2::Socket;
 
-#[cfg(target_os = "linux")]
 use super::is_generated;
+use super::types::{FileKind, FileStamp, Metadata};
 
 /// A directory beneath which paths are resolved, and out of which none leads: by the kernel (`openat2` with
 /// `RESOLVE_BENEATH`), or by cap-std's walk where that call is not available.
@@ -96,34 +91,14 @@ pub(crate) fn open_any(path: &Path) -> io::Result<File> {
     std::fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)
 }
 
-/// What a name leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Metadata {
-    pub kind: FileKind,
-    /// Length in bytes.
-    pub size: u64,
-    /// Seconds since 1970-01-01 00:00 UTC; `None` before.
-    pub modified: Option<u64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileKind {
-    Regular,
-    Directory,
-    Symlink,
-    Other,
-}
-
-impl FileKind {
-    /// `None` where the file system did not say.
-    fn new(file_type: FileType) -> Option<Self> {
-        match file_type {
-            FileType::RegularFile => Some(Self::Regular),
-            FileType::Directory => Some(Self::Directory),
-            FileType::Symlink => Some(Self::Symlink),
-            FileType::Unknown => None,
-            _ => Some(Self::Other),
-        }
+/// `None` where the file system did not say.
+fn kind_of_type(file_type: FileType) -> Option<FileKind> {
+    match file_type {
+        FileType::RegularFile => Some(FileKind::Regular),
+        FileType::Directory => Some(FileKind::Directory),
+        FileType::Symlink => Some(FileKind::Symlink),
+        FileType::Unknown => None,
+        _ => Some(FileKind::Other),
     }
 }
 
@@ -149,32 +124,20 @@ impl DirectoryReader {
     /// What the entry is now; a link is not followed. Asked of the directory's own descriptor, so that neither the length
     /// of its path matters nor whether it was moved.
     pub(crate) fn metadata(&self, entry: &DirectoryEntry) -> io::Result<Metadata> {
-        let stat = statat(self.entries.fd()?, entry.name(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = statat(self.entries.fd()?, entry.0.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Metadata { kind: kind(&stat), size: size(&stat), modified: u64::try_from(stat.st_mtime).ok() })
     }
 }
 
 impl DirectoryEntry {
-    pub(crate) fn name(&self) -> &CStr {
-        self.0.file_name()
+    pub(crate) fn name(&self) -> &OsStr {
+        OsStr::from_bytes(self.0.file_name().to_bytes())
     }
 
     /// `None` where the file system does not say.
     pub(crate) fn kind(&self) -> Option<FileKind> {
-        FileKind::new(self.0.file_type())
+        kind_of_type(self.0.file_type())
     }
-}
-
-/// What differs after every change of a file, as far as the file system shows changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct FileStamp {
-    pub device: u64,
-    pub inode: u64,
-    pub size: u64,
-    /// Seconds since 1970 and nanoseconds.
-    pub modified: (i64, i64),
-    /// The same for the inode, which no program can set.
-    pub changed: (i64, i64),
 }
 
 /// Stamp and kind of an open file. One whose contents the kernel makes is no regular one, though it says so.
@@ -194,7 +157,7 @@ pub(crate) fn stamp(file: &File) -> io::Result<(FileStamp, FileKind)> {
 }
 
 fn kind(stat: &Stat) -> FileKind {
-    FileKind::new(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other)
+    kind_of_type(FileType::from_raw_mode(stat.st_mode)).unwrap_or(FileKind::Other)
 }
 
 fn size(stat: &Stat) -> u64 {
@@ -218,211 +181,6 @@ pub(crate) fn store_error(error: &io::Error) -> StoreError {
     }
 }
 
-/// Waits for bytes, at most for the socket's time-out: past it, the error is [`io::ErrorKind::WouldBlock`].
-pub(crate) fn receive(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(socket, buf, RecvFlags::empty())?.1)
-}
-
-/// Takes what has arrived, without waiting.
-pub(crate) fn receive_now(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(socket, buf, RecvFlags::DONTWAIT)?.1)
-}
-
-/// Looks at what has arrived, and waits for it as [`receive`] does; it stays to be taken.
-#[cfg(feature = "channel")]
-pub(crate) fn peek(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(socket, buf, RecvFlags::PEEK)?.1)
-}
-
-/// Looks at what has arrived, without waiting and without taking it.
-pub(crate) fn peek_now(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
-    Ok(rustix::net::recv(socket, buf, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.1)
-}
-
-/// Sends bytes, and waits for room at most for the socket's time-out: past it, the error is
-/// [`io::ErrorKind::WouldBlock`]. `more`: others follow at once, so a segment may wait for them. Raises no signal.
-pub(crate) fn send(socket: &Socket, bytes: &[u8], more: bool) -> io::Result<usize> {
-    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
-    Ok(rustix::net::send(socket, bytes, flags)?)
-}
-
-/// Sends as many bytes as there is room for, without waiting.
-pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
-}
-
-/// Sends up to `len` bytes of a file; 0 at its end. [`io::ErrorKind::InvalidInput`] and
-/// [`io::ErrorKind::Unsupported`] mean that this file cannot be sent so.
-pub(crate) fn send_file(socket: &Socket, file: BorrowedFd<'_>, offset: usize, len: NonZeroUsize) -> io::Result<usize> {
-    socket.sendfile(&file, offset, Some(len))
-}
-
-/// Whether an error of [`send_file`] is the file's rather than the socket's.
-pub(crate) fn is_file_error(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::IO | Errno::STALE | Errno::ISDIR | Errno::OVERFLOW | Errno::NOMEM | Errno::BADF)
-    )
-}
-
-/// Whether reading would not wait; for a listener, whether a client waits to be accepted.
-pub(crate) fn is_readable(socket: &Socket) -> bool {
-    let mut polled = [PollFd::new(socket, PollFlags::IN)];
-    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
-}
-
-/// Waits until one of `descriptors` can be read; says of each whether it can. `None`: for ever.
-pub(crate) fn poll_readable<'d>(
-    descriptors: impl Iterator<Item = BorrowedFd<'d>>,
-    timeout: Option<Duration>,
-) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<_> =
-        descriptors.map(|descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN)).collect();
-    // What is too long for the system is no limit.
-    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    poll(&mut polled, timeout.as_ref())?;
-    Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
-}
-
-/// Whether a socket can be read and written without waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ready {
-    /// Also at the end of input and after an error.
-    pub can_read: bool,
-    pub can_write: bool,
-}
-
-/// Waits until `socket` can be read or written. `None`: for ever.
-pub(crate) fn poll_ready(socket: &Socket, timeout: Option<Duration>) -> io::Result<Ready> {
-    let mut polled = [PollFd::new(socket, PollFlags::IN | PollFlags::OUT)];
-    // What is too long for the system is no limit.
-    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    poll(&mut polled, timeout.as_ref())?;
-    let seen = polled[0].revents();
-    let can_write = seen.contains(PollFlags::OUT);
-    Ok(Ready { can_read: !(seen - PollFlags::OUT).is_empty(), can_write })
-}
-
-/// Waits until one of `sockets` is connected or could not be; says of each whether it is so. `None`: for ever.
-pub(crate) fn poll_connected(sockets: &[Socket], timeout: Option<Duration>) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<_> = sockets.iter().map(|socket| PollFd::new(socket, PollFlags::OUT)).collect();
-    // What is too long for the system is no limit.
-    let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    poll(&mut polled, timeout.as_ref())?;
-    Ok(polled.iter().map(|polled| !polled.revents().is_empty()).collect())
-}
-
-/// Whether a connect that failed is under way nevertheless.
-pub(crate) fn is_connecting(error: &io::Error) -> bool {
-    Errno::from_io_error(error) == Some(Errno::INPROGRESS)
-}
-
-/// What an `accept` that failed means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AcceptError {
-    /// No client came within the listener's time-out.
-    TimedOut,
-    /// The client is gone, or a firewall refused it: try again at once.
-    ClientGone,
-    /// Something is used up: try again after a pause.
-    Exhausted,
-}
-
-pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
-    match Errno::from_io_error(error) {
-        Some(Errno::AGAIN) => AcceptError::TimedOut,
-        Some(
-            Errno::INTR
-            | Errno::CONNABORTED
-            | Errno::PROTO
-            | Errno::PERM
-            | Errno::NETDOWN
-            | Errno::NETUNREACH
-            | Errno::HOSTUNREACH
-            | Errno::HOSTDOWN
-            | Errno::NOPROTOOPT
-            | Errno::OPNOTSUPP,
-        ) => AcceptError::ClientGone,
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM, and whatever else a system may have: the acceptor must not spin.
-        _ => AcceptError::Exhausted,
-    }
-}
-
-/// The error of a call that has waited for long enough.
-pub(crate) fn timed_out() -> io::Error {
-    Errno::AGAIN.into()
-}
-
-/// Whether an error of listening means that this machine has no IPv6.
-pub(crate) fn is_without_ipv6(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
-}
-
-/// Time since some moment before the process began.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn monotonic() -> Duration {
-    use nix::time::{ClockId, clock_gettime};
-
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
-}
-
-/// Without effect here.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn hold_partial_segments(_: &Socket, _: bool) -> io::Result<()> {
-    Ok(())
-}
-
-/// Whether the kernel makes the contents of a file when it is read: unknown here.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn is_generated(_: &File) -> bool {
-    false
-}
-
-/// Whether a file keeps its inode number for as long as it exists, as POSIX has it.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn has_lasting_inodes(_: BorrowedFd<'_>) -> bool {
-    true
-}
-
-/// Refuses: POSIX has no rename that replaces nothing.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn rename_no_replace(
-    _: BorrowedFd<'_>,
-    _: &std::ffi::OsStr,
-    _: BorrowedFd<'_>,
-    _: &std::ffi::OsStr,
-) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Does nothing: only Linux begins without waiting.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn begin_to_write_out(_: &File, _: u64, _: u64) {}
-
-/// Refuses: POSIX changes the length, too.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn preallocate(_: BorrowedFd<'_>, _: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// POSIX has no sync of one file system.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn has_file_system_sync(_: BorrowedFd<'_>) -> bool {
-    false
-}
-
-/// Refuses, as above.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn sync_file_system(_: BorrowedFd<'_>) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// Unknown here.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn inherited_attributes(_: BorrowedFd<'_>) -> io::Result<[Vec<u8>; 2]> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -430,7 +188,7 @@ mod tests {
     use coracle_core::StoreError;
     use rustix::io::Errno;
 
-    use super::{AcceptError, accept_error, store_error};
+    use super::store_error;
 
     /// `tests/store/faults.rs` has some of them from the kernel.
     #[test]
@@ -458,16 +216,5 @@ mod tests {
         let outside = io::Error::new(io::ErrorKind::PermissionDenied, "a path led outside of the filesystem");
         assert_eq!(store_error(&outside), StoreError::Denied);
         assert_eq!(store_error(&io::Error::other("anything else")), StoreError::Io);
-    }
-
-    #[test]
-    fn k6_errors_of_accept_are_classified() {
-        for errno in [Errno::CONNABORTED, Errno::PROTO, Errno::PERM, Errno::INTR] {
-            assert_eq!(accept_error(&errno.into()), AcceptError::ClientGone);
-        }
-        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::IO] {
-            assert_eq!(accept_error(&errno.into()), AcceptError::Exhausted);
-        }
-        assert_eq!(accept_error(&Errno::AGAIN.into()), AcceptError::TimedOut);
     }
 }

@@ -33,8 +33,9 @@ pub struct SystemDirectory {
 
 impl SystemDirectory {
     /// The open directory `dir`.
-    pub(crate) const fn new(dir: Dir) -> Self {
-        Self { dir }
+    #[allow(clippy::unnecessary_wraps, reason = "other systems have to ask for its path")]
+    pub(crate) const fn new(dir: Dir) -> io::Result<Self> {
+        Ok(Self { dir })
     }
 
     /// Opens `path`, and follows symbolic links in it.

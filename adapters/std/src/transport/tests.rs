@@ -1,6 +1,5 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use coracle_core::StaticStore;
@@ -13,8 +12,8 @@ use super::{KernelFile, MAX_SENDFILE, MIN_LARGE, TcpTransport, needs_change, nex
 struct Disk(std::fs::File);
 
 impl KernelFile for Disk {
-    fn kernel_file(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        Some(self.0.as_fd())
+    fn kernel_file(&self) -> Option<&std::fs::File> {
+        Some(&self.0)
     }
 }
 

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::io;
 use std::iter;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use socket2::Socket;
 
 use super::header::{HeaderReader, ProxyFault, Source};
 use super::network::ProxyNetwork;
-use crate::sys;
+use crate::sys::{self, AsFd};
 
 /// The time for a header where requests have any.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use coracle_core::{Digest, DigestKind, Hasher};
 
+use crate::local::FileHandle;
 use crate::sys::{FileStamp, stamp};
 
 /// Bytes that are read at once.
@@ -37,7 +37,7 @@ fn sha256(file: &File, size: u64, goes_on: impl Fn() -> bool) -> io::Result<Opti
     let mut done = 0;
     while done < size {
         let room = usize::try_from(size - done).map_or(buf.len(), |rest| rest.min(buf.len()));
-        match file.read_at(&mut buf[..room], done) {
+        match FileHandle::read_at(file, &mut buf[..room], done) {
             Ok(0) => return Ok(None),
             Ok(len) => {
                 hasher.update(&buf[..len]);

@@ -4,16 +4,14 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use coracle_core::Digest;
-use rustix::fs::OFlags;
 
 use super::super::atomic_file;
 use super::super::digest_line::{DigestLine, Local};
-use crate::sys::FileStamp;
+use crate::sys::{self, FileStamp};
 
 /// The first line, with the version of the format.
 const HEADER: &str = "{\"coracleDigests\":1}\n";
@@ -83,11 +81,10 @@ impl Record {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Neither a link to somewhere else nor a pipe.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(flags.bits().cast_signed());
-    let file = options.open(path)?;
+    options.read(true).append(true).create(true);
+    // Neither a link to somewhere else nor a pipe.
+    let file = sys::for_owner(sys::without_links(&mut options)).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
@@ -127,8 +124,8 @@ fn read(mut file: &File) -> io::Result<(Files, usize)> {
 /// Ends a line that was cut off.
 fn end_last_line(mut file: &File) -> io::Result<()> {
     let mut last = [0];
-    let len = file.metadata()?.len();
-    file.read_exact_at(&mut last, len.saturating_sub(1))?;
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
     if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 

@@ -176,7 +176,10 @@ impl Commit {
         let info = current.as_ref().map(File::info).transpose()?;
         self.replace.as_replace().check(info.as_ref().map(|info| &info.version))?;
         let replaced_len = info.map_or(0, |info| info.size);
-        let renamed = if current.is_some() {
+        let is_there = current.is_some();
+        // Not every system replaces a file that is open.
+        drop(current);
+        let renamed = if is_there {
             self.partial.place.check_writable()?;
             // There may be neither modes nor owners here.
             let _ = directory.copy_access(leaf, &*self.file()?, true);

@@ -1,46 +1,21 @@
-//! Tells when open files change, and when their names are given to others.
+//! Tells when open files change, and when their names are given to others, by inotify.
 
-use std::collections::HashSet;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-#[cfg(target_os = "linux")]
-use std::os::fd::{AsRawFd, OwnedFd};
-#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-#[cfg(target_os = "linux")]
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 
+use super::file_changes::{Changes, WatchId};
 use super::poll_readable;
-
-/// A file or directory that is watched: several descriptors of one file share it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct WatchId(i32);
-
-/// What has happened.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Files that have changed.
-    pub files: HashSet<WatchId>,
-    /// Names that were given to files, each with its directory.
-    pub arrivals: Vec<(WatchId, Vec<u8>)>,
-    /// There was more than the system has kept.
-    pub is_incomplete: bool,
-}
-
-impl Changes {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.arrivals.is_empty() && !self.is_incomplete
-    }
-}
 
 /// Watches open files, as far as the system can. Any thread may watch one while another waits.
 #[derive(Debug)]
 pub(crate) struct FileWatcher {
     /// `None` where there may be no more of these.
-    #[cfg(target_os = "linux")]
     inotify: Option<OwnedFd>,
     waker: UnixStream,
     woken: UnixStream,
@@ -51,31 +26,19 @@ impl FileWatcher {
         let (waker, woken) = UnixStream::pair()?;
         waker.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
-        Ok(Self {
-            #[cfg(target_os = "linux")]
-            inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(),
-            waker,
-            woken,
-        })
+        Ok(Self { inotify: inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok(), waker, woken })
     }
 
     /// Watches `file`; `None` where the system cannot: its limit is reached, or it has no such thing.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn watch(&self, file: BorrowedFd<'_>) -> Option<WatchId> {
+    pub(crate) fn watch(&self, file: &File) -> Option<WatchId> {
         let changes = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::MOVE_SELF | WatchFlags::DELETE_SELF;
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         inotify::add_watch(self.inotify.as_ref()?, path, changes).ok().map(WatchId)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn watch(&self, _: BorrowedFd<'_>) -> Option<WatchId> {
-        None
-    }
-
     /// Watches which files get names in the directory of `file`; `None` where `file` has another name there than `leaf`, as behind a
     /// link, or the system cannot.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn watch_directory(&self, file: BorrowedFd<'_>, leaf: &str) -> Option<WatchId> {
+    pub(crate) fn watch_directory(&self, file: &File, leaf: &str) -> Option<WatchId> {
         let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
         let directory =
             path.parent().filter(|_| path.file_name().is_some_and(|name| name.as_bytes() == leaf.as_bytes()))?;
@@ -84,20 +47,12 @@ impl FileWatcher {
         inotify::add_watch(self.inotify.as_ref()?, directory, changes | WatchFlags::ONLYDIR).ok().map(WatchId)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn watch_directory(&self, _: BorrowedFd<'_>, _: &str) -> Option<WatchId> {
-        None
-    }
-
     /// No longer watches that file or directory.
     pub(crate) fn unwatch(&self, watch: WatchId) {
-        #[cfg(target_os = "linux")]
         if let Some(inotify) = &self.inotify {
             // It may have ended by itself.
             let _ = inotify::remove_watch(inotify, watch.0);
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = watch;
     }
 
     /// Wakes the thread that waits.
@@ -116,18 +71,11 @@ impl FileWatcher {
         self.changes()
     }
 
-    #[cfg(target_os = "linux")]
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.inotify.as_ref().map(OwnedFd::as_fd)
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
     /// What has changed by now.
-    #[cfg(target_os = "linux")]
     pub(crate) fn changes(&self) -> Changes {
         let mut changes = Changes::default();
         let mut buf = [std::mem::MaybeUninit::uninit(); 4096];
@@ -146,18 +94,12 @@ impl FileWatcher {
         }
         changes
     }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(crate) fn changes(&self) -> Changes {
-        Changes::default()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Write;
-    use std::os::fd::AsFd;
     use std::time::Duration;
 
     use super::FileWatcher;
@@ -170,8 +112,8 @@ mod tests {
         let path = directory.path().join("a.log");
         let mut file = fs::File::create(&path).expect("a file");
         let watcher = FileWatcher::new().expect("a watcher");
-        let watch = watcher.watch(file.as_fd()).expect("this system can");
-        assert_eq!(watcher.watch(fs::File::open(&path).expect("again").as_fd()), Some(watch));
+        let watch = watcher.watch(&file).expect("this system can");
+        assert_eq!(watcher.watch(&fs::File::open(&path).expect("again")), Some(watch));
         file.write_all(b"1\n").expect("written");
         assert!(watcher.wait(LONG).files.contains(&watch));
         fs::rename(&path, directory.path().join("b.log")).expect("renamed");
@@ -193,8 +135,8 @@ mod tests {
         let [log, old] = ["a.log", "a.log.1"].map(|name| directory.path().join(name));
         let file = fs::File::create(&log).expect("a file");
         let watcher = FileWatcher::new().expect("a watcher");
-        let watch = watcher.watch_directory(file.as_fd(), "a.log").expect("this system can");
-        assert_eq!(watcher.watch_directory(file.as_fd(), "b.log"), None);
+        let watch = watcher.watch_directory(&file, "a.log").expect("this system can");
+        assert_eq!(watcher.watch_directory(&file, "b.log"), None);
         fs::rename(&log, &old).expect("renamed");
         fs::write(&log, "1\n").expect("written");
         fs::remove_file(&log).expect("removed");
