@@ -1,16 +1,27 @@
 # What the steps of tests/run and tests/long share; sourced at the top of the repository.
 # $NOTES is a directory of the run's own.
 
-# The package of the program, and what cargo makes of it.
+# The package of the program, and what cargo makes of it. Steps that have a target directory of their own use these, too.
 PROGRAM_PACKAGE=coracle-cli
-PROGRAM=${CARGO_TARGET_DIR:-target}/debug/coracle
-RELEASED_PROGRAM=${CARGO_TARGET_DIR:-target}/release/coracle
+TARGET_OF_ALL=${CARGO_TARGET_DIR:-target}
+PROGRAM=$TARGET_OF_ALL/debug/coracle
+CHECKED_PROGRAM=$TARGET_OF_ALL/checked/coracle
+CHECKED_SIMULATION=$TARGET_OF_ALL/checked/simulation
+RELEASED_PROGRAM=$TARGET_OF_ALL/release/coracle
+# Which packages are named decides on the features of what they share: the same ones everywhere, or it is built again.
+CHECKED_PACKAGES=(-p "$PROGRAM_PACKAGE" -p coracle-bench -p coracle-simulation)
 
+# Dependencies have the features that tests want where an example is built, too: so it is the one that the tests have built.
 build_program() {
-    run cargo build --locked -p "$PROGRAM_PACKAGE"
+    run cargo build --locked --workspace --bin coracle --example fat_image
 }
 
-# The same packages wherever a release is built, or what they share would be built twice.
+# The optimised programs that tests run, which check themselves.
+build_checked() {
+    run cargo build --profile checked --locked --target-dir "$TARGET_OF_ALL" "${CHECKED_PACKAGES[@]}"
+}
+
+# What users get.
 build_release() {
     run cargo build --release --locked -p "$PROGRAM_PACKAGE" -p coracle-bench
 }
@@ -22,7 +33,7 @@ run() {
     printf '%s\n' "$*" >"$NOTES/command"
     "$@" || return
     case "$*" in
-    *"cargo build"* | *"cargo clippy"* | *"cargo doc"* | *"cargo test"*" --no-run"* | *"tests/cross build"*)
+    *"cargo build"* | *"cargo check"* | *"cargo clippy"* | *"cargo doc"* | *"cargo test"*" --no-run"* | *"tests/cross build"* | *"tests/cross check"*)
         echo "$((SECONDS - begun))" >>"$NOTES/compiling"
         ;;
     esac
@@ -70,13 +81,22 @@ as_root() {
     fi
 }
 
-# The features of the core, one a line, without `default`.
+# The features of the core and of the library, one a line, without `default`; of the library with an empty line for none of them.
 core_features() {
+    features_of coracle-core
+}
+
+library_features() {
+    echo
+    features_of coracle
+}
+
+features_of() {
     cargo metadata --no-deps --format-version 1 --locked | python3 -c '
 import json, sys
 for package in json.load(sys.stdin)["packages"]:
-    if package["name"] == "coracle-core":
-        print(*(name for name in package["features"] if name != "default"), sep="\n")'
+    if package["name"] == sys.argv[1]:
+        print(*(name for name in package["features"] if name != "default"), sep="\n")' "$1"
 }
 
 # Subsets of the arguments behind the first one, one a line, joined by commas: those of at most $1 of them, and those that lack at

@@ -1,6 +1,7 @@
 /* Coracle's file server: the functions of crate coracle-c. Written by cbindgen from the crate's sources; README.md has an example.
  *
- * Define CORACLE_SHA256, CORACLE_WRITE, CORACLE_WAIT and CORACLE_PANIC_HANDLER where the library was built with those features.
+ * Define CORACLE_SHA256, CORACLE_WRITE, CORACLE_MANAGE, CORACLE_RIGHTS, CORACLE_CHANNEL, CORACLE_WAIT and CORACLE_PANIC_HANDLER where
+ * the library was built with those features. What one of them takes, its features take, too: MANAGE takes WRITE, CHANNEL takes RIGHTS.
  * No function allocates, waits, or calls anything but the callbacks and memcpy and the like. */
 
 
@@ -27,19 +28,48 @@
 #define CORACLE_DIGEST_LEN 32
 
 /**
+ * Bytes of a key.
+ */
+#define CORACLE_KEY_LEN 32
+
+/**
+ * Bytes of a key as text, and the 0 behind it.
+ */
+#define CORACLE_KEY_TEXT_SIZE 62
+
+/**
+ * The least room for coracle_session_read where a client is encrypted, in bytes; 64 or more waste less.
+ */
+#define CORACLE_RECORD_MIN 19
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * What keys add to a server.
+ */
+#define CORACLE_SERVER_CHANNEL_WORDS 9
+#endif
+
+#if !defined(CORACLE_CHANNEL)
+/**
+ * What keys add to a server.
+ */
+#define CORACLE_SERVER_CHANNEL_WORDS 0
+#endif
+
+/**
  * Eighths of the bytes that a server takes without its pointers.
  */
-#define CORACLE_SERVER_WORDS 6
+#define CORACLE_SERVER_WORDS (6 + CORACLE_SERVER_CHANNEL_WORDS)
 
 /**
  * Pointers in it.
  */
-#define CORACLE_SERVER_POINTERS 4
+#define CORACLE_SERVER_POINTERS 8
 
 /**
  * The same of a session that only reads.
  */
-#define CORACLE_SESSION_BASE_WORDS 118
+#define CORACLE_SESSION_BASE_WORDS 116
 
 #if defined(CORACLE_SHA256)
 /**
@@ -69,6 +99,34 @@
 #define CORACLE_SESSION_WRITE_WORDS 0
 #endif
 
+#if defined(CORACLE_MANAGE)
+/**
+ * What managing adds to writing.
+ */
+#define CORACLE_SESSION_MANAGE_WORDS 16
+#endif
+
+#if !defined(CORACLE_MANAGE)
+/**
+ * What managing adds to writing.
+ */
+#define CORACLE_SESSION_MANAGE_WORDS 0
+#endif
+
+#if defined(CORACLE_RIGHTS)
+/**
+ * What rights add.
+ */
+#define CORACLE_SESSION_RIGHTS_WORDS 1
+#endif
+
+#if !defined(CORACLE_RIGHTS)
+/**
+ * What rights add.
+ */
+#define CORACLE_SESSION_RIGHTS_WORDS 0
+#endif
+
 #if defined(CORACLE_WAIT)
 /**
  * What waiting adds.
@@ -86,12 +144,19 @@
 /**
  * Eighths of the bytes that a session takes without its pointers.
  */
-#define CORACLE_SESSION_WORDS (((CORACLE_SESSION_BASE_WORDS + CORACLE_SESSION_SHA256_WORDS) + CORACLE_SESSION_WRITE_WORDS) + CORACLE_SESSION_WAIT_WORDS)
+#define CORACLE_SESSION_WORDS (((((CORACLE_SESSION_BASE_WORDS + CORACLE_SESSION_SHA256_WORDS) + CORACLE_SESSION_WRITE_WORDS) + CORACLE_SESSION_MANAGE_WORDS) + CORACLE_SESSION_RIGHTS_WORDS) + CORACLE_SESSION_WAIT_WORDS)
 
 /**
  * Pointers in it.
  */
 #define CORACLE_SESSION_POINTERS 16
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * Eighths of the bytes that a channel takes.
+ */
+#define CORACLE_CHANNEL_WORDS 96
+#endif
 
 /**
  * Whether a server or a session was made.
@@ -119,9 +184,17 @@ enum coracle_outcome
      */
     CORACLE_OUTCOME_NAME = 3,
     /**
-     * The store lacks a callback that has no default.
+     * A callback is missing that has no default.
      */
     CORACLE_OUTCOME_CALLBACK = 4,
+    /**
+     * The actions are not words of a-z, 0-9 and '-', of at most 32 characters each, or are more than 8.
+     */
+    CORACLE_OUTCOME_ACTIONS = 5,
+    /**
+     * The secret key is missing, or was never set; or the server has none.
+     */
+    CORACLE_OUTCOME_KEY = 6,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -231,7 +304,8 @@ enum coracle_action_kind
      */
     CORACLE_ACTION_KIND_SEND_BYTES = 1,
     /**
-     * Read up to `len` bytes of the file with coracle_session_read, and send all that it has read.
+     * Read up to `len` bytes with coracle_session_read, and send all that it has read. They are a file's, or anything that is sent
+     * to an encrypted client.
      */
     CORACLE_ACTION_KIND_SEND_FILE = 2,
     /**
@@ -326,6 +400,15 @@ enum coracle_close_reason
      * The owner reported something that does not match the action.
      */
     CORACLE_CLOSE_REASON_MISUSE = 7,
+    /**
+     * The client's handshake failed: it has another pre-shared key, was too slow, or does not speak the protocol; or there was no
+     * entropy.
+     */
+    CORACLE_CLOSE_REASON_HANDSHAKE = 8,
+    /**
+     * What an encrypted client sent was changed on its way, or cut off.
+     */
+    CORACLE_CLOSE_REASON_RECORD = 9,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -491,6 +574,35 @@ typedef uint8_t coracle_begun_kind;
 #endif // __cplusplus
 
 /**
+ * Which key.
+ */
+enum coracle_key_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint8_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A public one: `ck1...`.
+     */
+    CORACLE_KEY_KIND_PUBLIC = 0,
+    /**
+     * A secret one: `cs1...`.
+     */
+    CORACLE_KEY_KIND_SECRET = 1,
+    /**
+     * A pre-shared one: `cp1...`.
+     */
+    CORACLE_KEY_KIND_PRE_SHARED = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum coracle_key_kind coracle_key_kind;
+#else
+typedef uint8_t coracle_key_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The settings of a server. Begin with those of coracle_config_default.
  */
 typedef struct coracle_config {
@@ -639,6 +751,11 @@ typedef struct coracle_store {
      * The time now, in seconds since 1970-01-01 00:00 UTC; CORACLE_UNKNOWN where there is no clock. NULL: there is none.
      */
     uint64_t (*unix_time)(void *user);
+    /**
+     * Whether no component of `name` that exists is a link, the last one included. Asked for clients whose right is limited to a
+     * directory, which a link could lead out of. NULL: there are no links, or none is followed. Takes CORACLE_RIGHTS.
+     */
+    bool (*is_linkless)(void *user, const char *name);
 } coracle_store;
 
 /**
@@ -716,6 +833,42 @@ typedef struct coracle_begun {
     uint64_t limit;
 } coracle_begun;
 
+/**
+ * The room of a store, in bytes. A callback finds each as CORACLE_UNKNOWN.
+ */
+typedef struct coracle_space {
+    /**
+     * Used and free together.
+     */
+    uint64_t total;
+    /**
+     * Left for new files.
+     */
+    uint64_t free;
+    /**
+     * The largest file that is accepted.
+     */
+    uint64_t max_file;
+} coracle_space;
+
+/**
+ * Who asks. Pointers are valid during the call.
+ */
+typedef struct coracle_client {
+    /**
+     * Its coracle_session, to be compared with those of the owner: no function may be called for it.
+     */
+    const void *session;
+    /**
+     * The public key that it has shown to have the secret half of, 32 bytes; NULL where it is not encrypted.
+     */
+    const uint8_t *key;
+    /**
+     * Where it is encrypted: the place of its pre-shared key, as `psk` of coracle_keys was asked for it.
+     */
+    size_t psk;
+} coracle_client;
+
 #if defined(CORACLE_WRITE)
 /**
  * The files that are written. One upload at most exists for a name, and at most one connection sends it.
@@ -776,6 +929,29 @@ typedef struct coracle_writer {
      * hashed as they are passed to `write`.
      */
     bool reads_back;
+    /**
+     * Gives the file `name` the name `to`, durably and atomically; `version` as in `remove`. EXISTS where `to` is taken. NULL in
+     * place of this callback: nothing is renamed. Takes CORACLE_MANAGE, as all that follow.
+     */
+    coracle_status (*rename)(void *user, const char *name, const char *to, const char *version);
+    /**
+     * Makes the directory `path`, durably; OK where it is one already, EXISTS where it is something else. NULL: none is made.
+     */
+    coracle_status (*make_dir)(void *user, const char *path);
+    /**
+     * Fills `*space` with how much room there is. NULL: clients are not told.
+     */
+    coracle_status (*space)(void *user, struct coracle_space *space);
+    /**
+     * What clients may ask for by `do`: at most 8 words of 1 to 32 characters of `a-z0-9-`, with one space between two, which end with 0
+     * and stay. NULL: nothing.
+     */
+    const char *actions;
+    /**
+     * Does `action`, one of `actions`. One after which no answer could be sent, such as a restart, is only noted here, and done when
+     * the client's connection has closed.
+     */
+    coracle_status (*perform)(void *user, const struct coracle_client *client, const char *action);
 } coracle_writer;
 #endif
 
@@ -808,7 +984,7 @@ typedef struct coracle_action {
      */
     coracle_close_reason why;
     /**
-     * SEND_BYTES, SEND_FILE, WATCH: how many bytes, at least 1.
+     * SEND_BYTES, SEND_FILE, WATCH: how many bytes, at least 1; of SEND_FILE perhaps fewer can be read at a time.
      */
     size_t len;
     /**
@@ -821,6 +997,43 @@ typedef struct coracle_action {
      */
     uint64_t deadline_ms;
 } coracle_action;
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * The keys of a server whose clients come encrypted.
+ */
+typedef struct coracle_keys {
+    /**
+     * Stores the server's secret key, CORACLE_KEY_LEN unpredictable bytes that stay the same for as long as the device lives, in `key`;
+     * or returns false. Called by coracle_server_set_keys.
+     */
+    bool (*secret)(void *user, uint8_t *key);
+    /**
+     * Stores the pre-shared key number `index`, from 0 on, CORACLE_KEY_LEN bytes, in `key`; or returns false where there is none. At most
+     * 4 are asked for, at each handshake, which fails where there are none. NULL: clients need no pre-shared key.
+     */
+    bool (*psk)(void *user, size_t index, uint8_t *key);
+    /**
+     * Stores CORACLE_KEY_LEN bytes that nobody can predict in `bytes`, others at each call; or returns false, and the handshake fails.
+     * A repetition lets who has recorded two connections read them.
+     */
+    bool (*entropy)(void *user, uint8_t *bytes);
+    /**
+     * Whether clients without encryption are served, too. Otherwise they are told to encrypt.
+     */
+    bool serves_plain;
+} coracle_keys;
+#endif
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * Memory for the encryption of one connection: its handshake, then its records. Its bytes are the library's; it may not be moved while
+ * the session lasts.
+ */
+typedef struct coracle_channel {
+    uint64_t words[CORACLE_CHANNEL_WORDS];
+} coracle_channel;
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -848,8 +1061,8 @@ coracle_outcome coracle_server_init(struct coracle_server *server,
 
 #if defined(CORACLE_WRITE)
 /**
- * Lets clients put files, and delete them where `writer` can. Called before the first session begins. `*writer` has to stay as it
- * is for as long as the server is used.
+ * Lets clients put files, and whatever else `writer` can. Called before the first session begins. `*writer` has to stay as it is for
+ * as long as the server is used.
  *
  * # Safety
  *
@@ -857,6 +1070,24 @@ coracle_outcome coracle_server_init(struct coracle_server *server,
  */
 coracle_outcome coracle_server_set_writer(struct coracle_server *server,
                                           const struct coracle_writer *writer);
+#endif
+
+#if defined(CORACLE_RIGHTS)
+/**
+ * Lets `of` say what each client may do, at each of its requests; otherwise every client may do everything that is offered. Called
+ * before the first session begins.
+ *
+ * It returns words that end with 0, with spaces between them: `read` (list, stat, get), `write` (put, makeDir, space), `delete`,
+ * `do=ACTION`; with `write` and `delete` a client may rename. `read=logs/` is limited to what lies beneath the directory `logs`, and so
+ * are the others. Any other word leaves no rights at all. The words have to stay until the next call of a callback. NULL: the client is
+ * not known, and may do nothing; one with a key is told it.
+ *
+ * # Safety
+ *
+ * `server` is one that coracle_server_init has made, without sessions; `of` as said.
+ */
+coracle_outcome coracle_server_set_rights(struct coracle_server *server,
+                                          const char *(*of)(void *user, const struct coracle_client *client));
 #endif
 
 /**
@@ -930,7 +1161,8 @@ void coracle_session_sent(struct coracle_session *session, size_t len, uint64_t 
 
 /**
  * Reads at most `len` of the bytes that SEND_FILE asks for into `buf`, and returns how many. They count as sent: the owner has to
- * send them all. 0 where the file cannot be read, or another action is due: coracle_session_poll says which.
+ * send them all. 0 where the file cannot be read, or another action is due: coracle_session_poll says which. Of an encrypted client
+ * `len` has to be at least CORACLE_RECORD_MIN.
  *
  * # Safety
  *
@@ -989,6 +1221,64 @@ void coracle_session_stop(struct coracle_session *session, uint64_t now_ms);
  */
 void coracle_session_end(struct coracle_session *session);
 
+#if defined(CORACLE_CHANNEL)
+/**
+ * Gives a server its keys: clients come encrypted where their sessions are told so, by coracle_session_encrypt. Called before the first
+ * session begins; computes the public key, a Diffie-Hellman operation. `*keys` has to stay as it is for as long as the server is used.
+ *
+ * Who completes the handshake may do everything that is offered, if coracle_server_set_rights says no other.
+ *
+ * # Safety
+ *
+ * `server` is one that coracle_server_init has made, without sessions; `keys` as said.
+ */
+coracle_outcome coracle_server_set_keys(struct coracle_server *server,
+                                        const struct coracle_keys *keys);
+#endif
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * Stores the server's public key as text, `ck1...` and a 0, in `text`, CORACLE_KEY_TEXT_SIZE bytes: what clients pin. False where the
+ * server has no keys.
+ *
+ * # Safety
+ *
+ * `server` is NULL, or one that coracle_server_init has made; `text` is NULL, or as said.
+ */
+bool coracle_server_public_key(const struct coracle_server *server,
+                               char *text);
+#endif
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * Reads a key of this kind from text that ends with 0, as `coracle key` writes it, into `key`, CORACLE_KEY_LEN bytes. False where it is
+ * another kind, was mistyped, or is no key.
+ *
+ * # Safety
+ *
+ * `text` is NULL, or as said; so is `key`.
+ */
+bool coracle_key_parse(const char *text,
+                       coracle_key_kind kind,
+                       uint8_t *key);
+#endif
+
+#if defined(CORACLE_CHANNEL)
+/**
+ * Lets the client of a session come encrypted, with `*channel`, memory of `size` bytes (sizeof(coracle_channel)) that has to stay where it
+ * is until coracle_session_end. Called right behind coracle_session_init. The owner does for the session what it does for any other:
+ * what the library takes and hands out is encrypted.
+ *
+ * # Safety
+ *
+ * As said; `session` is one that coracle_session_init has just made.
+ */
+coracle_outcome coracle_session_encrypt(struct coracle_session *session,
+                                        struct coracle_channel *channel,
+                                        size_t size,
+                                        uint64_t now_ms);
+#endif
+
 #if defined(CORACLE_PANIC_HANDLER)
 /**
  * Defined by the firmware, and called when the library finds itself in a state that cannot be: logs, or resets the board. It
@@ -1008,5 +1298,8 @@ _Static_assert(sizeof(coracle_server) == CORACLE_SERVER_WORDS * 8 + CORACLE_SERV
                "the size that the library counts on");
 _Static_assert(sizeof(coracle_session) == CORACLE_SESSION_WORDS * 8 + CORACLE_SESSION_POINTERS * sizeof(void *),
                "the size that the library counts on");
+#if defined(CORACLE_CHANNEL)
+_Static_assert(sizeof(coracle_channel) == CORACLE_CHANNEL_WORDS * 8, "the size that the library counts on");
+#endif
 _Static_assert(sizeof(coracle_status) == 1, "a byte, as the callbacks return it");
 #endif

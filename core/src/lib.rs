@@ -90,6 +90,7 @@
 //! - `absolute`: offsets in logs that drop their head count from the log's beginning.
 //! - `crc32fast`: CRC-32 by the processor's own instructions, for hosts.
 //! - `defmt`: `defmt::Format` for the public types.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

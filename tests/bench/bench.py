@@ -10,6 +10,8 @@ from link import CLIENT, SERVER, Link
 
 SENTENCE = "收到客户端信息"
 MEMORY = "/dev/shm"
+# What TCP leaves of 1 Gbit/s, in bytes a second.
+GIGABIT_LINK = 117_000_000
 
 
 class Bench:
@@ -29,6 +31,7 @@ class Bench:
             rivals.coracle("coracle, text", program, root, "--on-text", "reply:" + SENTENCE),
             rivals.coracle("coracle, idle", program, root, "--idle-timeout", "10m"),
             rivals.coracle("coracle, 64 places", program, root, clients=64),
+            rivals.coracle("coracle, 64 places, 1 Gbit/s", program, root, "--limit-rate", str(GIGABIT_LINK), clients=64),
             rivals.coracle("coracle, followed", program, self.followed, "--append", "*.log", "--idle-timeout", "10m"),
             rivals.bare_threads("bare threads", client),
             rivals.encrypted_coracle("coracle, encrypted", program, root),

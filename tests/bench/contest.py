@@ -17,7 +17,8 @@ class Work:
 
 class Bar:
     """Asks that `value` of a round of `ours` is at least or at most `limit` times that of `theirs`, by medians; without
-    `theirs`, that it is at most `limit`. `shown` prints a value, `beside` prints what is told along with it."""
+    `theirs`, that it is at most `limit`. Without a limit the value is shown and not judged. `shown` prints a value, `beside` what
+    is told along with it."""
 
     def __init__(self, words, value, shown, theirs, least=None, most=None, ours="coracle", subject="", beside=None):
         self.words, self.value, self.shown, self.ours, self.theirs = words, value, shown, ours, theirs
@@ -31,7 +32,12 @@ class Bar:
     def median(self, rounds, name):
         return statistics.median(map(self.value, rounds[name]))
 
+    def is_judged(self):
+        return self.least is not None or self.most is not None
+
     def holds(self, ratio):
+        if not self.is_judged():
+            return True
         return ratio >= self.least if self.least is not None else ratio <= self.most
 
     def printed(self, rounds, name):
@@ -94,6 +100,10 @@ def at_least(limit, theirs, value, shown, words=None, **more):
 
 def at_most(limit, theirs, value, shown, words=None, **more):
     return Bar(f"at most {limit} x {words or theirs}", value, shown, theirs, most=limit, **more)
+
+
+def not_judged(words, theirs, value, shown, **more):
+    return Bar(words, value, shown, theirs, **more)
 
 
 def count(clients):

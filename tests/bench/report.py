@@ -21,7 +21,12 @@ class Line:
         theirs = bar.printed(self.rounds, bar.theirs) if bar.theirs else ""
         ratio = " / ".join(self.shown(ratio) for ratio in self.runs) if bar.theirs else ""
         return [self.title(), bar.words, bar.printed(self.rounds, bar.ours), theirs, ratio, bar.spread(self.rounds),
-                "holds" if self.holds else "**missed**"]
+                self.verdict()]
+
+    def verdict(self):
+        if not self.bar.is_judged():
+            return ""
+        return "holds" if self.holds else "**missed**"
 
     def shown(self, ratio):
         """With as many digits as it takes to see which side of the limit it is on."""
@@ -42,7 +47,7 @@ def table(found, about):
 
 def chart(found, about):
     """How many times better than what is beside it, on a logarithmic scale; a tick shows what was asked."""
-    found = [line for line in found if line.bar.theirs]
+    found = [line for line in found if line.bar.theirs and line.bar.is_judged()]
     left, right, width, step, top = 620, 250, 360, 20, 58
     height = top + step * len(found) + 30
     advantages = [line.bar.advantage(line.rounds) for line in found]

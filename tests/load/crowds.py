@@ -13,7 +13,7 @@ import time
 import unittest
 import zlib
 
-from harness import BENCH_CLIENT, TIMEOUT_S, Answer, Connection, Server, amount, attacking, fetch, figure, fork, slowdown, wait_for
+from harness import TIMEOUT_S, Answer, Connection, Server, amount, attacking, bench_client, fetch, figure, fork, slowdown, wait_for
 
 SMALL = os.urandom(1024)
 RESET = struct.pack("ii", 1, 0)
@@ -271,7 +271,7 @@ class Crowds(unittest.TestCase):
             server.write("mebibyte.bin", content)
             # A file that was just modified is served more carefully, and its digest is not remembered.
             time.sleep(2.1)
-            command = [BENCH_CLIENT, "crowd", "--dialect", "coracle-crc32", "--address", server.host, "--name", "mebibyte.bin",
+            command = [bench_client(), "crowd", "--dialect", "coracle-crc32", "--address", server.host, "--name", "mebibyte.bin",
                        "--size", str(len(content)), "--crc32", f"{zlib.crc32(content):08x}", "--fetches", str(fetches)]
             steady, crowd = (json.loads(subprocess.run([*command, *clients], check=True, stdout=subprocess.PIPE).stdout)
                              for clients in (["--clients", str(places)], []))

@@ -15,8 +15,6 @@ import zlib
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TARGET = os.environ.get("CARGO_TARGET_DIR", os.path.join(TOP, "target"))
 QUICK = os.environ.get("CORACLE_QUICK") == "1"
-# Built along with the program.
-BENCH_CLIENT = os.path.join(TARGET, "release", "bench-client")
 # What takes longer hangs, however slow the machine is.
 TIMEOUT_S = 60
 
@@ -27,6 +25,11 @@ class Settings:
     """What the command line says."""
     program = os.path.join(TARGET, "release", "coracle")
     long = False
+
+
+def bench_client():
+    """It is built along with the program."""
+    return os.path.join(os.path.dirname(Settings.program), "bench-client")
 
 
 def amount(quick, normal, long):

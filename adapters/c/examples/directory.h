@@ -32,4 +32,7 @@ bool directory_open(struct directory *directory, const char *path);
 coracle_store directory_store(struct directory *directory);
 coracle_writer directory_writer(void);
 
+/* Whether a connection sends the file `name`. */
+bool directory_is_sent(struct directory *directory, const char *name);
+
 #endif

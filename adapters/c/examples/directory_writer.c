@@ -67,6 +67,10 @@ static struct directory_upload *sending(struct directory *directory, const char 
     return NULL;
 }
 
+bool directory_is_sent(struct directory *directory, const char *name) {
+    return sending(directory, name) != NULL;
+}
+
 /* Whether what has the name now may be replaced. `*size` is its size; -1: there is none. */
 static coracle_status check_replace(int parent, const char *last, const coracle_put *put, long long *size) {
     struct stat state;

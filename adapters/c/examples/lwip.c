@@ -1,11 +1,13 @@
 /* Serves a directory over lwIP's raw API, on a TAP device: four clients and a fifth that is told `busy`.
  *
- * Usage: PRECONFIGURED_TAPIF=tap0 lwip DIRECTORY     It has the address 10.70.0.2. Clients may put and delete.
+ * Usage: PRECONFIGURED_TAPIF=tap0 lwip [-k KEY [-s PSK]] [-r RIGHTS] DIRECTORY
+ *
+ * It has the address 10.70.0.2. The options are those of posix.c.
  *
  * SIGTERM ends it when the exchanges under way have ended. What is particular to a PC: files by POSIX, `tapif`, and `main`. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "directory.h"
+#include "options.h"
 
 #include <lwip/tcp.h>
 #include <lwip/tcpip.h>
@@ -41,9 +43,11 @@ struct connection {
     size_t file_from, file_to;
     uint8_t file[1024];
     coracle_session session;
+    coracle_channel channel;
 };
 
 static struct connection connections[CLIENTS + 1];
+static struct options options;
 static coracle_server server;
 
 static err_t advance(struct connection *connection);
@@ -249,6 +253,10 @@ static err_t on_accepted(void *argument, struct tcp_pcb *pcb, err_t error) {
         coracle_outcome outcome = i < CLIENTS
                                       ? coracle_session_init(&connection->session, size, &server, now_ms())
                                       : coracle_session_init_busy(&connection->session, size, &server, now_ms());
+        if (outcome == CORACLE_OUTCOME_OK && i < CLIENTS && options.is_encrypted) {
+            size_t len = sizeof connection->channel;
+            outcome = coracle_session_encrypt(&connection->session, &connection->channel, len, now_ms());
+        }
         if (outcome != CORACLE_OUTCOME_OK) {
             break;
         }
@@ -308,22 +316,16 @@ static void stop(struct tcp_pcb *listener) {
 }
 
 int main(int argc, char **argv) {
-    static struct directory directory;
     static struct netif netif;
-    if (argc != 2 || !directory_open(&directory, argv[1])) {
-        fprintf(stderr, "usage: PRECONFIGURED_TAPIF=tap0 %s DIRECTORY\n", argv[0]);
+    if (!options_read(&options, argc, argv)) {
         return 2;
     }
-    coracle_store store = directory_store(&directory);
-    coracle_writer writer = directory_writer();
     coracle_config config = coracle_config_default();
     config.name = "lwip";
     config.request_ms = 3000;
     config.busy_retry_ms = 100;
     config.wait_max_ms = 60000;
-    if (coracle_server_init(&server, sizeof server, &config, &store) != CORACLE_OUTCOME_OK ||
-        coracle_server_set_writer(&server, &writer) != CORACLE_OUTCOME_OK) {
-        fprintf(stderr, "the library was built with other features\n");
+    if (!options_server(&options, &config, &server)) {
         return 1;
     }
     /* Before lwIP starts its threads, which inherit it. */

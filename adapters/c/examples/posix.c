@@ -1,11 +1,14 @@
 /* Serves a directory over POSIX sockets: one thread, poll(2), four clients and a fifth that is told `busy`.
  *
- * Usage: posix DIRECTORY [PORT]     PORT: default 0, any free one; it listens on 127.0.0.1. Clients may put and delete.
+ * Usage: posix [-k KEY [-s PSK]] [-r RIGHTS] [-p PORT] DIRECTORY
+ *
+ * It listens on 127.0.0.1, at any free port if none is given. Clients may do everything, or what RIGHTS says ("read write=config/").
+ * With KEY, a file of `coracle key new`, they come encrypted, and with the pre-shared key in the file PSK.
  *
  * SIGTERM ends it when the exchanges under way have ended. */
 #define _POSIX_C_SOURCE 200809L
 
-#include "directory.h"
+#include "options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -44,6 +47,7 @@ struct connection {
     uint8_t received[512];
     uint8_t sent[4096];
     coracle_session session;
+    coracle_channel channel;
 };
 
 static volatile sig_atomic_t is_stopping;
@@ -116,7 +120,8 @@ static bool perform(struct connection *connection, const coracle_action *action)
     switch (action->kind) {
     case CORACLE_ACTION_KIND_SEND_BYTES:
     case CORACLE_ACTION_KIND_SEND_FILE:
-        if (room == 0) {
+        /* A record that is much shorter than it could be is a waste. */
+        if (room < sizeof connection->sent / 8) {
             return flush(connection);
         }
         if (action->kind == CORACLE_ACTION_KIND_SEND_FILE) {
@@ -209,7 +214,8 @@ static void advance(struct connection *connection) {
 }
 
 /* Accepts a client, if there is a place; the last one is for those that are told `busy`. */
-static void accept_client(int listener, struct connection *connections, const coracle_server *server) {
+static void accept_client(int listener, struct connection *connections, const coracle_server *server,
+                          bool is_encrypted) {
     for (size_t i = 0; i <= CLIENTS; i++) {
         struct connection *connection = &connections[i];
         if (connection->is_used) {
@@ -227,6 +233,10 @@ static void accept_client(int listener, struct connection *connections, const co
         coracle_outcome outcome = i < CLIENTS
                                       ? coracle_session_init(&connection->session, size, server, now_ms())
                                       : coracle_session_init_busy(&connection->session, size, server, now_ms());
+        if (outcome == CORACLE_OUTCOME_OK && i < CLIENTS && is_encrypted) {
+            size_t len = sizeof connection->channel;
+            outcome = coracle_session_encrypt(&connection->session, &connection->channel, len, now_ms());
+        }
         if (outcome != CORACLE_OUTCOME_OK) {
             fprintf(stderr, "no session: outcome %d\n", (int)outcome);
             exit(1);
@@ -278,32 +288,27 @@ static int listen_on(uint16_t port) {
 
 int main(int argc, char **argv) {
     static struct connection connections[CLIENTS + 1];
-    static struct directory directory;
+    static struct options options;
     static coracle_server server;
-    if (argc < 2 || argc > 3 || !directory_open(&directory, argv[1])) {
-        fprintf(stderr, "usage: %s DIRECTORY [PORT]\n", argv[0]);
+    if (!options_read(&options, argc, argv)) {
         return 2;
     }
-    coracle_store store = directory_store(&directory);
-    coracle_writer writer = directory_writer();
     coracle_config config = coracle_config_default();
     config.name = "posix";
     config.send_max = sizeof connections[0].sent;
     config.busy_retry_ms = 100;
     config.request_ms = 3000;
     config.wait_max_ms = 60000;
-    if (coracle_server_init(&server, sizeof server, &config, &store) != CORACLE_OUTCOME_OK ||
-        coracle_server_set_writer(&server, &writer) != CORACLE_OUTCOME_OK) {
-        fprintf(stderr, "the library was built with other features\n");
+    if (!options_server(&options, &config, &server)) {
         return 1;
     }
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGTERM, &action, NULL);
-    int listener = listen_on((uint16_t)(argc > 2 ? atoi(argv[2]) : 0));
+    int listener = listen_on(options.port);
     bool is_told = false, is_live = true;
     while (is_live) {
         if (wait_for_events(listener, connections)) {
-            accept_client(listener, connections, &server);
+            accept_client(listener, connections, &server, options.is_encrypted);
         }
         is_live = !is_stopping;
         for (size_t i = 0; i <= CLIENTS; i++) {

@@ -6,8 +6,15 @@
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "channel")]
+mod channel;
+#[cfg(any(feature = "write", feature = "rights"))]
+mod client_types;
 #[allow(unsafe_code, reason = "pointers come from C, and its functions are called")]
 mod ffi;
+#[cfg(feature = "channel")]
+mod key_types;
+mod server;
 mod session;
 mod store;
 mod text;
@@ -17,7 +24,11 @@ mod write_types;
 #[cfg(feature = "write")]
 mod writer;
 
+#[cfg(any(feature = "write", feature = "rights"))]
+pub use client_types::*;
 pub use ffi::*;
+#[cfg(feature = "channel")]
+pub use key_types::*;
 pub use types::*;
 #[cfg(feature = "write")]
 pub use write_types::*;

@@ -83,6 +83,11 @@ impl Store for Callbacks {
         })
     }
 
+    #[cfg(feature = "rights")]
+    fn is_linkless(&mut self, name: FileName<'_>) -> bool {
+        Callbacks::is_linkless(self, name)
+    }
+
     fn unix_time(&mut self) -> Option<u64> {
         Callbacks::unix_time(self)
     }

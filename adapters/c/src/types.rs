@@ -25,8 +25,12 @@ pub enum Outcome {
     Memory = 2,
     /// The server's name is longer than 32 bytes, no UTF-8, or has a control character.
     Name = 3,
-    /// The store lacks a callback that has no default.
+    /// A callback is missing that has no default.
     Callback = 4,
+    /// The actions are not words of a-z, 0-9 and '-', of at most 32 characters each, or are more than 8.
+    Actions = 5,
+    /// The secret key is missing, or was never set; or the server has none.
+    Key = 6,
 }
 
 /// What a callback of the store returns.
@@ -77,7 +81,8 @@ pub enum ActionKind {
     Receive = 0,
     /// Send some of `bytes`, and report how many with coracle_session_sent.
     SendBytes = 1,
-    /// Read up to `len` bytes of the file with coracle_session_read, and send all that it has read.
+    /// Read up to `len` bytes with coracle_session_read, and send all that it has read. They are a file's, or anything that is sent
+    /// to an encrypted client.
     SendFile = 2,
     /// Call coracle_session_poll again, after other connections had their turn: there is work to do in the store.
     Again = 3,
@@ -121,6 +126,11 @@ pub enum CloseReason {
     Unavailable = 6,
     /// The owner reported something that does not match the action.
     Misuse = 7,
+    /// The client's handshake failed: it has another pre-shared key, was too slow, or does not speak the protocol; or there was no
+    /// entropy.
+    Handshake = 8,
+    /// What an encrypted client sent was changed on its way, or cut off.
+    Record = 9,
 }
 
 /// What the owner of a connection has to do next. Members that no comment of coracle_action_kind names are 0.
@@ -135,7 +145,7 @@ pub struct Action {
     pub how: CloseHow,
     /// CLOSE: why.
     pub why: CloseReason,
-    /// SEND_BYTES, SEND_FILE, WATCH: how many bytes, at least 1.
+    /// SEND_BYTES, SEND_FILE, WATCH: how many bytes, at least 1; of SEND_FILE perhaps fewer can be read at a time.
     pub len: usize,
     /// SEND_BYTES: what to send. WATCH: the file's name, without a 0 at its end. Valid until the next call of a function for
     /// this session.

@@ -85,6 +85,18 @@ pub enum DeleteKind {
     Directory = 2,
 }
 
+/// The room of a store, in bytes. A callback finds each as CORACLE_UNKNOWN.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// Used and free together.
+    pub total: u64,
+    /// Left for new files.
+    pub free: u64,
+    /// The largest file that is accepted.
+    pub max_file: u64,
+}
+
 /// The number that C stored in the place of a [`BegunKind`].
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

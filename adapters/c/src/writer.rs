@@ -4,11 +4,15 @@ use coracle_core::{
     Begun as CoreBegun, Committed, Delete, Digest, Instant, Put as CorePut, PutAttempt, Replace as CoreReplace,
     StoreError, WritableStore, WriteError,
 };
+#[cfg(feature = "manage")]
+use coracle_core::{FileName, Rename, Space as CoreSpace};
 
 use crate::ffi::callbacks::{Callbacks, Handle};
 use crate::store::{OpenFile, check, read_info};
 use crate::text::{CName, CText, CVersion};
 use crate::types::{DIGEST_LEN, DigestKind, FileInfo, Status, StatusValue, UNKNOWN, known};
+#[cfg(feature = "manage")]
+use crate::write_types::Space;
 use crate::write_types::{Begun, BegunKind, Put, Replace};
 
 /// An upload, kept when it is dropped.
@@ -95,6 +99,25 @@ impl WritableStore for Callbacks {
 
     fn delete(&mut self, delete: &Delete<'_>) -> Result<(), WriteError> {
         check_written(self.remove(delete), None)
+    }
+
+    #[cfg(feature = "manage")]
+    fn rename(&mut self, rename: &Rename<'_>) -> Result<(), WriteError> {
+        let (name, to) = (rename.name.as_str(), rename.to.as_str());
+        check_written(Callbacks::rename(self, name, to, rename.version), None)
+    }
+
+    #[cfg(feature = "manage")]
+    fn make_dir(&mut self, path: FileName<'_>) -> Result<(), WriteError> {
+        check_written(Callbacks::make_dir(self, path.as_str()), None)
+    }
+
+    #[cfg(feature = "manage")]
+    fn space(&mut self) -> Result<CoreSpace, WriteError> {
+        let mut space = Space { total: UNKNOWN, free: UNKNOWN, max_file: UNKNOWN };
+        check_written(Callbacks::space(self, &mut space), None)?;
+        let room = CoreSpace::new().with_total(known(space.total)).with_free(known(space.free));
+        Ok(room.with_max_file(known(space.max_file)))
     }
 }
 

@@ -69,6 +69,7 @@ fn store(answers: &Answers) -> Store {
         end_list: Some(close),
         known_digest: None,
         unix_time: None,
+        is_linkless: None,
     }
 }
 
@@ -79,7 +80,7 @@ fn init(server: *mut Memory, size: usize, config: *const Config, store: *const S
 
 /// What a session sends when it receives `request`.
 fn answer(answers: &Answers, request: &[u8]) -> String {
-    let (mut server, mut session, store) = ([0; 512], [0; 512], store(answers));
+    let (mut server, mut session, store): (Memory, Memory, _) = ([0; 512], [0; 512], store(answers));
     assert_eq!(init(&raw mut server, SIZE, &coracle_config_default(), &store), Outcome::Ok);
     let session: *mut SessionMemory = (&raw mut session).cast();
     let mut output = Vec::new();
@@ -143,7 +144,7 @@ fn i1_a_session_is_not_made_in_memory_that_is_too_small() {
 
 #[test]
 fn i1_a_session_that_has_ended_is_closed_and_null_is_too() {
-    let (mut server, mut session, store) = ([0; 512], [0; 512], store(&GOOD));
+    let (mut server, mut session, store): (Memory, Memory, _) = ([0; 512], [0; 512], store(&GOOD));
     assert_eq!(init(&raw mut server, SIZE, &coracle_config_default(), &store), Outcome::Ok);
     let session = (&raw mut session).cast();
     // SAFETY: server, session and store stay where they are.

@@ -1,6 +1,7 @@
 //! Files that are put, by the callbacks of a writer: what each is called for, and what becomes of its answers.
 
 use core::ffi::{CStr, c_char, c_void};
+use core::ptr::null;
 
 use coracle_c::*;
 
@@ -25,6 +26,7 @@ struct Medium {
     /// How many bytes `write` takes at most.
     takes: usize,
     reads_back: bool,
+    actions: Option<&'static CStr>,
     bytes: Vec<u8>,
     /// The callbacks that were called, each once in a row.
     calls: Vec<&'static str>,
@@ -38,6 +40,7 @@ impl Medium {
             pending: 0,
             takes: 4,
             reads_back: false,
+            actions: None,
             bytes: Vec::new(),
             calls: Vec::new(),
         }
@@ -161,6 +164,14 @@ unsafe extern "C" fn discard(user: *mut c_void, _: *mut c_void) {
     unsafe { medium(user) }.called("discard");
 }
 
+unsafe extern "C" fn perform(user: *mut c_void, client: *const Client, action: *const c_char) -> StatusValue {
+    // SAFETY: as the library calls it.
+    let (medium, client, action) = unsafe { (medium(user), &*client, CStr::from_ptr(action)) };
+    medium.called("perform");
+    assert!(!client.session.is_null() && client.key.is_null());
+    StatusValue(if action == c"count" { Status::Ok } else { Status::Denied } as u8)
+}
+
 /// Passes `request` to a session, and `body` when that is ready for it; returns what it sends until it waits for more.
 fn serve(medium: &mut Medium, request: &[u8], body: &[u8]) -> String {
     let reads_back = medium.reads_back;
@@ -175,6 +186,7 @@ fn serve(medium: &mut Medium, request: &[u8], body: &[u8]) -> String {
         end_list: Some(close),
         known_digest: None,
         unix_time: None,
+        is_linkless: None,
     };
     let writer = Writer {
         begin: Some(begin),
@@ -185,6 +197,11 @@ fn serve(medium: &mut Medium, request: &[u8], body: &[u8]) -> String {
         discard: Some(discard),
         remove: None,
         reads_back,
+        rename: None,
+        make_dir: None,
+        space: None,
+        actions: medium.actions.map_or(null(), CStr::as_ptr),
+        perform: Some(perform),
     };
     let (mut server, mut session): (Memory, Memory) = ([0; 512], [0; 512]);
     let server: *mut ServerMemory = (&raw mut server).cast();
@@ -195,6 +212,12 @@ fn serve(medium: &mut Medium, request: &[u8], body: &[u8]) -> String {
         assert_eq!(coracle_server_init(server, SIZE, &coracle_config_default(), &store), Outcome::Ok);
         let lacking = Writer { keep: None, ..writer };
         assert_eq!(coracle_server_set_writer(server, &lacking), Outcome::Callback);
+        let unable = Writer { actions: c"count".as_ptr(), perform: None, ..writer };
+        assert_eq!(coracle_server_set_writer(server, &unable), Outcome::Callback);
+        for actions in [c"Count", c"count  again", c"\xff"] {
+            let wrong = Writer { actions: actions.as_ptr(), ..writer };
+            assert_eq!(coracle_server_set_writer(server, &wrong), Outcome::Actions);
+        }
         assert_eq!(coracle_server_set_writer(server, &writer), Outcome::Ok);
         assert_eq!(coracle_session_init(session, SIZE, server, now), Outcome::Ok);
         for _ in 0..200 {
@@ -290,4 +313,23 @@ fn each_refusal_has_its_code_and_number() {
 fn a_writer_that_deletes_nothing_does_not_offer_it() {
     let output = serve(&mut Medium::new(), br#"{"type":"hello"}"#, b"");
     assert!(output.contains(r#""put""#) && !output.contains(r#""delete""#), "{output}");
+}
+
+#[test]
+fn a_writer_without_their_callbacks_does_not_offer_the_rest() {
+    let output = serve(&mut Medium::new(), br#"{"type":"hello"}"#, b"");
+    for word in ["rename", "makeDir", "space", "do"] {
+        assert!(!output.contains(&format!("\"{word}\"")), "{output}");
+    }
+}
+
+#[test]
+fn an_action_is_performed_once_and_its_failure_told() {
+    for (action, expected) in [("count", r#""type":"end""#), ("fail", r#""code":"denied""#), ("other", r#""code":"#)] {
+        let mut medium = Medium { actions: Some(c"count fail"), ..Medium::new() };
+        let request = format!(r#"{{"type":"do","action":"{action}"}}"#);
+        let output = serve(&mut medium, request.as_bytes(), b"");
+        assert!(output.contains(expected), "{output} for {expected}");
+        assert_eq!(medium.calls.len(), usize::from(action != "other"));
+    }
 }

@@ -133,6 +133,7 @@
 //! `parse`. Secret keys, pre-shared keys and all that is derived from them are wiped from memory when they are dropped;
 //! comparisons of keys take the same time whatever they compare. With the feature `ring` the copies that ring makes are not
 //! wiped.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -20,6 +20,7 @@
 //!
 //! What a power cut has left is allowed to be anything: a write that has programmed some of its bits, an erasure that has set some
 //! of them, units that read differently each time or not at all.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

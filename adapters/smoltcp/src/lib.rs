@@ -49,6 +49,7 @@
 //!
 //! A session takes about 1.3 KB beside its socket's buffers. A receive buffer of 512 bytes is enough for the longest request;
 //! the transmit buffer limits the throughput to its length for each round trip.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

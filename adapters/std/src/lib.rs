@@ -34,6 +34,7 @@
 //! - `channel`: the encrypted channel around a transport (feature `channel`)
 //! - `discover`: finding servers in the local network, and being found (feature `discover`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(unix, windows)))]
 compile_error!("this crate knows the files and sockets of Unix systems and of Windows");

@@ -18,6 +18,9 @@ use crate::sys;
 
 /// Bodies of at least so many bytes leave in whole segments, which takes two system calls.
 const MIN_LARGE: usize = 256 * 1024;
+/// What the first `sendfile` of a connection is given: a file of the usual size leaves by one call, and a slow peer, of which nothing
+/// is known yet, is sent less from the second on.
+const FIRST_SENDFILE: usize = 1024 * 1024;
 /// As much as the kernel's send buffer takes at most, unless `net.ipv4.tcp_wmem` was changed.
 const MAX_SENDFILE: usize = 4 * 1024 * 1024;
 
@@ -53,7 +56,7 @@ impl<S: Borrow<Socket>> TcpTransport<S> {
             write_timeout_ms: None,
             can_sendfile: true,
             is_corked: false,
-            sendfile_len: MIN_LARGE,
+            sendfile_len: FIRST_SENDFILE,
             send_limits: Vec::new(),
             last_error: None,
             option_error: None,

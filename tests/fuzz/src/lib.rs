@@ -8,6 +8,7 @@ mod channel;
 mod client;
 pub mod corpus;
 mod judge;
+mod media;
 #[allow(dead_code, reason = "the core's tests need more of it")]
 #[path = "../../../core/tests/memory/mod.rs"]
 mod memory;
@@ -16,12 +17,13 @@ mod request;
 mod scanner;
 mod server;
 mod upload;
+mod volumes;
 
 /// Checks bytes, and panics where a property is violated.
 pub type Target = fn(&[u8]);
 
 /// The targets, by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("scanner", scanner::target),
     ("request", request::target),
     ("reply", reply::target),
@@ -30,6 +32,7 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("upload", upload::target),
     ("channel-server", channel::server),
     ("channel-client", channel::client),
+    ("volumes", volumes::target),
 ];
 
 /// Splits the bytes into pieces, by `seed`. Every third seed splits them byte by byte.

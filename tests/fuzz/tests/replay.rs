@@ -2,7 +2,7 @@
 
 use coracle_fuzz::{TARGETS, corpus};
 
-const CORPUS: [(&str, &str); 8] = [
+const CORPUS: [(&str, &str); 9] = [
     ("scanner", include_str!("../corpus/scanner.txt")),
     ("request", include_str!("../corpus/request.txt")),
     ("reply", include_str!("../corpus/reply.txt")),
@@ -11,6 +11,7 @@ const CORPUS: [(&str, &str); 8] = [
     ("upload", include_str!("../corpus/upload.txt")),
     ("channel-server", include_str!("../corpus/channel-server.txt")),
     ("channel-client", include_str!("../corpus/channel-client.txt")),
+    ("volumes", include_str!("../corpus/volumes.txt")),
 ];
 
 #[test]

@@ -24,8 +24,8 @@ rules that are checked stand at the top of src/lib.rs. The same seed is the same
   --alive N     hold N sessions at once, each in the middle of a request or of a body, and finish all of them
 
 Examples:
-  cargo run --profile simulation -p coracle-simulation -- --sessions 10000000
-  cargo run --profile simulation -p coracle-simulation -- --seed 4711
+  cargo run --profile checked -p coracle-simulation -- --sessions 10000000
+  cargo run --profile checked -p coracle-simulation -- --seed 4711
 
 Exit codes: 0 every rule held (with --within: one was broken), 1 the opposite, 2 usage.
 ";

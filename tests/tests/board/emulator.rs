@@ -48,7 +48,10 @@ pub fn programs() -> &'static Programs {
         let tool = Command::new("qemu-system-arm").arg("--version").output();
         let is_there = tool.is_ok_and(|output| output.status.success());
         assert!(is_there, "qemu-system-arm is missing. This installs it: sudo apt-get install qemu-system-arm");
-        run(cargo().args(["build", "--quiet", "--locked", "-p", "coracle-cli", "-p", "coracle-defmt-log"]));
+        // With what the tests have built of the workspace: the example brings the features that tests want.
+        run(cargo()
+            .args(["build", "--quiet", "--locked", "--workspace", "--example", "fat_image"])
+            .args(["coracle", "coracle-defmt-log"].map(|name| format!("--bin={name}"))));
         let built = target().join("debug");
         Programs {
             firmware: firmware(None, "firmware.elf"),

@@ -1,27 +1,48 @@
-//! The functions that C calls, and in [`callbacks`] those of C that are called: all unsafe code of this crate.
+//! The functions that C calls, and in the modules those of C that are called: all unsafe code of this crate.
 
 pub(crate) mod callbacks;
+#[cfg(feature = "channel")]
+mod channel;
 #[cfg(all(feature = "panic-handler", not(feature = "std")))]
 mod panic;
+#[cfg(feature = "write")]
+mod write_calls;
 
+#[cfg(feature = "rights")]
+use core::ffi::c_char;
 use core::ffi::{CStr, c_void};
 
 use coracle_core::{Code, Instant, ServerName};
 
+#[cfg(feature = "channel")]
+pub use callbacks::Keys;
 pub use callbacks::Store;
 #[cfg(feature = "write")]
 pub use callbacks::Writer;
+#[cfg(feature = "channel")]
+pub use channel::*;
 
-use crate::session::{Server, Session};
+#[cfg(feature = "rights")]
+use crate::client_types::Client;
+#[cfg(feature = "write")]
+use crate::server::Abilities;
+use crate::server::Server;
+use crate::session::Session;
 use crate::types::{Action, ActionKind, Config, Outcome};
-use callbacks::Callbacks;
+use callbacks::Table;
 
+/// What keys add to a server.
+#[cfg(feature = "channel")]
+pub const SERVER_CHANNEL_WORDS: usize = 9;
+/// What keys add to a server.
+#[cfg(not(feature = "channel"))]
+pub const SERVER_CHANNEL_WORDS: usize = 0;
 /// Eighths of the bytes that a server takes without its pointers.
-pub const SERVER_WORDS: usize = 6;
+pub const SERVER_WORDS: usize = 6 + SERVER_CHANNEL_WORDS;
 /// Pointers in it.
-pub const SERVER_POINTERS: usize = 4;
+pub const SERVER_POINTERS: usize = 8;
 /// The same of a session that only reads.
-pub const SESSION_BASE_WORDS: usize = 118;
+pub const SESSION_BASE_WORDS: usize = 116;
 /// What SHA-256 adds.
 #[cfg(feature = "sha256")]
 pub const SESSION_SHA256_WORDS: usize = 13;
@@ -34,6 +55,18 @@ pub const SESSION_WRITE_WORDS: usize = 29;
 /// What writing adds.
 #[cfg(not(feature = "write"))]
 pub const SESSION_WRITE_WORDS: usize = 0;
+/// What managing adds to writing.
+#[cfg(feature = "manage")]
+pub const SESSION_MANAGE_WORDS: usize = 16;
+/// What managing adds to writing.
+#[cfg(not(feature = "manage"))]
+pub const SESSION_MANAGE_WORDS: usize = 0;
+/// What rights add.
+#[cfg(feature = "rights")]
+pub const SESSION_RIGHTS_WORDS: usize = 1;
+/// What rights add.
+#[cfg(not(feature = "rights"))]
+pub const SESSION_RIGHTS_WORDS: usize = 0;
 /// What waiting adds.
 #[cfg(feature = "wait")]
 pub const SESSION_WAIT_WORDS: usize = 4;
@@ -41,7 +74,12 @@ pub const SESSION_WAIT_WORDS: usize = 4;
 #[cfg(not(feature = "wait"))]
 pub const SESSION_WAIT_WORDS: usize = 0;
 /// Eighths of the bytes that a session takes without its pointers.
-pub const SESSION_WORDS: usize = SESSION_BASE_WORDS + SESSION_SHA256_WORDS + SESSION_WRITE_WORDS + SESSION_WAIT_WORDS;
+pub const SESSION_WORDS: usize = SESSION_BASE_WORDS
+    + SESSION_SHA256_WORDS
+    + SESSION_WRITE_WORDS
+    + SESSION_MANAGE_WORDS
+    + SESSION_RIGHTS_WORDS
+    + SESSION_WAIT_WORDS;
 /// Pointers in it.
 pub const SESSION_POINTERS: usize = 16;
 
@@ -111,13 +149,13 @@ pub unsafe extern "C" fn coracle_server_init(
     };
     let Some(name) = name.ok().and_then(|name| ServerName::new(name).ok()) else { return Outcome::Name };
     // SAFETY: the caller's promise on `store`.
-    let Some(callbacks) = (unsafe { Callbacks::new(store) }) else { return Outcome::Callback };
+    let Some(table) = (unsafe { Table::new(store) }) else { return Outcome::Callback };
     // SAFETY: the caller's promise on `server` and `size`.
-    unsafe { place(server.cast(), size, || Server::new(config, name, callbacks)) }
+    unsafe { place(server.cast(), size, || Server::new(config, name, table)) }
 }
 
-/// Lets clients put files, and delete them where `writer` can. Called before the first session begins. `*writer` has to stay as it
-/// is for as long as the server is used.
+/// Lets clients put files, and whatever else `writer` can. Called before the first session begins. `*writer` has to stay as it is for
+/// as long as the server is used.
 ///
 /// # Safety
 ///
@@ -129,8 +167,48 @@ pub unsafe extern "C" fn coracle_server_set_writer(server: *mut ServerMemory, wr
     let (server, writer) = unsafe { (server.cast::<Server>().as_mut(), writer.as_ref()) };
     let (Some(server), Some(writer)) = (server, writer) else { return Outcome::Null };
     // SAFETY: the caller's promise on `writer`.
-    let Some(callbacks) = (unsafe { server.callbacks.with_writer(writer) }) else { return Outcome::Callback };
-    server.set_writer(callbacks, writer.remove.is_some());
+    #[cfg(feature = "manage")]
+    let Some(actions) = (unsafe { write_calls::actions_of(writer) }) else { return Outcome::Actions };
+    // SAFETY: the same.
+    if !unsafe { server.table.set_writer(writer) } {
+        return Outcome::Callback;
+    }
+    server.offer(&Abilities {
+        delete: writer.remove.is_some(),
+        #[cfg(feature = "manage")]
+        rename: writer.rename.is_some(),
+        #[cfg(feature = "manage")]
+        make_dir: writer.make_dir.is_some(),
+        #[cfg(feature = "manage")]
+        space: writer.space.is_some(),
+        #[cfg(feature = "manage")]
+        actions,
+    });
+    Outcome::Ok
+}
+
+/// Lets `of` say what each client may do, at each of its requests; otherwise every client may do everything that is offered. Called
+/// before the first session begins.
+///
+/// It returns words that end with 0, with spaces between them: `read` (list, stat, get), `write` (put, makeDir, space), `delete`,
+/// `do=ACTION`; with `write` and `delete` a client may rename. `read=logs/` is limited to what lies beneath the directory `logs`, and so
+/// are the others. Any other word leaves no rights at all. The words have to stay until the next call of a callback. NULL: the client is
+/// not known, and may do nothing; one with a key is told it.
+///
+/// # Safety
+///
+/// `server` is one that coracle_server_init has made, without sessions; `of` as said.
+#[cfg(feature = "rights")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn coracle_server_set_rights(
+    server: *mut ServerMemory,
+    of: Option<unsafe extern "C" fn(user: *mut c_void, client: *const Client) -> *const c_char>,
+) -> Outcome {
+    // SAFETY: the caller's promise; NULL makes a `None`.
+    let (Some(server), Some(of)) = (unsafe { server.cast::<Server>().as_mut() }, of) else { return Outcome::Null };
+    // SAFETY: the caller's promise on `of`.
+    unsafe { server.table.set_rights(of) };
+    server.config = server.config.with_permits(true);
     Outcome::Ok
 }
 
@@ -219,7 +297,7 @@ pub unsafe extern "C" fn coracle_session_receive(
 pub unsafe extern "C" fn coracle_session_receive_eof(session: *mut SessionMemory, now_ms: u64) {
     // SAFETY: the caller's promise.
     if let Some(session) = unsafe { get(session) } {
-        session.machine().receive_eof(Instant::from_millis(now_ms));
+        session.receive_eof(Instant::from_millis(now_ms));
     }
 }
 
@@ -232,12 +310,13 @@ pub unsafe extern "C" fn coracle_session_receive_eof(session: *mut SessionMemory
 pub unsafe extern "C" fn coracle_session_sent(session: *mut SessionMemory, len: usize, now_ms: u64) {
     // SAFETY: the caller's promise.
     if let Some(session) = unsafe { get(session) } {
-        session.machine().sent(len, Instant::from_millis(now_ms));
+        session.sent(len, Instant::from_millis(now_ms));
     }
 }
 
 /// Reads at most `len` of the bytes that SEND_FILE asks for into `buf`, and returns how many. They count as sent: the owner has to
-/// send them all. 0 where the file cannot be read, or another action is due: coracle_session_poll says which.
+/// send them all. 0 where the file cannot be read, or another action is due: coracle_session_poll says which. Of an encrypted client
+/// `len` has to be at least CORACLE_RECORD_MIN.
 ///
 /// # Safety
 ///
@@ -282,7 +361,7 @@ pub unsafe extern "C" fn coracle_session_progress(session: *mut SessionMemory, n
 pub unsafe extern "C" fn coracle_session_timeout(session: *mut SessionMemory, now_ms: u64) {
     // SAFETY: the caller's promise.
     if let Some(session) = unsafe { get(session) } {
-        session.machine().handle_timeout(Instant::from_millis(now_ms));
+        session.handle_timeout(Instant::from_millis(now_ms));
     }
 }
 
@@ -309,7 +388,7 @@ pub unsafe extern "C" fn coracle_session_look_again(session: *mut SessionMemory,
 pub unsafe extern "C" fn coracle_session_stop(session: *mut SessionMemory, now_ms: u64) {
     // SAFETY: the caller's promise.
     if let Some(session) = unsafe { get(session) } {
-        session.machine().stop(Instant::from_millis(now_ms));
+        session.stop(Instant::from_millis(now_ms));
     }
 }
 

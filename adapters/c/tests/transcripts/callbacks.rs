@@ -1,10 +1,14 @@
 //! The documents' store as callbacks of C.
 
 use core::ffi::{CStr, c_char, c_void};
+use std::ffi::CString;
 
-use coracle_c::{DIGEST_LEN, DigestKind, Entry, EntryKind, EntryKindValue, FileInfo, Status, StatusValue, UNKNOWN};
+use coracle_c::{
+    Client, DIGEST_LEN, DigestKind, Entry, EntryKind, EntryKindValue, FileInfo, Status, StatusValue, UNKNOWN,
+};
 use coracle_core::{
-    Digest, DigestKind as CoreDigestKind, EntryKind as CoreEntryKind, FileName, Listed, Store, StoreError,
+    Digest, DigestKind as CoreDigestKind, EntryKind as CoreEntryKind, FileInfo as CoreFileInfo, FileName, Listed,
+    Store, StoreError,
 };
 
 use super::store::{Listing, Open, ScriptedStore};
@@ -13,13 +17,32 @@ use super::store::{Listing, Open, ScriptedStore};
 pub struct Served {
     pub store: ScriptedStore,
     pub open: i32,
+    /// What the client may do, in words that end with 0; `None`: it is not known.
+    pub rights: Option<CString>,
     /// The name of the last entry.
     name: Vec<u8>,
 }
 
 impl Served {
     pub fn new(store: ScriptedStore) -> Self {
-        Self { store, open: 0, name: Vec::new() }
+        Self { store, open: 0, rights: None, name: Vec::new() }
+    }
+
+    /// Something open, as C knows it.
+    pub fn hand_out<T>(&mut self, opened: T) -> *mut c_void {
+        self.open += 1;
+        Box::into_raw(Box::new(opened)).cast()
+    }
+
+    /// The same again, at its end.
+    ///
+    /// # Safety
+    ///
+    /// `handle` is of [`Served::hand_out`] with the same type, and is given back once.
+    pub unsafe fn take_back<T>(&mut self, handle: *mut c_void) -> T {
+        self.open -= 1;
+        // SAFETY: the caller's promise.
+        *unsafe { Box::from_raw(handle.cast()) }
     }
 }
 
@@ -36,30 +59,59 @@ pub fn callbacks(served: &mut Served) -> coracle_c::Store {
         end_list: Some(end_list),
         known_digest: Some(known_digest),
         unix_time: Some(unix_time),
+        is_linkless: Some(is_linkless),
     }
+}
+
+/// What says the rights of the client.
+pub unsafe extern "C" fn rights(user: *mut c_void, _: *const Client) -> *const c_char {
+    // SAFETY: as the library calls it.
+    unsafe { served(user) }.rights.as_ref().map_or(core::ptr::null(), |rights| rights.as_ptr())
 }
 
 /// # Safety
 ///
 /// `user` is a [`Served`], which nothing else uses.
-unsafe fn served<'a>(user: *mut c_void) -> &'a mut Served {
+pub unsafe fn served<'a>(user: *mut c_void) -> &'a mut Served {
     // SAFETY: the caller's promise.
     unsafe { &mut *user.cast() }
 }
 
-unsafe fn name_of<'a>(name: *const c_char) -> FileName<'a> {
-    // SAFETY: a name from the library.
+/// # Safety
+///
+/// `name` is a name from the library.
+pub unsafe fn name_of<'a>(name: *const c_char) -> FileName<'a> {
+    // SAFETY: the caller's promise.
     let name = unsafe { CStr::from_ptr(name) };
     FileName::new(name.to_str().expect("UTF-8")).expect("a name that was checked")
+}
+
+/// Tells C what a file is.
+pub fn fill(info: &mut FileInfo, found: &CoreFileInfo) {
+    info.size = found.size;
+    info.modified = found.modified.unwrap_or(UNKNOWN);
+    for (place, byte) in info.version.iter_mut().zip(found.version.as_str().bytes()) {
+        *place = c_char::from_ne_bytes([byte]);
+    }
+}
+
+/// Tells C how many bytes were moved.
+pub fn taken<E>(moved: Result<usize, E>, place: &mut usize, status: impl Fn(E) -> StatusValue) -> StatusValue {
+    match moved {
+        Ok(len) => {
+            *place = len;
+            StatusValue(Status::Ok as u8)
+        }
+        Err(error) => status(error),
+    }
 }
 
 /// Stores what was opened, or says why it was not.
 unsafe fn hand_out<T>(served: &mut Served, opened: Result<T, StoreError>, place: *mut *mut c_void) -> StatusValue {
     match opened {
         Ok(opened) => {
-            served.open += 1;
             // SAFETY: a place from the library.
-            unsafe { *place = Box::into_raw(Box::new(opened)).cast() };
+            unsafe { *place = served.hand_out(opened) };
             StatusValue(Status::Ok as u8)
         }
         Err(error) => status(error),
@@ -80,11 +132,7 @@ unsafe extern "C" fn stat(user: *mut c_void, file: *mut c_void, info: *mut FileI
     let (served, file, info) = unsafe { (served(user), &*file.cast::<Open>(), &mut *info) };
     match served.store.info(file) {
         Ok(found) => {
-            info.size = found.size;
-            info.modified = found.modified.unwrap_or(UNKNOWN);
-            for (place, byte) in info.version.iter_mut().zip(found.version.as_str().bytes()) {
-                *place = c_char::from_ne_bytes([byte]);
-            }
+            fill(info, &found);
             StatusValue(Status::Ok as u8)
         }
         Err(error) => status(error),
@@ -97,27 +145,18 @@ unsafe extern "C" fn read(
     offset: u64,
     buf: *mut u8,
     len: usize,
-    taken: *mut usize,
+    place: *mut usize,
 ) -> StatusValue {
     // SAFETY: as the library calls it.
     let (served, file) = unsafe { (served(user), &mut *file.cast::<Open>()) };
     // SAFETY: the same.
-    let (buf, taken) = unsafe { (std::slice::from_raw_parts_mut(buf, len), &mut *taken) };
-    match served.store.read(file, offset, buf) {
-        Ok(len) => {
-            *taken = len;
-            StatusValue(Status::Ok as u8)
-        }
-        Err(error) => status(error),
-    }
+    let (buf, place) = unsafe { (std::slice::from_raw_parts_mut(buf, len), &mut *place) };
+    taken(served.store.read(file, offset, buf), place, status)
 }
 
 unsafe extern "C" fn close(user: *mut c_void, file: *mut c_void) {
     // SAFETY: as the library calls it, once for each file.
-    unsafe {
-        served(user).open -= 1;
-        drop(Box::from_raw(file.cast::<Open>()));
-    }
+    unsafe { drop(served(user).take_back::<Open>(file)) }
 }
 
 unsafe extern "C" fn list(user: *mut c_void, path: *const c_char, listing: *mut *mut c_void) -> StatusValue {
@@ -160,10 +199,7 @@ unsafe extern "C" fn next(user: *mut c_void, listing: *mut c_void, entry: *mut E
 
 unsafe extern "C" fn end_list(user: *mut c_void, listing: *mut c_void) {
     // SAFETY: as the library calls it, once for each listing.
-    unsafe {
-        served(user).open -= 1;
-        drop(Box::from_raw(listing.cast::<Listing>()));
-    }
+    unsafe { drop(served(user).take_back::<Listing>(listing)) }
 }
 
 unsafe extern "C" fn known_digest(user: *mut c_void, file: *mut c_void, kind: DigestKind, digest: *mut u8) -> bool {
@@ -188,7 +224,13 @@ unsafe extern "C" fn unix_time(user: *mut c_void) -> u64 {
     unsafe { served(user) }.store.unix_time().unwrap_or(UNKNOWN)
 }
 
-fn status(error: StoreError) -> StatusValue {
+unsafe extern "C" fn is_linkless(user: *mut c_void, name: *const c_char) -> bool {
+    // SAFETY: as the library calls it.
+    unsafe { served(user).store.is_linkless(name_of(name)) }
+}
+
+/// What C returns for an error.
+pub fn status(error: StoreError) -> StatusValue {
     StatusValue(match error {
         StoreError::NotFound => Status::NotFound as u8,
         StoreError::NotFile => Status::NotFile as u8,

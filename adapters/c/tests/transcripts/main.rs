@@ -1,4 +1,4 @@
-//! The transcripts of the protocol that read, played against the functions of C with a virtual clock.
+//! The transcripts of the protocol, played against the functions of C with a virtual clock.
 #![allow(unexpected_cfgs, reason = "the documents' store has features of the core's, which this crate has not")]
 
 mod callbacks;
@@ -17,6 +17,10 @@ mod settings;
 #[allow(dead_code)]
 #[path = "../../../../core/tests/transcripts/store.rs"]
 mod store;
+#[allow(dead_code)]
+#[path = "../../../../core/tests/transcripts/uploads.rs"]
+mod uploads;
+mod writing;
 
 use document::{Document, Step, StoreLine, Transcript};
 use play::play;
@@ -30,16 +34,16 @@ fn document() -> Document {
     document
 }
 
-/// Whether the functions can: they read and wait, refuse as `busy` alone, and requests have one length.
+/// Whether the functions can: they have no dialect and no log that drops its head, keep no file that was replaced, refuse as `busy`
+/// alone, tell no key but of an encrypted client, and have requests of one length.
 fn is_playable(transcript: &Transcript, store: &[StoreLine]) -> bool {
-    let known = ["list", "stat", "get", "wait", "sha256"];
-    transcript.features.iter().all(|word| known.contains(&&word[..]))
+    let known = ["list", "stat", "get", "put", "delete", "rename", "makeDir", "space", "do", "wait", "sha256"];
+    transcript.features.iter().all(|word| known.contains(&word.trim_start_matches('!')))
         && transcript.text.is_none()
-        && transcript.rights.is_none()
         && transcript.unknown.is_none()
         && transcript.max_request.is_none()
         && transcript.refusing.as_deref().is_none_or(|word| word == "busy")
-        && !transcript.steps.iter().any(|step| matches!(step, Step::Displace | Step::Revoke))
+        && !transcript.steps.contains(&Step::Displace)
         && !transcript.steps.iter().any(|step| matches!(step, Step::Line(line) if line.contains("tooLong")))
         && !store.iter().any(|line| line.kept)
 }
@@ -56,7 +60,9 @@ fn play_all(pieces: &Pieces) {
     let outcomes = played.iter().map(|(transcript, store)| play(transcript, store, in_pieces(transcript)));
     let failures: Vec<String> = outcomes.filter_map(Result::err).collect();
     assert!(failures.is_empty(), "{pieces:?}:\n{}", failures.join("\n"));
-    assert!(played.len() > 60, "{} transcripts", played.len());
+    let writing = played.iter().filter(|(transcript, _)| ["desk", "workshop"].contains(&&transcript.store[..])).count();
+    let limited = played.iter().filter(|(transcript, _)| transcript.rights.is_some()).count();
+    assert!(played.len() > 120 && writing > 40 && limited > 5, "{}: {writing}, {limited}", played.len());
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use coracle_c::*;
 use coracle_core::{Close, CloseHow as CoreCloseHow, CloseReason as CoreCloseReason};
 
-use super::callbacks::{Served, callbacks};
+use super::callbacks::{Served, callbacks, rights};
 use super::document::{Step, StoreLine, Transcript};
 use super::output::Output;
 use super::settings::Pieces;
 use super::store::ScriptedStore;
+use super::writing::writer;
 
 /// Memory for a session, with room for what other crates' features add to the core in a build of the whole workspace.
 type Memory = [u64; 512];
@@ -34,7 +35,9 @@ struct Owner<'a> {
 /// The step at which the session differs from the transcript, and how.
 pub fn play(transcript: &Transcript, lines: &[StoreLine], pieces: Pieces) -> Result<(), String> {
     let mut served = Box::new(Served::new(ScriptedStore::new(lines, Rc::default())));
+    served.rights = transcript.rights.clone().map(CString::new).transpose().map_err(|error| error.to_string())?;
     let store = Box::new(callbacks(&mut served));
+    let writer = Box::new(writer(&transcript.features, reads_back(transcript, lines)));
     let name = CString::new("bench-7").map_err(|error| error.to_string())?;
     let waits = transcript.features.iter().any(|word| word == "wait");
     let config = Config {
@@ -49,14 +52,23 @@ pub fn play(transcript: &Transcript, lines: &[StoreLine], pieces: Pieces) -> Res
     let place = (&raw mut *session).cast();
     // SAFETY: all of it stays where it is until the session has ended.
     let outcomes = unsafe {
-        let made = coracle_server_init(server, size_of::<[u64; 64]>(), &raw const config, &raw const *store);
+        let mut outcomes = vec![];
+        outcomes.push(coracle_server_init(server, size_of::<[u64; 64]>(), &raw const config, &raw const *store));
+        let offers = |word: &&str| transcript.features.iter().any(|feature| feature == *word);
+        if ["put", "delete", "rename", "makeDir", "space", "do"].iter().any(offers) {
+            outcomes.push(coracle_server_set_writer(server, &raw const *writer));
+        }
+        if transcript.rights.is_some() {
+            outcomes.push(coracle_server_set_rights(server, Some(rights)));
+        }
         let begun = match transcript.refusing {
             None => coracle_session_init(place, size_of::<Memory>(), server, 0),
             Some(_) => coracle_session_init_busy(place, size_of::<Memory>(), server, 0),
         };
-        (made, begun)
+        outcomes.push(begun);
+        outcomes
     };
-    if outcomes != (Outcome::Ok, Outcome::Ok) {
+    if outcomes.iter().any(|outcome| *outcome != Outcome::Ok) {
         return Err(format!("{outcomes:?}"));
     }
     let output = Output::new(lines, None);
@@ -69,6 +81,15 @@ pub fn play(transcript: &Transcript, lines: &[StoreLine], pieces: Pieces) -> Res
     outcome.map_err(|error| format!("{}: {error}", transcript.name))?;
     let open = owner.served.open;
     if open == 0 { Ok(()) } else { Err(format!("{}: {open} files or listings were not closed", transcript.name)) }
+}
+
+/// Whether an upload of the transcript is read back: a writer in C does that with all or with none.
+fn reads_back(transcript: &Transcript, lines: &[StoreLine]) -> bool {
+    let mut names = lines.iter().filter(|line| line.reads_back).filter_map(|line| line.upload.as_deref());
+    names.any(|name| {
+        let is_in = |bytes: &[u8]| bytes.windows(name.len()).any(|part| part == name.as_bytes());
+        transcript.steps.iter().any(|step| matches!(step, Step::Send(bytes) if is_in(bytes)))
+    })
 }
 
 impl Owner<'_> {
@@ -115,12 +136,19 @@ impl Owner<'_> {
                 return self.output.expect_close(step, close, self.eof, !self.input.is_empty());
             }
             Step::Line(line) => {
-                // What sessions are that can also write.
-                let line = line.replace("\"maxRequest\":512", "\"maxRequest\":640");
+                // What sessions are that can also rename.
+                let line = line.replace("\"maxRequest\":512", "\"maxRequest\":768");
+                let line = line.replace("\"maxRequest\":640", "\"maxRequest\":768");
+                // Only `begin` says how much room there is.
+                let line = line.replace(",\"free\":0}", "}");
                 return self.output.expect(&Step::Line(line));
             }
             Step::Bytes(_) | Step::Message(_) | Step::Slice { .. } => return self.output.expect(step),
-            Step::Revoke | Step::Displace => return Err("there is no such function".into()),
+            Step::Revoke => {
+                self.served.rights = Some(CString::default());
+                return Ok(());
+            }
+            Step::Displace => return Err("there is no such function".into()),
         }
         self.run()
     }

@@ -1,6 +1,7 @@
 //! Runs an operation on all hosts: so many at once, in waves, within budgets.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -264,6 +265,14 @@ fn unconfirmed() -> Outcome {
     )
 }
 
+/// The outcome of a host at which this program itself failed. Otherwise all others would wait for the end of its visit.
+fn panicked() -> Outcome {
+    Outcome::failed(
+        Exit::LocalFile,
+        "a fault of this program, whose message stands above, ended the visit: it is not known what was done there",
+    )
+}
+
 impl Shared<'_> {
     fn lock(&self) -> MutexGuard<'_, RunState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,12 +289,12 @@ impl Shared<'_> {
                 was_begun: self.lock().begun[at],
                 row: self.run.table.row(target.name()),
             };
-            let begun = match turn {
+            let done = catch_unwind(AssertUnwindSafe(|| match turn {
                 Turn::Begin(_) => self.run.operation.begin(&mut visit),
                 Turn::Finish(_) => Begun::Ended(self.run.operation.finish(&mut visit)),
-            };
+            }));
             visit.row.close();
-            self.done(at, visit.was_begun, begun);
+            self.done(at, visit.was_begun, done.unwrap_or_else(|_| Begun::Ended(panicked())));
         }
     }
 
@@ -414,6 +423,70 @@ impl Shared<'_> {
             self.run
                 .table
                 .error(format_args!("ending with the {active} under way, a second signal ends at once{hint}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use clap::Parser;
+
+    use super::super::target::targets;
+    use super::{Begun, Exit, NetworkArgs, Operation, Outcome, Past, Plan, Run, State, Table, Visit};
+    use crate::inventory::members;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        network: NetworkArgs,
+    }
+
+    /// Panics at some hosts, and notes how often it was asked for anything.
+    struct Faulty {
+        begun: AtomicUsize,
+        when_begun: &'static str,
+        when_finished: &'static str,
+    }
+
+    impl Operation for Faulty {
+        fn begin(&self, visit: &mut Visit<'_>) -> Begun {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(visit.target.name(), self.when_begun, "as it should");
+            Begun::Bakes
+        }
+
+        fn finish(&self, visit: &mut Visit<'_>) -> Outcome {
+            assert_ne!(visit.target.name(), self.when_finished, "as it should");
+            Outcome::new(State::Done)
+        }
+    }
+
+    #[test]
+    fn g1_a_panic_at_one_host_is_its_outcome_and_the_others_go_on() {
+        let hosts = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", "127.0.0.1:4"];
+        let arguments = hosts.map(|host| host.parse().expect("a host"));
+        let network = Line::parse_from(["coracle"]).network;
+        for jobs in [1, 3] {
+            let targets = targets(members(&arguments, &[]).expect("four"), &network, jobs).expect("found");
+            let operation = Faulty { begun: AtomicUsize::new(0), when_begun: hosts[0], when_finished: hosts[2] };
+            let plan = Plan {
+                jobs,
+                wave_ends: vec![3, 4],
+                bake: Some(Duration::from_millis(1)),
+                bakes_each: true,
+                max_failed: 2,
+                max_unreachable: 0,
+            };
+            let table = Table::new("test", true);
+            let run = Run { operation: &operation, targets: &targets, network: &network, plan, journal: None, table };
+            let finished = run.run(&Past::default());
+            let states: Vec<_> = finished.outcomes.iter().map(|outcome| outcome.state).collect();
+            assert_eq!(states, [State::Failed, State::Done, State::Failed, State::Done]);
+            assert_eq!(finished.outcomes[0].exit, Exit::LocalFile);
+            assert_eq!(operation.begun.load(Ordering::Relaxed), 4);
         }
     }
 }

@@ -111,7 +111,7 @@ pub fn run(args: &Load) -> Exit {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    if let Some(warning) = descriptor_limit::raise(plan.clients) {
+    if let Some(warning) = descriptor_limit::raise(plan.clients, 0) {
         print_error(warning);
     }
     let (barrier, turns) = (StartBarrier::default(), TurnQueue::default());

@@ -43,19 +43,24 @@ impl AdmissionArgs {
         &self.proxy_protocol
     }
 
-    /// Clients that hold descriptors when `max_clients` are served: those of proxies that are not known yet have a socket, half as
-    /// much as one that is served.
-    pub fn most_clients(&self, max_clients: usize) -> usize {
-        if self.proxy_protocol.is_empty() { max_clients } else { max_clients.saturating_add(max_clients.max(64) / 2) }
+    /// Clients that may have a socket and no place, where `max_clients` are served: those that wait for one, and those of proxies
+    /// that are not known yet.
+    pub fn max_waiting(&self, max_clients: usize) -> usize {
+        let unknown = if self.proxy_protocol.is_empty() { 0 } else { max_clients.max(64) };
+        self.admission().max_waiting().saturating_add(unknown)
     }
 
     /// Sets the arguments in `limits`.
     pub fn apply_to(&self, limits: &mut Limits) {
-        limits.admission = match self.admission {
-            AdmissionPolicy::Busy => Admission::Busy,
-            AdmissionPolicy::Queue => Admission::Queue { length: self.queue_length, timeout: self.queue_timeout.0 },
-        };
+        limits.admission = self.admission();
         limits.on_text = self.on_text.clone();
         limits.classic = true;
+    }
+
+    fn admission(&self) -> Admission {
+        match self.admission {
+            AdmissionPolicy::Busy => Admission::Busy,
+            AdmissionPolicy::Queue => Admission::Queue { length: self.queue_length, timeout: self.queue_timeout.0 },
+        }
     }
 }

@@ -46,7 +46,8 @@ beside a copy. A file that changes, and one of --append, has versions of its own
 The objects of s3://BUCKET/PREFIX are files with the rest of their keys as paths, and their
 ETags as versions. The keys to the service come from the environment as for AWS's own tools:
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the profile AWS_PROFILE
-in ~/.aws/credentials and ~/.aws/config. So do AWS_REGION, AWS_ENDPOINT_URL for a service
+in ~/.aws/credentials and ~/.aws/config, or the role of a task of ECS or a pod of EKS, whose
+variables are set there. So do AWS_REGION, AWS_ENDPOINT_URL for a service
 other than AWS, and AWS_CA_BUNDLE for certificates of one's own. Clients are told 'busy'
 while the service cannot be reached, and come again.
 
@@ -58,7 +59,7 @@ only where that is not a terminal, as with --console 2>log.
 
 When all places are taken, a new client takes the place of the oldest one that has
 been idle for over a second; where there is none, the new client is told to try again. While
-places become free so fast that it would get one within half a second, it waits for that.
+places become free so fast that it would get one within a second, it waits for that.
 With --admission queue new clients wait in any case, and are served in order of arrival;
 --max-clients 1 then serves strictly one after another.
 

@@ -275,7 +275,7 @@ where
             Err(error) => return fail(Exit::Network, &error),
         }
     }
-    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
+    if let Some(warning) = descriptor_limit::raise(args.max_clients, args.admission.max_waiting(args.max_clients)) {
         print_error(warning);
     }
     let metrics = Metrics::new();
@@ -323,7 +323,7 @@ fn serve_on_console(args: &Serve, store: DirectoryStore, channel: Option<Arc<Ser
         [text] => ListenAddress::split(text),
         _ => return fail(Exit::Usage, &"the console has one address to listen on: give --listen once"),
     };
-    if let Some(warning) = descriptor_limit::raise(args.admission.most_clients(args.max_clients)) {
+    if let Some(warning) = descriptor_limit::raise(args.max_clients, args.admission.max_waiting(args.max_clients)) {
         print_error(warning);
     }
     let store = SwappableStore::new(store);

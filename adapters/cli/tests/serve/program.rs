@@ -256,6 +256,25 @@ fn x1_who_is_turned_away_makes_room() {
 }
 
 #[test]
+fn x1_descriptors_of_clients_that_wait_are_counted() {
+    let waits = "--admission queue --queue-length 600";
+    for (options, warning) in [
+        ("", "400 clients, and 512 that wait, may need 1344 open files, and the limit is 1100"),
+        (
+            "--proxy-protocol 127.0.0.1",
+            "400 clients, and 912 that wait, may need 1744 open files, and the limit is 1100",
+        ),
+        (waits, "400 clients, and 600 that wait, may need 1432 open files, and the limit is 1100"),
+    ] {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n 1100; exec \"$0\" serve --max-clients 400 {options} \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_coracle")]);
+        let program = Program::start_as(command);
+        assert!(program.log().contains(warning), "{options}: {}", program.log());
+    }
+}
+
+#[test]
 fn x2_without_threads_it_says_busy_and_goes_on() {
     let program = Program::start(&[]);
     let mut first = program.connect();

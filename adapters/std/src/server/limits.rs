@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use coracle_core::{ServerConfig, TextPolicy};
 
-/// Descriptors that a server needs beside a socket and a file for each client. Sockets that linger after their connection
-/// has ended are not counted.
+use super::retry_estimate::MAX_HELD;
+
+/// Descriptors that a server needs beside a socket and a file for each client, and a socket for each that waits
+/// ([`Admission::max_waiting`]). Sockets that linger after their connection has ended are not counted.
 pub const SPARE_DESCRIPTORS: usize = 32;
 
 /// Limits of a server.
@@ -62,8 +64,8 @@ pub struct Limits {
 #[non_exhaustive]
 pub enum Admission {
     /// The oldest connection that has sent no request for more than a second is closed in its favour. Where there is none, it is
-    /// refused with `busy`; but while places become free so fast that one is about to be its own, it waits for that, for half a
-    /// second at most, and 512 clients do so at a time.
+    /// refused with `busy`; but while places change hands so fast that one is about to be its own, it waits for that, for a second at
+    /// most, and 512 clients do so at a time.
     #[default]
     Busy,
     /// It waits until a connection ends; clients are served in the order in which they connected. No connection is closed
@@ -74,6 +76,17 @@ pub enum Admission {
         /// Longest time in the queue; `None`: for ever.
         timeout: Option<Duration>,
     },
+}
+
+impl Admission {
+    /// Clients that may wait for a place at a time, each of which has a socket.
+    #[must_use]
+    pub const fn max_waiting(self) -> usize {
+        match self {
+            Self::Busy => MAX_HELD,
+            Self::Queue { length, .. } => length,
+        }
+    }
 }
 
 /// What a server does with bytes that are no request.

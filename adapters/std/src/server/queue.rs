@@ -10,7 +10,7 @@ use socket2::Socket;
 
 use super::event::DequeueReason;
 use super::limits::Admission;
-use super::retry_estimate::{HELD, MAX_HELD};
+use super::retry_estimate::HELD;
 use crate::sys;
 
 /// Time between two sweeps, and a little more for each client, so that sweeping takes a small part of the time.
@@ -44,11 +44,11 @@ pub(super) struct Dismissal {
 
 impl Queue {
     pub(super) fn new(admission: Admission) -> Self {
-        let waiting = VecDeque::new();
-        match admission {
-            Admission::Busy => Self { is_for_all: false, length: MAX_HELD, timeout: Some(HELD), waiting },
-            Admission::Queue { length, timeout } => Self { is_for_all: true, length, timeout, waiting },
-        }
+        let (is_for_all, timeout) = match admission {
+            Admission::Busy => (false, Some(HELD)),
+            Admission::Queue { timeout, .. } => (true, timeout),
+        };
+        Self { is_for_all, length: admission.max_waiting(), timeout, waiting: VecDeque::new() }
     }
 
     pub(super) const fn is_for_all(&self) -> bool {

@@ -5,8 +5,9 @@
 //! the latest ones, and from the number of places (Little's law). Appointments are a little closer together than that, since a
 //! place that no client comes for is lost, and a client who comes too early is only given another one.
 //!
-//! While places become free so fast that a second visit would take longer than the wait for one, clients wait instead, in the order
-//! in which they came: otherwise those who come at the right moment would overtake those who were told to come again.
+//! While places change hands so fast that one is free soon, clients wait for it instead, in the order in which they came: those that
+//! kept their appointment and find no place as well as newcomers. So no place stays empty between two appointments, and who comes at
+//! the right moment overtakes few of those who were told to come again.
 
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ const SHARE: u32 = 8;
 /// Appointments in the time in which three places become free.
 const OVERBOOKED: u32 = 4;
 const SHORTEST: Duration = Duration::from_millis(100);
-/// How long a client waits at most for a place that is about to become free: as long as several visits take.
-pub(crate) const HELD: Duration = Duration::from_millis(500);
+/// How long a client waits at most for a place that is about to become free: as long as a crowd may take to come.
+pub(crate) const HELD: Duration = Duration::from_secs(1);
 /// As many clients do so at a time, each of which takes a descriptor.
 pub(crate) const MAX_HELD: usize = 512;
 /// The most that `retry_ms` can tell.
@@ -29,10 +30,10 @@ pub(crate) struct RetryEstimate {
     places: u32,
     /// How long connections last, on average.
     lasting: Duration,
+    /// Whether one has ended, so that this is no guess.
+    is_known: bool,
     /// When the number of connections changed last.
     changed: Instant,
-    /// When a place became free last.
-    freed: Option<Instant>,
     /// The last appointment.
     booked: Instant,
 }
@@ -41,7 +42,7 @@ impl RetryEstimate {
     /// For a server with `places`, from `now` on.
     pub(crate) fn new(places: usize, now: Instant) -> Self {
         let places = u32::try_from(places).unwrap_or(u32::MAX).max(1);
-        Self { places, lasting: FIRST_GUESS, changed: now, freed: None, booked: now }
+        Self { places, lasting: FIRST_GUESS, is_known: false, changed: now, booked: now }
     }
 
     /// A connection was admitted.
@@ -52,18 +53,16 @@ impl RetryEstimate {
     /// A connection has ended after `lasted`.
     pub(crate) fn freed(&mut self, lasted: Duration, now: Instant) {
         self.lasting = self.lasting - self.lasting / SHARE + lasted / SHARE;
+        self.is_known = true;
         self.changed = now;
-        self.freed = Some(now);
     }
 
     /// Whether a client that finds all places taken, and `held` clients that wait before it, gets one within [`HELD`], since places
-    /// become free one after the other.
+    /// change hands that fast.
     pub(crate) fn is_soon(&self, held: usize, now: Instant) -> bool {
         let held = u32::try_from(held).unwrap_or(u32::MAX);
-        let is_moving = self.freed.is_some_and(|freed| now.saturating_duration_since(freed) < HELD);
-        // Where others were told to come later, so is this one: it would overtake them.
-        let is_early = self.booked.saturating_duration_since(now) < HELD;
-        is_moving && is_early && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
+        let is_moving = now.saturating_duration_since(self.changed) < HELD;
+        self.is_known && is_moving && (self.lasting / self.places).saturating_mul(held.saturating_add(1)) < HELD
     }
 
     /// When a client comes again that found all places taken, and `queued` clients waiting for one.
@@ -132,19 +131,25 @@ mod tests {
     fn a_place_is_soon_free_while_places_become_free() {
         let began = Instant::now();
         let mut estimate = RetryEstimate::new(64, began);
+        estimate.taken(began);
         assert!(!estimate.is_soon(0, began), "none has become free yet");
         for _ in 0..200 {
-            estimate.freed(Duration::from_millis(64), began);
+            estimate.freed(Duration::from_millis(128), began);
         }
-        // One in a millisecond, so that the five hundredth waits for half a second.
+        // One in two milliseconds, so that the five hundredth waits for a second.
         assert!(estimate.is_soon(0, began) && estimate.is_soon(490, began));
         assert!(!estimate.is_soon(500, began) && !estimate.is_soon(usize::MAX, began));
         assert!(estimate.is_soon(0, began + HELD - Duration::from_millis(1)));
         assert!(!estimate.is_soon(0, began + HELD), "none becomes free any more");
+        estimate.taken(began + HELD);
+        assert!(estimate.is_soon(0, began + HELD), "the places were taken a moment ago");
+        // Appointments of others change nothing.
+        assert!((0..1_000).all(|_| estimate.book(0, began + HELD) > Duration::ZERO));
+        assert!(estimate.is_soon(0, began + HELD));
         for _ in 0..200 {
-            estimate.freed(seconds(60), began);
+            estimate.freed(seconds(65), began + HELD);
         }
-        assert!(!estimate.is_soon(0, began), "one becomes free in a second");
+        assert!(!estimate.is_soon(0, began + HELD), "one becomes free in a second");
     }
 
     #[test]

@@ -43,3 +43,30 @@ fn temporary(path: &Path) -> io::Result<(PathBuf, PathBuf)> {
     temporary.push(format!(".{}", process::id()));
     Ok((directory.to_owned(), directory.join(temporary)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{self, Write};
+
+    use super::write;
+
+    #[test]
+    fn b4_a_file_has_its_old_contents_until_the_new_ones_are_complete() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("manifest");
+        let read = || fs::read_to_string(&path).expect("there");
+        write(&path, |out| out.write_all(b"old")).expect("written");
+        for is_written in [false, true] {
+            let written = write(&path, |out| {
+                out.write_all(b"new")?;
+                out.flush()?;
+                assert_eq!(read(), "old");
+                if is_written { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            });
+            assert_eq!(written.is_ok(), is_written);
+            assert_eq!(read(), if is_written { "new" } else { "old" });
+            assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 1, "nothing else is left");
+        }
+    }
+}

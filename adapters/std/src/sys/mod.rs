@@ -73,7 +73,7 @@ pub(crate) use rustix::fd::AsFd;
 #[cfg(unix)]
 pub(crate) use unix::{ConfinedDirectory, DirectoryEntry, DirectoryReader, open_any, stamp, store_error};
 #[cfg(unix)]
-pub(crate) use unix_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
+pub(crate) use unix_changes::{is_out_of_space, is_read_only, may_write, reserve, sync_contents, total_space};
 #[cfg(unix)]
 pub use unix_directory::{SystemDirectory, SystemFileSystem};
 #[cfg(all(unix, feature = "discover"))]
@@ -94,7 +94,7 @@ pub(crate) use windows::{
     ConfinedDirectory, DirectoryEntry, DirectoryReader, has_lasting_inodes, open_any, stamp, store_error,
 };
 #[cfg(windows)]
-pub(crate) use windows_changes::{is_out_of_space, is_read_only, may_write, reserve, total_space};
+pub(crate) use windows_changes::{is_out_of_space, is_read_only, may_write, reserve, sync_contents, total_space};
 #[cfg(windows)]
 pub use windows_directory::{SystemDirectory, SystemFileSystem};
 #[cfg(all(windows, feature = "discover"))]

@@ -22,6 +22,11 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
+/// Makes the contents of `file`, which may be open for reading alone, survive a power cut.
+pub(crate) fn sync_contents(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
 /// The size of the file system in bytes; `None` where it does not say.
 pub(crate) fn total_space(directory: &SystemDirectory) -> io::Result<Option<u64>> {
     let stat = fstatvfs(directory)?;

@@ -1,7 +1,7 @@
 //! What a server with writing asks of the file system, as Windows has it.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 
 use super::SystemDirectory;
@@ -9,6 +9,12 @@ use super::SystemDirectory;
 /// Does nothing: room is taken as it is written.
 pub(crate) fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
+}
+
+/// Makes the contents of `file`, which may be open for reading alone, survive a power cut.
+pub(crate) fn sync_contents(file: &File) -> io::Result<()> {
+    // Only who may write to a file can do that.
+    OpenOptions::new().write(true).open(winx::file::get_file_path(file)?)?.sync_all()
 }
 
 /// The size of the file system in bytes.

@@ -51,7 +51,8 @@ impl SystemDirectory {
     ///
     /// The operating system's.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path)?;
+        // wine has no complete form of paths that are longer than 260 characters.
+        let path = fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
         Ok(Self { dir: Dir::open_ambient_dir(&path, ambient_authority())?, path })
     }
 

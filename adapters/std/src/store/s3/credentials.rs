@@ -9,13 +9,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rusty_s3::Credentials;
 use zeroize::Zeroizing;
 
+use super::container::ContainerRole;
 use super::error::S3Error;
 use super::profile::Profile;
 
-/// Keys that are read again from the files that they came from, since temporary ones are replaced there.
+/// Keys that are read again from where they came from, since temporary ones are replaced there.
 pub(super) struct KeySource {
     current: RwLock<Arc<Credentials>>,
-    files: Option<KeyFiles>,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// They stay.
+    Given,
+    Files(KeyFiles),
+    Role(ContainerRole),
 }
 
 /// Files with keys.
@@ -28,30 +37,44 @@ pub(super) struct KeyFiles {
 impl KeySource {
     /// Keys that stay.
     pub(super) fn fixed(key: &str, secret: &str, token: Option<&str>) -> Self {
-        Self { current: RwLock::new(Arc::new(credentials(key, secret, token))), files: None }
+        Self::new(credentials(key, secret, token), Origin::Given)
     }
 
-    /// Keys from the first of the files that has some.
-    pub(super) fn of_files(files: KeyFiles) -> Result<Self, S3Error> {
-        let current = files.read()?.ok_or_else(|| {
-            let names: Vec<_> =
-                files.sections.iter().map(|(path, name)| format!("[{name}] in {}", path.display())).collect();
-            S3Error::Settings(format!(
-                "there are no keys for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write \
-                 aws_access_key_id and aws_secret_access_key beneath {}",
-                names.join(" or ")
-            ))
-        })?;
-        Ok(Self { current: RwLock::new(Arc::new(current)), files: Some(files) })
+    /// Keys from the first of the files that has some, or else of the role.
+    pub(super) fn find(files: KeyFiles, role: Option<ContainerRole>) -> Result<Self, S3Error> {
+        if let Some(current) = files.read()? {
+            return Ok(Self::new(current, Origin::Files(files)));
+        }
+        if let Some(role) = role
+            && let Some(current) = role.ask()?
+        {
+            return Ok(Self::new(current, Origin::Role(role)));
+        }
+        let names: Vec<_> =
+            files.sections.iter().map(|(path, name)| format!("[{name}] in {}", path.display())).collect();
+        Err(S3Error::Settings(format!(
+            "there are no keys for the object store: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write \
+             aws_access_key_id and aws_secret_access_key beneath {}",
+            names.join(" or ")
+        )))
+    }
+
+    fn new(current: Credentials, origin: Origin) -> Self {
+        Self { current: RwLock::new(Arc::new(current)), origin }
     }
 
     pub(super) fn current(&self) -> Arc<Credentials> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the files again, and returns whether the keys are others than `refused`, with which a request was refused.
+    /// Reads them again, and returns whether they are others than `refused`, with which a request was refused.
     pub(super) fn replace(&self, refused: &Credentials) -> bool {
-        if let Some(Ok(Some(read))) = self.files.as_ref().map(KeyFiles::read) {
+        let read = match &self.origin {
+            Origin::Given => Ok(None),
+            Origin::Files(files) => files.read(),
+            Origin::Role(role) => role.ask(),
+        };
+        if let Ok(Some(read)) = read {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             if **current != read {
                 *current = Arc::new(read);
@@ -63,7 +86,7 @@ impl KeySource {
 
 impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeySource").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("KeySource").field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -114,15 +137,15 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("credentials");
         let files = KeyFiles { sections: vec![(path.clone(), "default".to_owned())] };
-        let error = KeySource::of_files(files.clone()).expect_err("no keys").to_string();
+        let error = KeySource::find(files.clone(), None).expect_err("no keys").to_string();
         assert!(error.contains("there are no keys") && error.contains("[default] in "), "{error}");
 
         fs::write(&path, "[default]\naws_access_key_id = A\n").expect("written");
-        let error = KeySource::of_files(files.clone()).expect_err("half of them").to_string();
+        let error = KeySource::find(files.clone(), None).expect_err("half of them").to_string();
         assert!(error.contains("has no aws_secret_access_key"), "{error}");
 
         fs::write(&path, "[default]\naws_access_key_id = A\naws_secret_access_key = secret-1\n").expect("written");
-        let source = KeySource::of_files(files).expect("keys");
+        let source = KeySource::find(files, None).expect("keys");
         let first = source.current();
         assert_eq!((first.key(), first.secret(), first.token()), ("A", "secret-1", None));
         assert!(!source.replace(&first), "they are the same");
@@ -146,6 +169,6 @@ mod tests {
         let source = KeySource::fixed("A", "secret", Some("token"));
         assert!(!source.replace(&source.current()));
         assert_eq!(source.current().token(), Some("token"));
-        assert_eq!(format!("{source:?}"), "KeySource { files: None, .. }");
+        assert_eq!(format!("{source:?}"), "KeySource { origin: Given, .. }");
     }
 }

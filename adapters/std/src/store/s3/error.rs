@@ -37,6 +37,11 @@ impl S3Error {
         matches!(self, Self::Refused { status: 401 | 403, .. })
     }
 
+    /// Whether other keys may help. S3 calls a token that has expired a bad request, and an answer to HEAD tells no code.
+    pub(super) const fn may_be_of_keys(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 401 | 403, .. })
+    }
+
     pub(super) fn is_not_found(&self) -> bool {
         // Without a bucket nothing is found, which is no answer to the question for a file.
         matches!(self, Self::Refused { status: 404, code, .. } if code.as_deref() != Some("NoSuchBucket"))

@@ -1,5 +1,6 @@
 //! The objects of a bucket as a store.
 
+mod container;
 mod credentials;
 mod digests;
 mod error;

@@ -85,12 +85,9 @@ impl S3Client {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let is_repeated = if error.is_denied() {
-                // Temporary keys end, and their successors are in the file.
-                self.settings.keys.replace(&keys)
-            } else {
-                error.is_temporary() && repetition.pause()
-            };
+            // Temporary keys end, and their successors are where they came from.
+            let is_repeated = (error.may_be_of_keys() && self.settings.keys.replace(&keys))
+                || (error.is_temporary() && repetition.pause());
             if !is_repeated {
                 return Err(error);
             }
@@ -184,7 +181,48 @@ fn code(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::code;
+    use std::fs;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::super::credentials::{KeyFiles, KeySource};
+    use super::{S3Client, S3Request, S3Settings, code};
+
+    /// To HEAD S3 says no more than that it is a bad request.
+    #[test]
+    fn b5_keys_that_have_expired_are_read_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("credentials");
+        let write = |key: &str| {
+            let text = format!("[default]\naws_access_key_id = {key}\naws_secret_access_key = secret\n");
+            fs::write(&path, text).expect("written");
+        };
+        write("OLD");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("its address"));
+        let mut settings = S3Settings::new("", "", None).with_endpoint(&endpoint);
+        let files = KeyFiles { sections: vec![(path.clone(), "default".to_owned())] };
+        settings.keys = KeySource::find(files, None).expect("keys");
+        let bucket = settings.bucket(&"s3://images".parse().expect("a location")).expect("an address");
+        let client = S3Client::new(bucket, settings);
+        write("NEW");
+        let served = thread::spawn(move || {
+            ["400 Bad Request", "200 OK"].map(|status| {
+                let (mut socket, _) = listener.accept().expect("accepted");
+                let mut lines = BufReader::new(&socket).lines().map_while(Result::ok);
+                let request = lines.next().expect("a request");
+                assert!(lines.any(|line| line.is_empty()), "its end");
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                socket.write_all(answer.as_bytes()).expect("sent");
+                request
+            })
+        });
+        assert_eq!(client.run(&S3Request::Head { key: "a" }).expect("with the new keys").status(), 200);
+        let requests = served.join().expect("no panic");
+        assert!(requests[0].contains("X-Amz-Credential=OLD%2F"), "{requests:?}");
+        assert!(requests[1].contains("X-Amz-Credential=NEW%2F"), "{requests:?}");
+    }
 
     #[test]
     fn of_a_refusal_its_code_is_taken() {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rusty_s3::{Bucket, UrlStyle};
 use ureq::tls::{Certificate, PemItem, parse_pem};
 
+use super::container::ContainerRole;
 use super::credentials::{KeyFiles, KeySource, read_profile};
 use super::error::S3Error;
 use super::location::S3Location;
@@ -45,7 +46,10 @@ impl S3Settings {
     /// What the environment says, as AWS's own tools read it:
     ///
     /// - `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`; without those the keys of the profile
-    ///   (`AWS_PROFILE`, or `default`) in `~/.aws/credentials` or `~/.aws/config`, which are read again when keys are refused
+    ///   (`AWS_PROFILE`, or `default`) in `~/.aws/credentials` or `~/.aws/config`; without those the keys of a container's role
+    ///   (`AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `AWS_CONTAINER_CREDENTIALS_FULL_URI`, with
+    ///   `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` or `AWS_CONTAINER_AUTHORIZATION_TOKEN`), as ECS and EKS set them. Files and role
+    ///   are asked again when keys are refused. Roles of instances and web identities are not looked for
     /// - `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's `region`
     /// - `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` or the profile's `endpoint_url`
     /// - `AWS_SHARED_CREDENTIALS_FILE` and `AWS_CONFIG_FILE` in place of those two files
@@ -90,7 +94,10 @@ impl S3Settings {
         let settings = read_profile(&config, &section)?;
         let keys = match (variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY")) {
             (Some(key), Some(secret)) => KeySource::fixed(&key, &secret, variable("AWS_SESSION_TOKEN").as_deref()),
-            (None, None) => KeySource::of_files(KeyFiles { sections: vec![(shared, profile), (config, section)] })?,
+            (None, None) => {
+                let files = KeyFiles { sections: vec![(shared, profile), (config, section)] };
+                KeySource::find(files, ContainerRole::from_variables(variable)?)?
+            }
             (key, _) => {
                 let missing = if key.is_some() { "AWS_SECRET_ACCESS_KEY" } else { "AWS_ACCESS_KEY_ID" };
                 return Err(S3Error::Settings(format!("{missing} is not set, but the other one of the two keys is")));
@@ -250,6 +257,15 @@ mod tests {
         assert!(error.contains("[c] in ") && error.contains("[profile c] in "), "{error}");
         let error = settings(&KEYS[..1]).expect_err("half of them").to_string();
         assert_eq!(error, "AWS_SECRET_ACCESS_KEY is not set, but the other one of the two keys is");
+    }
+
+    #[test]
+    fn the_role_of_a_container_has_keys_where_there_are_no_others() {
+        // Nobody listens there.
+        let role = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/role");
+        let error = settings(&[role]).expect_err("no keys").to_string();
+        assert!(error.starts_with("the service with the keys of this container's role: "), "{error}");
+        assert_eq!(settings(&[KEYS[0], KEYS[1], role]).expect("settings").keys.current().key(), "AKID");
     }
 
     #[test]

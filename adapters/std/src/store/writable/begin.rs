@@ -15,7 +15,7 @@ use super::upload::Upload;
 use super::uploads::Claim;
 use super::writer::Writer;
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, Identity, Opened};
-use crate::sys::reserve;
+use crate::sys::{reserve, sync_contents};
 
 /// Room is reserved for files of more bytes. A shorter one is here at once, so that the write itself tells of a full disk; and
 /// many of them are stored in less time without.
@@ -41,7 +41,7 @@ impl Writer {
             && let Some(begun) = compare(store, put, current)?
         {
             // Told that it is there, the client counts on it: it may have been stored without a sync, or not be synced yet.
-            current.as_std().sync_all().map_err(|error| write_error(&error))?;
+            sync_contents(current.as_std()).map_err(|error| write_error(&error))?;
             place.sync()?;
             return Ok(begun);
         }
@@ -51,7 +51,7 @@ impl Writer {
             (target, name)
         });
         if let Some((target, name)) = &names
-            && let available = self.uploads.is_available(target, name, attempt, now)
+            && let available = self.shared.uploads.is_available(target, name, attempt, now)
             && available != Ok(true)
         {
             // It may be one that nobody has asked for yet.
@@ -80,7 +80,7 @@ impl Writer {
         });
         // Counted while no other upload begins: those that are deferred are complete.
         let limits = (|| self.options.max_uploads.saturating_add(self.deferred.len()), || self.room_for_uploads());
-        let claim = self.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
+        let claim = self.shared.uploads.claim(&target, &name, put.size, limits, attempt, now)?;
         let Claim::Granted { upload, ticket, displaced } = claim else { return Ok(Begun::Wait) };
         let file = displaced
             .map_or(Ok(()), |displaced| place.remove(&displaced))
@@ -91,18 +91,18 @@ impl Writer {
                     share: self.commits.share(place.identity, have),
                     identity,
                     have,
-                    writer: Arc::clone(self),
+                    shared: Arc::clone(&self.shared),
                     place: Arc::new(place),
                     target,
                     unfinished: upload,
                     ticket,
                 };
-                let upload = Upload::new(partial, Arc::new(file), put);
+                let upload = Upload::new(Arc::clone(self), partial, Arc::new(file), put);
                 Ok(Begun::Upload { upload, have })
             }
             Err(error) => {
                 upload.turn().release(ticket);
-                self.uploads.forget(&target, &upload);
+                self.shared.uploads.forget(&target, &upload);
                 Err(error)
             }
         }

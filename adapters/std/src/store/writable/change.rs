@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::sync::PoisonError;
 
 use coracle_core::{Delete, FileName, Rename, Replace, StoreError, WriteError};
 
@@ -20,7 +19,7 @@ impl Writer {
         match delete {
             Delete::File { version, .. } => self.delete_file(&place, *version),
             Delete::Partial { .. } => {
-                let removed = self.uploads.remove_unused(&place.target(), |name| place.remove(name))?;
+                let removed = self.shared.uploads.remove_unused(&place.target(), |name| place.remove(name))?;
                 removed.ok_or_else(|| StoreError::NotFound.into())
             }
             Delete::Directory { .. } => self.delete_directory(&place),
@@ -34,7 +33,7 @@ impl Writer {
         self.check_name(rename.to)?;
         let from = Place::open(&self.root, rename.name, &self.append_only)?;
         let to = Place::open(&self.root, rename.to, &self.append_only)?;
-        let _lock = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.shared.lock_names();
         self.check_unused(&from)?;
         self.check_unused(&to)?;
         existing(&from, rename.version)?;
@@ -72,18 +71,18 @@ impl Writer {
 
     fn delete_file(&self, place: &Place, version: Option<&str>) -> Result<(), WriteError> {
         let target = place.target();
-        let _lock = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.shared.lock_names();
         self.check_unused(place)?;
         match existing(place, version) {
             Ok(len) => {
                 place.check_writable()?;
                 place.directory.remove(&place.leaf).map_err(|error| write_error(&error))?;
-                self.change_used(len, 0);
-                self.uploads.remove_unused(&target, |name| place.remove(name))?;
+                self.shared.change_used(len, 0);
+                self.shared.uploads.remove_unused(&target, |name| place.remove(name))?;
             }
             // An upload without a file that it would replace is all there is to delete.
             Err(WriteError::Store(StoreError::NotFound)) if version.is_none() => {
-                let removed = self.uploads.remove_unused(&target, |name| place.remove(name))?;
+                let removed = self.shared.uploads.remove_unused(&target, |name| place.remove(name))?;
                 removed.ok_or(StoreError::NotFound)?;
             }
             Err(error) => return Err(error),
@@ -118,14 +117,14 @@ impl Writer {
         let mut found = Vec::new();
         for name in directory.names().map_err(io)? {
             let target = Target::of_partial(identity, &name).ok_or(WriteError::NotEmpty)?;
-            if self.uploads.is_in_use(&target) {
+            if self.shared.uploads.is_in_use(&target) {
                 self.deferred.hurry();
                 return Err(WriteError::InUse);
             }
             found.push((target, name));
         }
         for (target, name) in found {
-            let known = self.uploads.remove_unused(&target, |known| directory.remove(known).map_err(io))?;
+            let known = self.shared.uploads.remove_unused(&target, |known| directory.remove(known).map_err(io))?;
             if known.is_none() {
                 directory.remove(&name).map_err(io)?;
             }
@@ -134,7 +133,7 @@ impl Writer {
     }
 
     fn check_unused(&self, place: &Place) -> Result<(), WriteError> {
-        if !self.uploads.is_in_use(&place.target()) {
+        if !self.shared.uploads.is_in_use(&place.target()) {
             return Ok(());
         }
         self.deferred.hurry();

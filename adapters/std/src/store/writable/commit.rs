@@ -3,22 +3,23 @@
 use std::fs::File as SystemFile;
 use std::io;
 use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use coracle_core::{FileInfo, Put, Replace, StoreError, UploadTicket, WriteError};
 
 use super::super::file::File;
+use super::deferrals::Outstanding;
 use super::place::{Place, write_error};
+use super::shared::SharedState;
 use super::uploads::{Target, Unfinished};
-use super::writer::Writer;
 use crate::local::{Access, DirectoryHandle, FileHandle, Identity, Opened, SystemDirectory};
 
 /// The file of an unfinished upload that a connection has, and its right to it.
 #[derive(Clone, Debug)]
 pub(super) struct Partial {
-    pub writer: Arc<Writer>,
+    pub shared: Arc<SharedState>,
     pub place: Arc<Place>,
     pub target: Target,
     pub unfinished: Arc<Unfinished>,
@@ -49,8 +50,8 @@ pub(super) struct Commit {
 #[derive(Debug)]
 enum Outcome {
     Connection(Sender<Result<FileInfo, WriteError>>),
-    /// The syncs that ask, of the commit with this number.
-    Sync(u64),
+    /// The syncs that ask.
+    Sync(Outstanding),
     /// It was told.
     Told,
 }
@@ -87,7 +88,7 @@ impl Commit {
     }
 
     /// The same commit, with this number, for a sync. Its file is closed.
-    pub fn defer(&mut self, number: u64) {
+    pub fn defer(&mut self, number: Outstanding) {
         (self.file, self.outcome) = (None, Outcome::Sync(number));
     }
 
@@ -110,7 +111,7 @@ impl Commit {
     /// Ends the commit.
     pub fn finish(mut self, outcome: Result<Option<FileInfo>, WriteError>) {
         if outcome.is_ok() {
-            self.partial.writer.uploads.forget(&self.partial.target, &self.partial.unfinished);
+            self.partial.shared.uploads.forget(&self.partial.target, &self.partial.unfinished);
         }
         self.tell(outcome);
     }
@@ -122,7 +123,7 @@ impl Commit {
             Outcome::Connection(sender) => {
                 drop(sender.send(outcome.and_then(|info| info.ok_or(StoreError::Io.into()))));
             }
-            Outcome::Sync(number) => self.partial.writer.deferred.finished(number, outcome.is_ok()),
+            Outcome::Sync(number) => number.finish(outcome.is_ok()),
             Outcome::Told => {}
         }
     }
@@ -166,7 +167,7 @@ impl Commit {
     pub fn rename(&self) -> Result<Option<FileInfo>, WriteError> {
         let (directory, leaf, partial) =
             (&self.partial.place.directory, &self.partial.place.leaf, &self.partial.unfinished.name);
-        let _lock = self.partial.writer.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lock = self.partial.shared.lock_names();
         let is_ours = directory.status(partial).map_err(|error| write_error(&error))?.map(|status| status.identity)
             == Some(self.partial.identity);
         if !is_ours {
@@ -188,7 +189,7 @@ impl Commit {
             self.rename_to_free_name()
         };
         renamed.map_err(|error| name_error(&error))?;
-        self.partial.writer.change_used(replaced_len, self.size);
+        self.partial.shared.change_used(replaced_len, self.size);
         // A rename changes the version.
         let file = self.file.as_ref().map(|file| file.try_clone().map_err(|_| StoreError::Io)).transpose()?;
         Ok(file.map(|file| self.partial.place.as_named(file)?.info()).transpose()?)

@@ -6,11 +6,13 @@ mod change;
 mod commit;
 mod commits;
 mod committer;
+mod deferrals;
 mod deferred;
 mod deferring;
 mod hashing;
 mod options;
 mod place;
+mod shared;
 mod sweep;
 #[cfg(test)]
 mod tests;

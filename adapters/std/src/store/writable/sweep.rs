@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::uploads::Target;
@@ -26,7 +25,7 @@ impl Writer {
         let mut sweep = Sweep { writer: self, limit_ns, swept: Swept::default(), used: 0 };
         sweep.walk(&self.root, MAX_DEPTH)?;
         if self.options.quota.is_some() {
-            self.used.store(sweep.used, Ordering::Relaxed);
+            self.shared.set_used(sweep.used);
         }
         Ok(sweep.swept)
     }
@@ -67,7 +66,7 @@ impl Sweep<'_> {
 
     fn partial(&mut self, directory: &SystemDirectory, target: Target, name: &OsStr, status: FileStatus) {
         let is_old = status.modified_ns < self.limit_ns;
-        if self.writer.uploads.sweep(target, name, status.size, is_old, || directory.remove(name)) {
+        if self.writer.shared.uploads.sweep(target, name, status.size, is_old, || directory.remove(name)) {
             self.swept.removed += 1;
         } else {
             self.swept.left += 1;

@@ -13,6 +13,7 @@ use super::commit::{Commit, Partial};
 use super::committer::LARGE;
 use super::hashing::Hashing;
 use super::place::write_error;
+use super::writer::Writer;
 use crate::local::{DirectoryHandle, FileHandle};
 use crate::sys::begin_to_write_out;
 
@@ -26,6 +27,7 @@ const WRITE_OUT_LEN: u64 = 8 << 20;
 /// dropped.
 #[derive(Debug)]
 pub struct Upload {
+    writer: Arc<Writer>,
     partial: Partial,
     file: Arc<File>,
     /// A small file is soon complete; then it shares a sync with others.
@@ -41,13 +43,13 @@ pub struct Upload {
 
 impl Upload {
     /// The upload whose file is `file`.
-    pub(super) fn new(partial: Partial, file: Arc<File>, put: &Put<'_>) -> Self {
+    pub(super) fn new(writer: Arc<Writer>, partial: Partial, file: Arc<File>, put: &Put<'_>) -> Self {
         let is_large = put.size > LARGE;
-        let expected = (!is_large).then(|| partial.writer.commits.batches.expect());
+        let expected = (!is_large).then(|| writer.commits.batches.expect());
         let is_hashed = is_large && partial.have == 0;
         // Where there can be no thread, the caller hashes.
         let hashing = is_hashed.then(|| Hashing::begin(&file, put.size, put.digest.kind()).ok()).flatten();
-        Self { partial, file, expected, hashing, written_out: 0, commit: None, is_deferred: false }
+        Self { writer, partial, file, expected, hashing, written_out: 0, commit: None, is_deferred: false }
     }
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], now: Instant) -> Result<usize, WriteError> {
@@ -110,11 +112,10 @@ impl Upload {
                 let (sender, receiver) = mpsc::channel();
                 let commit = Commit::new(self.partial.clone(), Arc::clone(&self.file), put, sender);
                 commit.prepare()?;
-                let writer = &self.partial.writer;
                 let deferral = if put.deferred {
-                    writer.commit_later(commit)
+                    self.writer.commit_later(commit)
                 } else {
-                    writer.commit(commit);
+                    self.writer.commit(commit);
                     None
                 };
                 self.expected = None;
@@ -142,7 +143,7 @@ impl Upload {
         {
             // What cannot be removed is removed by a sweep.
             let _ = self.partial.place.remove(&self.partial.unfinished.name);
-            self.partial.writer.uploads.forget(&self.partial.target, &self.partial.unfinished);
+            self.partial.shared.uploads.forget(&self.partial.target, &self.partial.unfinished);
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What all connections of a store that is written to share.
 
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
 
 use coracle_core::{FileName, Put, Space, StoreError, WriteError};
 
@@ -12,7 +11,8 @@ use super::commits::Commits;
 use super::deferred::DeferredCommits;
 use super::options::WriteOptions;
 use super::place::write_error;
-use super::uploads::{Target, Uploads};
+use super::shared::SharedState;
+use super::uploads::Target;
 use crate::local::{DirectoryHandle, SystemDirectory, name_restriction};
 use crate::sys::total_space;
 
@@ -24,13 +24,9 @@ const LARGEST_FILE: u64 = i64::MAX.cast_unsigned();
 pub(super) struct Writer {
     pub root: SystemDirectory,
     pub options: WriteOptions,
-    pub uploads: Uploads,
+    pub shared: Arc<SharedState>,
     pub commits: Commits,
     pub deferred: DeferredCommits,
-    /// Held while a name is given, taken or removed, from the check of its precondition on.
-    pub names: Mutex<()>,
-    /// Bytes of all files beneath the directory, unfinished uploads left out; counted where there is a quota.
-    pub used: AtomicU64,
     pub is_hidden_served: bool,
     pub append_only: AppendOnly,
 }
@@ -42,10 +38,8 @@ impl Writer {
             commits: Commits::new(&root),
             root,
             options,
-            uploads: Uploads::default(),
+            shared: Arc::default(),
             deferred: DeferredCommits::default(),
-            names: Mutex::new(()),
-            used: AtomicU64::new(0),
             is_hidden_served: store.is_hidden_served(),
             append_only: store.append_only().clone(),
         })
@@ -78,13 +72,6 @@ impl Writer {
         Ok(space.with_free(Some(free.map_or(left, |free| free.min(left)))).with_max_file(self.options.max_file))
     }
 
-    /// Counts a file of `new_len` bytes in place of one of `old_len` bytes; 0 where there is none.
-    pub fn change_used(&self, old_len: u64, new_len: u64) {
-        let change = |used: u64| Some(used.saturating_sub(old_len).saturating_add(new_len));
-        // It never refuses.
-        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
-    }
-
     /// Checks that an upload to `target` fits: by the limits, then by what is free. One that `is_begun` has its room already.
     pub fn check_room(&self, put: &Put<'_>, target: Option<&Target>, is_begun: bool) -> Result<(), WriteError> {
         let max = self.options.max_file.unwrap_or(LARGEST_FILE).min(LARGEST_FILE);
@@ -106,13 +93,13 @@ impl Writer {
 
     /// The bytes that the quota leaves for an upload to `target`; `None` where there is none.
     fn quota_left(&self, target: Option<&Target>) -> Option<u64> {
-        let left = || self.room_for_uploads().saturating_sub(self.uploads.reserved_by_others(target));
+        let left = || self.room_for_uploads().saturating_sub(self.shared.uploads.reserved_by_others(target));
         self.options.quota.map(|_| left())
     }
 
     /// How many bytes the quota leaves for all uploads together.
     pub fn room_for_uploads(&self) -> u64 {
-        let left = |quota: u64| quota.saturating_sub(self.used.load(Ordering::Relaxed));
+        let left = |quota: u64| quota.saturating_sub(self.shared.used());
         self.options.quota.map_or(u64::MAX, left)
     }
 }
