@@ -20,6 +20,7 @@ mod inventory;
 mod key;
 mod listen_address;
 mod load;
+mod local_digest;
 mod ls;
 mod names;
 mod progress;

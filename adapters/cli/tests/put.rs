@@ -114,6 +114,52 @@ fn trees_and_standard_input() {
     assert_eq!(server.read("in.txt"), b"piped");
 }
 
+/// What is told is what is done afterwards.
+#[test]
+fn a_dry_run_sends_nothing_and_says_what_would_be_sent() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    fs::create_dir(here.path().join("t")).expect("made");
+    for (name, contents) in [("1", "one"), ("2", "two"), ("3", "three")] {
+        fs::write(here.path().join("t").join(name), contents).expect("written");
+    }
+    fs::create_dir(server.root.path().join("t")).expect("made");
+    fs::write(server.root.path().join("t/1"), "one").expect("written");
+    fs::write(server.root.path().join("t/2"), "TWO").expect("written");
+    let tree = here.path().join("t");
+    let (code, message) = server.fail("put", &["-r", text(&tree), "--dry-run"]);
+    assert!(code == Some(1) && message.contains("t/2: the name is taken"), "{message}");
+    let lines = server.succeed("put", &["-r", text(&tree), "--dry-run", "-f"]);
+    let expected = "send t/2 (changed, 3 bytes)\nsend t/3 (new, 5 bytes)\n2 would be sent (8 bytes), 1 equal";
+    assert!(lines.starts_with(expected), "{lines}");
+    let lines = server.succeed("put", &["-r", text(&tree), "--dry-run", "-f", "--json"]);
+    assert!(lines.contains(r#""outcome":"wouldSend""#) && lines.contains(r#""reason":"changed""#), "{lines}");
+    let file = tree.join("2");
+    let (code, message) = server.fail("put", &[text(&file), "-o", "t/2", "--dry-run", "--if-version", "another"]);
+    assert!(code == Some(1) && message.contains("not in the version of --if-version"), "{message}");
+    assert_eq!(server.fail("put", &["-", "-o", "x", "--dry-run"]).0, Some(2));
+    assert_eq!((server.read("t/2").as_slice(), server.root.path().join("t/3").exists()), (&b"TWO"[..], false));
+    let done = server.succeed("put", &["-r", text(&tree), "-f"]);
+    assert!(done.starts_with("2 sent (8 bytes), 1 equal"), "{done}");
+}
+
+#[test]
+fn a_tree_is_told_file_by_file_where_asked() {
+    let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));
+    fs::create_dir(here.path().join("t")).expect("made");
+    fs::write(here.path().join("t/1"), "one").expect("written");
+    let tree = here.path().join("t");
+    let told = |arguments: &[&str]| {
+        let output = server.run("put", arguments);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let line = told(&["-r", text(&tree), "-v"]);
+    assert!(line.contains("-> t/1: 3 bytes, sha256 "), "{line}");
+    let line = told(&["-r", text(&tree), "-v"]);
+    assert!(line.contains("was there already"), "{line}");
+    assert_eq!(told(&["-r", text(&tree)]), "");
+}
+
 #[test]
 fn names_are_moved_made_and_removed() {
     let (server, here) = (writable(), tempfile::tempdir().expect("a directory"));

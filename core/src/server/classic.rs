@@ -158,7 +158,7 @@ impl Session<'_> {
     pub(super) fn entry_classic(&mut self, buf: &mut [u8], entry: Result<Listed<'_>, StoreError>) {
         match entry {
             Ok(Listed::Entry(entry)) if matches!(entry.kind, EntryKind::File { .. }) => {
-                self.put_name(buf, entry.name.as_str());
+                self.put_name(buf, entry.name.as_str().as_bytes());
                 let first = self.context.count == 0;
                 self.context.count = self.context.count.saturating_add(1);
                 let content = if first { LineKind::ClassicFirstEntry } else { LineKind::ClassicEntry };

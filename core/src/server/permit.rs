@@ -55,7 +55,7 @@ impl Session<'_> {
             Permit::Unknown { key } => {
                 self.last.error = Some(Code::Denied);
                 self.end_exchange();
-                self.put_name(buf, key);
+                self.put_name(buf, key.as_bytes());
                 self.refuse_and_close(buf, Code::Denied, Message::UnknownKey);
             }
             _ if self.is_refused() => self.refuse(buf, self.context.code, self.context.message),

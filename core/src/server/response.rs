@@ -53,7 +53,7 @@ impl Session<'_> {
             }
             Ok(Listed::Entry(entry)) => {
                 self.context.count = self.context.count.saturating_add(1);
-                self.put_name(buf, entry.name.as_str());
+                self.put_name(buf, entry.name.as_str().as_bytes());
                 let line = match entry.kind {
                     EntryKind::File { size, modified } => {
                         self.context.size = size;
@@ -415,9 +415,9 @@ impl Session<'_> {
 
     /// Copies a name to the front of the buffer, for a line that is written behind it.
     #[cfg_attr(feature = "write", inline(never))]
-    pub(super) fn put_name(&mut self, buf: &mut [u8], name: &str) {
+    pub(super) fn put_name(&mut self, buf: &mut [u8], name: &[u8]) {
         let place = buf.get_mut(..name.len()).unwrap_or_default();
-        place.copy_from_slice(name.as_bytes().get(..place.len()).unwrap_or_default());
+        place.copy_from_slice(name.get(..place.len()).unwrap_or_default());
         self.context.request.name_len = place.len();
     }
 

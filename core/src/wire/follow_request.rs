@@ -3,7 +3,7 @@
 #[cfg(feature = "absolute")]
 use super::request_kinds::RequestKind;
 #[cfg(feature = "absolute")]
-use super::request_reader::NAMES;
+use super::request_reader::NO_FAULT;
 #[cfg(feature = "replaced")]
 use super::request_reader::text;
 use super::request_reader::{ParsedRequest, RequestMembers};
@@ -11,7 +11,7 @@ use super::request_reader::{ParsedRequest, RequestMembers};
 #[cfg(feature = "wait")]
 const WAIT_MS: usize = super::request_reader::BEFORE_WAIT;
 #[cfg(feature = "absolute")]
-const ABSOLUTE: usize = NAMES.len().saturating_sub(1);
+const ABSOLUTE: usize = NO_FAULT.saturating_sub(1);
 
 impl ParsedRequest {
     /// The version that the file has to have.

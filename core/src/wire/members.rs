@@ -10,6 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::wire::escape::unescape_eq;
 use crate::wire::json;
+use crate::wire::names::{Names, split_first};
 use crate::wire::scanner::masked;
 
 /// A member's value in its object.
@@ -32,14 +33,14 @@ enum Kind {
 
 /// Finds the members called `names` in `object`, as [`Scanner::scan_into`](crate::Scanner) wrote it.
 #[inline(always)] // one small frame around `find_all` for each number of names
-pub(crate) fn find<const N: usize>(object: &[u8], names: &[&str; N]) -> [Member; N] {
+pub(crate) fn find<const N: usize>(object: &[u8], names: Names<N>) -> [Member; N] {
     let mut members = [Member::MISSING; N];
-    find_all(object, names, &mut members);
+    find_all(object, names.row(), &mut members);
     members
 }
 
 #[inline(never)]
-fn find_all(object: &[u8], names: &[&str], members: &mut [Member]) {
+fn find_all(object: &[u8], names: &[u8], members: &mut [Member]) {
     // The parser accepts whatever the scanner accepts.
     json::read(object, MembersVisitor { object, names, members });
 }
@@ -139,7 +140,8 @@ const fn is_between(byte: u8) -> bool {
 
 struct MembersVisitor<'m, 'a> {
     object: &'a [u8],
-    names: &'m [&'m str],
+    /// A row of [`Names`].
+    names: &'m [u8],
     members: &'m mut [Member],
 }
 
@@ -154,9 +156,13 @@ impl<'a> Visitor<'a> for MembersVisitor<'_, 'a> {
         while let Some(Raw(name)) = map.next_key()? {
             let Raw(text) = map.next_value()?;
             let Some(name) = name else { continue };
-            let Some((_, member)) = self.names.iter().zip(&mut *self.members).find(|(known, _)| **known == name) else {
-                continue;
+            let mut names = self.names;
+            let is_called = |_: &&mut Member| {
+                let Some((known, rest)) = split_first(names) else { return false };
+                names = rest;
+                known == name.as_bytes()
             };
+            let Some(member) = self.members.iter_mut().find(is_called) else { continue };
             let kind = match (member.kind, text) {
                 (Kind::Missing, Some(_)) => Kind::String,
                 (Kind::Missing, None) => Kind::Other,
@@ -214,6 +220,7 @@ mod tests {
 
     use super::{MembersVisitor, Raw, find};
     use crate::Scanner;
+    use crate::wire::names::names;
 
     const WORDS: &[&str] = &["a", "b", "c"];
 
@@ -227,7 +234,7 @@ mod tests {
     /// Whether the member `x` of `object` is a text, a number, a flag, a list of words.
     fn types(object: &str) -> [bool; 4] {
         let object = scanned(object);
-        let [member] = find(&object, &["x"]);
+        let [member] = find(&object, names!(["x"]));
         [
             member.text().is_some(),
             member.number(&object).is_some(),
@@ -241,7 +248,7 @@ mod tests {
         let object = r#"{ "x" : {"text":[7,"text",{"number":[]}]}, "number":18446744073709551615 ,"text":"a\u0062\"",
             "flag" : false , "words" : [ "c" ,"z,\"]","\u0061" ] ,"t\u0065xt":0,"y":"\\","z":-1.5e3,"":null}"#;
         let object = scanned(object);
-        let [text, number, flag, words] = find(&object, &["text", "number", "flag", "words"]);
+        let [text, number, flag, words] = find(&object, names!(["text", "number", "flag", "words"]));
         assert_eq!(text.text().and_then(|text| object.get(text)), Some(br#"a\u0062\""#.as_slice()));
         assert_eq!(number.number(&object), Some(u64::MAX));
         assert_eq!(flag.flag(&object), Some(false));
@@ -251,7 +258,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_missing() {
         for object in ["{}", "{\"y\":1}"] {
-            let [member] = find(&scanned(object), &["x"]);
+            let [member] = find(&scanned(object), names!(["x"]));
             assert!(member.is_missing(), "{object}");
             assert_eq!(types(object), [false; 4], "{object}");
         }
@@ -288,7 +295,7 @@ mod tests {
     #[test]
     fn says_what_was_expected() {
         let mut deserializer = serde_json::Deserializer::from_str("7");
-        let visitor = MembersVisitor { object: b"7", names: &[], members: &mut [] };
+        let visitor = MembersVisitor { object: b"7", names: b"", members: &mut [] };
         let error = deserializer.deserialize_map(visitor).expect_err("a number");
         assert!(error.to_string().contains("expected an object"));
         let number: serde::de::value::U32Deserializer<serde_json::Error> = 7_u32.into_deserializer();
@@ -305,7 +312,7 @@ mod tests {
         {
             let nested: String = [&open.repeat(depth), "0", &*close.repeat(depth)].concat();
             let object = scanned(&std::format!("{{\"y\":{nested},\"number\":5}}"));
-            let [number] = find(&object, &["number"]);
+            let [number] = find(&object, names!(["number"]));
             assert_eq!(number.number(&object), Some(5));
         }
     }

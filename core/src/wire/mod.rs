@@ -13,6 +13,7 @@ pub(crate) mod line_kind;
 pub(crate) mod manage_request;
 pub(crate) mod members;
 pub(crate) mod message;
+pub(crate) mod names;
 #[cfg(feature = "rights")]
 mod permitted;
 pub(crate) mod request_kinds;

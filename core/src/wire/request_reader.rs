@@ -9,6 +9,7 @@ use crate::wire::code::Code;
 use crate::wire::escape::{BadEscape, unescape_in_place, unescape_to_front};
 use crate::wire::members::{Member, find};
 use crate::wire::message::Message;
+use crate::wire::names::{Names, names};
 use crate::wire::request_kinds::RequestKind;
 #[cfg(feature = "write")]
 use crate::wire::request_kinds::RequestKinds;
@@ -68,8 +69,8 @@ impl Refusal {
     }
 
     /// The name of the member at fault; empty if the message names none.
-    pub(crate) fn name(self) -> &'static str {
-        NAMES.get(usize::from(self.member)).copied().unwrap_or_default()
+    pub(crate) fn name(self) -> &'static [u8] {
+        NAMES.get(self.member.into())
     }
 }
 
@@ -113,7 +114,7 @@ impl ParsedRequest {
     ) -> Result<(), Refusal> {
         *self = Self::new();
         let object = buf.get_mut(..len).unwrap_or_default();
-        let members = find(object, &NAMES);
+        let members = find(object, NAMES);
         let mut members = RequestMembers { members: &members, object, fault: NO_FAULT };
         self.read_type(
             &mut members,
@@ -293,7 +294,7 @@ pub(super) const BEFORE_WAIT: usize = if cfg!(feature = "sync") {
 };
 
 /// The names of the members of requests, and the index of each.
-pub(super) const NAMES: [&str; BEFORE_WAIT + cfg!(feature = "wait") as usize + cfg!(feature = "absolute") as usize] = [
+pub(super) const NAMES: Names<NO_FAULT> = names!([
     "type",
     "path",
     "fileName",
@@ -324,7 +325,7 @@ pub(super) const NAMES: [&str; BEFORE_WAIT + cfg!(feature = "wait") as usize + c
     "wait_ms",
     #[cfg(feature = "absolute")]
     "absolute",
-];
+]);
 const TYPE: usize = 0;
 pub(super) const PATH: usize = 1;
 pub(super) const FILE_NAME: usize = 2;
@@ -335,12 +336,12 @@ const LENGTH: usize = 6;
 const DIGEST_FROM: usize = 7;
 
 /// [`RequestMembers::fault`] of a good request.
-pub(super) const NO_FAULT: usize = NAMES.len();
+pub(super) const NO_FAULT: usize = BEFORE_WAIT + cfg!(feature = "wait") as usize + cfg!(feature = "absolute") as usize;
 
 /// The members of a request.
 pub(super) struct RequestMembers<'b> {
     object: &'b mut [u8],
-    members: &'b [Member; NAMES.len()],
+    members: &'b [Member; NO_FAULT],
     /// Index of the first one that is duplicated or of a wrong type.
     pub(super) fault: usize,
 }

@@ -12,6 +12,7 @@ use crate::wire::escape::{BadEscape, unescape, unescape_eq, unescape_in_place};
 #[cfg(any(feature = "wait", feature = "absolute"))]
 use crate::wire::follow_response;
 use crate::wire::members::{Member, find};
+use crate::wire::names::{Names, names};
 #[cfg(feature = "write")]
 use crate::wire::write_extras;
 
@@ -19,7 +20,7 @@ use crate::wire::write_extras;
 const MAX_REQUEST_LEAST: u64 = 512;
 
 /// The members of a `hello` line.
-const HELLO: &[&str; 11] = &[
+const HELLO: Names<11> = names!([
     "server",
     "name",
     "protocol",
@@ -31,10 +32,20 @@ const HELLO: &[&str; 11] = &[
     "time",
     "features",
     "digests",
-];
+]);
 /// The members of a `file` line that do not depend on the digest.
-const FILE: &[&str; 10] =
-    &["fileName", "version", "digest", "fileSize", "offset", "length", "chunkSize", "readCnt", "lastSize", "modified"];
+const FILE: Names<10> = names!([
+    "fileName",
+    "version",
+    "digest",
+    "fileSize",
+    "offset",
+    "length",
+    "chunkSize",
+    "readCnt",
+    "lastSize",
+    "modified",
+]);
 
 /// The `type` of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +104,7 @@ impl ErrorResponse {
 /// The `type` of `line`, which is a whole JSON object as [`Scanner::scan_into`](crate::Scanner) wrote it, like the lines of
 /// the functions below.
 pub(crate) fn kind(line: &[u8]) -> Result<ResponseKind, Violation> {
-    let [word] = find(line, &["type"]);
+    let [word] = find(line, names!(["type"]));
     let word = bytes(line, text(&word)?);
     let kinds = [
         ("hello", ResponseKind::Hello),
@@ -172,7 +183,7 @@ pub(crate) fn hello(line: &mut [u8]) -> Result<Hello<'_>, Violation> {
 /// Reads an `entry` line, and decodes its name in place.
 pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
     let [name, size, modified, directory, link] =
-        find(line, &["fileName", "fileSize", "modified", "directory", "link"]);
+        find(line, names!(["fileName", "fileSize", "modified", "directory", "link"]));
     let name = text(&name)?;
     let size = optional(&size, number(&size, line))?;
     let modified = optional(&modified, number(&modified, line))?;
@@ -190,7 +201,7 @@ pub(crate) fn entry(line: &mut [u8]) -> Result<Entry<'_>, Violation> {
 
 /// Reads the `end` line of a listing.
 pub(crate) fn listing_end(line: &[u8]) -> Result<Listing, Violation> {
-    let [count, skipped, unnameable, hidden] = find(line, &["count", "skipped", "unnameable", "hidden"]);
+    let [count, skipped, unnameable, hidden] = find(line, names!(["count", "skipped", "unnameable", "hidden"]));
     let skipped = optional(&skipped, number(&skipped, line))?.unwrap_or(0);
     let unnameable = optional(&unnameable, number(&unnameable, line))?;
     let hidden = optional(&hidden, number(&hidden, line))?;
@@ -234,21 +245,25 @@ pub(crate) fn file(line: &[u8], name: &str, digest: Option<DigestKind>) -> Resul
 /// The version of the file that has the name now, of a `file` line; `None` where it does not tell.
 #[cfg(feature = "replaced")]
 pub(crate) fn next(line: &[u8]) -> Result<Option<Version>, Violation> {
-    let [next] = find(line, &["next"]);
+    let [next] = find(line, names!(["next"]));
     optional(&next, text(&next))?.map(|next| read_version(bytes(line, next))).transpose()
 }
 
 /// Reads the digest of the kind `kind` from a `file`, `end` or `error` line; `None` where there is no such member.
 pub(crate) fn digest(line: &[u8], kind: DigestKind) -> Result<Option<Digest>, Violation> {
     // The member of the other kind is ignored.
-    let [digits] = find(line, &[kind.as_str()]);
+    let [crc32, sha256] = find(line, names!(["crc32", "sha256"]));
+    let digits = match kind {
+        DigestKind::Crc32 => crc32,
+        DigestKind::Sha256 => sha256,
+    };
     let digits = optional(&digits, text(&digits))?;
     digits.map(|digits| Digest::from_hex(kind, utf8(line, digits)).ok_or(Violation::Digest)).transpose()
 }
 
 /// Reads an `error` line, and decodes its texts in place.
 pub(crate) fn refusal(line: &mut [u8]) -> Result<ErrorResponse, Violation> {
-    let [word, message, retry_ms] = find(line, &["code", "message", "retry_ms"]);
+    let [word, message, retry_ms] = find(line, names!(["code", "message", "retry_ms"]));
     let told_ms = optional(&retry_ms, number(&retry_ms, line));
     let (word, message) = (text(&word)?, optional(&message, text(&message))?);
     #[cfg(feature = "write")]

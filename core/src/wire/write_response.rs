@@ -7,6 +7,7 @@ use crate::types::digest::{Digest, DigestKind};
 use crate::types::version::Version;
 use crate::wire::escape::unescape_eq;
 use crate::wire::members::find;
+use crate::wire::names::names;
 
 /// A `ready` line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub(crate) struct ReadyResponse {
 /// Reads a `ready` line about the file `name`.
 pub(crate) fn ready(line: &[u8], name: &str) -> Result<ReadyResponse, Violation> {
     let [file_name, size, offset, length, chunk_size] =
-        find(line, &["fileName", "fileSize", "offset", "length", "chunkSize"]);
+        find(line, names!(["fileName", "fileSize", "offset", "length", "chunkSize"]));
     let file_name = text(&file_name)?;
     let size = number(&size, line)?;
     let offset = number(&offset, line)?;
@@ -35,7 +36,7 @@ pub(crate) fn ready(line: &[u8], name: &str) -> Result<ReadyResponse, Violation>
 
 /// Reads the `end` line of a `put` of the file `name`, with a digest of the kind `kind`. One that is durable later has no version.
 pub(crate) fn stored(line: &[u8], name: &str, kind: DigestKind) -> Result<(Option<Version>, Digest), Violation> {
-    let [file_name, version] = find(line, &["fileName", "version"]);
+    let [file_name, version] = find(line, names!(["fileName", "version"]));
     let file_name = text(&file_name)?;
     let version = optional(&version, text(&version))?;
     if !unescape_eq(bytes(line, file_name), name) {
@@ -47,7 +48,7 @@ pub(crate) fn stored(line: &[u8], name: &str, kind: DigestKind) -> Result<(Optio
 
 /// Reads a `space` line.
 pub(crate) fn space(line: &[u8]) -> Result<Space, Violation> {
-    let [total, free, max_file] = find(line, &["total", "free", "maxFile"]);
+    let [total, free, max_file] = find(line, names!(["total", "free", "maxFile"]));
     let total = optional(&total, number(&total, line))?;
     let free = optional(&free, number(&free, line))?;
     let max_file = optional(&max_file, number(&max_file, line))?;

@@ -1,13 +1,13 @@
 //! `--dry-run`: says what would be fetched, and changes nothing.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use coracle::client::{Client, Error};
 use coracle::local::{Escaped, LocalError};
-use coracle_core::{Code, Digest, DigestKind, Entry, EntryKind, FileName, Hasher};
+use coracle_core::{Code, DigestKind, Entry, EntryKind, FileName};
 
 use super::newer::NewerArg;
 use super::report;
@@ -15,6 +15,7 @@ use super::summary::Summary;
 use super::tree::PENDING_MAX;
 use crate::exit::{Exit, report_failure};
 use crate::filter::Filter;
+use crate::local_digest::digest_of;
 
 /// More links than this on the way to a directory lead in a circle.
 const LINKS_MAX: u32 = 8;
@@ -243,21 +244,6 @@ impl Walk<'_> {
             self.is_over = true;
             let exit = report_failure("standard output", &Error::Write(error));
             self.fail_with(exit);
-        }
-    }
-}
-
-fn digest_of(path: &Path, kind: DigestKind) -> Result<Option<Digest>, Error> {
-    let failed = |error| Error::from(LocalError::Io { doing: "read", path: path.to_owned(), error });
-    let Some(mut hasher) = Hasher::new(kind) else { return Ok(None) };
-    let mut file = File::open(path).map_err(failed)?;
-    let mut buf = vec![0; 256 * 1024];
-    loop {
-        match file.read(&mut buf) {
-            Ok(0) => return Ok(Some(hasher.finish())),
-            Ok(len) => hasher.update(&buf[..len]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(failed(error)),
         }
     }
 }

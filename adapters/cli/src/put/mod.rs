@@ -1,5 +1,6 @@
 //! `coracle put`: sends files, which the server stores once they are whole and verified.
 
+mod preview;
 pub mod report;
 pub mod summary;
 pub mod transfer;
@@ -12,6 +13,7 @@ use clap::{Args, ValueEnum, ValueHint};
 use coracle::client::{PutOptions, PutReplace};
 use coracle_core::Version;
 
+use self::preview::Preview;
 use self::transfer::{Job, Transfer};
 use crate::client_args::ClientArgs;
 use crate::exit::{Exit, print_error};
@@ -64,6 +66,14 @@ pub struct Put {
     /// Print errors only: no progress, no notes
     #[arg(short, long)]
     quiet: bool,
+
+    /// With -r, also tell of each file what became of it
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+
+    /// Change nothing, and print what would be sent
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// When the server makes files durable.
@@ -82,6 +92,7 @@ Examples:
   coracle put board-7 a.bin b.bin -o tables/   as tables/a.bin and tables/b.bin
   coracle put -r nas logs -o boards/7/         the directory, as boards/7/logs
   coracle put -r nas logs -o new -j 4          as 'new', over 4 connections
+  coracle put -r nas logs --dry-run            only says what would be sent
   dmesg | coracle put nas - -o dmesg.txt       standard input
 
 Nothing is replaced without --force or --if-version. A file is sent again from where an
@@ -100,6 +111,10 @@ pub fn run(args: &Put) -> Exit {
         None if args.force => PutReplace::Anything,
         None => PutReplace::Nothing,
     };
+    if args.dry_run {
+        let preview = Preview { replace: &replace, json: args.json, quiet: args.quiet };
+        return preview::run(&preview, &mut args.client_args.telling_client(args.quiet), &jobs);
+    }
     let is_tree = args.recursive;
     let fsync = args.fsync.unwrap_or(if is_tree && !args.json { PutFsync::Batch } else { PutFsync::File });
     let options = PutOptions::new().with_replace(replace).with_parents(args.parents || is_tree);
@@ -108,7 +123,7 @@ pub fn run(args: &Put) -> Exit {
         options: options.with_deferred(fsync == PutFsync::Batch),
         display: if is_tree { ProgressDisplay::of_tree(args.quiet) } else { ProgressDisplay::new(false, args.quiet) },
         json: args.json,
-        tells_each: !is_tree,
+        tells_each: !is_tree || args.verbose,
     };
     let connections = args.jobs.unwrap_or(if is_tree { TREE_JOBS } else { 1 });
     let (summary, failure) = transfer::run(&transfer, jobs, usize::from(connections));
@@ -139,6 +154,10 @@ fn plan(args: &Put) -> Result<Vec<Job>, Exit> {
     let mut jobs = Vec::new();
     for path in &args.files {
         let is_stdin = path == Path::new("-");
+        if is_stdin && args.dry_run {
+            print_error("--dry-run does not read standard input");
+            return Err(Exit::Usage);
+        }
         let name = match (&output, path.file_name().and_then(|leaf| leaf.to_str())) {
             (Some(output), _) if !is_directory => output.clone(),
             _ if is_stdin => {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use coracle::client::{Error, PutSummary};
 use coracle::local::{Escaped, escape_json, escape_path};
+use coracle_core::Code;
 use serde_json::json;
 
 use super::summary::Summary;
@@ -16,7 +17,7 @@ pub const HELP: &str = "\
 With --json a line stands on standard output for each file, with fileName and outcome:
   'sent' and 'equal': path, fileSize, resumed (bytes of an earlier run), sha256 or crc32, and
     version, but with --fsync batch; of what sync did not send fileSize alone
-  'wouldSend', with --dry-run of sync: path, fileSize, and reason, which is 'new' or 'changed'
+  'wouldSend', with --dry-run: path, fileSize, and reason, which is 'new' or 'changed'
   'deleted' and, with --dry-run, 'wouldDelete', of sync
   'failed': reason, which is the protocol's word ('exists', 'denied', ...), or 'changed',
     'network', 'busy', 'violation', 'local'; and message, for people
@@ -61,6 +62,11 @@ pub fn equal(name: &str, size: u64) -> io::Result<()> {
 pub fn would_send(name: &str, path: &Path, size: u64, reason: &str) -> io::Result<()> {
     let path = path.to_string_lossy();
     write(&json!({ "fileName": name, "outcome": "wouldSend", "path": path, "fileSize": size, "reason": reason }))
+}
+
+/// A file would be refused.
+pub fn would_fail(name: &str, code: Code, text: &str) -> io::Result<()> {
+    write(&json!({ "fileName": name, "outcome": "failed", "reason": code.as_str(), "message": text }))
 }
 
 /// An entry at the server was deleted, or would be.

@@ -39,6 +39,7 @@ mod outgoing;
 mod pipeline;
 mod progress;
 mod put_queue;
+mod reading;
 mod requester;
 #[cfg(feature = "channel")]
 mod secure;

@@ -1,19 +1,17 @@
 //! A file that is sent: its digest, and its contents as a body.
 
 use std::fs::File;
-use std::io;
 
 use coracle_core::exec::Source;
 use coracle_core::{Digest, DigestKind, Hasher};
 
 use super::error::Error;
 use super::progress::Progress;
+use super::reading::{read_at, read_whole};
 use crate::local::{FileHandle, FileStatus};
 
 /// How many times a file is hashed again that changes meanwhile.
 const MAX_CHANGES: u32 = 3;
-/// Bytes that are read of the file at a time.
-pub(super) const READ_LEN: usize = 256 * 1024;
 
 /// A file that was hashed.
 pub(super) struct Outgoing {
@@ -40,20 +38,13 @@ impl Outgoing {
             let before = status(&file)?;
             let mut kept = (before.size <= keep_max).then(Vec::new);
             let mut hasher = Hasher::new(kind).expect("this crate turns on every digest of the core");
-            let mut offset = 0;
-            loop {
-                let len = read_at(&file, buf, offset)?;
-                let bytes = &buf[..len];
-                if bytes.is_empty() || offset > before.size {
-                    break;
-                }
+            let len = read_whole(&file, before.size, buf, |bytes| {
                 hasher.update(bytes);
                 if let Some(kept) = &mut kept {
                     kept.extend_from_slice(bytes);
                 }
-                offset += len as u64;
-            }
-            if status(&file)? == before && offset == before.size {
+            });
+            if len.map_err(Error::Read)? == before.size && status(&file)? == before {
                 let contents = kept.map_or(Contents::File(file), Contents::Memory);
                 return Ok(Self { contents, status: before, digest: hasher.finish() });
             }
@@ -99,7 +90,7 @@ impl Source for Body<'_> {
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
         self.progress.advanced(offset);
         let len = match &self.file.contents {
-            Contents::File(file) => read_at(file, buf, offset)?,
+            Contents::File(file) => read_at(file, buf, offset).map_err(Error::Read)?,
             Contents::Memory(bytes) => {
                 let rest = usize::try_from(offset).ok().and_then(|begin| bytes.get(begin..)).unwrap_or_default();
                 let len = rest.len().min(buf.len());
@@ -116,13 +107,4 @@ impl Source for Body<'_> {
 
 fn status(file: &File) -> Result<FileStatus, Error> {
     FileHandle::status(file).map_err(Error::Read)
-}
-
-fn read_at(file: &File, buf: &mut [u8], offset: u64) -> Result<usize, Error> {
-    loop {
-        match FileHandle::read_at(file, buf, offset) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read.map_err(Error::Read),
-        }
-    }
 }

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 use coracle_core::{FileName, Put};
 
 use super::error::Error;
-use super::outgoing::{Outgoing, READ_LEN};
+use super::outgoing::Outgoing;
 use super::progress::Progress;
+use super::reading::READ_LEN;
 use super::requester::Requester;
 use super::unsettled::Unsettled;
 use super::upload::{Ahead, PutOptions, PutSummary, digest_kind, request, send};

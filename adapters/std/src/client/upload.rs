@@ -9,8 +9,9 @@ use coracle_core::{
 
 use super::backoff::Backoff;
 use super::error::Error;
-use super::outgoing::{Body, Outgoing, READ_LEN};
+use super::outgoing::{Body, Outgoing};
 use super::progress::{Progress, ProgressEvent};
+use super::reading::READ_LEN;
 use super::requester::Requester;
 
 /// How a file is sent.
