@@ -25,8 +25,7 @@ pub fn run() {
     let Some(mut store) = open() else { return };
     let config = ServerConfig::new();
     #[cfg(feature = "fat-put")]
-    let config =
-        config.with_offered(coracle_core::RequestKind::Put).with_offered(coracle_core::RequestKind::Delete);
+    let config = config.with_offered(coracle_core::RequestKind::Put).with_offered(coracle_core::RequestKind::Delete);
     let mut clock = || Instant::from_millis(u64::from(board::input()));
     let mut session = ServerSession::new(&config, [0; 512], Instant::from_millis(0));
     let mut transport = NoTimeout(Register);
