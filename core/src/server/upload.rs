@@ -23,17 +23,6 @@ use crate::wire::write_members::WriteMembers;
 /// How long a session waits before it asks again whether it may send an upload.
 const RETRY_MS: u32 = 100;
 
-/// [`Message::of_store`] of each code: smaller on a board than its branches, which are not all that a refusal decides by.
-const MESSAGES: [Message; Code::ALL.len()] = {
-    let mut messages = [Message::Refused; Code::ALL.len()];
-    let mut index = 0;
-    while index < messages.len() {
-        messages[index] = Message::of_store(Code::ALL[index]);
-        index += 1;
-    }
-    messages
-};
-
 impl Session<'_> {
     /// Whether the exchange under way is a `put`.
     #[inline(never)]
@@ -248,10 +237,9 @@ impl Session<'_> {
 
     /// Sends a refusal of the store as the response. Inside a body the connection ends with it.
     pub(super) fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
-        let message = match MESSAGES.get(code as usize) {
-            Some(Message::Unreadable) if self.context.request.kind.writes() => Message::Unwritable,
-            Some(message) => *message,
-            None => Message::Refused,
+        let message = match code {
+            Code::Io if self.context.request.kind.writes() => Message::Unwritable,
+            _ => Message::of_store(code),
         };
         if self.state == State::ReceiveBody {
             self.fail(buf, code, message);

@@ -80,7 +80,7 @@ pub(crate) const fn row<const LEN: usize>(names: &[&str]) -> [u8; LEN] {
 
 #[cfg(test)]
 mod tests {
-    use super::split_first;
+    use super::{Names, row, row_len, split_first};
 
     #[test]
     fn names_are_found_by_number_and_one_after_the_other() {
@@ -89,5 +89,12 @@ mod tests {
         assert_eq!((names.get(3), names.get(usize::MAX)), (&b""[..], &b""[..]));
         assert_eq!(split_first(names.row()), Some((&b"a"[..], &b"\0\x03bcd"[..])));
         assert_eq!((split_first(b""), split_first(b"\x02a")), (None, None));
+    }
+    #[test]
+    fn a_row_has_each_name_behind_its_length() {
+        const ROW: &[u8] = b"\x01a\0\x03bcd";
+        let names = ["a", "", "bcd"];
+        assert_eq!((row_len(&names), &row::<7>(&names)[..]), (7, ROW));
+        assert_eq!(Names::<3>::of_row(ROW).get(2), b"bcd");
     }
 }
