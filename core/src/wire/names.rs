@@ -90,6 +90,7 @@ mod tests {
         assert_eq!(split_first(names.row()), Some((&b"a"[..], &b"\0\x03bcd"[..])));
         assert_eq!((split_first(b""), split_first(b"\x02a")), (None, None));
     }
+
     #[test]
     fn a_row_has_each_name_behind_its_length() {
         const ROW: &[u8] = b"\x01a\0\x03bcd";
