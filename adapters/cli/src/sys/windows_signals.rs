@@ -90,7 +90,7 @@ pub fn end_by(signal: i32) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// Whoever caught it is ending.
+/// The thread that catches signals has ended.
 pub fn raise_interrupt() -> io::Result<()> {
     raise(INTERRUPT)
 }
