@@ -97,8 +97,10 @@ class Service:
         except Exception as error:  # told at the end, like all findings
             self.findings.append(f"{type(error).__name__}: {error}")
         finally:
+            # One that is killed may end at any moment.
             if self.traced.code is None:
-                os.kill(self.traced.pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.traced.pid, signal.SIGTERM)
 
     def stopped(self, stop):
         # The other thread may take it away meanwhile.
