@@ -15,10 +15,12 @@ use crate::store::AsyncStore;
 pub(crate) trait Access<S: AsyncStore> {
     /// An upload under way.
     type Upload;
+    /// What is kept of a `put` over its attempts.
+    type Put;
 
     /// Replies to any request but `do`, which is the owner's own.
     fn answer(
-        exchange: &mut Exchange<S, Self::Upload>,
+        exchange: &mut Exchange<S, Self::Upload, Self::Put>,
         store: &mut S,
         request: Request<'_>,
         now: Instant,
@@ -27,7 +29,7 @@ pub(crate) trait Access<S: AsyncStore> {
     /// Passes bytes of a body to the upload, and returns how many it took.
     #[cfg(feature = "write")]
     async fn write(
-        exchange: &mut Exchange<S, Self::Upload>,
+        exchange: &mut Exchange<S, Self::Upload, Self::Put>,
         store: &mut S,
         offset: u64,
         bytes: &[u8],
@@ -37,7 +39,7 @@ pub(crate) trait Access<S: AsyncStore> {
     /// Reads from `offset` on of the open file or upload through `buf`, hashes that, and returns the number of bytes.
     #[cfg(feature = "write")]
     fn hash(
-        exchange: &mut Exchange<S, Self::Upload>,
+        exchange: &mut Exchange<S, Self::Upload, Self::Put>,
         store: &mut S,
         offset: u64,
         buf: &mut [u8],
@@ -46,11 +48,16 @@ pub(crate) trait Access<S: AsyncStore> {
 
     /// Gives the upload its name.
     #[cfg(feature = "write")]
-    async fn commit(exchange: &mut Exchange<S, Self::Upload>, store: &mut S, put: &Put<'_>, now: Instant) -> Answer;
+    async fn commit(
+        exchange: &mut Exchange<S, Self::Upload, Self::Put>,
+        store: &mut S,
+        put: &Put<'_>,
+        now: Instant,
+    ) -> Answer;
 
     /// Ends the exchange, or the connection inside of one: an upload that is not complete is kept for the next connection, one
     /// with wrong contents discarded.
-    async fn end(exchange: &mut Exchange<S, Self::Upload>, store: &mut S);
+    async fn end(exchange: &mut Exchange<S, Self::Upload, Self::Put>, store: &mut S);
 }
 
 /// Requests that write are refused.
@@ -58,9 +65,10 @@ pub(crate) enum ReadOnly {}
 
 impl<S: AsyncStore> Access<S> for ReadOnly {
     type Upload = Infallible;
+    type Put = Infallible;
 
     fn answer(
-        exchange: &mut Exchange<S, Infallible>,
+        exchange: &mut Exchange<S, Infallible, Infallible>,
         store: &mut S,
         request: Request<'_>,
         _: Instant,
@@ -70,7 +78,7 @@ impl<S: AsyncStore> Access<S> for ReadOnly {
 
     #[cfg(feature = "write")]
     async fn write(
-        _: &mut Exchange<S, Infallible>,
+        _: &mut Exchange<S, Infallible, Infallible>,
         _: &mut S,
         _: u64,
         _: &[u8],
@@ -81,21 +89,21 @@ impl<S: AsyncStore> Access<S> for ReadOnly {
 
     #[cfg(feature = "write")]
     fn hash(
-        exchange: &mut Exchange<S, Infallible>,
+        exchange: &mut Exchange<S, Infallible, Infallible>,
         store: &mut S,
         offset: u64,
         buf: &mut [u8],
         _: Instant,
     ) -> impl Future<Output = Result<usize, WriteError>> {
-        async move { Ok(exchange.read(store, offset, buf, true).await?) }
+        exchange.read(store, offset, buf, true)
     }
 
     #[cfg(feature = "write")]
-    async fn commit(_: &mut Exchange<S, Infallible>, _: &mut S, _: &Put<'_>, _: Instant) -> Answer {
+    async fn commit(_: &mut Exchange<S, Infallible, Infallible>, _: &mut S, _: &Put<'_>, _: Instant) -> Answer {
         Err(Reply::Failed(WriteError::Unsupported))
     }
 
-    async fn end(exchange: &mut Exchange<S, Infallible>, _: &mut S) {
+    async fn end(exchange: &mut Exchange<S, Infallible, Infallible>, _: &mut S) {
         exchange.close();
     }
 }

@@ -10,7 +10,7 @@ use core::ops::Range;
 use coracle_core::Request;
 #[cfg(feature = "write")]
 use coracle_core::ServerEvent;
-use coracle_core::{Action, Close, Instant, Reply, ServerSession};
+use coracle_core::{Action, Close, Instant, Reply, ServerSession, StoreError};
 use embassy_futures::select::{Either, Either3, select, select3};
 use embassy_futures::{poll_once, yield_now};
 use embedded_io_async::{Error as _, ErrorKind};
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 #[cfg(feature = "write")]
 use crate::exchange::Open;
 use crate::exchange::{Answer, Exchange};
-use crate::observer::Observer;
+use crate::observer::{Observer, stopped};
 use crate::store::AsyncStore;
 use crate::transport::Transport;
 
@@ -47,9 +47,11 @@ pub(crate) struct Driver<'d, 'c, B, T, S: AsyncStore, A: Access<S>, C, O> {
     is_unflushed: bool,
     /// The time after the last wait. Other work takes no measurable time.
     now: Instant,
-    exchange: Exchange<S, A::Upload>,
+    exchange: Exchange<S, A::Upload, A::Put>,
     exchanges: u32,
     is_stopping: bool,
+    /// Bytes to hash could not be read: instead the exchange is finished, since the file may have changed.
+    is_unreadable: bool,
 }
 
 impl<'d, 'c, B, T, S, A, C, O> Driver<'d, 'c, B, T, S, A, C, O>
@@ -85,6 +87,7 @@ where
             exchange: Exchange::new(),
             exchanges,
             is_stopping: false,
+            is_unreadable: false,
         }
     }
 
@@ -110,56 +113,60 @@ where
     }
 
     /// Performs the session's current action.
-    async fn step(&mut self) {
-        match self.session.action() {
-            Action::Receive => self.receive().await,
-            #[cfg(feature = "rights")]
-            Action::Permit(demand) => {
-                let permit = self.observer.permit(&demand);
-                self.exchange.permit(&permit);
-                self.session.permit(permit, self.now);
+    fn step(&mut self) -> impl Future<Output = ()> {
+        async move {
+            match self.session.action() {
+                Action::Receive => self.receive().await,
+                #[cfg(feature = "rights")]
+                Action::Permit(demand) => {
+                    let permit = self.observer.permit(&demand);
+                    self.exchange.permit(&permit);
+                    self.session.permit(permit, self.now);
+                }
+                Action::Reply(_) => self.reply().await,
+                Action::Entry => {
+                    let entry = self.exchange.entry(self.store).await;
+                    self.now = self.clock.now();
+                    self.session.entry(entry, self.now);
+                }
+                Action::SendBytes { .. } => self.send_bytes().await,
+                Action::SendFile { .. } => self.send_file().await,
+                Action::Hash { .. } if !self.is_unreadable => self.hash().await,
+                Action::Hash { .. } | Action::Finish { .. } => self.finish().await,
+                #[cfg(feature = "write")]
+                Action::Commit(put) => {
+                    let answer = A::commit(&mut self.exchange, self.store, &put, self.now).await;
+                    self.answered(answer);
+                }
+                #[cfg(feature = "write")]
+                Action::Wait => self.receive().await,
+                #[cfg(feature = "wait")]
+                Action::Watch { .. } => self.watch().await,
+                // One that this version does not know.
+                _ => self.session.send_failed(),
             }
-            Action::Reply(_) => self.reply().await,
-            Action::Entry => {
-                let entry = self.exchange.entry(self.store).await;
-                self.now = self.clock.now();
-                self.session.entry(entry, self.now);
-            }
-            Action::SendBytes { .. } => self.send_bytes().await,
-            Action::SendFile { .. } => self.send_file().await,
-            Action::Hash { .. } => self.hash().await,
-            Action::Finish { from, to } => self.finish(from, to).await,
-            #[cfg(feature = "write")]
-            Action::Commit(put) => {
-                let answer = A::commit(&mut self.exchange, self.store, &put, self.now).await;
-                self.answered(answer);
-            }
-            #[cfg(feature = "write")]
-            Action::Wait => self.receive().await,
-            #[cfg(feature = "wait")]
-            Action::Watch { .. } => self.watch().await,
-            // One that this version does not know.
-            _ => self.session.send_failed(),
         }
     }
 
-    async fn reply(&mut self) {
-        // The request, which is large, is not kept while the store is awaited.
-        let answer = {
-            let Action::Reply(request) = self.session.action() else { return };
-            self.observer.request(&request);
-            #[cfg(feature = "manage")]
-            if let Request::Do { action } = request {
-                let reply = match self.observer.perform(action) {
-                    Ok(()) => Reply::Done,
-                    Err(error) => Reply::Refuse(error.code()),
-                };
-                return self.session.reply(reply, self.now);
-            }
-            A::answer(&mut self.exchange, self.store, request, self.now)
-        };
-        let answer = answer.await;
-        self.answered(answer);
+    fn reply(&mut self) -> impl Future<Output = ()> {
+        async move {
+            // The request, which is large, is not kept while the store is awaited.
+            let answer = {
+                let Action::Reply(request) = self.session.action() else { return };
+                self.observer.request(&request);
+                #[cfg(feature = "manage")]
+                if let Request::Do { action } = request {
+                    let reply = match self.observer.perform(action) {
+                        Ok(()) => Reply::Done,
+                        Err(error) => Reply::Refuse(error.code()),
+                    };
+                    return self.session.reply(reply, self.now);
+                }
+                A::answer(&mut self.exchange, self.store, request, self.now)
+            };
+            let answer = answer.await;
+            self.answered(answer);
+        }
     }
 
     #[inline(never)]
@@ -184,54 +191,58 @@ where
         }
     }
 
-    async fn receive(&mut self) {
-        if self.arrived.is_empty() {
-            if !self.write_out().await || !self.flush().await || !self.arrive().await {
-                return;
-            }
-        } else if !self.is_stopping && poll_once(self.observer.stopped()).is_ready() {
-            return self.stop();
-        }
-        let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
-        self.session.set_time(self.store.unix_time());
-        let (taken, event) = self.session.receive(bytes, self.now);
-        self.arrived.start = self.arrived.start.saturating_add(taken);
-        #[cfg(feature = "write")]
-        if let Some(ServerEvent::Body { offset, bytes }) = event {
-            let written = A::write(&mut self.exchange, self.store, offset, bytes, self.now).await;
-            // It may have taken as long as a sector takes to be erased.
-            yield_now().await;
-            self.now = self.clock.now();
-            match written {
-                Err(error) => self.session.store_failed(error, self.now),
-                Ok(len) => {
-                    self.session.stored(len, self.now);
-                    self.arrived.start = self.arrived.start.saturating_add(len);
-                    self.observer.body(len);
+    fn receive(&mut self) -> impl Future<Output = ()> {
+        async move {
+            if self.arrived.is_empty() {
+                if !self.write_out().await || !self.flush().await || !self.arrive().await {
+                    return;
                 }
+            } else if !self.is_stopping && poll_once(self.observer.stopped()).is_ready() {
+                return self.stop();
             }
+            let bytes = self.receive.get(self.arrived.clone()).unwrap_or_default();
+            self.session.set_time(self.store.unix_time());
+            let (taken, event) = self.session.receive(bytes, self.now);
+            self.arrived.start = self.arrived.start.saturating_add(taken);
+            #[cfg(feature = "write")]
+            if let Some(ServerEvent::Body { offset, bytes }) = event {
+                let written = A::write(&mut self.exchange, self.store, offset, bytes, self.now).await;
+                self.now = self.clock.now();
+                match written {
+                    Err(error) => self.session.store_failed(error, self.now),
+                    Ok(len) => {
+                        self.session.stored(len, self.now);
+                        self.arrived.start = self.arrived.start.saturating_add(len);
+                        self.observer.body(len);
+                    }
+                }
+                // It may have taken as long as a sector takes to be erased.
+                self.pause().await;
+            }
+            #[cfg(not(feature = "write"))]
+            let _ = event;
         }
-        #[cfg(not(feature = "write"))]
-        let _ = event;
     }
 
     /// Waits for bytes; false where something else has happened before.
-    async fn arrive(&mut self) -> bool {
-        let until = self.until();
-        let stopped = stopped(self.observer, self.is_stopping);
-        let outcome = select3(stopped, self.transport.read(self.receive), self.clock.sleep_until(until)).await;
-        self.now = self.clock.now();
-        match outcome {
-            Either3::First(()) => self.stop(),
-            Either3::Second(Ok(0)) => self.session.receive_eof(self.now),
-            Either3::Second(Ok(len)) => {
-                self.arrived = 0..len.min(self.receive.len());
-                return true;
+    fn arrive(&mut self) -> impl Future<Output = bool> {
+        async move {
+            let until = self.until();
+            let stopped = stopped(self.observer, self.is_stopping);
+            let outcome = select3(stopped, self.transport.read(self.receive), self.clock.sleep_until(until)).await;
+            self.now = self.clock.now();
+            match outcome {
+                Either3::First(()) => self.stop(),
+                Either3::Second(Ok(0)) => self.session.receive_eof(self.now),
+                Either3::Second(Ok(len)) => {
+                    self.arrived = 0..len.min(self.receive.len());
+                    return true;
+                }
+                Either3::Second(Err(error)) => self.fail(error.kind()),
+                Either3::Third(()) => self.expired(),
             }
-            Either3::Second(Err(error)) => self.fail(error.kind()),
-            Either3::Third(()) => self.expired(),
+            false
         }
-        false
     }
 
     /// The session's deadline; as late as can be where it has none.
@@ -308,11 +319,13 @@ where
 
     /// Reports `len` bytes that were copied to the send buffer behind the pending ones as sent, after writing all where they must
     /// not wait.
-    async fn buffered(&mut self, len: usize, may_wait: bool) {
-        self.pending = self.pending.saturating_add(len);
-        // Written before it is reported as sent, so that the session is still in the same state if writing fails.
-        if may_wait && self.pending < self.send.len() || self.write_out().await {
-            self.sent(len);
+    fn buffered(&mut self, len: usize, may_wait: bool) -> impl Future<Output = ()> {
+        async move {
+            self.pending = self.pending.saturating_add(len);
+            // Written before it is reported as sent, so that the session is still in the same state if writing fails.
+            if may_wait && self.pending < self.send.len() || self.write_out().await {
+                self.sent(len);
+            }
         }
     }
 
@@ -361,49 +374,54 @@ where
         true
     }
 
-    async fn send_file(&mut self) {
-        if T::IS_BUFFERED && self.send_directly().await {
-            return;
-        }
-        let Action::SendFile { offset, len, more, hash } = self.session.action() else { return };
-        let free = self.send.get_mut(self.pending..).unwrap_or_default();
-        let room = len.min(free.len());
-        let read = self.exchange.read(self.store, offset, free.get_mut(..room).unwrap_or_default(), hash).await;
-        self.now = self.clock.now();
-        match read {
-            Err(_) => self.body_fault().await,
-            Ok(read) => {
-                self.observer.body(read);
-                self.buffered(read, more && !T::IS_BUFFERED).await;
+    fn send_file(&mut self) -> impl Future<Output = ()> {
+        async move {
+            if T::IS_BUFFERED && self.send_directly().await {
+                return;
+            }
+            let Action::SendFile { offset, len, more, hash } = self.session.action() else { return };
+            let free = self.send.get_mut(self.pending..).unwrap_or_default();
+            let room = len.min(free.len());
+            let room = free.get_mut(..room).unwrap_or_default();
+            let read = self.exchange.read::<StoreError>(self.store, offset, room, hash).await;
+            self.now = self.clock.now();
+            match read {
+                Err(_) => self.body_fault().await,
+                Ok(read) => {
+                    self.observer.body(read);
+                    self.buffered(read, more && !T::IS_BUFFERED).await;
+                }
             }
         }
     }
 
     /// Reads the file into the transport's buffer; false where the store has to be awaited.
-    async fn send_directly(&mut self) -> bool {
-        let Action::SendFile { offset, len, hash, .. } = self.session.action() else { return true };
-        let until = self.until();
-        let (exchange, store) = (&mut self.exchange, &mut *self.store);
-        let mut fill = |room: &mut [u8]| {
-            let len = len.min(room.len());
-            let read = exchange.read_now(store, offset, room.get_mut(..len).unwrap_or_default(), hash);
-            (read.and_then(Result::ok).unwrap_or(0), read)
-        };
-        // By reference, since each function that it passes through keeps a copy.
-        let sent = self.transport.write_with(&mut fill);
-        let outcome = select(sent, self.clock.sleep_until(until)).await;
-        self.now = self.clock.now();
-        match outcome {
-            Either::Second(()) => self.wrote(Either::Second(())),
-            Either::First(Err(error)) => self.wrote(Either::First(Err(error))),
-            Either::First(Ok(Some(Ok(read)))) => {
-                self.observer.body(read);
-                self.wrote(Either::First(Ok(read)));
+    fn send_directly(&mut self) -> impl Future<Output = bool> {
+        async move {
+            let Action::SendFile { offset, len, hash, .. } = self.session.action() else { return true };
+            let until = self.until();
+            let (exchange, store) = (&mut self.exchange, &mut *self.store);
+            let mut fill = move |room: &mut [u8]| {
+                let len = len.min(room.len());
+                let read = exchange.read_now(store, offset, room.get_mut(..len).unwrap_or_default(), hash);
+                (read.and_then(Result::ok).unwrap_or(0), read)
+            };
+            // By reference, since each function that it passes through keeps a copy.
+            let sent = self.transport.write_with(&mut fill);
+            let outcome = select(sent, self.clock.sleep_until(until)).await;
+            self.now = self.clock.now();
+            match outcome {
+                Either::Second(()) => self.wrote(Either::Second(())),
+                Either::First(Err(error)) => self.wrote(Either::First(Err(error))),
+                Either::First(Ok(Some(Ok(read)))) => {
+                    self.observer.body(read);
+                    self.wrote(Either::First(Ok(read)));
+                }
+                Either::First(Ok(Some(Err(_)))) => self.file_fault(),
+                Either::First(Ok(None)) => return false,
             }
-            Either::First(Ok(Some(Err(_)))) => self.file_fault(),
-            Either::First(Ok(None)) => return false,
+            true
         }
-        true
     }
 
     /// Ends an exchange whose file failed, after writing what there is of its response.
@@ -413,12 +431,20 @@ where
         }
     }
 
-    async fn finish(&mut self, from: u64, to: u64) {
-        let finished = self.exchange.finish(self.store, from, to).await;
-        self.now = self.clock.now();
-        match finished {
-            Ok(finished) => self.session.finished(finished, self.now),
-            Err(_) => self.body_fault().await,
+    fn finish(&mut self) -> impl Future<Output = ()> {
+        async move {
+            self.is_unreadable = false;
+            let (from, to) = match self.session.action() {
+                Action::Finish { from, to } => (from, to),
+                Action::Hash { offset, .. } => (offset, offset),
+                _ => return,
+            };
+            let finished = self.exchange.finish(self.store, from, to).await;
+            self.now = self.clock.now();
+            match finished {
+                Ok(finished) => self.session.finished(finished, self.now),
+                Err(_) => self.body_fault().await,
+            }
         }
     }
 
@@ -431,10 +457,9 @@ where
         let room = len.min(self.send.len());
         let room = self.send.get_mut(..room).unwrap_or_default();
         #[cfg(not(feature = "write"))]
-        let read = self.exchange.read(self.store, offset, room, true).await;
+        let read = self.exchange.read::<StoreError>(self.store, offset, room, true).await;
         #[cfg(feature = "write")]
         let read = A::hash(&mut self.exchange, self.store, offset, room, self.now).await;
-        yield_now().await;
         self.now = self.clock.now();
         match read {
             Ok(len) => self.session.hashed(len, self.now),
@@ -442,8 +467,15 @@ where
             Err(error) if matches!(self.exchange.open, Open::Upload { .. }) => {
                 self.session.store_failed(error, self.now)
             }
-            Err(_) => self.finish(offset, offset).await,
+            Err(_) => self.is_unreadable = true,
         }
+        self.pause().await;
+    }
+
+    /// Lets other tasks run.
+    async fn pause(&mut self) {
+        yield_now().await;
+        self.now = self.clock.now();
     }
 
     /// Waits until the file of a request may have changed.
@@ -465,9 +497,4 @@ where
             Either3::Second(()) | Either3::Third(()) => self.session.look_again(self.now),
         }
     }
-}
-
-/// Completes when the session has to end; never again where it is ending.
-async fn stopped(observer: &impl Observer, is_stopping: bool) {
-    if is_stopping { core::future::pending().await } else { observer.stopped().await }
 }

@@ -9,20 +9,24 @@ use coracle_core::WriteError;
 use coracle_core::{Digest, FileInfo, FileName, Finished, Hasher, Listed, Reply, Request, StoreError};
 
 #[cfg(feature = "write")]
-use crate::put_state::{Progress, PutState};
+use crate::progress::Progress;
 use crate::store::AsyncStore;
 
 /// The outcome of a request: what is open now is the reply, with the digest of all of it where that is known; or this reply.
 pub(crate) type Answer = Result<Option<Digest>, Reply<'static>>;
 
 /// What `coracle_core::exec::StoreExchange` is for a store that is not awaited.
-pub(crate) struct Exchange<S: AsyncStore, U> {
+pub(crate) struct Exchange<S: AsyncStore, U, P> {
     pub(crate) open: Open<S, U>,
     pub(crate) hasher: Option<Hasher>,
     /// Number of bytes hashed so far.
     pub(crate) hashed: u64,
+    /// A `put` under way.
+    #[cfg_attr(not(feature = "write"), allow(dead_code, reason = "nothing is put"))]
+    pub(crate) put: Option<P>,
+    /// A file that was there before it was hashed, in one version.
     #[cfg(feature = "write")]
-    pub(crate) put: Option<PutState>,
+    pub(crate) is_compared: bool,
     /// Whether the client may learn that a file is there by what it puts.
     #[cfg(all(feature = "write", feature = "rights"))]
     pub(crate) may_compare: bool,
@@ -54,15 +58,16 @@ pub(crate) enum Open<S: AsyncStore, U> {
     Upload(core::convert::Infallible, core::marker::PhantomData<U>),
 }
 
-impl<S: AsyncStore, U> Exchange<S, U> {
+impl<S: AsyncStore, U, P> Exchange<S, U, P> {
     /// An exchange with nothing open.
     pub(crate) const fn new() -> Self {
         Self {
             open: Open::Nothing,
             hasher: None,
             hashed: 0,
-            #[cfg(feature = "write")]
             put: None,
+            #[cfg(feature = "write")]
+            is_compared: false,
             #[cfg(all(feature = "write", feature = "rights"))]
             may_compare: true,
             #[cfg(feature = "rights")]
@@ -143,17 +148,17 @@ impl<S: AsyncStore, U> Exchange<S, U> {
     }
 
     /// Reads the open file from `offset` on into `buf`, and returns the number of bytes: at least 1. With `hash` they are hashed.
-    pub(crate) fn read(
+    pub(crate) fn read<E: From<StoreError>>(
         &mut self,
         store: &mut S,
         offset: u64,
         buf: &mut [u8],
         hash: bool,
-    ) -> impl Future<Output = Result<usize, StoreError>> {
+    ) -> impl Future<Output = Result<usize, E>> {
         async move {
-            let Open::File { file, .. } = &mut self.open else { return Err(StoreError::Io) };
+            let Open::File { file, .. } = &mut self.open else { return Err(StoreError::Io.into()) };
             let len = store.read(file, offset, buf).await?;
-            self.took(buf, len, hash)
+            Ok(self.took(buf, len, hash)?)
         }
     }
 
@@ -173,34 +178,41 @@ impl<S: AsyncStore, U> Exchange<S, U> {
     }
 
     /// Checks the file's version after its last byte.
-    pub(crate) async fn finish(&mut self, store: &mut S, from: u64, to: u64) -> Result<Finished, StoreError> {
-        #[cfg(feature = "write")]
-        if let Open::Upload { progress, .. } = &mut self.open {
-            *progress = Progress::Hashed;
+    pub(crate) fn finish(
+        &mut self,
+        store: &mut S,
+        from: u64,
+        to: u64,
+    ) -> impl Future<Output = Result<Finished, StoreError>> {
+        async move {
+            #[cfg(feature = "write")]
+            if let Open::Upload { progress, .. } = &mut self.open {
+                *progress = Progress::Hashed;
+                let is_hashed = self.hashed == to.saturating_sub(from);
+                return Ok(Finished::new(self.hasher.take().filter(|_| is_hashed).map(Hasher::finish), true));
+            }
+            let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
+            // What is not needed any more is dropped before the next call is awaited.
+            let (same_version, size) = {
+                let now = store.info(file).await?;
+                (now.version == info.version, now.size)
+            };
+            #[cfg(feature = "write")]
+            if self.put.is_some() {
+                // A file that was there before the upload.
+                self.is_compared = true;
+                self.hasher = self.hasher.take().filter(|_| same_version);
+                return Ok(Finished::new(None, same_version));
+            }
+            // Nothing was hashed where the digest was known.
             let is_hashed = self.hashed == to.saturating_sub(from);
-            return Ok(Finished::new(self.hasher.take().filter(|_| is_hashed).map(Hasher::finish), true));
+            let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
+            // A file that has grown keeps its version, but this is not the digest of all of it.
+            if let (true, 0, Some(digest)) = (same_version && to == info.size && size == info.size, from, &digest) {
+                store.remember_digest(file, info, digest).await;
+            }
+            Ok(Finished::new(digest, same_version))
         }
-        let Open::File { file, info } = &self.open else { return Err(StoreError::Io) };
-        // What is not needed any more is dropped before the next call is awaited.
-        let (same_version, size) = {
-            let now = store.info(file).await?;
-            (now.version == info.version, now.size)
-        };
-        #[cfg(feature = "write")]
-        if let Some(state) = &mut self.put {
-            // A file that was there before the upload.
-            state.is_compared = true;
-            self.hasher = self.hasher.take().filter(|_| same_version);
-            return Ok(Finished::new(None, same_version));
-        }
-        // Nothing was hashed where the digest was known.
-        let is_hashed = self.hashed == to.saturating_sub(from);
-        let digest: Option<Digest> = self.hasher.take().filter(|_| is_hashed).map(Hasher::finish);
-        // A file that has grown keeps its version, but this is not the digest of all of it.
-        if let (true, 0, Some(digest)) = (same_version && to == info.size && size == info.size, from, &digest) {
-            store.remember_digest(file, info, digest).await;
-        }
-        Ok(Finished::new(digest, same_version))
     }
 
     /// Closes the file or listing that is open.

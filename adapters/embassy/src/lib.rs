@@ -17,7 +17,7 @@ mod exchange;
 pub mod net;
 mod observer;
 #[cfg(feature = "write")]
-mod put_state;
+mod progress;
 mod serve;
 mod shared;
 mod sink;

@@ -118,3 +118,8 @@ impl<O: Observer> Observer for &mut O {
         (**self).changed(name)
     }
 }
+
+/// Completes when the session has to end; never again where it is ending.
+pub(crate) fn stopped(observer: &impl Observer, is_stopping: bool) -> impl Future<Output = ()> {
+    async move { if is_stopping { core::future::pending().await } else { observer.stopped().await } }
+}

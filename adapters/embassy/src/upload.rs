@@ -9,7 +9,7 @@ use coracle_core::{
 
 use crate::access::Access;
 use crate::exchange::{Answer, Exchange, Open};
-use crate::put_state::{Progress, PutState};
+use crate::progress::Progress;
 use crate::writable::AsyncWritableStore;
 
 /// Requests that write are passed to the store.
@@ -17,9 +17,10 @@ pub(crate) enum ReadWrite {}
 
 impl<S: AsyncWritableStore> Access<S> for ReadWrite {
     type Upload = S::Upload;
+    type Put = PutAttempt;
 
     fn answer(
-        exchange: &mut Exchange<S, S::Upload>,
+        exchange: &mut Exchange<S, S::Upload, PutAttempt>,
         store: &mut S,
         request: Request<'_>,
         now: Instant,
@@ -28,7 +29,7 @@ impl<S: AsyncWritableStore> Access<S> for ReadWrite {
     }
 
     async fn write(
-        exchange: &mut Exchange<S, S::Upload>,
+        exchange: &mut Exchange<S, S::Upload, PutAttempt>,
         store: &mut S,
         offset: u64,
         bytes: &[u8],
@@ -44,20 +45,25 @@ impl<S: AsyncWritableStore> Access<S> for ReadWrite {
     }
 
     async fn hash(
-        exchange: &mut Exchange<S, S::Upload>,
+        exchange: &mut Exchange<S, S::Upload, PutAttempt>,
         store: &mut S,
         offset: u64,
         buf: &mut [u8],
         now: Instant,
     ) -> Result<usize, WriteError> {
         let Open::Upload { upload, .. } = &mut exchange.open else {
-            return Ok(exchange.read(store, offset, buf, true).await?);
+            return exchange.read(store, offset, buf, true).await;
         };
         let len = store.read_back(upload, offset, buf, now).await?;
         Ok(exchange.took(buf, len, true)?)
     }
 
-    async fn commit(exchange: &mut Exchange<S, S::Upload>, store: &mut S, put: &Put<'_>, now: Instant) -> Answer {
+    async fn commit(
+        exchange: &mut Exchange<S, S::Upload, PutAttempt>,
+        store: &mut S,
+        put: &Put<'_>,
+        now: Instant,
+    ) -> Answer {
         let Open::Upload { upload, progress, .. } = &mut exchange.open else {
             return Err(Reply::Failed(StoreError::Io.into()));
         };
@@ -74,7 +80,7 @@ impl<S: AsyncWritableStore> Access<S> for ReadWrite {
         }
     }
 
-    async fn end(exchange: &mut Exchange<S, S::Upload>, store: &mut S) {
+    async fn end(exchange: &mut Exchange<S, S::Upload, PutAttempt>, store: &mut S) {
         if let Open::Upload { upload, progress, .. } = replace(&mut exchange.open, Open::Nothing) {
             match progress {
                 Progress::Hashed => store.discard(upload).await,
@@ -82,12 +88,13 @@ impl<S: AsyncWritableStore> Access<S> for ReadWrite {
             }
         }
         exchange.put = None;
+        exchange.is_compared = false;
         exchange.close();
     }
 }
 
 async fn answer<S: AsyncWritableStore>(
-    exchange: &mut Exchange<S, S::Upload>,
+    exchange: &mut Exchange<S, S::Upload, PutAttempt>,
     store: &mut S,
     request: &Request<'_>,
     now: Instant,
@@ -113,7 +120,7 @@ async fn answer<S: AsyncWritableStore>(
 /// Checks that the names of a request that writes lead through no link, where the client may not follow any.
 #[cfg(feature = "rights")]
 async fn check_written<S: AsyncWritableStore>(
-    exchange: &Exchange<S, S::Upload>,
+    exchange: &Exchange<S, S::Upload, PutAttempt>,
     store: &mut S,
     request: &Request<'_>,
 ) -> Result<(), StoreError> {
@@ -126,7 +133,7 @@ async fn check_written<S: AsyncWritableStore>(
 }
 
 async fn begin<S: AsyncWritableStore>(
-    exchange: &mut Exchange<S, S::Upload>,
+    exchange: &mut Exchange<S, S::Upload, PutAttempt>,
     store: &mut S,
     put: &Put<'_>,
     now: Instant,
@@ -135,15 +142,15 @@ async fn begin<S: AsyncWritableStore>(
     let may_compare = put.digest.kind() == DigestKind::Sha256;
     #[cfg(feature = "rights")]
     let may_compare = may_compare && exchange.may_compare;
-    let state = exchange.put.get_or_insert(PutState { attempt: PutAttempt::new(now, may_compare), is_compared: false });
-    if replace(&mut state.is_compared, false) {
-        state.attempt.may_compare = false;
+    let attempt = exchange.put.get_or_insert(PutAttempt::new(now, may_compare));
+    if replace(&mut exchange.is_compared, false) {
+        attempt.may_compare = false;
         let is_equal = exchange.hasher.take().is_some_and(|hasher| hasher.finish() == put.digest);
         if let (true, Open::File { info, .. }) = (is_equal, replace(&mut exchange.open, Open::Nothing)) {
             return stored(exchange, info);
         }
     }
-    let begun = match store.begin(put, state.attempt, now).await {
+    let begun = match store.begin(put, *attempt, now).await {
         Ok(begun) => begun,
         Err(error) => return Err(Reply::Failed(error)),
     };
@@ -170,7 +177,7 @@ async fn begin<S: AsyncWritableStore>(
     }
 }
 
-fn stored<S: AsyncWritableStore>(exchange: &mut Exchange<S, S::Upload>, info: FileInfo) -> Answer {
+fn stored<S: AsyncWritableStore>(exchange: &mut Exchange<S, S::Upload, PutAttempt>, info: FileInfo) -> Answer {
     exchange.open = Open::Stored(info);
     Ok(None)
 }

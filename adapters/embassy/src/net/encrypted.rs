@@ -45,7 +45,7 @@ impl<'s, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot<'s, '_,
             while let Some(accepted) = self.next_client(clock).await {
                 let limit =
                     if accepted.is_served { u64::MAX } else { clock.now().as_millis().saturating_add(SPARE_MS) };
-                let (config, places, number) = (self.config, self.observer.places, self.observer.number);
+                let (config, places, number) = (self.settings.config, self.observer.places, self.observer.number);
                 let accepting = accept(&mut *self.socket, channel.reborrow(), keys, config, clock);
                 let given_up = select(places.evicted(number), places.stopped(number));
                 let limit = clock.sleep_until(coracle_core::Instant::from_millis(limit));

@@ -9,7 +9,7 @@ use embassy_net::tcp::TcpSocket;
 use super::encrypted::Encrypted;
 use super::observer::ServerObserver;
 use super::places::Places;
-use super::slot::Slot;
+use super::slot::{Settings, Slot};
 use crate::access::ReadOnly;
 #[cfg(feature = "channel")]
 use crate::channel::ChannelKeys;
@@ -53,8 +53,7 @@ use crate::writable::AsyncWritableStore;
 /// # let _ = (serve_files, server);
 /// ```
 pub struct Server<'c, const SOCKETS: usize, const BUF: usize = 512> {
-    config: &'c ServerConfig<'c>,
-    port: u16,
+    settings: Settings<'c>,
     places: Places<SOCKETS>,
 }
 
@@ -68,7 +67,7 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
     pub const fn new(config: &'c ServerConfig<'c>, port: u16) -> Self {
         assert!(port != 0, "a server needs a port");
         assert!(SOCKETS >= 2, "a server needs a socket for a client, and one more");
-        Self { config, port, places: Places::new() }
+        Self { settings: Settings { config, port }, places: Places::new() }
     }
 
     /// Number of clients that are served.
@@ -201,6 +200,6 @@ impl<'c, const SOCKETS: usize, const BUF: usize> Server<'c, SOCKETS, BUF> {
         socket: &'s mut TcpSocket<'b>,
         observer: &'s mut O,
     ) -> Slot<'s, 'b, 'c, O, SOCKETS, BUF> {
-        Slot::new((self.config, self.port), &self.places, socket, observer)
+        Slot::new(&self.settings, &self.places, socket, observer)
     }
 }

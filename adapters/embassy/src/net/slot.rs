@@ -16,10 +16,16 @@ use crate::clock::Clock;
 use crate::serve::{Buffers, serve_with};
 use crate::store::AsyncStore;
 
-/// One socket, and what it needs of its server.
-pub(super) struct Slot<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
+/// What all sockets of a server have in common.
+pub(super) struct Settings<'c> {
     pub(super) config: &'c ServerConfig<'c>,
     pub(super) port: u16,
+}
+
+/// One socket, and what it needs of its server.
+pub(super) struct Slot<'s, 'b, 'c, O, const SOCKETS: usize, const BUF: usize> {
+    /// By one reference, since the task keeps it.
+    pub(super) settings: &'s Settings<'c>,
     pub(super) socket: &'s mut TcpSocket<'b>,
     pub(super) observer: SlotObserver<'s, O, SOCKETS>,
 }
@@ -31,7 +37,7 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
     ///
     /// If all sockets are in use.
     pub(super) fn new(
-        (config, port): (&'c ServerConfig<'c>, u16),
+        settings: &'s Settings<'c>,
         places: &'s Places<SOCKETS>,
         socket: &'s mut TcpSocket<'b>,
         observer: &'s mut O,
@@ -40,7 +46,7 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
         // Responses are written whole before the stack sends them, so that Nagle's algorithm would only delay them.
         socket.set_nagle_enabled(false);
         socket.set_timeout(None);
-        Self { config, port, socket, observer: SlotObserver { observer, places, number } }
+        Self { settings, socket, observer: SlotObserver { observer, places, number } }
     }
 
     /// Serves clients until the server stops.
@@ -75,7 +81,7 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
         if places.is_stopping() {
             return None;
         }
-        let client = select(places.stopped(number), accept(self.socket, self.port, clock)).await;
+        let client = select(places.stopped(number), accept(self.socket, self.settings.port, clock)).await;
         if let Either::First(()) = client {
             close(self.socket, CloseHow::Abort, clock).await;
             return None;
@@ -88,9 +94,9 @@ impl<'s, 'b, 'c, O: ServerObserver, const SOCKETS: usize, const BUF: usize> Slot
 
     fn session(&self, Accepted { is_served, now }: Accepted) -> ServerSession<'c, [u8; BUF]> {
         if is_served {
-            ServerSession::new(self.config, [0; BUF], now)
+            ServerSession::new(self.settings.config, [0; BUF], now)
         } else {
-            ServerSession::refusing(Code::Busy, self.config, [0; BUF], now)
+            ServerSession::refusing(Code::Busy, self.settings.config, [0; BUF], now)
         }
     }
 

@@ -52,8 +52,10 @@ impl<O: Observer, const SOCKETS: usize> Observer for SlotObserver<'_, O, SOCKETS
         self.observer.exchange(exchange);
     }
 
-    async fn stopped(&self) {
-        select(self.places.stopped(self.number), self.observer.stopped()).await;
+    fn stopped(&self) -> impl Future<Output = ()> {
+        async move {
+            select(self.places.stopped(self.number), self.observer.stopped()).await;
+        }
     }
 
     #[cfg(feature = "wait")]
