@@ -251,6 +251,8 @@ impl<'a> Request<'a> {
 /// The store's answer to a [`Request`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+// With a tag of its own: to find it among the unused values of a field takes more code.
+#[cfg_attr(feature = "write", repr(u8))]
 pub enum Reply<'a> {
     /// The directory can be listed; its entries follow one by one.
     Listing,

@@ -53,8 +53,6 @@ impl Session<'_> {
         }
         match permit {
             Permit::Unknown { key } => {
-                self.last.error = Some(Code::Denied);
-                self.end_exchange();
                 self.put_name(buf, key.as_bytes());
                 self.refuse_and_close(buf, Code::Denied, Message::UnknownKey);
             }

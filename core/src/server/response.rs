@@ -19,20 +19,23 @@ impl Session<'_> {
             return self.misuse();
         }
         self.begin_answer();
-        #[cfg(feature = "write")]
-        if self.context.request.kind.writes() {
-            return self.reply_write(buf, reply);
-        }
         #[cfg(feature = "classic")]
         if self.context.request.is_classic {
             return self.reply_classic(buf, reply);
         }
         match (reply, self.context.request.kind) {
+            #[cfg(feature = "write")]
+            (Reply::Refuse(_), _) if self.state == State::Commit => self.misuse(),
+            #[cfg(feature = "manage")]
+            (Reply::Refuse(code), RequestKind::Do) => self.refuse(buf, code, Message::ActionFailed),
             (Reply::Refuse(code), _) => self.refuse_by_store(buf, code),
             (Reply::Listing, RequestKind::List) => self.enter(State::SelectEntry),
             (Reply::File { info, known }, RequestKind::Stat | RequestKind::Get) => self.open(buf, info, known),
             #[cfg(feature = "wait")]
             (Reply::Pending, RequestKind::Stat | RequestKind::Get) => self.enter(State::AwaitStore),
+            #[cfg(feature = "write")]
+            (reply, _) => self.reply_write(buf, reply),
+            #[cfg(not(feature = "write"))]
             _ => self.misuse(),
         }
     }
@@ -396,9 +399,14 @@ impl Session<'_> {
         self.write_error(buf, code, message, next);
     }
 
-    /// Sends an error and closes the connection.
+    /// Sends an error and closes the connection, which ends an exchange that is under way.
     #[inline(never)]
     pub(super) fn refuse_and_close(&mut self, buf: &mut [u8], code: Code, message: Message) {
+        #[cfg(any(feature = "write", feature = "rights"))]
+        if self.state != State::Receive {
+            self.last.error = Some(code);
+            self.end_exchange();
+        }
         self.used = 0;
         self.begin_answer();
         self.write_error(buf, code, message, State::Closed);

@@ -14,7 +14,7 @@ use super::selection::Selection;
 use super::state::State;
 use super::timers::Timers;
 #[cfg(feature = "write")]
-use super::upload_state::Upload;
+use super::upload_state::{Stage, Upload};
 #[cfg(feature = "wait")]
 use super::watch_state::Watch;
 use crate::types::time::{Instant, Timer};
@@ -28,15 +28,39 @@ use crate::wire::request_reader::ParsedRequest;
 use crate::wire::response_writer::{LineWriter, ResponseContext};
 use crate::wire::scanner::{ScanError, Scanned, Scanner};
 
+/// Laid out in the order of its fields, bytes first: a Cortex-M reads a byte within the first 32 of a structure, or a word within
+/// the first 128, by an instruction of two bytes instead of four. So are the structures in it that are used most.
 #[derive(Debug)]
+#[cfg_attr(feature = "write", repr(C))]
 pub(super) struct Session<'c> {
     pub(super) state: State,
     /// The state after the current line.
     pub(super) next: State,
+    #[cfg(feature = "write")]
+    pub(super) upload: Upload,
+    /// White space or part of a request has arrived since the last exchange.
+    pub(super) has_begun: bool,
+    /// Which line ending may follow that belongs to the previous request.
+    pub(super) line_ending: LineEnding,
+    pub(super) eof: bool,
+    pub(super) stopping: bool,
+    /// The store knew the digest, so nothing is hashed.
+    pub(super) is_digest_known: bool,
     /// How the session ended; valid in [`State::Closed`].
     pub(super) close: Close,
+    pub(super) context: ResponseContext<'c>,
+    /// Bytes of the current request in the buffer; those of a `put` until its line is complete.
+    pub(super) used: usize,
+    pub(super) line: LineWriter,
+    /// Where the bytes that are ready to be sent are in the buffer.
+    pub(super) ready: core::ops::Range<usize>,
+    pub(super) exchanges: u32,
+    pub(super) scanner: Scanner,
+    /// The next byte of the file to send or hash.
+    pub(super) position: u64,
     /// The latest time that was reported.
     pub(super) now: Instant,
+    pub(super) last: Exchange,
     pub(super) timers: Timers,
     /// When sending the response began, and how many bytes of it were sent: the minimum rate is checked by them.
     pub(super) answer_began: Instant,
@@ -44,29 +68,11 @@ pub(super) struct Session<'c> {
     /// When the request was complete, or bytes were sent last: a heartbeat is due some time after that.
     #[cfg(any(feature = "write", feature = "wait"))]
     pub(super) quiet_since: Instant,
-    /// White space or part of a request has arrived since the last exchange.
-    pub(super) has_begun: bool,
-    /// Which line ending may follow that belongs to the previous request.
-    pub(super) line_ending: LineEnding,
-    pub(super) eof: bool,
-    pub(super) stopping: bool,
-    pub(super) scanner: Scanner,
-    /// Bytes of the current request in the buffer.
-    pub(super) used: usize,
-    pub(super) context: ResponseContext<'c>,
-    /// The next byte of the file to send or hash.
-    pub(super) position: u64,
-    /// The store knew the digest, so nothing is hashed.
-    pub(super) is_digest_known: bool,
-    pub(super) line: LineWriter,
-    /// Where the bytes that are ready to be sent are in the buffer.
-    pub(super) ready: core::ops::Range<usize>,
-    pub(super) exchanges: u32,
-    pub(super) last: Exchange,
+    /// When bytes of the body last arrived, or were last offered to the store.
+    #[cfg(feature = "write")]
+    pub(super) received: Instant,
     #[cfg(feature = "classic")]
     pub(super) selection: Selection,
-    #[cfg(feature = "write")]
-    pub(super) upload: Upload,
     #[cfg(feature = "wait")]
     pub(super) watch: Watch,
 }
@@ -123,6 +129,8 @@ impl<'c> Session<'c> {
             selection: Selection::new(),
             #[cfg(feature = "write")]
             upload: Upload::new(),
+            #[cfg(feature = "write")]
+            received: now,
             #[cfg(feature = "wait")]
             watch: Watch::new(now),
         };
@@ -242,10 +250,6 @@ impl<'c> Session<'c> {
         if self.state != State::Receive {
             return;
         }
-        #[cfg(feature = "write")]
-        if self.upload.unended.is_some() {
-            return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
-        }
         if self.used > 0 {
             return self.refuse_and_close(buf, Code::BadRequest, Message::EndOfInput);
         }
@@ -312,7 +316,9 @@ impl<'c> Session<'c> {
         }
         match timer {
             #[cfg(feature = "write")]
-            Timer::Stall | Timer::Rate if self.state == State::ReceiveBody => self.body_timed_out(buf),
+            Timer::Stall | Timer::Rate if self.state == State::ReceiveBody => {
+                self.refuse_and_close(buf, Code::Timeout, Message::Timeout);
+            }
             #[cfg(feature = "write")]
             Timer::Retry => self.enter_permitted(State::AwaitReply),
             #[cfg(feature = "wait")]
@@ -329,8 +335,8 @@ impl<'c> Session<'c> {
     pub(super) fn stop(&mut self, buf: &mut [u8]) {
         self.stopping = true;
         #[cfg(feature = "write")]
-        if self.stop_waiting(buf) {
-            return;
+        if self.state == State::AwaitTurn {
+            return self.refuse_and_close(buf, Code::ShuttingDown, Message::Stopping);
         }
         #[cfg(feature = "wait")]
         self.end_wait();
@@ -424,8 +430,8 @@ impl<'c> Session<'c> {
         #[cfg(feature = "wait")]
         self.begin_wait();
         self.scanner = Scanner::new();
-        self.used = 0;
-        self.has_begun = false;
+        #[cfg(not(feature = "write"))]
+        self.end_request();
         self.line_ending = LineEnding::Any;
         #[cfg(feature = "classic")]
         self.end_text();
@@ -437,15 +443,24 @@ impl<'c> Session<'c> {
         let read = read.map_err(|refusal| (refusal.code, refusal.message));
         #[cfg(feature = "write")]
         if self.is_put() {
-            self.has_begun = true;
+            self.upload.stage = Stage::Compare;
             self.upload.unended = Some(read);
             return;
         }
         self.dispatch(buf, read);
     }
 
+    /// Forgets that a request is under way.
+    fn end_request(&mut self) {
+        self.used = 0;
+        self.has_begun = false;
+    }
+
     /// Begins the exchange of a complete request, whose name is in the buffer.
     pub(super) fn dispatch(&mut self, buf: &mut [u8], read: Result<(), (Code, Message)>) {
+        // Not before the line of a `put` has ended.
+        #[cfg(feature = "write")]
+        self.end_request();
         #[cfg(feature = "rights")]
         if self.context.config.asks_permits {
             return self.await_permit(read);

@@ -23,42 +23,49 @@ use crate::wire::write_members::WriteMembers;
 /// How long a session waits before it asks again whether it may send an upload.
 const RETRY_MS: u32 = 100;
 
+/// [`Message::of_store`] of each code: smaller on a board than its branches, which are not all that a refusal decides by.
+const MESSAGES: [Message; Code::ALL.len()] = {
+    let mut messages = [Message::Refused; Code::ALL.len()];
+    let mut index = 0;
+    while index < messages.len() {
+        messages[index] = Message::of_store(Code::ALL[index]);
+        index += 1;
+    }
+    messages
+};
+
 impl Session<'_> {
     /// Whether the exchange under way is a `put`.
-    #[inline(never)]
     pub(super) fn is_put(&self) -> bool {
         self.context.request.kind == RequestKind::Put
     }
 
     /// Takes the line ending that a `put` has to have, so that no byte of a body that was sent too early is read as a request.
     pub(super) fn receive_line_end(&mut self, buf: &mut [u8], bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        if let (LineEnding::Any, [b'\r', tail @ ..]) = (self.line_ending, rest) {
-            self.line_ending = LineEnding::LineFeed;
-            rest = tail;
+        for byte in bytes {
+            self.line_ending = match (byte, self.line_ending) {
+                (b'\r', LineEnding::Any) => LineEnding::LineFeed,
+                (b'\n', LineEnding::Any | LineEnding::LineFeed) => LineEnding::Nothing,
+                _ => {
+                    self.refuse_and_close(buf, Code::BadRequest, Message::PutLine);
+                    return bytes.len();
+                }
+            };
         }
-        match rest {
-            [] => {}
-            [b'\n'] => {
-                self.line_ending = LineEnding::Nothing;
-                self.has_begun = false;
-                let read = self.upload.unended.take().unwrap_or(Ok(()));
-                self.dispatch(buf, read);
-            }
-            _ => self.refuse_and_close(buf, Code::BadRequest, Message::PutLine),
+        if self.line_ending == LineEnding::Nothing {
+            let read = self.upload.unended.take().unwrap_or(Ok(()));
+            self.dispatch(buf, read);
         }
         bytes.len()
     }
 
     /// Refuses bytes that come before the server is ready for a body; false where none are expected to wait.
     pub(super) fn receive_early(&mut self, buf: &mut [u8]) -> bool {
-        let is_early = match self.state {
-            State::AwaitTurn | State::AwaitReply => self.is_put(),
-            State::Hash | State::Finish => self.is_put() && self.upload.stage != Stage::Verify,
-            _ => false,
-        };
+        let is_early = matches!(self.state, State::AwaitReply | State::AwaitTurn | State::Hash | State::Finish)
+            && self.upload.stage != Stage::Verify
+            && self.is_put();
         if is_early {
-            self.fail(buf, Code::BadRequest, Message::PutLine);
+            self.refuse_and_close(buf, Code::BadRequest, Message::PutLine);
         }
         is_early
     }
@@ -91,11 +98,11 @@ impl Session<'_> {
                     Some(version) => Replace::Version(version),
                 };
                 let modified = request.write.is_dated.then_some(request.digest_from);
-                let WriteMembers { parents, digest, .. } = request.write;
+                let WriteMembers { parents, .. } = request.write;
                 let put = Put {
                     name,
                     size: request.length,
-                    digest,
+                    digest: request.put_digest,
                     replace,
                     parents,
                     modified,
@@ -146,8 +153,11 @@ impl Session<'_> {
         true
     }
 
-    /// Handles the store's reply to a request that writes.
+    /// Handles a reply that only requests that write have.
     pub(super) fn reply_write(&mut self, buf: &mut [u8], reply: Reply<'_>) {
+        if !self.context.request.kind.writes() {
+            return self.misuse();
+        }
         let (is_put, is_commit) = (self.is_put(), self.state == State::Commit);
         match reply {
             Reply::Failed(error) => {
@@ -170,19 +180,13 @@ impl Session<'_> {
             Reply::Pending if is_commit => self.send_heartbeat_when_due(buf),
             _ if is_commit => self.misuse(),
             #[cfg(feature = "manage")]
-            Reply::Refuse(code) if self.context.request.kind == RequestKind::Do => {
-                self.refuse(buf, code, Message::ActionFailed)
-            }
-            Reply::Refuse(code) => self.refuse_by_store(buf, code),
-            #[cfg(feature = "manage")]
             Reply::Space(space) if self.context.request.kind == RequestKind::Space => self.write_space(buf, space),
             #[cfg(feature = "manage")]
             _ if self.context.request.kind == RequestKind::Space => self.misuse(),
             Reply::Done if !is_put => self.write_end(buf),
             Reply::Pending if is_put => self.enter(State::AwaitTurn),
             Reply::Compare if is_put => {
-                self.upload.stage = Stage::Compare;
-                self.hash_first(buf, self.context.request.length);
+                self.hash_first(buf, 0, self.context.request.length);
             }
             Reply::Upload { have, reads_back } if is_put => {
                 let size = self.context.request.length;
@@ -192,7 +196,7 @@ impl Session<'_> {
                 self.context.request.offset = have;
                 self.upload.stage = Stage::Prefix;
                 self.upload.reads_back = reads_back;
-                self.hash_first(buf, if reads_back { 0 } else { have });
+                self.hash_first(buf, if reads_back { have } else { 0 }, have);
             }
             _ => self.misuse(),
         }
@@ -200,7 +204,7 @@ impl Session<'_> {
 
     fn end_put(&mut self, buf: &mut [u8], info: &FileInfo) {
         debug_assert_ne!(info.version.as_str(), "*", "no file has this version");
-        self.context.digest = Some(self.context.request.write.digest);
+        self.context.digest = Some(self.context.request.put_digest);
         self.set_version(&info.version);
         self.write(buf, LineKind::BodyEnd, State::Receive);
     }
@@ -210,7 +214,7 @@ impl Session<'_> {
     fn end_deferred(&mut self, buf: &mut [u8], deferral: Deferral) {
         let earlier = self.upload.deferral;
         self.upload.deferral = Some(earlier.map_or(deferral, |earlier| earlier.with(deferral)));
-        self.context.digest = Some(self.context.request.write.digest);
+        self.context.digest = Some(self.context.request.put_digest);
         self.context.request.version_len = 0;
         self.write(buf, LineKind::BodyEnd, State::Receive);
     }
@@ -237,28 +241,20 @@ impl Session<'_> {
 
     /// Sends a refusal of the store as the response. Inside a body the connection ends with it.
     pub(super) fn refuse_by_store(&mut self, buf: &mut [u8], code: Code) {
-        let message = match code {
-            Code::Io if self.context.request.kind.writes() => Message::Unwritable,
-            _ => Message::of_store(code),
+        let message = match MESSAGES.get(code as usize).copied().unwrap_or(Message::Refused) {
+            Message::Unreadable if self.context.request.kind.writes() => Message::Unwritable,
+            message => message,
         };
         if self.state == State::ReceiveBody {
-            self.fail(buf, code, message);
+            self.refuse_and_close(buf, code, message);
         } else {
             self.refuse(buf, code, message);
         }
     }
 
-    /// Ends an exchange by an error, and the connection with it.
-    #[inline(never)]
-    fn fail(&mut self, buf: &mut [u8], code: Code, message: Message) {
-        self.last.error = Some(code);
-        self.end_exchange();
-        self.refuse_and_close(buf, code, message);
-    }
-
-    /// Hashes the bytes up to `end` of what the stage says, if any, and goes on.
-    fn hash_first(&mut self, buf: &mut [u8], end: u64) {
-        self.position = 0;
+    /// Hashes the bytes `start..end` of what the stage says, if any, and goes on.
+    fn hash_first(&mut self, buf: &mut [u8], start: u64, end: u64) {
+        self.position = start;
         self.context.end = end;
         self.hash_or_header(buf);
     }
@@ -277,8 +273,7 @@ impl Session<'_> {
     pub(super) fn begin_body(&mut self, buf: &mut [u8]) {
         if self.upload.stage != Stage::Body {
             self.upload.stage = Stage::Body;
-            self.position = self.context.request.offset;
-            self.upload.received = self.now;
+            self.received = self.now;
             self.begin_answer();
         }
         if self.position >= self.context.end {
@@ -299,8 +294,8 @@ impl Session<'_> {
         // The store works now, and the client need not send.
         self.timers.set(Timer::Stall, NEVER);
         self.timers.set(Timer::Rate, NEVER);
-        self.upload.received = self.now;
-        Some((self.position, len.min(self.up_to(self.context.end, u32::MAX))))
+        self.received = self.now;
+        Some((self.position, self.of_body(len)))
     }
 
     pub(super) fn stored(&mut self, buf: &mut [u8], len: usize) {
@@ -308,13 +303,18 @@ impl Session<'_> {
             return self.misuse();
         }
         // The time that the store took is not the client's.
-        self.answer_began = self.answer_began.after(self.now.since(self.upload.received));
-        self.upload.received = self.now;
-        self.advance(len.min(self.up_to(self.context.end, u32::MAX)));
+        self.answer_began = self.answer_began.after(self.now.since(self.received));
+        self.received = self.now;
+        self.advance(self.of_body(len));
         if self.position >= self.context.end {
             return self.end_upload(buf);
         }
         self.send_heartbeat_when_due(buf);
+    }
+
+    /// How many of `len` bytes belong to the body.
+    fn of_body(&self, len: usize) -> usize {
+        self.up_to(self.context.end, u32::try_from(len).unwrap_or(u32::MAX))
     }
 
     /// The whole body is stored: hashes it where that was not done as it came.
@@ -336,18 +336,13 @@ impl Session<'_> {
 
     /// The digest of a file that is there, or of the one that was stored.
     pub(super) fn finished_put(&mut self, buf: &mut [u8], finished: Finished) {
-        let expected = &self.context.request.write.digest;
+        let expected = &self.context.request.put_digest;
         let next = match self.upload.stage {
             Stage::Compare => State::AwaitReply,
             _ if finished.digest.as_ref() == Some(expected) => State::Commit,
             _ => return self.refuse(buf, Code::Corrupt, Message::Corrupt),
         };
         self.enter_permitted(next);
-    }
-
-    /// Ends the exchange whose body did not come in time.
-    pub(super) fn body_timed_out(&mut self, buf: &mut [u8]) {
-        self.fail(buf, Code::Timeout, Message::Timeout);
     }
 
     /// Handles the end of input inside of a `put`; false where it may end.
@@ -359,22 +354,13 @@ impl Session<'_> {
         is_broken
     }
 
-    /// Stops waiting for another connection; false where the session does not.
-    pub(super) fn stop_waiting(&mut self, buf: &mut [u8]) -> bool {
-        let is_waiting = self.state == State::AwaitTurn;
-        if is_waiting {
-            self.fail(buf, Code::ShuttingDown, Message::Stopping);
-        }
-        is_waiting
-    }
-
     /// Starts what a state that writes has beside heartbeats.
     pub(super) fn start_write_timers(&mut self) {
         match self.state {
             // From the last byte that came, whatever was sent meanwhile.
             State::ReceiveBody => {
                 self.start_send_timers();
-                self.timers.start(Timer::Stall, self.upload.received, self.context.config.stall_ms);
+                self.timers.start(Timer::Stall, self.received, self.context.config.stall_ms);
             }
             State::AwaitTurn => self.timers.start(Timer::Retry, self.now, RETRY_MS),
             _ => {}

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "sync")]
 use crate::store::Deferral;
-use crate::types::time::Instant;
 use crate::wire::code::Code;
 use crate::wire::message::Message;
 
@@ -13,8 +12,6 @@ pub(super) struct Upload {
     pub(super) reads_back: bool,
     /// The request that is complete but for its line ending, or why it is refused when it has ended.
     pub(super) unended: Option<Result<(), (Code, Message)>>,
-    /// When bytes of the body last arrived, or were last offered to the store.
-    pub(super) received: Instant,
     /// What was put since the last sync and is durable later.
     #[cfg(feature = "sync")]
     pub(super) deferral: Option<Deferral>,
@@ -38,7 +35,6 @@ impl Upload {
             stage: Stage::Compare,
             reads_back: false,
             unended: None,
-            received: Instant::from_millis(0),
             #[cfg(feature = "sync")]
             deferral: None,
         }

@@ -7,13 +7,13 @@ use crate::wire::code::Code;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
+// With a tag of its own: to find it among the unused values of a field takes more code.
+#[repr(u8)]
 pub enum WriteError {
     /// As when reading. [`StoreError::NotFound`] is also a parent directory that is missing.
     Store(StoreError),
     /// The name is taken, and nothing may be replaced.
     Exists,
-    /// What has the name is not in the expected version, or nothing has it.
-    Changed,
     /// The file is larger than this store accepts, whatever is free.
     TooLarge {
         /// The largest size that is accepted, in bytes.
@@ -30,6 +30,8 @@ pub enum WriteError {
     Corrupt,
     /// The directory has entries.
     NotEmpty,
+    /// What has the name is not in the expected version, or nothing has it.
+    Changed,
     /// This store cannot do it, or not atomically.
     Unsupported,
 }
@@ -41,12 +43,12 @@ impl WriteError {
         match self {
             Self::Store(error) => error.code(),
             Self::Exists => Code::Exists,
-            Self::Changed => Code::Changed,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::NoSpace { .. } => Code::NoSpace,
             Self::InUse => Code::InUse,
             Self::Corrupt => Code::Corrupt,
             Self::NotEmpty => Code::NotEmpty,
+            Self::Changed => Code::Changed,
             Self::Unsupported => Code::Unsupported,
         }
     }

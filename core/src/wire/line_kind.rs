@@ -125,7 +125,7 @@ impl LineKind {
         match self {
             Self::Hello => HELLO,
             Self::Header => concat!(
-                written!(r#"{"type":"$T""#, r#"{"type":"file""#),
+                written!(r#"{"type":"(Wready)(Vfile)""#, r#"{"type":"file""#),
                 r#","fileName":"$f","fileSize":$z,"offset":$o,"length":$l,"chunkSize":$b"#,
                 written!("(V", ""),
                 r#","readCnt":$c,"lastSize":$t,"version":"$v","digest":"$d""#,

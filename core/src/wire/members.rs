@@ -77,7 +77,7 @@ impl Member {
 
     /// Its value as a boolean.
     pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
-        match self.other(object).first() {
+        match self.after_name(object).iter().find(|byte| !is_between(**byte)) {
             Some(b't') => Some(true),
             Some(b'f') => Some(false),
             _ => None,

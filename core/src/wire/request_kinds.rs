@@ -126,6 +126,11 @@ impl RequestKinds {
     /// Whether `kind` is among them.
     #[must_use]
     pub const fn has(self, kind: RequestKind) -> bool {
-        self.0 >> kind as u16 & 1 != 0
+        self.has_number(kind as u8)
+    }
+
+    /// Whether the kind that is declared as number `number` is among them.
+    pub(crate) const fn has_number(self, number: u8) -> bool {
+        self.0.unbounded_shr(number as u32) & 1 != 0
     }
 }

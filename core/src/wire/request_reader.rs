@@ -2,6 +2,8 @@
 
 use core::ops::Range;
 
+#[cfg(feature = "write")]
+use crate::types::digest::Digest;
 use crate::types::digest::DigestKind;
 use crate::types::file_name::{FileName, NameError};
 use crate::types::version::Version;
@@ -18,30 +20,34 @@ use crate::wire::write_members::WriteMembers;
 
 /// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "write", repr(C))]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
+    pub digest: Option<DigestKind>,
+    /// Whether the request names a version.
+    pub is_versioned: bool,
+    #[cfg(feature = "classic")]
+    pub is_classic: bool,
+    /// Whether offsets count from the beginning of a log that may have dropped its head.
+    #[cfg(feature = "absolute")]
+    pub is_absolute: bool,
+    #[cfg(feature = "write")]
+    pub write: WriteMembers,
     /// Length of the decoded name in bytes; 0 for none (`hello`, the root's listing).
     pub name_len: usize,
+    /// Length of that version; more than `version` has room for where no file can have it.
+    pub version_len: usize,
     pub offset: u64,
     /// [`u64::MAX`] where none was requested: to the end of the file.
     pub length: u64,
     pub digest_from: u64,
-    pub digest: Option<DigestKind>,
     /// How long to wait at the end of the file, in milliseconds.
     #[cfg(feature = "wait")]
     pub wait_ms: u32,
-    /// Whether offsets count from the beginning of a log that may have dropped its head.
-    #[cfg(feature = "absolute")]
-    pub is_absolute: bool,
-    /// Whether the request names a version.
-    pub is_versioned: bool,
-    /// Length of that version; more than `version` has room for where no file can have it.
-    pub version_len: usize,
     pub version: [u8; Version::MAX_LEN],
-    #[cfg(feature = "classic")]
-    pub is_classic: bool,
+    /// The digest of a `put`.
     #[cfg(feature = "write")]
-    pub write: WriteMembers,
+    pub put_digest: Digest,
 }
 
 /// Why a request is refused.
@@ -75,7 +81,6 @@ impl Refusal {
 }
 
 impl ParsedRequest {
-    #[cfg_attr(feature = "write", inline(never))]
     pub(crate) const fn new() -> Self {
         Self {
             kind: RequestKind::Hello,
@@ -95,7 +100,35 @@ impl ParsedRequest {
             is_classic: false,
             #[cfg(feature = "write")]
             write: WriteMembers::new(),
+            #[cfg(feature = "write")]
+            put_digest: Digest::Crc32(0),
         }
+    }
+
+    /// Forgets the earlier request, except for the bytes of what this one has none of: its version and its digest.
+    #[cfg(feature = "write")]
+    fn clear(&mut self) {
+        self.kind = RequestKind::Hello;
+        self.name_len = 0;
+        self.offset = 0;
+        self.length = u64::MAX;
+        self.digest_from = 0;
+        self.digest = None;
+        #[cfg(feature = "wait")]
+        {
+            self.wait_ms = 0;
+        }
+        #[cfg(feature = "absolute")]
+        {
+            self.is_absolute = false;
+        }
+        self.is_versioned = false;
+        self.version_len = 0;
+        #[cfg(feature = "classic")]
+        {
+            self.is_classic = false;
+        }
+        self.write = WriteMembers::new();
     }
 
     /// Reads the request that is the first `len` bytes of `buf`: one JSON object, as [`Scanner::scan_into`](crate::Scanner)
@@ -112,7 +145,13 @@ impl ParsedRequest {
         #[cfg(feature = "absolute")] allows_absolute: bool,
         #[cfg(feature = "write")] offered: RequestKinds,
     ) -> Result<(), Refusal> {
-        *self = Self::new();
+        // In place where there is more to clear.
+        #[cfg(feature = "write")]
+        self.clear();
+        #[cfg(not(feature = "write"))]
+        {
+            *self = Self::new();
+        }
         let object = buf.get_mut(..len).unwrap_or_default();
         let members = find(object, NAMES);
         let mut members = RequestMembers { members: &members, object, fault: NO_FAULT };
@@ -379,13 +418,14 @@ impl RequestMembers<'_> {
 
     /// The value of a boolean; false if it is missing or at fault.
     #[cfg(any(feature = "write", feature = "absolute"))]
+    #[inline(never)]
     pub(super) fn flag(&mut self, index: usize) -> bool {
-        let Some(member) = self.members.get(index).filter(|member| !member.is_missing()) else { return false };
+        let Some(member) = self.members.get(index) else { return false };
         let flag = member.flag(self.object);
-        if flag.is_none() {
+        if flag.is_none() && !member.is_missing() {
             self.set_fault(index);
         }
-        flag.unwrap_or(false)
+        flag == Some(true)
     }
 
     /// Whether the member is there, of whatever type.

@@ -31,9 +31,11 @@ pub(crate) struct LineWriter {
 
 /// The values of the current exchange that its lines contain.
 #[derive(Debug)]
+#[cfg_attr(feature = "write", repr(C))]
 pub(crate) struct ResponseContext<'c> {
+    pub code: Code,
+    pub message: Message,
     pub config: &'c ServerConfig<'c>,
-    pub max_request: usize,
     /// Its version is the requested one, until that of the file replaces it.
     pub request: ParsedRequest,
     pub size: u64,
@@ -53,8 +55,7 @@ pub(crate) struct ResponseContext<'c> {
     /// The version of the file that has the name of this one now.
     #[cfg(feature = "replaced")]
     pub next: Option<Version>,
-    pub code: Code,
-    pub message: Message,
+    pub max_request: usize,
     /// What `hello` tells as permitted.
     #[cfg(feature = "rights")]
     pub kinds: RequestKinds,
@@ -186,10 +187,6 @@ impl ResponseContext<'_> {
             #[cfg(feature = "absolute")]
             b'Q' => return self.first.filter(|_| self.code == Code::BadRange).map(Value::Number),
             #[cfg(feature = "write")]
-            b'T' if request.kind == RequestKind::Put => b"ready",
-            #[cfg(feature = "write")]
-            b'T' => b"file",
-            #[cfg(feature = "write")]
             b'V' | b'W' => {
                 let is_put = request.kind == RequestKind::Put;
                 return (is_put == (letter == b'W')).then_some(Value::Text(&[]));
@@ -248,13 +245,12 @@ impl ResponseContext<'_> {
 impl ResponseContext<'_> {
     /// The value of a placeholder of writing.
     fn write_value(&self, letter: u8) -> Option<Value<'_>> {
+        // A is of the first code, F of the first kind of request that writes, and those behind them are of the next ones.
+        const FIRST_CODE: u8 = Code::TooLarge as u8;
         #[cfg(not(feature = "rights"))]
-        let offered = self.config.offered;
-        #[cfg(not(feature = "rights"))]
-        let is_offered = |kind| offered.has(kind).then_some(Value::Text(&[]));
+        const FIRST_KIND: u8 = RequestKind::Put as u8;
         let number = match letter {
-            b'A' if self.code == Code::TooLarge => self.size,
-            b'B' if self.code == Code::NoSpace => self.size,
+            b'A' | b'B' if self.code as u8 == letter.wrapping_sub(b'A' - FIRST_CODE) => self.size,
             #[cfg(feature = "manage")]
             b'C' => self.size,
             #[cfg(feature = "manage")]
@@ -262,15 +258,10 @@ impl ResponseContext<'_> {
             #[cfg(feature = "manage")]
             b'E' => self.request.length,
             #[cfg(not(feature = "rights"))]
-            b'F' => return is_offered(RequestKind::Put),
-            #[cfg(not(feature = "rights"))]
-            b'G' => return is_offered(RequestKind::Delete),
-            #[cfg(all(feature = "manage", not(feature = "rights")))]
-            b'H' => return is_offered(RequestKind::Rename),
-            #[cfg(all(feature = "manage", not(feature = "rights")))]
-            b'I' => return is_offered(RequestKind::MakeDir),
-            #[cfg(all(feature = "manage", not(feature = "rights")))]
-            b'J' => return is_offered(RequestKind::Space),
+            b'F'..=b'J' => {
+                let is_offered = self.config.offered.has_number(letter.wrapping_sub(b'F' - FIRST_KIND));
+                return is_offered.then_some(Value::Text(&[]));
+            }
             #[cfg(all(feature = "manage", not(feature = "rights")))]
             b'K' => {
                 let words = self.config.actions.as_str().as_bytes();

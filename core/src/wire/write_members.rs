@@ -1,16 +1,10 @@
 //! What a request that writes has beside the members of the others.
 
-use crate::types::digest::Digest;
-
 /// What a request that writes has beside the members of the others. The size of a `put` is in
 /// `length`, its `modified` in `digest_from`.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct WriteMembers {
-    /// The digest of a `put`.
-    pub digest: Digest,
-    /// Length in bytes of a `rename`'s new name, which is decoded behind the name.
-    #[cfg(feature = "manage")]
-    pub to_len: usize,
     /// Whether a `put` has a time.
     pub is_dated: bool,
     pub parents: bool,
@@ -20,12 +14,14 @@ pub(crate) struct WriteMembers {
     pub partial: bool,
     /// Whether a `delete` has a `path`.
     pub is_directory: bool,
+    /// Length in bytes of a `rename`'s new name, which is decoded behind the name.
+    #[cfg(feature = "manage")]
+    pub to_len: usize,
 }
 
 impl WriteMembers {
     pub(crate) const fn new() -> Self {
         Self {
-            digest: Digest::Crc32(0),
             #[cfg(feature = "manage")]
             to_len: 0,
             is_dated: false,

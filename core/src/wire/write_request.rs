@@ -58,7 +58,7 @@ impl ParsedRequest {
         let (index, kind) = if members.has(CRC32) { (CRC32, DigestKind::Crc32) } else { (SHA256, DigestKind::Sha256) };
         self.digest = Some(kind);
         let is_read = match members.decode(index) {
-            Some(digits) if kind.is_supported() => self.write.digest.read(kind, digits).is_some(),
+            Some(digits) if kind.is_supported() => self.put_digest.read(kind, digits).is_some(),
             // Whatever it is, it cannot be computed.
             digits => digits.is_some(),
         };
@@ -90,17 +90,10 @@ impl FileName<'_> {
 }
 
 fn is_reserved(name: &[u8]) -> bool {
-    let mut matched: usize = 0;
-    for byte in name {
-        matched = match RESERVED.get(matched) {
-            _ if *byte == b'/' => 0,
-            Some(expected) if expected == byte => matched.wrapping_add(1),
-            // Until the next component.
-            _ => usize::MAX,
-        };
-        if matched == RESERVED.len() {
-            return true;
-        }
+    let (mut rest, mut before) = (name, b'/');
+    while before != b'/' || !rest.starts_with(RESERVED) {
+        let Some((byte, tail)) = rest.split_first() else { return false };
+        (rest, before) = (tail, *byte);
     }
-    false
+    true
 }
