@@ -88,6 +88,8 @@ pub enum Action<'a> {
 /// What received bytes have completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+// With a tag of its own: to find it among the unused values of a field takes more code.
+#[cfg_attr(feature = "write", repr(u8))]
 pub enum ServerEvent<'a> {
     /// A request is complete and valid. A malformed one, which is refused at once, makes no event.
     Request {
@@ -251,7 +253,7 @@ impl<'a> Request<'a> {
 /// The store's answer to a [`Request`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-// With a tag of its own: to find it among the unused values of a field takes more code.
+// As above.
 #[cfg_attr(feature = "write", repr(u8))]
 pub enum Reply<'a> {
     /// The directory can be listed; its entries follow one by one.

@@ -77,11 +77,15 @@ impl Member {
 
     /// Its value as a boolean.
     pub(crate) fn flag(&self, object: &[u8]) -> Option<bool> {
-        match self.after_name(object).iter().find(|byte| !is_between(**byte)) {
-            Some(b't') => Some(true),
-            Some(b'f') => Some(false),
-            _ => None,
+        for byte in self.after_name(object) {
+            match byte {
+                b't' => return Some(true),
+                b'f' => return Some(false),
+                byte if is_between(*byte) => {}
+                _ => return None,
+            }
         }
+        None
     }
 
     /// Which of `known` are in its array of texts: a bit for each, the lowest for the first.

@@ -425,7 +425,7 @@ impl RequestMembers<'_> {
         if flag.is_none() && !member.is_missing() {
             self.set_fault(index);
         }
-        flag == Some(true)
+        flag.unwrap_or(false)
     }
 
     /// Whether the member is there, of whatever type.
