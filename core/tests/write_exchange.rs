@@ -341,13 +341,14 @@ fn a_report_that_does_not_fit_closes() {
         session.stored(10, NOW);
     };
     let finish: Report = |session| session.finished(Finished::new(Some(digest(DigestKind::Crc32)), true), NOW);
-    let cases: [(&str, &[Report], Report); 6] = [
+    let cases: [(&str, &[Report], Report); 7] = [
         (PUT, &[], |session| session.reply(Reply::Done, NOW)),
         (DELETE, &[], |session| session.reply(Reply::Listing, NOW)),
         (PUT, &[], |session| session.stored(1, NOW)),
         (PUT, &[], |session| session.store_failed(WriteError::InUse, NOW)),
         (PUT, &[begin], |session| session.stored(1, NOW)),
         (PUT, &[begin, body, finish], |session| session.reply(Reply::Done, NOW)),
+        (PUT, &[begin, body, finish], |session| session.reply(Reply::Refuse(Code::Denied), NOW)),
     ];
     for (number, (request, steps, report)) in cases.into_iter().enumerate() {
         let mut session = session(&config, request);
