@@ -223,6 +223,10 @@ mod tests {
             (Code::Io, "cannot be read: "),
             (Code::Busy, "refused: "),
             (Code::Unsupported, "refused: "),
+            #[cfg(feature = "write")]
+            (Code::Corrupt, "wrong digest: "),
+            #[cfg(feature = "write")]
+            (Code::Changed, "no longer that version: "),
         ] {
             assert_eq!(Message::of_store(code).as_str(), text);
         }
