@@ -31,7 +31,7 @@ use crate::wire::scanner::{ScanError, Scanned, Scanner};
 /// Laid out in the order of its fields, bytes first: a Cortex-M reads a byte within the first 32 of a structure, or a word within
 /// the first 128, by an instruction of two bytes instead of four. So are the structures in it that are used most.
 #[derive(Debug)]
-#[cfg_attr(feature = "write", repr(C))]
+#[cfg_attr(any(feature = "write", feature = "classic"), repr(C))]
 pub(super) struct Session<'c> {
     pub(super) state: State,
     /// The state after the current line.

@@ -20,14 +20,12 @@ use crate::wire::write_members::WriteMembers;
 
 /// A checked request. The decoded file name is at the front of the buffer that contained the request.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "write", repr(C))]
+#[cfg_attr(any(feature = "write", feature = "classic"), repr(C))]
 pub(crate) struct ParsedRequest {
     pub kind: RequestKind,
     pub digest: Option<DigestKind>,
     /// Whether the request names a version.
     pub is_versioned: bool,
-    #[cfg(feature = "classic")]
-    pub is_classic: bool,
     /// Whether offsets count from the beginning of a log that may have dropped its head.
     #[cfg(feature = "absolute")]
     pub is_absolute: bool,
@@ -45,6 +43,8 @@ pub(crate) struct ParsedRequest {
     #[cfg(feature = "wait")]
     pub wait_ms: u32,
     pub version: [u8; Version::MAX_LEN],
+    #[cfg(feature = "classic")]
+    pub is_classic: bool,
     /// The digest of a `put`.
     #[cfg(feature = "write")]
     pub put_digest: Digest,
@@ -418,7 +418,7 @@ impl RequestMembers<'_> {
 
     /// The value of a boolean; false if it is missing or at fault.
     #[cfg(any(feature = "write", feature = "absolute"))]
-    #[inline(never)]
+    #[cfg_attr(feature = "write", inline(never))]
     pub(super) fn flag(&mut self, index: usize) -> bool {
         let Some(member) = self.members.get(index) else { return false };
         let flag = member.flag(self.object);

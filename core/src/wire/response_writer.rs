@@ -31,7 +31,7 @@ pub(crate) struct LineWriter {
 
 /// The values of the current exchange that its lines contain.
 #[derive(Debug)]
-#[cfg_attr(feature = "write", repr(C))]
+#[cfg_attr(any(feature = "write", feature = "classic"), repr(C))]
 pub(crate) struct ResponseContext<'c> {
     pub code: Code,
     pub message: Message,
