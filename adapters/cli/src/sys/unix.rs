@@ -12,20 +12,24 @@ use rustix::net::RecvFlags;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::system::uname;
 
+/// As many files as macOS lets every process open (setrlimit(2) there).
+const OPEN_MAX: u64 = 10_240;
+
 /// Of a file's mode: everybody may write it.
 const OTHERS_WRITE: u32 = 0o002;
 
 /// Raises the limit of open files to the maximum that the system allows, and returns it; `None` where there is none.
 pub fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let mut allowed = current;
-    if current < maximum || (maximum.is_none() && current.is_some()) {
-        // Where raising is refused, the current limit stays.
-        if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
-            allowed = maximum;
+    // macOS refuses what is over a limit of the whole system's, even where it says that there is no maximum.
+    for wanted in [maximum, Some(OPEN_MAX)] {
+        let is_more = current.is_some_and(|current| wanted.is_none_or(|wanted| wanted > current));
+        if is_more && setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_ok() {
+            return wanted;
         }
     }
-    allowed
+    // Where raising is refused, the current limit stays.
+    current
 }
 
 /// The name of this host, with its domain or without.

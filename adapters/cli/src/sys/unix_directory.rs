@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, CWD, Dev, Dir, FileType, Mode, OFlags, fstat, openat, statat, unlinkat};
 use rustix::io::Errno;
 
 /// What a name in a directory is.
@@ -25,19 +25,18 @@ pub enum EntryKind {
 pub struct OpenDirectory {
     directory: OwnedFd,
     /// Of the one that was opened first.
-    device: u64,
+    device: Dev,
 }
 
 impl OpenDirectory {
     /// Opens `path`, and follows symbolic links in it; `None` where there is no such directory.
-    #[allow(clippy::useless_conversion, reason = "its type differs from target to target")]
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = match openat(CWD, path, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
             directory => directory?,
         };
-        let device = u64::from(fstat(&directory)?.st_dev);
+        let device = fstat(&directory)?.st_dev;
         Ok(Some(Self { directory, device }))
     }
 
@@ -79,14 +78,13 @@ impl OpenDirectory {
         Ok(unlinkat(&self.directory, name, flags)?)
     }
 
-    #[allow(clippy::useless_conversion, reason = "its type differs from target to target")]
     fn kind(&self, name: &OsStr, told: FileType) -> Result<EntryKind, Errno> {
         if !matches!(told, FileType::Directory | FileType::Unknown) {
             return Ok(if told == FileType::RegularFile { EntryKind::File } else { EntryKind::Other });
         }
         let stat = statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory if u64::from(stat.st_dev) == self.device => EntryKind::Directory,
+            FileType::Directory if stat.st_dev == self.device => EntryKind::Directory,
             FileType::Directory => EntryKind::Mount,
             FileType::RegularFile => EntryKind::File,
             _ => EntryKind::Other,
