@@ -34,6 +34,9 @@
 //! - `channel`: the encrypted channel around a transport (feature `channel`)
 //! - `discover`: finding servers in the local network, and being found (feature `discover`)
 //! - `metrics`: the numbers of a server for Prometheus (feature `metrics`)
+//!
+//! Without the feature `kernel-send` no file leaves by `sendfile`. That directories are confined is no feature: opening them with
+//! nothing that keeps paths below them would not be safe.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(not(any(unix, windows)))]

@@ -25,7 +25,12 @@ const FIRST_SENDFILE: usize = 1024 * 1024;
 const MAX_SENDFILE: usize = 4 * 1024 * 1024;
 
 /// A connected TCP socket as a [`Transport`]: waits are bounded by the socket's own time-outs, pieces that belong
-/// together leave together (`MSG_MORE`), and files leave by `sendfile(2)` where [`KernelFile`] allows it.
+/// together leave together (`MSG_MORE`), and files leave by `sendfile(2)` where [`KernelFile`] allows it (feature `kernel-send`,
+/// on Linux).
+///
+/// Writing raises no `SIGPIPE`; on macOS the socket's option `SO_NOSIGPIPE` sees to that, which the standard library and socket2
+/// set. `sendfile(2)` has nothing against it: where the program does not ignore the signal, as those of Rust do from their start,
+/// the thread has to block it. A [`Server`](crate::Server) does so in its own threads.
 ///
 /// `S` is what holds the socket: the socket itself, a reference or an [`Arc`](std::sync::Arc).
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use super::listener::Listener;
 use super::parking::Parking;
 use super::queue_sweeper::dismiss;
 use super::served_store::ServedStore;
+use crate::sys;
 
 /// Enough for a listing, a panic with its backtrace, and an observer that formats.
 pub(super) const STACK_SIZE: usize = 128 * 1024;
@@ -61,7 +62,11 @@ where
     fn spawn_worker(&self, run: impl FnOnce(Worker<'scope, 'env, S>) + Send + 'scope) -> io::Result<()> {
         let name = format!("client-{}", self.context.threads_spawned.fetch_add(1, Ordering::Relaxed) + 1);
         let worker = Worker { workers: self.clone(), thread: name.as_str().into(), buffers: None };
-        Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(self.scope, || run(worker)).map(drop)
+        let run = || {
+            sys::block_pipe_signal();
+            run(worker);
+        };
+        Builder::new().name(name).stack_size(STACK_SIZE).spawn_scoped(self.scope, run).map(drop)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 use rustix::fs::{Advice, FallocateFlags, RenameFlags, fadvise, fallocate, fgetxattr, fstatfs, renameat_with, syncfs};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::SendFlags;
 use rustix::system::uname;
 use socket2::Socket;
 
@@ -21,6 +22,12 @@ pub(crate) fn monotonic() -> Duration {
     // No kernel that the program runs on is without it.
     clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).map_or(Duration::ZERO, Duration::from)
 }
+
+/// Has a call that sends raise no signal where the peer is gone.
+pub(crate) const NO_SIGNAL: SendFlags = SendFlags::NOSIGNAL;
+
+/// Says that more bytes follow at once.
+pub(crate) const MORE: SendFlags = SendFlags::MORE;
 
 /// Whether to shut down a listener ends the calls that wait for its clients.
 pub(crate) const ENDS_ACCEPT: bool = true;
@@ -34,6 +41,11 @@ pub(crate) const fn complete_accepted(_: &Socket, _: Duration, _: Duration) -> i
 /// Whether a segment that is not full waits for more bytes (`TCP_CORK`, tcp(7)).
 pub(crate) fn hold_partial_segments(socket: &Socket, is_held: bool) -> io::Result<()> {
     socket.set_tcp_cork(is_held)
+}
+
+/// Makes a file, its length and its times survive a power cut, or the entries of a directory.
+pub(crate) fn sync_file(file: &File) -> io::Result<()> {
+    file.sync_all()
 }
 
 /// Renames `from` in `directory` to `to` in `into`, unless that would replace something.

@@ -1,27 +1,39 @@
 //! What only Linux has, as other Unix systems do without it.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use socket2::Socket;
+
+use super::suppress_signal;
 
 /// Time since some moment before the process began.
 pub(crate) fn monotonic() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(Duration::ZERO, Duration::from)
 }
 
+/// Says that more bytes follow at once: nothing here.
+pub(crate) const MORE: SendFlags = SendFlags::empty();
+
 /// Whether to shut down a listener ends the calls that wait for its clients.
 pub(crate) const ENDS_ACCEPT: bool = false;
 
-/// Gives an accepted socket its time-outs, whatever it has of its listener.
+/// Gives an accepted socket its time-outs, and has it raise no signal, whatever it has of its listener.
 pub(crate) fn complete_accepted(socket: &Socket, read: Duration, write: Duration) -> io::Result<()> {
-    socket.set_nonblocking(false)?;
-    socket.set_read_timeout(Some(read))?;
-    socket.set_write_timeout(Some(write))
+    let set = suppress_signal(socket)
+        .and_then(|()| socket.set_nonblocking(false))
+        .and_then(|()| socket.set_read_timeout(Some(read)))
+        .and_then(|()| socket.set_write_timeout(Some(write)));
+    set.map_err(|error| match Errno::from_io_error(&error) {
+        // How macOS says that the client is gone already.
+        Some(Errno::INVAL) => Errno::CONNABORTED.into(),
+        _ => error,
+    })
 }
 
 /// Without effect here.
@@ -37,11 +49,6 @@ pub(crate) fn is_generated(_: &File) -> bool {
 /// Whether a file keeps its inode number for as long as it exists, as POSIX has it.
 pub(crate) fn has_lasting_inodes(_: impl AsFd) -> bool {
     true
-}
-
-/// Refuses: POSIX has no rename that replaces nothing.
-pub(crate) fn rename_no_replace(_: BorrowedFd<'_>, _: &OsStr, _: BorrowedFd<'_>, _: &OsStr) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Does nothing: only Linux begins without waiting.

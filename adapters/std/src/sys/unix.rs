@@ -145,7 +145,7 @@ impl DirectoryEntry {
 pub(crate) fn stamp(file: &File) -> io::Result<(FileStamp, FileKind)> {
     let stat = fstat(file)?;
     let stamp = FileStamp {
-        device: u64::from(stat.st_dev),
+        device: device(&stat),
         inode: u64::from(stat.st_ino),
         size: size(&stat),
         modified: (i64::from(stat.st_mtime), i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
@@ -154,6 +154,11 @@ pub(crate) fn stamp(file: &File) -> io::Result<(FileStamp, FileKind)> {
     // Such files take no room anywhere.
     let is_generated = stat.st_blocks == 0 && is_generated(file);
     Ok((stamp, if is_generated { FileKind::Other } else { kind(&stat) }))
+}
+
+/// The number of a file's device, as [`std::os::unix::fs::MetadataExt::dev`] has it: on some systems it is a signed one.
+pub(crate) fn device(stat: &Stat) -> u64 {
+    u64::try_from(i128::from(stat.st_dev) & i128::from(u64::MAX)).unwrap_or(0)
 }
 
 fn kind(stat: &Stat) -> FileKind {
@@ -172,8 +177,8 @@ pub(crate) fn store_error(error: &io::Error) -> StoreError {
         Some(Errno::NAMETOOLONG | Errno::ILSEQ) => StoreError::BadName,
         Some(Errno::ACCESS | Errno::PERM) => StoreError::Denied,
         Some(Errno::MFILE | Errno::NFILE) => StoreError::Busy,
-        // A socket, a device without a driver.
-        Some(Errno::NXIO | Errno::NODEV | Errno::ISDIR) => StoreError::NotFile,
+        // A socket, which is the last one of other systems than Linux; a device without a driver.
+        Some(Errno::NXIO | Errno::NODEV | Errno::ISDIR | Errno::OPNOTSUPP) => StoreError::NotFile,
         Some(_) => StoreError::Io,
         // How cap-std says that a path leads outside.
         None if error.kind() == io::ErrorKind::PermissionDenied => StoreError::Denied,
@@ -203,6 +208,7 @@ mod tests {
             (Errno::ISDIR, StoreError::NotFile),
             (Errno::NXIO, StoreError::NotFile),
             (Errno::NODEV, StoreError::NotFile),
+            (Errno::OPNOTSUPP, StoreError::NotFile),
             (Errno::MFILE, StoreError::Busy),
             (Errno::NFILE, StoreError::Busy),
             (Errno::NOMEM, StoreError::Io),

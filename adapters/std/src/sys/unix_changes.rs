@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use rustix::fs::{Access, AtFlags, accessat, fstatvfs};
 use rustix::io::Errno;
 
-use super::{SystemDirectory, preallocate};
+use super::{SystemDirectory, preallocate, sync_file};
 
 /// Reserves room for the first `len` bytes of `file`, without changing its length. Does nothing on file systems without
 /// that operation.
@@ -24,7 +24,7 @@ pub(crate) fn reserve(file: &File, len: u64) -> io::Result<()> {
 
 /// Makes the contents of `file`, which may be open for reading alone, survive a power cut.
 pub(crate) fn sync_contents(file: &File) -> io::Result<()> {
-    file.sync_all()
+    sync_file(file)
 }
 
 /// The size of the file system in bytes; `None` where it does not say.

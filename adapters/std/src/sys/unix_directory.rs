@@ -12,18 +12,19 @@ use std::time::SystemTime;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use rustix::fs::{
-    AtFlags, Dir as DirReader, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, fstatvfs, fsync, linkat,
+    AtFlags, Dir as DirReader, FileType, FlockOperation, Mode, OFlags, RawMode, Stat, flock, fstat, fstatvfs, linkat,
     openat, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
 
 use super::{
-    copy_access, has_file_system_sync, has_lasting_inodes, inherited_attributes, rename_no_replace, sync_file_system,
+    copy_access, device, has_file_system_sync, has_lasting_inodes, inherited_attributes, rename_no_replace, sync_file,
+    sync_file_system,
 };
 use crate::local::{Access, DirectoryHandle, FileHandle, FileKind, FileStatus, FileSystemHandle, Identity, Opened};
 
 /// The bit of a mode that gives new files the group of their directory.
-const SET_GROUP: u32 = 0o2000;
+const SET_GROUP: RawMode = 0o2000;
 
 /// A directory of the operating system. Paths below it cannot lead out of it.
 #[derive(Debug)]
@@ -96,8 +97,10 @@ impl DirectoryHandle for SystemDirectory {
             Ok(file) => Ok(Opened::File(File::from(file))),
             Err(Errno::NOENT) => Ok(Opened::Missing),
             Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) if access != Access::CreateNew => Ok(Opened::Missing),
-            Err(Errno::LOOP) => Ok(Opened::Symlink),
-            Err(Errno::ISDIR | Errno::NXIO) => Ok(Opened::Other),
+            // FreeBSD says the second one.
+            Err(Errno::LOOP | Errno::MLINK) => Ok(Opened::Symlink),
+            // Sockets are the last one of other systems than Linux.
+            Err(Errno::ISDIR | Errno::NXIO | Errno::OPNOTSUPP) => Ok(Opened::Other),
             // It is the name, since all else in the call is fixed.
             Err(Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG) => Err(io::ErrorKind::InvalidFilename.into()),
             Err(error) => Err(error.into()),
@@ -129,12 +132,11 @@ impl DirectoryHandle for SystemDirectory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let directory = self.readable()?;
-        match retry_on_intr(|| fsync(&directory)) {
+        sync_file(&File::from(self.readable()?)).map_err(|error| match Errno::from_io_error(&error) {
             // SMB, some of FUSE.
-            Err(error @ (Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)) => Err(unsupported(error)),
-            synced => Ok(synced?),
-        }
+            Some(errno @ (Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP)) => unsupported(errno),
+            _ => error,
+        })
     }
 
     fn free_space(&self) -> io::Result<Option<u64>> {
@@ -205,7 +207,7 @@ impl FileHandle for File {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.sync_all()
+        sync_file(self)
     }
 
     fn lock_exclusive(&self) -> io::Result<()> {
@@ -234,7 +236,7 @@ fn status_of(stat: &Stat) -> FileStatus {
             FileType::Symlink => FileKind::Symlink,
             _ => FileKind::Other,
         },
-        identity: Identity { device: stat.st_dev, inode: stat.st_ino },
+        identity: Identity { device: device(stat), inode: stat.st_ino },
         size: u64::try_from(stat.st_size).unwrap_or(0),
         modified_ns: nanoseconds(i128::from(stat.st_mtime), i128::from(stat.st_mtime_nsec)),
         changed_ns: nanoseconds(i128::from(stat.st_ctime), i128::from(stat.st_ctime_nsec)),

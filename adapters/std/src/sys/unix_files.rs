@@ -12,8 +12,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::system::uname;
 
-use super::rename_no_replace;
 use super::types::FileStamp;
+use super::{rename_no_replace, sync_file};
 
 /// A reader that can be polled beside sockets, and what it reads from.
 pub(crate) fn wake_pipe() -> io::Result<(WakeReader, WakeWriter)> {
@@ -70,12 +70,12 @@ pub(crate) fn name_new_file(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => named.and(Err(error)),
         _ => named,
     }?;
-    directory.sync_all()
+    sync_file(&directory)
 }
 
 /// Makes the entries of a directory survive a power cut.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    sync_file(&File::open(path)?)
 }
 
 /// The directory that the file `path` is in.

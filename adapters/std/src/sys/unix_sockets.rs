@@ -1,8 +1,6 @@
 //! Sockets, as Unix systems have them.
 
-use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
 use super::types::{AcceptError, Ready};
+use super::{MORE, NO_SIGNAL};
 
 /// Waits for bytes, at most for the socket's time-out: past it, the error is [`io::ErrorKind::WouldBlock`].
 pub(crate) fn receive(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
@@ -39,27 +38,13 @@ pub(crate) fn peek_now(socket: &Socket, buf: &mut [u8]) -> io::Result<usize> {
 /// Sends bytes, and waits for room at most for the socket's time-out: past it, the error is
 /// [`io::ErrorKind::WouldBlock`]. `more`: others follow at once, so a segment may wait for them. Raises no signal.
 pub(crate) fn send(socket: &Socket, bytes: &[u8], more: bool) -> io::Result<usize> {
-    let flags = if more { SendFlags::NOSIGNAL | SendFlags::MORE } else { SendFlags::NOSIGNAL };
+    let flags = if more { NO_SIGNAL | MORE } else { NO_SIGNAL };
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
 /// Sends as many bytes as there is room for, without waiting.
 pub(crate) fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
-    Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
-}
-
-/// Sends up to `len` bytes of a file; 0 at its end. [`io::ErrorKind::InvalidInput`] and
-/// [`io::ErrorKind::Unsupported`] mean that this file cannot be sent so.
-pub(crate) fn send_file(socket: &Socket, file: &File, offset: usize, len: NonZeroUsize) -> io::Result<usize> {
-    socket.sendfile(file, offset, Some(len))
-}
-
-/// Whether an error of [`send_file`] is the file's rather than the socket's.
-pub(crate) fn is_file_error(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::IO | Errno::STALE | Errno::ISDIR | Errno::OVERFLOW | Errno::NOMEM | Errno::BADF)
-    )
+    Ok(rustix::net::send(socket, bytes, NO_SIGNAL | SendFlags::DONTWAIT)?)
 }
 
 /// Whether reading would not wait; for a listener, whether a client waits to be accepted.

@@ -3,9 +3,7 @@
 //! Every socket is set not to block before it is used, and polled for as long as its time-outs say: Windows knows no call that
 //! alone does not block, and does not say in what state a socket is whose own time-out has expired.
 
-use std::fs::File;
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use mio::{Registry, Token};
@@ -97,16 +95,6 @@ fn wait_for(polled: &mut [PollFd<'_>], timeout: Option<Duration>) -> io::Result<
     // What is too long for the system is no limit.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     Ok(poll(polled, timeout.as_ref())?)
-}
-
-/// Refuses: files are read and sent.
-pub(crate) fn send_file(_: &Socket, _: &File, _: usize, _: NonZeroUsize) -> io::Result<usize> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// No error is one of a file, since none is sent so.
-pub(crate) fn is_file_error(_: &io::Error) -> bool {
-    false
 }
 
 /// Whether reading would not wait; for a listener, whether a client waits to be accepted.

@@ -70,3 +70,39 @@ fn request_events_are_emitted_where_one_observer_sees_them() {
         }
     }
 }
+
+/// As long as a program does not ignore it: those of Rust do, those of C that link the library need not.
+#[test]
+#[cfg(all(target_os = "linux", feature = "kernel-send"))]
+fn threads_that_serve_get_no_signal_of_a_broken_pipe() {
+    use std::sync::mpsc::{self, Sender};
+
+    struct Blocked(Sender<String>);
+
+    impl Observer for Blocked {
+        fn event(&self, event: &Event<'_>) {
+            if let Event::Finished { .. } = event {
+                let status = std::fs::read_to_string("/proc/thread-self/status").expect("this thread's");
+                // The test may have failed already.
+                drop(self.0.send(status));
+            }
+        }
+    }
+
+    const SIGPIPE: u32 = 13;
+    let (sender, receiver) = mpsc::channel();
+    let server = Server::new(StaticStore::new(&FILES))
+        .with_address("127.0.0.1:0".parse().expect("an address"))
+        .with_observer(Blocked(sender))
+        .bind()
+        .expect("bound");
+    let (address, handle) = (server.addresses()[0], server.handle());
+    let running = thread::spawn(move || server.run());
+    Client::new(address).send(r#"{"type":"get","fileName":"a","digest":"none"}"#).line();
+    let status = receiver.recv().expect("a request has ended");
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).expect("what is blocked");
+    let blocked = u64::from_str_radix(blocked.trim(), 16).expect("a mask");
+    assert_eq!(blocked, 1 << (SIGPIPE - 1), "{status}");
+    handle.stop();
+    running.join().expect("no panic").expect("no error");
+}
