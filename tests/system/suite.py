@@ -3,8 +3,8 @@
 
 usage: tests/system/suite.py [--offers WORDS] [--clients N] [--only CHECK]... ADDRESS TREE [PROGRAM]
 
-  ADDRESS          host and port of a server that serves the files of the directory TREE: at least one of more than 64 KiB, one that is
-                   neither that nor empty, and one in a directory
+  ADDRESS          host and port of a server that serves the files of the directory TREE: at least one that is longer than what it sends at
+                   once, one that is neither that nor empty, and one in a directory
   --offers WORDS   what it offers, which has to be what `hello` tells: list,stat,get and more, with commas between them; default: those
   --clients N      how many clients it serves at a time, of which one more is told `busy`; default: that is not tried
   PROGRAM          the client; default: target/debug/coracle
@@ -12,6 +12,7 @@ usage: tests/system/suite.py [--offers WORDS] [--clients N] [--only CHECK]... AD
 Who starts servers imports this in place of calling it: `checks_of` makes the checks of a server, each with one of its own.
 """
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -27,18 +28,38 @@ import checks  # noqa: E402
 
 READING = ("list", "stat", "get")
 IMPATIENT, LIMITED = "impatient", "limited"
+# For what a machine with nothing else to do takes a moment for.
+PATIENCE_S = 120
 
 
+@dataclasses.dataclass
 class Served:
     """A server, and what is known of it."""
 
-    def __init__(self, host, port, files, offers=READING, clients=None, options=(), environment=None, append=None, action=None):
-        """`files` are the contents by their names, `clients` how many are served at a time, `options` and `environment` what the client
-        has to be told, `append(name, bytes)` lets a file grow, and `action` is one that it does."""
-        self.host, self.port = host, port
-        self.address = f"{host}:{port}"
-        self.files, self.offers, self.clients, self.options = files, offers, clients, options
-        self.environment, self.append, self.action = environment, append, action
+    host: str
+    port: int
+    # Contents by their names.
+    files: dict
+    offers: tuple = READING
+    # How many it serves at a time.
+    clients: int = None
+    # What the client has to be told.
+    options: tuple = ()
+    environment: dict = None
+    # Lets the file `log` grow: append(name, bytes).
+    append: object = None
+    # One that it does.
+    action: str = None
+    # Default: that of `small`.
+    log: str = None
+    # Names of files besides, which have other contents each time. Where `log` is one, `append` may append something else.
+    made: tuple = ()
+    # Length of files that are put.
+    put_len: int = 300_000
+
+    @property
+    def address(self):
+        return f"{self.host}:{self.port}"
 
     def small(self):
         """The name of a file of a few bytes, at the top."""
@@ -55,7 +76,7 @@ class Client:
     """A connection that speaks the protocol by hand."""
 
     def __init__(self, served):
-        self.socket = checks.wait_for("a socket that listens", lambda: connect(served))
+        self.socket = checks.wait_for("a socket that listens", lambda: connect(served), PATIENCE_S)
         self.file = self.socket.makefile("rb")
 
     def send(self, **request):
@@ -97,7 +118,7 @@ class Client:
 def connect(served):
     """A socket; `None` where all of a server's are closing, and it refuses."""
     try:
-        connected = socket.create_connection((served.host, served.port), timeout=30)
+        connected = socket.create_connection((served.host, served.port), timeout=PATIENCE_S)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connected
     except (ConnectionRefusedError, ConnectionResetError):
@@ -106,7 +127,7 @@ def connect(served):
 
 def admitted(served):
     """A client that has a place, and was answered: those of the clients before may still be closing."""
-    return checks.wait_for("a place", lambda: answered(served))
+    return checks.wait_for("a place", lambda: answered(served), PATIENCE_S)
 
 
 def answered(served):
@@ -119,6 +140,17 @@ def answered(served):
         pass
     client.close()
     return None
+
+
+def told(served):
+    """What a client is told that says nothing; `None` where it is reset, since another one is being told that."""
+    with Client(served) as client:
+        try:
+            line = client.line()
+        except (OSError, ValueError):
+            return None
+        checks.same(client.file.read(), b"", f"what follows {line}")
+        return line
 
 
 def run(program, served, command, *arguments, code=0):
@@ -151,12 +183,11 @@ def serves_a_tree(program, served, directory):
     tree = os.path.join(directory, "tree")
     run(program, served, "get", "-r", served.address, "-o", tree)
     fetched = {os.path.relpath(os.path.join(place, name), tree) for place, _, names in os.walk(tree) for name in names}
-    checks.same(fetched - {".coracle-index"}, set(served.files), "the files of the tree")
+    checks.same(fetched - {".coracle-index"}, {*served.made, *served.files}, "the files of the tree")
     for name, contents in served.files.items():
-        with open(os.path.join(tree, name), "rb") as file:
-            checks.same(file.read() == contents, True, f"{name} is what is served")
+        checks.same(contents_of(os.path.join(tree, name)) == contents, True, f"{name} is what is served")
     listed = run(program, served, "ls", "-r", served.address).decode().splitlines()
-    checks.same({line for line in listed if not line.endswith("/")}, set(served.files), "the listing")
+    checks.same({line for line in listed if not line.endswith("/")}, {*served.made, *served.files}, "the listing")
 
 
 def serves_ranges_and_digests(program, served, _directory):
@@ -218,9 +249,8 @@ def waits_for_half_a_request_no_longer_than_that(_program, served, _directory):
 def tells_one_client_too_many_that_it_is_busy(_program, served, _directory):
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(admitted(served)) for _ in range(served.clients)]
-        with Client(served) as another:
-            checks.same(another.line()["code"], "busy", "what one more is told")
-            checks.same(another.file.read(), b"", "what follows")
+        another = checks.wait_for("what one more is told", lambda: told(served), PATIENCE_S)
+        checks.same(another["code"], "busy", "what one more is told")
         for client in clients:
             _, body, _ = client.get(fileName=served.small())
             checks.same(body, served.files[served.small()], "what those have that were there")
@@ -242,7 +272,7 @@ def outlives_clients_that_vanish_or_talk_nonsense(program, served, _directory):
 
 def takes_files_once_they_are_whole(program, served, directory):
     local = os.path.join(directory, "new.bin")
-    contents, sent = checks.noise(300_000, seed=2), 200_000
+    contents, sent = checks.noise(served.put_len, seed=2), served.put_len * 2 // 3
     with open(local, "wb") as file:
         file.write(contents)
     has_sha256 = True
@@ -258,7 +288,8 @@ def takes_files_once_they_are_whole(program, served, directory):
             checks.same(client.ask(type="get", fileName="new.bin")["code"], "notFound", "a file that is not whole")
     said = json.loads(run(program, served, "put", "--json", served.address, local, "-o", "new.bin").splitlines()[0])
     resumed = said.get("resumed", 0)
-    checks.same((said["outcome"], sent - 4_096 < resumed <= sent), ("sent", not served.options), f"how the rest is sent: {said}")
+    is_rest = max(0, sent - 4_096) < resumed <= sent
+    checks.same((said["outcome"], is_rest), ("sent", not served.options), f"how the rest is sent: {said}")
     checks.same(fetch(program, served, "new.bin") == contents, True, "it is what was sent")
     if has_sha256:
         # CRC-32 can be forged: what has the same one may be another file.
@@ -299,18 +330,30 @@ def manages_files(program, served, directory):
         run(program, served, "do", served.address, "no-such-action", code=1)
 
 
-def tells_what_is_appended(program, served, _directory):
-    name = served.small()
-    command = [program, "tail", "-f", *served.options, served.address, name]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=served.environment, **pipes) as tail:
-        try:
-            checks.same(tail.stdout.readline(), served.files[name], "the first line")
-            for number in range(3):
-                served.append(name, f"line {number}\n".encode())
-                checks.same(tail.stdout.readline(), f"line {number}\n".encode(), "the next line")
-        finally:
-            tail.kill()
+def tells_what_is_appended(program, served, directory):
+    name, printed = served.log or served.small(), os.path.join(directory, "printed")
+    command = [program, "tail", "-n", "1000", "-f", *served.options, served.address, name]
+    contents = served.files.get(name)
+    with open(printed, "wb") as output:
+        tail = subprocess.Popen(command, env=served.environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
+    try:
+        for number in range(4):
+            if number:
+                line = f"line {number}\n".encode()
+                served.append(name, line)
+                contents = contents and contents + line
+            has = contents or fetch(program, served, name)
+            checks.wait_for(f"what was appended: {has}", lambda: contents_of(printed).startswith(has), PATIENCE_S)
+        if contents:
+            checks.same(contents_of(printed), contents, "all that is printed")
+    finally:
+        tail.kill()
+        tail.wait()
+
+
+def contents_of(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 # Those that ask by hand cannot ask servers whose clients come encrypted.
@@ -332,14 +375,15 @@ BY_PROGRAM = [
 ]
 
 
-# What a server has to offer, or to be, for these.
+# What a server has to offer, or to be, for these: any of it.
 NEEDS = {
-    waits_for_half_a_request_no_longer_than_that: IMPATIENT,
-    tells_one_client_too_many_that_it_is_busy: LIMITED,
-    takes_files_once_they_are_whole: "put",
-    manages_files: "rename",
-    tells_what_is_appended: "wait",
+    waits_for_half_a_request_no_longer_than_that: {IMPATIENT},
+    tells_one_client_too_many_that_it_is_busy: {LIMITED},
+    takes_files_once_they_are_whole: {"put"},
+    manages_files: {"rename", "makeDir", "space", "do"},
+    tells_what_is_appended: {"wait"},
 }
+ALL_NEEDS = set().union(*NEEDS.values())
 
 
 def checks_of(name, serving, can, is_encrypted=False, faults=()):
@@ -350,13 +394,14 @@ def checks_of(name, serving, can, is_encrypted=False, faults=()):
     def of(check):
         def one(program, _long):
             with serving(program) as served, tempfile.TemporaryDirectory() as directory:
+                checks.same(set(served.offers) & ALL_NEEDS - set(can), set(), "what it offers and is not asked for")
                 check(program, served, directory)
 
         line = dict(faults).get(check.__name__)
         one.__name__ = "_".join(filter(None, (line, name, check.__name__)))
         return one
 
-    return [of(check) for check in BY_PROGRAM + ([] if is_encrypted else BY_HAND) if NEEDS.get(check, "get") in can]
+    return [of(check) for check in BY_PROGRAM + ([] if is_encrypted else BY_HAND) if NEEDS.get(check, {"get"}) & set(can)]
 
 
 def files_of(tree):
@@ -365,8 +410,7 @@ def files_of(tree):
     for place, _, names in os.walk(tree):
         for name in names:
             path = os.path.join(place, name)
-            with open(path, "rb") as file:
-                found[os.path.relpath(path, tree)] = file.read()
+            found[os.path.relpath(path, tree)] = contents_of(path)
     return found
 
 
@@ -383,7 +427,7 @@ def main():
             rest.append(argument)
     if "--help" in passed or "-h" in passed or "--list" in passed:
         sys.argv[1:] = passed
-        checks.main(__doc__, checks_of("server", None, (*NEEDS.values(), "get")))
+        checks.main(__doc__, checks_of("server", None, {*ALL_NEEDS, "get"}))
     if len(rest) < 2:
         sys.exit(checks.usage("an address and a directory are missing"))
     host, _, port = rest[0].rpartition(":")
@@ -394,9 +438,10 @@ def main():
         yield Served(host.strip("[]"), int(port), files_of(rest[1]), options["--offers"].split(","), clients)
 
     sys.argv[1:] = passed + rest[2:]
+    can = set(options["--offers"].split(",")) | ({LIMITED} if clients else set())
     # Nobody here can let a file grow.
-    can = set(options["--offers"].split(",")) - {"wait"} | ({LIMITED} if clients else set())
-    checks.main(__doc__, checks_of("server", serving, can))
+    asked = [check for check in checks_of("server", serving, can) if not check.__name__.endswith(tells_what_is_appended.__name__)]
+    checks.main(__doc__, asked)
 
 
 if __name__ == "__main__":
