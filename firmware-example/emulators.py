@@ -1,18 +1,26 @@
-"""The boards that the firmware is built for, and how the emulator runs them. Used by measure and boards."""
+"""The boards that the firmware is built for, and how the emulator runs them. Used by measure, boards and served."""
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent
 TARGET = TOP / os.environ.get("CARGO_TARGET_DIR", "target")
+LOG_DECODER = TARGET / "debug/coracle-defmt-log"
 # Of an instruction, by the emulator's option -icount shift=6.
 INSTRUCTION_NS = 64
+# For what a board does in a fraction of a second on a machine with nothing else to do.
+TIMEOUT_S = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +91,100 @@ VIRT = Kind(
     10_000_000,
 )
 ALL = (MPS2, LM3S, VIRT)
+
+
+class Running:
+    """A board that runs, with its log, behind a port of its own; killed at the end."""
+
+    def __init__(self, kind, elf, *arguments, emulator="", waits_for="listening"):
+        """Boots `elf`, and waits for that line. `emulator` are more words for the emulator. `build_log_decoder` was called before."""
+        self.kind, self.log, self.seen_len = kind, [], 0
+        # Held, so that nobody else is given it; who allows that can listen there all the same, as the emulator does.
+        self.holder = socket.socket()
+        self.holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.holder.bind(("127.0.0.1", 0))
+        self.port = self.holder.getsockname()[1]
+        self.output = tempfile.TemporaryFile()
+        environment = os.environ | {
+            "CORACLE_PORT": str(self.port),
+            "CORACLE_BOARD": kind.name,
+            "CORACLE_QEMU": emulator,
+            "CORACLE_DEFMT_LOG": str(LOG_DECODER),
+        }
+        self.process = subprocess.Popen(
+            [HERE / "run-in-qemu", elf, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self.output,
+            stderr=subprocess.DEVNULL,
+            process_group=0,
+        )
+        try:
+            self.wait_for(waits_for)
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_for(self, text):
+        """The next line of the log that contains `text`."""
+        end = time.monotonic() + TIMEOUT_S
+        while True:
+            # Before the look at the log: then all that it has said is there.
+            has_ended = self.process.poll() is not None
+            while (line := self.next_line()) is not None:
+                if text in line:
+                    return line
+            if has_ended or time.monotonic() > end:
+                raise AssertionError(f"{self.kind.name}: its log lacks '{text}': {self.log}")
+            time.sleep(0.01)
+
+    def next_line(self):
+        """The next line of the log; `None` where there is none yet."""
+        # The emulator writes where reading would move to.
+        line, newline, _ = os.pread(self.output.fileno(), 1 << 16, self.seen_len).partition(b"\n")
+        if not newline:
+            return None
+        self.seen_len += len(line) + 1
+        self.log.append(line.decode())
+        return self.log[-1]
+
+    def all_found(self, pattern):
+        """What the pattern's group is in the lines of the log that were looked at."""
+        return [found[1] for line in self.log if (found := re.search(pattern, line))]
+
+    def connect(self):
+        return socket.create_connection(("127.0.0.1", self.port), 60).makefile("rwb")
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        self.output.close()
+        self.holder.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+@functools.cache
+def image_bytes(length):
+    """`image.bin`, as build.rs makes it."""
+    state, made = 1, bytearray()
+    while len(made) < length:
+        state ^= state << 13 & 0xFFFFFFFF
+        state ^= state >> 17
+        state ^= state << 5 & 0xFFFFFFFF
+        made.append(state >> 24)
+    return bytes(made)
+
+
+def build_log_decoder():
+    # With what the tests have built of the workspace: the example brings the features that tests want.
+    command = ["cargo", "build", "--quiet", "--locked", "--workspace", "--example", "fat_image", "--bin", LOG_DECODER.name]
+    subprocess.run(command, cwd=TOP, env=os.environ | {"CARGO_TARGET_DIR": str(TARGET)}, check=True)
 
 
 def flash_and_ram(elf):
