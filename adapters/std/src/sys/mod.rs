@@ -34,6 +34,8 @@ mod unix_changes;
 mod unix_directory;
 #[cfg(unix)]
 mod unix_files;
+#[cfg(all(unix, feature = "channel"))]
+mod unix_key_files;
 #[cfg(unix)]
 mod unix_sockets;
 #[cfg(windows)]
@@ -99,7 +101,7 @@ pub(crate) use unix_files::host_name;
 #[cfg(unix)]
 pub(crate) use unix_files::{WakeReader, WakeWriter, beginning, for_owner, sync_directory, wake_pipe, without_links};
 #[cfg(all(unix, feature = "channel"))]
-pub(crate) use unix_files::{mode, name_new_file, path_stamp, without_waiting};
+pub(crate) use unix_key_files::{mode, name_new_file, path_stamp, without_waiting};
 #[cfg(all(unix, feature = "channel"))]
 pub(crate) use unix_sockets::peek;
 #[cfg(unix)]
