@@ -272,7 +272,7 @@ impl<'c, B: AsRef<[u8]> + AsMut<[u8]>> ServerSession<'c, B> {
 
 /// Boards reserve memory by this limit; with pointers of 64 bits a session is at most a quarter larger.
 const _: () = {
-    let classic = if cfg!(feature = "classic") { 336 } else { 0 };
+    let classic = if cfg!(feature = "classic") { 344 } else { 0 };
     let write = if cfg!(feature = "write") { 96 } else { 0 };
     let wait = if cfg!(feature = "wait") { 32 } else { 0 };
     let absolute = if cfg!(feature = "absolute") { 32 } else { 0 };
