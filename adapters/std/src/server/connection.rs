@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use coracle_core::blocking::{Buffers, Served};
 use coracle_core::{Action, Close, CloseHow, CloseReason, Code, Instant, ServerSession};
-use memmap2::MmapMut;
 use socket2::Socket;
 
 use super::context::ServerContext;
@@ -23,7 +22,7 @@ use super::served_store::{ServedConnection, ServedStore};
 use super::server_transport::{ClientSocket, ServerTransport};
 use super::wake_list::{ConnectionWaker, WakeList};
 use crate::rate_limit::RateLimit;
-use crate::sys;
+use crate::sys::{self, Pages};
 use crate::transport::TcpTransport;
 
 /// The longest request, in bytes; `maxRequest` in `hello`.
@@ -42,13 +41,13 @@ const SEND_BUF_LEN: usize = 64 * 1024;
 /// They lie in pages of their own: what a client does not use takes no memory, and all of it goes back to the system with
 /// the thread. An allocator would keep most of it.
 pub(super) struct WorkerBuffers {
-    pages: MmapMut,
+    pages: Pages,
 }
 
 impl WorkerBuffers {
     /// Fails where the process may not have more memory.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { pages: MmapMut::map_anon(RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
+        Ok(Self { pages: sys::pages(RECEIVE_BUF_LEN + SEND_BUF_LEN)? })
     }
 }
 

@@ -180,11 +180,6 @@ impl DirectoryStore {
         SystemDirectory::new(self.root.try_clone_dir()?)
     }
 
-    /// Opens what `path` names, whatever it is, and blocks on none of it.
-    fn open_confined(&self, path: &str, wanted: FileKind) -> Result<std::fs::File, StoreError> {
-        self.root.open_any(path).map_err(|error| self.explain(&error, path, wanted))
-    }
-
     /// The reason why `path` could not be opened. What it is takes precedence over whether it may be read.
     fn explain(&self, error: &io::Error, path: &str, wanted: FileKind) -> StoreError {
         let reason = store_error(error);
@@ -213,7 +208,9 @@ impl Store for &DirectoryStore {
 
     fn open(&mut self, name: FileName<'_>) -> Result<File, StoreError> {
         self.check_name(name)?;
-        let file = self.open_confined(name.as_str(), FileKind::Regular)?;
+        // Whatever it is: it blocks on none of it.
+        let opened = self.root.open_any(name.as_str());
+        let file = opened.map_err(|error| self.explain(&error, name.as_str(), FileKind::Regular))?;
         File::new(file, name.as_str(), &self.versions, self.append_only.generations(name))
     }
 
@@ -227,7 +224,9 @@ impl Store for &DirectoryStore {
 
     fn list(&mut self, path: Option<FileName<'_>>) -> Result<Listing, StoreError> {
         path.map_or(Ok(()), |path| self.check_name(path))?;
-        let directory = self.open_confined(path.map_or(".", FileName::as_str), FileKind::Directory)?;
+        let text = path.map_or(".", FileName::as_str);
+        let opened = self.root.open_directory(text);
+        let directory = opened.map_err(|error| self.explain(&error, text, FileKind::Directory))?;
         if !directory.metadata().map_err(|_| StoreError::Io)?.is_dir() {
             return Err(StoreError::NotDirectory);
         }

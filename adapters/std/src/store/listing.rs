@@ -1,6 +1,5 @@
 //! A directory's entries, one at a time.
 
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use coracle_core::{Entry, EntryKind, FileName, Listed, StoreError};
 
 use super::skipped::{SkipObserver, SkipReason, SkippedEntry};
 use crate::local::name_restriction;
-use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata};
+use crate::sys::{ConfinedDirectory, DirectoryEntry, DirectoryReader, FileKind, Metadata, OpenDirectory};
 
 /// A place in a listing of a [`DirectoryStore`](super::DirectoryStore), in the order of the file system.
 ///
@@ -34,7 +33,7 @@ enum Step {
 
 impl Listing {
     /// The entries of `directory`, which was opened as `path`.
-    pub(super) fn new(directory: File, path: Option<FileName<'_>>, hidden: bool) -> Result<Self, StoreError> {
+    pub(super) fn new(directory: OpenDirectory, path: Option<FileName<'_>>, hidden: bool) -> Result<Self, StoreError> {
         let reader = DirectoryReader::new(directory).map_err(|_| StoreError::Io)?;
         let mut joined = String::with_capacity(FileName::MAX_LEN);
         if let Some(path) = path {

@@ -15,6 +15,9 @@ use rustix::io::Errno;
 use super::is_generated;
 use super::types::{FileKind, FileStamp, Metadata};
 
+/// What a directory is read by.
+pub(crate) type OpenDirectory = File;
+
 /// A directory beneath which paths are resolved, and out of which none leads: by the kernel (`openat2` with
 /// `RESOLVE_BENEATH`), or by cap-std's walk where that call is not available.
 #[derive(Debug)]
@@ -48,6 +51,11 @@ impl ConfinedDirectory {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Opens the directory that `path` leads to, if it is one.
+    pub(crate) fn open_directory(&self, path: &str) -> io::Result<OpenDirectory> {
+        self.open_any(path)
     }
 
     /// Whether no component of `path` that exists is a link. What is looked up later may be another one: a user who can make links
@@ -112,7 +120,7 @@ pub(crate) struct DirectoryReader {
 pub(crate) struct DirectoryEntry(DirEntry);
 
 impl DirectoryReader {
-    pub(crate) fn new(directory: File) -> io::Result<Self> {
+    pub(crate) fn new(directory: OpenDirectory) -> io::Result<Self> {
         Ok(Self { entries: rustix::fs::Dir::new(directory)? })
     }
 

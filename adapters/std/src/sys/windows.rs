@@ -24,6 +24,9 @@ const ERROR_LOCK_VIOLATION: i32 = 33;
 const UNITS: i64 = 10_000_000;
 const EPOCH: i64 = 11_644_473_600;
 
+/// What a directory is read by.
+pub(crate) type OpenDirectory = File;
+
 /// A directory beneath which paths are resolved, and out of which none leads, by cap-std's walk.
 #[derive(Debug)]
 pub(crate) struct ConfinedDirectory {
@@ -41,6 +44,11 @@ impl ConfinedDirectory {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS);
         Ok(self.root.open_with(path, &options)?.into_std())
+    }
+
+    /// Opens the directory that `path` leads to, if it is one.
+    pub(crate) fn open_directory(&self, path: &str) -> io::Result<OpenDirectory> {
+        self.open_any(path)
     }
 
     /// Whether no component of `path` that exists is a link. What is looked up later may be another one: a user who can make links
@@ -103,7 +111,7 @@ pub(crate) struct DirectoryEntry {
 }
 
 impl DirectoryReader {
-    pub(crate) fn new(directory: File) -> io::Result<Self> {
+    pub(crate) fn new(directory: OpenDirectory) -> io::Result<Self> {
         Ok(Self { entries: Dir::from_std_file(directory).entries()? })
     }
 

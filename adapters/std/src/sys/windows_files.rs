@@ -1,13 +1,9 @@
 //! Files by their paths, and what this process is told about its machine, as Windows has them.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT};
 
@@ -18,45 +14,9 @@ use super::windows::{open_any, stamp_of};
 #[cfg(feature = "channel")]
 use super::windows_calls::{information, move_to_free_name};
 
-/// Only sockets can be polled here.
-pub(crate) type WakeReader = TcpStream;
-pub(crate) type WakeWriter = TcpStream;
-
-/// A reader that can be polled beside sockets, and what it reads from.
-pub(crate) fn wake_pipe() -> io::Result<(WakeReader, WakeWriter)> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let writer = TcpStream::connect(listener.local_addr()?)?;
-    let ours = writer.local_addr()?;
-    loop {
-        // Any program of this machine can connect.
-        let (reader, peer) = listener.accept()?;
-        if peer == ours {
-            writer.set_nodelay(true)?;
-            return Ok((reader, writer));
-        }
-    }
-}
-
-/// Nothing has to be waited for here.
-#[cfg(feature = "channel")]
-pub(crate) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
-}
-
 /// Has the options open a symbolic link itself, which is no regular file.
 pub(crate) fn without_links(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT)
-}
-
-/// A new file gets the access control list of its directory: that of a user's own directory is for the user alone.
-pub(crate) fn for_owner(options: &mut OpenOptions) -> &mut OpenOptions {
-    options
-}
-
-/// Windows has no permission bits.
-#[cfg(feature = "channel")]
-pub(crate) fn mode(_: &Metadata) -> Option<u32> {
-    None
 }
 
 /// The stamp of the file `path`, links followed, and no mode.
@@ -95,24 +55,8 @@ pub(super) fn flush_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The beginning of a name, whose length in bytes is `len` at most.
-pub(crate) fn beginning(name: &OsStr, len: usize) -> OsString {
-    let name = name.to_string_lossy();
-    let end = (0..=len.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
-    OsString::from(&name[..end])
-}
-
 /// The name of this host.
 #[cfg(feature = "discover")]
 pub(crate) fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
-
-/// Time since the first call.
-pub(crate) fn monotonic() -> Duration {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    FIRST.get_or_init(Instant::now).elapsed()
-}
-
-/// Does nothing: Windows begins by itself.
-pub(crate) fn begin_to_write_out(_: &File, _: u64, _: u64) {}

@@ -1,4 +1,4 @@
-//! Sockets, as Windows has them.
+//! Sockets, as Windows has them, and as any system has that can poll them.
 //!
 //! Every socket is set not to block before it is used, and polled for as long as its time-outs say: Windows knows no call that
 //! alone does not block, and does not say in what state a socket is whose own time-out has expired.
@@ -17,7 +17,7 @@ use super::types::{AcceptError, Ready};
 
 /// How long is waited before a socket is looked at again: to shut it down in another thread does not end a poll.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// `WSAESHUTDOWN`: the socket was shut down for reading, or for writing.
+/// `WSAESHUTDOWN`: the socket was shut down for reading, or for writing. Others report the end of input themselves.
 const SHUT_DOWN: i32 = 10058;
 
 /// Waits for bytes, at most for the socket's time-out: past it, the error is [`io::ErrorKind::WouldBlock`].
@@ -148,9 +148,10 @@ pub(crate) fn complete_accepted(socket: &Socket, read: Duration, write: Duration
     socket.set_write_timeout(Some(write))
 }
 
-/// Does nothing: a port of which only closing connections are left is free here, and the option would let two servers have it.
-pub(crate) fn allow_restart(_: &Socket) -> io::Result<()> {
-    Ok(())
+/// Lets a server have a port of which only closing connections are left. It is free on Windows, where the option would let two
+/// servers have it.
+pub(crate) fn allow_restart(listener: &Socket) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { listener.set_reuse_address(true) }
 }
 
 /// Without effect here.
@@ -170,7 +171,7 @@ pub(crate) fn accept_error(error: &io::Error) -> AcceptError {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {
             AcceptError::ClientGone
         }
-        // WSAEMFILE, WSAENOBUFS, and whatever else there may be: the acceptor must not spin.
+        // Too many sockets, no memory, and whatever else there may be: the acceptor must not spin.
         _ => AcceptError::Exhausted,
     }
 }
