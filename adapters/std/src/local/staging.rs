@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::directory::Directory;
 use super::error::LocalError;
@@ -14,6 +14,7 @@ use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileSyst
 use super::names::batch_directory;
 use super::unsupported::Operation;
 use crate::sys::SystemDirectory;
+use portable_atomic::AtomicU64;
 
 /// How many processes can write batches in one directory at the same time.
 const MAX_PROCESSES: usize = 16;

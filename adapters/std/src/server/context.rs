@@ -1,8 +1,8 @@
 //! What the threads of a running server share.
 
+use portable_atomic::AtomicU64;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use coracle_core::{Instant, ServerConfig};

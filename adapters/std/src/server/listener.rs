@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::acceptor_threads::AcceptorThreads;
 use super::limits::Limits;
@@ -23,17 +23,22 @@ pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNS
 /// A listening socket.
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: Socket,
+    socket: Listening,
     /// With the real port.
     pub address: SocketAddr,
     timeouts: SocketTimeouts,
     is_closed: AtomicBool,
-    /// Of a socket that cannot be shut down, or not for all: other processes may have it, too.
-    shared: Option<SharedAccept>,
     /// Those that have nothing to serve.
     threads: AcceptorThreads,
     /// Options that the system refused; the listener does without them.
     pub refused_options: Vec<(&'static str, io::Error)>,
+}
+
+#[derive(Debug)]
+enum Listening {
+    /// To shut it down ends the calls that wait for its clients.
+    Alone(Socket),
+    Shared(SharedAccept),
 }
 
 /// Time-outs that accepted sockets inherit from the listener, so that no system call is spent on each of them.
@@ -79,42 +84,37 @@ impl Listener {
         let refused_options = refused.into_iter().chain(set_options(&socket, timeouts)).collect();
         socket.bind(&SockAddr::from(address))?;
         socket.listen(BACKLOG)?;
-        let shared = if sys::ENDS_ACCEPT { None } else { Some(Self::share(&socket, timeouts)?) };
-        Self::over(socket, shared, timeouts, refused_options)
+        Self::over(socket, !sys::ENDS_ACCEPT, timeouts, refused_options)
     }
 
     /// Takes over a socket that listens, and that other processes may have, too: a service manager, or the one that served
     /// before.
     pub(super) fn adopt(listener: TcpListener, timeouts: SocketTimeouts) -> io::Result<Self> {
         let socket = Socket::from(listener);
-        let shared = Self::share(&socket, timeouts)?;
         let refused_options = set_options(&socket, timeouts).collect();
-        Self::over(socket, Some(shared), timeouts, refused_options)
-    }
-
-    /// For a socket that cannot be shut down to wake the threads that wait for its clients.
-    fn share(socket: &Socket, timeouts: SocketTimeouts) -> io::Result<SharedAccept> {
-        // Another process, or thread, may take the client that made it readable.
-        socket.set_nonblocking(true)?;
-        SharedAccept::new(timeouts.read)
+        Self::over(socket, true, timeouts, refused_options)
     }
 
     fn over(
         socket: Socket,
-        shared: Option<SharedAccept>,
+        is_shared: bool,
         timeouts: SocketTimeouts,
         refused_options: Vec<(&'static str, io::Error)>,
     ) -> io::Result<Self> {
         let address = socket.local_addr()?.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let (is_closed, threads) = (AtomicBool::new(false), AcceptorThreads::new(timeouts.read));
-        Ok(Self { socket, address, timeouts, is_closed, shared, threads, refused_options })
+        let socket = match is_shared {
+            false => Listening::Alone(socket),
+            true => Listening::Shared(SharedAccept::new(socket, timeouts.read)?),
+        };
+        Ok(Self { socket, address, timeouts, is_closed, threads, refused_options })
     }
 
     /// Waits for a client, at most for the listener's time-out. The address of an IPv4 client is an IPv4 address.
     pub(super) fn accept(&self) -> io::Result<(Socket, SocketAddr)> {
-        let (socket, address) = match &self.shared {
-            None => self.socket.accept()?,
-            Some(shared) => shared.accept(&self.socket)?,
+        let (socket, address) = match &self.socket {
+            Listening::Alone(socket) => socket.accept()?,
+            Listening::Shared(shared) => shared.accept()?,
         };
         sys::complete_accepted(&socket, self.timeouts.read, self.timeouts.write)?;
         let address = address.as_socket().ok_or(io::ErrorKind::InvalidData)?;
@@ -143,7 +143,10 @@ impl Listener {
 
     /// Whether a client waits to be accepted.
     fn has_pending(&self) -> bool {
-        sys::is_readable(&self.socket)
+        match &self.socket {
+            Listening::Alone(socket) => sys::is_readable(socket),
+            Listening::Shared(shared) => shared.has_pending(),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -153,11 +156,11 @@ impl Listener {
     /// Accepts no more, and wakes the threads that wait for a client. True the first time.
     pub(super) fn close(&self) -> bool {
         let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
-        if is_first && let Some(shared) = &self.shared {
-            shared.close();
-        } else if is_first {
+        match &self.socket {
+            _ if !is_first => {}
             // Fails only where it is no longer listening, which is what is wanted.
-            drop(self.socket.shutdown(std::net::Shutdown::Both));
+            Listening::Alone(socket) => drop(socket.shutdown(std::net::Shutdown::Both)),
+            Listening::Shared(shared) => shared.close(),
         }
         self.threads.close();
         is_first
@@ -166,8 +169,7 @@ impl Listener {
 
 /// Sets what accepted sockets inherit; returns the options that the system refuses.
 fn set_options(socket: &Socket, timeouts: SocketTimeouts) -> impl Iterator<Item = (&'static str, io::Error)> {
-    let keepalive =
-        TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
+    let keepalive = sys::keepalive();
     let options = [
         ("TCP_NODELAY", socket.set_tcp_nodelay(true)),
         ("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive)),

@@ -67,11 +67,11 @@ mod shared_accept;
 mod wake_list;
 mod worker;
 
+use portable_atomic::AtomicU64;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::{self, Builder};
 use std::time::Duration;
 

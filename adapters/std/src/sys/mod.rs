@@ -123,8 +123,8 @@ pub(crate) use polled_sockets::peek;
 #[cfg(not(coracle_sys = "unix"))]
 pub(crate) use polled_sockets::{
     ENDS_ACCEPT, accept_error, allow_restart, complete_accepted, deregister, hold_partial_segments, is_connecting,
-    is_readable, is_without_ipv6, peek_now, poll_connected, poll_readable, poll_ready, receive, receive_now, register,
-    send, send_now, timed_out,
+    is_readable, is_without_ipv6, keepalive, peek_now, poll_connected, poll_readable, poll_ready, receive, receive_now,
+    register, send, send_now, timed_out,
 };
 #[cfg(not(coracle_sys = "unix"))]
 pub(crate) use rustix::fd::AsFd;
@@ -148,8 +148,8 @@ pub(crate) use unix_key_files::{mode, name_new_file, path_stamp, without_waiting
 pub(crate) use unix_sockets::peek;
 #[cfg(coracle_sys = "unix")]
 pub(crate) use unix_sockets::{
-    accept_error, allow_restart, deregister, is_connecting, is_readable, is_without_ipv6, peek_now, poll_connected,
-    poll_readable, poll_ready, receive, receive_now, register, send, send_now, timed_out,
+    accept_error, allow_restart, deregister, is_connecting, is_readable, is_without_ipv6, keepalive, peek_now,
+    poll_connected, poll_readable, poll_ready, receive, receive_now, register, send, send_now, timed_out,
 };
 #[cfg(coracle_sys = "windows")]
 pub(crate) use windows::{

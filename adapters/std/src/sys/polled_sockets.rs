@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 use super::types::{AcceptError, Ready};
 
@@ -152,6 +152,15 @@ pub(crate) fn complete_accepted(socket: &Socket, read: Duration, write: Duration
 /// servers have it.
 pub(crate) fn allow_restart(listener: &Socket) -> io::Result<()> {
     if cfg!(windows) { Ok(()) } else { listener.set_reuse_address(true) }
+}
+
+/// When a peer that says nothing is asked whether it is still there.
+pub(crate) fn keepalive() -> TcpKeepalive {
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60));
+    // There socket2 has no more of it.
+    #[cfg(not(target_os = "espidf"))]
+    let keepalive = keepalive.with_interval(Duration::from_secs(15)).with_retries(4);
+    keepalive
 }
 
 /// Without effect here.

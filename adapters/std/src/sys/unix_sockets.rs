@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use socket2::Socket;
+use socket2::{Socket, TcpKeepalive};
 
 use super::types::{AcceptError, Ready};
 use super::{MORE, NO_SIGNAL};
@@ -89,6 +89,11 @@ pub(crate) fn poll_connected(sockets: &[Socket], timeout: Option<Duration>) -> i
 /// Lets a socket listen at a port of which closing connections are left.
 pub(crate) fn allow_restart(socket: &Socket) -> io::Result<()> {
     socket.set_reuse_address(true)
+}
+
+/// When a peer that says nothing is asked whether it is still there.
+pub(crate) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4)
 }
 
 /// Has `registry` tell when the socket can be read.

@@ -1,10 +1,11 @@
 //! Registry of the uploads that wait to be committed, and of the directories that are not durable yet.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coracle_core::{FileName, WriteError};
+use portable_atomic::AtomicU64;
 
 use super::batches::Batches;
 use super::commit::Commit;

@@ -1,9 +1,10 @@
 //! What all uploads and commits of a store share, whichever connection they are of.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::uploads::Uploads;
+use portable_atomic::AtomicU64;
 
 /// The uploads of a store, its names and its room.
 #[derive(Debug, Default)]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use coracle_core::{
     Digest, DigestKind, Hasher, Instant, PutAttempt, UploadClaim, UploadTicket, UploadTurn, WriteError,
 };
+use portable_atomic::AtomicU64;
 
 use crate::local::Identity;
 
