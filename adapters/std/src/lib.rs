@@ -39,9 +39,6 @@
 //! nothing that keeps paths below them would not be safe.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(not(any(unix, windows)))]
-compile_error!("this crate knows the files and sockets of Unix systems and of Windows");
-
 #[cfg(feature = "channel")]
 pub mod channel;
 pub mod client;

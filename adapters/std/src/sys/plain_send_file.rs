@@ -1,5 +1,5 @@
 //! Files that are read and sent: by wish, or where no library says how many bytes the kernel has sent before time ran out, as on
-//! macOS and FreeBSD.
+//! macOS, FreeBSD and where the standard library is all that is known.
 
 use std::fs::File;
 use std::io;
