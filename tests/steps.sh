@@ -26,6 +26,27 @@ build_release() {
     run cargo build --release --locked -p "$PROGRAM_PACKAGE" -p coracle-bench
 }
 
+# Of each target that is not this computer's, its compiled things lie apart: flags and compiler are not those of the other steps.
+TARGETS=$TARGET_OF_ALL/platforms
+
+# Runs Debian's cargo for a target with the standard library built from its source, since no library of the target's is
+# installed: for_target TARGET LINKER COMMAND...
+for_target() {
+    local target=$1 linker=$2 variable
+    shift 2
+    variable=$(echo "$target" | tr 'a-z-' 'A-Z_')
+    from_source "CARGO_TARGET_${variable}_LINKER=$linker" "CC_${target//-/_}=$linker" /usr/bin/cargo "$@" --locked --target "$target"
+}
+
+# Runs a command in the environment in which Debian's cargo does that: from_source VARIABLE=VALUE... COMMAND...
+from_source() {
+    need_tools /usr/bin/cargo:cargo-web /usr/bin/rustc:rustc-web
+    [ -f /usr/lib/rustlib/src/rust/library/std/src/lib.rs ] || install_packages rust-web-src
+    # Line numbers are for backtraces, of which there are none here.
+    run env RUSTC=/usr/bin/rustc RUSTDOC=/usr/bin/rustdoc RUSTC_BOOTSTRAP=1 CARGO_UNSTABLE_BUILD_STD=std,panic_unwind,test \
+        CARGO_TARGET_DIR="$TARGETS" CARGO_PROFILE_DEV_DEBUG=0 "$@"
+}
+
 # Prints a command, notes it for the report of a failure, runs it, and notes the time where it only compiles.
 run() {
     local begun=$SECONDS
