@@ -164,8 +164,13 @@ pub fn sealed_over(
     Ok(Sealed { channel, rest: Vec::new() })
 }
 
+/// A server that turns it away may reset it before this side has seen it connected: then whatever is done with it fails.
 pub fn tcp(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).expect("connected");
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
+    if let Err(error) = socket.connect(&address.into()) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+    let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(TIMEOUT)).expect("set");
     stream
 }
