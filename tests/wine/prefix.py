@@ -17,9 +17,9 @@ WINESERVER = "/usr/lib/wine/wineserver64"
 
 
 class Windows:
-    """The program, copied beside what it needs, and a prefix of wine's of its own."""
+    """A prefix of wine's of its own, and the program, if there is one, copied beside what it needs."""
 
-    def __init__(self, program):
+    def __init__(self, program=None):
         must_have((COMPILER, "gcc-mingw-w64-x86-64"), (WINE, "wine64"), (WINESERVER, "wine64"))
         self.root = tempfile.mkdtemp(prefix="coracle-wine-")
         self.environment = {
@@ -32,11 +32,11 @@ class Windows:
             "HOME": self.root,
         }
         self.environment.pop("DISPLAY", None)
-        folder = os.path.join(self.root, "program")
-        os.makedirs(folder)
-        self.program = shutil.copy(program, os.path.join(folder, "coracle.exe"))
-        self.companion = os.path.join(folder, "companion.exe")
-        library = os.path.join(folder, "bcryptprimitives.dll")
+        self.folder = os.path.join(self.root, "program")
+        os.makedirs(self.folder)
+        self.program = shutil.copy(program, os.path.join(self.folder, "coracle.exe")) if program else None
+        self.companion = os.path.join(self.folder, "companion.exe")
+        library = os.path.join(self.folder, "bcryptprimitives.dll")
         compile_c("bcryptprimitives.c", library, "-shared", "-ladvapi32")
         compile_c("companion.c", self.companion, "-municode")
         subprocess.run([WINE, "wineboot", "-i"], env=self.environment, check=True, capture_output=True, timeout=300)
