@@ -140,7 +140,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs;
+    #[cfg(unix)]
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
     use coracle_channel::{KeyPair, KeyTextError, Psk, SecretKey};
@@ -159,6 +160,7 @@ mod tests {
         create_psk(&psk, &Psk::from_bytes([8; 32]).expect("not blank")).expect("written");
         assert_eq!(read_secret_key(&secret).expect("read").as_bytes(), &[7; 32]);
         assert_eq!(read_psk(&psk).expect("read").as_bytes(), &[8; 32]);
+        #[cfg(unix)]
         assert_eq!(fs::metadata(&secret).expect("there").mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 2, "nothing else is left");
         assert!(matches!(read_psk(&secret), Err(KeyFileError::Text(KeyTextError::Kind))));
@@ -174,13 +176,14 @@ mod tests {
         assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 1);
     }
 
+    #[cfg(unix)]
     #[test]
     fn e5_a_file_that_others_can_read_is_refused() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("key");
         create_secret_key(&path, &key()).expect("written");
         for mode in [0o640, 0o604, 0o620, 0o602] {
-            fs::set_permissions(&path, Permissions::from_mode(mode)).expect("set");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
             assert!(matches!(read_secret_key(&path), Err(KeyFileError::Exposed(seen)) if seen == mode), "{mode:o}");
         }
     }

@@ -137,6 +137,8 @@ mod tests {
             index: Some(index),
             oper_status: IfOperStatus::Up,
             is_p2p: false,
+            #[cfg(windows)]
+            adapter_name: String::new(),
         }
     }
 

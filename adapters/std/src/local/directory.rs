@@ -351,16 +351,25 @@ impl<D: DirectoryHandle> Directory<D> {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(unix)]
     use std::fs;
+    #[cfg(unix)]
     use std::io::ErrorKind;
+    #[cfg(unix)]
     use std::os::unix::fs::symlink;
+    #[cfg(unix)]
     use std::sync::Arc;
 
+    #[cfg(unix)]
     use coracle_core::FileName;
+    #[cfg(unix)]
     use rustix::fs::{CWD, FileType, Mode, mknodat};
 
-    use super::{Access, Directory, LocalError};
+    #[cfg(unix)]
+    use super::Access;
+    use super::{Directory, LocalError};
 
+    #[cfg(unix)]
     #[test]
     fn m1_links_lead_nowhere_outside() {
         let outside = tempfile::tempdir().expect("a directory");
@@ -378,6 +387,7 @@ mod tests {
         assert_eq!(fs::read_dir(outside.path()).expect("list").count(), 0);
     }
 
+    #[cfg(unix)]
     #[test]
     fn m4_no_link_and_no_fifo_is_opened() {
         let root = tempfile::tempdir().expect("a directory");

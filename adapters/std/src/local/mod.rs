@@ -9,7 +9,8 @@
 
 mod acquire;
 mod batch;
-#[cfg(test)]
+// Windows has no batches.
+#[cfg(all(test, unix))]
 mod batch_tests;
 mod directory;
 mod error;

@@ -132,7 +132,8 @@ fn short_hash(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::{OsStr, OsString};
+    use std::ffi::OsStr;
+    #[cfg(unix)]
     use std::os::unix::ffi::OsStringExt;
 
     use super::{INDEX, MAX_LEN, Names, SPARE, is_temporary, name_restriction, windows_restriction};
@@ -175,9 +176,10 @@ mod tests {
         assert_ne!(twins[0], twins[1]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn names_that_are_no_utf_8_are_cut_too() {
-        let names = Names::new(&OsString::from_vec(vec![0xFF; MAX_LEN]));
+        let names = Names::new(&std::ffi::OsString::from_vec(vec![0xFF; MAX_LEN]));
         assert_eq!(names.sidecar.len() + SPARE, MAX_LEN);
     }
 

@@ -1,6 +1,7 @@
 //! Downloads on a real file system, continued from every state that a killed process leaves.
 
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
@@ -138,6 +139,7 @@ fn m3_nothing_is_replaced_unasked() {
     assert_eq!(fs::read(root.path().join("a")).expect("read"), b"1");
 }
 
+#[cfg(unix)]
 #[test]
 fn m4_a_target_that_became_a_link_is_not_replaced() {
     let (root, target) = fresh();
@@ -205,6 +207,7 @@ fn a_part_that_was_taken_away_is_not_promoted() {
     assert!(!root.path().join("a").exists());
 }
 
+#[cfg(unix)]
 #[test]
 fn m4_links_are_neither_followed_nor_replaced() {
     for name in ["a", ".coracle-a.part", ".coracle-a.part.json"] {

@@ -193,6 +193,7 @@ fn modified(metadata: &Metadata) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    #[cfg(unix)]
     use std::os::unix::fs::symlink;
 
     use coracle_core::{EntryKind, FileName, Listed, Store, StoreError};
@@ -228,6 +229,7 @@ mod tests {
         assert_eq!(shared.next(&mut listing), Ok(Listed::End));
     }
 
+    #[cfg(unix)]
     #[test]
     fn what_replaces_it_is_served() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -254,6 +256,7 @@ mod tests {
         assert_eq!(shared.next(&mut listing), Ok(Listed::Skipped));
     }
 
+    #[cfg(unix)]
     #[test]
     fn says_what_cannot_be_served() {
         let directory = tempfile::tempdir().expect("a directory");

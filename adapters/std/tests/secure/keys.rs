@@ -1,6 +1,7 @@
 //! Keys, their files, and what becomes of a server where they are wrong.
 
-use std::fs::{self, Permissions};
+use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,8 @@ impl KeyFiles {
     fn write(&self, name: &str, text: &str) {
         let new = self.path("new");
         fs::write(&new, text).expect("written");
-        fs::set_permissions(&new, Permissions::from_mode(0o600)).expect("set");
+        #[cfg(unix)]
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("set");
         fs::rename(&new, self.path(name)).expect("renamed");
     }
 
@@ -50,11 +52,12 @@ impl KeyFiles {
 fn e10_a_file_that_is_wrong_is_named_and_no_server_begins() {
     let keys = KeyFiles::new();
     ServerChannel::read(keys.files()).expect("all are good");
+    #[cfg(unix)]
     for (name, mode) in [("key", 0o640), ("psk", 0o604), ("authorized", 0o622)] {
-        fs::set_permissions(keys.path(name), Permissions::from_mode(mode)).expect("set");
+        fs::set_permissions(keys.path(name), fs::Permissions::from_mode(mode)).expect("set");
         let fault = keys.fault();
         assert!(fault.contains(&format!("/{name}: others can")) && fault.contains("chmod"), "{fault}");
-        fs::set_permissions(keys.path(name), Permissions::from_mode(0o600)).expect("set");
+        fs::set_permissions(keys.path(name), fs::Permissions::from_mode(0o600)).expect("set");
     }
     for name in ["key", "psk", "authorized"] {
         let good = fs::read_to_string(keys.path(name)).expect("read");

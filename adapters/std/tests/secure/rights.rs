@@ -1,6 +1,8 @@
 //! What each client may do.
 
+#[cfg(unix)]
 use std::fs;
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
 use coracle::channel::{Authorized, ServerChannel};
@@ -74,6 +76,7 @@ fn e5_what_is_revoked_ends_with_the_next_request() {
     assert!(writer.ask(STAT).contains(r#""fileSize":15"#));
 }
 
+#[cfg(unix)]
 #[test]
 fn a_right_that_is_limited_to_a_directory_follows_no_links() {
     let server = Running::new();

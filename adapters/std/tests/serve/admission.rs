@@ -79,6 +79,7 @@ fn c2_200_slow_clients_do_not_keep_others_out() {
     wait_for(|| (server.handle.live() == 0).then_some(()));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn worker_threads_are_reused_and_named() {
     let server = Running::new();

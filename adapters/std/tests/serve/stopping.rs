@@ -81,6 +81,7 @@ fn c12_stop_now_aborts_hashing() {
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn all_threads_end() {
     let named = || {

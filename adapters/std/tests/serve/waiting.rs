@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coracle::server::Limits;
 use coracle::store::{DirectoryStore, VersionBy};
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use serde_json::Value;
 
@@ -175,7 +175,7 @@ fn l4_a_server_that_stops_at_once_resets_who_waits() {
 }
 
 /// Where the system gives no watch, the file is looked at each second. seccompiler does not know ARM of 32 bits.
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 #[test]
 fn l7_without_inotify_a_follower_is_not_deaf() {
     let blind = |path: &Path| {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use coracle::store::DirectoryStore;
 use coracle_core::{EntryKind, FileName, Listed, Store, StoreError};
+#[cfg(unix)]
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tempfile::TempDir;
 
@@ -49,6 +50,7 @@ impl Tree {
         fs::create_dir_all(self.path(name)).expect("a directory is made");
     }
 
+    #[cfg(unix)]
     pub fn link(&self, name: impl AsRef<Path>, target: impl AsRef<Path>) {
         std::os::unix::fs::symlink(target, self.path(name)).expect("a link is made");
     }
@@ -110,6 +112,7 @@ pub fn listed(mut store: &DirectoryStore, path: Option<&str>) -> Result<(Vec<Str
 }
 
 /// How many hidden things a listing counts.
+#[cfg(unix)]
 pub fn hidden(mut store: &DirectoryStore, path: Option<&str>) -> usize {
     let mut listing = store.list(path.map(|path| FileName::new(path).expect("a file name"))).expect("a listing");
     let steps = std::iter::from_fn(|| match store.next(&mut listing).expect("a step") {
@@ -121,6 +124,7 @@ pub fn hidden(mut store: &DirectoryStore, path: Option<&str>) -> usize {
 
 /// Runs `check` with the kernel's confinement, and again in a thread from which `openat2` is hidden as systemd and container
 /// engines hide it, so that cap-std's walk takes its place. Where there is no `openat2`, the walk is all that there is.
+#[cfg(unix)]
 pub fn both_ways(check: impl Fn() + Sync) {
     check();
     if openat2(CWD, ".", OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH).is_ok() {
@@ -128,23 +132,23 @@ pub fn both_ways(check: impl Fn() + Sync) {
     }
 }
 
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 fn without_openat2(check: impl Fn() + Sync) {
     let errno = if std::env::var_os(NO_OPENAT2).is_some() { libc::ENOSYS } else { libc::EPERM };
     with_fault(&[libc::SYS_openat2], errno, check);
 }
 
 /// See `faults` in main.rs.
-#[cfg(target_arch = "arm")]
+#[cfg(all(unix, any(not(target_os = "linux"), target_arch = "arm")))]
 fn without_openat2(_: impl Fn() + Sync) {}
 
 /// Set to anything, it makes [`both_ways`] hide `openat2` as a kernel before 5.6 does. cap-std remembers that for the rest
 /// of the process, so this is for a process of its own.
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 pub const NO_OPENAT2: &str = "CORACLE_TESTS_NO_OPENAT2";
 
 /// Runs `check` in a thread in which each of `calls` fails with `errno`.
-#[cfg(not(target_arch = "arm"))]
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 pub fn with_fault(calls: &[i64], errno: i32, check: impl Fn() + Sync) {
     let architecture = std::env::consts::ARCH.try_into().expect("an architecture that seccompiler knows");
     let rules = calls.iter().map(|call| (*call, vec![])).collect();

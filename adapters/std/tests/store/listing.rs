@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+#[cfg(unix)]
 use std::time::{Duration, UNIX_EPOCH};
 
 use coracle_core::{EntryKind, FileName, Listed, Store};
@@ -28,6 +29,7 @@ fn x7_a_directory_of_20000_files() {
     assert!(lines.into_iter().collect::<BTreeSet<_>>() == expected, "the lists differ");
 }
 
+#[cfg(unix)]
 #[test]
 fn entries_have_size_and_time() {
     let tree = Tree::new();
@@ -65,6 +67,7 @@ fn entries_have_size_and_time() {
     assert_eq!(store.next(&mut listing), Ok(Listed::End), "the end stays the end");
 }
 
+#[cfg(unix)]
 #[test]
 fn entries_removed_during_a_listing_are_left_out() {
     let tree = Tree::new();

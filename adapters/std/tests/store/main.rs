@@ -2,12 +2,14 @@
 
 mod append;
 mod digests;
-// seccompiler does not know ARM of 32 bits.
-#[cfg(not(target_arch = "arm"))]
+// seccompiler knows Linux, and not ARM of 32 bits.
+#[cfg(all(target_os = "linux", not(target_arch = "arm")))]
 mod faults;
 mod fixture;
+#[cfg(unix)]
 mod links;
 mod listing;
+#[cfg(unix)]
 mod names;
 mod reading;
 mod replicas;

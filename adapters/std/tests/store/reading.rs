@@ -2,12 +2,17 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+#[cfg(unix)]
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(unix)]
+use std::time::Instant;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use coracle::store::DirectoryStore;
 use coracle_core::{FileInfo, FileName, Store, StoreError};
+#[cfg(unix)]
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
 use crate::fixture::{Tree, contents, just_after};
@@ -189,6 +194,7 @@ fn s8_a_change_between_opening_and_info_is_seen() {
 }
 
 /// While the name is replaced as fast as possible, what was opened decides, not what was there before.
+#[cfg(unix)]
 #[test]
 fn s8_a_name_that_becomes_a_directory_or_a_link_while_it_is_opened() {
     let tree = Tree::new();
@@ -286,6 +292,7 @@ fn many_threads_share_one_store() {
 }
 
 /// Their sizes are 0 or 4096, whatever can be read from them.
+#[cfg(unix)]
 #[test]
 fn files_that_the_kernel_makes_are_refused() {
     for (root, name) in [("/proc/self", "status"), ("/proc", "version"), ("/sys/class/net/lo", "ifindex")] {

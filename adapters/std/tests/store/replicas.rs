@@ -3,14 +3,14 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+#[cfg(unix)]
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use coracle::store::{
-    DigestFile, DirectoryStore, Manifest, ManifestEvent, ManifestFile, SingleFileStore, VersionBy,
-    WritableDirectoryStore, WriteOptions,
+    DigestFile, DirectoryStore, Manifest, ManifestEvent, ManifestFile, VersionBy, WritableDirectoryStore, WriteOptions,
 };
 use coracle_core::{Digest, DigestKind, FileName, Hasher, Store, StoreError};
 
@@ -58,6 +58,7 @@ fn open(directory: &Path, by: VersionBy) -> DirectoryStore {
 }
 
 /// Runs a shell's command in a directory.
+#[cfg(unix)]
 fn shell(directory: &Path, command: &str) {
     let mut shell = Command::new("sh");
     shell.args(["-ec", command]).current_dir(directory).env("GIT_CONFIG_GLOBAL", "/dev/null");
@@ -80,6 +81,7 @@ fn original() -> (tempfile::TempDir, Vec<(&'static str, Vec<u8>)>) {
     (home, files)
 }
 
+#[cfg(unix)]
 #[test]
 fn b1_copies_that_keep_the_time_have_one_version_by_mtime() {
     let (home, files) = original();
@@ -100,6 +102,7 @@ fn b1_copies_that_keep_the_time_have_one_version_by_mtime() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn b1_all_copies_have_one_version_by_content() {
     let (home, files) = original();
@@ -114,7 +117,7 @@ fn b1_all_copies_have_one_version_by_content() {
             assert_eq!(version_of(&store, name).0, sha256(contents).to_hex().as_str(), "{copy}: {name}");
         }
     }
-    let single = SingleFileStore::open(home.path().join("git/one line")).expect("a store");
+    let single = coracle::store::SingleFileStore::open(home.path().join("git/one line")).expect("a store");
     let single = single.with_version_by(VersionBy::Content);
     assert_eq!(version_of(&single, "one line").0, sha256(b"Mind the step.\n").to_hex().as_str());
 }

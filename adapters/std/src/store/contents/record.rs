@@ -140,12 +140,15 @@ fn line(name: &str, stamp: &FileStamp, digest: &Digest) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    #[cfg(unix)]
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
     use coracle_core::Digest;
 
-    use super::{HEADER, MAX_STALE, Record};
+    #[cfg(unix)]
+    use super::HEADER;
+    use super::{MAX_STALE, Record};
     use crate::sys::FileStamp;
 
     const STAMP: FileStamp = FileStamp { device: 0, inode: 2, size: 3, modified: (4, 5), changed: (6, 7) };
@@ -214,6 +217,7 @@ mod tests {
         assert!(open(&path).find("a", &FileStamp { changed: (states - 1, 0), ..STAMP }).is_some());
     }
 
+    #[cfg(unix)]
     #[test]
     fn nothing_is_written_to_what_is_something_else() {
         let home = tempfile::tempdir().expect("a directory");
