@@ -268,7 +268,8 @@ mod tests {
         for _ in 0..50_000 {
             log.event(&Event::Stopping { live: 1 });
         }
-        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        // In an emulator on a busy machine formatting them alone takes most of a minute.
+        assert!(started.elapsed() < Duration::from_secs(120), "{:?}", started.elapsed());
         assert!(log.pending.state().lines.len() <= super::MAX_PENDING);
         assert!(log.pending.state().dropped > 0);
         drop(log);

@@ -266,7 +266,7 @@ mod tests {
             assert!(error.starts_with("cannot serve ") && error.contains(words), "{error}");
         }
         for (path, words) in
-            [("/dev/null", "not a regular file"), ("/proc/self/stat", "not a regular file"), ("..", "it has none")]
+            [("/dev/null", "not a regular file"), ("/proc/self/status", "not a regular file"), ("..", "it has none")]
         {
             let error = SingleFileStore::open(path).expect_err(path).to_string();
             assert!(error.contains(words), "{error}");
