@@ -35,7 +35,7 @@ for_target() {
     local target=$1 linker=$2 variable
     shift 2
     variable=$(echo "$target" | tr 'a-z-' 'A-Z_')
-    from_source "CARGO_TARGET_${variable}_LINKER=$linker" "CC_${target//-/_}=$linker" /usr/bin/cargo "$@" --locked --target "$target"
+    from_source "CARGO_TARGET_${variable}_LINKER=$linker" "CC_${target//-/_}=$linker" /usr/bin/cargo "$1" --locked --target "$target" "${@:2}"
 }
 
 # Runs a command in the environment in which Debian's cargo does that: from_source VARIABLE=VALUE... COMMAND...
