@@ -8,13 +8,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use portable_atomic::AtomicU64;
+
 use super::directory::Directory;
 use super::error::LocalError;
 use super::file_system::{Access, DirectoryHandle, FileHandle, FileKind, FileSystemHandle};
 use super::names::batch_directory;
 use super::unsupported::Operation;
 use crate::sys::SystemDirectory;
-use portable_atomic::AtomicU64;
 
 /// How many processes can write batches in one directory at the same time.
 const MAX_PROCESSES: usize = 16;

@@ -1,11 +1,11 @@
 //! What the threads of a running server share.
 
-use portable_atomic::AtomicU64;
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use coracle_core::{Instant, ServerConfig};
+use portable_atomic::AtomicU64;
 
 #[cfg(feature = "channel")]
 use super::encryption::Encryption;

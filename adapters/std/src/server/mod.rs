@@ -67,7 +67,6 @@ mod shared_accept;
 mod wake_list;
 mod worker;
 
-use portable_atomic::AtomicU64;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -77,6 +76,7 @@ use std::time::Duration;
 
 use coracle_core::{ServerName, Store, WritableStore};
 use mio::Poll;
+use portable_atomic::AtomicU64;
 
 pub use event::{
     ClientIdentity, ConnectionSummary, DequeueReason, DisconnectReason, Event, Peer, RequestOutcome, RequestSummary,

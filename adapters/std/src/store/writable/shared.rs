@@ -3,8 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::uploads::Uploads;
 use portable_atomic::AtomicU64;
+
+use super::uploads::Uploads;
 
 /// The uploads of a store, its names and its room.
 #[derive(Debug, Default)]
