@@ -240,11 +240,10 @@ fn write_all(file: &impl FileHandle, mut bytes: &[u8], offset: &mut u64) -> io::
     Ok(())
 }
 
+// It is written where there are batches, which Windows has not.
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    // It is written where there are batches, which Windows has not.
-    #![cfg(unix)]
-
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::sync::Arc;

@@ -129,11 +129,10 @@ impl QueuedClient {
     }
 }
 
+// Linux alone tells that the end has come without taking note of it.
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
-    // Linux alone tells that the end has come without taking note of it.
-    #![cfg(target_os = "linux")]
-
     use std::io::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::time::{Duration, Instant};
