@@ -1,8 +1,7 @@
 //! Files and directories that are served, as the standard library shows them on any system.
 //!
-//! It opens nothing relative to an open directory and says which file a path leads to only where that is a link: whoever can
-//! change links below a directory that is served can win the race between the look at a path and its use. Systems that are served
-//! this way have no links, or no other users.
+//! It opens nothing relative to an open directory, so a path is checked for links before it is opened: a user who can change links
+//! below a directory that is served can win that race. This is for systems that have no links, or no other users.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirEntry, File, ReadDir};
